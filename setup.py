@@ -1,0 +1,29 @@
+"""Packaging of the workload system: five top-level packages and one command."""
+
+from setuptools import find_namespace_packages, setup
+
+PACKAGES = ["config", "scanner", "iceprod", "grid", "server"]
+
+SCANNER = ["numpy>=1.26", "healpy>=1.17", "numba>=0.60", "scipy>=1.11", "astropy>=6.1",
+           "astropy-healpix>=1.0", "mocpy>=0.15", "matplotlib>=3.9"]
+SERVER = ["tornado>=6.5", "pymongo>=4.9", "cachetools>=5", "PyJWT[crypto]>=2.9", "prometheus-client>=0.20",
+          "psutil>=5.9", "jsonschema>=4.20", "ldap3>=2.9"]
+GRID = ["htcondor>=25"]
+COMMON = ["msgspec>=0.19", "pyyaml>=6", "click>=8.1", "rich>=13"]
+TEST = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3", "hypothesis>=6.100", "schemathesis>=4",
+        "mongomock>=4.3", "requests>=2.32", "wipac-rest-tools>=1.8"]
+LINT = ["ruff>=0.8", "mypy>=1.13", "types-PyYAML"]
+
+setup(
+    name="iceprod-scanner",
+    version="0.1.0",
+    description="Workload system and sky scanner for neutrino astronomy",
+    license="BSD-3-Clause",
+    python_requires=">=3.11",
+    packages=find_namespace_packages(include=[p for name in PACKAGES for p in (name, f"{name}.*")]),
+    include_package_data=True,
+    package_data={"config": ["data/*", "*.yaml", "schema/*"], "server": ["web/templates/*", "web/static/*"]},
+    install_requires=COMMON + SCANNER + SERVER,
+    extras_require={"condor": GRID, "test": TEST, "lint": LINT},
+    entry_points={"console_scripts": ["iceprod = iceprod.cli.main:main"]},
+)
