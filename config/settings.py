@@ -1,0 +1,188 @@
+"""Typed settings: defaults, then a YAML file, then the environment.
+
+An environment variable names its setting by path, with two underscores between the parts:
+``ICEPROD__SERVER__PORT=9000`` sets ``server.port``. Its value is read as YAML.
+Unknown names are refused with the nearest known one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+import yaml
+
+__all__ = ["Settings", "SettingsError", "load"]
+
+ENVIRONMENT_PREFIX = "ICEPROD__"
+
+
+class SettingsError(ValueError):
+    """A setting is unknown or has a wrong value; the text names the setting and what was expected."""
+
+
+class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of every section of the settings."""
+
+
+class Server(Part):
+    """The REST server's address and limits."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    public_url: str = ""  # how clients reach us, when that is not http://host:port
+    max_body_mb: int = 64
+    shutdown_seconds: float = 5.0
+
+
+class Database(Part):
+    """Where state lives. An empty url means: start the embedded store."""
+
+    url: str = ""
+    name: str = "iceprod"
+
+
+class Tokens(Part):
+    """Our own tokens, signed with a secret that is made at the first start."""
+
+    secret_file: str = "secret"  # relative to the data directory
+    issuer: str = "iceprod"
+    hours: float = 24.0
+
+
+class Leases(Part):
+    """A claim lasts `seconds` unless a heartbeat extends it; the repair pass looks every `sweep_seconds`."""
+
+    seconds: float = 60.0
+    sweep_seconds: float = 5.0
+    max_wait_seconds: float = 30.0  # longest long poll of an idle pilot
+
+
+class Failures(Part):
+    """When a failing task is given up, and how its requirements grow."""
+
+    max_failures: int = 10
+    growth: float = 1.5
+    max_memory_gb: float = 128.0
+    max_disk_gb: float = 1000.0
+    max_time_hours: float = 240.0
+
+
+class Scans(Part):
+    """Launching scans and cutting them into batches of pixels."""
+
+    # each cluster with its worker cap in debug mode
+    clusters: dict[str, int] = msgspec.field(default_factory=lambda: {"local": 5, "osg": 100, "sub-2": 100})
+    # the tags that a request may name, and what each stands for
+    image_tags: dict[str, str] = msgspec.field(
+        default_factory=lambda: {"latest": "v4.0.0", "v4": "v4.0.0", "v4.0.0": "v4.0.0", "3.1": "v3.1.5"})
+    minimum_image_tag: str = "v4.0.0"
+    batch_seconds: float = 1.0  # pixels are cut so that one batch takes about this long
+    first_batch_pixels: int = 24  # before anything was measured; small, so that the map starts at once
+    max_batch_pixels: int = 512
+    background_seconds: float = 300.0  # scans of negative priority start when so long nothing else waited
+    max_attempts: int = 3
+
+
+class Pilots(Part):
+    """What one pilot offers, and when it ends."""
+
+    count: int = 2
+    cores: int = 1
+    memory_gb: float = 4.0
+    disk_gb: float = 10.0
+    lifetime_hours: float = 24.0
+    heartbeat_seconds: float = 5.0
+    site: str = "local"
+
+
+class Services(Part):
+    """The periodic services; one server at a time runs them, the holder of the leader lease."""
+
+    leader_seconds: float = 10.0
+    repair_seconds: float = 30.0
+
+
+class Logging(Part):
+    """Structured logs."""
+
+    level: str = "INFO"
+    format: str = "json"  # or "text"
+
+
+class Settings(Part):
+    """All settings of the system."""
+
+    data: str = "iceprod-data"
+    server: Server = Server()
+    database: Database = Database()
+    tokens: Tokens = Tokens()
+    leases: Leases = Leases()
+    failures: Failures = Failures()
+    scans: Scans = Scans()
+    pilots: Pilots = Pilots()
+    services: Services = Services()
+    logging: Logging = Logging()
+
+
+def load(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from an optional YAML file and the environment (default: the process's).
+
+    Raises SettingsError, which names the setting.
+    """
+    document = _read(path) if path else {}
+    source = str(path) if path else "settings"
+    for name, text in (os.environ if environment is None else environment).items():
+        if name.startswith(ENVIRONMENT_PREFIX):
+            _put(document, name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"), _yaml(text, name), name)
+    _check_names(document, Settings, source)
+    try:
+        return msgspec.convert(document, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{source}: {error}") from None
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    try:
+        text = Path(path).read_text(encoding="utf8")
+    except OSError as error:
+        raise SettingsError(f"cannot read settings file {path}: {error.strerror}") from None
+    document = _yaml(text, str(path))
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise SettingsError(f"{path}: expected a mapping of settings, got {type(document).__name__}")
+    return document
+
+
+def _yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{source}: not YAML: {error}") from None
+
+
+def _put(document: dict[str, Any], path: list[str], value: Any, source: str) -> None:
+    for name in path[:-1]:
+        document = document.setdefault(name, {})
+        if not isinstance(document, dict):
+            raise SettingsError(f"{source}: {name} is not a section")
+    document[path[-1]] = value
+
+
+def _check_names(document: dict[str, Any], part: type[Part], where: str) -> None:
+    known = get_type_hints(part)
+    for name, value in document.items():
+        if name not in known:
+            raise SettingsError(f"{where}: unknown setting {name!r}{_nearest(str(name), known)}")
+        if isinstance(known[name], type) and issubclass(known[name], Part) and isinstance(value, dict):
+            _check_names(value, known[name], f"{where}: {name}")
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

@@ -1,0 +1,47 @@
+"""``python -m server``: run the REST server in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+import msgspec
+
+from config.settings import Settings, SettingsError, load
+from server import logs
+from server.app import serve
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    settings = load(arguments.config)
+    server, database = settings.server, settings.database
+    if arguments.port is not None:
+        server = msgspec.structs.replace(server, port=arguments.port)
+    if arguments.database is not None:
+        database = msgspec.structs.replace(database, url=arguments.database)
+    data = arguments.data or settings.data
+    return msgspec.structs.replace(settings, data=data, server=server, database=database)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="server", description=__doc__)
+    parser.add_argument("--config", help="YAML file with settings")
+    parser.add_argument("--data", help="directory of the installation")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--database", help="URL of the database")
+    try:
+        settings = _settings(parser.parse_args())
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if not settings.database.url:
+        print("error: database.url is empty; `iceprod up` starts the embedded store", file=sys.stderr)
+        return 2
+    logs.configure(settings.logging)
+    asyncio.run(serve(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""The application: every family's routes, indexes and services, and the server that runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from pathlib import Path
+
+from tornado.httpserver import HTTPServer
+from tornado.web import Application
+
+from config.settings import Settings
+from iceprod.tokens import read_secret
+from server import production, scans, status, web
+from server.context import Context
+from server.handler import NoRoute
+from server.routing import Route
+from server.services.leader import Service, Services
+from server.store.database import Index, connect, ensure_indexes
+
+__all__ = ["INDEXES", "ROUTES", "SERVICES", "make_app", "serve"]
+
+log = logging.getLogger("server")
+
+ROUTES: list[Route] = [*status.ROUTES, *production.ROUTES, *scans.ROUTES, *web.ROUTES]
+INDEXES: list[Index] = [*production.INDEXES, *scans.INDEXES]
+SERVICES: list[Service] = [*production.SERVICES, *scans.SERVICES]
+
+
+def make_app(ctx: Context, services: Services | None = None) -> Application:
+    """The tornado application that answers every route."""
+    return Application([route.spec() for route in ROUTES], default_handler_class=NoRoute, context=ctx,
+                       services=services, routes=ROUTES, log_function=lambda handler: None,
+                       **web.SETTINGS)
+
+
+async def serve(settings: Settings) -> None:
+    """Run the server until SIGTERM or SIGINT."""
+    data = Path(settings.data)
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    db = connect(settings.database)
+    ctx = Context(settings, db, read_secret(data / settings.tokens.secret_file))
+    await ensure_indexes(db, INDEXES)
+    services = Services(ctx, SERVICES)
+    http = HTTPServer(make_app(ctx, services), max_body_size=settings.server.max_body_mb << 20, xheaders=False)
+    http.listen(settings.server.port, settings.server.host)
+    services.start()
+    log.info("listening", extra={"action": "start", "host": settings.server.host, "port": settings.server.port})
+    await _until_told_to_stop()
+    http.stop()
+    await services.stop()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(http.close_all_connections(), settings.server.shutdown_seconds)
+    await db.client.close()
+
+
+async def _until_told_to_stop() -> None:
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()

@@ -1,0 +1,24 @@
+"""What every handler and service of one server process shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from config.settings import Settings
+from iceprod.ids import new_id
+from server.signals import Signals
+
+__all__ = ["Context"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """Settings, database, token secret and the process's wake-up signals."""
+
+    settings: Settings
+    db: AsyncDatabase
+    secret: str
+    signals: Signals = field(default_factory=Signals)
+    server_id: str = field(default_factory=new_id)

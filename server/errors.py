@@ -1,0 +1,66 @@
+"""Errors that the REST API answers with.
+
+    ApiError
+    ├── BadRequest      400  the request is wrong; the text names field and reason
+    ├── Forbidden       403  no valid token, or not allowed
+    ├── NotFound        404
+    ├── Conflict        409  not possible in the present state, or already there
+    ├── Unprocessable   422  well formed, but the thing it names cannot do that
+    ├── TooManyRequests 429
+    └── Unavailable     503  a part that we need does not answer
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["ApiError", "BadRequest", "Conflict", "Forbidden", "NotFound", "TooManyRequests", "Unavailable",
+           "Unprocessable", "error_body", "status_line"]
+
+
+class ApiError(Exception):
+    """An answer that is an error: a status code and a text for the caller."""
+
+    code = 500
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class BadRequest(ApiError):
+    code = 400
+
+
+class Forbidden(ApiError):
+    code = 403
+
+
+class NotFound(ApiError):
+    code = 404
+
+
+class Conflict(ApiError):
+    code = 409
+
+
+class Unprocessable(ApiError):
+    code = 422
+
+
+class TooManyRequests(ApiError):
+    code = 429
+
+
+class Unavailable(ApiError):
+    code = 503
+
+
+def error_body(code: int, reason: str) -> dict[str, object]:
+    """The body of every error: each API family's key for the text, all with the same text."""
+    return {"code": code, "error": reason, "reason": reason, "message": reason}
+
+
+def status_line(reason: str) -> str:
+    """A short form that is safe in the HTTP status line (clients of IceProd read only that)."""
+    return re.sub(r"[^\x20-\x7e]|[<>]", "?", reason)[:120] or "Error"

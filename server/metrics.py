@@ -1,0 +1,25 @@
+"""Prometheus metrics, with bounded labels: names of handlers and services, never ids."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram, generate_latest
+
+__all__ = ["LEASES", "PIXELS", "TASK_ENDS", "observe_request", "render"]
+
+REQUESTS = Counter("iceprod_requests", "Requests answered", ["handler", "method", "status"])
+SECONDS = Histogram("iceprod_request_seconds", "Time to answer a request, long polls included", ["handler"],
+                    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30))
+LEASES = Counter("iceprod_leases", "Tasks leased to pilots")
+TASK_ENDS = Counter("iceprod_task_ends", "Ends of tasks", ["outcome"])
+PIXELS = Counter("iceprod_scan_pixels", "Pixels reconstructed")
+SERVICE_AGE = Gauge("iceprod_service_last_success", "Unix time of a service's last good run", ["service"])
+
+
+def observe_request(handler: str, method: str, status: int, seconds: float) -> None:
+    REQUESTS.labels(handler, method, str(status)).inc()
+    SECONDS.labels(handler).observe(seconds)
+
+
+def render() -> bytes:
+    """All metrics in Prometheus' text format."""
+    return generate_latest()

@@ -1,0 +1,85 @@
+"""Periodic services under a leader lease: of all server processes, one runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError, PyMongoError
+
+from iceprod.ids import now
+from server import metrics
+from server.context import Context
+
+__all__ = ["Service", "Services", "hold_lease"]
+
+log = logging.getLogger("server.services")
+
+
+@dataclass(frozen=True)
+class Service:
+    """Something that is done again and again. `run` must be safe to stop at any point and to repeat."""
+
+    name: str
+    period: Callable[[Context], float]  # seconds
+    run: Callable[[Context], Awaitable[object]]
+    signal: str = ""  # also runs when this signal is given
+
+
+async def hold_lease(ctx: Context, name: str, seconds: float) -> bool:
+    """Take or keep a named lease; False while another server holds it."""
+    moment = now()
+    free = {"_id": name, "$or": [{"holder": ctx.server_id}, {"until": {"$lt": moment}}]}
+    held = {"$set": {"holder": ctx.server_id, "until": moment + timedelta(seconds=seconds)}}
+    try:
+        await ctx.db.leases.find_one_and_update(free, held, upsert=True, return_document=ReturnDocument.AFTER)
+    except DuplicateKeyError:
+        return False
+    return True
+
+
+class Services:
+    """Runs the services of one server process."""
+
+    def __init__(self, ctx: Context, services: list[Service]) -> None:
+        self.ctx, self.services = ctx, services
+        self.last_success: dict[str, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._loop(service), name=service.name) for service in self.services]
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _loop(self, service: Service) -> None:
+        while True:
+            period = service.period(self.ctx)
+            await self._once(service, period)
+            await self._pause(service, period)
+
+    async def _pause(self, service: Service, period: float) -> None:
+        if service.signal:
+            await self.ctx.signals.wait(service.signal, period)
+        else:
+            await asyncio.sleep(period)
+
+    async def _once(self, service: Service, period: float) -> None:
+        seconds = max(self.ctx.settings.services.leader_seconds, 2 * period)
+        try:
+            if service.signal or await hold_lease(self.ctx, f"service:{service.name}", seconds):
+                await service.run(self.ctx)
+                self.last_success[service.name] = time.time()
+                metrics.SERVICE_AGE.labels(service.name).set_to_current_time()
+        except PyMongoError as error:
+            log.warning("service could not reach the database",
+                        extra={"action": "service", "service": service.name, "reason": str(error)})
+        except Exception:
+            log.exception("service failed", extra={"action": "service", "service": service.name})

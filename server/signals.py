@@ -1,0 +1,36 @@
+"""Wake-ups inside one server process, so that a long poll answers when there is something to answer.
+
+They are hints only: what they announce is in the database, and whoever waits looks there again.
+Another server process's announcements are not heard; waiters therefore also look once in a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+
+__all__ = ["Signals"]
+
+
+class Signals:
+    """Named signals: `notify` wakes everybody who waits for the name."""
+
+    def __init__(self) -> None:
+        self._waiters: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+
+    def notify(self, name: str) -> None:
+        for future in self._waiters.pop(name, ()):
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self, name: str, timeout: float) -> bool:
+        """Wait for the signal, at most `timeout` seconds; whether it came."""
+        future = asyncio.get_running_loop().create_future()
+        self._waiters[name].add(future)
+        try:
+            await asyncio.wait_for(future, timeout)
+        except TimeoutError:
+            return False
+        finally:
+            self._waiters[name].discard(future)
+        return True
