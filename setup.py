@@ -25,5 +25,15 @@ setup(
     package_data={"config": ["data/*", "*.yaml", "schema/*"], "server": ["web/templates/*", "web/static/*"]},
     install_requires=COMMON + SCANNER + SERVER,
     extras_require={"condor": GRID, "test": TEST, "lint": LINT},
-    entry_points={"console_scripts": ["iceprod = iceprod.cli.main:main"]},
+    entry_points={
+        "console_scripts": ["iceprod = iceprod.cli.main:main"],
+        # Commands that live beside what they run; `iceprod` finds them here, so it imports none of these packages.
+        "iceprod.commands": [
+            "pilot = grid.cli:pilot",
+            "grid = grid.cli:grid",
+            "simulate = scanner.cli:simulate",
+            "recos = scanner.cli:recos",
+            "store = server.cli:store",
+        ],
+    },
 )

@@ -29,8 +29,9 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).replace(tzinfo=None)
-        line: dict[str, object] = {"time": moment.isoformat(timespec="milliseconds"), "level": record.levelname,
-                                   "logger": record.name, "message": redact("", record.getMessage())}
+        line: dict[str, object] = {
+            "time": moment.isoformat(timespec="milliseconds"), "level": record.levelname,
+            "logger": record.name, "message": redact("", record.getMessage())}
         line.update((k, redact(k, v)) for k, v in record.__dict__.items() if k not in _STANDARD)
         if record.exc_info:
             line["exception"] = redact("", self.formatException(record.exc_info))

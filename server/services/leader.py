@@ -52,7 +52,7 @@ class Services:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._loop(service), name=service.name) for service in self.services]
+        self._tasks = [asyncio.create_task(self._loop(s), name=s.name) for s in self.services]
 
     async def stop(self) -> None:
         for task in self._tasks:
