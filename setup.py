@@ -27,7 +27,7 @@ setup(
     extras_require={"condor": GRID, "test": TEST, "lint": LINT},
     entry_points={
         "console_scripts": ["iceprod = iceprod.cli.main:main"],
-        # Commands that live beside what they run; `iceprod` finds them here, so it imports none of these packages.
+        # Commands that live beside what they run: `iceprod` finds them here and imports none of these.
         "iceprod.commands": [
             "pilot = grid.cli:pilot",
             "grid = grid.cli:grid",
