@@ -42,3 +42,7 @@ def test_a_wrong_variable_is_named() -> None:
 def test_a_missing_file() -> None:
     with pytest.raises(SettingsError, match="cannot read settings file"):
         load("/nowhere/site.yaml", {})
+
+
+def test_the_default_file_says_what_the_code_does() -> None:
+    assert load(Path(__file__).parents[2] / "config" / "default.yaml", {}) == Settings()
