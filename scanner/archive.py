@@ -1,10 +1,11 @@
 """IceCube's portable binary archive: the bytes in which IceTray stores one object.
 
-The rules, from ``portable_binary_archive.rst`` of icecube/icetray-public: little endian throughout; the first
-time a class occurs in an archive it is preceded by its tracking level and its version (one byte each); every
-object of a tracked class is preceded by a 32-bit object id. Which classes are tracked is a matter of the program
-that wrote the archive, so the reader goes by what the archive says. Strings and vectors start with a 32-bit
-count. An object held by pointer starts with a class id and the name under which its class is exported.
+The rules, from ``portable_binary_archive.rst`` of icecube/icetray-public: little endian throughout; the
+first time a class occurs in an archive it is preceded by its tracking level and its version (one byte
+each); every object of a tracked class is preceded by a 32-bit object id. Which classes are tracked is a
+matter of the program that wrote the archive, so the reader goes by what the archive says. Strings and
+vectors start with a 32-bit count. An object held by pointer starts with a class id and the name under
+which its class is exported.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class ArchiveReader:
         return np.frombuffer(self.raw(count * dtype.itemsize), dtype=dtype)
 
     def class_header(self, name: str, versions: Container[int] = (0,)) -> tuple[bool, int]:
-        """Read what precedes the first object of class ``name``; return whether it is tracked, and its version."""
+        """Read what precedes the first object of a class; return whether it is tracked, and its version."""
         if name not in self._classes:
             tracking, version = self.u8(), self.u8()
             if tracking not in (0, 1):

@@ -1,10 +1,11 @@
 """The detector's pulse cleaning: neighbour search, time window, regular strings.
 
-What the online filters do before a track fit, reproduced pulse for pulse. *Neighbours* are pulses on DOMs within
-150 m of each other (a DOM is its own neighbour) at most 1 µs apart. Coincident pulses with at least two other
-coincident neighbours are the seeds; three times every neighbour of what is kept is added ("SeededRT", as in the
-I3SeededRTCleaning module of icecube/icetray-public). Then the 6 µs with the most pulses are kept, and of these
-the pulses on regular strings: DeepCore's dense strings from 79 on are left out.
+What the online filters do before a track fit, reproduced pulse for pulse. *Neighbours* are pulses on DOMs
+within 150 m of each other (a DOM is its own neighbour) at most 1 µs apart. Coincident pulses with at
+least two other coincident neighbours are the seeds; three times every neighbour of what is kept is added
+("SeededRT", as in the I3SeededRTCleaning module of icecube/icetray-public). Then the 6 µs with the most
+pulses are kept, and of these the pulses on regular strings: DeepCore's dense strings from 79 on are left
+out.
 """
 
 from __future__ import annotations

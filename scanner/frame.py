@@ -52,8 +52,9 @@ def decode_frame(data: bytes) -> Frame:
     EventError
         When the bytes are not exactly one frame of version 5 or 6, or the checksum differs.
     """
-    if len(data) < _HEAD.size + _U32.size:
-        raise EventError(f"a frame has at least {_HEAD.size + _U32.size} bytes, here are {len(data)}", offset=0)
+    smallest = _HEAD.size + _U32.size
+    if len(data) < smallest:
+        raise EventError(f"a frame has at least {smallest} bytes, here are {len(data)}", offset=0)
     tag, version, _, _, stop_code, n_objects = _HEAD.unpack_from(data)
     if tag != _TAG:
         raise EventError(f"a frame starts with {_TAG!r}, not {tag!r}", offset=0)
@@ -91,7 +92,8 @@ def _decode_objects(data: bytes, n_objects: int, stop: str) -> dict[str, FrameOb
         name = _text(key, start)
         if name in objects:
             raise EventError(f"the key {name!r} occurs twice", offset=start)
-        objects[name] = FrameObject(_text(type_name, start), content, f"{stop}/{name}", position - len(content))
+        content_start = position - len(content)
+        objects[name] = FrameObject(_text(type_name, start), content, f"{stop}/{name}", content_start)
     if position != end:
         raise EventError(f"{end - position} bytes are left over after {n_objects} objects", offset=position)
     return objects

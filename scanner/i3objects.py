@@ -1,8 +1,8 @@
 """The objects of a frame that the scanner reads, and those that it writes.
 
-Layouts after the classes' ``serialize`` functions in icecube/icetray-public: I3EventHeader, I3Time, I3Particle,
-I3RecoPulse, I3TimeWindow, I3Double, I3Bool, I3String, I3Position. A reader takes an `ArchiveReader`, uses every
-byte and raises `EventError` otherwise; a writer returns the bytes.
+Layouts after the classes' ``serialize`` functions in icecube/icetray-public: I3EventHeader, I3Time,
+I3Particle, I3RecoPulse, I3TimeWindow, I3Double, I3Bool, I3String, I3Position. A reader takes an
+`ArchiveReader`, uses every byte and raises `EventError` otherwise; a writer returns the bytes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -93,7 +94,8 @@ def read_particle(archive: ArchiveReader) -> Particle:
     archive.f64()  # speed
     archive.i32()  # location type
     archive.finish()
-    return Particle(zenith, azimuth, x, y, z, time, energy, "cascade" if shape in _CASCADES else "track", fit_status)
+    kind = "cascade" if shape in _CASCADES else "track"
+    return Particle(zenith, azimuth, x, y, z, time, energy, kind, fit_status)
 
 
 def write_particle(particle: Particle, pdg: int = 0) -> bytes:
@@ -127,7 +129,7 @@ def read_pulse_map(archive: ArchiveReader) -> PulseMap:
         counts.append(len(found))
         pulses.append(found)
     archive.finish()
-    if any(a >= b for a, b in zip(keys, keys[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(keys)):
         raise archive.error("the DOMs of a pulse map are not in order")
     if sum(counts) > MAX_PULSES:
         raise archive.error(f"{sum(counts)} pulses are more than an event can hold ({MAX_PULSES})")

@@ -1,7 +1,7 @@
 """Time as IceCube stores it: a year and tenths of nanoseconds since it began, leap seconds counted.
 
-``I3Time`` of icecube/icetray-public. A Modified Julian Date (UTC) has days of 86400 s; so the leap seconds that
-the year has already seen are taken out on the way to it.
+``I3Time`` of icecube/icetray-public. A Modified Julian Date (UTC) has days of 86400 s; so the leap
+seconds that the year has already seen are taken out on the way to it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Pulse masks: which pulses of another map of the frame survived a cleaning.
 
-``I3RecoPulseSeriesMapMask`` (icecube/icetray-public) names its source and holds one bit for every DOM of the
-source, in order, and for every DOM that is set one bit for each of its pulses. Sources may be masks themselves;
-the bits count what the source *keeps*, so a chain is resolved from its root.
+``I3RecoPulseSeriesMapMask`` (icecube/icetray-public) names its source and holds one bit for every DOM of
+the source, in order, and for every DOM that is set one bit for each of its pulses. Sources may be masks
+themselves; the bits count what the source *keeps*, so a chain is resolved from its root.
 """
 
 from __future__ import annotations

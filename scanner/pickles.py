@@ -17,8 +17,9 @@ __all__ = ["frame_from_pickle", "frame_to_pickle"]
 
 _GLOBALS = {b"icecube.icetray\nI3Frame\n", b"icecube._icetray\nI3Frame\n", b"_codecs\nencode\n"}
 _STRINGS = {"BINSTRING", "SHORT_BINSTRING", "BINUNICODE"}
-_ALLOWED = _STRINGS | {"PROTO", "GLOBAL", "BINPUT", "LONG_BINPUT", "EMPTY_TUPLE", "EMPTY_DICT", "TUPLE2", "REDUCE",
-                       "BUILD", "STOP"}
+_ALLOWED = _STRINGS | {"PROTO", "GLOBAL", "BINPUT", "LONG_BINPUT", "EMPTY_TUPLE", "EMPTY_DICT", "TUPLE2",
+                       "REDUCE", "BUILD", "STOP"}
+_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _FRAME_TAG = "[i3]"
 
 
@@ -64,7 +65,7 @@ def _next_opcode(stream: io.BytesIO, offset: int) -> tuple[str, str]:
     code = stream.read(1)
     if not code:
         raise EventError("the pickle ends without STOP", offset=offset)
-    opcode = pickletools.code2op.get(code.decode("latin1"))
+    opcode = _OPCODES.get(code.decode("latin1"))
     if opcode is None or opcode.name not in _ALLOWED:
         what = opcode.name if opcode else f"0x{code.hex()}"
         raise EventError(f"the pickle opcode {what} is not one that a frame needs", offset=offset)

@@ -52,13 +52,14 @@ class PulseMap:
 
     @classmethod
     def from_pulses(cls, pulses: Pulses) -> PulseMap:
-        """The map of pulses that are sorted by string and OM."""
-        keys = np.stack([pulses.string, pulses.om, np.zeros(len(pulses))], axis=1).astype(np.int32)
-        keys, counts = np.unique(keys, axis=0, return_counts=True)
+        """The map of pulses in any order; those of one DOM are ordered by time."""
+        pulses = pulses.select(np.lexsort((pulses.time, pulses.om, pulses.string)))
+        doms = np.stack([pulses.string, pulses.om, np.zeros(len(pulses))], axis=1).astype(np.int32)
+        keys, counts = np.unique(doms, axis=0, return_counts=True)
         packed = np.empty(len(pulses), dtype=PULSE)
         for name in PULSE.names or ():
             packed[name] = getattr(pulses, name)
-        return cls(keys.reshape(-1, 3), counts, packed)
+        return cls(keys, counts, packed)
 
     def _dom_of_pulse(self) -> np.ndarray:
         return np.repeat(np.arange(len(self.counts)), self.counts)

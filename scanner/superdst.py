@@ -1,11 +1,11 @@
 """SuperDST: the detector's compressed pulses.
 
-The format of ``I3SuperDST.cxx`` (icecube/icetray-public), version 1: a *readout* is a run of pulses of one DOM
-and one kind (with or without local coincidence), ordered by the time of its first pulse. A 16-bit header names
-the DOM, then every pulse is a 16-bit stamp: 8 bits of time since the stamp before, 6 bits of charge, the
-coincidence bit and a bit that ends the readout. Codes that are full continue in whole 16-bit words. Widths are
-powers of two in four run-length coded streams; the charges of surface DOMs have 8 more bits in a stream of
-their own. Times are good to ±0.5 ns, charges to ±0.025 PE.
+The format of ``I3SuperDST.cxx`` (icecube/icetray-public), version 1: a *readout* is a run of pulses of
+one DOM and one kind (with or without local coincidence), ordered by the time of its first pulse. A 16-bit
+header names the DOM, then every pulse is a 16-bit stamp: 8 bits of time since the stamp before, 6 bits of
+charge, the coincidence bit and a bit that ends the readout. Codes that are full continue in whole 16-bit
+words. Widths are powers of two in four run-length coded streams; the charges of surface DOMs have 8 more
+bits in a stream of their own. Times are good to ±0.5 ns, charges to ±0.025 PE.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class _Streams:
 
     def finish(self) -> None:
         """Check that every stream is used up."""
-        names = ["stamps", "in-ice SLC widths", "in-ice HLC widths", "surface SLC widths", "surface HLC widths",
-                 "surface charges"]
+        names = ["stamps", "in-ice SLC widths", "in-ice HLC widths", "surface SLC widths",
+                 "surface HLC widths", "surface charges"]
         for name, stream in zip(names, [self.stamps, *self.widths, self.extra], strict=True):
             if next(stream, None) is not None:
                 raise self.archive.error(f"SuperDST has {name} left over")
@@ -131,7 +131,7 @@ def _compact_vector(archive: ArchiveReader, item: str, item_size: int) -> list[i
 
 
 def _run_lengths(archive: ArchiveReader) -> list[int]:
-    """Codes of four bits; bytes of the same code in sequence hold the length of its run, lowest bits first."""
+    """Codes of four bits; successive bytes of one code hold the length of its run, lowest bits first."""
     codes: list[int] = []
     for code, group in groupby(_compact_vector(archive, "uint8_t", 1), key=lambda byte: byte & 0xF):
         length = 0

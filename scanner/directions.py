@@ -1,0 +1,90 @@
+"""Directions: between the sky (ICRS) and the detector (zenith and azimuth of where a particle comes from).
+
+The detector stands at latitude −89.9944°, longitude −62.6081°; its azimuth counts from its own x axis, so
+that azimuth = 90° − A − longitude for an astronomical azimuth A (from North through East). UT1 − UTC,
+polar motion, refraction and the observer's height are taken as zero, which agrees with IceCube's own
+conversion to 0.05″. All the rest (precession, nutation, aberration, light deflection by the Sun) is
+ERFA's; one set of star-independent parameters serves any number of directions at one time.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import lru_cache
+
+import erfa
+import healpy
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["LATITUDE", "LONGITUDE", "detector_to_icrs", "icrs_to_detector", "pixel_directions"]
+
+LATITUDE = np.radians(-89.9944)
+LONGITUDE = np.radians(-62.6081)
+
+_MJD_ZERO = 2400000.5  # Julian Date of MJD 0
+_FIRST_MJD = 41317.0  # 1972-01-01, when UTC got its present form
+_LAST_MJD = 88069.0  # 2100-01-01
+
+
+def pixel_directions(nside: int, pixels: ArrayLike, mjd: float) -> tuple[np.ndarray, np.ndarray]:
+    """Detector directions of the centres of HEALPix pixels on the sky.
+
+    Parameters
+    ----------
+    nside : int
+        Resolution of the HEALPix grid, a power of two.
+    pixels : array_like of int
+        RING indices in equatorial coordinates (ICRS).
+    mjd : float
+        Time, Modified Julian Date (UTC).
+
+    Returns
+    -------
+    zenith, azimuth : ndarray of float64, shape of ``pixels``
+        Radians; zenith in [0, π], azimuth in [0, 2π).
+
+    Raises
+    ------
+    ValueError
+        When ``nside`` or a pixel does not exist, or the time lies outside 1972 … 2099.
+    """
+    theta, phi = healpy.pix2ang(nside, np.asarray(pixels))
+    return icrs_to_detector(phi, np.pi / 2 - theta, mjd)
+
+
+def icrs_to_detector(ra: ArrayLike, dec: ArrayLike, mjd: float) -> tuple[np.ndarray, np.ndarray]:
+    """Zenith and azimuth, radians, of ICRS right ascension and declination; see `pixel_directions`."""
+    astrometry = _astrometry(mjd)
+    intermediate_ra, intermediate_dec = erfa.atciqz(np.asarray(ra, float), np.asarray(dec, float), astrometry)
+    north_azimuth, zenith, _, _, _ = erfa.atioq(intermediate_ra, intermediate_dec, astrometry)
+    return zenith, _turned(north_azimuth)
+
+
+def detector_to_icrs(zenith: ArrayLike, azimuth: ArrayLike, mjd: float) -> tuple[np.ndarray, np.ndarray]:
+    """ICRS right ascension in [0, 2π) and declination, radians, of a detector direction.
+
+    The errors are those of `pixel_directions`.
+    """
+    astrometry = _astrometry(mjd)
+    north_azimuth = _turned(np.asarray(azimuth, float))
+    intermediate_ra, intermediate_dec = erfa.atoiq("A", north_azimuth, np.asarray(zenith, float), astrometry)
+    return erfa.aticq(intermediate_ra, intermediate_dec, astrometry)
+
+
+def _turned(azimuth: np.ndarray) -> np.ndarray:
+    """From North-azimuth to detector azimuth, or back: the relation is its own inverse."""
+    turned = np.mod(np.pi / 2 - LONGITUDE - azimuth, 2 * np.pi)
+    return np.where(turned < 2 * np.pi, turned, 0.0)  # mod of a tiny negative angle rounds up to 2π
+
+
+@lru_cache(maxsize=64)
+def _astrometry(mjd: float) -> np.ndarray:
+    """ERFA's star-independent parameters of the detector at a time."""
+    if not _FIRST_MJD <= mjd < _LAST_MJD:
+        raise ValueError(f"MJD {mjd} is not between {_FIRST_MJD:.0f} and {_LAST_MJD:.0f}")
+    with warnings.catch_warnings():
+        # ERFA warns of years for which leap seconds are not announced yet; a second turns the sky by 15″.
+        warnings.simplefilter("ignore", erfa.ErfaWarning)
+        astrometry, _ = erfa.apco13(_MJD_ZERO, mjd, 0.0, LONGITUDE, LATITUDE, *[0.0] * 6, 1.0)
+    return astrometry
