@@ -1,0 +1,77 @@
+"""The reconstructions that a scan can use, by name, and what each of them offers.
+
+A reconstruction turns an event into arrays once (`Reco.prepare`) and then answers pixel after pixel. The
+result of a pixel depends on the event, its direction and its seed alone: batches may be cut in any way.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+
+from scanner.errors import ScannerError
+from scanner.event import Event, Particle, Pulses
+from scanner.result import PIXEL_DTYPE
+from scanner.track.reco import TrackMPE
+
+__all__ = ["ALIASES", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco", "find_reco", "warm_up"]
+
+
+class Reco(Protocol):
+    """What the pixel worker needs of a reconstruction."""
+
+    name: str
+    description: str
+    cost: str  # CPU time per pixel relative to `track_mpe`, told to users
+
+    def prepare(self, event: Event) -> Any:
+        """The event's arrays, kept warm by the worker; raises `scanner.errors.EventError` if unusable."""
+
+    def reconstruct(
+        self, prepared: Any, zenith: np.ndarray, azimuth: np.ndarray, seeds: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Fit n directions (rad, shape (n,)); seeds are the parents' rows or None; PIXEL_DTYPE of shape (n,).
+
+        The index is −1 in every row: the caller knows which pixels it asked for.
+        """
+
+
+RECOS: Mapping[str, Reco] = MappingProxyType({reco.name: reco for reco in [TrackMPE()]})
+ALIASES: Mapping[str, str] = MappingProxyType({"splinempe": "track_mpe", "splinempe_pointed": "track_mpe"})
+"""SkyDriver's names of the official algorithms, and which of ours stands in for each."""
+
+
+class UnknownReco(ScannerError):
+    """No reconstruction has this name."""
+
+    def __init__(self, name: str) -> None:
+        near = difflib.get_close_matches(name, [*RECOS, *ALIASES], n=1, cutoff=0.0)[0]
+        super().__init__(f"unknown reconstruction {name!r}; did you mean {near!r}? Known: {', '.join(RECOS)}")
+
+
+def find_reco(name: str) -> Reco:
+    """The reconstruction of this name or of SkyDriver's name for it; raises UnknownReco."""
+    try:
+        return RECOS[ALIASES.get(name, name)]
+    except KeyError:
+        raise UnknownReco(name) from None
+
+
+def warm_up() -> None:
+    """Build the tables and load (or compile once) the kernels, so that a first pixel costs as much as a second."""
+    event = _smallest_event()
+    for reco in RECOS.values():
+        pixel = reco.reconstruct(reco.prepare(event), np.array([1.0]), np.array([1.0]), None)
+        reco.reconstruct(reco.prepare(event), np.array([1.0]), np.array([1.0]), pixel)
+
+
+def _smallest_event() -> Event:
+    """A few pulses on one string: enough to run through every kernel."""
+    n = 8
+    pulses = Pulses(np.full(n, 36, np.int16), np.arange(20, 20 + n, dtype=np.int16), 1000.0 + 60.0 * np.arange(n),
+                    np.full(n, 2.0, np.float32), np.full(n, 10.0, np.float32), np.ones(n, np.uint8))
+    return Event(0, 0, 0, "warm-up", 60000.0, False, pulses, pulses, {}, Particle(0.0, 0.0, 0.0, 0.0, 0.0, 0.0))

@@ -1,0 +1,64 @@
+"""The first pulse of every hit module, with the ice around it: what the track likelihood sees of an event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from config.detector import FIRST_DEEPCORE_STRING, dom_positions
+from scanner.errors import EventError
+from scanner.event import Pulses
+from scanner.ice import GRID_BOTTOM, GRID_STEP, IceTable, ice_table
+from scanner.track.likelihood import Doms
+
+__all__ = ["MAX_PHOTONS", "MIN_DOMS", "TrackHits", "first_hits"]
+
+MIN_DOMS = 4
+"""One more than the vertex has parameters."""
+MAX_PHOTONS = 20.0
+"""Cap of N: beyond, the width of the first photon's time is electronics and geometry, not statistics."""
+
+
+@dataclass(frozen=True)
+class TrackHits:
+    """Hit modules relative to their charge-weighted centre and a reference time."""
+
+    doms: Doms
+    centre: np.ndarray  # (3,), m
+    time: float  # ns
+
+
+def first_hits(pulses: Pulses) -> TrackHits:
+    """First pulse and charge of every module of strings 1 … 78; raises EventError with fewer than MIN_DOMS."""
+    pulses = pulses.select(pulses.string < FIRST_DEEPCORE_STRING)
+    module = pulses.string.astype(np.int64) * 64 + pulses.om
+    keys, place = np.unique(module, return_inverse=True)
+    if len(keys) < MIN_DOMS:
+        raise EventError(f"a track fit needs pulses in at least {MIN_DOMS} modules; "
+                         f"after cleaning the event has {len(keys)}")
+    charge = np.bincount(place, weights=pulses.charge)
+    time = np.full(len(keys), np.inf)
+    np.minimum.at(time, place, pulses.time)
+    position = dom_positions()[keys // 64 - 1, keys % 64 - 1]
+    centre = np.average(position, axis=0, weights=np.maximum(charge, 1e-3))
+    return TrackHits(_doms(position, centre, time - time.min(), charge), centre, float(time.min()))
+
+
+def _doms(position: np.ndarray, centre: np.ndarray, time: np.ndarray, charge: np.ndarray) -> Doms:
+    x, y, z = np.ascontiguousarray((position - centre).T)
+    height = position[:, 2].copy()
+    photons = np.clip(charge, 1.0, MAX_PHOTONS)
+    return Doms(x, y, z, time, height, photons - 1.0, np.log(photons), *_local_ice(height, ice_table()))
+
+
+def _local_ice(height: np.ndarray, ice: IceTable) -> list[np.ndarray]:
+    """Coefficients and their integrals at the modules, interpolated as the likelihood does."""
+    position = (height - GRID_BOTTOM) / GRID_STEP
+    k = position.astype(np.int64)
+    f = position - k
+    columns = []
+    for values, integrals in ((ice.scattering, ice.scattering_integral), (ice.absorption, ice.absorption_integral)):
+        rise = values[k + 1] - values[k]
+        columns += [values[k] + f * rise, integrals[k] + GRID_STEP * f * (values[k] + 0.5 * f * rise)]
+    return columns
