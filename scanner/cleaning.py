@@ -10,7 +10,7 @@ out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -26,6 +26,7 @@ _ROUNDS = 3
 _WINDOW = 6000.0  # ns
 _FIRST_DENSE_STRING = 79
 _HLC = 1
+_BLOCK = 1 << 20  # pairs of a pulse and a DOM looked at together
 
 
 def clean(pulses: Pulses, positions: np.ndarray) -> Pulses:
@@ -54,7 +55,7 @@ def cleaned_mask(pulses: Pulses, positions: np.ndarray) -> np.ndarray:
 
 def seeded_neighbours(pulses: Pulses, positions: np.ndarray) -> np.ndarray:
     """Which pulses the neighbour search keeps; arguments and result as of `cleaned_mask`."""
-    search = _NeighbourCount.of(pulses, positions)
+    search = _NeighbourCount(pulses, positions)
     hlc = pulses.flags & _HLC != 0
     keep = hlc & (search.count(hlc) > _SEED_NEIGHBOURS)  # a pulse counts itself
     for _ in range(_ROUNDS):
@@ -72,46 +73,51 @@ def time_window(time: np.ndarray) -> np.ndarray:
     return (time >= start) & (time < start + _WINDOW)
 
 
-@dataclass(frozen=True)
 class _NeighbourCount:
     """Counts, for every pulse, how many marked pulses are its neighbours (itself included).
 
     With the pulses ordered by DOM and time, the neighbours of a pulse on one DOM are a range; all ranges are
-    found once, and counting is a difference of running sums.
+    found once, and counting is a difference of running sums. Long lists of pulses are worked off in blocks,
+    so that memory stays bounded.
     """
 
-    order: np.ndarray  # pulses by DOM and time
-    first: np.ndarray  # for each pulse, where its ranges start in the two arrays below
-    begin: np.ndarray  # positions in `order`, for each pulse and DOM near it
-    end: np.ndarray
+    def __init__(self, pulses: Pulses, positions: np.ndarray) -> None:
+        number = 60 * (pulses.string.astype(np.int64) - 1) + pulses.om - 1
+        doms, dom = np.unique(number, return_inverse=True)
+        near, degrees, starts = _doms_in_reach(positions.reshape(-1, 3)[doms])
+        by_time = np.argsort(pulses.time, kind="stable")
+        rank = np.empty_like(by_time)
+        rank[by_time] = np.arange(len(pulses))
+        row = len(pulses) + 1
+        self._order = np.argsort(dom * row + rank)
+        keys = np.sort(dom * row + rank)
+        ordered = pulses.time[by_time]
+        earliest = np.searchsorted(ordered, pulses.time - _INTERVAL)
+        latest = np.searchsorted(ordered, pulses.time + _INTERVAL, side="right")
+        self._blocks = []
+        for block in _blocks(degrees[dom]):
+            degree = degrees[dom[block]]
+            first = np.cumsum(degree) - degree
+            within = np.arange(degree.sum()) - np.repeat(first, degree)
+            base = near[np.repeat(starts[dom[block]], degree) + within] * row
+            begin = np.searchsorted(keys, base + np.repeat(earliest[block], degree))
+            end = np.searchsorted(keys, base + np.repeat(latest[block], degree))
+            self._blocks.append((first, begin.astype(np.int32), end.astype(np.int32)))
 
     def count(self, marked: np.ndarray) -> np.ndarray:
         """Number of marked neighbours of each pulse; ``marked`` is boolean, shape (n_pulses,)."""
-        if not len(marked):
-            return np.zeros(0, dtype=np.int64)
-        running = np.concatenate([[0], np.cumsum(marked[self.order])])
-        return np.add.reduceat(running[self.end] - running[self.begin], self.first)
+        running = np.concatenate([[0], np.cumsum(marked[self._order])])
+        counts = [np.add.reduceat(running[end] - running[begin], first) for first, begin, end in self._blocks]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *counts])
 
-    @classmethod
-    def of(cls, pulses: Pulses, positions: np.ndarray) -> _NeighbourCount:
-        n = len(pulses)
-        doms, dom = np.unique(60 * (pulses.string.astype(np.int64) - 1) + pulses.om - 1, return_inverse=True)
-        near, n_near, first_near = _doms_in_reach(positions.reshape(-1, 3)[doms])
-        by_time = np.argsort(pulses.time, kind="stable")
-        rank = np.empty(n, dtype=np.int64)
-        rank[by_time] = np.arange(n)
-        key = dom * (n + 1) + rank
-        order = np.argsort(key)
-        ordered_time = pulses.time[by_time]
-        earliest = np.searchsorted(ordered_time, pulses.time - _INTERVAL)
-        latest = np.searchsorted(ordered_time, pulses.time + _INTERVAL, side="right")
-        degree = n_near[dom]
-        first = np.cumsum(degree) - degree
-        within = np.arange(degree.sum()) - np.repeat(first, degree)
-        row = near[np.repeat(first_near[dom], degree) + within] * (n + 1)
-        begin = np.searchsorted(key[order], row + np.repeat(earliest, degree))
-        end = np.searchsorted(key[order], row + np.repeat(latest, degree))
-        return cls(order, first, begin, end)
+
+def _blocks(weights: np.ndarray) -> list[slice]:
+    """Cut a range into slices whose weights add up to about `_BLOCK`."""
+    done = np.cumsum(weights)
+    total = int(done[-1]) if len(done) else 0
+    cuts = np.searchsorted(done, np.arange(_BLOCK, total, _BLOCK), side="right")
+    edges = np.unique(np.concatenate([[0], cuts, [len(weights)]])).tolist()
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def _doms_in_reach(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
