@@ -1,0 +1,5 @@
+"""The pilot: leases tasks and runs them on a worker node.
+
+It needs Python 3.9's standard library only, besides `iceprod.client` and `iceprod.launch`, which keep to the
+same, so that one zip file of it starts on any grid node.
+"""

@@ -1,0 +1,73 @@
+"""The thread that tells the server what we hold, and hears what we lost."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from grid.pilot.pilot import VERSION, Pilot
+from iceprod.client import ClientError, Refused
+
+__all__ = ["beat", "keep_beating"]
+
+_TIMEOUT = 10.0
+
+log = logging.getLogger("pilot")
+
+
+def keep_beating(pilot: Pilot) -> None:
+    """Send heartbeats until the pilot ends."""
+    while not pilot.ending.wait(pilot.options.heartbeat):
+        beat(pilot)
+
+
+def beat(pilot: Pilot) -> None:
+    """Send one heartbeat, which extends our leases, and obey the answer."""
+    sent = time.monotonic()
+    try:
+        answer = pilot.client.post(f"/pilots/{pilot.pilot_id}/heartbeat", _body(pilot), timeout=_TIMEOUT,
+                                   repeat=True)
+    except Refused as error:
+        log.warning("heartbeat refused: %s", error)
+        if error.status == 404:
+            _register_again(pilot)
+    except ClientError as error:
+        log.warning("no heartbeat: %s", error)
+    else:
+        pilot.last_contact = sent
+        _obey(pilot, answer)
+    _drop_lost_leases(pilot)
+
+
+def _body(pilot: Pilot) -> dict[str, Any]:
+    tasks = [{"task_id": held.task_id, "instance_id": held.instance_id} for held in pilot.running()]
+    room = pilot.room
+    return {"tasks": tasks, "resources_available": room.free(), "resources_claimed": room.claimed()}
+
+
+def _obey(pilot: Pilot, answer: dict[str, Any]) -> None:
+    pilot.lease_seconds = float(answer.get("lease_seconds") or pilot.lease_seconds)
+    lost = set(answer.get("stop") or ())
+    for held in pilot.running():
+        if held.task_id in lost:
+            held.stop("the server gave the task to somebody else or took it back")
+    if answer.get("drain"):
+        pilot.drain("the server asks for it")
+
+
+def _register_again(pilot: Pilot) -> None:
+    try:
+        answer = pilot.client.post("/pilots", pilot.options.registration(VERSION), timeout=_TIMEOUT)
+        pilot.pilot_id = answer["result"]
+        log.info("registered again as pilot %s", pilot.pilot_id)
+    except ClientError as error:
+        log.warning("could not register again: %s", error)
+
+
+def _drop_lost_leases(pilot: Pilot) -> None:
+    """Stop what the server must have given to others by now."""
+    now = time.monotonic()
+    for held in pilot.running():
+        if now - max(pilot.last_contact, held.started) > pilot.lease_seconds:
+            held.stop("the server did not answer until the lease ran out")

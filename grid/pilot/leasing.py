@@ -1,0 +1,63 @@
+"""The thread that leases tasks."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import Any
+
+from grid.pilot.pilot import Pilot
+from iceprod.client import Refused, Unreachable
+
+__all__ = ["lease_tasks"]
+
+_BUSY_WAIT = 5.0  # longest poll while some cores work: their end makes a larger offer
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0
+
+log = logging.getLogger("pilot")
+
+
+def lease_tasks(pilot: Pilot) -> None:
+    """Lease whatever fits, until the pilot takes no more."""
+    pause = _FIRST_PAUSE
+    while not (pilot.draining.is_set() or pilot.ending.is_set()):
+        count = pilot.wait_for_slot(1.0)
+        if not count:
+            continue
+        try:
+            began = time.monotonic()
+            tasks = _lease(pilot, count)
+            pause = _FIRST_PAUSE
+            if not tasks and time.monotonic() - began < 1.0:
+                _pause(pilot, 1.0)  # the server did not wait for us
+        except (Refused, Unreachable) as error:
+            if not pilot.ending.is_set():
+                log.warning("no lease: %s", error)
+            _pause(pilot, pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _lease(pilot: Pilot, count: int) -> int:
+    """Lease and start up to `count` tasks; how many there were."""
+    wait = min(_BUSY_WAIT, pilot.options.wait) if pilot.running() else pilot.options.wait
+    try:
+        tasks = pilot.client.post("/task_actions/queue_many", _claim(pilot, count, wait), timeout=wait + 15)
+    except Refused as error:
+        if error.status == 404:
+            return 0
+        raise
+    for task in tasks:
+        pilot.lease_seconds = float(task.get("lease_seconds") or pilot.lease_seconds)
+        pilot.start(task)
+    return len(tasks)
+
+
+def _claim(pilot: Pilot, count: int, wait: float) -> dict[str, Any]:
+    offer = {**pilot.room.free(), "time": max(0.0, pilot.seconds_left) / 3600, "site": pilot.options.site}
+    return {"num": count, "requirements": offer, "query_params": {}, "dataset_deprio": [], "start": True,
+            "wait": wait, "pilot_id": pilot.pilot_id}
+
+
+def _pause(pilot: Pilot, seconds: float) -> None:
+    pilot.ending.wait(seconds * (0.5 + random.random()))

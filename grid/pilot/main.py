@@ -1,0 +1,87 @@
+"""Start a pilot from the command line, with nothing but the standard library."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from grid.pilot.heartbeat import keep_beating
+from grid.pilot.leasing import lease_tasks
+from grid.pilot.options import Options, default_memory
+from grid.pilot.pilot import Pilot
+from grid.pilot.pixels import Events
+from grid.pilot.slot import Slot
+from iceprod.client import ClientError
+
+__all__ = ["main", "run"]
+
+
+def run(options: Options, worker_argv: list[str] | None = None) -> int:
+    """Run a pilot to its end; the exit status."""
+    options.directory = Path(tempfile.mkdtemp(prefix="pilot-", dir=options.directory))
+    try:
+        return _run(Pilot(options), worker_argv)
+    except ClientError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(options.directory, ignore_errors=True)
+
+
+def _run(pilot: Pilot, worker_argv: list[str] | None) -> int:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: pilot.ending.set())
+    pilot.register()
+    events = Events(pilot.client, pilot.lease_seconds)
+    slots = [threading.Thread(target=Slot(pilot, events, worker_argv).run, daemon=True)
+             for _ in range(pilot.options.cores)]
+    others = [threading.Thread(target=lease_tasks, args=(pilot,), daemon=True),
+              threading.Thread(target=keep_beating, args=(pilot,), daemon=True)]
+    for thread in slots + others:
+        thread.start()
+    pilot.wait_for_end()
+    pilot.leave()
+    for thread in slots:
+        thread.join(1.0)
+    return 1 if pilot.faults else 0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command: ``iceprod pilot``, or the zip file itself."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    return run(_options(_parser().parse_args(arguments)))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="iceprod pilot", description="Lease tasks and run them.")
+    add = parser.add_argument
+    add("--server", required=True, metavar="URL")
+    add("--token-file", required=True, type=Path, metavar="FILE", help="read again when it was renewed")
+    add("--cores", type=int, default=os.cpu_count() or 1)
+    add("--memory", type=float, default=0.0, metavar="GB", help="default: what the machine has")
+    add("--disk", type=float, default=10.0, metavar="GB")
+    add("--gpus", default=os.environ.get("CUDA_VISIBLE_DEVICES", ""), help="names, separated by commas")
+    add("--site", default="local")
+    add("--grid-id", default="")
+    add("--lifetime", type=float, default=24.0, metavar="HOURS")
+    add("--idle", type=float, default=0.0, metavar="SECONDS", help="end when so long without a task")
+    add("--heartbeat", type=float, default=5.0, metavar="SECONDS")
+    add("--directory", type=Path, default=Path(tempfile.gettempdir()), help="where tasks run")
+    add("--no-pixels", action="store_true", help="keep no workers for tasks that reconstruct pixels")
+    return parser
+
+
+def _options(given: argparse.Namespace) -> Options:
+    return Options(
+        server=given.server, token_file=given.token_file, cores=given.cores,
+        memory=given.memory or default_memory(), disk=given.disk,
+        gpus=[name for name in given.gpus.split(",") if name], site=given.site, grid_id=given.grid_id,
+        lifetime=given.lifetime * 3600, idle=given.idle, heartbeat=given.heartbeat,
+        directory=given.directory, pixels=not given.no_pixels)

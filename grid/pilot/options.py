@@ -1,0 +1,64 @@
+"""What a pilot is told when it starts."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from iceprod.client import ClientError
+
+__all__ = ["Options", "TokenFile", "default_memory"]
+
+
+@dataclass
+class TokenFile:
+    """A token that may be renewed in its file while we run."""
+
+    path: Path
+
+    def __call__(self) -> str:
+        try:
+            return self.path.read_text(encoding="ascii").strip()
+        except OSError as error:
+            raise ClientError(f"cannot read the token file {self.path}: {error.strerror}") from None
+
+
+@dataclass
+class Options:
+    """Where the server is, what the pilot offers, and when it ends. Times in seconds, sizes in GB."""
+
+    server: str
+    token_file: Path
+    cores: int = 1
+    memory: float = 4.0
+    disk: float = 10.0
+    gpus: list[str] = field(default_factory=list)
+    site: str = "local"
+    grid_id: str = ""
+    lifetime: float = 24 * 3600.0
+    idle: float = 0.0  # end after so long without a task; 0: never
+    heartbeat: float = 5.0
+    wait: float = 30.0  # longest long poll for tasks
+    directory: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
+    pixels: bool = True  # keep warm workers for tasks that reconstruct pixels
+    host: str = field(default_factory=socket.gethostname)
+
+    def registration(self, version: str) -> dict[str, object]:
+        """The body of ``POST /pilots``."""
+        body: dict[str, object] = {
+            "queue_host": self.host, "queue_version": platform.python_version(), "host": self.host,
+            "site": self.site, "version": version, "pid": os.getpid(),
+            "resources": {"cpu": self.cores, "gpu": len(self.gpus), "memory": self.memory, "disk": self.disk,
+                          "time": self.lifetime / 3600}}
+        if self.grid_id:
+            body["grid_id"] = self.grid_id
+        return body
+
+
+def default_memory() -> float:
+    """GB of memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9

@@ -1,0 +1,81 @@
+"""Tasks that reconstruct pixels, through a warm worker."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+from grid.pilot import ends
+from grid.pilot.running import Running
+from grid.pilot.worker import Worker, WorkerEnded, WorkerStopped
+from iceprod.client import Client
+
+__all__ = ["Events", "Pixels"]
+
+
+class Events:
+    """The last few events that scans needed, fetched once for all workers of the pilot."""
+
+    def __init__(self, client: Client, patience: float, size: int = 4) -> None:
+        self._client, self._patience, self._size = client, patience, size
+        self._known: OrderedDict[str, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, event_id: str) -> Any:
+        """The event's JSON document. Raises the client's errors."""
+        with self._lock:
+            if event_id not in self._known:
+                answer = self._client.get(f"/i3-events/{event_id}", patience=self._patience)
+                self._known[event_id] = answer["i3_event"]
+            self._known.move_to_end(event_id)
+            while len(self._known) > self._size:
+                self._known.popitem(last=False)
+            return self._known[event_id]
+
+
+class Pixels:
+    """One batch of pixels. `result` is what the server stores, once `run` says that it is complete."""
+
+    def __init__(self, running: Running, worker: Worker, events: Events) -> None:
+        self.running, self.worker, self.events = running, worker, events
+        self.result: dict[str, Any] = {}
+        self.worker_lost = False
+
+    def run(self) -> ends.End:
+        """Have the worker do it. Raises the client's errors when the event cannot be had."""
+        try:
+            answer = self._ask()
+        except WorkerEnded as error:
+            self.worker_lost = True
+            return self._end(ends.RESET, str(error))
+        except WorkerStopped as error:
+            self.worker_lost = True
+            if self.running.stop:
+                return self._end(ends.EVICT, self.running.stop.reason)
+            return self._end(ends.RESET, str(error))
+        if self.running.stop:
+            return self._end(ends.EVICT, self.running.stop.reason)
+        if "error" in answer:
+            outcome = ends.FAILED if answer.get("fault") == "payload" else ends.RESET
+            return self._end(outcome, str(answer["error"]))
+        self.result = {name: answer[name] for name in ("rows", "seconds", "cpu_seconds")}
+        return self._end(ends.COMPLETE, "", answer["cpu_seconds"])
+
+    def _ask(self) -> dict[str, Any]:
+        payload, limit = self.running.payload, self.running.limit("time") * 3600
+        request = {name: payload.get(name) for name in ("reco_algo", "nside", "pixels", "seeds")}
+        event_id = str(payload.get("i3_event_id"))
+        request["event_id"] = event_id
+        answer = self.worker.ask(request, self.running.stop, limit)
+        if answer.get("need") == "event":
+            request["event"] = self.events.get(event_id)
+            answer = self.worker.ask(request, self.running.stop, limit)
+        return answer
+
+    def _end(self, outcome: str, reason: str, cpu_seconds: float = 0.0) -> ends.End:
+        seconds = self.running.seconds
+        used = {"time": round(seconds / 3600, 6)}
+        if not self.worker_lost:
+            used["memory"] = round(self.worker.usage().memory, 3)
+        return ends.End(outcome, reason, seconds, cpu_seconds, used)

@@ -1,0 +1,169 @@
+"""Tasks that are programs: run them one after the other, watch what they use, keep what they print."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from grid.pilot import ends, transfer
+from grid.pilot.modules import BadConfig, Command, commands, environment, write_configs
+from grid.pilot.output import head_and_tail, last_line
+from grid.pilot.processes import group_usage, kill_group, stop_group
+from grid.pilot.running import Running
+from iceprod.launch import command as launch
+
+__all__ = ["Script"]
+
+_LONGEST_LOOK = 0.25  # seconds between looks at a running program
+_MEMORY_SLACK = 0.05  # GB
+
+
+@dataclass
+class _Peak:
+    """The most that a task's programs used, and their processor time."""
+
+    memory: float = 0.0
+    disk: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+@dataclass
+class Script:
+    """One task of kind "script" in a directory of its own."""
+
+    running: Running
+    directory: Path
+    peak: _Peak = field(default_factory=_Peak)
+
+    def run(self) -> ends.End:
+        """Run the task to its end."""
+        try:
+            self.directory.mkdir(parents=True, mode=0o700)
+            outcome, reason = self._whole()
+        except (BadConfig, transfer.CannotTransfer) as error:
+            outcome, reason = ends.FAILED, str(error)
+        except transfer.TransferFailed as error:
+            outcome, reason = ends.RESET, str(error)
+        except OSError as error:
+            outcome, reason = ends.EVICT, f"working directory: {error}"
+        return ends.End(outcome, reason, self.running.seconds, self.peak.cpu_seconds, self._resources())
+
+    def logs(self) -> dict[str, str]:
+        """What the programs printed, by name of the log."""
+        texts = {name: head_and_tail(self.directory / name) for name in ("stdout", "stderr")}
+        return {name: text for name, text in texts.items() if text}
+
+    def clean(self) -> None:
+        """Remove the task's directory."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # -- steps
+
+    def _whole(self) -> tuple[str, str]:
+        config = self.running.payload.get("task")
+        if not isinstance(config, dict):
+            raise BadConfig("the task has no configuration")
+        programs, items = list(commands(config)), transfer.items_of(config)
+        transfer.fetch(items, self.directory)
+        for program in programs:
+            outcome, reason = self._program(self._contained(program, config))
+            if outcome != ends.COMPLETE:
+                return outcome, reason
+        transfer.store(items, self.directory)
+        return ends.COMPLETE, ""
+
+    def _contained(self, program: Command, config: dict[str, Any]) -> Command:
+        """The program inside the container that the task names."""
+        image = config.get("container")
+        if not image:
+            return program
+        runner = shutil.which("apptainer") or shutil.which("singularity")
+        if runner is None:
+            raise OSError(f"no apptainer here to open the container {image}")
+        here = str(self.directory)
+        inside = [runner, "exec", "--bind", here, "--pwd", here, str(image), *program.argv]
+        return Command(program.name, inside, program.clear, program.configs)
+
+    def _program(self, program: Command) -> tuple[str, str]:
+        write_configs(program, self.directory)
+        with (self.directory / "stdout").open("ab") as out, (self.directory / "stderr").open("ab") as err:
+            process = self._start(program, out, err)
+        reason = self._watch(process)
+        if reason:
+            stop_group(process.pid)
+        kill_group(process.pid)  # whatever it left in the background
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.peak.cpu_seconds += usage.ru_utime + usage.ru_stime
+        self.peak.memory = max(self.peak.memory, usage.ru_maxrss / 1e6)
+        if self.running.stop:
+            return ends.EVICT, self.running.stop.reason
+        if reason:
+            return ends.RESET, reason
+        return ends.of_status(process.returncode, program.name, last_line(self.directory / "stderr"))
+
+    def _start(self, program: Command, out: BinaryIO, err: BinaryIO) -> subprocess.Popen[bytes]:
+        variables = environment(program.clear, self.directory, self._variables())
+        return subprocess.Popen(launch(program.argv, "guard"), cwd=self.directory, env=variables, stdout=out,
+                                stderr=err, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def _variables(self) -> dict[str, str]:
+        payload, share = self.running.payload, self.running.share
+        return {
+            "ICEPROD_TASK_ID": self.running.task_id, "ICEPROD_DATASET": str(payload.get("dataset", "")),
+            "ICEPROD_JOB": str(payload.get("job_index", "")), "ICEPROD_TASK": str(payload.get("name", "")),
+            "ICEPROD_CPUS": str(share.cpu), "OMP_NUM_THREADS": str(share.cpu),
+            "CUDA_VISIBLE_DEVICES": ",".join(share.gpus),
+        }
+
+    def _watch(self, process: subprocess.Popen[bytes]) -> str:
+        """Wait for the program to end; the reason when it has to be ended."""
+        look, measured = 0.01, 0.0
+        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if self.running.stop.wait(look):
+                return self.running.stop.reason
+            look = min(2 * look, _LONGEST_LOOK)
+            if time.monotonic() - measured >= 1.0:
+                measured = time.monotonic()
+                reason = self._over_limit(process.pid)
+                if reason:
+                    return reason
+        return ""
+
+    def _over_limit(self, group: int) -> str:
+        running, peak = self.running, self.peak
+        peak.memory = max(peak.memory, group_usage(group).memory)
+        peak.disk = max(peak.disk, _size(self.directory))
+        if peak.memory > running.limit("memory") + _MEMORY_SLACK:
+            return f"memory limit: used {peak.memory:.2f} GB of {running.requirements['memory']} GB"
+        if peak.disk > running.limit("disk") + _MEMORY_SLACK:
+            return f"disk limit: used {peak.disk:.2f} GB of {running.requirements['disk']} GB"
+        if running.seconds > running.limit("time") * 3600:
+            return f"time limit: ran {running.seconds / 3600:.2f} h of {running.requirements['time']} h"
+        return ""
+
+    def _resources(self) -> dict[str, float]:
+        seconds, peak = self.running.seconds, self.peak
+        used = {"cpu": peak.cpu_seconds / seconds if seconds > 0 else 0.0, "memory": peak.memory,
+                "disk": max(peak.disk, _size(self.directory)), "time": seconds / 3600}
+        return {name: round(value, 5) for name, value in used.items()}
+
+
+def _size(directory: Path) -> float:
+    """GB below a directory."""
+    total, folders = 0, [str(directory)]
+    while folders:
+        try:
+            for entry in os.scandir(folders.pop()):
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    total += entry.stat(follow_symlinks=False).st_size
+        except OSError:
+            continue  # removed meanwhile
+    return total / 1e9

@@ -1,0 +1,134 @@
+"""The threads that run tasks, one per core, each with its own warm pixel worker."""
+
+from __future__ import annotations
+
+import logging
+import queue
+
+from grid.pilot import ends
+from grid.pilot.pilot import Pilot
+from grid.pilot.pixels import Events, Pixels
+from grid.pilot.running import Running
+from grid.pilot.script import Script
+from grid.pilot.worker import Worker, WorkerEnded, WorkerStopped
+from iceprod.client import ClientError, Refused
+
+__all__ = ["Slot"]
+
+log = logging.getLogger("pilot")
+
+
+class Slot:
+    """Runs one task after the other; `run` is the body of a thread."""
+
+    def __init__(self, pilot: Pilot, events: Events, worker_argv: list[str] | None = None) -> None:
+        self.pilot, self.events = pilot, events
+        self._argv = worker_argv
+        self._worker: Worker | None = None
+        self._no_worker = "this pilot reconstructs no pixels"
+        self._wanted = pilot.options.pixels
+
+    def run(self) -> None:
+        """Take tasks until the pilot ends."""
+        try:
+            while not self.pilot.ending.is_set():
+                self._warm_up()
+                self.pilot.slot_is_free()
+                running = self._next()
+                if running is not None:
+                    self._perform(running)
+        finally:
+            self._drop_worker()
+
+    def _next(self) -> Running | None:
+        while not self.pilot.ending.is_set():
+            try:
+                return self.pilot.tasks.get(timeout=0.5)
+            except queue.Empty:
+                continue
+        return None
+
+    def _perform(self, running: Running) -> None:
+        try:
+            end = self._run(running)
+            if end is not None:
+                self.pilot.conclude(running, end)
+        except ClientError as error:
+            log.warning("task %s: %s", running.task_id, error)
+        except Exception:
+            log.exception("task %s: the pilot failed", running.task_id)
+        finally:
+            self.pilot.finish(running)
+
+    def _run(self, running: Running) -> ends.End | None:
+        """Run a task; its end, or None when that has been told already."""
+        if running.kind == "pixels":
+            return self._pixels(running)
+        if running.kind == "script":
+            return self._script(running)
+        return ends.End(ends.EVICT, f"this pilot does not know tasks of kind {running.kind!r}")
+
+    # -- pixels
+
+    def _pixels(self, running: Running) -> ends.End | None:
+        if self._worker is None:
+            return ends.End(ends.EVICT, self._no_worker)
+        pixels = Pixels(running, self._worker, self.events)
+        end = pixels.run()
+        if pixels.worker_lost:
+            self._drop_worker()
+        if end.outcome != ends.COMPLETE:
+            return end
+        body = {**pixels.result, "instance_id": running.instance_id, "host": self.pilot.options.host}
+        try:
+            self.pilot.send(running.task_id, "PUT", f"/pixel_batches/{running.task_id}", body)
+        except Refused as error:
+            return ends.End(ends.RESET, f"the server refused the result: {error.reason}", end.seconds)
+        self.pilot.faults = 0
+        log.info("task %s: %d pixels in %.2f s", running.task_id, len(pixels.result["rows"]), end.seconds)
+        return None
+
+    def _warm_up(self) -> None:
+        if not self._wanted or self._worker is not None:
+            return
+        worker = Worker(self._argv)
+        try:
+            worker.wait_ready()
+            self._worker = worker
+        except (WorkerEnded, WorkerStopped) as error:
+            worker.close()
+            self._no_worker = f"no pixel worker: {error}"
+            self._wanted = False
+            log.warning("%s", self._no_worker)
+
+    def _drop_worker(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    # -- scripts
+
+    def _script(self, running: Running) -> ends.End:
+        script = Script(running, self.pilot.options.directory / f"{running.task_id}-{running.instance_id}")
+        try:
+            end = script.run()
+            if not running.stop:
+                self._tell_about(script, end)
+        finally:
+            script.clean()
+        return end
+
+    def _tell_about(self, script: Script, end: ends.End) -> None:
+        """Store what the task printed and used; its end counts even when that does not work."""
+        running = script.running
+        dataset_id = running.task.get("dataset_id") or running.payload.get("dataset_id")
+        try:
+            for name, text in script.logs().items():
+                entry = {"dataset_id": dataset_id, "task_id": running.task_id, "name": name, "data": text}
+                self.pilot.send(running.task_id, "POST", "/logs", entry)
+            self.pilot.send(running.task_id, "POST", f"/tasks/{running.task_id}/task_stats", {
+                "dataset_id": dataset_id, "resources": end.resources, "time_used": end.seconds,
+                "cpu_seconds": end.cpu_seconds, "outcome": end.outcome, "reason": end.reason,
+                "site": self.pilot.options.site, "host": self.pilot.options.host})
+        except Refused as error:
+            log.warning("task %s: logs were refused: %s", running.task_id, error)

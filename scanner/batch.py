@@ -1,0 +1,110 @@
+"""A batch of pixels: from pixel numbers and seeds to rows of results, with the event kept warm."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scanner.directions import pixel_directions
+from scanner.event import Event
+from scanner.recos import find_reco
+from scanner.result import PIXEL_DTYPE, nan_rows
+
+__all__ = ["BatchError", "BatchResult", "Prepared", "reconstruct_pixels", "rows_from_table", "run_batch",
+           "seeds_from_rows"]
+
+Row = Sequence[float | None]
+
+
+class BatchError(ValueError):
+    """A batch is not one: the text says which part of it."""
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """Rows as JSON takes them, and what they cost in seconds."""
+
+    rows: list[list[float | int | None]]
+    seconds: float
+    cpu_seconds: float
+
+
+class Prepared:
+    """The last few events as arrays of a reconstruction; preparing one costs more than many pixels."""
+
+    def __init__(self, size: int = 4) -> None:
+        self._size = size
+        self._arrays: OrderedDict[tuple[int, str], tuple[Event, Any]] = OrderedDict()
+
+    def get(self, event: Event, reco_name: str) -> Any:
+        """The arrays of this very event object. Raises UnknownReco, and EventError when it cannot be used."""
+        key = (id(event), reco_name)
+        if key not in self._arrays:
+            self._arrays[key] = (event, find_reco(reco_name).prepare(event))
+        self._arrays.move_to_end(key)
+        while len(self._arrays) > self._size:
+            self._arrays.popitem(last=False)
+        return self._arrays[key][1]
+
+
+def run_batch(event: Event, reco_name: str, nside: int, pixels: Sequence[int],
+              seeds: Sequence[Row | None] | None, prepared: Prepared | None = None) -> BatchResult:
+    """Reconstruct pixels (RING, ICRS) of an event, from and to plain lists.
+
+    ``seeds`` has one row ``[index, llh, E_in, E_tot, X, Y, Z, T]`` or None per pixel, or is None as a whole.
+    The rows of the result have the same form and order as the pixels; NaN is None.
+    Raises BatchError, UnknownReco and EventError.
+    """
+    wall, cpu = time.perf_counter(), time.process_time()
+    table = seeds_from_rows(seeds, len(pixels))
+    result = reconstruct_pixels(event, reco_name, nside, np.asarray(pixels, dtype=np.int64), table, prepared)
+    rows = rows_from_table(result)
+    return BatchResult(rows, time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def reconstruct_pixels(event: Event, reco_name: str, nside: int, pixels: np.ndarray, seeds: np.ndarray | None,
+                       prepared: Prepared | None = None) -> np.ndarray:
+    """The same with arrays: pixels int64 of shape (n,), seeds and result PIXEL_DTYPE of shape (n,)."""
+    if pixels.ndim != 1 or not len(pixels):
+        raise BatchError("pixels: must be a list of at least one pixel")
+    try:
+        zenith, azimuth = pixel_directions(nside, pixels, event.mjd)
+    except ValueError as error:
+        raise BatchError(f"pixels: {error}") from None
+    arrays = (prepared or Prepared()).get(event, reco_name)
+    result = find_reco(reco_name).reconstruct(arrays, zenith, azimuth, seeds)
+    result["index"] = pixels
+    return result
+
+
+def seeds_from_rows(rows: Sequence[Row | None] | None, n: int) -> np.ndarray | None:
+    """Seeds as a table; a pixel without one has index −1 and NaN. None when no pixel has one."""
+    if rows is None or not any(rows):
+        return None
+    if len(rows) != n:
+        raise BatchError(f"seeds: {len(rows)} for {n} pixels")
+    table = nan_rows(np.full(n, -1))
+    for place, row in enumerate(rows):
+        if row is not None:
+            table[place] = _record(row)
+    return table
+
+
+def rows_from_table(table: np.ndarray) -> list[list[float | int | None]]:
+    """Rows that JSON can hold: NaN and infinities become None."""
+    rows = [list(row) for row in table.tolist()]
+    finite = np.all([np.isfinite(table[name]) for name in table.dtype.names or ()], axis=0)
+    for place in np.flatnonzero(~finite):
+        rows[place] = [value if np.isfinite(value) else None for value in rows[place]]
+    return rows
+
+
+def _record(row: Row) -> tuple[float, ...]:
+    if len(row) != len(PIXEL_DTYPE.names or ()):
+        raise BatchError(f"seeds: a row has {len(PIXEL_DTYPE.names or ())} values, not {len(row)}")
+    return (int(row[0] or 0), *(np.nan if value is None else float(value) for value in row[1:]))

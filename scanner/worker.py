@@ -1,0 +1,98 @@
+"""``python -m scanner.worker``: reconstructs batches of pixels for a pilot, which starts one per core.
+
+Requests and answers are lines of JSON on stdin and stdout. First comes ``{"ready": true, "seconds": …}``,
+when tables and compiled code are loaded. A request is ``{"event_id", "event"?, "reco_algo", "nside",
+"pixels", "seeds"}``; the event itself is only needed once. Its answer is one of
+
+``{"rows", "seconds", "cpu_seconds"}``   the results, one row per pixel
+``{"need": "event"}``                    the event is not known (any more): send the request with it
+``{"error", "fault"}``                   fault "payload": it can never work; "worker": it may elsewhere
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import msgspec
+
+from scanner.batch import BatchError, Prepared, run_batch
+from scanner.errors import ScannerError
+from scanner.event import Event
+from scanner.i3live import read_event
+from scanner.recos import UnknownReco, warm_up
+
+__all__ = ["Desk", "serve"]
+
+
+class Desk:
+    """Answers requests; keeps the last few events."""
+
+    def __init__(self, size: int = 4) -> None:
+        self._size = size
+        self._events: OrderedDict[str, Event] = OrderedDict()
+        self._prepared = Prepared(size)
+
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one request."""
+        try:
+            event = self._event(request)
+            if event is None:
+                return {"need": "event"}
+            result = run_batch(event, request["reco_algo"], request["nside"], request["pixels"],
+                               request.get("seeds"), self._prepared)
+        except (BatchError, UnknownReco, ScannerError) as error:
+            return {"error": str(error), "fault": "payload"}
+        except (KeyError, TypeError) as error:
+            return {"error": f"not a request: {type(error).__name__}: {error}", "fault": "payload"}
+        except (ArithmeticError, ValueError, LookupError, MemoryError) as error:
+            traceback.print_exc()
+            return {"error": f"{type(error).__name__}: {error}", "fault": "worker"}
+        return {"rows": result.rows, "seconds": result.seconds, "cpu_seconds": result.cpu_seconds}
+
+    def _event(self, request: Mapping[str, Any]) -> Event | None:
+        event_id = request["event_id"]
+        if event_id not in self._events:
+            if request.get("event") is None:
+                return None
+            self._events[event_id] = read_event(request["event"], name=f"event {event_id}")
+        self._events.move_to_end(event_id)
+        while len(self._events) > self._size:
+            self._events.popitem(last=False)
+        return self._events[event_id]
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer until there are no more requests."""
+    started = time.perf_counter()
+    warm_up()
+    desk = Desk()
+    _write(answers, {"ready": True, "seconds": round(time.perf_counter() - started, 3)})
+    for line in requests:
+        try:
+            request = msgspec.json.decode(line, type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            _write(answers, {"error": f"not a request: {error}", "fault": "payload"})
+            continue
+        _write(answers, desk.answer(request))
+
+
+def _write(answers: BinaryIO, answer: dict[str, Any]) -> None:
+    answers.write(msgspec.json.encode(answer) + b"\n")
+    answers.flush()
+
+
+def main() -> None:
+    """Serve on stdin and stdout; whatever else prints to stdout goes to stderr."""
+    with os.fdopen(os.dup(1), "wb") as answers:
+        os.dup2(2, 1)
+        serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()
