@@ -1,13 +1,32 @@
-"""The scans family."""
+"""The scans family: SkyDriver's API, and the engine that scans the sky with our own pilots."""
 
 from __future__ import annotations
 
 from server.routing import Route
+from server.scans import ewms_routes, openapi, scan_routes
 from server.services.leader import Service
 from server.store.database import Index
 
 __all__ = ["INDEXES", "ROUTES", "SERVICES"]
 
-ROUTES: list[Route] = []
-INDEXES: list[Index] = []
+ROUTES: list[Route] = [*scan_routes.ROUTES, *ewms_routes.ROUTES, *openapi.ROUTES]
+
+INDEXES: list[Index] = [
+    Index("manifests", "scan_id", [("scan_id", 1)], unique=True),
+    Index("manifests", "timestamp", [("timestamp", 1)]),
+    Index("scan_requests", "scan_id", [("scan_id", 1)], unique=True),
+    Index("scan_requests", "rescan_ids", [("rescan_ids", 1)]),
+    Index("i3_events", "i3_event_id", [("i3_event_id", 1)], unique=True),
+    Index("i3_events", "hash", [("hash", 1)], unique=True),
+    Index("results", "scan_id", [("scan_id", 1)], unique=True),
+    Index("scan_backlog", "scan_id", [("scan_id", 1)], unique=True),
+    Index("scan_backlog", "order", [("priority", -1), ("timestamp", 1)]),
+    Index("scan_taskforces", "scan_id", [("scan_id", 1), ("timestamp", 1)]),
+    Index("scan_runs", "scan_id", [("scan_id", 1)], unique=True),
+    Index("scan_runs", "dataset_id", [("dataset_id", 1)], unique=True),
+    Index("scan_runs", "phase", [("phase", 1)]),
+    Index("pixel_batches", "scan_seq", [("scan_id", 1), ("seq", 1)], unique=True),
+    Index("pixel_batches", "scan_done", [("scan_id", 1), ("done", 1)]),
+]
+
 SERVICES: list[Service] = []

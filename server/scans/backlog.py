@@ -1,0 +1,75 @@
+"""The backlog: scans that wait for their start, by priority, then age."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from server.context import Context
+
+__all__ = ["Entry", "add", "bury", "dead_letters", "entries", "postpone", "remove", "take"]
+
+PENDING_SECONDS = 300.0  # whoever took an entry that long ago is gone
+
+
+class Entry(msgspec.Struct):
+    """One scan that waits; times are seconds since 1970, `next_attempt` counts the tries."""
+
+    scan_id: str
+    timestamp: float
+    priority: int
+    pending_timestamp: float = 0.0
+    next_attempt: int = 0
+
+
+_ORDER = [("priority", -1), ("timestamp", 1)]
+
+
+async def add(ctx: Context, scan_id: str, priority: int) -> None:
+    """Put a scan on the backlog, once."""
+    entry = {**msgspec.to_builtins(Entry(scan_id, time.time(), priority)), "reason": None}
+    try:
+        await ctx.db.scan_backlog.update_one({"scan_id": scan_id}, {"$setOnInsert": entry}, upsert=True)
+    except DuplicateKeyError:
+        return
+
+
+async def entries(ctx: Context) -> list[Entry]:
+    """Everything that still waits, first to start first."""
+    cursor = ctx.db.scan_backlog.find({"reason": None}).sort(_ORDER)
+    return [msgspec.convert(document, Entry) async for document in cursor]
+
+
+async def take(ctx: Context, scan_id: str) -> Entry | None:
+    """Claim an entry for one try at starting it; None when another server has it or it is gone."""
+    moment = time.time()
+    document = await ctx.db.scan_backlog.find_one_and_update(
+        {"scan_id": scan_id, "reason": None, "pending_timestamp": {"$lt": moment - PENDING_SECONDS}},
+        {"$set": {"pending_timestamp": moment}, "$inc": {"next_attempt": 1}},
+        return_document=ReturnDocument.AFTER)
+    return None if document is None else msgspec.convert(document, Entry)
+
+
+async def postpone(ctx: Context, scan_id: str) -> None:
+    """Give an entry back after a try that failed; it is due again at once."""
+    await ctx.db.scan_backlog.update_one({"scan_id": scan_id}, {"$set": {"pending_timestamp": 0.0}})
+
+
+async def remove(ctx: Context, scan_id: str) -> None:
+    """The scan started, or never will."""
+    await ctx.db.scan_backlog.delete_one({"scan_id": scan_id})
+
+
+async def bury(ctx: Context, scan_id: str, reason: str) -> None:
+    """Give up on an entry; it stays readable, with the reason, and stands in nobody's way."""
+    await ctx.db.scan_backlog.update_one({"scan_id": scan_id}, {"$set": {"reason": reason}})
+
+
+async def dead_letters(ctx: Context) -> list[dict[str, Any]]:
+    """The entries that were given up, with the reasons."""
+    cursor = ctx.db.scan_backlog.find({"reason": {"$ne": None}}, {"_id": 0}).sort(_ORDER).limit(1000)
+    return [document async for document in cursor]

@@ -1,0 +1,104 @@
+"""Making scans: from a request's body, or from the request of an earlier scan.
+
+The manifest is stored last. Whatever a crash leaves before it is no scan yet: the launcher ignores, and
+later drops, backlog entries without a manifest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from pymongo.asynchronous.collection import AsyncCollection
+
+from iceprod.ids import new_scan_id
+from scanner.errors import EventError
+from scanner.i3live import read_event
+from scanner.levels import Progression, ProgressionError
+from scanner.result import ResultError, ScanMetadata
+from server.context import Context
+from server.errors import BadRequest, NotFound
+from server.scans import backlog, engines, manifests
+from server.scans.events import StoredEvent, event_json, find_event, parse_text, store_event
+from server.scans.manifests import Manifest, new_manifest
+from server.scans.requests import ScanRequest, read_request
+
+__all__ = ["create_scan", "request_of", "rescan"]
+
+
+async def create_scan(ctx: Context, body: dict[str, Any]) -> Manifest:
+    """A new scan as POST /scan asks for. Raises BadRequest."""
+    request = read_request(body, ctx.settings.scans, new_scan_id())
+    event = _inline_event(body)
+    if bool(event) == bool(request.i3_event_id):
+        raise BadRequest("Must provide either 'event_i3live_json' or 'i3_event_id' (xor)")
+    if engines.is_ours(request.reco_algo):
+        _check_levels(request)
+        text = msgspec.json.encode(event) if event else await _event_text(ctx, request)
+        await asyncio.to_thread(_check_event, text, request.is_real)
+    stored = await (store_event(ctx, event) if event else find_event(ctx, request.i3_event_id))
+    request.i3_event_id = stored.i3_event_id
+    await _requests(ctx).insert_one(msgspec.to_builtins(request))
+    return await _enqueue(ctx, request, new_manifest(request, request.scan_id, stored.hash))
+
+
+async def request_of(ctx: Context, scan_id: str) -> ScanRequest:
+    """The request that made a scan or, for a rescan, the first scan of the line. Raises NotFound."""
+    document = await _requests(ctx).find_one({"scan_id": scan_id})
+    document = document or await _requests(ctx).find_one({"rescan_ids": scan_id})
+    if document is None:
+        raise NotFound("Scan request not found")
+    return msgspec.convert(document, ScanRequest)
+
+
+async def rescan(ctx: Context, scan_id: str) -> Manifest:
+    """A new scan with the request of an earlier one. Raises NotFound."""
+    request = await request_of(ctx, scan_id)
+    parent = await manifests.read(ctx, scan_id)
+    new_id = new_scan_id()
+    event = StoredEvent(request.i3_event_id, str(parent.event_i3live_json_dict__hash or ""))
+    await _requests(ctx).update_one({"scan_id": request.scan_id}, {"$push": {"rescan_ids": new_id}})
+    request.classifiers = {**request.classifiers, "rescan": True, "origin_scan_id": scan_id}
+    return await _enqueue(ctx, request, new_manifest(request, new_id, event.hash or None))
+
+
+async def _enqueue(ctx: Context, request: ScanRequest, manifest: Manifest) -> Manifest:
+    await backlog.add(ctx, manifest.scan_id, request.priority)
+    await ctx.db.manifests.insert_one(msgspec.to_builtins(manifest))
+    ctx.signals.notify("scans")
+    return manifest
+
+
+def _requests(ctx: Context) -> AsyncCollection:
+    return ctx.db.scan_requests
+
+
+def _inline_event(body: dict[str, Any]) -> dict[str, Any]:
+    event = body.get("event_i3live_json", {})
+    return parse_text(event) if isinstance(event, str) else event
+
+
+async def _event_text(ctx: Context, request: ScanRequest) -> bytes:
+    try:
+        return await event_json(ctx, request.i3_event_id)
+    except NotFound as error:
+        raise BadRequest(error.reason) from None
+
+
+def _check_levels(request: ScanRequest) -> None:
+    try:
+        Progression.parse(request.nsides)
+    except ProgressionError as error:
+        raise BadRequest(f"'nsides': {str(error).removeprefix('nsides: ')}") from None
+
+
+def _check_event(text: bytes, is_real: bool) -> None:
+    """Decode the event, which takes a while, so that a broken one is refused now and not by every pilot."""
+    try:
+        event = read_event(text, name="event_i3live_json", is_real_event=is_real)
+        ScanMetadata(event.run_id, event.event_id, event.event_type, event.mjd, is_real)
+    except EventError as error:
+        raise BadRequest(f"'event_i3live_json': {error}") from None
+    except ResultError as error:
+        raise BadRequest(f"'real_or_simulated_event': {error}") from None

@@ -1,0 +1,21 @@
+"""Deleting a scan: it is marked, it does not start any more, and its workers stop."""
+
+from __future__ import annotations
+
+from server.context import Context
+from server.errors import BadRequest
+from server.scans import backlog, manifests, results
+from server.scans.manifests import Manifest
+
+__all__ = ["delete"]
+
+
+async def delete(ctx: Context, scan_id: str, *, completed_too: bool) -> Manifest:
+    """Abort and mark as deleted; what was found out stays readable. Raises NotFound, BadRequest."""
+    await manifests.read(ctx, scan_id)
+    if not completed_too and await results.is_final(ctx, scan_id) is not None:
+        raise BadRequest("Attempted to delete a completed scan (must use `delete_completed_scan=True`)")
+    manifest = await manifests.mark_deleted(ctx, scan_id)
+    await backlog.remove(ctx, scan_id)
+    ctx.signals.notify(f"scan:{scan_id}")
+    return manifest

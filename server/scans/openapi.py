@@ -1,0 +1,89 @@
+"""The OpenAPI document, made from the routes themselves: what is served is what is described."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from server.handler import Handler
+from server.routing import Route, allow
+from server.scans.manifests import Manifest
+from server.scans.results import Result
+
+__all__ = ["ROUTES", "document"]
+
+VERSION = "3.1.0"
+_STATUS = {"400": "Bad request: the text names the field and the reason.",
+           "403": "No valid token, or its roles do not allow this.", "404": "Not found."}
+_FLAG = {"schema": {"type": "boolean", "default": False}, "in": "query"}
+_ERROR = {"type": "object", "required": ["error", "reason", "message", "code"], "properties": {
+    "error": {"type": "string"}, "reason": {"type": "string"}, "message": {"type": "string"},
+    "code": {"type": "integer"}}}
+
+
+def document(routes: Iterable[Route]) -> dict[str, Any]:
+    """The OpenAPI description of these routes."""
+    paths: dict[str, Any] = {}
+    for route in routes:
+        methods = {name: _operation(route, name, method) for name, method in route.methods().items()}
+        if methods:
+            paths.setdefault(route.openapi_path, {}).update(methods)
+    schemas = {"Error": _ERROR, "Manifest": _fields(Manifest), "Result": _fields(Result)}
+    security = {"bearer": {"type": "http", "scheme": "bearer"}}
+    return {"openapi": VERSION, "info": {"title": "IceProd and SkyDriver API", "version": "1"},
+            "paths": paths, "components": {"schemas": schemas, "securitySchemes": security}}
+
+
+def _operation(route: Route, name: str, method: Callable[..., Any]) -> dict[str, Any]:
+    public = "everybody" in method.roles  # type: ignore[attr-defined]
+    words = re.sub(r"[^a-z0-9]+", "_", route.openapi_path.lower()).strip("_")
+    operation: dict[str, Any] = {
+        "operationId": f"{name}_{words or 'root'}",
+        "summary": _summary(route, method), "tags": [route.tag or "other"],
+        "parameters": [*_path_parameters(route), *_query_parameters(name, method)],
+        "security": [] if public else [{"bearer": sorted(method.roles)}],  # type: ignore[attr-defined]
+        "responses": _responses(route)}
+    body = getattr(method, "body", None)
+    if body is not None:
+        operation["requestBody"] = {"required": bool(body.schema["required"]),
+                                    "content": {"application/json": {"schema": body.schema}}}
+    return operation
+
+
+def _summary(route: Route, method: Callable[..., Any]) -> str:
+    text = method.__doc__ or route.handler.__doc__ or route.handler.__name__
+    return text.strip().splitlines()[0]
+
+
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in re.findall(r"\{(\w+)", route.path)]
+
+
+def _query_parameters(name: str, method: Callable[..., Any]) -> list[dict[str, Any]]:
+    if name != "get" or not getattr(method, "redirects", False):
+        return []
+    return [{"name": "no_redirect", "description": "Show a replaced scan itself.", **_FLAG}]
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    return {"200": {"description": "Success."},
+            **{code: {"description": text, "content": error} for code, text in _STATUS.items()
+               if code != "404" or "{" in route.path}}
+
+
+def _fields(struct: type) -> dict[str, Any]:
+    return {"type": "object", "properties": {name: {} for name in struct.__struct_fields__}}  # type: ignore[attr-defined]
+
+
+class OpenApi(Handler):
+    """The OpenAPI document of everything this server answers."""
+
+    @allow("everybody")
+    def get(self) -> None:
+        self.send(document(self.application.settings["routes"]))
+
+
+ROUTES = [Route("/openapi.json", OpenApi, "openapi")]

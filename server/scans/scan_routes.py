@@ -1,0 +1,221 @@
+"""Routes of the scans: create, find, read, change, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from bson.errors import BSONError
+from pymongo.errors import OperationFailure
+
+from server.errors import BadRequest
+from server.handler import Handler
+from server.routing import Route, allow
+from server.scans import backlog, deletion, manifests, maps, results
+from server.scans.bodies import DELETE, FIND, PATCH, RESCAN, RESULT, SCAN
+from server.scans.creation import create_scan, request_of, rescan
+from server.scans.events import event_json
+from server.scans.handler import ScanHandler, flag, redirects, takes
+from server.scans.manifests import Manifest
+from server.scans.projections import light_names, names_of, project
+
+__all__ = ["ROUTES"]
+
+MAX_FOUND = 10_000
+_CODE = ("$where", "$function", "$accumulator", "$expr")  # operators that run code or defeat every index
+
+
+def show(manifest: Manifest, names: list[str]) -> dict[str, Any]:
+    return project(msgspec.structs.asdict(manifest), names)
+
+
+def raw_json(text: bytes) -> msgspec.Raw:
+    return msgspec.Raw(text)
+
+
+class Find(Handler):
+    """Find scan manifests matching a filter."""
+
+    @allow("user", "admin")
+    @takes(FIND)
+    async def post(self) -> None:
+        body = FIND.check(self.body())
+        names = light_names(body.get("manifest_projection"))
+        query = dict(body["filter"])
+        refuse_code(query)
+        if "is_deleted" not in query and not flag(body, "include_deleted"):
+            query["is_deleted"] = False
+        limit = min(int(body.get("limit", MAX_FOUND)), MAX_FOUND)
+        try:
+            found = await manifests.find(self.ctx, query, int(body.get("skip", 0)), limit)
+        except (OperationFailure, BSONError) as error:
+            raise BadRequest(f"'filter': {error}") from None
+        self.send({"manifests": [show(manifest, names) for manifest in found]})
+
+
+def refuse_code(query: Any) -> None:
+    """Raise BadRequest for a filter with an operator that runs code."""
+    if isinstance(query, dict):
+        for name, value in query.items():
+            if name in _CODE:
+                raise BadRequest(f"'filter': {name} is not allowed")
+            refuse_code(value)
+    elif isinstance(query, list):
+        for item in query:
+            refuse_code(item)
+
+
+class Scans(Handler):
+    """Start a new scan."""
+
+    @allow("user", "admin")
+    @takes(SCAN)
+    async def post(self) -> None:
+        body = self.body()
+        manifest = await create_scan(self.ctx, body)
+        self.send(show(manifest, names_of(body.get("manifest_projection"))))
+
+
+class Scan(ScanHandler):
+    """A scan's manifest and result."""
+
+    @allow("user", "admin", "system")
+    @redirects
+    async def get(self, scan_id: str) -> None:
+        manifest = await manifests.read(self.ctx, scan_id, include_deleted=self.query_bool("include_deleted"))
+        self.send({"manifest": manifest, "result": await maps.result_of(self.ctx, scan_id) or {}})
+
+    @allow("user", "admin")
+    @takes(DELETE)
+    @redirects
+    async def delete(self, scan_id: str) -> None:
+        body = self.checked_body(DELETE, required=False)
+        manifest = await deletion.delete(self.ctx, scan_id, completed_too=flag(body, "delete_completed_scan"))
+        self.send({"manifest": show(manifest, names_of(body.get("manifest_projection"))),
+                   "result": await maps.result_of(self.ctx, scan_id) or {}})
+
+
+class Rescan(ScanHandler):
+    """Copy a scan's request and start a new scan from it."""
+
+    @allow("user", "admin", "system")
+    @takes(RESCAN)
+    @redirects
+    async def post(self, scan_id: str) -> None:
+        body = self.checked_body(RESCAN, required=False)
+        await request_of(self.ctx, scan_id)
+        if flag(body, "abort_first"):
+            await deletion.delete(self.ctx, scan_id, completed_too=True)
+        manifest = await rescan(self.ctx, scan_id)
+        if flag(body, "replace_scan"):
+            await manifests.touch(self.ctx, scan_id, replaced_by_scan_id=manifest.scan_id)
+        self.send(show(manifest, names_of(body.get("manifest_projection"))))
+
+
+class ScanManifest(ScanHandler):
+    """A scan's manifest."""
+
+    @allow("user", "admin", "system")
+    @redirects
+    async def get(self, scan_id: str) -> None:
+        manifest = await manifests.read(self.ctx, scan_id, include_deleted=self.query_bool("include_deleted"))
+        names = names_of(self.query_list("projection"))
+        shown = show(manifest, names)
+        if self.is_system and manifest.i3_event_id and "event_i3live_json_dict" in shown:
+            shown["event_i3live_json_dict"] = raw_json(await event_json(self.ctx, manifest.i3_event_id))
+        self.send(shown)
+
+    @allow("system", "admin")
+    @takes(PATCH)
+    async def patch(self, scan_id: str) -> None:
+        await manifests.read(self.ctx, scan_id)
+        changed = await manifests.patch(self.ctx, scan_id, self.checked_body(PATCH))
+        self.ctx.signals.notify(f"scan:{scan_id}")
+        self.send(changed)
+
+
+class ScanResult(ScanHandler):
+    """A scan's result."""
+
+    @allow("user", "admin")
+    @redirects
+    async def get(self, scan_id: str) -> None:
+        await manifests.read(self.ctx, scan_id, include_deleted=self.query_bool("include_deleted"))
+        self.send(await maps.result_of(self.ctx, scan_id) or {})
+
+    @allow("system", "admin")
+    @takes(RESULT)
+    async def put(self, scan_id: str) -> None:
+        await manifests.read(self.ctx, scan_id)
+        body = self.checked_body(RESULT)
+        if not body["skyscan_result"]:
+            self.send({})
+            return
+        text = msgspec.json.encode(body["skyscan_result"])
+        stored = await results.put(self.ctx, scan_id, text, body["is_final"])
+        if stored.is_final:
+            await backlog.remove(self.ctx, scan_id)
+        self.ctx.signals.notify(f"scan:{scan_id}")
+        self.send(stored)
+
+
+class ScanEvent(ScanHandler):
+    """The event of a scan, as it came."""
+
+    @allow("user", "admin", "system")
+    @redirects
+    async def get(self, scan_id: str) -> None:
+        manifest = await manifests.read(self.ctx, scan_id)
+        if isinstance(manifest.event_i3live_json_dict, dict):  # as old scans have it
+            self.send({"i3_event": manifest.event_i3live_json_dict})
+            return
+        self.send({"i3_event": raw_json(await event_json(self.ctx, manifest.i3_event_id))})
+
+
+class Event(Handler):
+    """An event by its own id; it never changes."""
+
+    @allow("user", "admin", "system", "pilot")
+    async def get(self, i3_event_id: str) -> None:
+        text = await event_json(self.ctx, i3_event_id)
+        self.set_header("Cache-Control", "private, max-age=31536000, immutable")
+        self.send({"i3_event": raw_json(text)})
+
+
+class Request(Handler):
+    """The request that started a scan."""
+
+    @allow("user", "admin")
+    async def get(self, scan_id: str) -> None:
+        self.send(await request_of(self.ctx, scan_id))
+
+
+class Backlog(Handler):
+    """All scans that wait for their start, first to start first."""
+
+    @allow("user", "admin")
+    async def get(self) -> None:
+        self.send({"entries": await backlog.entries(self.ctx)})
+
+
+class DeadLetters(Handler):
+    """Scans that could not be started, each with the reason."""
+
+    @allow("user", "admin")
+    async def get(self) -> None:
+        self.send({"entries": await backlog.dead_letters(self.ctx)})
+
+
+ROUTES = [
+    Route("/scans/find", Find, "scans"),
+    Route("/scan", Scans, "scan"),
+    Route("/scan/{scan_id}", Scan, "scan"),
+    Route("/scan/{scan_id}/actions/rescan", Rescan, "scan"),
+    Route("/scan/{scan_id}/manifest", ScanManifest, "scan"),
+    Route("/scan/{scan_id}/i3-event", ScanEvent, "scan"),
+    Route("/scan/{scan_id}/result", ScanResult, "scan"),
+    Route("/scan-request/{scan_id}", Request, "scan-request"),
+    Route("/scans/backlog", Backlog, "backlog"),
+    Route("/scans/dead-letters", DeadLetters, "backlog"),
+    Route("/i3-events/{i3_event_id}", Event, "scan"),
+]

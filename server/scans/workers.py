@@ -1,0 +1,83 @@
+"""Who works for a scan: SkyDriver's view of workforce and taskforces, and requests for more of them."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from typing import Any
+
+from server.context import Context
+from server.errors import BadRequest, Unprocessable
+from server.scans import manifests, results, runs
+from server.scans.manifests import UNREQUESTED, Manifest
+
+__all__ = ["add_workers", "taskforces", "workflow", "workforce"]
+
+_STATES = {
+    "processing": ("RUNNING", "Tasking"), "queued": ("RUNNING", "Starting"), "waiting": ("IDLE", "Pending"),
+    "idle": ("IDLE", "Pending"), "complete": ("COMPLETED", "Done"), "failed": ("HELD", "FatalError"),
+    "suspended": ("REMOVED", "Stopped"), "reset": ("IDLE", "Retrying")}
+"""Task states as an HTCondor status with the pilot's own word; a task counts as one slot."""
+
+
+def workflow(manifest: Manifest) -> dict[str, Any]:
+    """Which workflow a scan has."""
+    requested = manifest.ewms_workflow_id not in (None, UNREQUESTED)
+    return {"workflow_id": manifest.ewms_workflow_id, "requested_ewms_workflow": requested,
+            "eligible_for_ewms": manifest.ewms_workflow_id is not None, "ewms_address": manifest.ewms_address}
+
+
+async def workforce(ctx: Context, manifest: Manifest) -> dict[str, Any]:
+    """How many slots do what for a scan, and the most frequent errors; zeros for outside workers."""
+    statuses: dict[str, Counter[str]] = {}
+    run = await runs.find(ctx, manifest.scan_id)
+    if run is not None:
+        async for task in ctx.db.tasks.find({"dataset_id": run.dataset_id}, {"status": 1, "_id": 0}):
+            condor, word = _STATES.get(task["status"], ("IDLE", "Pending"))
+            statuses.setdefault(condor, Counter())[word] += 1
+    running = statuses.get("RUNNING", Counter())
+    return {"workflow_id": manifest.ewms_workflow_id, "statuses": {k: dict(v) for k, v in statuses.items()},
+            "n_running": running.total(),
+            "top_errors": await _top_errors(ctx, run.dataset_id) if run else {}}
+
+
+async def taskforces(ctx: Context, manifest: Manifest) -> list[dict[str, Any]]:
+    """The groups of workers that were asked for, the oldest first."""
+    run = await runs.find(ctx, manifest.scan_id)
+    groups = [document async for document in ctx.db.scan_taskforces.find(
+        {"scan_id": manifest.scan_id}, {"_id": 0, "scan_id": 0}).sort([("timestamp", 1)])]
+    if run is None:
+        return groups
+    state = await workforce(ctx, manifest)
+    phase = "condor-submit" if run.phase is runs.Phase.RUNNING else "condor-complete"
+    own = {"taskforce_uuid": run.dataset_id, "phase": phase, "compound_statuses": state["statuses"],
+           "top_task_errors": state["top_errors"]}
+    return [own, *groups]
+
+
+async def add_workers(ctx: Context, scan_id: str, workers: int, cluster: str) -> dict[str, Any]:
+    """Ask for more workers. Raises NotFound, Unprocessable, BadRequest."""
+    manifest = await manifests.read(ctx, scan_id)
+    if manifest.is_deleted:
+        raise Unprocessable("this scan has been deleted--cannot add workers")
+    if manifest.ewms_workflow_id in (None, UNREQUESTED):
+        raise Unprocessable("an EWMS workflow has not been assigned--cannot add workers")
+    if await results.is_final(ctx, scan_id) is not None:
+        raise Unprocessable("this scan has a final result--cannot add workers")
+    known = ctx.settings.scans.clusters
+    if cluster not in known:
+        raise BadRequest(f"requested unknown cluster: {cluster} (available: {', '.join(known)})")
+    taskforce = {"taskforce_uuid": f"TF-{uuid.uuid4().hex}", "n_workers": workers}
+    await ctx.db.scan_taskforces.insert_one({
+        **taskforce, "scan_id": scan_id, "cluster_location": cluster, "phase": "pre-launch",
+        "timestamp": manifest.last_updated, "compound_statuses": {}, "top_task_errors": {}})
+    return taskforce
+
+
+async def _top_errors(ctx: Context, dataset_id: str) -> dict[str, int]:
+    """The ten most frequent reasons why tasks of a dataset failed or came back."""
+    reasons: Counter[str] = Counter()
+    async for task in ctx.db.tasks.find({"dataset_id": dataset_id, "reason": {"$nin": [None, ""]}},
+                                        {"reason": 1, "_id": 0}):
+        reasons[str(task["reason"])[:200]] += 1
+    return dict(reasons.most_common(10))
