@@ -9,9 +9,11 @@ Pilots carry this module to worker nodes, so it keeps to Python 3.9 and imports 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -79,6 +81,14 @@ class Client:
         self._token = self._ask()
         self._timeout, self._pause = timeout, pause
         self._local = threading.local()
+        self._open: set[http.client.HTTPConnection] = set()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     # -- the verbs
 
@@ -127,8 +137,17 @@ class Client:
         """Close this thread's connection."""
         connection = getattr(self._local, "connection", None)
         if connection is not None:
+            with self._lock:
+                self._open.discard(connection)
             connection.close()
             self._local.connection = None
+
+    def hang_up(self) -> None:
+        """Break every connection, so that threads which wait for an answer do not wait any longer."""
+        with self._lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
 
     # -- one try
 
@@ -192,6 +211,8 @@ class Client:
             connection = kind(self._host, self._port, timeout=timeout)
             connection.connect()
             self._local.connection = connection
+            with self._lock:
+                self._open.add(connection)
         connection.sock.settimeout(timeout)
         return connection
 

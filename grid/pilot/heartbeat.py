@@ -18,8 +18,11 @@ log = logging.getLogger("pilot")
 
 def keep_beating(pilot: Pilot) -> None:
     """Send heartbeats until the pilot ends."""
-    while not pilot.ending.wait(pilot.options.heartbeat):
-        beat(pilot)
+    try:
+        while not pilot.ending.wait(pilot.options.heartbeat):
+            beat(pilot)
+    finally:
+        pilot.client.close()
 
 
 def beat(pilot: Pilot) -> None:

@@ -20,6 +20,13 @@ log = logging.getLogger("pilot")
 
 def lease_tasks(pilot: Pilot) -> None:
     """Lease whatever fits, until the pilot takes no more."""
+    try:
+        _keep_leasing(pilot)
+    finally:
+        pilot.client.close()
+
+
+def _keep_leasing(pilot: Pilot) -> None:
     pause = _FIRST_PAUSE
     while not (pilot.draining.is_set() or pilot.ending.is_set()):
         count = pilot.wait_for_slot(1.0)
@@ -39,24 +46,37 @@ def lease_tasks(pilot: Pilot) -> None:
 
 
 def _lease(pilot: Pilot, count: int) -> int:
-    """Lease and start up to `count` tasks; how many there were."""
+    """Lease and start up to `count` tasks; how many there were.
+
+    The server looks at each task by itself, so several tasks are asked for with an equal part of the room
+    each. What fits no part is asked for with the whole room, and that is also how we wait.
+    """
     wait = min(_BUSY_WAIT, pilot.options.wait) if pilot.running() else pilot.options.wait
-    try:
-        tasks = pilot.client.post("/task_actions/queue_many", _claim(pilot, count, wait), timeout=wait + 15)
-    except Refused as error:
-        if error.status == 404:
-            return 0
-        raise
+    room = pilot.room.free()
+    parts = min(count, room["gpu"]) if room["gpu"] else count
+    tasks = _claim(pilot, _part(room, parts), parts, 0.0) if parts > 1 else []
+    tasks = tasks or _claim(pilot, room, 1, wait)
     for task in tasks:
         pilot.lease_seconds = float(task.get("lease_seconds") or pilot.lease_seconds)
         pilot.start(task)
     return len(tasks)
 
 
-def _claim(pilot: Pilot, count: int, wait: float) -> dict[str, Any]:
-    offer = {**pilot.room.free(), "time": max(0.0, pilot.seconds_left) / 3600, "site": pilot.options.site}
-    return {"num": count, "requirements": offer, "query_params": {}, "dataset_deprio": [], "start": True,
+def _part(room: dict[str, Any], parts: int) -> dict[str, Any]:
+    return {name: free // parts if isinstance(free, int) else free / parts for name, free in room.items()}
+
+
+def _claim(pilot: Pilot, room: dict[str, Any], count: int, wait: float) -> list[dict[str, Any]]:
+    offer = {**room, "time": max(0.0, pilot.seconds_left) / 3600, "site": pilot.options.site}
+    body = {"num": count, "requirements": offer, "query_params": {}, "dataset_deprio": [], "start": True,
             "wait": wait, "pilot_id": pilot.pilot_id}
+    try:
+        tasks = pilot.client.post("/task_actions/queue_many", body, timeout=wait + 15)
+    except Refused as error:
+        if error.status == 404:
+            return []
+        raise
+    return tasks if isinstance(tasks, list) else []
 
 
 def _pause(pilot: Pilot, seconds: float) -> None:

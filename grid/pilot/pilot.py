@@ -74,6 +74,7 @@ class Pilot:
 
     def leave(self) -> None:
         """Stop what runs, and give its tasks and our name back to the server."""
+        self.client.hang_up()
         held = self.running()
         for running in held:
             running.stop("the pilot ends", at_once=True)
@@ -82,11 +83,12 @@ class Pilot:
             time.sleep(0.02)
         if self.pilot_id:
             token = TokenFile(self.options.token_file)
-            parting = Client(self.options.server, token, timeout=_PARTING_PATIENCE)
             try:
-                parting.delete(f"/pilots/{self.pilot_id}")
+                with Client(self.options.server, token, timeout=_PARTING_PATIENCE) as parting:
+                    parting.delete(f"/pilots/{self.pilot_id}")
             except ClientError as error:
                 log.warning("could not say goodbye, the leases will run out: %s", error)
+        self.client.close()
         log.info("ended; %d tasks handed back", len(held))
 
     def drain(self, reason: str) -> None:

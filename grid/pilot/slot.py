@@ -39,6 +39,7 @@ class Slot:
                     self._perform(running)
         finally:
             self._drop_worker()
+            self.pilot.client.close()
 
     def _next(self) -> Running | None:
         while not self.pilot.ending.is_set():

@@ -1,0 +1,35 @@
+"""The pilot as one file that any Python 3.9 or later runs: a zip with what it needs and nothing else."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from importlib import resources
+from pathlib import Path
+
+__all__ = ["MODULES", "build"]
+
+MODULES = {"grid": ["__init__.py"], "grid.pilot": None, "iceprod": ["__init__.py", "client.py", "launch.py"]}
+"""What goes in: of each package these files, or all modules."""
+
+_MAIN = "import sys\n\nfrom grid.pilot.main import main\n\nsys.exit(main())\n"
+_INTERPRETER = b"#!/usr/bin/env python3\n"
+_TIME = (1980, 1, 1, 0, 0, 0)  # equal content makes equal files
+
+
+def build(path: Path) -> Path:
+    """Write the executable file; the path."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo("__main__.py", _TIME), _MAIN)
+        for package, names in MODULES.items():
+            folder = resources.files(package)
+            for name in names or sorted(item.name for item in folder.iterdir() if item.name.endswith(".py")):
+                entry = zipfile.ZipInfo(f"{package.replace('.', '/')}/{name}", _TIME)
+                archive.writestr(entry, folder.joinpath(name).read_bytes())
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_bytes(_INTERPRETER + content.getvalue())
+    partial.chmod(0o755)
+    partial.replace(path)
+    return path

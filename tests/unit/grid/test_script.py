@@ -1,0 +1,202 @@
+"""Script tasks: programs, their files and environment, their limits and their ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grid.pilot import ends
+from grid.pilot.room import Share
+from grid.pilot.running import Running
+from grid.pilot.script import Script
+
+
+def script(tmp_path: Path, *modules: dict[str, Any], requirements: dict[str, Any] | None = None,
+           **config: Any) -> Script:
+    config = {"trays": [{"modules": list(modules)}], **config}
+    task = {"task_id": "t1", "instance_id": "i1", "requirements": requirements or {},
+            "payload": {"dataset": 7, "job_index": 3, "name": "work", "task": config}}
+    return Script(Running(task, Share(2, 1.0, 1.0, ("5",))), tmp_path / "work")
+
+
+def shell(text: str, **more: Any) -> dict[str, Any]:
+    return {"name": "m", "src": "/bin/sh", "args": ["-c", text], **more}
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def gone(pid: int, patience: float = 20.0) -> bool:
+    deadline = time.monotonic() + patience
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not alive(pid)
+
+
+def test_a_good_program_completes_and_its_output_is_kept(tmp_path: Path) -> None:
+    work = script(tmp_path, shell("echo out; echo err >&2"))
+    end = work.run()
+    assert (end.outcome, end.reason) == (ends.COMPLETE, "")
+    assert work.logs() == {"stdout": "out\n", "stderr": "err\n"}
+    work.clean()
+    assert not work.directory.exists()
+
+
+def test_modules_run_in_order_and_stop_at_the_first_failure(tmp_path: Path) -> None:
+    work = script(tmp_path, shell("echo one"), shell("echo bad luck >&2; exit 3"), shell("echo three"))
+    end = work.run()
+    assert end.outcome == ends.RESET
+    assert "status 3" in end.reason
+    assert "bad luck" in end.reason
+    assert work.logs()["stdout"] == "one\n"
+
+
+def test_iterations_repeat_a_tray(tmp_path: Path) -> None:
+    work = script(tmp_path)
+    work.running.payload["task"]["trays"] = [{"iterations": 3, "modules": [shell("echo turn $(iter)")]}]
+    assert work.run().outcome == ends.COMPLETE
+    assert work.logs()["stdout"] == "turn 0\nturn 1\nturn 2\n"
+
+
+@pytest.mark.parametrize(("args", "seen"), [
+    ("-a 'b c' d", ["-a", "b c", "d"]),
+    (["x", 1, 2.5, True], ["x", "1", "2.5", "true"]),
+    ({"seed": 4, "name": "n"}, ["--seed=4", "--name=n"]),
+    (None, []),
+])
+def test_arguments_of_every_form(tmp_path: Path, args: Any, seen: list[str]) -> None:
+    (tmp_path / "show.py").write_text("import sys; print(sys.argv[1:])")
+    work = script(tmp_path, {"src": str(tmp_path / "show.py"), "args": args})
+    assert work.run().outcome == ends.COMPLETE
+    assert work.logs()["stdout"].strip() == str(seen)
+
+
+def test_configs_become_files(tmp_path: Path) -> None:
+    work = script(tmp_path, shell("cat sub/c.json", configs={"sub/c.json": {"a": 1}}))
+    assert work.run().outcome == ends.COMPLETE
+    assert work.logs()["stdout"].split() == ["{", '"a":', "1", "}"]
+
+
+def test_the_environment_is_clean_unless_asked_otherwise(tmp_path: Path,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINE", "here")
+    monkeypatch.setenv("ICEPROD_TOKEN", "very secret")
+    show = 'echo "$MINE/$ICEPROD_TOKEN/$ICEPROD_DATASET/$ICEPROD_JOB/$OMP_NUM_THREADS/$CUDA_VISIBLE_DEVICES"'
+    work = script(tmp_path, shell(show), shell(show, env_clear=False))
+    assert work.run().outcome == ends.COMPLETE
+    assert work.logs()["stdout"] == "//7/3/2/5\nhere//7/3/2/5\n"
+
+
+def test_env_shell_goes_before_the_program(tmp_path: Path) -> None:
+    wrapper = tmp_path / "env-shell.sh"
+    wrapper.write_text('#!/bin/sh\nINSIDE=yes exec "$@"\n')
+    wrapper.chmod(0o755)
+    work = script(tmp_path, {"src": "/bin/sh", "args": ["-c", "echo $INSIDE"], "env_shell": str(wrapper)})
+    assert work.run().outcome == ends.COMPLETE
+    assert work.logs()["stdout"] == "yes\n"
+
+
+@pytest.mark.parametrize(("module", "text"), [
+    ({"src": "/no/such/program"}, "could not be started"),
+    ({"src": "/bin/sh", "args": ["-c", "kill -SEGV $$"]}, "SIGSEGV"),
+    ({"src": "/bin/sh", "args": ["-c", "kill -KILL $$"]}, "SIGKILL"),
+])
+def test_other_ways_to_fail(tmp_path: Path, module: dict[str, Any], text: str) -> None:
+    end = script(tmp_path, {"name": "m", **module}).run()
+    assert end.outcome == ends.RESET
+    assert text in end.reason
+
+
+@pytest.mark.parametrize("module", [
+    {"name": "m"}, {"name": "m", "src": 7}, {"name": "m", "src": "/bin/true", "args": "'open"},
+    {"name": "m", "src": "/bin/true", "configs": {"../escape": {}}}, {"name": "m", "running_class": "a.B"},
+    {"name": "m", "src": "/bin/true", "data": [{"remote": "gsiftp://x/y"}]},
+    {"name": "m", "src": "/bin/true", "data": [{"remote": "/etc/hostname", "local": "../../x"}]},
+])
+def test_what_can_never_run_is_not_tried_again(tmp_path: Path, module: dict[str, Any]) -> None:
+    assert script(tmp_path, module).run().outcome == ends.FAILED
+
+
+def test_stop_ends_the_whole_process_group(tmp_path: Path) -> None:
+    stubborn = "sleep 60 & echo $! > pids; trap '' TERM; sleep 60 & echo $! >> pids; wait; wait"
+    work = script(tmp_path, shell(stubborn))
+    pids = work.directory / "pids"
+    threading.Thread(target=lambda: _stop_when_written(work, pids)).start()
+    assert work.run().outcome == ends.EVICT
+    assert all(gone(int(pid)) for pid in pids.read_text().split())
+
+
+def _stop_when_written(work: Script, pids: Path) -> None:
+    while not pids.exists() or len(pids.read_text().split()) < 2:
+        time.sleep(0.02)
+    work.running.stop("enough")
+
+
+def test_background_processes_do_not_stay(tmp_path: Path) -> None:
+    work = script(tmp_path, shell("sleep 60 & echo $!"))
+    assert work.run().outcome == ends.COMPLETE
+    assert gone(int(work.logs()["stdout"]))
+
+
+def test_more_memory_than_required_is_stopped_and_measured(tmp_path: Path) -> None:
+    code = "x = bytearray(300_000_000)\nimport time\ntime.sleep(60)"
+    eat = {"name": "m", "src": sys.executable, "args": ["-c", code]}
+    end = script(tmp_path, eat, requirements={"memory": 0.1}).run()
+    assert end.outcome == ends.RESET
+    assert end.reason.startswith("memory limit: used 0.3")
+    assert end.resources["memory"] > 0.29
+
+
+def test_more_time_than_required_is_stopped(tmp_path: Path) -> None:
+    end = script(tmp_path, shell("sleep 60"), requirements={"time": 1 / 3600}).run()
+    assert end.outcome == ends.RESET
+    assert end.reason.startswith("time limit")
+
+
+def test_processor_time_is_measured(tmp_path: Path) -> None:
+    code = "import time\nwhile time.process_time() < 0.5: pass"
+    end = script(tmp_path, {"name": "m", "src": sys.executable, "args": ["-c", code]}).run()
+    assert end.cpu_seconds >= 0.5
+    assert end.resources["cpu"] > 0
+
+
+def test_files_are_fetched_and_stored(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("hello")
+    data = [{"movement": "input", "remote": f"file:{tmp_path}/in.txt"},
+            {"movement": "input", "remote": f"{tmp_path}/absent", "transfer": "maybe"},
+            {"movement": "output", "remote": f"file:{tmp_path}/store/out.txt"}]
+    assert script(tmp_path, shell("tr a-z A-Z < in.txt > out.txt"), data=data).run().outcome == ends.COMPLETE
+    assert (tmp_path / "store" / "out.txt").read_text() == "HELLO"
+
+
+def test_a_missing_input_is_tried_again(tmp_path: Path) -> None:
+    end = script(tmp_path, shell("true"), data=[{"remote": f"{tmp_path}/absent"}]).run()
+    assert end.outcome == ends.RESET
+    assert "transfer failure" in end.reason
+
+
+def test_programs_die_with_the_pilot(tmp_path: Path) -> None:
+    """The pilot is killed without a chance to clean up."""
+    pid_file = tmp_path / "work" / "pid"
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        try:
+            script(tmp_path, shell("sleep 300 & echo $! > pid; wait")).run()
+        finally:
+            os._exit(0)
+    while not pid_file.exists() or not pid_file.read_text().strip():
+        time.sleep(0.02)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    assert gone(int(pid_file.read_text()))
