@@ -60,6 +60,7 @@ class Leases(Part):
     seconds: float = 60.0
     sweep_seconds: float = 5.0
     max_wait_seconds: float = 30.0  # longest long poll of an idle pilot
+    unattended_hours: float = 72.0  # a claim by a client that sends no heartbeats
 
 
 class Failures(Part):

@@ -1,13 +1,38 @@
-"""The production family."""
+"""The production family: datasets, jobs, tasks and the pilots that run them."""
 
 from __future__ import annotations
 
+from server.production import (
+    claim_routes,
+    classes,
+    dataset_routes,
+    datasets,
+    grid_routes,
+    grids,
+    job_routes,
+    jobs,
+    log_routes,
+    logs,
+    pilot_routes,
+    pilots,
+    repair,
+    task_routes,
+    task_stat_routes,
+    task_stats,
+    task_store,
+)
 from server.routing import Route
 from server.services.leader import Service
 from server.store.database import Index
 
 __all__ = ["INDEXES", "ROUTES", "SERVICES"]
 
-ROUTES: list[Route] = []
-INDEXES: list[Index] = []
-SERVICES: list[Service] = []
+ROUTES: list[Route] = [
+    *dataset_routes.ROUTES, *job_routes.ROUTES, *task_routes.ROUTES, *claim_routes.ROUTES,
+    *task_stat_routes.ROUTES, *log_routes.ROUTES, *grid_routes.ROUTES, *pilot_routes.ROUTES,
+]
+INDEXES: list[Index] = [
+    *datasets.INDEXES, *jobs.INDEXES, *task_store.INDEXES, *classes.INDEXES, *task_stats.INDEXES, *logs.INDEXES,
+    *grids.INDEXES, *pilots.INDEXES,
+]
+SERVICES: list[Service] = [*repair.SERVICES]

@@ -1,0 +1,74 @@
+"""Checking the fields of a request body, with the texts that IceProd's clients know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from server.errors import BadRequest
+
+__all__ = ["Field", "check_storable", "number", "read_fields"]
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,), "int": (int,), "number": (int, float), "bool": (bool,), "list": (list,), "dict": (dict,)}
+_MAX_DEPTH = 60
+_INT64 = 1 << 63
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of a body: its name, the kind of its value, and whether it must be there."""
+
+    name: str
+    kind: str
+    required: bool = False
+    default: Any = None
+
+    def accepts(self, value: object) -> bool:
+        if isinstance(value, bool) and self.kind != "bool":
+            return False
+        return isinstance(value, _KINDS[self.kind])
+
+
+def read_fields(body: Mapping[str, Any], fields: Iterable[Field], *, quote: str = "",
+                closed: bool = True) -> dict[str, Any]:
+    """The values of `fields`, defaults filled in.
+
+    Raises BadRequest: missing first, then wrong types, then (when `closed`) fields that are not known.
+    """
+    fields = list(fields)
+    for field in fields:
+        if field.required and field.name not in body:
+            raise BadRequest(f"missing key: {field.name}")
+        if field.name in body and not field.accepts(body[field.name]):
+            raise BadRequest(f"key {quote}{field.name}{quote} should be of type {field.kind}")
+    unknown = sorted(set(body) - {field.name for field in fields})
+    if closed and unknown:
+        raise BadRequest(f"invalid keys found: {', '.join(unknown)[:200]}")
+    return {field.name: body.get(field.name, field.default) for field in fields}
+
+
+def number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_storable(value: Any, depth: int = 0) -> None:
+    """Raise BadRequest for what JSON can say and the database cannot keep."""
+    if isinstance(value, dict):
+        _check_depth(depth)
+        for key, item in value.items():
+            if "\0" in key:
+                raise BadRequest("a name may not hold a NUL character")
+            check_storable(item, depth + 1)
+    elif isinstance(value, list):
+        _check_depth(depth)
+        for item in value:
+            check_storable(item, depth + 1)
+    elif isinstance(value, int) and not -_INT64 <= value < _INT64:
+        raise BadRequest(f"number too large: {str(value)[:40]}")
+
+
+def _check_depth(depth: int) -> None:
+    if depth >= _MAX_DEPTH:
+        raise BadRequest(f"request body is nested deeper than {_MAX_DEPTH}")

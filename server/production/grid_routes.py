@@ -1,0 +1,46 @@
+"""Routes of grids."""
+
+from __future__ import annotations
+
+from server.production import grids
+from server.production.fields import Field, read_fields
+from server.production.handler import ProductionHandler
+from server.routing import Route, allow
+
+__all__ = ["ROUTES"]
+
+FIELDS = [Field("host", "str", required=True), Field("queues", "dict", required=True),
+          Field("version", "str", required=True)]
+
+
+class Grids(ProductionHandler):
+    """All grids."""
+
+    @allow("admin", "client", "system")
+    async def get(self) -> None:
+        """Grids by id."""
+        self.send(await grids.find(self.ctx))
+
+    @allow("admin", "client", "system")
+    async def post(self) -> None:
+        """Register a grid."""
+        body = self.update_fields() if self.body() else {}
+        read_fields(body, FIELDS, closed=False)
+        self.send({"result": await grids.create(self.ctx, body, self.user.username)}, 201)
+
+
+class Grid(ProductionHandler):
+    """One grid."""
+
+    @allow("admin", "client", "system")
+    async def get(self, grid_id: str) -> None:
+        self.send(await grids.get(self.ctx, grid_id))
+
+    @allow("admin", "client", "system")
+    async def patch(self, grid_id: str) -> None:
+        """Merge fields into the grid; its heartbeat."""
+        fields = self.update_fields() if self.request.body.strip() not in (b"", b"{}") else {}
+        self.send(await grids.patch(self.ctx, grid_id, fields))
+
+
+ROUTES = [Route("/grids", Grids, "grids"), Route("/grids/{grid_id}", Grid, "grids")]

@@ -1,0 +1,204 @@
+"""Claims and leases: how tasks reach pilots, stay with them, and come back when a pilot is silent.
+
+A claim reads the table of requirement classes, takes the first entries of one compound index for each class that
+fits, and marks the best of them with a fresh instance_id on condition that they are still there to be taken. Its
+cost does not depend on how many tasks wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from iceprod.ids import new_id, timestamp
+from iceprod.requirements import Fit, fits
+from server import metrics
+from server.context import Context
+from server.production.classes import class_table
+from server.production.documents import Document
+from server.production.task_store import LEASED, soon
+
+__all__ = ["Claim", "claim", "claim_or_wait", "expire", "extend", "lease_seconds", "release_listed",
+           "release_pilot"]
+
+ATTEMPTS = 8
+LOOK_DEEPER = 100  # candidates of a class of which only some tasks fit
+MOST_ROWS = 200  # (class, dataset) rows looked at when datasets are left out
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a pilot asks for."""
+
+    offer: dict[str, Any]
+    num: int = 1
+    source: str = "waiting"  # the status that tasks are taken from
+    target: str = "queued"
+    filters: dict[str, Any] = field(default_factory=dict)
+    deprioritised: tuple[str, ...] = ()  # datasets, used only if others cannot fill
+    pilot_id: str = ""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One place of the index to take candidates from; `dataset_id` empty: of any dataset."""
+
+    key: str
+    dataset_id: str
+    fit: Fit
+
+
+async def claim(ctx: Context, request: Claim) -> list[Document]:
+    """Lease up to `num` tasks, best priority first, all with one fresh instance_id; maybe none."""
+    instance_id, got = new_id(), list[Document]()
+    left_out = list(request.deprioritised)
+    for _ in range(ATTEMPTS + len(left_out)):
+        wanted = replace(request, num=request.num - len(got), deprioritised=tuple(left_out))
+        found = await _candidates(ctx, wanted)
+        if found:
+            got += await _take(ctx, found, wanted, instance_id)
+        elif left_out:
+            left_out.pop()
+        else:
+            break
+        if len(got) >= request.num:
+            break
+    if got:
+        metrics.LEASES.inc(len(got))
+    return got
+
+
+async def claim_or_wait(ctx: Context, request: Claim, wait: float, gone: asyncio.Event) -> list[Document]:
+    """Like `claim`, but wait up to `wait` seconds for something to claim; give up when the caller is gone."""
+    end = time.monotonic() + wait
+    while True:
+        got = await claim(ctx, request)
+        left = end - time.monotonic()
+        if got or left <= 0:
+            return got
+        await ctx.signals.wait("tasks", min(left, 1.0))
+        if gone.is_set():
+            return []
+
+
+# -- finding candidates
+
+
+async def _candidates(ctx: Context, request: Claim) -> list[str]:
+    """Ids of the best tasks that fit."""
+    rows = await _rows(ctx, request)
+    found = await asyncio.gather(*(_best_of(ctx, request, row) for row in rows))
+    best = heapq.nlargest(request.num, (task for tasks in found for task in tasks), key=_priority)
+    return [task["task_id"] for task in best]
+
+
+def _priority(task: Document) -> float:
+    return float(task["priority"])
+
+
+async def _rows(ctx: Context, request: Claim) -> list[_Row]:
+    table = class_table(ctx)
+    fitting = await table.fitting(ctx, request.offer)
+    only = request.filters.get("dataset_id")
+    if only is not None:
+        return [_Row(key, only, fit) for key, fit in fitting.items() if only in table.datasets[key]]
+    if not request.deprioritised:
+        return [_Row(key, "", fit) for key, fit in fitting.items()]
+    left_out = set(request.deprioritised)
+    return [_Row(key, dataset_id, fit) for key, fit in fitting.items()
+            for dataset_id in table.datasets[key] - left_out][:MOST_ROWS]
+
+
+async def _best_of(ctx: Context, request: Claim, row: _Row) -> Sequence[Document]:
+    query: Document = {"status": request.source, "class_key": row.key}
+    if row.dataset_id:
+        query["dataset_id"] = row.dataset_id
+    query |= {name: value for name, value in request.filters.items() if name != "dataset_id"}
+    limit = request.num if row.fit is Fit.ALL else max(request.num, LOOK_DEEPER)
+    shown = {"_id": 0, "task_id": 1, "priority": 1, **({} if row.fit is Fit.ALL else {"requirements": 1})}
+    tasks = await ctx.db.tasks.find(query, shown, sort=[("priority", -1)], limit=limit).to_list()
+    if row.fit is Fit.ALL:
+        return tasks
+    return [task for task in tasks if fits(task["requirements"], request.offer)]
+
+
+# -- taking them
+
+
+def lease_seconds(ctx: Context, pilot_id: str) -> float:
+    """How long a lease lasts: short for a pilot that sends heartbeats, long for one that cannot."""
+    leases = ctx.settings.leases
+    return leases.seconds if pilot_id else leases.unattended_hours * 3600
+
+
+async def _take(ctx: Context, ids: Iterable[str], request: Claim, instance_id: str) -> list[Document]:
+    chosen = {"$in": list(ids)}
+    site = request.offer.get("site")
+    changes = {"status": request.target, "status_changed": timestamp(), "instance_id": instance_id,
+               "site": site if isinstance(site, str) and site else "unknown",
+               "due": soon(lease_seconds(ctx, request.pilot_id))}
+    update: Document = {"$set": changes}
+    if request.pilot_id:
+        changes["pilot_id"] = request.pilot_id
+    else:
+        update["$unset"] = {"pilot_id": ""}
+    result = await ctx.db.tasks.update_many({"task_id": chosen, "status": request.source}, update)
+    if not result.modified_count:
+        return []
+    mine = {"task_id": chosen, "instance_id": instance_id}
+    tasks = await ctx.db.tasks.find(mine, {"_id": 0}).to_list()
+    return sorted(tasks, key=_priority, reverse=True)
+
+
+# -- keeping them
+
+
+async def extend(ctx: Context, tasks: dict[str, str]) -> list[str]:
+    """Extend the leases of tasks (id → instance_id); the ids of those that are not this holder's any more."""
+    if not tasks:
+        return []
+    mine = {"task_id": {"$in": list(tasks)}, "instance_id": {"$in": sorted(set(tasks.values()))},
+            "status": {"$in": list(LEASED)}}
+    await ctx.db.tasks.update_many(mine, {"$set": {"due": soon(ctx.settings.leases.seconds)}})
+    held = {task["task_id"]: task["instance_id"]
+            async for task in ctx.db.tasks.find(mine, {"task_id": 1, "instance_id": 1})}
+    return [task_id for task_id, instance_id in tasks.items() if held.get(task_id) != instance_id]
+
+
+# -- giving them back
+
+
+def returned(reason: str) -> Document:
+    """The update that takes leased tasks back to waiting: nobody's failure."""
+    return {"$set": {"status": "waiting", "status_changed": timestamp(), "instance_id": "", "reason": reason},
+            "$inc": {"evictions": 1}, "$unset": {"due": "", "pilot_id": ""}}
+
+
+async def expire(ctx: Context) -> int:
+    """Take back the tasks whose leases have ended; how many."""
+    late = {"due": {"$lt": timestamp()}, "status": {"$in": list(LEASED)}}
+    return await _return(ctx, late, "lease expired: the pilot was not heard of")
+
+
+async def release_pilot(ctx: Context, pilot_id: str) -> int:
+    """Take back the tasks of a pilot that ended; how many."""
+    held = {"pilot_id": pilot_id, "status": {"$in": list(LEASED)}}
+    return await _return(ctx, held, "the pilot ended")
+
+
+async def release_listed(ctx: Context, task_ids: list[str]) -> int:
+    """Take back the tasks that an ended pilot listed and that nobody holds a timed lease of; how many."""
+    held = {"task_id": {"$in": task_ids}, "status": "processing", "pilot_id": {"$exists": False}}
+    return await _return(ctx, held, "the pilot ended") if task_ids else 0
+
+
+async def _return(ctx: Context, query: Document, reason: str) -> int:
+    result = await ctx.db.tasks.update_many(query, returned(reason))
+    if result.modified_count:
+        metrics.TASK_ENDS.labels("evicted").inc(result.modified_count)
+        ctx.signals.notify("tasks")
+    return result.modified_count

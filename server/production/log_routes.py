@@ -1,0 +1,129 @@
+"""Routes of logs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from server.errors import BadRequest, NotFound
+from server.production import logs
+from server.production.documents import Document
+from server.production.handler import ProductionHandler
+from server.routing import Route, allow
+
+__all__ = ["ROUTES"]
+
+
+class LogHandler(ProductionHandler):
+    """A handler that stores logs."""
+
+    def log_fields(self) -> Document:
+        body = self.body(required=False)
+        return {name: body[name] for name in ("data", "name", "dataset_id", "task_id") if body.get(name) is not None}
+
+
+class Logs(LogHandler):
+    """All logs, for services."""
+
+    @allow("admin", "client", "system")
+    async def get(self) -> None:
+        """Logs by id; filters from, to (times), name, dataset_id, task_id, and keys, limit."""
+        query: dict[str, Any] = {
+            name: value for name in ("name", "dataset_id", "task_id") if (value := self.query(name)) is not None}
+        span = {sign: value for sign, name in (("$gte", "from"), ("$lte", "to")) if (value := self.query(name))}
+        if span:
+            query["timestamp"] = span
+        limit = self.query_int("limit", 1000, minimum=1) or 1000
+        rows = await logs.find(self.ctx, query, self.keys("log_id"), limit=limit)
+        self.send({row["log_id"]: row for row in rows})
+
+    @allow("admin", "client", "system", "pilot")
+    async def post(self) -> None:
+        """Store a log."""
+        self.send({"result": await logs.create(self.ctx, self.log_fields())}, 201)
+
+
+class Log(ProductionHandler):
+    """One log, for services."""
+
+    @allow("admin", "client", "system", "pilot")
+    async def get(self, log_id: str) -> None:
+        self.send(await logs.get(self.ctx, log_id))
+
+    @allow("admin", "client", "system")
+    async def delete(self, log_id: str) -> None:
+        await logs.remove(self.ctx, {"log_id": log_id})
+        self.send({})
+
+
+class DatasetLogs(LogHandler):
+    """Logs of a dataset."""
+
+    @allow("admin", "client", "system", "pilot", "user")
+    async def post(self, dataset_id: str) -> None:
+        """Store a log of the dataset."""
+        await self.writable(dataset_id)
+        self.send({"result": await logs.create(self.ctx, {**self.log_fields(), "dataset_id": dataset_id})}, 201)
+
+    @allow("admin", "client", "system", "user")
+    async def delete(self, dataset_id: str) -> None:
+        """Delete all logs of the dataset."""
+        await self.writable(dataset_id)
+        await logs.remove(self.ctx, {"dataset_id": dataset_id})
+        self.send({})
+
+
+class DatasetLog(ProductionHandler):
+    """One log of a dataset."""
+
+    @allow("admin", "client", "system", "user")
+    async def get(self, dataset_id: str, log_id: str) -> None:
+        await self.readable(dataset_id)
+        self.send(await logs.get(self.ctx, log_id, dataset_id))
+
+    @allow("admin", "client", "system", "user")
+    async def delete(self, dataset_id: str, log_id: str) -> None:
+        await self.writable(dataset_id)
+        await logs.remove(self.ctx, {"dataset_id": dataset_id, "log_id": log_id})
+        self.send({})
+
+
+class TaskLogs(ProductionHandler):
+    """Logs of a task."""
+
+    @allow("admin", "client", "system", "user")
+    async def get(self, dataset_id: str, task_id: str) -> None:
+        """Logs, newest first; num, group (the newest of each name), order (asc or desc), keys."""
+        await self.readable(dataset_id)
+        query = {"dataset_id": dataset_id, "task_id": task_id}
+        number = self.query("num")
+        if number is not None and not re.fullmatch(r"\d{1,9}", number):
+            raise BadRequest("bad num param. must be int")
+        order = self.query("order", "desc")
+        if order not in ("asc", "desc"):
+            raise BadRequest('bad order param. should be "asc" or "desc".')
+        if self.query_bool("group"):
+            rows = await logs.newest_by_name(self.ctx, query, self.keys("log_id"))
+            rows = rows[:int(number)] if number else rows
+        else:
+            rows = await logs.find(self.ctx, query, self.keys("log_id"), newest_first=order == "desc",
+                                   limit=int(number or 0))
+        if not rows:
+            raise NotFound("Log not found")
+        self.send({"logs": rows})
+
+    @allow("admin", "client", "system", "user")
+    async def delete(self, dataset_id: str, task_id: str) -> None:
+        """Delete all logs of the task."""
+        await self.writable(dataset_id)
+        await logs.remove_of_task(self.ctx, dataset_id, task_id)
+        self.send({})
+
+
+ROUTES = [
+    Route("/logs", Logs, "logs"),
+    Route("/logs/{log_id}", Log, "logs"),
+    Route("/datasets/{dataset_id}/logs", DatasetLogs, "logs"),
+    Route("/datasets/{dataset_id}/logs/{log_id}", DatasetLog, "logs"),
+    Route("/datasets/{dataset_id}/tasks/{task_id}/logs", TaskLogs, "logs"),
+]

@@ -1,0 +1,85 @@
+"""Routes of pilots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from server.errors import BadRequest
+from server.production import pilots
+from server.production.fields import Field, read_fields
+from server.production.handler import ProductionHandler
+from server.routing import Route, allow
+
+__all__ = ["ROUTES"]
+
+REQUIRED = [Field("queue_host", "str", required=True), Field("queue_version", "str", required=True),
+            Field("resources", "dict", required=True)]
+
+
+class Pilots(ProductionHandler):
+    """All pilots."""
+
+    @allow("admin", "client", "system")
+    async def get(self) -> None:
+        """Pilots by id; filters queue_host, queue_version, host, version, site, grid_id, and keys."""
+        names = ("queue_host", "queue_version", "host", "version", "site", "grid_id")
+        query = {name: value for name in names if (value := self.query(name)) is not None}
+        self.send(await pilots.find(self.ctx, query, self.keys("pilot_id")))
+
+    @allow("admin", "client", "system", "pilot")
+    async def post(self) -> None:
+        """Register a pilot."""
+        body = self.update_fields() if self.body() else {}
+        read_fields(body, REQUIRED, closed=False)
+        self.send({"result": await pilots.create(self.ctx, body)}, 201)
+
+
+class Pilot(ProductionHandler):
+    """One pilot."""
+
+    @allow("admin", "client", "system", "pilot")
+    async def get(self, pilot_id: str) -> None:
+        self.send(await pilots.get(self.ctx, pilot_id))
+
+    @allow("admin", "client", "system", "pilot")
+    async def patch(self, pilot_id: str) -> None:
+        """Merge fields into the pilot."""
+        self.send(await pilots.patch(self.ctx, pilot_id, self.update_fields()))
+
+    @allow("admin", "client", "system", "pilot")
+    async def delete(self, pilot_id: str) -> None:
+        """The pilot ends; what it holds goes back to waiting."""
+        await pilots.remove(self.ctx, pilot_id)
+        self.send({})
+
+
+class Heartbeat(ProductionHandler):
+    """A pilot says that it is alive."""
+
+    @allow("admin", "client", "system", "pilot")
+    async def post(self, pilot_id: str) -> None:
+        """Extend the leases of the listed tasks; says which of them to stop."""
+        body = self.body()
+        fields = {name: body[name] for name in ("resources_available", "resources_claimed") if name in body}
+        self.send(await pilots.heartbeat(self.ctx, pilot_id, _held(body), fields))
+
+
+def _held(body: dict[str, Any]) -> dict[str, str]:
+    rows = body.get("tasks", [])
+    if not isinstance(rows, list) or len(rows) > 10_000:
+        raise BadRequest("key tasks should be a list of at most 10000 objects")
+    held: dict[str, str] = {}
+    for row in rows:
+        match row:
+            case {"task_id": str(task_id), "instance_id": str(instance_id)}:
+                held[task_id] = instance_id
+            case _:
+                raise BadRequest("each of tasks needs task_id and instance_id")
+    return held
+
+
+ROUTES = [
+    Route("/pilots", Pilots, "pilots"),
+    Route("/pilots/{pilot_id}", Pilot, "pilots"),
+    Route("/pilots/{pilot_id}/heartbeat", Heartbeat, "pilots"),
+]

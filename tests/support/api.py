@@ -1,0 +1,168 @@
+"""The real server as a child process, for tests that talk to it over HTTP.
+
+    with running_server(tmp_path) as api:
+        api.session("admin").get(api.url + "/datasets")
+
+The database is the one that the environment's ``ICEPROD_TEST_DATABASE`` names (every server gets a database of
+its own in it), else an embedded store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from iceprod.tokens import ROLES, encode, read_secret
+
+__all__ = ["Api", "ServerError", "free_port", "running_server"]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+START_SECONDS = 60
+
+
+class ServerError(RuntimeError):
+    """The server did not start or did not stop; the text holds the end of its log."""
+
+
+class Session(requests.Session):
+    """A requests session whose paths are relative to the server."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        super().__init__()
+        self.url = url
+        if token:
+            self.headers["Authorization"] = f"Bearer {token}"
+
+    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+        path = url.decode() if isinstance(url, bytes) else url
+        kwargs.setdefault("timeout", 60)
+        return super().request(method, path if "://" in path else self.url + path, *args, **kwargs)
+
+
+@dataclass
+class Api:
+    """A running server: its address, its process, and tokens for it."""
+
+    url: str
+    data: Path
+    process: subprocess.Popen[bytes]
+    database_url: str
+    database_name: str
+    sessions: list[Session] = field(default_factory=list)
+
+    def token(self, *roles: str, username: str = "tester", groups: tuple[str, ...] = ("users",),
+              **claims: Any) -> str:
+        """A token with the given roles; without any, one with all of them and the group admin."""
+        if not roles:
+            roles, groups = ROLES, ("users", "admin")
+        return encode(read_secret(self.data / "secret"), username, roles, groups=groups, **claims)
+
+    def session(self, *roles: str, **options: Any) -> Session:
+        """A session that carries such a token; the role "nobody" stands for a token without roles."""
+        return self._session(self.token(*roles, **options))
+
+    def anonymous(self) -> Session:
+        """A session without a token."""
+        return self._session(None)
+
+    def _session(self, token: str | None) -> Session:
+        session = Session(self.url, token)
+        self.sessions.append(session)
+        return session
+
+    def kill(self) -> None:
+        """End the server at once, as a crash would."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Ask the server to stop, and see that it does. Raises ServerError."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise ServerError(f"the server did not stop:\n{_log_end(self.data)}") from None
+
+    def close(self) -> None:
+        for session in self.sessions:
+            session.close()
+
+
+def free_port() -> int:
+    """A TCP port on the loopback interface that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running_server(folder: Path, settings: Mapping[str, object] | None = None) -> Iterator[Api]:
+    """Run a server with its own data directory and database below `folder`.
+
+    `settings` are given as environment variables name them: ``{"LEASES__SECONDS": 2}``. Raises ServerError.
+    """
+    with contextlib.ExitStack() as stack:
+        database_url = _database(stack, folder)
+        api = start_server(folder / "server", database_url, f"test_{uuid.uuid4().hex[:12]}", settings or {})
+        stack.callback(_end, api)
+        yield api
+
+
+def _database(stack: contextlib.ExitStack, folder: Path) -> str:
+    if url := os.environ.get("ICEPROD_TEST_DATABASE"):
+        return url
+    from tests.support.store import embedded_store
+
+    return str(stack.enter_context(embedded_store(folder)))
+
+
+def start_server(data: Path, database_url: str, database_name: str, settings: Mapping[str, object]) -> Api:
+    """Start one server process on a free port and wait until it is healthy. Raises ServerError."""
+    data.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ICEPROD__")}
+    environment |= {"ICEPROD__DATABASE__NAME": database_name, "ICEPROD__LOGGING__LEVEL": "INFO",
+                    **{f"ICEPROD__{name}": str(value) for name, value in settings.items()}}
+    command = [sys.executable, "-m", "server", "--data", str(data), "--port", str(port),
+               "--database", database_url]
+    with (data / "log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log)
+    api = Api(f"http://127.0.0.1:{port}", data, process, database_url, database_name)
+    _wait_until_healthy(api)
+    return api
+
+
+def _wait_until_healthy(api: Api) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if api.process.poll() is not None:
+            raise ServerError(f"the server ended with {api.process.returncode}:\n{_log_end(api.data)}")
+        with contextlib.suppress(requests.RequestException):
+            if requests.get(api.url + "/healthz", timeout=5).status_code == 200:
+                return
+        time.sleep(0.05)
+    api.kill()
+    raise ServerError(f"the server did not become healthy:\n{_log_end(api.data)}")
+
+
+def _log_end(data: Path) -> str:
+    return (data / "log").read_text(errors="replace")[-4000:]
+
+
+def _end(api: Api) -> None:
+    api.close()
+    if api.process.poll() is None:
+        api.stop()
