@@ -10,7 +10,8 @@ from grid.pilot.room import Room, Share
 
 amounts = st.one_of(st.integers(0, 5), st.floats(0, 5, allow_nan=False))
 requirements = st.fixed_dictionaries({}, optional={
-    "cpu": st.integers(0, 5), "gpu": st.integers(0, 3), "memory": amounts, "disk": amounts, "os": st.just("x")})
+    "cpu": st.integers(0, 5), "gpu": st.integers(0, 3), "memory": amounts, "disk": amounts,
+    "os": st.just("x")})
 
 
 class Rooms(RuleBasedStateMachine):
