@@ -49,7 +49,12 @@ def pixel_directions(nside: int, pixels: ArrayLike, mjd: float) -> tuple[np.ndar
     ValueError
         When ``nside`` or a pixel does not exist, or the time lies outside 1972 … 2099.
     """
-    theta, phi = healpy.pix2ang(nside, np.asarray(pixels))
+    indices = np.asarray(pixels, dtype=np.int64)
+    if not healpy.isnsideok(nside, nest=True):
+        raise ValueError(f"nside {nside} is not a power of two up to 2**29")
+    if ((indices < 0) | (indices >= healpy.nside2npix(nside))).any():
+        raise ValueError(f"nside {nside} has the pixels 0 to {healpy.nside2npix(nside) - 1}")
+    theta, phi = healpy.pix2ang(nside, indices)
     return icrs_to_detector(phi, np.pi / 2 - theta, mjd)
 
 
@@ -69,13 +74,19 @@ def detector_to_icrs(zenith: ArrayLike, azimuth: ArrayLike, mjd: float) -> tuple
     astrometry = _astrometry(mjd)
     north_azimuth = _turned(np.asarray(azimuth, float))
     intermediate_ra, intermediate_dec = erfa.atoiq("A", north_azimuth, np.asarray(zenith, float), astrometry)
-    return erfa.aticq(intermediate_ra, intermediate_dec, astrometry)
+    ra, dec = erfa.aticq(intermediate_ra, intermediate_dec, astrometry)
+    return _wrapped(ra), dec
 
 
 def _turned(azimuth: np.ndarray) -> np.ndarray:
     """From North-azimuth to detector azimuth, or back: the relation is its own inverse."""
-    turned = np.mod(np.pi / 2 - LONGITUDE - azimuth, 2 * np.pi)
-    return np.where(turned < 2 * np.pi, turned, 0.0)  # mod of a tiny negative angle rounds up to 2π
+    return _wrapped(np.pi / 2 - LONGITUDE - azimuth)
+
+
+def _wrapped(angle: np.ndarray) -> np.ndarray:
+    """The angle in [0, 2π); the remainder of a tiny negative angle rounds up to 2π, which is 0."""
+    wrapped = np.mod(angle, 2 * np.pi)
+    return np.where(wrapped < 2 * np.pi, wrapped, 0.0)
 
 
 @lru_cache(maxsize=64)

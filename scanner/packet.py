@@ -66,6 +66,8 @@ class Packet:
 
     def header(self) -> EventHeader:
         """Run, event and times of the split."""
+        if HEADER_KEY not in self._physics:
+            raise EventError(f"the physics frame has no {HEADER_KEY!r}", frame=self._stop)
         return self._read(HEADER_KEY, "I3EventHeader", read_header)
 
     def event_type(self) -> str | None:

@@ -98,7 +98,7 @@ def _header(event: Event) -> EventHeader:
 
 def _readout_frame(event: Event, header: EventHeader) -> Frame:
     return Frame("Q", {
-        HEADER_KEY: FrameObject("I3EventHeader", write_header(header)),
+        "Q" + HEADER_KEY: FrameObject("I3EventHeader", write_header(header)),
         _SOURCE_KEY: FrameObject("I3Map<OMKey, vector<I3RecoPulse> >",
                                  write_pulse_map(PulseMap.from_pulses(event.pulses))),
     })
