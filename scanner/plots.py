@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
-from astropy.time import Time
 from astropy.visualization.wcsaxes import WCSAxes
 from astropy.wcs import WCS
 from matplotlib import colormaps
@@ -308,8 +307,8 @@ def _headline(result: ScanResult) -> str:
 def _subline(result: ScanResult, skymap: SkyMap) -> str:
     best = skymap.best_fit
     parts = [f"best fit RA {best.ra_deg:.2f}°, Dec {_signed(best.dec_deg, 2)}"]
-    if result.metadata.is_real_event and np.isfinite(result.metadata.mjd):
-        parts.append(Time(result.metadata.mjd, format="mjd").strftime("%Y-%m-%d %H:%M:%S UTC"))
+    if result.metadata.is_real_event and result.metadata.time:
+        parts.append(result.metadata.time.strftime("%Y-%m-%d %H:%M:%S UTC"))
     parts.append("nside " + ", ".join(map(str, result.nsides)))
     if not result.complete:
         parts.append("partial result")

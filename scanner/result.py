@@ -12,6 +12,7 @@ import re
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,6 +34,7 @@ _COLUMNS_OF_VERSION = {0: _COLUMNS[:4], 1: _COLUMNS}
 _VERSION = 1
 NAN = "<skyreader.nan>"  # how skyreader ≥ 1.6 spells NaN, which JSON does not have
 _KEY = re.compile(r"nside-([1-9][0-9]{0,9})")
+_EVENT_TYPE = re.compile(r"[A-Za-z0-9 ._+-]{0,64}")
 
 
 class ResultError(ValueError):
@@ -50,8 +52,21 @@ class ScanMetadata:
     is_real_event: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("run_id", "event_id"):
+            if not 0 <= getattr(self, name) < 2**63:
+                raise ResultError(f"{name}: must be from 0 to 2^63 - 1")
+        if not _EVENT_TYPE.fullmatch(self.event_type):
+            # It becomes part of file names and of FITS headers.
+            raise ResultError("event_type: at most 64 letters, digits, spaces and ._+- are allowed")
         if self.is_real_event and not 100_000 <= self.run_id < 1_000_000:
             raise ResultError(f"run_id: a real event has a run from 100000 to 999999, not {self.run_id}")
+
+    @property
+    def time(self) -> datetime | None:
+        """The event's UTC; None if ``mjd`` is not a day after 1858 (simulations often have 0)."""
+        if not 0 < self.mjd < 2_973_483:  # NaN fails as well; the end is the year 9999
+            return None
+        return datetime(1858, 11, 17, tzinfo=UTC) + timedelta(days=self.mjd)
 
     def __str__(self) -> str:
         return f"run{self.run_id:08d}.evt{self.event_id:012d}.{self.event_type}"

@@ -108,6 +108,11 @@ class SkyMap:
         row = self.rows_at(ra, dec)
         return np.where(row >= 0, self.delta[row], np.nan)
 
+    def unscanned(self) -> tuple[np.ndarray, np.ndarray]:
+        """Order and NESTED index of the largest pixels that cover the rest of the sky."""
+        order, nested, _ = _free_pieces(0, np.arange(12), np.zeros(12), _Cover(*self._ranges))
+        return order, nested
+
     @cached_property
     def _ranges(self) -> tuple[np.ndarray, np.ndarray]:
         return _range(self.order, self.nested)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,13 @@ def test_file_name() -> None:
         ScanResult({}).file_name("json")
 
 
+@pytest.mark.parametrize(("mjd", "time"), [
+    (59723.25, "2022-05-24T06:00:00+00:00"), (0.0, None), (math.nan, None), (math.inf, None), (1e300, None)])
+def test_time_of_the_event(mjd: float, time: str | None) -> None:
+    found = ScanMetadata(mjd=mjd).time
+    assert (found and found.isoformat()) == time
+
+
 def test_version_0_and_bare_nan_and_unsorted_rows() -> None:
     text = """{"nside-1": {"columns": ["index", "llh", "E_in", "E_tot"], "metadata": {"nside": 1},
                "data": [[5, 2.0, NaN, "<skyreader.nan>"], [2.0, 3, 1, 1]]}}"""
@@ -144,6 +152,8 @@ def edited(path: list[str | int], value: Any) -> dict[str, Any]:
     (edited(["nside-8", "metadata", "version"], []), r"nside-8\.metadata\.version: must be 0 or 1"),
     (edited(["nside-8", "metadata", "run_id"], "x"), r"metadata\.run_id: must be int, not 'x'"),
     (edited(["nside-8", "metadata", "run_id"], 12), "run_id: a real event has a run from 100000"),
+    (edited(["nside-8", "metadata", "event_type"], "../../x"), "event_type: at most 64 letters"),
+    (edited(["nside-8", "metadata", "event_id"], 2**70), "event_id: must be from 0"),
     (edited(["nside-8", "metadata", "event_id"], 1), "belong to different events"),
     (edited(["nside-8", "metadata", "is_real_event"], 1), r"metadata\.is_real_event: must be bool"),
     (edited(["nside-8", "metadata"], 1), r"nside-8\.metadata: must be an object"),

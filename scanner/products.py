@@ -1,0 +1,210 @@
+"""What a scan gives to the world: sky map files, regions and outlines that other programs read.
+
+* multi-order FITS with UNIQ and PROBDENSITY, as GCN, LIGO/Virgo/KAGRA, astropy and mocpy read it
+  (emfollow.docs.ligo.org/userguide/tutorial/multiorder_skymaps.html);
+* a flat FITS map for programs without multi-order support, such as healpy;
+* regions as MOC in JSON (IVOA MOC 2.0, section 4.3.2);
+* outlines as JSON and as text.
+
+Every function takes the scan result and returns the product; ``write_products`` puts all of them,
+skyreader's files and the pictures into a folder. EmptyMapError while no fit is finite.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from scanner import healpix
+from scanner.level_sets import level_set
+from scanner.plots import plot_sky, plot_zoom
+from scanner.regions import area, contours, inside
+from scanner.result import ScanResult
+from scanner.skymap import SkyMap
+
+__all__ = ["contour_json", "contour_text", "flat_fits", "moc", "multiorder_fits", "summary", "write_products"]
+
+_SR_PER_DEG2 = np.radians(1.0) ** 2
+_FLAT_PER_ROW = 1024
+
+
+def multiorder_fits(result: ScanResult, levels: str = "wilks") -> bytes:
+    """The map as a FITS table of NUNIQ pixels that cover the whole sky, sorted by UNIQ.
+
+    PROBDENSITY is the posterior density per steradian under a flat prior (0 where nothing was scanned),
+    DELTA2LLH is −2Δ ln L to the best pixel (NaN there).
+    """
+    skymap = SkyMap.from_results(result.pixels)
+    empty_order, empty_nested = skymap.unscanned()
+    uniq = np.concatenate([skymap.uniq, healpix.to_uniq(empty_order, empty_nested)])
+    density = skymap.probability(levels) / (skymap.area * _SR_PER_DEG2)
+    nothing = np.zeros(len(empty_order))
+    by_uniq = np.argsort(uniq)
+    columns = [
+        fits.Column("UNIQ", "K", array=uniq[by_uniq]),
+        fits.Column("PROBDENSITY", "D", unit="sr-1", array=np.concatenate([density, nothing])[by_uniq]),
+        fits.Column("DELTA2LLH", "D", array=np.concatenate([skymap.delta, nothing + np.nan])[by_uniq]),
+    ]
+    table = fits.BinTableHDU.from_columns(columns)
+    _describe_pixels(table.header, "NUNIQ", "EXPLICIT")
+    table.header["MOCORDER"] = int(skymap.order.max()), "finest order"
+    _describe_event(table.header, result, skymap, levels)
+    return _fits_bytes(table)
+
+
+def flat_fits(result: ScanResult, nside: int | None = None, levels: str = "wilks") -> bytes:
+    """The probability of each pixel of one nside (by default the finest) as a NESTED FITS map.
+
+    The pixels add up to 1. At nside 512 this is 12 MB; prefer the multi-order file where you can.
+    """
+    skymap = SkyMap.from_results(result.pixels)
+    order = healpix.order_of(nside) if nside else int(skymap.order.max())
+    per_row = min(_FLAT_PER_ROW, healpix.npix(healpix.nside_of(order)))
+    rows = _flat_probability(skymap, order, levels).astype(np.float32).reshape(-1, per_row)
+    column = fits.Column("PROB", f"{per_row}E", unit="pix-1", array=rows)
+    table = fits.BinTableHDU.from_columns([column])
+    _describe_pixels(table.header, "NESTED", "IMPLICIT")
+    table.header["NSIDE"] = healpix.nside_of(order)
+    table.header["FIRSTPIX"] = 0
+    table.header["LASTPIX"] = healpix.npix(healpix.nside_of(order)) - 1
+    _describe_event(table.header, result, skymap, levels)
+    return _fits_bytes(table)
+
+
+def moc(result: ScanResult, level: float = 0.9, levels: str = "wilks") -> dict[str, list[int]]:
+    """A credible region as a MOC: order → NESTED pixels, four siblings always joined to their parent."""
+    skymap = SkyMap.from_results(result.pixels)
+    chosen = inside(skymap, level, levels)
+    deeper = np.empty(0, dtype=np.int64)
+    found: dict[str, list[int]] = {}
+    for order in range(int(skymap.order.max()), -1, -1):
+        here = np.union1d(skymap.nested[chosen & (skymap.order == order)], deeper)
+        parents, counts = np.unique(here >> 2, return_counts=True)
+        deeper = parents[counts == 4] if order else parents[:0]
+        alone = here[~np.isin(here >> 2, deeper)] if order else here
+        if len(alone):
+            found[str(order)] = alone.tolist()
+    return dict(sorted(found.items(), key=lambda item: int(item[0])))
+
+
+def contour_json(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
+    """The outlines of all credible regions of a level set, with their areas.
+
+    Rings are closed lists of [ra, dec] in degrees (ICRS); islands run counter-clockwise seen from
+    outside the sphere, holes clockwise.
+    """
+    skymap = SkyMap.from_results(result.pixels)
+    regions = [{"level": level, "threshold": threshold, "area_deg2": area(skymap, level, levels),
+                "rings": [np.round(ring, 6).tolist() for ring in contours(skymap, level, levels)]}
+               for level, threshold in level_set(levels).thresholds.items()]
+    event = str(result.metadata)
+    return {"event": event, "frame": "ICRS", "unit": "deg", "levels": levels, "regions": regions}
+
+
+def contour_text(result: ScanResult, level: float = 0.9, levels: str = "wilks") -> str:
+    """The outline of one region as two columns, RA and Dec in degrees; a blank line between rings."""
+    skymap = SkyMap.from_results(result.pixels)
+    head = [f"# {result.metadata}: {level:g} credible region ({level_set(levels).title}),"
+            f" {area(skymap, level, levels):.6g} deg2", "# ra_deg dec_deg (ICRS)"]
+    rings = ["\n".join(f"{ra:.6f} {dec:.6f}" for ra, dec in ring) for ring in contours(skymap, level, levels)]
+    return "\n".join(head) + "\n" + "\n\n".join(rings) + "\n"
+
+
+def summary(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
+    """The numbers people ask for first: best fit, areas and how far the scan is."""
+    skymap = SkyMap.from_results(result.pixels)
+    best = skymap.best_fit
+    return {
+        "event": str(result.metadata), "complete": result.complete, "levels": levels,
+        "best_fit": {"ra_deg": best.ra_deg, "dec_deg": best.dec_deg, "llh": best.llh, "nside": best.nside,
+                     "pixel": best.pixel},
+        "area_deg2": {f"{level:g}": area(skymap, level, levels) for level in level_set(levels).thresholds},
+        "pixels": {str(nside): len(table) for nside, table in result.pixels.items()},
+    }
+
+
+def write_products(result: ScanResult, folder: str | Path, levels: str = "wilks") -> list[Path]:
+    """Write every product but the flat map into a folder; the paths written, in a fixed order."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = folder / result.file_name("json")
+    document = json.dumps(result.to_json(), allow_nan=False)
+    written = [_write(stem, document.encode()), stem.with_suffix(".npz")]
+    result.to_npz(written[-1])
+    written.append(_write(stem.with_suffix(".multiorder.fits"), multiorder_fits(result, levels)))
+    written.append(_write(stem.with_suffix(".summary.json"), _json_bytes(summary(result, levels))))
+    written.append(_write(stem.with_suffix(".contours.json"), _json_bytes(contour_json(result, levels))))
+    for level in level_set(levels).thresholds:
+        percent = f"{100 * level:g}"
+        region = _json_bytes(moc(result, level, levels))
+        written.append(_write(stem.with_suffix(f".moc_{percent}.json"), region))
+        text = contour_text(result, level, levels)
+        written.append(_write(stem.with_suffix(f".contour_{percent}.txt"), text.encode()))
+    for name, draw in (("sky", plot_sky), ("zoom", plot_zoom)):
+        written.append(stem.with_suffix(f".{name}.png"))
+        draw(result, written[-1], levels=levels)
+    return written
+
+
+def _write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def _json_bytes(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, allow_nan=False).encode()
+
+
+def _flat_probability(skymap: SkyMap, order: int, levels: str) -> np.ndarray:
+    """Probability per NESTED pixel of an order: finer pixels add up, coarser ones are shared out."""
+    flat = np.zeros(healpix.npix(healpix.nside_of(order)))
+    probability = skymap.probability(levels)
+    for depth in np.unique(skymap.order):
+        here = skymap.order == depth
+        shift = 2 * (order - int(depth))
+        if shift <= 0:
+            np.add.at(flat, skymap.nested[here] >> -shift, probability[here])
+        else:
+            spread = (skymap.nested[here] << shift)[:, None] + np.arange(1 << shift)
+            flat[spread] = probability[here][:, None] / (1 << shift)
+    return flat
+
+
+def _describe_pixels(header: fits.Header, ordering: str, scheme: str) -> None:
+    header["EXTNAME"] = "SKYMAP"
+    header["PIXTYPE"] = "HEALPIX", "HEALPix pixelisation"
+    header["ORDERING"] = ordering, "pixel ordering scheme"
+    header["COORDSYS"] = "C", "celestial (equatorial, ICRS)"
+    header["INDXSCHM"] = scheme, "indexing"
+
+
+def _describe_event(header: fits.Header, result: ScanResult, skymap: SkyMap, levels: str) -> None:
+    metadata, best = result.metadata, skymap.best_fit
+    header["OBJECT"] = str(metadata), "event"
+    header["INSTRUME"] = "IceCube"
+    header["ORIGIN"] = "iceprod-scanner"
+    header["CREATOR"] = "scanner.products"
+    header["DATE"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC of this file"
+    if metadata.time:
+        header["DATE-OBS"] = metadata.time.strftime("%Y-%m-%dT%H:%M:%S.%f"), "UTC of the event"
+        header["MJD-OBS"] = metadata.mjd
+    header["RUNID"], header["EVENTID"] = metadata.run_id, metadata.event_id
+    header["EVTTYPE"] = metadata.event_type
+    header["REALEVT"] = metadata.is_real_event, "false: simulated"
+    header["COMPLETE"] = result.complete, "false: the scan was still running"
+    header["RA"], header["DEC"] = (best.ra_deg, "deg, best fit"), (best.dec_deg, "deg, best fit")
+    header["LEVELSET"] = levels, "thresholds on 2 delta ln L"
+    for level, name in ((0.5, "AREA50"), (0.9, "AREA90")):
+        header[name] = area(skymap, level, levels), f"deg2, {100 * level:g} % region"
+
+
+def _fits_bytes(table: fits.BinTableHDU) -> bytes:
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(file)
+    return file.getvalue()
