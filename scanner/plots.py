@@ -23,9 +23,8 @@ from matplotlib.patches import Ellipse
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from scanner import healpix, mollweide
+from scanner import healpix, mollweide, regions
 from scanner.level_sets import THREE_SIGMA, level_set
-from scanner.regions import area, contours
 from scanner.result import ScanResult
 from scanner.skymap import SkyMap
 
@@ -185,7 +184,7 @@ def _draw_contours_on_sky(axes: Axes, skymap: SkyMap, levels: str) -> list[Line2
     handles = []
     for level in level_set(levels).thresholds:
         _, dash, width = _STYLES[level]
-        for ring in contours(skymap, level, levels):
+        for ring in regions.contours(skymap, level, levels):
             x, y = mollweide.to_plane(*mollweide.cut_at_seam(*ring.T))
             axes.plot(x, y, color=_BEST, linewidth=0.7 * width, linestyle=dash, zorder=6)
         handles.append(_contour_handle(skymap, level, levels))
@@ -194,7 +193,7 @@ def _draw_contours_on_sky(axes: Axes, skymap: SkyMap, levels: str) -> list[Line2
 
 def _contour_handle(skymap: SkyMap, level: float, levels: str) -> Line2D:
     label, dash, width = _STYLES[level]
-    size = _squared_degrees(area(skymap, level, levels))
+    size = _squared_degrees(regions.area(skymap, level, levels))
     return Line2D([], [], color=_BEST, linestyle=dash, linewidth=width, label=f"{label}: {size}")
 
 
@@ -205,7 +204,7 @@ def _zoom_radius(skymap: SkyMap, levels: str) -> float:
     """A little more than the extent of the 90 % region, at least some pixels, at most 60°."""
     best = healpix.unit_vectors(skymap.best_fit.ra_deg, skymap.best_fit.dec_deg)
     pixel = np.sqrt(skymap.area.min())
-    rings = contours(skymap, 0.9, levels)
+    rings = regions.contours(skymap, 0.9, levels)
     points = np.concatenate([healpix.unit_vectors(*ring.T) for ring in rings]) if rings else -best[None]
     away = np.degrees(2 * np.arcsin(np.clip(np.linalg.norm(points - best, axis=1) / 2, 0, 1)))
     return float(np.clip(1.35 * away.max(), 8 * pixel, 60.0))
@@ -237,7 +236,7 @@ def _draw_contours_in_zoom(axes: WCSAxes, skymap: SkyMap, wcs: WCS, levels: str)
     handles = []
     for level in level_set(levels).thresholds:
         _, dash, width = _STYLES[level]
-        for ring in contours(skymap, level, levels):
+        for ring in regions.contours(skymap, level, levels):
             x, y = wcs.wcs_world2pix(*ring.T, 0)
             axes.plot(x, y, color="white", linewidth=width + 1.6, alpha=0.8, zorder=5)
             axes.plot(x, y, color=_INK, linewidth=width, linestyle=dash, zorder=6)

@@ -32,6 +32,7 @@ __all__ = ["contour_json", "contour_text", "flat_fits", "moc", "multiorder_fits"
 
 _SR_PER_DEG2 = np.radians(1.0) ** 2
 _FLAT_PER_ROW = 1024
+_FINEST_FLAT = 11
 
 
 def multiorder_fits(result: ScanResult, levels: str = "wilks") -> bytes:
@@ -59,12 +60,16 @@ def multiorder_fits(result: ScanResult, levels: str = "wilks") -> bytes:
 
 
 def flat_fits(result: ScanResult, nside: int | None = None, levels: str = "wilks") -> bytes:
-    """The probability of each pixel of one nside (by default the finest) as a NESTED FITS map.
+    """The probability of each pixel of one nside as a NESTED FITS map; the pixels add up to 1.
 
-    The pixels add up to 1. At nside 512 this is 12 MB; prefer the multi-order file where you can.
+    By default the finest nside up to 512, which makes 12 MB; HealpixError above 2048 (200 MB). Prefer the
+    multi-order file where you can.
     """
     skymap = SkyMap.from_results(result.pixels)
-    order = healpix.order_of(nside) if nside else int(skymap.order.max())
+    order = healpix.order_of(nside) if nside else min(int(skymap.order.max()), 9)
+    if order > _FINEST_FLAT:
+        limit = healpix.nside_of(_FINEST_FLAT)
+        raise healpix.HealpixError(f"nside: a flat map has at most {limit}, not {nside}")
     per_row = min(_FLAT_PER_ROW, healpix.npix(healpix.nside_of(order)))
     rows = _flat_probability(skymap, order, levels).astype(np.float32).reshape(-1, per_row)
     column = fits.Column("PROB", f"{per_row}E", unit="pix-1", array=rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import healpy
 import numpy as np
@@ -20,7 +21,7 @@ from scanner.levels import (
     next_pixels,
     seeds_for,
 )
-from scanner.result import PIXEL_DTYPE, nan_rows
+from scanner.result import PIXEL_DTYPE, ScanResult, nan_rows
 
 Tables = dict[int, np.ndarray]
 
@@ -136,6 +137,15 @@ def test_usual_progression_takes_the_usual_number_of_pixels() -> None:
             results[nside] = np.concatenate([old, table(nside, pixels, peak, 0.01)])
     assert 700 < len(results[64]) < 1600
     assert 1400 < len(results[512]) < 3200
+
+
+def test_an_official_scan_is_closed_under_the_rule(reference_results: Path) -> None:
+    [file] = reference_results.glob("*.npz")
+    progression = Progression.parse("8:0,64:12,512:24")
+    official = ScanResult.from_npz(file).pixels
+    assert next_pixels(progression, official) == {}
+    refined = next_pixels(progression, {8: official[8]})[64]
+    assert set(refined) <= set(official[64]["index"])
 
 
 def test_seeds_are_the_parents_and_then_theirs() -> None:

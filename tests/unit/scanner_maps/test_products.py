@@ -108,6 +108,13 @@ def test_healpy_reads_the_flat_map(nside: int | None, tmp_path: Path, skymap: Sk
     assert np.degrees(away) < 1.1 * np.degrees(healpy.max_pixrad(nside or 64)) + 1
 
 
+def test_a_flat_map_has_its_limits() -> None:
+    with pytest.raises(healpix.HealpixError, match="at most 2048, not 4096"):
+        flat_fits(scan(), 4096)
+    with pytest.raises(healpix.HealpixError, match="power of two"):
+        flat_fits(scan(), 100)
+
+
 @settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 0.9]))
 def test_moc_is_the_region_and_is_normal(seed: int, level: float) -> None:
