@@ -65,3 +65,5 @@ class Event:
     cleaned: Pulses  # what the official cleaning keeps: SRT, 6 µs window, IC strings
     recos: Mapping[str, Particle] = field(default_factory=dict)  # stored reconstructions by frame key
     truth: Particle | None = None  # only of simulated events
+    #: By (string, om), windows in ns in which a DOM was saturated or badly calibrated: trust no charge there.
+    exclusions: Mapping[tuple[int, int], tuple[tuple[float, float], ...]] = field(default_factory=dict)

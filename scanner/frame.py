@@ -22,6 +22,7 @@ _TAG = b"[i3]"
 _VERSION = 6
 _HEAD = struct.Struct("<4sIBBBI")
 _CHECKED_FROM = 10  # offset of the stop letter
+_MAX_OBJECTS = 1000  # real frames hold about 25
 _U32 = struct.Struct("<I")
 _CHECKSUMS = {5: crc16_ccitt, 6: crc32c}
 
@@ -83,6 +84,8 @@ def _decode_objects(data: bytes, n_objects: int, stop: str) -> dict[str, FrameOb
     position, end = _HEAD.size, len(data) - _U32.size
     if n_objects > (end - position) // (3 * _U32.size):
         raise EventError(f"{n_objects} objects do not fit into {end - position} bytes", offset=11)
+    if n_objects > _MAX_OBJECTS:
+        raise EventError(f"{n_objects} objects are more than the {_MAX_OBJECTS} allowed", offset=11)
     objects: dict[str, FrameObject] = {}
     for _ in range(n_objects):
         start = position

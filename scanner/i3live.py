@@ -29,9 +29,9 @@ from scanner.pickles import frame_from_pickle
 __all__ = ["MAX_JSON_BYTES", "read_event", "read_frames"]
 
 #: Bounds on what is read at all; the largest known event has 0.5 MB of JSON and 0.8 MB of frames.
-MAX_JSON_BYTES = 32 << 20
+MAX_JSON_BYTES = 8 << 20
 MAX_FRAMES = 32
-MAX_INFLATED_BYTES = 64 << 20
+MAX_INFLATED_BYTES = 16 << 20
 
 _REAL_RUNS = range(100_000, 1_000_000)  # as icecube-skyreader has it
 _UNKNOWN_TYPE = "unknown"
@@ -105,7 +105,8 @@ def _event_of(packet: Packet, is_real_event: bool | None, positions: np.ndarray)
     return Event(
         run_id=header.run_id, subrun_id=header.subrun_id, event_id=header.event_id,
         event_type=packet.event_type() or _UNKNOWN_TYPE, mjd=header.start.mjd, is_real_event=is_real_event,
-        pulses=pulses, cleaned=clean(pulses, positions), recos=packet.recos(), truth=truth)
+        pulses=pulses, cleaned=clean(pulses, positions), recos=packet.recos(), truth=truth,
+        exclusions=packet.exclusions())
 
 
 def _document(source: Source) -> Mapping[str, Any]:

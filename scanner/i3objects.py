@@ -1,8 +1,8 @@
 """The objects of a frame that the scanner reads, and those that it writes.
 
 Layouts after the classes' ``serialize`` functions in icecube/icetray-public: I3EventHeader, I3Time,
-I3Particle, I3RecoPulse, I3TimeWindow, I3Double, I3Bool, I3String, I3Position. A reader takes an
-`ArchiveReader`, uses every byte and raises `EventError` otherwise; a writer returns the bytes.
+I3Particle, I3RecoPulse, I3TimeWindow, I3String. A reader takes an `ArchiveReader`, uses every byte and raises
+`EventError` otherwise; a writer returns the bytes.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from scanner.event import Particle
 from scanner.i3time import I3Time
 from scanner.pulsemap import MAX_PULSES, PULSE, PulseMap
 
-__all__ = ["EventHeader", "read_bool", "read_double", "read_header", "read_particle", "read_position",
-           "read_pulse_map", "read_string", "read_time_window", "read_time_windows", "write_header",
-           "write_particle", "write_pulse_map", "write_string", "write_time_window"]
+__all__ = ["EventHeader", "TimeWindows", "read_header", "read_particle", "read_pulse_map", "read_string",
+           "read_time_window", "read_time_windows", "write_header", "write_particle", "write_pulse_map",
+           "write_string", "write_time_window", "write_time_windows"]
+
+#: By DOM (string, OM): windows from start to stop, ns.
+TimeWindows = Mapping[tuple[int, int], tuple[tuple[float, float], ...]]
 
 _HEADER_VERSION = 3
 _PARTICLE_VERSION = 5
@@ -33,7 +36,8 @@ _HEADER_OK = 20
 _SHAPE_CODES = {"track": 40, "cascade": 30}  # InfiniteTrack, Cascade
 _CASCADES = {30, 31}  # Cascade, CascadeSegment
 _LIGHT_SPEED = 0.299792458  # m/ns
-_SMALLEST_DOM = 4 + 9 + 4  # bytes of a map entry: object id, key, count
+_SMALLEST_DOM = 13  # bytes of a map entry: string, OM, PMT, count
+_WINDOW_SIZE = 16  # bytes
 
 
 @dataclass(frozen=True)
@@ -172,8 +176,8 @@ def write_time_window(start: float, stop: float) -> bytes:
     return archive.finish()
 
 
-def read_time_windows(archive: ArchiveReader) -> Mapping[tuple[int, int], tuple[tuple[float, float], ...]]:
-    """Read a map from DOM (string, OM) to time windows in ns, such as ``CalibrationErrata``."""
+def read_time_windows(archive: ArchiveReader) -> TimeWindows:
+    """Read a map from DOM to time windows, such as ``CalibrationErrata``."""
     archive.begin("I3TimeWindowSeriesMap")
     archive.class_info("map<OMKey, I3TimeWindowSeries>")
     windows: dict[tuple[int, int], tuple[tuple[float, float], ...]] = {}
@@ -182,25 +186,26 @@ def read_time_windows(archive: ArchiveReader) -> Mapping[tuple[int, int], tuple[
         archive.class_info("I3TimeWindowSeries", versions=(0, 1))
         archive.base()
         archive.class_info("vector<I3TimeWindow>")
-        windows[string, om] = tuple(_read_window(archive) for _ in range(archive.count(16)))
+        windows[string, om] = tuple(_read_window(archive) for _ in range(archive.count(_WINDOW_SIZE)))
     archive.finish()
     return windows
 
 
-def read_double(archive: ArchiveReader) -> float:
-    """Read an ``I3Double``."""
-    archive.begin("I3Double")
-    value = archive.f64()
-    archive.finish()
-    return value
-
-
-def read_bool(archive: ArchiveReader) -> bool:
-    """Read an ``I3Bool``."""
-    archive.begin("I3Bool")
-    value = archive.u8()
-    archive.finish()
-    return value != 0
+def write_time_windows(windows: TimeWindows) -> bytes:
+    """The bytes of a map from DOM to time windows."""
+    archive = ArchiveWriter()
+    archive.begin("I3TimeWindowSeriesMap")
+    archive.class_info("map<OMKey, I3TimeWindowSeries>")
+    archive.u32(len(windows))
+    for (string, om), series in sorted(windows.items()):
+        _write_dom(archive, string, om, 0)
+        archive.class_info("I3TimeWindowSeries", tracked=True, version=1)
+        archive.base()
+        archive.class_info("vector<I3TimeWindow>")
+        archive.u32(len(series))
+        for window in series:
+            _write_tracked_doubles(archive, "I3TimeWindow", window, version=1)
+    return archive.finish()
 
 
 def read_string(archive: ArchiveReader) -> str:
@@ -217,14 +222,6 @@ def write_string(text: str) -> bytes:
     archive.begin("I3String")
     archive.string(text)
     return archive.finish()
-
-
-def read_position(archive: ArchiveReader) -> tuple[float, float, float]:
-    """Read an ``I3Position``: x, y, z in metres."""
-    archive.begin("I3Position")
-    position = archive.f64(), archive.f64(), archive.f64()
-    archive.finish()
-    return position
 
 
 def _read_time(archive: ArchiveReader) -> I3Time:
@@ -269,8 +266,9 @@ def _read_window(archive: ArchiveReader) -> tuple[float, float]:
     return archive.f64(), archive.f64()
 
 
-def _write_tracked_doubles(archive: ArchiveWriter, name: str, values: tuple[float, ...]) -> None:
-    archive.class_info(name, tracked=True)
+def _write_tracked_doubles(archive: ArchiveWriter, name: str, values: tuple[float, ...],
+                           version: int = 0) -> None:
+    archive.class_info(name, tracked=True, version=version)
     archive.base()
     for value in values:
         archive.f64(value)

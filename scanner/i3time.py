@@ -20,7 +20,7 @@ _MJD_OF_DAY_ZERO = date(1858, 11, 17).toordinal()
 _TICKS_PER_SECOND = 10**10
 _TICKS_PER_DAY = 86400 * _TICKS_PER_SECOND
 _JULY = 7
-_YEARS = range(1972, 2200)  # from the first leap second on
+_YEARS = range(1972, 2100)  # from the first leap second on, as far as directions are computed
 
 
 @dataclass(frozen=True)

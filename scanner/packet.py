@@ -18,23 +18,36 @@ from scanner.archive import ArchiveReader
 from scanner.errors import EventError
 from scanner.event import Particle, Pulses
 from scanner.frame import Frame, FrameObject
-from scanner.i3objects import EventHeader, read_header, read_particle, read_pulse_map, read_string
-from scanner.masks import apply_mask, read_mask
+from scanner.i3objects import (
+    EventHeader,
+    TimeWindows,
+    read_header,
+    read_particle,
+    read_pulse_map,
+    read_string,
+    read_time_windows,
+)
+from scanner.masks import Mask, apply_mask, read_mask
 from scanner.pulsemap import PulseMap
 from scanner.superdst import read_superdst
 
-__all__ = ["EVENT_TYPES", "HEADER_KEY", "MESSAGE_KEY", "PULSE_KEYS", "TRUTH_KEY", "Packet"]
+__all__ = ["ERRATA_KEY", "EVENT_TYPES", "HEADER_KEY", "MESSAGE_KEY", "PULSE_KEYS", "TRUTH_KEY", "Packet"]
 
 HEADER_KEY = "I3EventHeader"
+ERRATA_KEY = "CalibrationErrata"
 MESSAGE_KEY = "AlertShortFollowupMsg"
 TRUTH_KEY = "SimulatedTruth"  # ours alone: the particle that a simulated event was made from
 
 #: Keys of the split in-ice pulses: since 2023, and before.
 PULSE_KEYS = ("SplitInIcePulses", "SplitUncleanedInIcePulses")
 
+_SATURATION_KEY = "SaturationWindows"
+_WINDOWS_TYPE = "I3Map<OMKey, I3TimeWindowSeries>"
 _MASK_TYPE = "I3RecoPulseSeriesMapMask"
 _PULSE_READERS = {"I3SuperDST": read_superdst, "I3Map<OMKey, vector<I3RecoPulse> >": read_pulse_map}
 _STRINGS, _IN_ICE_OMS = 86, 60
+_MAX_MASKS = 16
+_MAX_MESSAGE = 1 << 20  # characters
 _LATEST = 1e9  # ns; no readout lasts a second
 
 #: Which alert a message or an object speaks of, in the order in which the official scanner asks.
@@ -91,15 +104,13 @@ class Packet:
 
     def pulse_map(self, key: str) -> PulseMap:
         """The pulses under a key; a chain of masks is applied from its root."""
-        masks = []
-        seen = {key}
+        masks: list[tuple[str, Mask]] = []
         while self._object(key).type_name == _MASK_TYPE:
             mask = self._read(key, _MASK_TYPE, read_mask)
             masks.append((key, mask))
             key = mask.source
-            if key in seen:
-                raise EventError(f"the masks of {key!r} go round in a circle", frame=self._stop)
-            seen.add(key)
+            if len(masks) > _MAX_MASKS:
+                raise self._error(key, f"this chain of masks is longer than {_MAX_MASKS}, or a circle")
         pulse_map = self._root_map(key)
         for name, mask in reversed(masks):
             try:
@@ -118,8 +129,19 @@ class Packet:
         """What a simulated event was made from."""
         return self._read(TRUTH_KEY, "I3Particle", read_particle) if TRUTH_KEY in self._physics else None
 
+    def exclusions(self) -> TimeWindows:
+        """When which DOMs were saturated or badly calibrated, by string and OM, in ns."""
+        windows: dict[tuple[int, int], tuple[tuple[float, float], ...]] = {}
+        for key in (ERRATA_KEY, _SATURATION_KEY):
+            if key in self._objects:
+                for dom, series in self._read(key, _WINDOWS_TYPE, read_time_windows).items():
+                    windows[dom] = windows.get(dom, ()) + series
+        return windows
+
     def _message(self) -> dict[str, object]:
         text = self._read(MESSAGE_KEY, "I3PODHolder<__cxx11::string >", read_string)
+        if len(text) > _MAX_MESSAGE:
+            raise self._error(MESSAGE_KEY, f"a message of {len(text)} characters is too long")
         try:
             message = json.loads(text)
         except (ValueError, RecursionError):

@@ -26,10 +26,11 @@ from scanner.i3objects import (
     write_pulse_map,
     write_string,
     write_time_window,
+    write_time_windows,
 )
 from scanner.i3time import I3Time
 from scanner.masks import keep_all, write_mask
-from scanner.packet import EVENT_TYPES, HEADER_KEY, MESSAGE_KEY, PULSE_KEYS, TRUTH_KEY
+from scanner.packet import ERRATA_KEY, EVENT_TYPES, HEADER_KEY, MESSAGE_KEY, PULSE_KEYS, TRUTH_KEY
 from scanner.pickles import frame_to_pickle
 from scanner.pulsemap import MAX_PULSES, PulseMap
 
@@ -97,11 +98,15 @@ def _header(event: Event) -> EventHeader:
 
 
 def _readout_frame(event: Event, header: EventHeader) -> Frame:
-    return Frame("Q", {
+    objects = {
         "Q" + HEADER_KEY: FrameObject("I3EventHeader", write_header(header)),
         _SOURCE_KEY: FrameObject("I3Map<OMKey, vector<I3RecoPulse> >",
                                  write_pulse_map(PulseMap.from_pulses(event.pulses))),
-    })
+    }
+    if event.exclusions:
+        objects[ERRATA_KEY] = FrameObject("I3Map<OMKey, I3TimeWindowSeries>",
+                                          write_time_windows(event.exclusions))
+    return Frame("Q", objects)
 
 
 def _physics_frame(event: Event, header: EventHeader) -> Frame:

@@ -27,7 +27,14 @@ from scanner.errors import EventError
 from scanner.event import Event, Pulses
 from scanner.frame import Frame, FrameObject, encode_frame
 from scanner.i3live import read_event, read_frames
-from scanner.i3objects import read_particle, read_pulse_map, read_string, write_pulse_map
+from scanner.i3objects import (
+    read_particle,
+    read_pulse_map,
+    read_string,
+    read_time_windows,
+    write_pulse_map,
+    write_time_windows,
+)
 from scanner.masks import read_mask, write_mask
 from scanner.packet import Packet
 from scanner.pickles import frame_to_pickle
@@ -40,6 +47,7 @@ LIVE = ["136662_35405932", "138632_31747601", "event_HESE_2017-11-28", "hese_eve
 STARTUP = ["startup/BRONZE_millipede_original", "startup/BRONZE_splinempe"]
 ALL = [*LIVE, *STARTUP]
 MAP_TYPE = "I3Map<OMKey, vector<I3RecoPulse> >"
+WINDOWS_TYPE = "I3Map<OMKey, I3TimeWindowSeries>"
 MASK_TYPE = "I3RecoPulseSeriesMapMask"
 
 
@@ -85,6 +93,8 @@ def test_frames_and_masks_are_written_as_they_came(name: str) -> None:
                 assert write_mask(read_mask(archive(item))) == item.data
             if item.type_name == MAP_TYPE:
                 assert write_pulse_map(read_pulse_map(archive(item))) == item.data
+            if item.type_name == WINDOWS_TYPE:
+                assert write_time_windows(read_time_windows(archive(item))) == item.data
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -164,7 +174,8 @@ def test_written_events_are_read_back() -> None:
 
 
 def header(event: Event) -> tuple[Any, ...]:
-    return (event.run_id, event.subrun_id, event.event_id, event.event_type, event.mjd, repr(event.recos))
+    numbers = (event.run_id, event.subrun_id, event.event_id, event.mjd)
+    return (*numbers, event.event_type, repr(event.recos), event.exclusions)
 
 
 def test_particles_are_used_up_to_the_last_byte() -> None:

@@ -43,7 +43,13 @@ def same(a: Event, b: Event) -> bool:
 
 def without_pulses(event: Event) -> dict[str, Any]:
     fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(Event)}
-    return {**fields, "pulses": None, "cleaned": None, "recos": sorted(event.recos.items())}
+    return {
+        **fields,
+        "pulses": None,
+        "cleaned": None,
+        "recos": sorted(event.recos.items()),
+        "exclusions": sorted(event.exclusions.items()),
+    }
 
 
 def change(document: dict[str, Any], stop: str, edit: Callable[[Objects], Objects]) -> dict[str, Any]:
@@ -81,6 +87,11 @@ numbers = st.integers(0, 2**32 - 1)
     st.floats(53_000, 70_000),
     st.dictionaries(st.text(min_size=1, max_size=20), particles, max_size=3),
     particles | st.none(),
+    st.dictionaries(
+        st.tuples(st.integers(1, 86), st.integers(1, 60)),
+        st.lists(st.tuples(coordinates, coordinates), max_size=2).map(tuple),
+        max_size=3,
+    ),
     st.integers(1, 60),
     st.integers(0, 1000),
 )
@@ -93,12 +104,13 @@ def test_what_is_written_is_read(
     mjd: float,
     recos: dict[str, Particle],
     truth: Particle | None,
+    exclusions: dict[tuple[int, int], tuple[tuple[float, float], ...]],
     n: int,
     seed: int,
 ) -> None:
     pulses = pulses_of(n, seed)
     real = truth is None and 100_000 <= run < 1_000_000
-    event = Event(run, subrun, event_id, event_type, mjd, real, pulses, pulses, recos, truth)
+    event = Event(run, subrun, event_id, event_type, mjd, real, pulses, pulses, recos, truth, exclusions)
     read = read_event(json.dumps(write_event(event)))
     assert same(dataclasses.replace(read, cleaned=pulses), event)
     assert same(read_event(write_event(read)), read)
@@ -308,8 +320,8 @@ def mask_object(source: str, pulses: Pulses) -> FrameObject:
         ({"I3EventHeader": None}, "has no 'I3EventHeader'"),
         ({"SplitInIcePulses": None}, "none of SplitInIcePulses"),
         ({"SplitInIcePulses": "Nowhere"}, "has no 'Nowhere'"),
-        ({"SplitInIcePulses": "SplitInIcePulses"}, "circle"),
-        ({"SplitInIcePulses": "A", "A": "B", "B": "A"}, "circle"),
+        ({"SplitInIcePulses": "SplitInIcePulses"}, "longer than 16, or a circle"),
+        ({"SplitInIcePulses": "A", "A": "B", "B": "A"}, "longer than 16, or a circle"),
         ({"SplitInIcePulses": "I3EventHeader"}, "I3EventHeader holds no pulses"),
         ({"I3EventHeader": FrameObject("I3Double", b"")}, "I3EventHeader is expected, not I3Double"),
         ({MESSAGE_KEY: FrameObject("I3PODHolder<__cxx11::string >", write_string("{"))}, "not JSON"),
