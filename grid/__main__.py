@@ -1,0 +1,14 @@
+"""``python -m grid``: the same as ``iceprod grid``."""
+
+import sys
+
+from config.settings import SettingsError
+from grid.cli import grid
+from iceprod.client import ClientError
+
+if __name__ == "__main__":
+    try:
+        grid(prog_name="grid")
+    except (ClientError, SettingsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

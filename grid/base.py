@@ -1,0 +1,55 @@
+"""What every kind of grid can do: submit pilots, list them, remove them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Grid", "GridError", "PilotClass", "PilotState"]
+
+
+class GridError(Exception):
+    """The grid cannot do what was asked just now; the text says why."""
+
+
+@dataclass(frozen=True)
+class PilotClass:
+    """What one pilot offers: cores, GB, GPUs, and hours to live."""
+
+    cores: int = 1
+    memory_gb: float = 4.0
+    disk_gb: float = 10.0
+    gpus: int = 0
+    lifetime_hours: float = 24.0
+    site: str = "local"
+
+
+@dataclass(frozen=True)
+class PilotState:
+    """A pilot as its grid sees it."""
+
+    id: str
+    state: str  # "queued", "running" or "ended"
+    offer: PilotClass
+    seconds: float = 0.0  # since it started to run
+    detail: str = ""  # how it ended, or why it waits
+
+
+class Grid(Protocol):
+    """A place where pilots run. Ids are the grid's own; ended pilots are listed once and then forgotten."""
+
+    name: str
+    kind: str
+
+    def submit(self, offer: PilotClass, count: int) -> list[str]:
+        """Submit pilots; their ids. Raises GridError."""
+
+    def list(self) -> list[PilotState]:
+        """All pilots of ours. Raises GridError."""
+
+    def remove(self, ids: Iterable[str]) -> None:
+        """End pilots; unknown ids are ignored. Raises GridError."""
+
+    def close(self) -> None:
+        """We end: take along what cannot stay without us."""

@@ -1,0 +1,39 @@
+"""``python -m grid``: pilots on this machine, as many as the settings say."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from pathlib import Path
+
+from config.settings import Settings
+from grid.base import PilotClass
+from grid.local import LocalGrid, Pilots
+from grid.pilot.options import TokenFile
+from grid.service import GridService
+from iceprod.client import Client
+from iceprod.installation import make_private
+
+__all__ = ["run"]
+
+
+def run(settings: Settings, server: str, token_file: Path, pilot_token_file: Path) -> None:
+    """Run the local grid until SIGTERM or SIGINT. Raises ClientError when the server does not want us."""
+    logging.basicConfig(level=settings.logging.level, format="%(asctime)s %(levelname)s %(message)s")
+    logs = Path(settings.data).absolute() / "logs"
+    make_private(logs)
+
+    def make(grid_id: str) -> LocalGrid:
+        pilots = Pilots(server, pilot_token_file.absolute(), grid_id, settings.pilots.heartbeat_seconds)
+        return LocalGrid(pilots, logs)
+
+    with Client(server, TokenFile(token_file)) as client:
+        service = GridService(client, make, _offer(settings), settings.pilots.count)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, frame: service.ending.set())
+        service.run(settings.pilots.heartbeat_seconds)
+
+
+def _offer(settings: Settings) -> PilotClass:
+    pilots = settings.pilots
+    return PilotClass(pilots.cores, pilots.memory_gb, pilots.disk_gb, 0, pilots.lifetime_hours, pilots.site)

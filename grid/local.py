@@ -1,0 +1,82 @@
+"""Pilots as processes of this machine."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from grid.base import PilotClass, PilotState
+from iceprod.children import Child
+
+__all__ = ["LocalGrid", "Pilots"]
+
+_STOP_SECONDS = 8.0
+
+
+@dataclass(frozen=True)
+class Pilots:
+    """What the pilots of a grid are told: where to go, as whom, and how often to be heard of."""
+
+    server: str
+    token_file: Path
+    grid_id: str = ""
+    heartbeat_seconds: float = 5.0
+
+    def arguments(self, offer: PilotClass) -> list[str]:
+        """The pilot's command line, without the program."""
+        given = {"server": self.server, "token-file": self.token_file, "grid-id": self.grid_id,
+                 "heartbeat": self.heartbeat_seconds, "cores": offer.cores, "memory": offer.memory_gb,
+                 "disk": offer.disk_gb, "lifetime": offer.lifetime_hours, "site": offer.site}
+        return [word for name, value in given.items() if value != "" for word in (f"--{name}", str(value))]
+
+
+class LocalGrid:
+    """Child processes, which hand their tasks back when we die."""
+
+    name = kind = "local"
+
+    def __init__(self, pilots: Pilots, directory: Path) -> None:
+        self.pilots = pilots
+        self._directory = directory  # of their logs and tasks
+        self._children: dict[str, tuple[Child, PilotClass]] = {}
+
+    def submit(self, offer: PilotClass, count: int) -> list[str]:
+        return [self._start(offer) for _ in range(count)]
+
+    def list(self) -> list[PilotState]:
+        states = []
+        for name, (child, offer) in list(self._children.items()):
+            alive = child.is_alive()
+            if not alive:
+                del self._children[name]
+            states.append(PilotState(name, "running" if alive else "ended", offer,
+                                     time.monotonic() - child.started, child.ended))
+        return states
+
+    def remove(self, ids: Iterable[str]) -> None:
+        leaving = [self._children.pop(name)[0] for name in list(ids) if name in self._children]
+        for child in leaving:
+            child.ask_to_stop()
+        for child in leaving:
+            child.stop()
+
+    def close(self) -> None:
+        self.remove(list(self._children))
+
+    def _start(self, offer: PilotClass) -> str:
+        name = self._free_name()
+        argv = [sys.executable, "-m", "grid.pilot", *self.pilots.arguments(offer)]
+        child = Child(name, argv, self._directory / f"{name}.log", self._directory,
+                      stop_seconds=_STOP_SECONDS, death_signal=signal.SIGTERM)
+        child.start()
+        self._children[name] = (child, offer)
+        return name
+
+    def _free_name(self) -> str:
+        """A name that no living pilot has, so that a pilot started again goes on with the old log."""
+        return next(name for name in map("pilot-{}".format, itertools.count(1)) if name not in self._children)

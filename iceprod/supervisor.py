@@ -1,0 +1,274 @@
+"""Everything that ``iceprod up`` runs, kept running: the store, the server, and pilots on this machine.
+
+The supervisor holds the installation's lock. Its children die with it, whatever kills it, and a child that
+dies is started again. ``python -m iceprod.supervisor`` is what ``iceprod up`` puts into the background.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+
+from config.settings import Settings, SettingsError, load
+from iceprod.children import Child, last_lines, rotate
+from iceprod.client import Client, ClientError
+from iceprod.ids import timestamp
+from iceprod.installation import Installation, Running, make_private, write_private
+
+__all__ = ["Plan", "StartError", "Supervisor", "plan", "wait_healthy"]
+
+_LOOK_SECONDS = 0.2
+_START_SECONDS = 60.0
+_TOKEN_HOURS, _RENEW_SECONDS = 48.0, 3600.0
+_ROTATE_SECONDS = 60.0
+
+log = logging.getLogger("supervisor")
+
+
+class StartError(Exception):
+    """The installation cannot start; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run."""
+
+    settings: Settings
+    config: Path | None = None
+
+    @property
+    def installation(self) -> Installation:
+        return Installation(self.settings.data)
+
+    @property
+    def url(self) -> str:
+        server = self.settings.server
+        host = "127.0.0.1" if server.host in ("", "0.0.0.0", "::") else server.host
+        return server.public_url or f"http://{host}:{server.port}"
+
+
+def plan(config: Path | None, data: str | None, port: int | None, pilots: int | None) -> Plan:
+    """Settings with what the command line says; port 0 becomes a free one. Raises SettingsError."""
+    settings = load(config)
+    changes: dict[str, object] = {"data": str(Path(data or settings.data).absolute())}
+    if port is not None:
+        number = port or _free_port(settings.server.host)
+        changes["server"] = msgspec.structs.replace(settings.server, port=number)
+    if pilots is not None:
+        changes["pilots"] = msgspec.structs.replace(settings.pilots, count=pilots)
+    return Plan(msgspec.structs.replace(settings, **changes), config.absolute() if config else None)
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_healthy(url: str, seconds: float, failed: Callable[[], str] = lambda: "") -> None:
+    """Wait for a 200 of ``/healthz``. Raises StartError when it takes too long or `failed` says why."""
+    deadline, reason = time.monotonic() + seconds, ""
+    with Client(url, timeout=5.0) as client:
+        while time.monotonic() < deadline:
+            why = failed()
+            if why:
+                raise StartError(why)
+            try:
+                client.get("/healthz")
+            except ClientError as error:
+                reason = str(error)
+                time.sleep(0.1)
+            else:
+                return
+    raise StartError(f"{url} did not become healthy within {seconds:g} s: {reason}")
+
+
+class Supervisor:
+    """Starts the parts in their order and looks after them."""
+
+    def __init__(self, what: Plan) -> None:
+        self.plan, self.settings, self.here = what, what.settings, what.installation
+        self.children: list[Child] = []
+        self.stopping = False
+        self._renewed = self._rotated = 0.0
+
+    def run(self) -> int:
+        """Run until a signal; the exit status. Raises StartError."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._stop_soon)
+        with self.here.lock() as ours:
+            if not ours:
+                raise StartError(f"{self.here.data} is in use by process {self.here.supervisor()}")
+            try:
+                self._start()
+                while not self.stopping:
+                    self._look_after()
+                    time.sleep(_LOOK_SECONDS)
+            finally:
+                self._stop()
+        return 0
+
+    # -- start
+
+    def _start(self) -> None:
+        self._check_port()
+        for directory in (self.here.data, self.here.logs, self._tokens):
+            make_private(directory)
+        self._renew_tokens()
+        self.here.announce(Running(
+            pid=self.here.supervisor(), url=self.plan.url, data=str(self.here.data), started=timestamp(),
+            secret_file=self.settings.tokens.secret_file))
+        database = self.settings.database.url or self._start_store()
+        self._start_server(database)
+        if self.settings.pilots.count > 0:
+            self._begin("grid", self._grid_arguments())
+        log.info("running at %s", self.plan.url)
+
+    def _check_port(self) -> None:
+        host, port = self.settings.server.host, self.settings.server.port
+        try:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+        except OSError as error:
+            raise StartError(f"cannot listen on {host}:{port}: {error.strerror}; choose another "
+                             "with --port N, or --port 0 for any free one") from None
+
+    def _start_store(self) -> str:
+        note = self.here.store / "store.json"
+        note.unlink(missing_ok=True)
+        child = self._begin("store", ["-m", "server.embedded", "serve", "--data", str(self.here.store)])
+        return self._wait(child, lambda: _store_url(note))
+
+    def _start_server(self, database: str) -> None:
+        arguments = ["-m", "server", "--data", str(self.here.data), "--port", str(self.settings.server.port)]
+        if not self.settings.database.url:  # one with a password stays off the command line
+            arguments += ["--database", database]
+        self._begin("server", arguments + self._config())
+        wait_healthy(self.plan.url, _START_SECONDS, self._failure)
+
+    def _grid_arguments(self) -> list[str]:
+        return ["-m", "grid", "--server", self.plan.url, "--data", str(self.here.data),
+                "--token-file", str(self._tokens / "grid"), "--pilot-token-file", str(self._tokens / "pilot"),
+                "--pilots", str(self.settings.pilots.count), *self._config()]
+
+    def _config(self) -> list[str]:
+        return ["--config", str(self.plan.config)] if self.plan.config else []
+
+    def _begin(self, name: str, arguments: list[str]) -> Child:
+        child = Child(name, [sys.executable, *arguments], self.here.logs / f"{name}.log", self.here.data,
+                      stop_seconds=self.settings.server.shutdown_seconds + 5)
+        child.start()
+        self.children.append(child)
+        return child
+
+    def _wait(self, child: Child, ready: Callable[[], str]) -> str:
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline:
+            why = self._failure()
+            if why:
+                raise StartError(why)
+            found = ready()
+            if found:
+                return found
+            time.sleep(0.05)
+        raise StartError(f"the {child.name} was not ready within {_START_SECONDS:g} s; see {child.log}")
+
+    def _failure(self) -> str:
+        """Why the start cannot succeed any more."""
+        if self.stopping:
+            return "stopped before it was ready"
+        for child in self.children:
+            if not child.is_alive():
+                return f"the {child.name} {child.ended}: {last_lines(child.log)} (see {child.log})"
+        return ""
+
+    # -- run
+
+    def _look_after(self) -> None:
+        for child in self.children:
+            news = child.keep()
+            if news:
+                log.warning("%s", news)
+        now = time.monotonic()
+        if now - self._renewed > _RENEW_SECONDS:
+            self._renew_tokens()
+        if now - self._rotated > _ROTATE_SECONDS:
+            self._rotated = now
+            for file in self.here.logs.glob("*.log"):
+                rotate(file)
+
+    @property
+    def _tokens(self) -> Path:
+        return self.here.data / "tokens"
+
+    def _renew_tokens(self) -> None:
+        """Tokens for the grid and its pilots, in files that they read again when a token has ended."""
+        self._renewed = time.monotonic()
+        for name, role in (("grid", "system"), ("pilot", "pilot")):
+            token = self.here.token(name, role, hours=_TOKEN_HOURS)
+            write_private(self._tokens / name, token.encode())
+
+    # -- stop
+
+    def _stop_soon(self, number: int, frame: object) -> None:
+        self.stopping = True
+
+    def _stop(self) -> None:
+        for child in reversed(self.children):
+            child.stop()
+        self.here.withdraw()
+        log.info("stopped")
+
+
+def _store_url(note: Path) -> str:
+    """The store's address once it can be connected to; empty until then."""
+    try:
+        url = str(msgspec.json.decode(note.read_bytes())["url"])
+    except (OSError, msgspec.MsgspecError, KeyError, TypeError):
+        return ""
+    return url if _accepts(url) else ""
+
+
+def _accepts(url: str) -> bool:
+    place = unquote(urlsplit(url).netloc.rpartition("@")[2])
+    try:
+        if place.startswith("/"):
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(place)
+        else:
+            host, _, port = place.partition(":")
+            socket.create_connection((host, int(port or 27017)), 1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run in the foreground with the options of ``iceprod up``; errors are the last line on stderr."""
+    parser = argparse.ArgumentParser(prog="iceprod up")
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--data")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--pilots", type=int)
+    given = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        return Supervisor(plan(given.config, given.data, given.port, given.pilots)).run()
+    except (StartError, SettingsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, SettingsError) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
