@@ -20,6 +20,7 @@ _STRINGS = {"BINSTRING", "SHORT_BINSTRING", "BINUNICODE"}
 _ALLOWED = _STRINGS | {"PROTO", "GLOBAL", "BINPUT", "LONG_BINPUT", "EMPTY_TUPLE", "EMPTY_DICT", "TUPLE2",
                        "REDUCE", "BUILD", "STOP"}
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
+_MAX_OPCODES = 50  # real ones have at most 19
 _FRAME_TAG = "[i3]"
 
 
@@ -33,13 +34,15 @@ def frame_from_pickle(data: bytes) -> bytes:
     """
     stream = io.BytesIO(data)
     frames: list[bytes] = []
-    while True:
+    for _ in range(_MAX_OPCODES):
         offset = stream.tell()
         name, argument = _next_opcode(stream, offset)
         if name == "STOP":
             break
         if name in _STRINGS and argument.startswith(_FRAME_TAG):
             frames.append(_latin1(argument, offset))
+    else:
+        raise EventError(f"the pickle has more than the {_MAX_OPCODES} opcodes that a frame needs", offset=offset)
     if stream.tell() != len(data):
         raise EventError("there are bytes after the end of the pickle", offset=stream.tell())
     if len(frames) != 1:

@@ -125,6 +125,8 @@ def _compact_vector(archive: ArchiveReader, item: str, item_size: int) -> list[i
     archive.class_info("SizeCodec")
     tag = archive.u8()
     size = tag if tag < _SIZE_TAGS else int.from_bytes(archive.raw(255 - tag), "little")
+    if size > 2 * MAX_PULSES:
+        raise archive.error(f"{size} items are more than an event can hold")
     if size * item_size > archive.remaining:
         raise archive.error(f"{size} items do not fit into {archive.remaining} bytes")
     return archive.array(np.dtype(f"<u{item_size}"), size).tolist()

@@ -237,6 +237,12 @@ def test_a_run_cannot_fill_the_memory() -> None:
         decode(pack(b"", b"", [b"\xf1" * 200, b"", b"", b""], b""))
 
 
+@pytest.mark.parametrize(("words", "reason"), [(150_000, "stamps are more"), (300_000, "items are more")])
+def test_an_event_holds_so_many_pulses(words: int, reason: str) -> None:
+    with pytest.raises(EventError, match=reason):
+        decode(pack(b"\x01\x80" * words, b"", [b"", b"", b"", b""], b""))
+
+
 def test_every_truncation_is_noticed() -> None:
     data = encode(GOOD)
     for length in range(len(data)):
