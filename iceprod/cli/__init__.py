@@ -1,0 +1,1 @@
+"""The ``iceprod`` command: one module per subcommand, whose docstring is what ``--help`` shows."""

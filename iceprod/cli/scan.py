@@ -1,0 +1,108 @@
+"""``iceprod scan``: find where a neutrino came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from iceprod.cli.connection import connect, server_options
+from iceprod.cli.errors import USAGE, CommandError
+from iceprod.cli.files import read_json
+from iceprod.cli.follow import follow, show_progress
+from iceprod.cli.outcome import Outcome
+from iceprod.client import Client, Refused
+
+__all__ = ["finish", "scan"]
+
+_NSIDES = "8:0,64:12,512:24"
+_URGENT = 100  # starts without waiting
+
+
+@click.command()
+@click.argument("event", metavar="EVENT.json", type=click.Path(path_type=Path))
+@click.option("--reco-algo", default="track_mpe", show_default=True, metavar="NAME",
+              help="Reconstruction; `iceprod recos` lists them.")
+@click.option("--nsides", default=_NSIDES, show_default=True, metavar="N:E,…",
+              help="Levels: HEALPix nside and how many pixels of the level before are refined.")
+@click.option("--real/--simulated", "is_real", default=None, help="Default: simulated if it has a truth.")
+@click.option("--max-pixel-seconds", type=click.IntRange(1), default=3600, help="Longest time for one pixel.")
+@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where files go.")
+@server_options
+def scan(event: Path, reco_algo: str, nsides: str, is_real: bool | None, max_pixel_seconds: int,
+         as_json: bool, out: Path | None, server: str | None, token: str | None, data: str | None) -> int:
+    """Scan the sky for the direction that EVENT.json came from.
+
+    Shows the progress and ends with the best fit, the areas of the 50 % and 90 % regions, and the paths of
+    the sky maps. The scan runs on the server's pilots: Ctrl-C stops watching it only.
+    """
+    document = read_json(event)
+    request = _request(document, reco_algo, nsides, is_real, max_pixel_seconds)
+    with connect(server, token, data) as client:
+        scan_id = _start(client, event, request)
+        return finish(client, scan_id, out, as_json, _truth(document))
+
+
+def finish(client: Client, scan_id: str, out: Path | None, as_json: bool,
+           truth: tuple[float, float] | None = None) -> int:
+    """Follow a scan to its end and show what came out; the exit status."""
+    console = Console(stderr=as_json)
+    address = f"{client.url}/web/scans/{scan_id}"
+    console.print(f"scan {scan_id}, see {address}", highlight=False, soft_wrap=True)
+    try:
+        progress = show_progress(console, follow(client, scan_id))
+    except KeyboardInterrupt:
+        console.print(f"\nNot watching any more; the scan goes on. Watch it with\n  iceprod watch {scan_id}\n"
+                      f"and end it with\n  iceprod abort {scan_id}", highlight=False)
+        raise
+    outcome = Outcome(scan_id, client.get(f"/scan/{scan_id}/manifest", patience=30), progress, truth)
+    outcome.check()
+    outcome = outcome.fetch(client, out or Path(outcome.name))
+    if as_json:
+        request = client.get(f"/scan-request/{scan_id}", patience=30)
+        print(json.dumps(outcome.document(request["reco_algo"])))
+    else:
+        outcome.show(console, address)
+    return 0
+
+
+def _start(client: Client, event: Path, request: dict[str, Any]) -> str:
+    try:
+        return str(client.post("/scan", request, timeout=120, patience=10)["scan_id"])
+    except Refused as error:
+        if error.status == 400:  # what is wrong is in the file, or in an option that the text names
+            raise CommandError(f"{event}: {error.reason}", USAGE) from None
+        raise
+
+
+def _request(document: dict[str, Any], reco_algo: str, nsides: str, is_real: bool | None,
+             max_pixel_seconds: int) -> dict[str, Any]:
+    if is_real is None:
+        is_real = _truth(document) is None
+    return {"docker_tag": "latest", "reco_algo": reco_algo, "nsides": _progression(nsides),
+            "real_or_simulated_event": "real" if is_real else "simulated", "priority": _URGENT,
+            "max_pixel_reco_time": max_pixel_seconds, "request_clusters": {"local": 1},
+            "event_i3live_json": document}
+
+
+def _progression(text: str) -> dict[str, int]:
+    levels = {}
+    for part in text.split(","):
+        nside, colon, extension = part.strip().partition(":")
+        if not (colon and nside.isdecimal() and extension.isdecimal()):
+            raise CommandError(f"--nsides: {part.strip()!r} is not nside:extension; example: {_NSIDES}", USAGE)
+        levels[nside] = int(extension)
+    return levels
+
+
+def _truth(document: dict[str, Any]) -> tuple[float, float] | None:
+    """Right ascension and declination that a simulated event's file tells."""
+    truth = document.get("truth")
+    try:
+        return (float(truth["ra_deg"]), float(truth["dec_deg"])) if isinstance(truth, dict) else None
+    except (KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,83 @@
+"""``iceprod up``: start store, server and pilots on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from iceprod.children import last_lines
+from iceprod.cli.errors import CommandError
+from iceprod.installation import Installation, make_private
+from iceprod.supervisor import Plan, Supervisor, main, plan, wait_healthy
+
+__all__ = ["up"]
+
+_PATIENCE = 120.0
+
+
+@click.command()
+@click.option("--data", metavar="DIR", help="Where everything is kept [default: iceprod-data].")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port of the server; 0: any free one.")
+@click.option("--pilots", type=click.IntRange(0), help="How many pilots to keep running here.")
+@click.option("--no-pilots", is_flag=True, help="Only the store and the server.")
+@click.option("--foreground", is_flag=True, help="Stay in the terminal until Ctrl-C.")
+@click.option("--config", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="YAML settings.")
+def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, foreground: bool,
+       config: Path | None) -> int:
+    """Start the store, the server and pilots on this machine.
+
+    Returns when the server is healthy. What runs already is left alone; what died is started again.
+    """
+    what = plan(config, data, port, 0 if no_pilots else pilots)
+    here = what.installation
+    if here.is_running():
+        return _already(here, port)
+    if foreground:
+        return main(_arguments(what))
+    process = _in_background(what)
+    wait_healthy(what.url, _PATIENCE, lambda: _failure(process, here))
+    print(f"running at {what.url} (data in {here.data}; stop with `iceprod down --data {here.data}`)")
+    return 0
+
+
+def _already(here: Installation, port: int | None) -> int:
+    running = here.running()
+    if running is None:
+        raise CommandError(f"{here.data} is just being started or stopped by process {here.supervisor()}; "
+                           "try again in a moment")
+    wait_healthy(running.url, _PATIENCE, lambda: "" if here.is_running() else "it has just been stopped")
+    print(f"already running at {running.url} (process {running.pid}, data in {here.data})")
+    if port and not running.url.endswith(f":{port}"):
+        print(f"to move it to port {port}, stop it first: iceprod down --data {here.data}", file=sys.stderr)
+    return 0
+
+
+def _arguments(what: Plan) -> list[str]:
+    settings = what.settings
+    arguments = ["--data", settings.data, "--port", str(settings.server.port),
+                 "--pilots", str(settings.pilots.count)]
+    return [*arguments, "--config", str(what.config)] if what.config else arguments
+
+
+def _in_background(what: Plan) -> subprocess.Popen[bytes]:
+    here = what.installation
+    for directory in (here.data, here.logs):
+        make_private(directory)
+    with os.fdopen(os.open(_log(here), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
+        return subprocess.Popen([sys.executable, "-P", "-m", Supervisor.__module__, *_arguments(what)],
+                                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+
+def _failure(process: subprocess.Popen[bytes], here: Installation) -> str:
+    if process.poll() is None:
+        return ""
+    reason = last_lines(_log(here)).removeprefix("error: ")
+    return reason or f"the supervisor ended with status {process.returncode}; see {_log(here)}"
+
+
+def _log(here: Installation) -> Path:
+    return here.logs / "up.log"
