@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from server.production.kinds import register_kind
 from server.routing import Route
-from server.scans import ewms_routes, openapi, scan_routes
+from server.scans import collect, ewms_routes, launcher, map_routes, openapi, scan_routes
 from server.services.leader import Service
 from server.store.database import Index
 
 __all__ = ["INDEXES", "ROUTES", "SERVICES"]
 
-ROUTES: list[Route] = [*scan_routes.ROUTES, *ewms_routes.ROUTES, *openapi.ROUTES]
+ROUTES: list[Route] = [
+    *scan_routes.ROUTES, *ewms_routes.ROUTES, *map_routes.ROUTES, *openapi.ROUTES]
 
 INDEXES: list[Index] = [
     Index("manifests", "scan_id", [("scan_id", 1)], unique=True),
@@ -26,7 +28,15 @@ INDEXES: list[Index] = [
     Index("scan_runs", "dataset_id", [("dataset_id", 1)], unique=True),
     Index("scan_runs", "phase", [("phase", 1)]),
     Index("pixel_batches", "scan_seq", [("scan_id", 1), ("seq", 1)], unique=True),
+    Index("pixel_batches", "task_id", [("task_id", 1)], unique=True),
     Index("pixel_batches", "scan_done", [("scan_id", 1), ("done", 1)]),
 ]
 
-SERVICES: list[Service] = []
+PERIOD = 5.0  # seconds; a crash delays a scan by no more
+
+SERVICES: list[Service] = [
+    Service("scans", lambda ctx: min(ctx.settings.services.repair_seconds, PERIOD), launcher.keep_going,
+            signal="scans"),
+]
+
+register_kind("pixels", collect.payloads, collect.ended)

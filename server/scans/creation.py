@@ -6,7 +6,6 @@ later drops, backlog entries without a manifest.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import msgspec
@@ -14,12 +13,11 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from iceprod.ids import new_scan_id
 from scanner.errors import EventError
-from scanner.i3live import read_event
 from scanner.levels import Progression, ProgressionError
 from scanner.result import ResultError, ScanMetadata
 from server.context import Context
 from server.errors import BadRequest, NotFound
-from server.scans import backlog, engines, manifests
+from server.scans import backlog, decoding, engines, manifests
 from server.scans.events import StoredEvent, event_json, find_event, parse_text, store_event
 from server.scans.manifests import Manifest, new_manifest
 from server.scans.requests import ScanRequest, read_request
@@ -33,12 +31,15 @@ async def create_scan(ctx: Context, body: dict[str, Any]) -> Manifest:
     event = _inline_event(body)
     if bool(event) == bool(request.i3_event_id):
         raise BadRequest("Must provide either 'event_i3live_json' or 'i3_event_id' (xor)")
+    metadata = None
     if engines.is_ours(request.reco_algo):
         _check_levels(request)
         text = msgspec.json.encode(event) if event else await _event_text(ctx, request)
-        await asyncio.to_thread(_check_event, text, request.is_real)
+        metadata = await _check_event(text, request.is_real)
     stored = await (store_event(ctx, event) if event else find_event(ctx, request.i3_event_id))
     request.i3_event_id = stored.i3_event_id
+    if metadata:
+        decoding.remember(stored.i3_event_id, request.is_real, metadata)
     await _requests(ctx).insert_one(msgspec.to_builtins(request))
     return await _enqueue(ctx, request, new_manifest(request, request.scan_id, stored.hash))
 
@@ -93,11 +94,10 @@ def _check_levels(request: ScanRequest) -> None:
         raise BadRequest(f"'nsides': {str(error).removeprefix('nsides: ')}") from None
 
 
-def _check_event(text: bytes, is_real: bool) -> None:
-    """Decode the event, which takes a while, so that a broken one is refused now and not by every pilot."""
+async def _check_event(text: bytes, is_real: bool) -> ScanMetadata:
+    """Decode the event, so that a broken one is refused now and not by every pilot."""
     try:
-        event = read_event(text, name="event_i3live_json", is_real_event=is_real)
-        ScanMetadata(event.run_id, event.event_id, event.event_type, event.mjd, is_real)
+        return await decoding.read_metadata(text, is_real)
     except EventError as error:
         raise BadRequest(f"'event_i3live_json': {error}") from None
     except ResultError as error:

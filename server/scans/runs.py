@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
 
+from scanner.levels import Progression
+from scanner.result import ScanMetadata
 from server.context import Context
+from server.scans.cutting import Plan
 
-__all__ = ["Phase", "Plan", "Run", "change", "find", "find_by_dataset", "stop"]
+__all__ = ["Phase", "Run", "any_since", "change", "create", "find", "measured_before", "running", "stop",
+           "unclosed"]
 
 
 class Phase(StrEnum):
@@ -23,31 +29,20 @@ class Phase(StrEnum):
     FAILED = "failed"  # given up; the reason says why
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """How one round of pixels is cut into batches: everything needed to cut it again, the same way.
-
-    The round's pixels follow from the results of all batches before `first`, but for those in `missing`,
-    which were not in when it was planned.
-    """
-
-    first: int  # sequence number of the round's first batch
-    count: int  # batches
-    sizes: list[int]  # of the batches of each nside in turn: pixels in the first ones, pixels in the others
-    missing: list[int] = []
-
-
 class Run(msgspec.Struct, kw_only=True):
     """The run of one scan; times are seconds since 1970."""
 
     scan_id: str
     dataset_id: str
+    i3_event_id: str
+    event: ScanMetadata
     reco: str
     nsides: str  # such as "8:0,64:12"
-    threshold: float
-    i3_event_id: str
-    max_pixel_reco_time: int
-    memory_gb: float = 1.0
-    event: dict[str, Any] = {}  # metadata
+    threshold: float  # share of the pixels that must be in before the next ones are chosen
+    max_pixel_reco_time: int  # seconds
+    memory_gb: float
+    disk_gb: float
+    priority: float  # of the tasks
     phase: Phase = Phase.RUNNING
     reason: str = ""
     since: float = 0.0  # of the phase
@@ -55,9 +50,48 @@ class Run(msgspec.Struct, kw_only=True):
     round: int = 0  # the latest that was planned, from 1
     plan: Plan | None = None
     is_cut: bool = True  # whether the plan's batches and tasks all exist
+    is_closed: bool = False  # whether what follows from the end was done
     version: int = 0  # grows with everything that readers may want to see
-    tallied: int = 0  # version of the progress in the manifest
     summary: dict[str, Any] = {}  # of the final map
+    seconds_per_pixel: float | None = None  # measured, of the whole run
+
+    @property
+    def progression(self) -> Progression:
+        return Progression.parse(self.nsides)
+
+
+async def create(ctx: Context, run: Run) -> Run:
+    """Store a run, unless its scan has one already; the one that is stored."""
+    document = msgspec.to_builtins(run)
+    with contextlib.suppress(DuplicateKeyError):
+        await ctx.db.scan_runs.update_one({"scan_id": run.scan_id}, {"$setOnInsert": document}, upsert=True)
+    return await find(ctx, run.scan_id) or run
+
+
+async def running(ctx: Context) -> list[Run]:
+    """All runs that are not over."""
+    cursor = ctx.db.scan_runs.find({"phase": Phase.RUNNING.value})
+    return [msgspec.convert(document, Run) async for document in cursor]
+
+
+async def unclosed(ctx: Context) -> list[Run]:
+    """Runs that are over, but not all that follows from it was done."""
+    over = [phase.value for phase in Phase if phase is not Phase.RUNNING]
+    cursor = ctx.db.scan_runs.find({"phase": {"$in": over}, "is_closed": False})
+    return [msgspec.convert(document, Run) async for document in cursor]
+
+
+async def any_since(ctx: Context, moment: float) -> bool:
+    """Whether a run began or ended after that time."""
+    return await ctx.db.scan_runs.find_one({"since": {"$gt": moment}}, {"_id": 1}) is not None
+
+
+async def measured_before(ctx: Context, reco: str) -> float | None:
+    """Seconds per pixel in the latest finished run of a reconstruction; None when there was none."""
+    cursor = ctx.db.scan_runs.find({"reco": reco, "phase": Phase.FINAL.value}, {"seconds_per_pixel": 1})
+    async for document in cursor.sort([("since", -1)]).limit(1):
+        return document.get("seconds_per_pixel")
+    return None
 
 
 async def find(ctx: Context, scan_id: str) -> Run | None:
@@ -65,16 +99,11 @@ async def find(ctx: Context, scan_id: str) -> Run | None:
     return _from_document(await ctx.db.scan_runs.find_one({"scan_id": scan_id}))
 
 
-async def find_by_dataset(ctx: Context, dataset_id: str) -> Run | None:
-    """The run that a task of this dataset belongs to."""
-    return _from_document(await ctx.db.scan_runs.find_one({"dataset_id": dataset_id}))
-
-
 async def change(ctx: Context, scan_id: str, condition: dict[str, Any], **fields: Any) -> Run | None:
     """Set fields of a run that meets the condition, as one step; the run then, or None."""
+    update = {"$inc": {"version": 1}, **({"$set": msgspec.to_builtins(fields)} if fields else {})}
     document = await ctx.db.scan_runs.find_one_and_update(
-        {"scan_id": scan_id, **condition}, {"$set": msgspec.to_builtins(fields), "$inc": {"version": 1}},
-        return_document=ReturnDocument.AFTER)
+        {"scan_id": scan_id, **condition}, update, return_document=ReturnDocument.AFTER)
     if document is not None:
         ctx.signals.notify(f"scan:{scan_id}")
     return _from_document(document)
@@ -82,7 +111,8 @@ async def change(ctx: Context, scan_id: str, condition: dict[str, Any], **fields
 
 async def stop(ctx: Context, scan_id: str, phase: Phase, reason: str) -> Run | None:
     """End a running run; None when there is none or it ended before."""
-    return await change(ctx, scan_id, {"phase": Phase.RUNNING}, phase=phase, reason=reason, since=time.time())
+    running_one = {"phase": Phase.RUNNING.value}
+    return await change(ctx, scan_id, running_one, phase=phase, reason=reason, since=time.time())
 
 
 def _from_document(document: dict[str, Any] | None) -> Run | None:

@@ -62,8 +62,12 @@ class Services:
     async def _loop(self, service: Service) -> None:
         while True:
             period = service.period(self.ctx)
-            await self._once(service, period)
-            await self._pause(service, period)
+            pause = asyncio.create_task(self._pause(service, period))  # hears signals while the service runs
+            try:
+                await self._once(service, period)
+                await pause
+            finally:
+                pause.cancel()
 
     async def _pause(self, service: Service, period: float) -> None:
         if service.signal:

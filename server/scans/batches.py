@@ -1,0 +1,143 @@
+"""Batches of pixels: one document each, written once when it is made and once when its result comes."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pymongo.errors import BulkWriteError
+
+from server.context import Context
+from server.scans.cutting import Cut
+from server.scans.tables import pack, pixels_of, rows_of
+
+__all__ = ["Batch", "Outcome", "by_tasks", "count_from", "done", "find", "insert_new", "known_pixels",
+           "next_seq", "open_batches", "overview", "store", "tables", "task_id_of"]
+
+_NAMESPACE = uuid.UUID("5c0f2fd1-6f2b-5d2f-9a55-7d0a3c1f9d11")
+_DUPLICATE_KEY = 11000
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a batch asks for, and whose result it has, if any."""
+
+    task_id: str
+    scan_id: str
+    seq: int
+    nside: int
+    pixels: np.ndarray  # int64, shape (n,)
+    seeds: np.ndarray | None  # PIXEL_DTYPE, shape (n,)
+    done: bool
+    instance_id: str  # of the lease under which the result came
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of a batch: its table in the order of its pixels, and what it cost in seconds."""
+
+    table: np.ndarray
+    instance_id: str
+    seconds: float
+    cpu_seconds: float
+    host: str
+
+
+def task_id_of(scan_id: str, seq: int) -> str:
+    """The task of a batch has an id that everybody computes alike, so that nobody makes a second one."""
+    return uuid.uuid5(_NAMESPACE, f"{scan_id}:{seq}").hex
+
+
+async def insert_new(ctx: Context, scan_id: str, cuts: Sequence[Cut]) -> None:
+    """Store batches that are not there yet."""
+    documents = [_document(scan_id, cut) for cut in cuts]
+    try:
+        await ctx.db.pixel_batches.insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        if any(e["code"] != _DUPLICATE_KEY for e in error.details["writeErrors"]):
+            raise
+
+
+def _document(scan_id: str, cut: Cut) -> dict[str, Any]:
+    return {"task_id": task_id_of(scan_id, cut.seq), "scan_id": scan_id, "seq": cut.seq, "nside": cut.nside,
+            "count": len(cut.pixels), "pixels": pack(cut.pixels),
+            "seeds": None if cut.seeds is None else pack(cut.seeds), "done": False, "rows": None}
+
+
+def _batch(document: dict[str, Any]) -> Batch:
+    seeds = document["seeds"]
+    return Batch(document["task_id"], document["scan_id"], document["seq"], document["nside"],
+                 pixels_of(document["pixels"]), None if seeds is None else rows_of(seeds), document["done"],
+                 document.get("instance_id", ""))
+
+
+async def find(ctx: Context, task_id: str) -> Batch | None:
+    """The batch of a task."""
+    document = await ctx.db.pixel_batches.find_one({"task_id": task_id}, {"rows": 0})
+    return None if document is None else _batch(document)
+
+
+async def by_tasks(ctx: Context, task_ids: Iterable[str]) -> list[Batch]:
+    """The batches of some tasks."""
+    cursor = ctx.db.pixel_batches.find({"task_id": {"$in": list(task_ids)}}, {"rows": 0})
+    return [_batch(document) async for document in cursor]
+
+
+async def store(ctx: Context, task_id: str, outcome: Outcome) -> bool:
+    """Keep the result of a batch, unless it has one; whether it was kept."""
+    result = await ctx.db.pixel_batches.update_one(
+        {"task_id": task_id, "done": False},
+        {"$set": {"done": True, "rows": pack(outcome.table), "instance_id": outcome.instance_id,
+                  "seconds": outcome.seconds, "cpu_seconds": outcome.cpu_seconds, "host": outcome.host,
+                  "finished": time.time()}})
+    return bool(result.modified_count)
+
+
+async def open_batches(ctx: Context, scan_id: str) -> list[int]:
+    """Sequence numbers of the batches that have no result yet."""
+    cursor = ctx.db.pixel_batches.find({"scan_id": scan_id, "done": False}, {"seq": 1, "_id": 0})
+    return sorted([document["seq"] async for document in cursor])
+
+
+async def next_seq(ctx: Context, scan_id: str) -> int:
+    """The sequence number after the last batch."""
+    last = await ctx.db.pixel_batches.find_one({"scan_id": scan_id}, {"seq": 1}, sort=[("seq", -1)])
+    return 0 if last is None else int(last["seq"]) + 1
+
+
+async def count_from(ctx: Context, scan_id: str, first: int) -> int:
+    """How many batches there are from a sequence number on."""
+    return await ctx.db.pixel_batches.count_documents({"scan_id": scan_id, "seq": {"$gte": first}})
+
+
+async def done(ctx: Context, scan_id: str) -> list[int]:
+    """Sequence numbers of the batches that have a result."""
+    cursor = ctx.db.pixel_batches.find({"scan_id": scan_id, "done": True}, {"seq": 1, "_id": 0})
+    return sorted([document["seq"] async for document in cursor])
+
+
+async def tables(ctx: Context, scan_id: str, seqs: Sequence[int]) -> dict[int, tuple[int, np.ndarray]]:
+    """Results of finished batches: sequence number → nside and table."""
+    query = {"scan_id": scan_id, "seq": {"$in": list(seqs)}, "done": True}
+    cursor = ctx.db.pixel_batches.find(query, {"seq": 1, "nside": 1, "rows": 1, "_id": 0})
+    return {d["seq"]: (d["nside"], rows_of(d["rows"])) async for d in cursor}
+
+
+async def known_pixels(ctx: Context, scan_id: str, before: int) -> dict[int, np.ndarray]:
+    """All pixels of the batches with smaller sequence numbers, by nside."""
+    groups: dict[int, list[np.ndarray]] = {}
+    query = {"scan_id": scan_id, "seq": {"$lt": before}}
+    async for document in ctx.db.pixel_batches.find(query, {"nside": 1, "pixels": 1, "_id": 0}):
+        groups.setdefault(document["nside"], []).append(pixels_of(document["pixels"]))
+    return {nside: np.concatenate(parts) for nside, parts in groups.items()}
+
+
+async def overview(ctx: Context, scan_id: str) -> list[dict[str, Any]]:
+    """Every batch without its data: seq, nside, count, done, seconds, cpu_seconds, finished."""
+    names = ("seq", "nside", "count", "done", "seconds", "cpu_seconds", "finished")
+    shown = {"_id": 0, **dict.fromkeys(names, 1)}
+    return [document async for document in ctx.db.pixel_batches.find({"scan_id": scan_id}, shown)]

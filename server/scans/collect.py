@@ -1,0 +1,93 @@
+"""Taking in the results of batches, under the lease that they come from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from server import metrics
+from server.context import Context
+from server.errors import BadRequest, NotFound
+from server.production import ends
+from server.production.task_store import LEASED
+from server.scans import batches, progress, rounds, runs
+from server.scans.batches import Batch, Outcome
+from server.scans.finish import give_up
+from server.scans.tables import seeds_json, table_from_rows
+
+__all__ = ["BatchResult", "ended", "payloads", "read_result", "take_in"]
+
+
+class BatchResult(msgspec.Struct, forbid_unknown_fields=True):
+    """What a pilot sends: rows [index, llh, E_in, E_tot, X, Y, Z, T], null for NaN; times in seconds."""
+
+    instance_id: str
+    rows: list[list[Any]]
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    host: str = ""
+    site: str | None = None
+
+
+def read_result(body: dict[str, Any]) -> BatchResult:
+    """The body of PUT /pixel_batches/{task_id}. Raises BadRequest."""
+    try:
+        result = msgspec.convert(body, BatchResult)
+    except msgspec.ValidationError as error:
+        raise BadRequest(str(error)) from None
+    if not 0 <= result.seconds < 1e9 or not 0 <= result.cpu_seconds < 1e9:
+        raise BadRequest("'seconds' and 'cpu_seconds': must be from 0 to 10⁹")
+    return result
+
+
+async def take_in(ctx: Context, task_id: str, result: BatchResult) -> None:
+    """Store a batch's result, end its task, and let the scan go on. The same result again changes nothing.
+
+    Raises NotFound for an unknown batch or a stale instance_id, BadRequest for rows that are not the batch's.
+    """
+    batch = await batches.find(ctx, task_id)
+    if batch is None:
+        raise NotFound("Task not found")
+    outcome = Outcome(table_from_rows(result.rows, batch.pixels), result.instance_id, result.seconds,
+                      result.cpu_seconds, result.host)
+    if not (batch.done and batch.instance_id == result.instance_id):
+        await _check_lease(ctx, batch, result.instance_id)
+    if await batches.store(ctx, task_id, outcome):
+        metrics.PIXELS.inc(len(batch.pixels))
+    await ends.complete(ctx, task_id, result.instance_id, time_used=result.seconds, site=result.site)
+    await _go_on(ctx, batch.scan_id)
+
+
+async def _check_lease(ctx: Context, batch: Batch, instance_id: str) -> None:
+    """Before anything is stored; a lease that ends in between does no harm, as every pilot finds the same."""
+    mine = {"task_id": batch.task_id, "instance_id": instance_id, "status": {"$in": list(LEASED)}}
+    if await ctx.db.tasks.find_one(mine, {"_id": 1}) is None:
+        raise NotFound("Task not found: the instance_id is not that of its lease")
+
+
+async def _go_on(ctx: Context, scan_id: str) -> None:
+    run = await runs.change(ctx, scan_id, {"phase": runs.Phase.RUNNING.value})  # a newer version
+    if run is not None:
+        await progress.write(ctx, run)
+        await rounds.advance(ctx, scan_id)
+
+
+async def payloads(ctx: Context, tasks: list[dict[str, Any]]) -> dict[str, Any]:
+    """What pilots run, by task id."""
+    asked = await batches.by_tasks(ctx, [task["task_id"] for task in tasks])
+    known = {scan_id: await runs.find(ctx, scan_id) for scan_id in {batch.scan_id for batch in asked}}
+    return {batch.task_id: _payload(batch, run) for batch in asked if (run := known[batch.scan_id])}
+
+
+def _payload(batch: Batch, run: runs.Run) -> dict[str, Any]:
+    return {"scan_id": batch.scan_id, "i3_event_id": run.i3_event_id, "reco_algo": run.reco,
+            "nside": batch.nside, "pixels": batch.pixels.tolist(),
+            "seeds": None if batch.seeds is None else seeds_json(batch.seeds)}
+
+
+async def ended(ctx: Context, task: dict[str, Any], outcome: str, reason: str) -> None:
+    """A batch failed for good: so does its scan, since a map with holes would mislead."""
+    batch = await batches.find(ctx, task["task_id"])
+    if batch is not None and outcome == "failed" and not batch.done:
+        await give_up(ctx, batch.scan_id, f"a batch of nside {batch.nside} failed: {reason}"[:1000])

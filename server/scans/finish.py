@@ -1,0 +1,76 @@
+"""The end of a run: the final map is stored, or the run is given up; then everything around it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import numpy as np
+
+from scanner.regions import area
+from scanner.result import ScanResult
+from scanner.skymap import EmptyMapError, SkyMap
+from server.context import Context
+from server.production import completion, datasets
+from server.production.task_changes import moved
+from server.scans import batches, maps, progress, results, runs
+from server.scans.runs import Phase, Run
+
+__all__ = ["close", "finish", "give_up", "seconds_per_pixel", "summary_of"]
+
+UNFINISHED = ("idle", "waiting", "queued", "processing", "reset")
+
+
+async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
+    """Store the final map. The same map again changes nothing, so a crash in between does no harm."""
+    summary = await asyncio.to_thread(summary_of, tables)
+    if not summary:
+        await give_up(ctx, run.scan_id, "no pixel could be fitted: there is no map")
+        return
+    result = ScanResult(tables, run.event, complete=True)
+    await results.put(ctx, run.scan_id, await asyncio.to_thread(maps.result_text, result), True)
+    ended = await runs.change(
+        ctx, run.scan_id, {"phase": Phase.RUNNING.value}, phase=Phase.FINAL, reason="the map is complete",
+        since=time.time(), summary=summary, seconds_per_pixel=await seconds_per_pixel(ctx, run))
+    if ended is not None:
+        await close(ctx, ended)
+
+
+async def give_up(ctx: Context, scan_id: str, reason: str, phase: Phase = Phase.FAILED) -> None:
+    """End a run without a final map; what was found stays readable."""
+    ended = await runs.stop(ctx, scan_id, phase, reason)
+    if ended is not None:
+        await close(ctx, ended)
+
+
+async def close(ctx: Context, run: Run) -> None:
+    """Stop the workers of a run that is over, end its dataset, write the last progress. May be repeated."""
+    unfinished = {"dataset_id": run.dataset_id, "status": {"$in": list(UNFINISHED)}}
+    await ctx.db.tasks.update_many(unfinished, moved(ctx, "suspended"))
+    await progress.write(ctx, run, force=True)
+    made = await batches.next_seq(ctx, run.scan_id)
+    changes = {"always_active": False, "truncated": True, "jobs_submitted": made, "tasks_submitted": made}
+    await datasets.change(ctx, run.dataset_id, changes)
+    await completion.settle_dataset(ctx, await datasets.get(ctx, run.dataset_id))
+    await runs.change(ctx, run.scan_id, {"is_closed": False}, is_closed=True)
+    ctx.signals.notify("scans")
+
+
+def summary_of(tables: dict[int, np.ndarray]) -> dict[str, Any]:
+    """Best fit and areas (square degrees) of a map; {} while no pixel could be fitted."""
+    try:
+        skymap = SkyMap.from_results(tables)
+    except EmptyMapError:
+        return {}
+    best = skymap.best_fit
+    return {"best_fit": {"ra_deg": best.ra_deg, "dec_deg": best.dec_deg, "llh": best.llh, "nside": best.nside,
+                         "pixel": best.pixel},
+            "area_50_deg2": area(skymap, 0.5), "area_90_deg2": area(skymap, 0.9)}
+
+
+async def seconds_per_pixel(ctx: Context, run: Run) -> float | None:
+    """Worker time per pixel so far; None before the first result."""
+    finished = [batch for batch in await batches.overview(ctx, run.scan_id) if batch["done"]]
+    pixels = sum(batch["count"] for batch in finished)
+    return sum(batch["seconds"] for batch in finished) / pixels if pixels else None

@@ -1,0 +1,127 @@
+"""Starting scans from the backlog, and going on with those that a crash left behind."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+
+from scanner.errors import EventError
+from scanner.levels import Progression, ProgressionError
+from scanner.result import ResultError
+from server.context import Context
+from server.errors import ApiError, NotFound
+from server.production.datasets import NewDataset, create_dataset
+from server.scans import backlog, decoding, engines, finish, manifests, progress, rounds, runs
+from server.scans.backlog import Entry
+from server.scans.creation import request_of
+from server.scans.manifests import Manifest
+from server.scans.requests import ScanRequest
+from server.scans.runs import Phase, Run
+
+__all__ = ["keep_going", "launch", "task_priority"]
+
+ORPHAN_SECONDS = 600.0  # a backlog entry without a manifest is no scan: its request was cut short
+LOWEST_THRESHOLD = 0.1  # fewer results than a tenth say nothing about where to look closer
+WORKER_MEMORY_GB, WORKER_DISK_GB = 1.0, 0.5  # what our own worker needs; requests speak of the outside one's
+_NAMESPACE = uuid.UUID("9e0d5d52-3d0c-5c4e-8f43-3f2f0a4a8a55")
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A backlog entry with what it stands for."""
+
+    entry: Entry
+    manifest: Manifest
+    request: ScanRequest
+
+
+async def keep_going(ctx: Context) -> None:
+    """Start what is due, continue every run, close what is over. Any server may do this at any time."""
+    for entry in await backlog.entries(ctx):
+        waiting = await _resolve(ctx, entry)
+        if waiting is not None and await _is_due(ctx, entry):
+            await _try_launch(ctx, waiting)
+    for run in await runs.running(ctx):
+        if (await manifests.read(ctx, run.scan_id)).is_deleted:
+            await finish.give_up(ctx, run.scan_id, "the scan was deleted", Phase.ABORTED)
+        else:
+            await rounds.advance(ctx, run.scan_id)
+    for run in await runs.unclosed(ctx):
+        await finish.close(ctx, run)
+
+
+async def _resolve(ctx: Context, entry: Entry) -> _Waiting | None:
+    """What an entry stands for, if it is one that we start; entries that stand for nothing are dropped."""
+    try:
+        manifest = await manifests.read(ctx, entry.scan_id, include_deleted=False)
+        request = await request_of(ctx, entry.scan_id)
+    except NotFound:
+        is_deleted = await ctx.db.manifests.find_one({"scan_id": entry.scan_id}, {"_id": 1}) is not None
+        if is_deleted or time.time() - entry.timestamp > ORPHAN_SECONDS:
+            await backlog.remove(ctx, entry.scan_id)
+        return None
+    return _Waiting(entry, manifest, request) if engines.is_ours(request.reco_algo) else None
+
+
+async def _is_due(ctx: Context, entry: Entry) -> bool:
+    """Scans of negative priority start when nothing else was to do for a while, all others at once."""
+    if entry.priority >= 0:
+        return True
+    quiet = time.time() - ctx.settings.scans.background_seconds
+    if entry.timestamp > quiet or await runs.running(ctx):
+        return False
+    return not await runs.any_since(ctx, quiet)
+
+
+async def _try_launch(ctx: Context, waiting: _Waiting) -> None:
+    scan_id = waiting.entry.scan_id
+    taken = await backlog.take(ctx, scan_id)
+    if taken is None:
+        return
+    if taken.next_attempt > ctx.settings.scans.max_attempts:
+        await backlog.bury(ctx, scan_id, f"{taken.next_attempt - 1} attempts to start it failed")
+        return
+    try:
+        await launch(ctx, waiting.manifest, waiting.request)
+    except (EventError, ProgressionError, ResultError, ApiError) as error:
+        await backlog.bury(ctx, scan_id, str(error))
+        return
+    await backlog.remove(ctx, scan_id)
+
+
+async def launch(ctx: Context, manifest: Manifest, request: ScanRequest) -> None:
+    """Begin to work for a scan; every step may have been done before.
+
+    Raises EventError, ResultError, ProgressionError when the scan can never run.
+    """
+    scan_id = manifest.scan_id
+    event = await decoding.event_metadata(ctx, request.i3_event_id, request.is_real)
+    dataset_id = uuid.uuid5(_NAMESPACE, scan_id).hex
+    await create_dataset(ctx, NewDataset(
+        description=f"scan {scan_id} of {event}", group="users", jobs_submitted=0, tasks_submitted=0,
+        tasks_per_job=1, always_active=True, username="scans"), dataset_id)
+    moment = time.time()
+    run = await runs.create(ctx, Run(
+        scan_id=scan_id, dataset_id=dataset_id, i3_event_id=request.i3_event_id, event=event,
+        reco=request.reco_algo, nsides=str(Progression.parse(request.nsides)),
+        threshold=max(float(request.predictive_scanning_threshold), LOWEST_THRESHOLD),
+        max_pixel_reco_time=request.max_pixel_reco_time, memory_gb=WORKER_MEMORY_GB, disk_gb=WORKER_DISK_GB,
+        priority=task_priority(manifest.priority), started=moment, since=moment))
+    await _announce(ctx, run)
+    await rounds.advance(ctx, scan_id)
+
+
+async def _announce(ctx: Context, run: Run) -> None:
+    """Say in the manifest who works for the scan and what it scans."""
+    await manifests.assign_workflow(ctx, run.scan_id, f"WF-{run.dataset_id}", decoding.address(ctx))
+    scan = {"scan_id": run.scan_id, "nside_progression": run.progression.as_dict(), "position_variations": 1,
+            "predictive_scanning_threshold": run.threshold}
+    metadata = {"event_metadata": decoding.as_dict(run.event), "scan_metadata": scan}
+    await manifests.patch(ctx, run.scan_id, metadata)
+    await progress.write(ctx, run, force=True)
+
+
+def task_priority(priority: int) -> float:
+    """The priority of a scan's tasks: above all production (at most 1), below it for a negative one."""
+    return 2.0 + min(priority, 1_000_000) / 1000 if priority >= 0 else 1e-3

@@ -1,0 +1,85 @@
+"""Routes of our own: results of batches, progress, and the map in other forms."""
+
+from __future__ import annotations
+
+from server.errors import BadRequest
+from server.handler import Handler
+from server.routing import Route, allow
+from server.scans import collect, manifests, maps, pictures, progress_view
+from server.scans.handler import ScanHandler, redirects
+
+__all__ = ["ROUTES"]
+
+READERS = ("user", "admin", "system")
+
+
+class PixelBatch(Handler):
+    """The result of a batch of pixels."""
+
+    @allow("pilot", "system", "admin")
+    async def put(self, task_id: str) -> None:
+        await collect.take_in(self.ctx, task_id, collect.read_result(self.body()))
+        self.send({})
+
+
+class Progress(ScanHandler):
+    """Where a scan stands; waits for news when asked to."""
+
+    @allow(*READERS)
+    @redirects
+    async def get(self, scan_id: str) -> None:
+        wait = min(self.query_int("wait", 0) or 0, int(self.ctx.settings.leases.max_wait_seconds))
+        since = self.query_int("since", -1, minimum=-1)
+        if wait and since is not None:
+            await progress_view.wait_for_news(self.ctx, scan_id, since, wait)
+        self.send(await progress_view.view(self.ctx, scan_id))
+
+
+class SkyMapPng(ScanHandler):
+    """A picture of the map."""
+
+    @allow(*READERS)
+    @redirects
+    async def get(self, scan_id: str) -> None:
+        view = self.query("view", "sky")
+        if view not in pictures.VIEWS:
+            raise BadRequest(f"'view': must be one of: {', '.join(map(repr, pictures.VIEWS))}")
+        await manifests.read(self.ctx, scan_id)
+        picture, is_final = await pictures.png(self.ctx, scan_id, view)
+        self.set_header("Content-Type", "image/png")
+        if is_final:
+            self.set_header("Cache-Control", "private, max-age=3600")
+        self.finish(picture)
+
+
+class SkyMapNpz(ScanHandler):
+    """The map as a .npz file for icecube-skyreader."""
+
+    @allow(*READERS)
+    @redirects
+    async def get(self, scan_id: str) -> None:
+        await manifests.read(self.ctx, scan_id)
+        data, name = await pictures.npz(self.ctx, scan_id)
+        self.set_header("Content-Type", "application/octet-stream")
+        self.set_header("Content-Disposition", f'attachment; filename="{name}"')
+        self.finish(data)
+
+
+class SkyMapJson(ScanHandler):
+    """The map as JSON for icecube-skyreader: the `skyscan_result` alone."""
+
+    @allow(*READERS)
+    @redirects
+    async def get(self, scan_id: str) -> None:
+        await manifests.read(self.ctx, scan_id)
+        result = await maps.result_of(self.ctx, scan_id)
+        self.send(result.skyscan_result if result else {})
+
+
+ROUTES = [
+    Route("/pixel_batches/{task_id}", PixelBatch, "pixels"),
+    Route("/scan/{scan_id}/progress", Progress, "scan"),
+    Route("/scan/{scan_id}/skymap.png", SkyMapPng, "scan"),
+    Route("/scan/{scan_id}/skymap.npz", SkyMapNpz, "scan"),
+    Route("/scan/{scan_id}/skymap.json", SkyMapJson, "scan"),
+]

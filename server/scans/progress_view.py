@@ -1,0 +1,106 @@
+"""A scan's progress as one document, and waiting until there is something new in it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from server.context import Context
+from server.scans import backlog, engines, finish, manifests, maps, progress, runs
+from server.scans.creation import request_of
+from server.scans.manifests import Manifest
+from server.scans.runs import Phase, Run
+from server.scans.status import state_of
+
+__all__ = ["view", "wait_for_news"]
+
+LOOK_SECONDS = 1.0  # other servers' signals are not heard, so look this often
+
+
+async def wait_for_news(ctx: Context, scan_id: str, since: int, seconds: float) -> None:
+    """Return when the scan's version is above `since`, it is over, or the time is up."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        manifest = await manifests.read(ctx, scan_id)
+        run = await runs.find(ctx, scan_id)
+        if _version(manifest, run) > since:
+            return
+        await ctx.signals.wait(f"scan:{scan_id}", min(left, LOOK_SECONDS))
+
+
+async def view(ctx: Context, scan_id: str) -> dict[str, Any]:
+    """Where a scan stands. Raises NotFound.
+
+    `levels`, counts and times are of scans by our own workers; for others they are empty or null.
+    """
+    manifest = await manifests.read(ctx, scan_id)
+    run = await runs.find(ctx, scan_id)
+    state, _, final = await state_of(ctx, manifest)
+    result = {"scan_id": scan_id, "version": _version(manifest, run), "state": state,
+              "state_reason": await _reason(ctx, manifest, run), "since": _since(manifest, run),
+              "is_final": final, "is_deleted": manifest.is_deleted}
+    return result | (await _counts(ctx, run) if run else _nothing())
+
+
+def _version(manifest: Manifest, run: Run | None) -> int:
+    return run.version if run else int(manifest.last_updated * 1000)
+
+
+def _since(manifest: Manifest, run: Run | None) -> float:
+    return run.since if run else manifest.timestamp
+
+
+async def _counts(ctx: Context, run: Run) -> dict[str, Any]:
+    counts = await progress.current(ctx, run)
+    summary = run.summary or await _summary(ctx, run.scan_id)
+    levels = [{"nside": level.nside, "done": level.done, "total": level.total} for level in counts.levels]
+    return {
+        "levels": levels,
+        "pixels_done": counts.done, "pixels_total": counts.total, "rate": counts.rate,
+        "eta_s": counts.left if run.phase is Phase.RUNNING else None,
+        "wall_s": counts.wall, "cpu_s": counts.cpu_seconds,
+        "best_fit": None, "area_50_deg2": None, "area_90_deg2": None, **summary}
+
+
+def _nothing() -> dict[str, Any]:
+    return {"levels": [], "pixels_done": 0, "pixels_total": 0, "rate": 0.0, "eta_s": None, "wall_s": 0.0,
+            "cpu_s": 0.0, "best_fit": None, "area_50_deg2": None, "area_90_deg2": None}
+
+
+async def _summary(ctx: Context, scan_id: str) -> dict[str, Any]:
+    tables = await maps.tables_of(ctx, scan_id)
+    return await asyncio.to_thread(finish.summary_of, tables) if tables else {}
+
+
+async def _reason(ctx: Context, manifest: Manifest, run: Run | None) -> str:
+    """Why the scan is in its state, in words."""
+    if run is not None:
+        return run.reason or await _what_runs(ctx, run)
+    if manifest.is_deleted:
+        return "the scan was deleted"
+    return await _why_it_waits(ctx, manifest)
+
+
+async def _what_runs(ctx: Context, run: Run) -> str:
+    busy = await ctx.db.tasks.count_documents({"dataset_id": run.dataset_id, "status": "processing"})
+    waiting = await ctx.db.tasks.count_documents({"dataset_id": run.dataset_id, "status": "waiting"})
+    if not busy and waiting:
+        return f"{waiting} batches wait for a pilot"
+    return f"round {run.round}: {busy} batches run, {waiting} wait"
+
+
+async def _why_it_waits(ctx: Context, manifest: Manifest) -> str:
+    scan_id = manifest.scan_id
+    buried = await ctx.db.scan_backlog.find_one({"scan_id": scan_id, "reason": {"$ne": None}})
+    if buried:
+        return f"given up: {buried['reason']}"
+    ids = [entry.scan_id for entry in await backlog.entries(ctx)]
+    if scan_id not in ids:
+        return "an outside scanner works for it"
+    request = await request_of(ctx, scan_id)
+    if not engines.is_ours(request.reco_algo):
+        return f"waits for an outside scanner: {request.reco_algo!r} is no reconstruction of ours"
+    if manifest.priority < 0:
+        return "waits until nothing else is to do, since its priority is negative"
+    return f"number {ids.index(scan_id) + 1} in the backlog"

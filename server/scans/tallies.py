@@ -1,0 +1,84 @@
+"""How far a scan is: counts, rates and the time that is left, from its batches."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from scanner.levels import Progression, estimate_pixels
+
+__all__ = ["LevelTally", "Tally", "tally"]
+
+
+@dataclass
+class LevelTally:
+    """The pixels of one nside, and what those that are done cost in seconds."""
+
+    nside: int
+    done: int = 0
+    generated: int = 0  # asked for so far
+    estimate: int = 0  # how many there would be if the best fit never moved
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    @property
+    def total(self) -> int:
+        """The best guess of how many pixels there will be."""
+        return max(self.generated, self.estimate)
+
+
+@dataclass
+class Tally:
+    """All levels, coarse to fine; times are seconds, `first` and `last` since 1970."""
+
+    levels: list[LevelTally] = field(default_factory=list)
+    started: float = 0.0
+    ended: float = 0.0  # or now
+
+    @property
+    def done(self) -> int:
+        return sum(level.done for level in self.levels)
+
+    @property
+    def total(self) -> int:
+        return sum(level.total for level in self.levels)
+
+    @property
+    def seconds(self) -> float:
+        return sum(level.seconds for level in self.levels)
+
+    @property
+    def cpu_seconds(self) -> float:
+        return sum(level.cpu_seconds for level in self.levels)
+
+    @property
+    def wall(self) -> float:
+        return max(self.ended - self.started, 0.0)
+
+    @property
+    def rate(self) -> float:
+        """Pixels per second of wall time."""
+        return self.done / self.wall if self.wall else 0.0
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that are probably left; None before the first result."""
+        return (self.total - self.done) / self.rate if self.rate else None
+
+
+def tally(progression: Progression, batches: Iterable[Mapping[str, Any]], started: float,
+          ended: float) -> Tally:
+    """Count a scan's batches; `ended` is when the run ended, or now."""
+    levels: defaultdict[int, LevelTally] = defaultdict(lambda: LevelTally(0))
+    for nside, estimate in estimate_pixels(progression).items():
+        levels[nside] = LevelTally(nside, estimate=estimate)
+    for batch in batches:
+        level = levels[batch["nside"]]
+        level.generated += batch["count"]
+        if batch["done"]:
+            level.done += batch["count"]
+            level.seconds += batch["seconds"]
+            level.cpu_seconds += batch["cpu_seconds"]
+    return Tally([levels[nside] for nside in sorted(levels)], started, ended)
