@@ -42,7 +42,7 @@ def frame_from_pickle(data: bytes) -> bytes:
         if name in _STRINGS and argument.startswith(_FRAME_TAG):
             frames.append(_latin1(argument, offset))
     else:
-        raise EventError(f"the pickle has more than the {_MAX_OPCODES} opcodes that a frame needs", offset=offset)
+        raise EventError(f"the pickle has more than {_MAX_OPCODES} opcodes, a frame needs 19", offset=offset)
     if stream.tell() != len(data):
         raise EventError("there are bytes after the end of the pickle", offset=stream.tell())
     if len(frames) != 1:

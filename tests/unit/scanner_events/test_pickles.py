@@ -67,7 +67,7 @@ def test_a_pickle_that_runs_code_is_refused(protocol: int) -> None:
         (b"\xffabc", "opcode 0xff"),
         (b"I12\n.", "opcode INT"),
         (b".", "holds 0 frames"),
-        (b"}" * 100 + b".", "more than the 50 opcodes"),
+        (b"}" * 100 + b".", "more than 50 opcodes"),
         (b"U\x04[i3]U\x04[i3].", "holds 2 frames"),
         (b"U\x04[i3]..", "after the end"),
         (b"X\x07\0\0\0[i3]\xe2\x82\xac.", "not Latin-1"),
