@@ -80,9 +80,10 @@ class Outcome:
 
     def _lines(self) -> list[str]:
         progress, best = self.progress, self.progress["best_fit"]
+        areas = [_area(progress[name]) for name in ("area_50_deg2", "area_90_deg2")]
         lines = [f"best fit   RA {best['ra_deg']:.3f}°  Dec {best['dec_deg']:+.3f}°   "
                  f"(nside {best['nside']}, pixel {best['pixel']}, −ln L {best['llh']:.3f})",
-                 f"areas      50 %: {_area(progress['area_50_deg2'])}   90 %: {_area(progress['area_90_deg2'])}"]
+                 f"areas      50 %: {areas[0]}   90 %: {areas[1]}"]
         if self.truth:
             lines.append(f"truth      RA {self.truth[0]:.3f}°  Dec {self.truth[1]:+.3f}°   "
                          f"({self._distance():.3f}° from the best fit)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,7 @@ def scan(event: Path, reco_algo: str, nsides: str, is_real: bool | None, max_pix
     document = read_json(event)
     request = _request(document, reco_algo, nsides, is_real, max_pixel_seconds)
     with connect(server, token, data) as client:
+        _check_reco(client, reco_algo)
         scan_id = _start(client, event, request)
         return finish(client, scan_id, out, as_json, _truth(document))
 
@@ -70,6 +72,16 @@ def finish(client: Client, scan_id: str, out: Path | None, as_json: bool,
     return 0
 
 
+def _check_reco(client: Client, name: str) -> None:
+    """The server takes any name, for scanners of others; here nobody would ever run it. Raises CommandError."""
+    known = client.get("/recos", patience=10)
+    names = [*known, *(alias for reco in known.values() for alias in reco["aliases"])]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+        raise CommandError(f"--reco-algo: there is no reconstruction {name!r}; {hint}", USAGE)
+
+
 def _start(client: Client, event: Path, request: dict[str, Any]) -> str:
     try:
         return str(client.post("/scan", request, timeout=120, patience=10)["scan_id"])
@@ -94,7 +106,7 @@ def _progression(text: str) -> dict[str, int]:
     for part in text.split(","):
         nside, colon, extension = part.strip().partition(":")
         if not (colon and nside.isdecimal() and extension.isdecimal()):
-            raise CommandError(f"--nsides: {part.strip()!r} is not nside:extension; example: {_NSIDES}", USAGE)
+            raise CommandError(f"--nsides: {part.strip()!r} is not nside:extension, as in {_NSIDES}", USAGE)
         levels[nside] = int(extension)
     return levels
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from server.production.kinds import register_kind
 from server.routing import Route
-from server.scans import collect, ewms_routes, launcher, map_routes, openapi, scan_routes
+from server.scans import collect, ewms_routes, launcher, map_routes, openapi, reco_routes, scan_routes
 from server.services.leader import Service
 from server.store.database import Index
 
 __all__ = ["INDEXES", "ROUTES", "SERVICES"]
 
 ROUTES: list[Route] = [
-    *scan_routes.ROUTES, *ewms_routes.ROUTES, *map_routes.ROUTES, *openapi.ROUTES]
+    *scan_routes.ROUTES, *ewms_routes.ROUTES, *map_routes.ROUTES,
+    *reco_routes.ROUTES, *openapi.ROUTES]
 
 INDEXES: list[Index] = [
     Index("manifests", "scan_id", [("scan_id", 1)], unique=True),
