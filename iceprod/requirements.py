@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 from config.settings import Failures
 
@@ -167,7 +167,7 @@ def _names(value: Any) -> set[str]:
     return {value} if isinstance(value, str) else {str(item) for item in value}
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -177,8 +177,9 @@ def _is_number(value: Any) -> bool:
 def grow(requirements: Requirements, used: Mapping[str, Any], limits: Failures) -> dict[str, Any]:
     """Requirements after an attempt that used `used`: never lower, and capped by `limits`.
 
-    Memory, disk and time become 1.5 times what was used (settings: growth) and are left alone when less than
-    0.5 was used; cpu grows by one when the task used at least a tenth more than it asked for. GPUs never grow.
+    Memory, disk and time become 1.5 times what was used (settings: growth) and are left alone when less
+    than 0.5 was used; cpu grows by one when the task used at least a tenth more than it asked for. GPUs
+    never grow.
     """
     grown = dict(requirements)
     caps = {"memory": limits.max_memory_gb, "disk": limits.max_disk_gb, "time": limits.max_time_hours}

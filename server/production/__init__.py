@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from server.production import (
+    bulk_routes,
     claim_routes,
     classes,
+    config_routes,
+    configs,
     dataset_routes,
     datasets,
+    file_routes,
+    files,
     grid_routes,
     grids,
     job_routes,
@@ -16,6 +21,7 @@ from server.production import (
     pilot_routes,
     pilots,
     repair,
+    scripts,
     task_routes,
     task_stat_routes,
     task_stats,
@@ -25,14 +31,15 @@ from server.routing import Route
 from server.services.leader import Service
 from server.store.database import Index
 
-__all__ = ["INDEXES", "ROUTES", "SERVICES"]
+__all__ = ["INDEXES", "ROUTES", "SERVICES", "scripts"]
 
 ROUTES: list[Route] = [
     *dataset_routes.ROUTES, *job_routes.ROUTES, *task_routes.ROUTES, *claim_routes.ROUTES,
+    *bulk_routes.ROUTES, *config_routes.ROUTES, *file_routes.ROUTES,
     *task_stat_routes.ROUTES, *log_routes.ROUTES, *grid_routes.ROUTES, *pilot_routes.ROUTES,
 ]
 INDEXES: list[Index] = [
-    *datasets.INDEXES, *jobs.INDEXES, *task_store.INDEXES, *classes.INDEXES, *task_stats.INDEXES, *logs.INDEXES,
-    *grids.INDEXES, *pilots.INDEXES,
+    *datasets.INDEXES, *jobs.INDEXES, *task_store.INDEXES, *classes.INDEXES, *task_stats.INDEXES,
+    *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES, *pilots.INDEXES,
 ]
 SERVICES: list[Service] = [*repair.SERVICES]

@@ -174,7 +174,8 @@ def read_report(body: dict[str, Any]) -> Report:
     resources = body.get("resources") or {}
     if not isinstance(resources, dict):
         raise BadRequest("key resources should be of type dict")
-    return Report(instance_id, time_used, site, reason if isinstance(reason, str) else str(reason or ""), resources)
+    text = reason if isinstance(reason, str) else str(reason or "")
+    return Report(instance_id, time_used, site, text, resources)
 
 
 class TaskStart(ProductionHandler):
@@ -209,7 +210,8 @@ class TaskReset(ProductionHandler):
     @allow("admin", "client", "system", "pilot")
     async def post(self, task_id: str) -> None:
         """Say that an attempt failed; the task before."""
-        self.send(task_store.public(await ends.reset(self.ctx, task_id, read_report(self.body(required=False)))))
+        report = read_report(self.body(required=False))
+        self.send(task_store.public(await ends.reset(self.ctx, task_id, report)))
 
 
 class TaskFailed(ProductionHandler):
@@ -218,7 +220,8 @@ class TaskFailed(ProductionHandler):
     @allow("admin", "client", "system", "pilot")
     async def post(self, task_id: str) -> None:
         """Say that the task failed for good; the task before."""
-        self.send(task_store.public(await ends.fail(self.ctx, task_id, read_report(self.body(required=False)))))
+        report = read_report(self.body(required=False))
+        self.send(task_store.public(await ends.fail(self.ctx, task_id, report)))
 
 
 class TaskEvict(ProductionHandler):
@@ -227,7 +230,8 @@ class TaskEvict(ProductionHandler):
     @allow("admin", "client", "system", "pilot")
     async def post(self, task_id: str) -> None:
         """Hand the task back, for no fault of anybody's; the task before."""
-        self.send(task_store.public(await ends.evict(self.ctx, task_id, read_report(self.body(required=False)))))
+        report = read_report(self.body(required=False))
+        self.send(task_store.public(await ends.evict(self.ctx, task_id, report)))
 
 
 ROUTES = [

@@ -9,21 +9,24 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from weakref import WeakKeyDictionary
 
 from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
-from iceprod.ids import timestamp
+from iceprod.ids import now, timestamp
 from iceprod.requirements import Fit, class_fit
 from server.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "ClassTable", "class_table"]
+__all__ = ["INDEXES", "ClassTable", "class_table", "prune"]
 
 INDEXES = [Index("task_classes", "dataset", [("dataset_id", 1)])]
 
 FRESH_SECONDS = 2.0  # how long the table is believed without looking again
+PRUNE_MINUTES = 10
+ALIVE = ["idle", "waiting", "queued", "processing", "reset", "suspended", "failed"]
 REGISTERED_SECONDS = 60.0  # how long a row that we wrote is taken to be still there
 
 
@@ -56,9 +59,9 @@ class ClassTable:
         if not new:
             return
         await ctx.db.task_classes.bulk_write([
-            UpdateOne({"_id": row_id(*pair)},
-                      {"$set": {"dataset_id": pair[0], "class_key": pair[1], "used": timestamp()}}, upsert=True)
-            for pair in sorted(new)], ordered=False)
+            UpdateOne({"_id": row_id(dataset_id, key)},
+                      {"$set": {"dataset_id": dataset_id, "class_key": key, "used": timestamp()}}, upsert=True)
+            for dataset_id, key in sorted(new)], ordered=False)
         if len(self.registered) > 100_000:
             self.registered.clear()
         for dataset_id, key in new:
@@ -82,3 +85,21 @@ _tables: WeakKeyDictionary[AsyncDatabase, ClassTable] = WeakKeyDictionary()
 def class_table(ctx: Context) -> ClassTable:
     """This process's copy of the table of the context's database."""
     return _tables.setdefault(ctx.db, ClassTable())
+
+
+async def prune(ctx: Context) -> int:
+    """Take rows out of the table whose dataset has no task of that class left that may run; how many."""
+    removed = 0
+    for row in await ctx.db.task_classes.find({}).to_list():
+        if row["used"] < timestamp(now() - timedelta(minutes=PRUNE_MINUTES)) and not await _has_tasks(ctx, row):
+            await ctx.db.task_classes.delete_one({"_id": row["_id"], "used": row["used"]})
+            class_table(ctx).forget(row["_id"])
+            removed += 1
+            if await _has_tasks(ctx, row):  # made just now, by a process that took the row to be there
+                await class_table(ctx).register(ctx, [(row["dataset_id"], row["class_key"])])
+    return removed
+
+
+async def _has_tasks(ctx: Context, row: dict[str, str]) -> bool:
+    query = {"dataset_id": row["dataset_id"], "class_key": row["class_key"], "status": {"$in": ALIVE}}
+    return await ctx.db.tasks.find_one(query, {"_id": 1}) is not None

@@ -1,7 +1,7 @@
 """What follows from the end of a task: dependents are released, and job and dataset end in their turn.
 
-`follow` runs in the request that ended the task. A task's `due` time is set with its end and removed once this is
-done, so the repair pass finds the ends whose request was cut short, and no others.
+`follow` runs in the request that ended the task. A task's `due` time is set with its end and removed once
+this is done, so the repair pass finds the ends whose request was cut short, and no others.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from iceprod.ids import timestamp
-from iceprod.states import DATASET
 from server.context import Context
+from server.production import datasets
 from server.production.classes import class_table
 from server.production.documents import Document
 
@@ -25,14 +25,15 @@ async def follow(ctx: Context, task: Document) -> None:
     if task["status"] == "complete":
         await release_dependents(ctx, task["task_id"])
     await settle_job(ctx, task["job_id"], task["dataset_id"])
-    await ctx.db.tasks.update_one({"task_id": task["task_id"], "status": task["status"]}, {"$unset": {"due": ""}})
+    same = {"task_id": task["task_id"], "status": task["status"]}
+    await ctx.db.tasks.update_one(same, {"$unset": {"due": ""}})
 
 
 # -- dependents
 
 
 async def release_dependents(ctx: Context, task_id: str) -> int:
-    """Let the tasks that depend on a completed one wait for a pilot, if all else they depend on is complete."""
+    """Let the tasks that depend on a completed one wait for a pilot, if all they depend on is complete."""
     query = {"depends": task_id, "status": "idle"}
     return await promote(ctx, await ctx.db.tasks.find(query, {"_id": 0}).to_list())
 
@@ -116,12 +117,12 @@ async def settle_dataset(ctx: Context, dataset: Document) -> str:
         return "processing"
     made = await ctx.db.jobs.count_documents(of_it)
     if not made or (made < dataset["jobs_submitted"] and not dataset.get("truncated")):
-        ctx.signals.notify("datasets")  # the next jobs can be made
+        datasets.announce(ctx, dataset_id)  # the next jobs can be made
         return "processing"
     outcome = "complete"
     for status, state in (("suspended", "suspended"), ("errors", "errors")):
         if await ctx.db.jobs.find_one({**of_it, "status": status}, {"_id": 1}):
             outcome = state
-    assert DATASET.allows("processing", outcome)
-    await ctx.db.datasets.update_one({**of_it, "status": "processing"}, {"$set": {"status": outcome}})
+    await ctx.db.datasets.update_one({**of_it, "status": "processing"}, {"$set": datasets.moved(outcome)})
+    datasets.announce(ctx, dataset_id)
     return outcome

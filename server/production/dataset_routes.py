@@ -40,7 +40,8 @@ class Datasets(ProductionHandler):
                 query[field] = {"$in": values}
         readable = await access.readable_datasets(self.ctx, self.user)
         rows = [row async for row in datasets.find(self.ctx, query, self.keys("dataset_id"))]
-        self.send({row["dataset_id"]: row for row in rows if readable is None or row["dataset_id"] in readable})
+        self.send({row["dataset_id"]: row for row in rows
+                   if readable is None or row["dataset_id"] in readable})
 
     @allow("admin", "user", "system")
     async def post(self) -> None:

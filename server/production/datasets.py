@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pymongo import ReturnDocument
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from iceprod.ids import new_id, timestamp
@@ -17,15 +19,18 @@ from server.production import access
 from server.production.documents import Document, projection
 from server.store.database import Index
 
-__all__ = ["INDEXES", "NewDataset", "change", "create_dataset", "find", "get", "hard_reset", "set_jobs_submitted",
-           "set_status", "summaries", "truncate"]
+__all__ = ["INDEXES", "NewDataset", "announce", "announced", "change", "create_dataset", "find", "get",
+           "hard_reset", "moved", "set_jobs_submitted", "set_status", "summaries", "truncate"]
 
 INDEXES = [
     Index("datasets", "dataset_id", [("dataset_id", 1)], unique=True),
     Index("datasets", "status", [("status", 1)]),
+    Index("datasets", "stopped", [("stopped", 1)], options={"sparse": True}),
+    Index("datasets", "dataset", [("dataset", 1)]),
     Index("auths", "dataset_id", [("dataset_id", 1)], unique=True),
 ]
 
+HIDDEN = ("stopped",)
 MISMATCH = '"tasks_per_job" does not match "tasks_submitted"/"jobs_submitted"'
 
 
@@ -62,11 +67,11 @@ async def next_number(ctx: Context, name: str) -> int:
     """The next value of a counter that all servers share, from 1."""
     for _ in range(3):
         try:
-            counter = await ctx.db.counters.find_one_and_update(
+            counter: Document | None = await ctx.db.counters.find_one_and_update(
                 {"_id": name}, {"$inc": {"value": 1}}, upsert=True, return_document=ReturnDocument.AFTER)
         except DuplicateKeyError:  # two servers made the counter at the same time
             continue
-        return int(counter["value"])
+        return int((counter or {})["value"])
     raise RuntimeError(f"the counter {name!r} cannot be created")
 
 
@@ -80,8 +85,9 @@ async def create_dataset(ctx: Context, new: NewDataset, dataset_id: str = "") ->
         raise BadRequest("unknown status")
     if dataset_id and await ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"_id": 1}):
         return dataset_id
-    document = {
-        "dataset_id": dataset_id or new_id(), "dataset": await next_number(ctx, "dataset"),
+    dataset_id = dataset_id or new_id()
+    document: Document = {
+        "dataset_id": dataset_id, "dataset": await next_number(ctx, "dataset"),
         "description": new.description, "group": new.group, "jobs_submitted": new.jobs_submitted,
         "tasks_submitted": new.tasks_submitted, "tasks_per_job": new.tasks_per_job, "priority": new.priority,
         "debug": new.debug, "jobs_immutable": new.jobs_immutable, "always_active": new.always_active,
@@ -89,21 +95,21 @@ async def create_dataset(ctx: Context, new: NewDataset, dataset_id: str = "") ->
         "truncated": new.status == "truncated", "start_date": timestamp(), "username": new.username,
     }
     rules = access.default_rules(new.group, new.username, new.auth_groups_read)
-    await access.store_rules(ctx, document["dataset_id"], rules)
-    await ctx.db.datasets.update_one({"dataset_id": document["dataset_id"]}, {"$setOnInsert": document}, upsert=True)
-    return str(document["dataset_id"])
+    await access.store_rules(ctx, dataset_id, rules)
+    await ctx.db.datasets.update_one({"dataset_id": dataset_id}, {"$setOnInsert": document}, upsert=True)
+    return dataset_id
 
 
 async def get(ctx: Context, dataset_id: str, keys: set[str] | None = None) -> Document:
     """One dataset. Raises NotFound."""
-    document = await ctx.db.datasets.find_one({"dataset_id": dataset_id}, projection(keys))
+    document = await ctx.db.datasets.find_one({"dataset_id": dataset_id}, projection(keys, HIDDEN))
     if document is None:
         raise NotFound("Dataset not found")
     return document
 
 
 async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None = None) -> AsyncIterator[Document]:
-    async for document in ctx.db.datasets.find(query, projection(keys)):
+    async for document in ctx.db.datasets.find(query, projection(keys, HIDDEN)):
         yield document
 
 
@@ -129,18 +135,23 @@ async def set_status(ctx: Context, dataset_id: str, status: str) -> Document:
         return await truncate(ctx, dataset_id)
     sources = [*DATASET.sources(status), status]
     before = await ctx.db.datasets.find_one_and_update(
-        {"dataset_id": dataset_id, "status": {"$in": sources}}, {"$set": {"status": status}}, {"_id": 0})
+        {"dataset_id": dataset_id, "status": {"$in": sources}}, {"$set": moved(status)}, {"_id": 0})
     if before is None:
         await get(ctx, dataset_id)
         raise BadRequest("Bad state transition for status")
-    _announce(ctx)
+    announce(ctx, dataset_id)
     return before
+
+
+def moved(status: str) -> Document:
+    """What is set when a dataset gets a status: one that stops is marked, for its tasks have to stop too."""
+    return {"status": status, **({"stopped": True} if status in ("suspended", "errors") else {})}
 
 
 async def hard_reset(ctx: Context, dataset_id: str) -> None:
     """Make a dataset processing again, whatever it is now. Raises NotFound."""
     await change(ctx, dataset_id, {"status": "processing"})
-    _announce(ctx)
+    announce(ctx, dataset_id)
 
 
 async def truncate(ctx: Context, dataset_id: str) -> Document:
@@ -150,7 +161,7 @@ async def truncate(ctx: Context, dataset_id: str) -> Document:
     if before is None:
         await get(ctx, dataset_id)
         raise BadRequest("Cannot truncate complete dataset")
-    _announce(ctx)
+    announce(ctx, dataset_id)
     return before
 
 
@@ -168,8 +179,18 @@ async def set_jobs_submitted(ctx: Context, dataset_id: str, jobs: int) -> None:
         {"$set": {"jobs_submitted": jobs, "tasks_submitted": jobs * dataset["tasks_per_job"]}})
     if not result.matched_count:
         raise BadRequest("jobs_submitted must be larger than before")
-    _announce(ctx)
+    announce(ctx, dataset_id)
 
 
-def _announce(ctx: Context) -> None:
+_asked: WeakKeyDictionary[AsyncDatabase, set[str]] = WeakKeyDictionary()
+
+
+def announce(ctx: Context, dataset_id: str) -> None:
+    """Let the services of this process look at a dataset soon: it changed, or needs jobs."""
+    _asked.setdefault(ctx.db, set()).add(dataset_id)
     ctx.signals.notify("datasets")
+
+
+def announced(ctx: Context) -> set[str]:
+    """The datasets announced since the last call."""
+    return _asked.pop(ctx.db, set())

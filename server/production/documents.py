@@ -15,7 +15,7 @@ def projection(keys: set[str] | None, hidden: Iterable[str] = ()) -> dict[str, i
     """What to read of a document: the named fields, or all but the hidden ones."""
     if keys is None:
         return {"_id": 0, **dict.fromkeys(hidden, 0)}
-    shown = {key: 1 for key in keys if key and not key.startswith("$") and "." not in key and key not in hidden}
+    shown = {key: 1 for key in keys if key.isidentifier() and key not in hidden}
     return {"_id": 0, **shown}
 
 

@@ -1,13 +1,14 @@
 """How tasks end: every report is checked against the lease it comes from, and may come twice.
 
-A report that carries the task's present instance_id, or none, is acted on. One that carries another is refused,
-unless it repeats the very end that this instance already reported: then nothing changes and the answer is the same.
+A report that carries the task's present instance_id, or none, is acted on. One that carries another is
+refused, unless it repeats the very end that this instance already reported: then nothing changes and the answer
+is the same.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from iceprod.ids import timestamp
 from iceprod.requirements import class_key, grow
@@ -59,7 +60,7 @@ def _is_repeat(task: Document, outcome: str, report: Report) -> bool:
     return ended.get("outcome") == outcome and ended.get("instance_id") == (report.instance_id or "")
 
 
-def _refuse(task: Document, report: Report) -> None:
+def _refuse(task: Document, report: Report) -> NoReturn:
     """Raise what a report that cannot be acted on deserves: it is stale, or it comes at a wrong time."""
     if report.instance_id is not None and task.get("instance_id") != report.instance_id:
         raise NotFound("Task not found: the instance_id is not that of its lease")
@@ -67,8 +68,12 @@ def _refuse(task: Document, report: Report) -> None:
 
 
 def _end(outcome: str, report: Report) -> Document:
-    return {"outcome": outcome, "instance_id": report.instance_id or "", "reason": report.reason[:REASON_LENGTH],
+    return {"outcome": outcome, "instance_id": report.instance_id or "", "reason": _reason(report),
             "time": timestamp()}
+
+
+def _reason(report: Report) -> str:
+    return report.reason[:REASON_LENGTH]
 
 
 # -- start
@@ -87,7 +92,6 @@ async def start(ctx: Context, task_id: str, report: Report) -> Document:
     if task["status"] == "processing" and report.instance_id == task.get("instance_id"):
         return task
     _refuse(task, report)
-    raise AssertionError("unreachable")
 
 
 # -- good ends
@@ -168,7 +172,7 @@ async def _write_bad_end(ctx: Context, task: Document, report: Report, outcome: 
     key = class_key(requirements)
     await class_table(ctx).register(ctx, [(task["dataset_id"], key)])
     changes: Document = {
-        "status": status, "status_changed": timestamp(), "instance_id": "", "reason": report.reason[:REASON_LENGTH],
+        "status": status, "status_changed": timestamp(), "instance_id": "", "reason": _reason(report),
         "requirements": requirements, "class_key": key, "ended": _end(outcome, report)}
     counted = {"failures": 1, "walltime_err": report.time_used / 3600, "walltime_err_n": 1}
     if blame(report.reason) is Blame.INFRASTRUCTURE:
@@ -211,7 +215,7 @@ async def settle_reset(ctx: Context, task: Document, report: Report) -> None:
 
 async def evict(ctx: Context, task_id: str, report: Report) -> Document:
     """A pilot hands a task back, for no fault of anybody's; the task before. Raises like `reset`."""
-    update = returned(report.reason[:REASON_LENGTH] or "handed back by the pilot")
+    update = returned(_reason(report) or "handed back by the pilot")
     update["$set"]["ended"] = _end("evicted", report)
     before = await ctx.db.tasks.find_one_and_update(_mine(task_id, report, LEASED), update, {"_id": 0})
     if before is None:

@@ -1,8 +1,8 @@
 """Claims and leases: how tasks reach pilots, stay with them, and come back when a pilot is silent.
 
-A claim reads the table of requirement classes, takes the first entries of one compound index for each class that
-fits, and marks the best of them with a fresh instance_id on condition that they are still there to be taken. Its
-cost does not depend on how many tasks wait.
+A claim reads the table of requirement classes, takes the first entries of one compound index for each class
+that fits, and marks the best of them with a fresh instance_id on condition that they are still there to be
+taken. Its cost does not depend on how many tasks wait.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ class LogHandler(ProductionHandler):
 
     def log_fields(self) -> Document:
         body = self.body(required=False)
-        return {name: body[name] for name in ("data", "name", "dataset_id", "task_id") if body.get(name) is not None}
+        names = ("data", "name", "dataset_id", "task_id")
+        return {name: body[name] for name in names if body.get(name) is not None}
 
 
 class Logs(LogHandler):
@@ -28,9 +29,10 @@ class Logs(LogHandler):
     @allow("admin", "client", "system")
     async def get(self) -> None:
         """Logs by id; filters from, to (times), name, dataset_id, task_id, and keys, limit."""
-        query: dict[str, Any] = {
-            name: value for name in ("name", "dataset_id", "task_id") if (value := self.query(name)) is not None}
-        span = {sign: value for sign, name in (("$gte", "from"), ("$lte", "to")) if (value := self.query(name))}
+        names = ("name", "dataset_id", "task_id")
+        query: dict[str, Any] = {n: value for n in names if (value := self.query(n)) is not None}
+        ends = (("$gte", "from"), ("$lte", "to"))
+        span = {sign: value for sign, name in ends if (value := self.query(name))}
         if span:
             query["timestamp"] = span
         limit = self.query_int("limit", 1000, minimum=1) or 1000
@@ -63,7 +65,8 @@ class DatasetLogs(LogHandler):
     async def post(self, dataset_id: str) -> None:
         """Store a log of the dataset."""
         await self.writable(dataset_id)
-        self.send({"result": await logs.create(self.ctx, {**self.log_fields(), "dataset_id": dataset_id})}, 201)
+        fields = {**self.log_fields(), "dataset_id": dataset_id}
+        self.send({"result": await logs.create(self.ctx, fields)}, 201)
 
     @allow("admin", "client", "system", "user")
     async def delete(self, dataset_id: str) -> None:

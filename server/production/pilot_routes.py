@@ -6,6 +6,7 @@ from typing import Any
 
 from server.errors import BadRequest
 from server.production import pilots
+from server.production.documents import Document
 from server.production.fields import Field, read_fields
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
@@ -60,7 +61,7 @@ class Heartbeat(ProductionHandler):
     async def post(self, pilot_id: str) -> None:
         """Extend the leases of the listed tasks; says which of them to stop."""
         body = self.body()
-        fields = {name: body[name] for name in ("resources_available", "resources_claimed") if name in body}
+        fields: Document = {name: body[name] for name in ("resources_available", "resources_claimed") if name in body}
         self.send(await pilots.heartbeat(self.ctx, pilot_id, _held(body), fields))
 
 

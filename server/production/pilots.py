@@ -21,8 +21,9 @@ INDEXES = [
     Index("pilots", "grid_id", [("grid_id", 1)]),
 ]
 
-DEFAULTS: Document = {"start_date": "", "tasks": [], "host": "", "site": "", "version": "", "grid_queue_id": "",
-                      "grid_id": "", "resources_available": {}, "resources_claimed": {}}
+DEFAULTS: Document = {
+    "start_date": "", "tasks": [], "host": "", "site": "", "version": "", "grid_queue_id": "", "grid_id": "",
+    "resources_available": {}, "resources_claimed": {}}
 TYPES: dict[str, type] = {
     "queue_host": str, "queue_version": str, "resources": dict, "start_date": str, "submit_date": str,
     "tasks": list, "host": str, "site": str, "version": str, "grid_queue_id": str, "grid_id": str,
@@ -88,4 +89,5 @@ async def heartbeat(ctx: Context, pilot_id: str, tasks: dict[str, str], fields: 
     Raises BadRequest, NotFound for a pilot that is not registered.
     """
     await patch(ctx, pilot_id, {**fields, "tasks": sorted(tasks)})
-    return {"lease_seconds": ctx.settings.leases.seconds, "stop": await leases.extend(ctx, tasks), "drain": False}
+    stop = await leases.extend(ctx, tasks)
+    return {"lease_seconds": ctx.settings.leases.seconds, "stop": stop, "drain": False}

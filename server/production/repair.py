@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from iceprod.ids import timestamp
+from collections.abc import Callable
+from datetime import timedelta
+
+from iceprod.ids import now, timestamp
 from server.context import Context
-from server.production import completion, ends, leases
+from server.production import (
+    bulk,
+    classes,
+    completion,
+    datasets,
+    ends,
+    leases,
+    logs,
+    materialisation,
+    priorities,
+)
 from server.production.documents import Document
 from server.production.ends import Report
+from server.production.task_store import LEASED
 from server.services.leader import Service
 
 __all__ = ["SERVICES", "sweep_leases", "sweep_tasks"]
 
 AT_ONCE = 500
+LOG_DAYS = 31
+PILOT_DAYS = 14
 
 
 async def sweep_leases(ctx: Context) -> int:
@@ -21,17 +37,24 @@ async def sweep_leases(ctx: Context) -> int:
 
 async def sweep_tasks(ctx: Context) -> int:
     """Look at the tasks whose time has come: unfinished follow-ups, idle tasks that may be ready, resets."""
-    late = {"due": {"$lt": timestamp()}}
-    tasks = await ctx.db.tasks.find(late, {"_id": 0}, sort=[("due", 1)], limit=AT_ONCE).to_list()
-    await _promote_idle(ctx, [task for task in tasks if task["status"] == "idle"])
-    for task in tasks:
-        if task["status"] in completion.OVER:
-            await completion.follow(ctx, task)
-        elif task["status"] == "reset":
-            await ends.settle_reset(ctx, task, Report())
-        elif task["status"] == "waiting":
-            await _nothing_due(ctx, [task])
-    return len(tasks)
+    seen = 0
+    while tasks := await _due(ctx):
+        seen += len(tasks)
+        await _promote_idle(ctx, [task for task in tasks if task["status"] == "idle"])
+        for task in tasks:
+            if task["status"] in completion.OVER:
+                await completion.follow(ctx, task)
+            elif task["status"] == "reset":
+                await ends.settle_reset(ctx, task, Report())
+        await _nothing_due(ctx, [task for task in tasks if task["status"] == "waiting"])
+        if len(tasks) < AT_ONCE:
+            break
+    return seen
+
+
+async def _due(ctx: Context) -> list[Document]:
+    late = {"due": {"$lt": timestamp()}, "status": {"$nin": list(LEASED)}}
+    return await ctx.db.tasks.find(late, {"_id": 0}, sort=[("due", 1)], limit=AT_ONCE).to_list()
 
 
 async def _promote_idle(ctx: Context, tasks: list[Document]) -> None:
@@ -42,16 +65,52 @@ async def _promote_idle(ctx: Context, tasks: list[Document]) -> None:
 
 
 async def _nothing_due(ctx: Context, tasks: list[Document]) -> None:
-    for task in tasks:
-        seen = {"task_id": task["task_id"], "status": task["status"], "due": task["due"]}
-        await ctx.db.tasks.update_one(seen, {"$unset": {"due": ""}})
+    if tasks:
+        seen = {"task_id": {"$in": [task["task_id"] for task in tasks]}, "status": tasks[0]["status"],
+                "due": {"$lt": timestamp()}}
+        await ctx.db.tasks.update_many(seen, {"$unset": {"due": ""}})
+
+
+async def tend(ctx: Context) -> int:
+    """Make the next jobs of datasets, stop what stopped: of those that changed just now, else of all."""
+    changed = datasets.announced(ctx)
+    return await bulk.suspend_stopped(ctx) + await materialisation.buffer(ctx, changed)
+
+
+async def settle(ctx: Context) -> int:
+    """End datasets whose jobs have all ended."""
+    seen = 0
+    async for dataset in ctx.db.datasets.find({"status": "processing"}, {"_id": 0}):
+        await completion.settle_dataset(ctx, dataset)
+        seen += 1
+    return seen
+
+
+async def clean_logs(ctx: Context) -> int:
+    """Delete old stdlogs, and pilots that were not heard of for long."""
+    old = timestamp(now() - timedelta(days=LOG_DAYS))
+    await ctx.db.pilots.delete_many({"last_update": {"$lt": timestamp(now() - timedelta(days=PILOT_DAYS))}})
+    return await logs.remove(ctx, {"name": "stdlog", "timestamp": {"$lt": old}})
 
 
 def _sweep_seconds(ctx: Context) -> float:
     return ctx.settings.leases.sweep_seconds
 
 
+def _repair_seconds(ctx: Context) -> float:
+    return ctx.settings.services.repair_seconds
+
+
+def _hours(hours: float) -> Callable[[Context], float]:
+    return lambda ctx: hours * 3600
+
+
 SERVICES = [
     Service("expire leases", _sweep_seconds, sweep_leases),
     Service("repair tasks", _sweep_seconds, sweep_tasks),
+    Service("settle datasets", _repair_seconds, settle),
+    Service("prune classes", _hours(0.25), classes.prune),
+    Service("tend datasets", _repair_seconds, tend, signal="datasets"),
+    Service("update priorities", _hours(1), priorities.update_all),
+    Service("clean logs", _hours(12), clean_logs),
 ]

@@ -175,7 +175,7 @@ class TaskCounts(AllCounts):
     """Numbers of a dataset's tasks by status."""
 
     @allow("admin", "client", "system", "user")
-    async def get(self, dataset_id: str) -> None:  # type: ignore[override]
+    async def get(self, dataset_id: str) -> None:
         """Numbers by status; filters status and gpu."""
         await self.readable(dataset_id)
         wanted = self.states(TASK.states, "Unknown task status")

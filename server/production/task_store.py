@@ -123,10 +123,14 @@ async def create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask]) 
         return []
     job_ids = await _create_jobs(ctx, dataset_id, sorted({spec.job_index for spec in specs}))
     documents = [new_task(dataset_id, job_ids[spec.job_index], spec) for spec in specs]
+    for document in documents:
+        if document["status"] == "idle":  # what it depends on may be complete before it is stored
+            document["due"] = soon(ctx.settings.services.repair_seconds)
     await class_table(ctx).register(ctx, task_classes_of(documents))
     await _insert_new(ctx, "tasks", documents)
     query = {"dataset_id": dataset_id, "job_index": {"$in": sorted(job_ids)}}
-    stored = {(task["job_index"], task["task_index"]): task async for task in ctx.db.tasks.find(query, {"_id": 0})}
+    stored = {(task["job_index"], task["task_index"]): task
+              async for task in ctx.db.tasks.find(query, {"_id": 0})}
     if any(document["status"] == "waiting" for document in documents):
         ctx.signals.notify("tasks")
     return [stored[spec.job_index, spec.task_index] for spec in specs]
@@ -202,7 +206,7 @@ async def summaries(ctx: Context, dataset_id: str) -> dict[str, list[str]]:
 
 async def name_counts(ctx: Context, dataset_id: str) -> dict[str, dict[str, int]]:
     """How many tasks of each name are in each status; names in the order of their tasks."""
-    stages = [{"$match": {"dataset_id": dataset_id}},
+    stages: list[dict[str, Any]] = [{"$match": {"dataset_id": dataset_id}},
               {"$group": {"_id": {"name": "$name", "status": "$status"}, "index": {"$min": "$task_index"},
                           "count": {"$sum": 1}}}]
     rows = await (await ctx.db.tasks.aggregate(stages)).to_list()
@@ -234,7 +238,7 @@ def check_patch(task: Document, fields: Document) -> None:
 
 
 async def patch(ctx: Context, task_id: str, fields: Document) -> tuple[Document, Document]:
-    """Merge fields into a task, whatever its status; the task before and after. Raises BadRequest, NotFound."""
+    """Merge fields into a task, whatever its status; it before and after. Raises BadRequest, NotFound."""
     before = await ctx.db.tasks.find_one({"task_id": task_id}, {"_id": 0})
     if before is None:
         raise NotFound("Task not found")

@@ -7,4 +7,5 @@ from server.production.ends import Report, complete, fail
 from server.production.kinds import register_kind
 from server.production.task_store import NewTask, create_tasks
 
-__all__ = ["NewDataset", "NewTask", "Report", "complete", "create_dataset", "create_tasks", "fail", "register_kind"]
+__all__ = ["NewDataset", "NewTask", "Report", "complete", "create_dataset", "create_tasks", "fail",
+           "register_kind"]

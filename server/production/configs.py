@@ -1,0 +1,48 @@
+"""Configurations of datasets, kept as they were sent."""
+
+from __future__ import annotations
+
+from iceprod.dataset_config import ConfigError, validate
+from server.context import Context
+from server.errors import BadRequest, NotFound
+from server.production import datasets
+from server.production.documents import Document
+from server.store.database import Index
+
+__all__ = ["INDEXES", "checked", "find", "get", "put"]
+
+INDEXES = [Index("configs", "dataset_id", [("dataset_id", 1)], unique=True)]
+
+MAX_BYTES = 12 << 20
+
+
+def checked(config: Document, dataset_id: str = "") -> Document:
+    """The configuration without its dataset_id. Raises BadRequest when it is wrong or another dataset's."""
+    if dataset_id and config.get("dataset_id", dataset_id) != dataset_id:
+        raise BadRequest("dataset_id mismatch")
+    config = {name: value for name, value in config.items() if name not in ("dataset_id", "_id")}
+    try:
+        validate(config)
+    except ConfigError as error:
+        raise BadRequest(str(error)) from None
+    return config
+
+
+async def put(ctx: Context, dataset_id: str, config: Document) -> None:
+    """Create or replace a dataset's configuration. Raises BadRequest when it is wrong."""
+    document = {**checked(config, dataset_id), "dataset_id": dataset_id}
+    await ctx.db.configs.replace_one({"dataset_id": dataset_id}, document, upsert=True)
+    datasets.announce(ctx, dataset_id)
+
+
+async def find(ctx: Context, dataset_id: str) -> Document | None:
+    """A dataset's configuration, if it has one."""
+    return await ctx.db.configs.find_one({"dataset_id": dataset_id}, {"_id": 0, "dataset_id": 0})
+
+
+async def get(ctx: Context, dataset_id: str) -> Document:
+    """A dataset's configuration. Raises NotFound."""
+    config = await find(ctx, dataset_id)
+    if config is None:
+        raise NotFound("Config not found")
+    return config
