@@ -56,6 +56,7 @@ async def store_event(ctx: Context, event: dict[str, Any]) -> StoredEvent:
             return_document=ReturnDocument.AFTER)
     except DuplicateKeyError:  # the same event came twice at once
         document = await ctx.db.i3_events.find_one({"hash": digest}, {"i3_event_id": 1})
+    assert document is not None, "an event is never removed"
     return StoredEvent(document["i3_event_id"], digest)
 
 

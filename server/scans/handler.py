@@ -44,7 +44,7 @@ def flag(body: dict[str, Any], name: str) -> bool:
 class ScanHandler(Handler):
     """A handler of one scan, whose id is in the path."""
 
-    async def prepare(self) -> None:  # type: ignore[override]
+    async def prepare(self) -> None:
         super().prepare()
         method = getattr(self, (self.request.method or "").lower())
         if getattr(method, "redirects", False):

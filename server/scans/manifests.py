@@ -14,7 +14,7 @@ from server.errors import BadRequest, NotFound
 from server.scans.requests import ScanRequest
 
 __all__ = ["FIELDS", "HEAVY_FIELDS", "UNREQUESTED", "Manifest", "assign_workflow", "find", "mark_deleted",
-           "new_manifest", "patch", "read", "touch"]
+           "new_manifest", "patch", "read", "revision", "touch"]
 
 UNREQUESTED = "not-yet-requested"
 """`ewms_workflow_id` of a scan that has no workers yet; null means that it never will."""
@@ -75,6 +75,12 @@ async def read(ctx: Context, scan_id: str, *, include_deleted: bool = True) -> M
     return from_document(document)
 
 
+async def revision(ctx: Context, scan_id: str) -> int:
+    """How often a manifest was written since it was made."""
+    document = await ctx.db.manifests.find_one({"scan_id": scan_id}, {"revision": 1})
+    return int((document or {}).get("revision", 0))
+
+
 async def find(ctx: Context, query: dict[str, Any], skip: int, limit: int) -> list[Manifest]:
     """Manifests that match, the oldest first."""
     cursor = ctx.db.manifests.find(query, max_time_ms=10_000)
@@ -85,9 +91,9 @@ async def find(ctx: Context, query: dict[str, Any], skip: int, limit: int) -> li
 async def touch(ctx: Context, scan_id: str, condition: Mapping[str, Any] | None = None,
                 **fields: Any) -> Manifest | None:
     """Set fields of a manifest that meets the condition; what it is then, or None when it does not."""
+    update = {"$set": {**fields, "last_updated": time.time()}, "$inc": {"revision": 1}}
     document = await ctx.db.manifests.find_one_and_update(
-        {"scan_id": scan_id, **(condition or {})}, {"$set": {**fields, "last_updated": time.time()}},
-        return_document=ReturnDocument.AFTER)
+        {"scan_id": scan_id, **(condition or {})}, update, return_document=ReturnDocument.AFTER)
     return None if document is None else from_document(document)
 
 

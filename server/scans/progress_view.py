@@ -19,12 +19,10 @@ LOOK_SECONDS = 1.0  # other servers' signals are not heard, so look this often
 
 
 async def wait_for_news(ctx: Context, scan_id: str, since: int, seconds: float) -> None:
-    """Return when the scan's version is above `since`, it is over, or the time is up."""
+    """Return when the scan's version is above `since`, or the time is up."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
-        manifest = await manifests.read(ctx, scan_id)
-        run = await runs.find(ctx, scan_id)
-        if _version(manifest, run) > since:
+        if await _version(ctx, scan_id) > since:
             return
         await ctx.signals.wait(f"scan:{scan_id}", min(left, LOOK_SECONDS))
 
@@ -34,17 +32,20 @@ async def view(ctx: Context, scan_id: str) -> dict[str, Any]:
 
     `levels`, counts and times are of scans by our own workers; for others they are empty or null.
     """
+    version = await _version(ctx, scan_id)  # before what it speaks of, so that nothing new is missed
     manifest = await manifests.read(ctx, scan_id)
     run = await runs.find(ctx, scan_id)
     state, _, final = await state_of(ctx, manifest)
-    result = {"scan_id": scan_id, "version": _version(manifest, run), "state": state,
+    result = {"scan_id": scan_id, "version": version, "state": state,
               "state_reason": await _reason(ctx, manifest, run), "since": _since(manifest, run),
               "is_final": final, "is_deleted": manifest.is_deleted}
     return result | (await _counts(ctx, run) if run else _nothing())
 
 
-def _version(manifest: Manifest, run: Run | None) -> int:
-    return run.version if run else int(manifest.last_updated * 1000)
+async def _version(ctx: Context, scan_id: str) -> int:
+    """A number that grows with everything that happens to a scan."""
+    run = await runs.find(ctx, scan_id)
+    return await manifests.revision(ctx, scan_id) + (run.version if run else 0)
 
 
 def _since(manifest: Manifest, run: Run | None) -> float:

@@ -18,8 +18,7 @@ __all__ = ["ScanRequest", "read_request"]
 _ALIASES = {"request_clusters": "cluster", "scanner_server_memory_bytes": "scanner_server_memory",
             "worker_memory_bytes": "worker_memory", "worker_disk_bytes": "worker_disk",
             "scanner_server_env_from_user": "scanner_server_env"}
-_DEFAULT_SIZES = {"scanner_server_memory_bytes": 1_024_000_000, "worker_memory_bytes": 8_000_000_000,
-                  "worker_disk_bytes": 1_000_000_000}
+SERVER_MEMORY, WORKER_MEMORY, WORKER_DISK = 1_024_000_000, 8_000_000_000, 1_000_000_000  # bytes
 _RESERVED = ("rescan", "origin_scan_id")  # classifiers that only a rescan sets
 
 
@@ -86,7 +85,9 @@ def read_request(body: dict[str, Any], settings: Scans, scan_id: str) -> ScanReq
         debug_mode=debug,
         i3_event_id=body.get("i3_event_id", ""),
         scanner_server_env_from_user=body.get("scanner_server_env_from_user", {}),
-        **{name: parse_size(body.get(name, 0)) or default for name, default in _DEFAULT_SIZES.items()})
+        scanner_server_memory_bytes=parse_size(body.get("scanner_server_memory_bytes", 0)) or SERVER_MEMORY,
+        worker_memory_bytes=parse_size(body.get("worker_memory_bytes", 0)) or WORKER_MEMORY,
+        worker_disk_bytes=parse_size(body.get("worker_disk_bytes", 0)) or WORKER_DISK)
 
 
 def _without_aliases(body: dict[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,7 @@ async def put(ctx: Context, scan_id: str, skyscan_result: bytes, final: bool) ->
             condition, {"$set": fields}, upsert=True, return_document=ReturnDocument.AFTER)
     except DuplicateKeyError:  # a final one is there already
         document = await ctx.db.results.find_one({"scan_id": scan_id})
+    assert document is not None, "a result is never removed"
     return _from_document(document)
 
 

@@ -155,6 +155,7 @@ class ScanResult(ScanHandler):
         stored = await results.put(self.ctx, scan_id, text, body["is_final"])
         if stored.is_final:
             await backlog.remove(self.ctx, scan_id)
+        await manifests.touch(self.ctx, scan_id)
         self.ctx.signals.notify(f"scan:{scan_id}")
         self.send(stored)
 

@@ -38,6 +38,7 @@ _TEXTS: dict[str, Callable[[Any], str]] = {
     "minLength": lambda v: f"must be at least {v} characters long",
     "maxLength": lambda v: f"must be no more than {v} characters long",
     "pattern": lambda v: f"must match the pattern {v!r}",
+    "items": lambda v: "has too many entries",  # of a list whose places are described one by one
     "uniqueItems": lambda v: "must not contain the same entry twice",
 }
 

@@ -25,8 +25,8 @@ class LevelTally:
 
     @property
     def total(self) -> int:
-        """The best guess of how many pixels there will be."""
-        return max(self.generated, self.estimate)
+        """How many pixels there are or, before any of them is asked for, how many there will be at least."""
+        return self.generated or self.estimate
 
 
 @dataclass

@@ -1,0 +1,63 @@
+"""Counting how far a scan is, and telling it in SkyDriver's words."""
+
+from __future__ import annotations
+
+import pytest
+
+from scanner.levels import Progression
+from scanner.result import ScanMetadata
+from server.scans.bodies import PATCH
+from server.scans.progress import document
+from server.scans.runs import Phase, Run
+from server.scans.tallies import Tally, tally
+
+PROGRESSION = Progression.parse("8:0,64:12")
+
+
+def batch(nside: int, count: int, seconds: float | None = None) -> dict[str, object]:
+    return {"nside": nside, "count": count, "done": seconds is not None, "seconds": seconds,
+            "cpu_seconds": seconds}
+
+
+def count(*batches: dict[str, object], wall: float = 10.0) -> Tally:
+    return tally(PROGRESSION, batches, 1000.0, 1000.0 + wall)
+
+
+def run(phase: Phase = Phase.RUNNING) -> Run:
+    return Run(scan_id="s", dataset_id="d", i3_event_id="e", event=ScanMetadata(), reco="track_mpe",
+               nsides="8:0,64:12", threshold=1.0, max_pixel_reco_time=60, memory_gb=1, disk_gb=1, priority=2,
+               phase=phase, started=1000.0, since=1010.0)
+
+
+def test_levels_that_were_not_reached_are_estimated() -> None:
+    counts = count(batch(8, 700, 7.0), batch(8, 68))
+    levels = [(level.nside, level.done, level.total) for level in counts.levels]
+    assert levels == [(8, 700, 768), (64, 0, 768)]
+    assert (counts.done, counts.total, counts.seconds) == (700, 1536, 7.0)
+    assert counts.rate == 70.0
+    assert counts.left == pytest.approx(836 / 70)
+
+
+def test_levels_that_were_reached_have_what_was_asked_for() -> None:
+    assert count(batch(8, 768, 1.0), batch(64, 704, 1.0)).total == 768 + 704
+
+
+def test_without_results_there_is_no_rate() -> None:
+    counts = count(batch(8, 768))
+    assert counts.left is None
+    assert document(run(), counts)["processing_stats"]["rate"] == {}
+    assert document(run(), counts)["processing_stats"]["predictions"] == {}
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_progress_is_what_an_outside_scanner_could_send(phase: Phase) -> None:
+    for counts in (count(), count(batch(8, 700, 7.0), batch(8, 68)), count(batch(8, 768, 1e5), wall=1e5)):
+        PATCH.check({"progress": document(run(phase), counts)})
+
+
+def test_the_end_is_told() -> None:
+    finished = document(run(Phase.FINAL), count(batch(8, 768, 1.0)))
+    assert finished["end"] == 1010
+    assert finished["processing_stats"]["finished"] is True
+    assert document(run(Phase.FAILED), count())["processing_stats"]["finished"] is False
+    assert document(run(), count())["end"] is None
