@@ -1,0 +1,110 @@
+"""Open cursors: results that are given batch by batch."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+from server.embedded.errors import Code, CommandError
+from server.embedded.scan import Position
+from server.embedded.values import MAX_DOCUMENT_BYTES
+from server.embedded.writes import Steps
+
+FIRST_BATCH = 101  # documents, as MongoDB has it
+IDLE_SECONDS = 600.0
+_ENTRY_BYTES = 16  # of an array's entry, beside its document
+
+
+class Cursor:
+    """The rest of a result; `results` gives None for a pause."""
+
+    def __init__(
+        self, results: Iterator[bytes | None], namespace: str, position: Position, session: bytes | None = None
+    ) -> None:
+        self.id = 0
+        self.namespace = namespace
+        self.session = session
+        self.last_use = time.monotonic()
+        self.immortal = False
+        self.finished = False
+        self._results, self._position = results, position
+        self._held: bytes | None = None  # did not fit into the last batch
+
+    def batch(self, most: int) -> Steps[list[bytes]]:
+        """The next documents: at most so many (0: any number), and 16 MB."""
+        found: list[bytes] = []
+        size = 0
+        if self._held is not None:
+            found.append(self._held)
+            size, self._held = len(self._held), None
+        while not most or len(found) < most:
+            for raw in self._results:
+                break
+            else:
+                self.finished = True
+                break
+            if raw is None:
+                yield None
+                continue
+            size += len(raw) + _ENTRY_BYTES
+            if size > MAX_DOCUMENT_BYTES and found:
+                self._held = raw
+                break
+            found.append(raw)
+        self._position.stale = True
+        self.last_use = time.monotonic()
+        return found
+
+    def exhausted(self) -> Steps[bool]:
+        """Is there nothing more? Looks ahead one document."""
+        while self._held is None and not self.finished:
+            for raw in self._results:
+                if raw is None:
+                    yield None
+                    break
+                self._held = raw
+                break
+            else:
+                self.finished = True
+        return self.finished and self._held is None
+
+
+class Cursors:
+    """All open cursors by their numbers."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, Cursor] = {}
+
+    def add(self, cursor: Cursor) -> int:
+        """Keep a cursor; its number."""
+        cursor.id = random.getrandbits(62) | 1  # noqa: S311 - unguessable numbers are no protection here
+        self._open[cursor.id] = cursor
+        return cursor.id
+
+    def get(self, number: int, namespace: str) -> Cursor:
+        """The cursor.
+
+        Raises CommandError(CursorNotFound).
+        """
+        cursor = self._open.get(number)
+        if cursor is None:
+            raise CommandError(Code.CursorNotFound, f"cursor id {number} not found")
+        if cursor.namespace != namespace:
+            text = f"Requested getMore on namespace '{namespace}', but cursor belongs to a different namespace {cursor.namespace}"
+            raise CommandError(Code.Unauthorized, text)
+        return cursor
+
+    def remove(self, number: int) -> bool:
+        """Forget a cursor; was it there?"""
+        return self._open.pop(number, None) is not None
+
+    def remove_idle(self) -> None:
+        """Forget cursors that nobody has used for long."""
+        limit = time.monotonic() - IDLE_SECONDS
+        for cursor in list(self._open.values()):
+            if cursor.last_use < limit and not cursor.immortal:
+                self.remove(cursor.id)
+
+    def __len__(self) -> int:
+        return len(self._open)

@@ -1,0 +1,9 @@
+"""Aggregation expressions, compiled to functions of a document and the variables."""
+
+from __future__ import annotations
+
+from server.embedded.expressions import arrays, dates, logic, numbers, objects, text, types  # noqa: F401
+from server.embedded.expressions.core import Expression, Variables, compile_condition, compile_expression
+from server.embedded.values import truthy
+
+__all__ = ["Expression", "Variables", "compile_condition", "compile_expression", "truthy"]
