@@ -35,6 +35,7 @@ def fast_exp(x: float) -> float:
     """e^x for |x| < 700: 2^k times the Taylor series on |r| ≤ ½ ln 2."""
     k = np.floor(x * 1.4426950408889634 + 0.5)
     r = (x - k * _LN2_HIGH) - k * _LN2_LOW
-    high = 1 / 5040 + r * (1 / 40320 + r * (1 / 362880 + r * (1 / 3628800 + r * (1 / 39916800))))
-    series = 1.0 + r * (1.0 + r * (1 / 2 + r * (1 / 6 + r * (1 / 24 + r * (1 / 120 + r * (1 / 720 + r * high))))))
+    series = 1 / 5040 + r * (1 / 40320 + r * (1 / 362880 + r * (1 / 3628800 + r * (1 / 39916800))))
+    series = 1 / 24 + r * (1 / 120 + r * (1 / 720 + r * series))
+    series = 1.0 + r * (1.0 + r * (1 / 2 + r * (1 / 6 + r * series)))
     return series * np.int64((np.int64(k) + 1023) << 52).view(np.float64)

@@ -25,7 +25,7 @@ _NODES = 843
 
 @dataclass(frozen=True)
 class IceTable:
-    """Coefficients on the grid ``GRID_BOTTOM + k GRID_STEP``; arrays of shape (843,), 1/m or dimensionless."""
+    """Coefficients (1/m) and their integrals at ``GRID_BOTTOM + k GRID_STEP``; arrays of shape (843,)."""
 
     scattering: np.ndarray
     scattering_integral: np.ndarray

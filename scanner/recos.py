@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from scanner.errors import ScannerError
-from scanner.event import Event, Particle, Pulses
+from scanner.event import Event, Pulses
 from scanner.result import PIXEL_DTYPE
 from scanner.track.reco import TrackMPE
 
@@ -62,7 +62,7 @@ def find_reco(name: str) -> Reco:
 
 
 def warm_up() -> None:
-    """Build the tables and load (or compile once) the kernels, so that a first pixel costs as much as a second."""
+    """Build the tables and load (once: compile) the kernels: a first pixel then costs as much as a second."""
     event = _smallest_event()
     for reco in RECOS.values():
         pixel = reco.reconstruct(reco.prepare(event), np.array([1.0]), np.array([1.0]), None)
@@ -72,6 +72,6 @@ def warm_up() -> None:
 def _smallest_event() -> Event:
     """A few pulses on one string: enough to run through every kernel."""
     n = 8
-    pulses = Pulses(np.full(n, 36, np.int16), np.arange(20, 20 + n, dtype=np.int16), 1000.0 + 60.0 * np.arange(n),
+    pulses = Pulses(np.full(n, 36, np.int16), np.arange(20, 20 + n, dtype=np.int16), 60.0 * np.arange(n),
                     np.full(n, 2.0, np.float32), np.full(n, 10.0, np.float32), np.ones(n, np.uint8))
-    return Event(0, 0, 0, "warm-up", 60000.0, False, pulses, pulses, {}, Particle(0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    return Event(0, 0, 0, "warm-up", 60000.0, False, pulses, pulses)

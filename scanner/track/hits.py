@@ -10,9 +10,12 @@ from config.detector import FIRST_DEEPCORE_STRING, dom_positions
 from scanner.errors import EventError
 from scanner.event import Pulses
 from scanner.ice import GRID_BOTTOM, GRID_STEP, IceTable, ice_table
-from scanner.track.likelihood import Doms
+from scanner.track.likelihood import ABSENT, LANES, NOISE, Doms
 
-__all__ = ["MAX_PHOTONS", "MIN_DOMS", "TrackHits", "first_hits"]
+__all__ = ["MAX_PHOTONS", "MIN_DOMS", "SAMPLE", "TrackHits", "first_hits"]
+
+SAMPLE = 48
+"""Modules that show the valleys of −ln L as well as all of them."""
 
 MIN_DOMS = 4
 """One more than the vertex has parameters."""
@@ -24,13 +27,20 @@ MAX_PHOTONS = 20.0
 class TrackHits:
     """Hit modules relative to their charge-weighted centre and a reference time."""
 
-    doms: Doms
+    doms: Doms  # padded; the first n_hit are real
+    coarse: Doms  # a sample of them, evenly over the strings
+    n_hit: int
     centre: np.ndarray  # (3,), m
     time: float  # ns
 
+    @property
+    def padding_llh(self) -> float:
+        """What the padding adds to −ln L."""
+        return -(len(self.doms.time) - self.n_hit) * float(np.log(NOISE))
+
 
 def first_hits(pulses: Pulses) -> TrackHits:
-    """First pulse and charge of every module of strings 1 … 78; raises EventError with fewer than MIN_DOMS."""
+    """First pulse and charge of every module of strings 1 … 78; EventError if fewer than MIN_DOMS."""
     pulses = pulses.select(pulses.string < FIRST_DEEPCORE_STRING)
     module = pulses.string.astype(np.int64) * 64 + pulses.om
     keys, place = np.unique(module, return_inverse=True)
@@ -42,7 +52,8 @@ def first_hits(pulses: Pulses) -> TrackHits:
     np.minimum.at(time, place, pulses.time)
     position = dom_positions()[keys // 64 - 1, keys % 64 - 1]
     centre = np.average(position, axis=0, weights=np.maximum(charge, 1e-3))
-    return TrackHits(_doms(position, centre, time - time.min(), charge), centre, float(time.min()))
+    doms = _padded(_doms(position, centre, time - time.min(), charge))
+    return TrackHits(doms, _sampled(doms, len(keys)), len(keys), centre, float(time.min()))
 
 
 def _doms(position: np.ndarray, centre: np.ndarray, time: np.ndarray, charge: np.ndarray) -> Doms:
@@ -52,13 +63,30 @@ def _doms(position: np.ndarray, centre: np.ndarray, time: np.ndarray, charge: np
     return Doms(x, y, z, time, height, photons - 1.0, np.log(photons), *_local_ice(height, ice_table()))
 
 
+def _sampled(doms: Doms, n_hit: int) -> Doms:
+    """SAMPLE of the first n_hit modules, or all if there are no more."""
+    if n_hit <= SAMPLE:
+        return doms
+    chosen = np.linspace(0, n_hit - 1, SAMPLE).astype(int)
+    return Doms(*(column[chosen] for column in doms))
+
+
+def _padded(doms: Doms) -> Doms:
+    """The modules, followed by copies of the last that see only noise, up to whole vectors."""
+    missing = -len(doms.time) % LANES
+    padded = Doms(*(np.pad(column, (0, missing), mode="edge") for column in doms))
+    padded.log_n[len(doms.time):] = ABSENT
+    return padded
+
+
 def _local_ice(height: np.ndarray, ice: IceTable) -> list[np.ndarray]:
     """Coefficients and their integrals at the modules, interpolated as the likelihood does."""
     position = (height - GRID_BOTTOM) / GRID_STEP
     k = position.astype(np.int64)
     f = position - k
     columns = []
-    for values, integrals in ((ice.scattering, ice.scattering_integral), (ice.absorption, ice.absorption_integral)):
+    tables = (ice.scattering, ice.scattering_integral), (ice.absorption, ice.absorption_integral)
+    for values, integrals in tables:
         rise = values[k + 1] - values[k]
         columns += [values[k] + f * rise, integrals[k] + GRID_STEP * f * (values[k] + 0.5 * f * rise)]
     return columns

@@ -10,11 +10,14 @@ from scanner.event import Event
 from scanner.ice import ice_table
 from scanner.pandel import pandel_tables
 from scanner.result import PIXEL_DTYPE, nan_rows
-from scanner.track.fit import BASE_OFFSETS, CHILD_OFFSETS, fit_pixels
+from scanner.track.fit import fit_pixels
 from scanner.track.hits import TrackHits, first_hits
 from scanner.track.likelihood import Tables
+from scanner.track.search import GRID
 
 __all__ = ["TrackMPE", "tables"]
+
+_FARTHEST = 1e6  # m and ns: a seed beyond is no seed
 
 
 @cache
@@ -43,9 +46,9 @@ class TrackMPE:
         """Fit the vertex for n directions (rad) from the parents' vertices; PIXEL_DTYPE of shape (n,)."""
         zenith, azimuth = np.atleast_1d(zenith).astype(float), np.atleast_1d(azimuth).astype(float)
         starts = _starts(prepared, len(zenith), seeds)
-        fits = fit_pixels(prepared.doms, tables(), zenith, azimuth, BASE_OFFSETS, CHILD_OFFSETS, starts)
+        fits = fit_pixels(prepared.doms, prepared.coarse, tables(), zenith, azimuth, starts, GRID)
         pixels = nan_rows(np.full(len(zenith), -1))
-        pixels["llh"] = fits[:, 0]
+        pixels["llh"] = fits[:, 0] - prepared.padding_llh
         for column, name in enumerate("XYZ"):
             pixels[name] = fits[:, 1 + column] + prepared.centre[column]
         pixels["T"] = fits[:, 4] + prepared.time
@@ -59,4 +62,5 @@ def _starts(hits: TrackHits, n: int, seeds: np.ndarray | None) -> np.ndarray:
         rows = np.asarray(seeds, dtype=PIXEL_DTYPE)
         starts[:, :3] = np.stack([rows[name] for name in "XYZ"], axis=1) - hits.centre
         starts[:, 3] = rows["T"] - hits.time
+        starts[~(np.abs(starts) < _FARTHEST).all(axis=1)] = np.nan
     return starts
