@@ -236,7 +236,7 @@ def _decoded(headers: http.client.HTTPMessage, content: bytes) -> Any:
     try:
         return json.loads(content)
     except ValueError:
-        raise Refused(502, "the answer is not the JSON that it says to be") from None
+        raise Refused(500, "the answer is not the JSON that it says to be") from None
 
 
 def _reason(headers: http.client.HTTPMessage, content: bytes) -> str:

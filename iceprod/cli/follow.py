@@ -22,7 +22,7 @@ _BAR = 32
 
 def follow(client: Client, scan_id: str) -> Iterator[dict[str, Any]]:
     """The scan's progress, again whenever there is news, until it is over."""
-    progress = client.get(f"/scan/{scan_id}/progress", patience=_PATIENCE)
+    progress = client.get(f"/scan/{scan_id}/progress")
     while True:
         yield progress
         if is_over(progress):

@@ -21,6 +21,7 @@ __all__ = ["finish", "scan"]
 
 _NSIDES = "8:0,64:12,512:24"
 _URGENT = 100  # starts without waiting
+_EVENT_FIELD, _EVENT_NAME = "'event_i3live_json': ", "event_i3live_json"  # what the server calls the file
 
 
 @click.command()
@@ -73,7 +74,7 @@ def finish(client: Client, scan_id: str, out: Path | None, as_json: bool,
 
 
 def _check_reco(client: Client, name: str) -> None:
-    """The server takes any name, for scanners of others; here nobody would ever run it. Raises CommandError."""
+    """Raise CommandError for a name that none of our pilots knows, though the server takes it for others."""
     known = client.get("/recos", patience=10)
     names = [*known, *(alias for reco in known.values() for alias in reco["aliases"])]
     if name not in names:
@@ -86,8 +87,9 @@ def _start(client: Client, event: Path, request: dict[str, Any]) -> str:
     try:
         return str(client.post("/scan", request, timeout=120, patience=10)["scan_id"])
     except Refused as error:
-        if error.status == 400:  # what is wrong is in the file, or in an option that the text names
-            raise CommandError(f"{event}: {error.reason}", USAGE) from None
+        about_event = error.reason.removeprefix(_EVENT_FIELD)
+        if error.status == 400 and about_event != error.reason:
+            raise CommandError(f"{event}{about_event.removeprefix(_EVENT_NAME)}", USAGE) from None
         raise
 
 

@@ -21,6 +21,7 @@ def watch(scan_id: str, as_json: bool, out: Path | None, server: str | None, tok
           data: str | None) -> int:
     """Follow a scan to its end, as `iceprod scan` does."""
     with connect(server, token, data) as client:
+        client.get(f"/scan/{scan_id}/status")  # whether it is one, before anything is said of it
         return finish(client, scan_id, out, as_json)
 
 
