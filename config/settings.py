@@ -11,12 +11,12 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 import yaml
 
-__all__ = ["Settings", "SettingsError", "load"]
+__all__ = ["Part", "Settings", "SettingsError", "load", "read_part"]
 
 ENVIRONMENT_PREFIX = "ICEPROD__"
 
@@ -27,6 +27,9 @@ class SettingsError(ValueError):
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of every section of the settings."""
+
+
+_P = TypeVar("_P", bound=Part)
 
 
 class Server(Part):
@@ -52,6 +55,13 @@ class Tokens(Part):
     secret_file: str = "secret"  # relative to the data directory
     issuer: str = "iceprod"
     hours: float = 24.0
+
+
+class Login(Part):
+    """Logging in by name and password. Without an LDAP server nobody can."""
+
+    ldap_url: str = ""  # such as ldaps://ldap.example.org
+    ldap_user_dn: str = "uid={},ou=people"  # {} stands for the name
 
 
 class Leases(Part):
@@ -122,6 +132,7 @@ class Settings(Part):
     server: Server = Server()
     database: Database = Database()
     tokens: Tokens = Tokens()
+    login: Login = Login()
     leases: Leases = Leases()
     failures: Failures = Failures()
     scans: Scans = Scans()
@@ -140,9 +151,18 @@ def load(path: str | Path | None = None, environment: Mapping[str, str] | None =
     for name, text in (os.environ if environment is None else environment).items():
         if name.startswith(ENVIRONMENT_PREFIX):
             _put(document, name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"), _yaml(text, name), name)
-    _check_names(document, Settings, source)
+    return _convert(document, Settings, source)
+
+
+def read_part(path: str | Path, part: type[_P]) -> _P:
+    """A YAML file that holds one section, such as what is particular to a site. Raises SettingsError."""
+    return _convert(_read(path), part, str(path))
+
+
+def _convert(document: dict[str, Any], part: type[_P], source: str) -> _P:
+    _check_names(document, part, source)
     try:
-        return msgspec.convert(document, Settings)
+        return msgspec.convert(document, part)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{source}: {error}") from None
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from server.production import (
+    action_routes,
+    auth_routes,
     bulk_routes,
     claim_routes,
     classes,
@@ -14,6 +16,7 @@ from server.production import (
     files,
     grid_routes,
     grids,
+    groups,
     job_routes,
     jobs,
     log_routes,
@@ -21,11 +24,15 @@ from server.production import (
     pilot_routes,
     pilots,
     repair,
+    requests,
     scripts,
     task_routes,
     task_stat_routes,
     task_stats,
     task_store,
+    token_routes,
+    user_routes,
+    users,
 )
 from server.routing import Route
 from server.services.leader import Service
@@ -37,9 +44,11 @@ ROUTES: list[Route] = [
     *dataset_routes.ROUTES, *job_routes.ROUTES, *task_routes.ROUTES, *claim_routes.ROUTES,
     *bulk_routes.ROUTES, *config_routes.ROUTES, *file_routes.ROUTES,
     *task_stat_routes.ROUTES, *log_routes.ROUTES, *grid_routes.ROUTES, *pilot_routes.ROUTES,
+    *user_routes.ROUTES, *auth_routes.ROUTES, *token_routes.ROUTES, *action_routes.ROUTES,
 ]
 INDEXES: list[Index] = [
     *datasets.INDEXES, *jobs.INDEXES, *task_store.INDEXES, *classes.INDEXES, *task_stats.INDEXES,
-    *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES, *pilots.INDEXES,
+    *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES,
+    *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *pilots.INDEXES,
 ]
 SERVICES: list[Service] = [*repair.SERVICES]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from server.errors import BadRequest
 
@@ -49,7 +49,8 @@ def read_fields(body: Mapping[str, Any], fields: Iterable[Field], *, quote: str 
     return {field.name: body.get(field.name, field.default) for field in fields}
 
 
-def number(value: object) -> bool:
+def number(value: object) -> TypeGuard[float]:
+    """Whether a value is a number, which a boolean is not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

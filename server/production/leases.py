@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iceprod.ids import new_id, timestamp
-from iceprod.requirements import Fit, fits
+from iceprod.requirements import Fit, fits, parse_class
 from server import metrics
 from server.context import Context
 from server.production.classes import class_table
@@ -27,7 +27,7 @@ __all__ = ["Claim", "claim", "claim_or_wait", "expire", "extend", "lease_seconds
 
 ATTEMPTS = 8
 LOOK_DEEPER = 100  # candidates of a class of which only some tasks fit
-MOST_ROWS = 200  # (class, dataset) rows looked at when datasets are left out
+MOST_ROWS = 200  # (class, dataset) pairs looked at one by one when datasets are left out
 
 
 @dataclass(frozen=True)
@@ -103,20 +103,26 @@ def _priority(task: Document) -> float:
 async def _rows(ctx: Context, request: Claim) -> list[_Row]:
     table = class_table(ctx)
     fitting = await table.fitting(ctx, request.offer)
+    if (site := request.filters.get("requirements.site")) is not None:
+        fitting = {key: fit for key, fit in fitting.items() if parse_class(key).get("site") == site}
     only = request.filters.get("dataset_id")
     if only is not None:
         return [_Row(key, only, fit) for key, fit in fitting.items() if only in table.datasets[key]]
+    whole = [_Row(key, "", fit) for key, fit in fitting.items()]
     if not request.deprioritised:
-        return [_Row(key, "", fit) for key, fit in fitting.items()]
+        return whole
     left_out = set(request.deprioritised)
-    return [_Row(key, dataset_id, fit) for key, fit in fitting.items()
-            for dataset_id in table.datasets[key] - left_out][:MOST_ROWS]
+    single = [_Row(key, dataset_id, fit) for key, fit in fitting.items()
+              for dataset_id in table.datasets[key] - left_out]
+    return single if len(single) <= MOST_ROWS else whole
 
 
 async def _best_of(ctx: Context, request: Claim, row: _Row) -> Sequence[Document]:
     query: Document = {"status": request.source, "class_key": row.key}
     if row.dataset_id:
         query["dataset_id"] = row.dataset_id
+    elif request.deprioritised:
+        query["dataset_id"] = {"$nin": list(request.deprioritised)}
     query |= {name: value for name, value in request.filters.items() if name != "dataset_id"}
     limit = request.num if row.fit is Fit.ALL else max(request.num, LOOK_DEEPER)
     shown = {"_id": 0, "task_id": 1, "priority": 1, **({} if row.fit is Fit.ALL else {"requirements": 1})}

@@ -17,6 +17,7 @@ from server.production import (
     logs,
     materialisation,
     priorities,
+    requests,
 )
 from server.production.documents import Document
 from server.production.ends import Report
@@ -109,6 +110,7 @@ SERVICES = [
     Service("expire leases", _sweep_seconds, sweep_leases),
     Service("repair tasks", _sweep_seconds, sweep_tasks),
     Service("settle datasets", _repair_seconds, settle),
+    Service("do requests", _sweep_seconds, requests.work, signal="requests"),
     Service("prune classes", _hours(0.25), classes.prune),
     Service("tend datasets", _repair_seconds, tend, signal="datasets"),
     Service("update priorities", _hours(1), priorities.update_all),

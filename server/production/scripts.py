@@ -48,11 +48,17 @@ def payload(dataset: Document, config: Document, task: Document) -> dict[str, An
     steering = config.get("steering") or {}
     return {
         "dataset": dataset["dataset"], "dataset_id": dataset["dataset_id"], "job_index": task["job_index"],
-        "task_index": index, "name": task["name"], "options": dict(scope.options),
+        "task_index": index, "name": task["name"], "options": {**_options(config, scope), **scope.options},
         "steering": expand({name: steering[name] for name in ("parameters", "data", "batchsys")
                             if name in steering}, scope),
         "task": _expand_task(config["tasks"][index], scope),
     }
+
+
+def _options(config: Document, scope: Scope) -> Document:
+    """The submitter's own options; the system's come before them."""
+    options = config.get("options")
+    return expand(options, scope) if isinstance(options, dict) else {}
 
 
 def _expand_task(task: Document, scope: Scope) -> Document:
