@@ -14,7 +14,7 @@ import numpy as np
 
 from config.ice import ice_layers
 
-__all__ = ["GRID_BOTTOM", "GRID_STEP", "Z_LIMIT", "IceTable", "ice_table"]
+__all__ = ["GRID_BOTTOM", "GRID_STEP", "Z_LIMIT", "IceTable", "ice_table", "mean_coefficients"]
 
 Z_LIMIT = 840.0
 """Heights are clamped to ±Z_LIMIT m: beyond, there is bedrock below and no detector above."""
@@ -51,3 +51,19 @@ def ice_table() -> IceTable:
     scattering = np.interp(z, layers.z, layers.scattering)
     absorption = np.interp(z, layers.z, layers.absorption)
     return IceTable(scattering, _integral(scattering), absorption, _integral(absorption))
+
+
+def mean_coefficients(from_z: np.ndarray, to_z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean scattering and absorption coefficients (1/m) between heights (m); shapes broadcast."""
+    table = ice_table()
+    z = GRID_BOTTOM + GRID_STEP * np.arange(_NODES)
+    low, high = np.clip(from_z, -Z_LIMIT, Z_LIMIT), np.clip(to_z, -Z_LIMIT, Z_LIMIT)
+    middle = 0.5 * (low + high)
+    level = np.abs(high - low) < 0.5
+    gap = np.where(level, 1.0, high - low)
+    means = []
+    for values, integrals in ((table.scattering, table.scattering_integral),
+                              (table.absorption, table.absorption_integral)):
+        mean = (np.interp(high, z, integrals) - np.interp(low, z, integrals)) / gap
+        means.append(np.where(level, np.interp(middle, z, values), mean))
+    return means[0], means[1]
