@@ -10,7 +10,7 @@ from bson import Decimal128, Int64
 
 from server.embedded import keys
 from server.embedded.errors import Code, CommandError
-from server.embedded.expressions.core import Expression, Variables, compile_expression
+from server.embedded.expressions.core import MANY, Expression, Variables, arguments, compile_expression, operator
 from server.embedded.expressions.numbers import add, arithmetic, integer, to_float
 from server.embedded.sorting import parse_sort, sort_key
 from server.embedded.values import MISSING, as_document, is_number
@@ -266,6 +266,30 @@ SIMPLE: Mapping[str, Callable[[], Accumulator]] = {
     "$stdDevSamp": lambda: Deviation(sample=True),
     "$mergeObjects": MergeObjects,
 }
+
+
+def _as_expression(name: str) -> None:
+    """Register the operator that takes an array's elements, or its arguments."""
+
+    @operator(name)
+    def compiler(operand: Any) -> Expression:
+        items = arguments(name, operand, 0, MANY)
+
+        def value(document: Any, variables: Variables) -> Any:
+            found = [item(document, variables) for item in items]
+            if len(found) == 1 and isinstance(found[0], list):
+                found = found[0]
+            accumulator = SIMPLE[name]()
+            for item in found:
+                accumulator.add(item)
+            return accumulator.result()
+
+        return value
+
+
+for _name in ("$sum", "$avg", "$min", "$max", "$stdDevPop", "$stdDevSamp"):
+    _as_expression(_name)
+
 _COUNTED = ("$firstN", "$lastN", "$minN", "$maxN")
 _SORTED = ("$top", "$bottom", "$topN", "$bottomN")
 

@@ -126,7 +126,7 @@ def _parse_operators(path: str, operators: Mapping[str, Any]) -> Iterator[Node]:
         elif name == "$not":
             yield Not(_parse_not(path, operand))
         elif name == "$regex":
-            yield Predicate(path, "$regex", _regex_with_options(operand, operators.get("$options")))
+            yield Predicate(path, "$regex", regex_with_options(operand, operators.get("$options")))
         elif name == "$options":
             if "$regex" not in operators:
                 raise CommandError(Code.BadValue, "$options needs a $regex")
@@ -449,7 +449,11 @@ def compile_regex(regex: Regex[Any]) -> re.Pattern[str]:
 _FLAGS = {"i": re.I, "m": re.M, "s": re.S, "x": re.X, "u": re.U}
 
 
-def _regex_with_options(operand: Any, options: Any) -> Regex[str]:
+def regex_with_options(operand: Any, options: Any) -> Regex[str]:
+    """The BSON regular expression of $regex and $options.
+
+    Raises CommandError when it has no meaning.
+    """
     if isinstance(operand, Regex):
         pattern, flags = operand.pattern, operand.flags if options is None else 0
     elif isinstance(operand, str):
