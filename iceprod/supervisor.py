@@ -78,7 +78,7 @@ def _free_port(host: str) -> int:
 def wait_healthy(url: str, seconds: float, failed: Callable[[], str] = lambda: "") -> None:
     """Wait for a 200 of ``/healthz``. Raises StartError when it takes too long or `failed` says why."""
     deadline, reason = time.monotonic() + seconds, ""
-    with Client(url, timeout=5.0) as client:
+    with Client(url, timeout=1.0) as client:
         while time.monotonic() < deadline:
             why = failed()
             if why:

@@ -1,0 +1,104 @@
+"""``iceprod up``, ``down``, ``status``, ``submit``: the whole installation as its user sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+from pathlib import Path
+
+from tests.support.installation import installation, wait_until
+
+
+def test_up_twice_then_down_twice(tmp_path: Path) -> None:
+    with installation(tmp_path) as here:
+        before = here.processes("iceprod.supervisor")
+        assert "already running at http://127.0.0.1:" in here.up()
+        assert here.processes("iceprod.supervisor") == before
+        assert "ok" in here.iceprod("status")
+        document = json.loads(here.iceprod("status", "--json", "--data", here.data))
+        assert document["health"]["status"] == "ok"
+        here.down()
+        assert "nothing runs" in here.down()
+        assert "nothing runs" in here.iceprod("status", status=3)
+
+
+def test_files_are_for_the_owner_alone(tmp_path: Path) -> None:
+    with installation(tmp_path) as here:
+        modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in [here.data, *here.data.rglob("*")]}
+        assert modes["secret"] == modes["up.json"] == modes["pilot"] == 0o600
+        assert all(mode & 0o077 == 0 for mode in modes.values()), modes
+
+
+def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    with installation(tmp_path, pilots=None) as here, socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        said = here.iceprod("up", "--data", here.data, "--port", port, status=1)
+        assert said.startswith(f"error: cannot listen on 127.0.0.1:{port}: Address already in use")
+        assert said.count("\n") == 1
+        assert not here.processes()
+
+
+def test_wrong_settings_are_told(tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text("pilots: {cuont: 3}")
+    with installation(tmp_path, pilots=None) as here:
+        said = here.iceprod("up", "--data", here.data, "--config", "wrong.yaml", status=2)
+        assert "did you mean 'count'" in said
+
+
+def test_ctrl_c_in_the_foreground_leaves_nothing(tmp_path: Path) -> None:
+    with installation(tmp_path, pilots=None) as here:
+        words = ["up", "--data", str(here.data), "--port", "0", "--pilots", "1", "--foreground"]
+        process = here.start(*words, start_new_session=True)
+        wait_until(lambda: here.processes("scanner.worker"))
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+        wait_until(lambda: not here.processes(), 10)
+
+
+def test_what_is_killed_comes_back(tmp_path: Path) -> None:
+    with installation(tmp_path) as here:
+        here.wait_for_pilots()
+        for words in (["-m server.embedded"], ["-m server --data"], ["-m grid --server"], ["-m grid.pilot"]):
+            killed = wait_until(lambda words=words: here.kill(*words))
+            wait_until(lambda words=words, killed=killed: set(here.processes(*words)) - set(killed))
+        here.wait_for_pilots()
+        with here.client() as client:
+            assert client.get("/healthz", patience=60)["status"] == "ok"
+
+
+def test_everything_dies_with_the_supervisor_and_the_next_goes_on(tmp_path: Path) -> None:
+    with installation(tmp_path) as here:
+        with here.client() as client:
+            dataset = {"description": "kept", "group": "users", "jobs_submitted": 0, "tasks_submitted": 0,
+                       "tasks_per_job": 1}
+            dataset_id = client.post("/datasets", dataset)["result"]
+        here.wait_for_pilots()
+        here.kill("iceprod.supervisor")
+        wait_until(lambda: not here.processes(), 20)
+        assert "nothing runs" in here.iceprod("status", status=3)
+        here.up()
+        with here.client() as client:
+            assert client.get(f"/datasets/{dataset_id}")["description"] == "kept"
+
+
+def test_a_dataset_of_programs(tmp_path: Path) -> None:
+    """Two tasks in a row; the second fails in the second job only."""
+    first = {"src": "/bin/sh", "args": ["-c", "echo job $(job) > out; cat out"]}
+    second = {"src": "/bin/sh", "args": ["-c", "test $(job) = 0"]}
+    needs = {"memory": 0.2}
+    config = {"version": 3.2, "description": "two steps", "tasks": [
+        {"name": "one", "requirements": needs, "trays": [{"modules": [first]}]},
+        {"name": "two", "requirements": needs, "trays": [{"modules": [second]}], "depends": ["one"]}]}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with installation(tmp_path) as here, here.client() as client:
+        dataset_id = here.iceprod("submit", "config.json", "--jobs", "2").strip()
+        wait_until(lambda: client.get(f"/datasets/{dataset_id}")["status"] == "errors")
+        counts = client.get(f"/datasets/{dataset_id}/task_counts/name_status")
+        assert counts == {"one": {"complete": 2}, "two": {"complete": 1, "failed": 1}}
+        tasks = client.get(f"/datasets/{dataset_id}/tasks", {"status": "complete", "job_index": 1})
+        [log] = client.get(f"/datasets/{dataset_id}/tasks/{next(iter(tasks))}/logs")["logs"]
+        assert (log["name"], log["data"]) == ("stdout", "job 1\n")
