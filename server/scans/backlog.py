@@ -13,7 +13,7 @@ from server.context import Context
 
 __all__ = ["Entry", "add", "bury", "dead_letters", "entries", "postpone", "remove", "take"]
 
-PENDING_SECONDS = 300.0  # whoever took an entry that long ago is gone
+PENDING_SECONDS = 10.0  # whoever took an entry that long ago is gone; if not, two launches do no harm
 
 
 class Entry(msgspec.Struct):
