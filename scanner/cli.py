@@ -1,0 +1,89 @@
+"""The commands ``iceprod simulate`` and ``iceprod recos``.
+
+What computes is imported when a command runs, so that listing the commands stays quick.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+__all__ = ["recos", "simulate"]
+
+_FEWEST_PULSES = 8
+
+
+@click.command()
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Same seed, same event.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="[default: event-SEED.json]")
+@click.option("--zenith", type=click.FloatRange(0, 180), metavar="DEG", help="Default: drawn.")
+@click.option("--azimuth", type=click.FloatRange(0, 360), metavar="DEG", help="Default: drawn.")
+@click.option("--energy", type=click.FloatRange(1e2, 1e9), default=1e5, show_default=True, metavar="GEV")
+@click.option("--vertex", type=(float, float, float), metavar="X Y Z", help="A point on the track, m.")
+@click.option("--mjd", type=click.FloatRange(41317, 88069), help="Time (UTC).")
+@click.option("--run-id", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
+@click.option("--event-id", type=click.IntRange(0, 2**31 - 1), help="[default: the seed]")
+def simulate(seed: int, out: Path | None, zenith: float | None, azimuth: float | None, energy: float,
+             vertex: tuple[float, float, float] | None, mjd: float | None, run_id: int,
+             event_id: int | None) -> None:
+    """Simulate a muon track in IceCube and write it as a realtime event.
+
+    The file tells the true direction, so that `iceprod scan` can say how far off it is.
+    """
+    import numpy as np
+
+    from scanner.simulate import DEFAULT_MJD, simulate_track
+    from scanner.writer import write_event
+
+    rng = np.random.default_rng(seed)
+    drawn = np.arccos(rng.uniform(-1, 1)), rng.uniform(0, 2 * np.pi), rng.uniform(-150, 150, 3)
+    event = simulate_track(
+        rng, drawn[0] if zenith is None else np.radians(zenith),
+        drawn[1] if azimuth is None else np.radians(azimuth), energy=energy,
+        vertex=vertex or tuple(drawn[2]), mjd=DEFAULT_MJD if mjd is None else mjd, run_id=run_id,
+        event_id=seed % 2**31 if event_id is None else event_id)
+    if len(event.cleaned) < _FEWEST_PULSES:
+        raise click.ClickException("the event is too dim to be seen; give more --energy, or a --vertex that "
+                                   "is nearer to the detector")
+    path = out or Path(f"event-{seed}.json")
+    truth = _truth(event.truth.zenith, event.truth.azimuth, event.mjd) if event.truth else {}
+    _write(path, {**write_event(event), "truth": truth})
+    click.echo(f"{path}: run {event.run_id} event {event.event_id}, {len(event.pulses)} pulses, from "
+               f"RA {truth['ra_deg']:.3f}° Dec {truth['dec_deg']:+.3f}°")
+
+
+def _truth(zenith: float, azimuth: float, mjd: float) -> dict[str, float]:
+    import numpy as np
+
+    from scanner.directions import detector_to_icrs
+
+    ra, dec = np.degrees(detector_to_icrs(zenith, azimuth, mjd))
+    return {"ra_deg": float(ra), "dec_deg": float(dec), "zenith_deg": float(np.degrees(zenith)),
+            "azimuth_deg": float(np.degrees(azimuth))}
+
+
+def _write(path: Path, document: dict[str, object]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document), encoding="utf8")
+    except OSError as error:
+        raise click.ClickException(f"cannot write {path}: {error.strerror}") from None
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def recos(as_json: bool) -> None:
+    """List the reconstructions that a scan can use."""
+    from scanner.recos import ALIASES, RECOS
+
+    table = {name: {"description": reco.description, "cost": reco.cost,
+                    "aliases": [alias for alias, meant in ALIASES.items() if meant == name]}
+             for name, reco in RECOS.items()}
+    if as_json:
+        click.echo(json.dumps(table))
+        return
+    for name, entry in table.items():
+        others = f"  (also: {', '.join(entry['aliases'])})" if entry["aliases"] else ""
+        click.echo(f"{name:<14} {entry['description']}  Cost: {entry['cost']}{others}")
