@@ -32,7 +32,7 @@ class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 _P = TypeVar("_P", bound=Part)
 
 
-class Server(Part):
+class Server(Part, frozen=True):
     """The REST server's address and limits."""
 
     host: str = "127.0.0.1"
@@ -42,14 +42,14 @@ class Server(Part):
     shutdown_seconds: float = 5.0
 
 
-class Database(Part):
+class Database(Part, frozen=True):
     """Where state lives. An empty url means: start the embedded store."""
 
     url: str = ""
     name: str = "iceprod"
 
 
-class Tokens(Part):
+class Tokens(Part, frozen=True):
     """Our own tokens, signed with a secret that is made at the first start."""
 
     secret_file: str = "secret"  # relative to the data directory
@@ -57,14 +57,14 @@ class Tokens(Part):
     hours: float = 24.0
 
 
-class Login(Part):
+class Login(Part, frozen=True):
     """Logging in by name and password. Without an LDAP server nobody can."""
 
     ldap_url: str = ""  # such as ldaps://ldap.example.org
     ldap_user_dn: str = "uid={},ou=people"  # {} stands for the name
 
 
-class Leases(Part):
+class Leases(Part, frozen=True):
     """A claim lasts `seconds` unless a heartbeat extends it; the repair pass looks every `sweep_seconds`."""
 
     seconds: float = 60.0
@@ -73,7 +73,7 @@ class Leases(Part):
     unattended_hours: float = 72.0  # a claim by a client that sends no heartbeats
 
 
-class Failures(Part):
+class Failures(Part, frozen=True):
     """When a failing task is given up, and how its requirements grow."""
 
     max_failures: int = 10
@@ -83,7 +83,7 @@ class Failures(Part):
     max_time_hours: float = 240.0
 
 
-class Scans(Part):
+class Scans(Part, frozen=True):
     """Launching scans and cutting them into batches of pixels."""
 
     # each cluster with its worker cap in debug mode
@@ -99,7 +99,7 @@ class Scans(Part):
     max_attempts: int = 3
 
 
-class Pilots(Part):
+class Pilots(Part, frozen=True):
     """What one pilot offers, and when it ends."""
 
     count: int = 2
@@ -111,21 +111,21 @@ class Pilots(Part):
     site: str = "local"
 
 
-class Services(Part):
+class Services(Part, frozen=True):
     """The periodic services; one server at a time runs them, the holder of the leader lease."""
 
     leader_seconds: float = 10.0
     repair_seconds: float = 30.0
 
 
-class Logging(Part):
+class Logging(Part, frozen=True):
     """Structured logs."""
 
     level: str = "INFO"
     format: str = "json"  # or "text"
 
 
-class Settings(Part):
+class Settings(Part, frozen=True):
     """All settings of the system."""
 
     data: str = "iceprod-data"
