@@ -1,0 +1,118 @@
+"""Which work the present pilots will do: waiting tasks are laid into the room that pilots have left."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from grid.base import PilotClass
+from grid.condor.demand import Work
+from grid.condor.shapes import needs, offer_of, tasks_within
+
+__all__ = ["BUSY", "DRAINING", "IDLE", "QUEUED", "STARTING", "Coverage", "Pilot", "cover"]
+
+QUEUED, STARTING, IDLE, BUSY, DRAINING = "queued", "starting", "idle", "busy", "draining"
+_ORDER = {BUSY: 0, IDLE: 1, STARTING: 2, QUEUED: 3}  # who takes work first, so that late comers stay free
+
+_Room = tuple[int, int, float, float, float]
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """A living pilot: in HTCondor's queue, started but not heard of, without or with tasks, or leaving."""
+
+    id: str
+    offer: PilotClass
+    state: str
+    seconds: float = 0.0  # in this state
+    age: float = 0.0  # seconds since it began to run
+    free: dict[str, Any] | None = None  # of a busy one
+
+    def room(self) -> _Room:
+        """What it can still take: cores, GPUs, memory, disk, hours."""
+        whole = offer_of(self.offer)
+        if self.state == BUSY:
+            whole = {**dict.fromkeys(whole, 0), **(self.free or {})}
+        hours = self.offer.lifetime_hours - self.age / 3600
+        return int(whole["cpu"]), int(whole["gpu"]), float(whole["memory"]), float(whole["disk"]), hours
+
+
+@dataclass
+class Coverage:
+    """Slots that each class still misses, and the pilots that no class needs."""
+
+    missing: dict[str, int] = field(default_factory=dict)
+    unused: list[Pilot] = field(default_factory=list)
+
+
+def cover(works: Iterable[Work], pilots: Iterable[Pilot]) -> Coverage:
+    """Lay the tasks of all classes into the pilots, the most demanding classes first."""
+    rooms = _Rooms(pilots)
+    result = Coverage()
+    for work in sorted(works, key=_demanding):
+        result.missing[work.class_key] = rooms.take(needs(work), work.slots)
+    result.unused = rooms.untouched()
+    return result
+
+
+def _demanding(work: Work) -> tuple[float, ...]:
+    need = needs(work)
+    return -need["gpu"], -need["cpu"], -need["memory"], -need["time"], -need["disk"], -work.priority
+
+
+class _Rooms:
+    """Equal rooms are counted together, so that thousands of pilots cost as much as a few."""
+
+    def __init__(self, pilots: Iterable[Pilot]) -> None:
+        self._fresh: dict[tuple[int, _Room], list[Pilot]] = defaultdict(list)
+        self._begun: dict[_Room, int] = defaultdict(int)
+        for pilot in pilots:
+            if pilot.state != DRAINING:
+                rank = _ORDER[pilot.state]
+                self._fresh[rank, _coarse(pilot.room())].append(pilot)
+
+    def take(self, need: dict[str, float], count: int) -> int:
+        """Lay in up to `count` tasks; how many found no place."""
+        for room in sorted(self._begun):
+            count = self._take_begun(room, need, count)
+        for key in sorted(self._fresh):
+            while count > 0 and self._fresh[key]:
+                fitting = min(count, tasks_within(need, _named(key[1])))
+                if not fitting:
+                    break
+                self._fresh[key].pop()
+                self._leave(key[1], need, fitting)
+                count -= fitting
+        return count
+
+    def untouched(self) -> list[Pilot]:
+        """The pilots that no task was laid into; busy ones are of use anyway."""
+        return [pilot for pilots in self._fresh.values() for pilot in pilots if pilot.state != BUSY]
+
+    def _take_begun(self, room: _Room, need: dict[str, float], count: int) -> int:
+        while count > 0 and self._begun[room]:
+            fitting = min(count, tasks_within(need, _named(room)))
+            if not fitting:
+                break
+            self._begun[room] -= 1
+            self._leave(room, need, fitting)
+            count -= fitting
+        return count
+
+    def _leave(self, room: _Room, need: dict[str, float], tasks: int) -> None:
+        cores, gpus, memory, disk, hours = room
+        rest = (cores - tasks * int(need["cpu"]), gpus - tasks * int(need["gpu"]),
+                round(memory - tasks * need["memory"], 3), round(disk - tasks * need["disk"], 3), hours)
+        if rest[0] > 0 and (not gpus or rest[1] > 0):
+            self._begun[rest] += 1
+
+
+def _coarse(room: _Room) -> _Room:
+    """With the hours cut to tenths, so that pilots of about one age are equal."""
+    return (*room[:4], int(room[4] * 10 + 1e-6) / 10)
+
+
+def _named(room: _Room) -> dict[str, float]:
+    return dict(zip(("cpu", "gpu", "memory", "disk", "time"), room, strict=True))

@@ -1,0 +1,44 @@
+"""What work there is: how many tasks of which requirement class wait, as the server counts them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from iceprod.client import Client, ClientError
+from iceprod.requirements import class_key
+
+__all__ = ["Work", "read_demand"]
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """The tasks of one requirement class. Counts of many are cut off: they mean "so many or more"."""
+
+    class_key: str
+    requirements: dict[str, Any] = {}  # the bins that the class stands for
+    waiting: int = 0
+    queued: int = 0
+    processing: int = 0
+    wanted: int = 0  # slots that somebody asked to have ready for the class, busy ones included
+    priority: float = 0.0  # of the best waiting task
+
+    @property
+    def slots(self) -> int:
+        """How many more slots could be of use."""
+        return max(self.waiting, self.wanted - self.queued - self.processing)
+
+    @classmethod
+    def of(cls, requirements: dict[str, Any], waiting: int, **others: Any) -> Work:
+        """The class that some requirements belong to."""
+        key = class_key(requirements)
+        return cls(class_key=key, requirements=msgspec.json.decode(key), waiting=waiting, **others)
+
+
+def read_demand(client: Client, site: str) -> list[Work]:
+    """What waits that the site may run. Raises ClientError."""
+    answer = client.get("/task_classes", {"site": site})
+    try:
+        return msgspec.convert(answer["classes"], list[Work])
+    except (msgspec.ValidationError, KeyError, TypeError) as error:
+        raise ClientError(f"{client.url}/task_classes: not the answer that was expected: {error}") from None

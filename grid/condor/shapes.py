@@ -1,0 +1,97 @@
+"""Which pilot a class of tasks needs, or why this site has none for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from grid.base import PilotClass
+from grid.condor.demand import Work
+from grid.condor.site import Site
+from iceprod.requirements import DEFAULTS
+
+__all__ = ["Unserved", "needs", "offer_of", "shape_for", "tasks_within"]
+
+_UNITS = {"cpu": "cores", "gpu": "GPUs", "memory": "GB of memory", "disk": "GB of disk", "time": "hours"}
+_LIVES = 2.0  # a pilot lives so many times as long as its longest task, if it may
+_MARGIN_HOURS = 0.1  # from a pilot's start to its first claim
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Unserved:
+    """A class that no pilot of the site can take, and why."""
+
+    class_key: str
+    waiting: int
+    why: str
+
+
+def needs(work: Work) -> dict[str, float]:
+    """What one task of a class takes of a pilot; what it does not say takes nothing."""
+    bins = work.requirements
+    return {"cpu": max(1, _number(bins, "cpu", 1)), "gpu": _number(bins, "gpu", 0),
+            "memory": _number(bins, "memory", 0), "disk": _number(bins, "disk", 0),
+            "time": _number(bins, "time", 0)}
+
+
+def shape_for(work: Work, site: Site) -> PilotClass | Unserved:
+    """The pilot to submit for a class: room for one task, or for more when the smallest pilot is larger."""
+    why = _refusal(work, site)
+    if why:
+        return Unserved(work.class_key, work.waiting, why)
+    need, low, high = _sizing(work, site), site.smallest, site.largest
+    count = max(1, int(low.cores // need["cpu"])) if not need["gpu"] else 1
+    while count > 1 and (count * need["memory"] > high.memory or count * need["disk"] > high.disk):
+        count -= 1
+    return PilotClass(
+        cores=int(max(low.cores, count * need["cpu"])), gpus=int(need["gpu"]), site=site.site,
+        memory_gb=_round(max(low.memory, count * need["memory"])),
+        disk_gb=_round(max(low.disk, count * need["disk"])),
+        lifetime_hours=_round(min(high.hours, max(low.hours, _LIVES * need["time"] + _MARGIN_HOURS))))
+
+
+def offer_of(shape: PilotClass) -> dict[str, Any]:
+    """What a fresh pilot of a shape says when it claims."""
+    return {"cpu": shape.cores, "gpu": shape.gpus, "memory": shape.memory_gb, "disk": shape.disk_gb,
+            "time": shape.lifetime_hours, "site": shape.site}
+
+
+def tasks_within(need: Mapping[str, float], room: Mapping[str, Any]) -> int:
+    """How many tasks that need so much find place in a room side by side."""
+    if (need["gpu"] > 0) != (room["gpu"] > 0) or need["time"] > room["time"] + _ROUNDING:
+        return 0
+    parts = [name for name in ("cpu", "gpu", "memory", "disk") if need[name] > 0]
+    return max(0, min(int(room[name] / need[name] + _ROUNDING) for name in parts))
+
+
+def _refusal(work: Work, site: Site) -> str:
+    wanted = work.requirements.get("site")
+    if wanted and wanted != site.site:
+        return f"it asks for the site {wanted}"
+    need, high = needs(work), site.largest
+    most = {"cpu": high.cores, "gpu": high.gpus, "memory": high.memory, "disk": high.disk,
+            "time": high.hours - _MARGIN_HOURS}
+    lacks = [f"it needs {need[name]:g} {unit}, a pilot of this site has at most {most[name]:g}"
+             for name, unit in _UNITS.items() if need[name] > most[name] + _ROUNDING]
+    return "; ".join(lacks)
+
+
+def _sizing(work: Work, site: Site) -> dict[str, float]:
+    """Needs with a guess at what a task does not say, as far as the site has it."""
+    most = {"memory": site.largest.memory, "disk": site.largest.disk,
+            "time": site.largest.hours / _LIVES}
+    guess = {name: min(DEFAULTS[name], limit) for name, limit in most.items()
+             if work.requirements.get(name) is None}
+    return {**needs(work), **guess}
+
+
+def _number(bins: Mapping[str, Any], name: str, default: float) -> float:
+    value = bins.get(name)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
+
+
+def _round(value: float) -> float:
+    return math.ceil(value * 1000 - _ROUNDING) / 1000
