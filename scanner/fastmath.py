@@ -5,8 +5,9 @@ Calls into the C library keep a loop scalar; these are plain arithmetic on the b
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from scanner.compiled import inlined
 
 __all__ = ["fast_exp", "fast_log"]
 
@@ -17,7 +18,7 @@ _LN2_HIGH = 0.693147180369123816490
 _LN2_LOW = 1.90821492927058770002e-10
 
 
-@numba.njit(fastmath=True, error_model="numpy", inline="always")
+@inlined
 def fast_log(x: float) -> float:
     """ln x for normal positive x: x = 2^k m with m in [√½, √2), ln m by the series of artanh."""
     bits = np.float64(x).view(np.int64)
@@ -30,7 +31,7 @@ def fast_log(x: float) -> float:
     return k * _LN2 + 2.0 * t * series
 
 
-@numba.njit(fastmath=True, error_model="numpy", inline="always")
+@inlined
 def fast_exp(x: float) -> float:
     """e^x for |x| < 700: 2^k times the Taylor series on |r| ≤ ½ ln 2."""
     k = np.floor(x * 1.4426950408889634 + 0.5)

@@ -7,9 +7,10 @@ the first and second derivatives use the weights' derivatives. Twice continuousl
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from scipy.linalg import solve_banded
+
+from scanner.compiled import inlined
 
 __all__ = ["MARGIN", "coefficients", "curvature_weights", "slope_weights", "value_weights"]
 
@@ -40,7 +41,7 @@ def _bands(n: int) -> np.ndarray:
     return bands
 
 
-@numba.njit(fastmath=True, error_model="numpy", inline="always")
+@inlined
 def value_weights(f: float) -> tuple[float, float, float, float]:
     """Weights of c[k-1 … k+2] for the value at fraction f in [0, 1)."""
     g = 1.0 - f
@@ -52,14 +53,14 @@ def value_weights(f: float) -> tuple[float, float, float, float]:
     )
 
 
-@numba.njit(fastmath=True, error_model="numpy", inline="always")
+@inlined
 def slope_weights(f: float) -> tuple[float, float, float, float]:
     """Weights of the first derivative, per node spacing."""
     g = 1.0 - f
     return -0.5 * g * g, f * (1.5 * f - 2.0), -g * (1.5 * g - 2.0), 0.5 * f * f
 
 
-@numba.njit(fastmath=True, error_model="numpy", inline="always")
+@inlined
 def curvature_weights(f: float) -> tuple[float, float, float, float]:
     """Weights of the second derivative, per node spacing squared."""
     return 1.0 - f, 3.0 * f - 2.0, 1.0 - 3.0 * f, f

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from config.ice import C_VACUUM
+from scanner.compiled import kernel
 from scanner.track.likelihood import SIGMA, Doms, Frame, Tables
 from scanner.track.minimise import End, descend
 from scanner.track.search import COARSE, TIGHT, follow, survey
@@ -13,7 +13,7 @@ from scanner.track.search import COARSE, TIGHT, follow, survey
 __all__ = ["fit_pixels", "frame_of"]
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
+@kernel
 def frame_of(zenith: float, azimuth: float) -> Frame:
     """The flight direction of a particle that comes from (zenith, azimuth), and the axes across it."""
     sin_zenith = max(np.sin(zenith), 1e-9)
@@ -22,7 +22,7 @@ def frame_of(zenith: float, azimuth: float) -> Frame:
     return Frame(px, py, pz, -cosine * pz, -sine * pz, -sin_zenith, sine, -cosine)
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
+@kernel
 def _better(first: End, second: End) -> End:
     """The deeper end, with the evaluations of both."""
     count = first.evaluations + second.evaluations
@@ -30,7 +30,7 @@ def _better(first: End, second: End) -> End:
     return End(best.llh, best.a, best.b, best.t, count)
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
+@kernel
 def _refit(doms: Doms, tables: Tables, frame: Frame, seed: np.ndarray) -> End:
     """The better end of two ways from a parent's vertex: straight down, and through coarser resolutions."""
     a = seed[0] * frame.e1x + seed[1] * frame.e1y + seed[2] * frame.e1z
@@ -41,7 +41,7 @@ def _refit(doms: Doms, tables: Tables, frame: Frame, seed: np.ndarray) -> End:
     return _better(straight, follow(doms, doms, tables, frame, start))
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
+@kernel
 def fit_pixels(doms: Doms, coarse: Doms, tables: Tables, zenith: np.ndarray, azimuth: np.ndarray,
                seeds: np.ndarray, grid: np.ndarray) -> np.ndarray:
     """Fit every direction on its own.

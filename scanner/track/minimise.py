@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from scanner.compiled import fast_kernel
 from scanner.track.likelihood import Doms, Frame, Tables, Value, evaluate
 
 __all__ = ["End", "descend"]
@@ -37,7 +37,7 @@ class End(NamedTuple):
     evaluations: int
 
 
-@numba.njit(fastmath=True, error_model="numpy", cache=True, nogil=True)
+@fast_kernel
 def _inverse_curvature(value: Value) -> Symmetric:
     """Inverse of the likelihood's approximate curvature, slightly raised so that it exists."""
     aa, bb, tt = value.haa * 1.001 + 1e-5, value.hbb * 1.001 + 1e-5, value.htt * 1.001 + 1e-6
@@ -48,7 +48,7 @@ def _inverse_curvature(value: Value) -> Symmetric:
     return caa * inverse, cab * inverse, cat * inverse, cbb * inverse, cbt * inverse, ctt * inverse
 
 
-@numba.njit(fastmath=True, error_model="numpy", cache=True, nogil=True)
+@fast_kernel
 def _times(m: Symmetric, x: float, y: float, z: float) -> tuple[float, float, float]:
     return (
         m[0] * x + m[1] * y + m[2] * z,
@@ -57,12 +57,12 @@ def _times(m: Symmetric, x: float, y: float, z: float) -> tuple[float, float, fl
     )
 
 
-@numba.njit(fastmath=True, error_model="numpy", cache=True, nogil=True)
+@fast_kernel
 def _scaled(m: Symmetric, factor: float) -> Symmetric:
     return m[0] * factor, m[1] * factor, m[2] * factor, m[3] * factor, m[4] * factor, m[5] * factor
 
 
-@numba.njit(fastmath=True, error_model="numpy", cache=True, nogil=True)
+@fast_kernel
 def _updated(m: Symmetric, sa: float, sb: float, st: float, ya: float, yb: float, yt: float) -> Symmetric:
     """BFGS update of the inverse curvature by a step s and the change y of the gradient."""
     r = 1.0 / (sa * ya + sb * yb + st * yt)
@@ -78,7 +78,7 @@ def _updated(m: Symmetric, sa: float, sb: float, st: float, ya: float, yb: float
     )
 
 
-@numba.njit(fastmath=True, error_model="numpy", cache=True, nogil=True)
+@fast_kernel
 def _first_scale(m: Symmetric, sa: float, sb: float, st: float, ya: float, yb: float, yt: float) -> float:
     """Ratio of the inverse curvature along a first step to the estimate (Nocedal & Wright, eq. 6.20)."""
     ma, mb, mt = _times(m, ya, yb, yt)
@@ -86,7 +86,7 @@ def _first_scale(m: Symmetric, sa: float, sb: float, st: float, ya: float, yb: f
     return min(max(ratio, 0.3), 5.0)
 
 
-@numba.njit(fastmath=True, error_model="numpy", cache=True, nogil=True)
+@fast_kernel
 def descend(doms: Doms, tables: Tables, frame: Frame, a: float, b: float, t: float, sigma: float,
             tolerance: float) -> End:
     """Go downhill from (a, b, t) until the promised gain in ln L falls below `tolerance`."""

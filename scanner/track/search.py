@@ -8,10 +8,10 @@ each down while the resolution sharpens to the true one (graduated optimisation:
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from config.ice import C_VACUUM
+from scanner.compiled import kernel
 from scanner.track.likelihood import PATH_FACTOR, SIGMA, Doms, Frame, Tables, evaluate
 from scanner.track.minimise import End, descend
 
@@ -43,7 +43,7 @@ GRID = _rings((50.0, 6), (110.0, 10), (190.0, 12), (290.0, 12))
 """Vertex offsets (m) from the charge-weighted centre, denser where tracks are more likely; shape (41, 2)."""
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
+@kernel
 def _start_times(doms: Doms, frame: Frame, a: float, b: float, scratch: np.ndarray) -> tuple[float, float]:
     """Vertex times before which a share EARLY and LATE of the modules would have been hit."""
     for i in range(len(doms.x)):
@@ -57,7 +57,7 @@ def _start_times(doms: Doms, frame: Frame, a: float, b: float, scratch: np.ndarr
     return scratch[int(EARLY * len(scratch))], scratch[int(LATE * len(scratch))]
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
+@kernel
 def survey(coarse: Doms, tables: Tables, frame: Frame, grid: np.ndarray) -> np.ndarray:
     """The best VALLEYS grid points that lie APART; rows of (llh, a, b, t), inf where there are fewer."""
     scratch = np.empty(len(coarse.x))
@@ -71,7 +71,7 @@ def survey(coarse: Doms, tables: Tables, frame: Frame, grid: np.ndarray) -> np.n
     return _best_apart(points)
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
+@kernel
 def _best_apart(points: np.ndarray) -> np.ndarray:
     best = np.full((VALLEYS, 4), np.inf)
     for n in range(VALLEYS):
@@ -85,7 +85,7 @@ def _best_apart(points: np.ndarray) -> np.ndarray:
     return best
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
+@kernel
 def _is_new(ends: np.ndarray, n: int, end: End) -> bool:
     for k in range(n):
         a, b, t = ends[k, 1] - end.a, ends[k, 2] - end.b, ends[k, 3] - end.t
@@ -94,7 +94,7 @@ def _is_new(ends: np.ndarray, n: int, end: End) -> bool:
     return True
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
+@kernel
 def _sharpen(doms: Doms, tables: Tables, frame: Frame, starts: np.ndarray, sigma: float, shift: float,
              tolerance: float) -> int:
     """Replace every start by the end of its descent, each end once; return the number of evaluations.
@@ -114,7 +114,7 @@ def _sharpen(doms: Doms, tables: Tables, frame: Frame, starts: np.ndarray, sigma
     return evaluations
 
 
-@numba.njit(error_model="numpy", cache=True, nogil=True)
+@kernel
 def follow(doms: Doms, coarse: Doms, tables: Tables, frame: Frame, starts: np.ndarray) -> End:
     """Follow valleys given at COARSE resolution down to SIGMA: the best end (llh inf without a start)."""
     count = _sharpen(coarse, tables, frame, starts, COARSE, 0.0, LOOSE)

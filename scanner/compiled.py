@@ -1,0 +1,66 @@
+"""How the numeric kernels are compiled, and where the machine code is kept.
+
+Numba keeps compiled functions on disk, but looks only at the file of the function itself: a function whose
+callee or constant in another file has changed would keep running old code. So the code is kept in a folder
+named after the sources of all kernels. It lies under ``NUMBA_CACHE_DIR`` if set, else under the user's
+cache folder; where it cannot be written, or somebody else owns it, each process compiles anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numba
+from numba.core import config as numba_config
+
+__all__ = ["fast_kernel", "inlined", "kernel", "source_digest"]
+
+_PACKAGE = Path(__file__).parent
+_CONSTANTS = (_PACKAGE / "ice.py", _PACKAGE / "pandel.py", _PACKAGE.parent / "config" / "ice.py")
+_MARK = b"scanner.compiled import"
+
+
+def source_digest() -> str:
+    """Digest of every source that a kernel is made from: modules that use this one, and their constants."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        text = path.read_bytes()
+        if _MARK in text or path in _CONSTANTS:
+            digest.update(text)
+    digest.update(_CONSTANTS[-1].read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _base() -> Path:
+    if numba_config.CACHE_DIR:
+        return Path(numba_config.CACHE_DIR)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "iceprod" / "kernels"
+
+
+def _own_folder() -> Path | None:
+    """The folder for these sources, writable and ours alone; None if there is no such place."""
+    try:
+        folder = _base() / source_digest()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: a user without a home
+        return None
+    mine = folder.stat().st_uid == os.geteuid()
+    return folder if mine and os.access(folder, os.W_OK | os.X_OK) else None
+
+
+_FOLDER = _own_folder()
+if _FOLDER is not None:
+    numba_config.CACHE_DIR = str(_FOLDER)
+
+_OPTIONS = {"error_model": "numpy", "nogil": True, "cache": _FOLDER is not None}
+
+kernel = numba.njit(**_OPTIONS)
+"""Compile a function: divisions raise nothing, the interpreter lock is released."""
+
+fast_kernel = numba.njit(fastmath=True, **_OPTIONS)
+"""The same, with arithmetic in any order; neither NaN nor infinity may occur in it."""
+
+inlined = numba.njit(fastmath=True, error_model="numpy", inline="always")
+"""Compile a small function into its callers, so that their loops can be vectorised."""
