@@ -13,6 +13,9 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakKeyDictionary
+
+from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import new_id, timestamp
 from iceprod.requirements import Fit, fits, parse_class
@@ -27,7 +30,11 @@ __all__ = ["Claim", "claim", "claim_or_wait", "expire", "extend", "lease_seconds
 
 ATTEMPTS = 8
 LOOK_DEEPER = 100  # candidates of a class of which only some tasks fit
-MOST_ROWS = 200  # (class, dataset) pairs looked at one by one when datasets are left out
+MOST_PAIRS = 200  # (class, dataset) pairs looked at when datasets are left out
+
+
+_claiming: WeakKeyDictionary[AsyncDatabase, asyncio.Lock] = WeakKeyDictionary()
+"""Claims of one process go one after another, so that they do not all run after the same tasks."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +51,24 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class _Row:
-    """One place of the index to take candidates from; `dataset_id` empty: of any dataset."""
+class _Look:
+    """Places of the index to take candidates from, in one query; no `datasets`: of any dataset."""
 
-    key: str
-    dataset_id: str
+    keys: list[str]
+    datasets: list[str]
     fit: Fit
 
 
 async def claim(ctx: Context, request: Claim) -> list[Document]:
     """Lease up to `num` tasks, best priority first, all with one fresh instance_id; maybe none."""
+    async with _claiming.setdefault(ctx.db, asyncio.Lock()):
+        got = await _claim(ctx, request)
+    if got:
+        metrics.LEASES.inc(len(got))
+    return got
+
+
+async def _claim(ctx: Context, request: Claim) -> list[Document]:
     instance_id, got = new_id(), list[Document]()
     left_out = list(request.deprioritised)
     for _ in range(ATTEMPTS + len(left_out)):
@@ -67,8 +82,6 @@ async def claim(ctx: Context, request: Claim) -> list[Document]:
             break
         if len(got) >= request.num:
             break
-    if got:
-        metrics.LEASES.inc(len(got))
     return got
 
 
@@ -90,8 +103,8 @@ async def claim_or_wait(ctx: Context, request: Claim, wait: float, gone: asyncio
 
 async def _candidates(ctx: Context, request: Claim) -> list[str]:
     """Ids of the best tasks that fit."""
-    rows = await _rows(ctx, request)
-    found = await asyncio.gather(*(_best_of(ctx, request, row) for row in rows))
+    looks = await _looks(ctx, request)
+    found = await asyncio.gather(*(_best_of(ctx, request, look) for look in looks))
     best = heapq.nlargest(request.num, (task for tasks in found for task in tasks), key=_priority)
     return [task["task_id"] for task in best]
 
@@ -100,36 +113,47 @@ def _priority(task: Document) -> float:
     return float(task["priority"])
 
 
-async def _rows(ctx: Context, request: Claim) -> list[_Row]:
+async def _looks(ctx: Context, request: Claim) -> list[_Look]:
+    """Where to look: once for all classes that fit as a whole, once for each of which only some tasks do."""
     table = class_table(ctx)
     fitting = await table.fitting(ctx, request.offer)
     if (site := request.filters.get("requirements.site")) is not None:
         fitting = {key: fit for key, fit in fitting.items() if parse_class(key).get("site") == site}
-    only = request.filters.get("dataset_id")
+    only, left_out = request.filters.get("dataset_id"), set(request.deprioritised)
     if only is not None:
-        return [_Row(key, only, fit) for key, fit in fitting.items() if only in table.datasets[key]]
-    whole = [_Row(key, "", fit) for key, fit in fitting.items()]
-    if not request.deprioritised:
-        return whole
-    left_out = set(request.deprioritised)
-    single = [_Row(key, dataset_id, fit) for key, fit in fitting.items()
-              for dataset_id in table.datasets[key] - left_out]
-    return single if len(single) <= MOST_ROWS else whole
+        fitting = {key: fit for key, fit in fitting.items() if only in table.datasets[key]}
+        return _split(fitting, [only])
+    pairs = {(key, dataset_id) for key in fitting for dataset_id in table.datasets[key] - left_out}
+    if not pairs:
+        return []
+    if left_out and len(pairs) <= MOST_PAIRS:
+        return _split(fitting, sorted({dataset_id for _, dataset_id in pairs}))
+    return _split(fitting, [])
 
 
-async def _best_of(ctx: Context, request: Claim, row: _Row) -> Sequence[Document]:
-    query: Document = {"status": request.source, "class_key": row.key}
-    if row.dataset_id:
-        query["dataset_id"] = row.dataset_id
+def _split(fitting: dict[str, Fit], datasets: list[str]) -> list[_Look]:
+    whole = [key for key, fit in fitting.items() if fit is Fit.ALL]
+    return [*([_Look(whole, datasets, Fit.ALL)] if whole else []),
+            *(_Look([key], datasets, Fit.SOME) for key, fit in fitting.items() if fit is Fit.SOME)]
+
+
+async def _best_of(ctx: Context, request: Claim, look: _Look) -> Sequence[Document]:
+    query: Document = {"status": request.source, "class_key": _one_of(look.keys)}
+    if look.datasets:
+        query["dataset_id"] = _one_of(look.datasets)
     elif request.deprioritised:
         query["dataset_id"] = {"$nin": list(request.deprioritised)}
     query |= {name: value for name, value in request.filters.items() if name != "dataset_id"}
-    limit = request.num if row.fit is Fit.ALL else max(request.num, LOOK_DEEPER)
-    shown = {"_id": 0, "task_id": 1, "priority": 1, **({} if row.fit is Fit.ALL else {"requirements": 1})}
+    limit = request.num if look.fit is Fit.ALL else max(request.num, LOOK_DEEPER)
+    shown = {"_id": 0, "task_id": 1, "priority": 1, **({} if look.fit is Fit.ALL else {"requirements": 1})}
     tasks = await ctx.db.tasks.find(query, shown, sort=[("priority", -1)], limit=limit).to_list()
-    if row.fit is Fit.ALL:
+    if look.fit is Fit.ALL:
         return tasks
     return [task for task in tasks if fits(task["requirements"], request.offer)]
+
+
+def _one_of(values: list[str]) -> Any:
+    return values[0] if len(values) == 1 else {"$in": values}
 
 
 # -- taking them
