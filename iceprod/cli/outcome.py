@@ -10,7 +10,6 @@ from typing import Any
 
 from rich.console import Console
 
-from iceprod.cli.errors import CommandError
 from iceprod.cli.files import save
 from iceprod.client import Client
 
@@ -23,7 +22,7 @@ _FILES = {"skymap": ("skymap.png", "png?view=sky"), "zoom": ("zoom.png", "png?vi
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished scan."""
+    """A scan with its final result."""
 
     scan_id: str
     manifest: dict[str, Any]
@@ -40,12 +39,6 @@ class Outcome:
     @property
     def event(self) -> dict[str, Any]:
         return self.manifest.get("event_metadata") or {}
-
-    def check(self) -> None:
-        """Raise CommandError when the scan has no final result."""
-        if not self.progress["is_final"]:
-            reason = self.progress["state_reason"] or self.progress["state"]
-            raise CommandError(f"scan {self.scan_id} has no result: {reason}")
 
     def fetch(self, client: Client, directory: Path) -> Outcome:
         """Store pictures and results; the outcome with their paths."""

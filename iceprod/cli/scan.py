@@ -62,8 +62,9 @@ def finish(client: Client, scan_id: str, out: Path | None, as_json: bool,
         console.print(f"\nNot watching any more; the scan goes on. Watch it with\n  iceprod watch {scan_id}\n"
                       f"and end it with\n  iceprod abort {scan_id}", highlight=False)
         raise
+    if not progress["is_final"]:
+        raise CommandError(f"scan {scan_id} has no result: {progress['state_reason'] or progress['state']}")
     outcome = Outcome(scan_id, client.get(f"/scan/{scan_id}/manifest", patience=30), progress, truth)
-    outcome.check()
     outcome = outcome.fetch(client, out or Path(outcome.name))
     if as_json:
         request = client.get(f"/scan-request/{scan_id}", patience=30)
