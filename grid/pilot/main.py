@@ -70,6 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--gpus", default=os.environ.get("CUDA_VISIBLE_DEVICES", ""), help="names, separated by commas")
     add("--site", default="local")
     add("--grid-id", default="")
+    add("--queue-id", default="", help="of our job in a batch system's queue")
+    add("--queue-host", default="", help="whose queue that is")
+    add("--queue-version", default="", help="of the batch system")
     add("--lifetime", type=float, default=24.0, metavar="HOURS")
     add("--idle", type=float, default=0.0, metavar="SECONDS", help="end when so long without a task")
     add("--heartbeat", type=float, default=5.0, metavar="SECONDS")
@@ -83,5 +86,6 @@ def _options(given: argparse.Namespace) -> Options:
         server=given.server, token_file=given.token_file, cores=given.cores,
         memory=given.memory or default_memory(), disk=given.disk,
         gpus=[name for name in given.gpus.split(",") if name], site=given.site, grid_id=given.grid_id,
+        queue_id=given.queue_id, queue_host=given.queue_host, queue_version=given.queue_version,
         lifetime=given.lifetime * 3600, idle=given.idle, heartbeat=given.heartbeat,
         directory=given.directory, pixels=not given.no_pixels)

@@ -7,6 +7,7 @@ import platform
 import socket
 import tempfile
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 
 from iceprod.client import ClientError
@@ -39,6 +40,9 @@ class Options:
     gpus: list[str] = field(default_factory=list)
     site: str = "local"
     grid_id: str = ""
+    queue_id: str = ""  # of our job in the queue of a batch system
+    queue_host: str = ""  # whose queue that is
+    queue_version: str = ""
     lifetime: float = 24 * 3600.0
     idle: float = 0.0  # end after so long without a task; 0: never
     heartbeat: float = 5.0
@@ -50,12 +54,16 @@ class Options:
     def registration(self, version: str) -> dict[str, object]:
         """The body of ``POST /pilots``."""
         body: dict[str, object] = {
-            "queue_host": self.host, "queue_version": platform.python_version(), "host": self.host,
-            "site": self.site, "version": version, "pid": os.getpid(),
+            "queue_host": self.queue_host or self.host,
+            "queue_version": self.queue_version or platform.python_version(),
+            "host": self.host, "site": self.site, "version": version, "pid": os.getpid(),
+            "start_date": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f"),
             "resources": {"cpu": self.cores, "gpu": len(self.gpus), "memory": self.memory, "disk": self.disk,
                           "time": self.lifetime / 3600}}
         if self.grid_id:
             body["grid_id"] = self.grid_id
+        if self.queue_id:
+            body["grid_queue_id"] = self.queue_id
         return body
 
 

@@ -162,13 +162,19 @@ class Pilot:
         self.tasks.put(running)
         return True
 
+    def release(self, running: Running) -> None:
+        """The task needs its slot and its share no longer: the next may be leased while it is reported."""
+        if not running.released:
+            running.released = True
+            self.room.give(running.share)
+            self.slot_is_free()
+
     def finish(self, running: Running) -> None:
-        """The task is over, whatever became of it."""
+        """The task is over and reported, whatever became of it."""
         self.last_task = time.monotonic()
-        self.room.give(running.share)
         with self._changed:
             self._running.pop((running.task_id, running.instance_id), None)
-            self._changed.notify_all()
+        self.release(running)
 
     def conclude(self, running: Running, end: ends.End) -> None:
         """Report a task's end, unless the task is not ours any more."""

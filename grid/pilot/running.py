@@ -41,6 +41,7 @@ class Running:
     share: Share
     stop: Stop = field(default_factory=Stop)
     started: float = field(default_factory=time.monotonic)
+    released: bool = False  # its share is given back
 
     @property
     def task_id(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import time
 
 from grid.pilot import ends
 from grid.pilot.pilot import Pilot
@@ -31,9 +32,9 @@ class Slot:
     def run(self) -> None:
         """Take tasks until the pilot ends."""
         try:
+            self._warm_up()
+            self.pilot.slot_is_free()
             while not self.pilot.ending.is_set():
-                self._warm_up()
-                self.pilot.slot_is_free()
                 running = self._next()
                 if running is not None:
                     self._perform(running)
@@ -50,6 +51,7 @@ class Slot:
         return None
 
     def _perform(self, running: Running) -> None:
+        running.started = time.monotonic()
         try:
             end = self._run(running)
             if end is not None:
@@ -59,6 +61,7 @@ class Slot:
         except Exception:
             log.exception("task %s: the pilot failed", running.task_id)
         finally:
+            self._warm_up()
             self.pilot.finish(running)
 
     def _run(self, running: Running) -> ends.End | None:
@@ -80,6 +83,7 @@ class Slot:
             self._drop_worker()
         if end.outcome != ends.COMPLETE:
             return end
+        self.pilot.release(running)
         body = {**pixels.result, "instance_id": running.instance_id, "host": self.pilot.options.host}
         try:
             self.pilot.send(running.task_id, "PUT", f"/pixel_batches/{running.task_id}", body)
@@ -90,7 +94,7 @@ class Slot:
         return None
 
     def _warm_up(self) -> None:
-        if not self._wanted or self._worker is not None:
+        if not self._wanted or self._worker is not None or self.pilot.ending.is_set():
             return
         worker = Worker(self._argv)
         try:
