@@ -17,7 +17,8 @@ from server.scans.tables import spread
 __all__ = ["Cut", "Plan", "batch_size", "cut_round", "first_plan", "round_pixels"]
 
 LEAD = 4  # small batches at the very start, so that the first result comes soon
-MIN_BATCHES = 8  # a round is cut into so many if it can, so that several pilots share it
+MIN_BATCHES = 8  # a round is cut into so many, so that several pilots share it,
+WORTHWHILE_SECONDS = 0.25  # unless a batch would take less than this: then sharing costs more than it gains
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -76,11 +77,10 @@ def _pieces(n: int, plan: Plan, before: int) -> list[tuple[int, int]]:
 def batch_size(settings: Scans, pixels: int, seconds_per_pixel: float | None) -> int:
     """Pixels per batch so that one takes about `batch_seconds`; the first batches' size while unmeasured."""
     if seconds_per_pixel is None:
-        size = settings.first_batch_pixels
-    else:
-        size = int(settings.batch_seconds / max(seconds_per_pixel, 1e-9))
-    share = max(math.ceil(pixels / MIN_BATCHES), settings.first_batch_pixels)
-    return max(1, min(size, share, settings.max_batch_pixels))
+        return min(settings.first_batch_pixels, settings.max_batch_pixels)
+    per_second = min(1 / max(seconds_per_pixel, 1e-9), 1e9)
+    share = max(math.ceil(pixels / MIN_BATCHES), int(WORTHWHILE_SECONDS * per_second))
+    return max(1, min(int(settings.batch_seconds * per_second), share, settings.max_batch_pixels))
 
 
 def first_plan(settings: Scans, pixels: int, seconds_per_pixel: float | None) -> Plan:

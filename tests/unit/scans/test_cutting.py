@@ -93,12 +93,12 @@ def test_spread_is_a_permutation_whose_parts_lie_evenly(n: int) -> None:
 
 @pytest.mark.parametrize(("pixels", "measured", "size"), [
     (768, None, 24),  # nothing was measured: small
-    (768, 0.001, 96),  # a share for eight
+    (768, 0.01, 96),  # a share for eight
+    (768, 0.001, 250),  # but not less than a quarter of a second's worth
     (100_000, 0.001, 512),  # as large as allowed
     (100_000, 0.01, 100),  # a second's worth
     (100_000, 60.0, 1),  # never less than one
-    (10, 0.001, 24),  # no smaller than the first batches
-    (10, 0.0, 24),
+    (10, 0.0, 512),
 ])
 def test_batch_sizes(pixels: int, measured: float | None, size: int) -> None:
     assert batch_size(Scans(), pixels, measured) == size
