@@ -6,8 +6,8 @@ import os
 import platform
 import socket
 import tempfile
+import time
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 
 from iceprod.client import ClientError
@@ -57,7 +57,7 @@ class Options:
             "queue_host": self.queue_host or self.host,
             "queue_version": self.queue_version or platform.python_version(),
             "host": self.host, "site": self.site, "version": version, "pid": os.getpid(),
-            "start_date": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f"),
+            "start_date": time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime()),
             "resources": {"cpu": self.cores, "gpu": len(self.gpus), "memory": self.memory, "disk": self.disk,
                           "time": self.lifetime / 3600}}
         if self.grid_id:

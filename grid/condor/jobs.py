@@ -1,0 +1,142 @@
+"""The pilot as an HTCondor job: its submit description, and what its ClassAd tells us later.
+
+Every job has the attributes
+
+    IceProdSite, IceProdServer   whose it is: how a grid that starts again finds its pilots
+    IceProdBatch                 one submit: how a submit whose answer got lost is recognised
+    IceProdCores … IceProdHours  what the pilot offers
+
+and nothing secret: the token travels as a file, which HTCondor reads when the job starts, so that a pilot
+that was queued for days gets a fresh one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from grid.base import PilotClass
+from grid.condor.schedd import Ad
+from grid.condor.site import Site
+
+__all__ = ["SHAPE", "Files", "batch_constraint", "constraint", "description", "shape_of"]
+
+SHAPE = ("IceProdCores", "IceProdMemory", "IceProdDisk", "IceProdGpus", "IceProdHours")
+_OVERTIME = 3600  # seconds after a pilot's lifetime until HTCondor stops it
+_FORGOTTEN = 7 * 86400  # seconds that a job of ours stays queued or held when nobody looks after it
+_RUNS_ONCE = "(NumJobStarts =?= undefined || NumJobStarts == 0)"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the site's files are, and what its queue is called."""
+
+    program: Path
+    token: Path
+    log: Path  # HTCondor's events
+    output: Path  # directory of what pilots print
+    queue_host: str = ""
+    queue_version: str = ""
+
+
+def constraint(site: Site) -> str:
+    """All pilots of this site and server."""
+    return f"IceProdSite == {_quoted(site.site)} && IceProdServer == {_quoted(site.server)}"
+
+
+def batch_constraint(batch: str) -> str:
+    """The pilots of one submit."""
+    return f"IceProdBatch == {_quoted(batch)}"
+
+
+def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: Files) -> dict[str, str]:
+    """The submit description of pilots of one shape."""
+    name = "$(ClusterId).$(ProcId)"
+    described = {
+        **_program(site, files, _arguments(site, shape, grid_id, files, name)),
+        "environment": _joined({"PATH": site.pilot.path, **site.pilot.environment}),
+        "should_transfer_files": "YES", "when_to_transfer_output": "ON_EXIT", "transfer_output_files": '""',
+        "output": str(files.output / f"{name}.out"), "error": str(files.output / f"{name}.err"),
+        "stream_error": "true", "log": str(files.log), "notification": "never",
+        "request_cpus": str(shape.cores),
+        "request_memory": str(math.ceil((shape.memory_gb + site.pilot.extra_memory) * 1e9 / 2**20)),
+        "request_disk": str(math.ceil(shape.disk_gb * 1e9 / 2**10)),
+        "allowed_execute_duration": str(int(shape.lifetime_hours * 3600) + _OVERTIME),
+        "job_lease_duration": str(int(site.pilot.lease_minutes * 60)),
+        "requirements": f"{_RUNS_ONCE} && ({site.pilot.requirements or 'true'})",
+        "periodic_remove": f"(JobStatus == 1 && NumJobStarts > 0) || ((JobStatus == 1 || JobStatus == 5) && "
+                           f"time() - EnteredCurrentStatus > {_FORGOTTEN})",
+        **_marks(site, shape, batch),
+    }
+    if shape.gpus:
+        described["request_gpus"] = str(shape.gpus)
+    if site.pilot.image:
+        described |= {"universe": "container", "container_image": site.pilot.image}
+    if site.condor.accounting_group:
+        described["accounting_group"] = site.condor.accounting_group
+    more = {f"My.{key}": _quoted(value) for key, value in site.pilot.classads.items()}
+    return {**described, **more, **site.pilot.submit}
+
+
+def shape_of(ad: Ad, site: str) -> PilotClass:
+    """What the pilot of a job offers."""
+    cores, memory, disk, gpus, hours = (ad.get(name, 0) for name in SHAPE)
+    return PilotClass(int(cores), float(memory), float(disk), int(gpus), float(hours), site)
+
+
+def _program(site: Site, files: Files, arguments: list[str]) -> dict[str, str]:
+    if not site.pilot.python:
+        return {"executable": str(files.program), "arguments": _arguments_line(arguments),
+                "transfer_input_files": str(files.token)}
+    return {"executable": site.pilot.python, "transfer_executable": "false",
+            "arguments": _arguments_line([files.program.name, *arguments]),
+            "transfer_input_files": f"{files.program},{files.token}"}
+
+
+def _arguments(site: Site, shape: PilotClass, grid_id: str, files: Files, name: str) -> list[str]:
+    given = {
+        "server": site.server, "token-file": files.token.name, "site": site.site, "grid-id": grid_id,
+        "queue-id": name, "cores": shape.cores, "memory": f"{shape.memory_gb:g}",
+        "disk": f"{shape.disk_gb:g}", "lifetime": f"{shape.lifetime_hours:g}",
+        "idle": f"{2 * site.pilot.idle_minutes * 60:g}",
+        "queue-host": files.queue_host, "queue-version": files.queue_version,
+        "heartbeat": f"{site.pilot.heartbeat_seconds:g}"}
+    words = [f"--{key}={value}" for key, value in given.items()]
+    if not shape.gpus:
+        words.append("--gpus=")  # HTCondor puts a name of no GPU into CUDA_VISIBLE_DEVICES
+    if not site.pilot.pixels:
+        words.append("--no-pixels")
+    return words
+
+
+def _marks(site: Site, shape: PilotClass, batch: str) -> dict[str, str]:
+    offered = (shape.cores, shape.memory_gb, shape.disk_gb, shape.gpus, shape.lifetime_hours)
+    ours: dict[str, str | float] = {
+        "IceProdSite": site.site, "IceProdServer": site.server, "IceProdBatch": batch,
+        **dict(zip(SHAPE, offered, strict=True))}
+    return {f"My.{name}": _quoted(value) for name, value in ours.items()}
+
+
+def _quoted(value: str | int | float | bool) -> str:
+    """A value as a ClassAd literal."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _arguments_line(words: list[str]) -> str:
+    return '"' + " ".join(map(_word, words)) + '"'
+
+
+def _joined(variables: dict[str, str]) -> str:
+    return '"' + " ".join(f"{name}={_word(value)}" for name, value in variables.items()) + '"'
+
+
+def _word(text: str) -> str:
+    """A word in HTCondor's new syntax: quotes are doubled, and single ones hold blanks together."""
+    text = text.replace('"', '""')
+    return "'" + text.replace("'", "''") + "'" if any(c in text for c in " \t'") or not text else text

@@ -1,0 +1,200 @@
+"""Where the pilots of a site stand, from the event log and from the queue itself.
+
+The event log tells at once, the queue tells everything: they are compared at the start, now and then, and
+when the log is unclear or HTCondor was away. A pilot starts only once: one that was evicted, held or
+lost is over, and its job is removed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grid.base import GridError, PilotClass
+from grid.condor import ends, jobs
+from grid.condor.ends import End
+from grid.condor.events import Event, EventLogs, What
+from grid.condor.schedd import Ad, Schedd
+from grid.condor.site import Site
+
+__all__ = ["LOST", "QUEUED", "RUNNING", "Job", "Tracker"]
+
+QUEUED, RUNNING, LOST = "queued", "running", "lost"
+
+_IDLE, _RUNS, _REMOVED, _COMPLETED, _HELD = 1, 2, 3, 4, 5  # JobStatus
+_ATTRIBUTES = [*jobs.SHAPE, "JobStatus", "QDate", "JobStartDate", "JobCurrentStartDate", "NumJobStarts",
+               "NumShadowStarts", "RemoteHost", "EnteredCurrentStatus", "HoldReason", "HoldReasonCode",
+               "HoldReasonSubCode", "RemoveReason", "ExitCode", "ExitBySignal", "ExitSignal", "UserLog",
+               "LastRemoteHost", "CompletionDate"]
+_REMEMBERED = 20_000  # ended jobs whose late news are ignored
+
+log = logging.getLogger("grid.condor")
+
+
+@dataclass
+class Job:
+    """The job of one pilot. Times are seconds since 1970, 0 for never."""
+
+    id: str
+    shape: PilotClass
+    submitted: float
+    state: str = QUEUED
+    started: float = 0.0
+    starts: int = 0
+    host: str = ""
+    log: str = ""
+
+
+@dataclass
+class Tracker:
+    """The jobs of a site that are not over."""
+
+    site: Site
+    schedd: Schedd
+    logs: EventLogs
+    jobs: dict[str, Job] = field(default_factory=dict)
+    restarted: set[str] = field(default_factory=set)  # started again behind our back
+
+    def __post_init__(self) -> None:
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        self._leftover: set[str] = set()  # over for us, and still in the queue
+        self._compared = 0.0
+        self._unclear = True
+        self._new = True
+
+    def follow(self) -> list[End]:
+        """What ended since the last time. Raises GridError when HTCondor does not answer."""
+        found: list[End] = []
+        if self._new:
+            self.logs.skip()  # the queue is asked below
+            self._new = False
+        for event in self.logs.new_events():
+            end = self._apply(event)
+            if end is not None:
+                found.append(end)
+        if self._unclear or time.time() - self._compared > self.site.pace.query_seconds:
+            found += self.compare()
+        self._sweep()
+        return found
+
+    def add(self, ids: Iterable[str], shape: PilotClass, log: Path) -> None:
+        """Jobs were submitted."""
+        moment = time.time()
+        for id in ids:
+            self.jobs[id] = Job(id, shape, moment, log=str(log))
+
+    def remove(self, ids: Iterable[str], kind: str, why: str) -> list[End]:
+        """Remove jobs; their ends. Raises GridError."""
+        names = [id for id in ids if id in self.jobs]
+        self.schedd.remove(names, f"iceprod: {why}")
+        return [self._end(self.jobs[id], kind, why, time.time()) for id in names]
+
+    def compare(self) -> list[End]:
+        """Make our picture equal to HTCondor's queue. Raises GridError."""
+        ads = {ad["Id"]: ad for ad in self.schedd.query(jobs.constraint(self.site), _ATTRIBUTES)}
+        found = [end for ad in ads.values() if (end := self._see(ad)) is not None]
+        gone = [id for id in self.jobs if id not in ads]
+        past = {ad["Id"]: ad for ad in self.schedd.history(gone, _ATTRIBUTES)} if gone else {}
+        found += [self._end(self.jobs[id], *_past(past.get(id))) for id in gone]
+        self.logs.forget({Path(str(ad.get("UserLog", ""))) for ad in ads.values()}
+                         | {Path(job.log) for job in self.jobs.values()})
+        self._compared, self._unclear = time.time(), False
+        return found
+
+    # -- the event log
+
+    def _apply(self, event: Event) -> End | None:
+        job = self.jobs.get(event.id)
+        if job is None:
+            return None
+        match event.what:
+            case What.STARTED:
+                self._start(job, event)
+            case What.DISCONNECTED:
+                job.state = LOST
+            case What.RECONNECTED:
+                job.state = RUNNING
+            case What.UNCLEAR:
+                self._unclear = True
+            case What.ENDED:
+                if event.kind not in ("finished", "failed", "killed", "removed"):
+                    self._leftover.add(job.id)
+                return self._end(job, event.kind, event.reason, event.when)
+        return None
+
+    def _start(self, job: Job, event: Event) -> None:
+        job.starts += 1
+        if job.starts > 1:
+            self.restarted.add(job.id)
+        job.state, job.started, job.host = RUNNING, event.when, event.host or job.host
+
+    # -- the queue
+
+    def _see(self, ad: Ad) -> End | None:
+        """Take over what the queue says of one job; its end, if that is news."""
+        id, status = ad["Id"], ad.get("JobStatus")
+        if id in self._ended:
+            if status in (_IDLE, _HELD) or (status == _RUNS and id in self._leftover):
+                self._leftover.add(id)
+            return None
+        job = self.jobs.setdefault(id, Job(id, jobs.shape_of(ad, self.site.site), float(ad.get("QDate", 0))))
+        job.log = str(ad.get("UserLog", ""))
+        if status == _HELD:
+            self._leftover.add(id)
+            hold = int(ad.get("HoldReasonCode", 0)), int(ad.get("HoldReasonSubCode", 0))
+            return self._end(job, *ends.of_hold(*hold, str(ad.get("HoldReason", ""))), _since(ad))
+        if status == _IDLE and int(ad.get("NumJobStarts", 0)) > 0:
+            self._leftover.add(id)
+            return self._end(job, "evicted", "evicted; a pilot starts only once", _since(ad))
+        if status in (_REMOVED, _COMPLETED):
+            return self._end(job, *_past(ad))
+        self._note(job, ad)
+        return None
+
+    def _note(self, job: Job, ad: Ad) -> None:
+        runs = ad.get("JobStatus") not in (_IDLE,)
+        if runs and job.state == QUEUED:
+            job.state = RUNNING
+            job.started = float(ad.get("JobCurrentStartDate") or _since(ad))
+            job.starts = max(job.starts, 1)
+        job.host = str(ad.get("RemoteHost", job.host)).rpartition("@")[2] or job.host
+
+    # -- the end
+
+    def _end(self, job: Job, kind: str, reason: str, when: float) -> End:
+        self.jobs.pop(job.id, None)
+        self.restarted.discard(job.id)
+        self._ended[job.id] = None
+        if len(self._ended) > _REMEMBERED:
+            self._ended.popitem(last=False)
+        lived = max(0.0, when - job.started) if job.started else 0.0
+        return End(job.id, kind, reason, when, job.host, lived, job.shape)
+
+    def _sweep(self) -> None:
+        """Take what is over out of the queue. When HTCondor is away just now it is tried again."""
+        if not self._leftover:
+            return
+        try:
+            self.schedd.remove(sorted(self._leftover), "iceprod: a pilot starts only once")
+            self._leftover.clear()
+        except GridError as error:
+            log.warning("%s", error)
+
+
+def _since(ad: Ad) -> float:
+    return float(ad.get("EnteredCurrentStatus") or time.time())
+
+
+def _past(ad: Ad | None) -> tuple[str, str, float]:
+    """Kind, reason and time of the end of a job that is over."""
+    if ad is None:
+        return "vanished", "it is not in the queue any more, nor in the history", time.time()
+    if ad.get("JobStatus") == _COMPLETED:
+        number: Any = ad.get("ExitSignal") if ad.get("ExitBySignal") else None
+        return (*ends.of_exit(ad.get("ExitCode"), number), float(ad.get("CompletionDate") or _since(ad)))
+    return (*ends.of_removal(str(ad.get("RemoveReason", ""))), _since(ad))
