@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from server.embedded import query
+from server.embedded import covered, query
 from server.embedded.catalog import Catalog, Collection
 from server.embedded.errors import Code, CommandError, NotSupported
 from server.embedded.expressions import Variables
@@ -76,6 +76,7 @@ class Pipeline:
     stages: list[Stage]
     output: Mapping[str, Any] | None  # $out or $merge
     hint: Any = None
+    counting: covered.GroupCount | None = None  # the first of the stages only counts
     generated: bool = False  # begins with a stage that needs no collection
 
     def search(self, collection: Collection, variables: Variables) -> Search:
@@ -87,13 +88,29 @@ class Pipeline:
         position: Position | None = None, statistics: Statistics | None = None,
     ) -> Stream:  # fmt: skip
         """The resulting documents."""
-        stream: Stream = iter(())
         if self.generated:
-            stream = iter([{}])
-        elif collection is not None:
-            found = self.search(collection, variables)
-            stream = _decoded(found, self.limit, position or Position(), statistics)
-        return _chain(self.stages, stream, variables)
+            return _chain(self.stages, iter([{}]), variables)
+        if collection is None:
+            return _chain(self.stages, iter(()), variables)
+        if self.counting is not None and statistics is None:
+            return self._counted(collection, variables)
+        return _chain(self.stages, self._read(collection, variables, position, statistics), variables)
+
+    def _read(
+        self, collection: Collection, variables: Variables,
+        position: Position | None = None, statistics: Statistics | None = None,
+    ) -> Stream:  # fmt: skip
+        found = self.search(collection, variables)
+        return _decoded(found, self.limit, position or Position(), statistics)
+
+    def _counted(self, collection: Collection, variables: Variables) -> Stream:
+        """The results with the first stage's taken from an index, if one has them."""
+        assert self.counting is not None
+        results = yield from covered.group(self.source.view, collection, self.filter, self.counting)
+        if results is None:
+            yield from _chain(self.stages, self._read(collection, variables), variables)
+        else:
+            yield from _chain(self.stages[1:], iter(results), variables)
 
 
 def _decoded(found: Search, limit: int, position: Position, statistics: Statistics | None) -> Stream:
@@ -136,7 +153,11 @@ def compile_pipeline(stages: Any, source: Source, hint: Any = None) -> Pipeline:
         sort = parse_sort(rest.pop(0)["$sort"])
     limit = _following_limit(rest)
     tree = conditions[0] if len(conditions) == 1 else query.Every(tuple(conditions))
-    return Pipeline(source, tree, sort, limit, _compile_stages(rest, source), output, hint, generated)
+    compiled = _compile_stages(rest, source)
+    counting = None
+    if rest and "$group" in rest[0] and not sort and not hint:
+        counting = covered.parse_group(rest[0]["$group"])
+    return Pipeline(source, tree, sort, limit, compiled, output, hint, counting, generated)
 
 
 def _following_limit(stages: Sequence[Mapping[str, Any]]) -> int:

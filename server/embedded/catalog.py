@@ -15,6 +15,7 @@ from server.embedded.values import Document, decode, encode
 
 _BAD_DATABASE_CHARACTERS = frozenset('/\\. "$\0')
 _MOST_INDEXES = 64
+_MOST_REMEMBERED = 1000
 
 
 @dataclass(eq=False)
@@ -28,6 +29,7 @@ class Collection:
     next_rid: int = 1
     count: int | None = None  # documents, once known
     indexes: dict[str, Index] = field(default_factory=dict)
+    affected: dict[tuple[str, ...], list[Index]] = field(default_factory=dict)
     dropped: bool = False
 
     def __post_init__(self) -> None:
@@ -50,6 +52,18 @@ class Collection:
     @property
     def id_index(self) -> Index:
         return self.indexes["_id_"]
+
+    def affected_by(self, paths: tuple[str, ...] | None) -> list[Index]:
+        """The indexes that a change at these paths (None: anywhere) can concern."""
+        if paths is None:
+            return list(self.indexes.values())
+        found = self.affected.get(paths)
+        if found is None:
+            found = [index for index in self.indexes.values() if any(map(index.touches, paths))]
+            if len(self.affected) > _MOST_REMEMBERED:
+                self.affected.clear()
+            self.affected[paths] = found
+        return found
 
     def new_rid(self) -> int:
         rid = self.next_rid
@@ -76,10 +90,10 @@ class Catalog:
             known = before[id_].next_rid if id_ in before else 1
             collection.next_rid = max((last or 0) + 1, known)
             self._databases.setdefault(database, {})[name] = found[id_] = collection
-        for id_, owner, spec, multikey in self._storage.read(
-            "SELECT id, collection, spec, multikey FROM indexes ORDER BY id"
+        for id_, owner, spec, multikey, ready in self._storage.read(
+            "SELECT id, collection, spec, multikey, ready FROM indexes ORDER BY id"
         ):
-            entry = Index(id_, owner, decode(spec), bool(multikey))
+            entry = Index(id_, owner, decode(spec), bool(multikey), bool(ready))
             found[owner].indexes[entry.name] = entry
 
     def all(self) -> Iterator[Collection]:
@@ -126,7 +140,7 @@ class Catalog:
         collection = Collection(cursor.lastrowid, database, name, options, count=0)
         self._storage.write(f"CREATE TABLE {collection.table} (rid INTEGER PRIMARY KEY, doc BLOB NOT NULL)")
         self._databases.setdefault(database, {})[name] = collection
-        self.add_index(collection, {"v": 2, "key": {"_id": 1}, "name": "_id_"})
+        self.set_ready(collection, self.add_index(collection, {"v": 2, "key": {"_id": 1}, "name": "_id_"}))
         return collection
 
     def drop(self, collection: Collection) -> None:
@@ -161,30 +175,44 @@ class Catalog:
         )
 
     def add_index(self, collection: Collection, spec: Document) -> Index:
-        """Make an index, which is empty until the caller fills it."""
+        """Make an index, which is not used until the caller has filled it and called `set_ready`."""
         if len(collection.indexes) >= _MOST_INDEXES:
             raise CommandError(Code.CannotCreateIndex, f"too many indexes for {collection.namespace}")
         cursor = self._storage.write(
             "INSERT INTO indexes (collection, spec) VALUES (?, ?)", (collection.id, encode(spec))
         )
         assert cursor.lastrowid is not None
-        entry = Index(cursor.lastrowid, collection.id, spec)
+        entry = Index(cursor.lastrowid, collection.id, spec, ready=False)
         self._storage.write(
             f"CREATE TABLE {entry.table} (key BLOB NOT NULL, rid INTEGER NOT NULL, PRIMARY KEY (key, rid))"
             " WITHOUT ROWID"
         )
         collection.indexes[entry.name] = entry
+        collection.affected.clear()
         return entry
+
+    def set_ready(self, collection: Collection, entry: Index) -> None:
+        """The index has all documents: it can be used."""
+        self._storage.write("UPDATE indexes SET ready = 1 WHERE id = ?", (entry.id,))
+        entry.ready = True
+
+    def drop_unfinished(self) -> None:
+        """Drop the indexes whose making a crash interrupted; nobody was told that they exist."""
+        for collection in list(self.all()):
+            for entry in [entry for entry in collection.indexes.values() if not entry.ready]:
+                self.drop_index(collection, entry)
 
     def drop_index(self, collection: Collection, entry: Index) -> None:
         self._storage.write(f"DROP TABLE {entry.table}")
         self._storage.write("DELETE FROM indexes WHERE id = ?", (entry.id,))
         del collection.indexes[entry.name]
+        collection.affected.clear()
 
     def change_index(self, collection: Collection, entry: Index, spec: Document) -> None:
         """Store another spec with the same keys (collMod)."""
         self._storage.write("UPDATE indexes SET spec = ? WHERE id = ?", (encode(spec), entry.id))
         collection.indexes[entry.name] = Index(entry.id, entry.collection_id, spec, entry.multikey)
+        collection.affected.clear()
 
     def set_multikey(self, entry: Index) -> None:
         """Remember that a document has an array there."""

@@ -75,6 +75,7 @@ class Code(IntEnum):
     InterruptedAtShutdown = 11600
     SnapshotUnavailable = 246
     TransactionTooOld = 225
+    IndexBuildAborted = 276
     UserNotFound = 11
     FieldPathInvalid = 40353
     DuplicateKey = 11000

@@ -29,6 +29,7 @@ class Index:
     collection_id: int
     spec: Document
     multikey: bool = False
+    ready: bool = True  # all documents are in it
     name: str = field(init=False)
     fields: tuple[tuple[str, bool], ...] = field(init=False)  # path, descending
 
@@ -41,11 +42,13 @@ class Index:
         self.partial = query.parse(partial) if partial else None
         self._indexed = query.compile_node(self.partial) if self.partial else None
         self._parts = tuple((paths.split(path), descending) for path, descending in self.fields)
+        self._paths = tuple(self._all_paths())
         self._make_statements()
 
     def _make_statements(self) -> None:
         table, documents = f"k{self.id}", f"d{self.collection_id}"
         self.table = table
+        self.fill_sql = f"INSERT OR IGNORE INTO {table} (key, rid) VALUES (?, ?)"
         self.insert_sql = f"INSERT INTO {table} (key, rid) VALUES (?, ?)"
         self.delete_sql = f"DELETE FROM {table} WHERE key = ? AND rid = ?"
         self.owner_sql = f"SELECT rid FROM {table} WHERE key = ? LIMIT 1"
@@ -105,9 +108,9 @@ class Index:
 
     def touches(self, path: str) -> bool:
         """Can a change at the dotted path change a key?"""
-        return any(paths.related(path, mine) for mine in self.paths())
+        return any(paths.related(path, mine) for mine in self._paths)
 
-    def paths(self) -> Iterator[str]:
+    def _all_paths(self) -> Iterator[str]:
         """The dotted names that the keys depend on."""
         for path, _ in self.fields:
             yield path

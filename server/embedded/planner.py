@@ -84,7 +84,11 @@ def plan(
     indexes = [index for index in collection.indexes.values() if usable(index)]
     if hint is not None and hint != {}:
         return _hinted(collection, indexes, needed, matches, sort, hint)
-    found = [_index_plan(index, needed, sort) for index in indexes if complete(index, needed)]
+    paths = {path_of(node) for node in needed}
+    found = [
+        index_plan(index, needed, sort) for index in indexes
+        if _concerns(index, paths, sort) and complete(index, needed)
+    ]  # fmt: skip
     useful = [item for item in found if item.covered_fields or item.sorted]
     best = _choose(useful, sort, estimate)
     union = _union_plan(indexes, needed)
@@ -95,6 +99,12 @@ def plan(
     return best
 
 
+def _concerns(index: Index, paths: set[str | None], sort: SortSpec) -> bool:
+    """Can the index be of use at all?"""
+    first = index.fields[0][0]
+    return first in paths or bool(sort) and first == sort[0][0]
+
+
 def _hinted(
     collection: Collection, indexes: Iterable[Index], needed: list[query.Node], matches: query.Matcher,
     sort: SortSpec, hint: Any,
@@ -103,7 +113,7 @@ def _hinted(
         return Plan(reverse=hint["$natural"] < 0, exact=not needed, matches=matches)
     for index in indexes:
         if hint == index.name or hint == index.spec["key"]:
-            found = _index_plan(index, needed, sort)
+            found = index_plan(index, needed, sort)
             found.matches = matches
             return found
     text = f"error processing query: hint provided does not correspond to an existing index: {hint}"
@@ -153,7 +163,8 @@ def field_bounds(index: Index, needed: list[query.Node]) -> tuple[list[Bounds], 
     return found, held
 
 
-def _index_plan(index: Index, needed: list[query.Node], sort: SortSpec) -> Plan:
+def index_plan(index: Index, needed: list[query.Node], sort: SortSpec = ()) -> Plan:
+    """The plan that walks this index."""
     fields, held = field_bounds(index, needed)
     used = _leading(fields)
     plan = Plan(index=index, covered_fields=used)
@@ -285,6 +296,6 @@ def _union_plan(indexes: list[Index], needed: list[query.Node]) -> Plan | None:
 
 def _branch_plan(indexes: list[Index], child: query.Node) -> Plan | None:
     needed = list(conditions(child))
-    found = [_index_plan(index, needed, ()) for index in indexes if complete(index, needed)]
+    found = [index_plan(index, needed, ()) for index in indexes if complete(index, needed)]
     found = [item for item in found if item.covered_fields]
     return min(found, key=lambda item: (-item.covered_fields, len(item.ranges)), default=None)

@@ -113,6 +113,5 @@ def search_tree(
         sql = f"SELECT count(*) FROM (SELECT 1 FROM {index.table} WHERE key >= ? AND key < ? LIMIT ?)"
         return sum(number for (number,) in view.query(sql, (*interval, most)))
 
-    usable = (lambda index: True) if view.transaction is None else view.usable
-    plan = planner.plan(collection, tree, matches, sort, hint, estimate, usable)
+    plan = planner.plan(collection, tree, matches, sort, hint, estimate, view.usable)
     return Search(view, collection, tree, matches, plan, sort)

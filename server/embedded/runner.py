@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from server.embedded.errors import Code, CommandError
-from server.embedded.storage import GroupFailed
+from server.embedded.storage import GroupFailed, GroupLost
 from server.embedded.store import Store
 from server.embedded.writes import Steps
 
@@ -59,9 +59,10 @@ class Runner:
         except CommandError as error:
             self._finish(task, error)
         except GroupFailed as failure:
-            self._writers.add(task)
             self.fail_group(failure)
             self._finish(task, failure.answer)
+        except GroupLost as lost:
+            self._finish(task, lost.answer)
         except Exception:  # noqa: BLE001 - the last resort: one command fails, not the server
             log.exception("a command failed")
             self._finish(task, CommandError(Code.InternalError, "internal error; see the store's log"))
@@ -75,7 +76,7 @@ class Runner:
 
     def _resume(self, task: Task) -> asyncio.Future[None] | None:
         if task.failure is not None:
-            return task.steps.throw(task.failure)
+            return task.steps.throw(GroupLost(task.failure))
         if task.deadline is not None and time.monotonic() > task.deadline:
             return task.steps.throw(CommandError(Code.MaxTimeMSExpired, "operation exceeded time limit"))
         return next(task.steps)

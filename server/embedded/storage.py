@@ -33,7 +33,7 @@ CREATE TABLE IF NOT EXISTS collections (
     UNIQUE (db, name));
 CREATE TABLE IF NOT EXISTS indexes (
     id INTEGER PRIMARY KEY AUTOINCREMENT, collection INTEGER NOT NULL REFERENCES collections (id),
-    spec BLOB NOT NULL, multikey INTEGER NOT NULL DEFAULT 0);
+    spec BLOB NOT NULL, multikey INTEGER NOT NULL DEFAULT 0, ready INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS users (
     db TEXT NOT NULL, name TEXT NOT NULL, credentials BLOB NOT NULL, PRIMARY KEY (db, name)) WITHOUT ROWID;
 """
@@ -87,6 +87,7 @@ class Storage:
         db = self._connect(_CACHE_KIB)
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA journal_size_limit = {64 * 1024 * 1024}")
         db.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         db.executescript(_SCHEMA)
         (found,) = db.execute("PRAGMA user_version").fetchone()
@@ -161,6 +162,14 @@ class Storage:
             reader.close()
         self.db.close()
         self._lock.release()
+
+
+class GroupLost(Exception):
+    """What a command wrote in an earlier slice was undone with its group."""
+
+    def __init__(self, answer: CommandError) -> None:
+        super().__init__(answer.text)
+        self.answer = answer
 
 
 class GroupFailed(Exception):

@@ -22,6 +22,8 @@ class Store:
     def __init__(self, directory: Path) -> None:
         self.storage = Storage(directory)
         self.catalog = Catalog(self.storage)
+        self.catalog.drop_unfinished()
+        self.storage.commit()
         self.locks = Locks()
         self.direct = DirectView(self.storage, self.catalog, self.locks)
         self.cursors = Cursors()

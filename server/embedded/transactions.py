@@ -57,7 +57,7 @@ class Transaction(View):
 
     def usable(self, index: Index) -> bool:
         """Indexes that are younger than the snapshot are not."""
-        sql = "SELECT 1 FROM indexes WHERE id = ?"
+        sql = "SELECT 1 FROM indexes WHERE id = ? AND ready"
         return any(True for _ in self.query(sql, (index.id,)))
 
     def get(self, collection: Collection, rid: int) -> bytes | None:

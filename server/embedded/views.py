@@ -40,7 +40,7 @@ class View(ABC):
 
     def usable(self, index: Index) -> bool:
         """Can the view use the index?"""
-        return True
+        return index.ready
 
     @abstractmethod
     def holder(self, collection: Collection, rid: int) -> Transaction | None:

@@ -95,12 +95,12 @@ class Change:
     """An update for a collection: what it does, and which indexes it can concern."""
 
     def __init__(self, update: Update, tree: query.Every, collection: Collection) -> None:
-        self.update, self.tree = update, tree
-        indexes = collection.indexes.values()
-        if update.paths is None:
-            self.affected = list(indexes)
-        else:
-            self.affected = [index for index in indexes if any(map(index.touches, update.paths))]
+        self.update, self.tree, self._collection = update, tree, collection
+
+    @property
+    def affected(self) -> list[Index]:
+        """The indexes there are now (one may be made while a command runs)."""
+        return self._collection.affected_by(self.update.paths)
 
 
 def _check_size(raw: bytes) -> None:

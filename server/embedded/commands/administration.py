@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from server.embedded import query
@@ -12,10 +12,11 @@ from server.embedded.commands.registry import Answer, Context, command
 from server.embedded.errors import Code, CommandError, DuplicateKey, NotSupported
 from server.embedded.index import ArrayKeys, Index
 from server.embedded.scan import Clock, Position
+from server.embedded.storage import GroupLost
 from server.embedded.values import Document, decode, encode
 from server.embedded.writes import Steps
 
-_BUILD_CHUNK = 500
+_BUILD_CHUNK = 100
 
 
 @command("listDatabases")
@@ -68,7 +69,7 @@ def _listed(context: Context, found: Iterable[Mapping[str, Any]], namespace: str
 def list_indexes(context: Context) -> Steps[Answer]:
     """The indexes of a collection."""
     collection = context.store.catalog.require(context.database, context.target())
-    found = [index.spec for index in collection.indexes.values()]
+    found = [index.spec for index in collection.indexes.values() if index.ready]
     return (yield from _listed(context, found, context.namespace()))
 
 
@@ -161,14 +162,14 @@ def create_indexes(context: Context) -> Steps[Answer]:
     made: list[Index] = []
     try:
         for spec in specs:
-            if find_same(collection, spec) is None:
+            index = yield from _existing(collection, spec)
+            if index is None:
                 made.append(catalog.add_index(collection, spec))
-        # not interrupted: nobody writes meanwhile
+        yield from _fill(context, collection, made)
+    except (CommandError, GroupLost):
         for index in made:
-            _build(context, collection, index)
-    except CommandError:
-        for index in made:
-            catalog.drop_index(collection, index)
+            if collection.indexes.get(index.name) is index:
+                catalog.drop_index(collection, index)
         raise
     answer: dict[str, Any] = {
         "numIndexesBefore": before, "numIndexesAfter": len(collection.indexes), "createdCollectionAutomatically": not existed,
@@ -178,28 +179,45 @@ def create_indexes(context: Context) -> Steps[Answer]:
     return answer
 
 
-def _build(context: Context, collection: Collection, index: Index) -> None:
-    storage = context.store.storage
-    for rid, document in _documents(context, collection):
-        found = index.keys(document)
-        if type(found) is ArrayKeys and not index.multikey:
-            context.store.catalog.set_multikey(index)
-        for key in found:
-            if index.unique and storage.read(index.owner_sql, (key,)).fetchone():
-                value = index.values(document, key)
-                raise DuplicateKey(collection.namespace, index.name, index.spec["key"], value)
-            storage.write(index.insert_sql, (key, rid))
+def _existing(collection: Collection, spec: Document) -> Steps[Index | None]:
+    """The index with this spec; one that is being made is waited for."""
+    while (index := find_same(collection, spec)) is not None and not index.ready:
+        yield None
+    return index
 
 
-def _documents(context: Context, collection: Collection) -> Iterator[tuple[int, Document]]:
-    after = -1
-    while True:
+def _fill(context: Context, collection: Collection, made: list[Index]) -> Steps[None]:
+    """Put all documents into new indexes, while others write: they keep what is there already up to date."""
+    catalog, clock = context.store.catalog, Clock()
+    after, rows = -1, []
+    while made:
         rows = context.store.storage.read(collection.scan_sql[0], (after, _BUILD_CHUNK)).fetchall()
         for _, rid, raw in rows:
-            yield rid, decode(raw)
+            document = decode(raw)
+            for index in made:
+                _add_keys(context, collection, index, rid, document)
         if len(rows) < _BUILD_CHUNK:
-            return
+            break
         after = rows[-1][1]
+        if clock.over():
+            yield None
+            if collection.dropped or any(collection.indexes.get(index.name) is not index for index in made):
+                raise CommandError(Code.IndexBuildAborted, "the collection or index was dropped meanwhile")
+    for index in made:
+        catalog.set_ready(collection, index)
+
+
+def _add_keys(context: Context, collection: Collection, index: Index, rid: int, document: Document) -> None:
+    storage = context.store.storage
+    found = index.keys(document)
+    if type(found) is ArrayKeys and not index.multikey:
+        context.store.catalog.set_multikey(index)
+    for key in found:
+        if index.unique:
+            row = storage.read(index.owner_sql, (key,)).fetchone()
+            if row is not None and row[0] != rid:
+                raise DuplicateKey(collection.namespace, index.name, index.spec["key"], index.values(document, key))
+        storage.write(index.fill_sql, (key, rid))
 
 
 @command("dropIndexes", "deleteIndexes")
@@ -292,5 +310,3 @@ def fsync(context: Context) -> Answer:
         raise NotSupported("fsync with lock")
     return {"numFiles": 1}
 
-
-_ = Clock

@@ -9,6 +9,7 @@ from typing import Any
 
 from server.embedded.commands.registry import COMMANDS, Answer, Command, Context, Peer
 from server.embedded.errors import Code, CommandError
+from server.embedded.storage import GroupFailed, GroupLost
 from server.embedded.store import Store
 from server.embedded.values import Document
 from server.embedded.views import View
@@ -78,7 +79,7 @@ def _in_transaction(context: Context, steps: Steps[Answer]) -> Steps[Answer]:
     """Run a command; an error ends the transaction that it is part of."""
     try:
         return (yield from steps)
-    except CommandError:
+    except (CommandError, GroupFailed, GroupLost):
         if context.view.transaction is not None and context.session is not None:
             store: Any = context.store
             store.sessions.abort(store.sessions.get(context.session))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from server.embedded import keys, paths
+from server.embedded import covered, keys, paths
 from server.embedded.commands.registry import Answer, Context, command, refuse_collation
 from server.embedded.cursors import FIRST_BATCH, Cursor
 from server.embedded.errors import Code, CommandError, NotSupported
 from server.embedded.projection import compile_projection
 from server.embedded.queries import Search, search
+from server.embedded.query import compile_filter, parse
 from server.embedded.scan import Position, Statistics
-from server.embedded.values import Document, decode, encode
+from server.embedded.values import MISSING, Document, decode, encode
 from server.embedded.wire import cursor_reply
 from server.embedded.writes import Steps
 
@@ -55,8 +55,6 @@ def prepare(context: Context) -> Search | None:
     refuse_collation(context.body)
     body, collection = context.body, context.collection()
     if collection is None:
-        from server.embedded.query import compile_filter
-
         compile_filter(body.get("filter") or {})  # whose errors are told all the same
         return None
     return search(context.view, collection, body.get("filter"), body.get("sort"), body.get("hint"))
@@ -138,8 +136,9 @@ def count(context: Context) -> Steps[Answer]:
         return {"n": 0}
     spec, limit, skip = context.body.get("query"), abs(int(context.body.get("limit") or 0)), context.integer("skip")
     total = 0
-    if not spec:
-        total = context.view.count(collection)
+    known = None if context.body.get("hint") else (yield from covered.count(context.view, collection, parse(spec or {})))
+    if known is not None:
+        total = known
     else:
         found = search(context.view, collection, spec, hint=context.body.get("hint"))
         for match in found.found():
@@ -164,11 +163,13 @@ def distinct(context: Context) -> Steps[Answer]:
         return {"values": []}
     values: dict[bytes, Any] = {}
     size = 0
-    for match in search(context.view, collection, context.body.get("query")).found():
-        if match is None:
+    spec = context.body.get("query")
+    documents = yield from covered.distinct(context.view, collection, parse(spec or {}), path)
+    for document in _decoded(search(context.view, collection, spec)) if documents is None else documents:
+        if document is None:
             yield None
             continue
-        for value in _distinct_values(match[2] or decode(match[1]), paths.split(path)):
+        for value in _distinct_values(document, paths.split(path)):
             key = keys.encode(value)
             if key not in values:
                 values[key] = value
@@ -178,14 +179,15 @@ def distinct(context: Context) -> Steps[Answer]:
     return {"values": [values[key] for key in sorted(values)]}
 
 
-def _distinct_values(document: Document, parts: paths.Parts) -> Iterator[Any]:
-    from server.embedded.values import MISSING
+def _decoded(found: Search) -> Iterator[Document | None]:
+    for match in found.found():
+        yield None if match is None else match[2] or decode(match[1])
 
+
+def _distinct_values(document: Document, parts: paths.Parts) -> Iterator[Any]:
     for value in paths.candidates(document, parts):
         if isinstance(value, list):
             yield from value
         elif value is not MISSING:
             yield value
 
-
-__all__ = ["first_batch", "itertools"]
