@@ -81,10 +81,12 @@ async def revision(ctx: Context, scan_id: str) -> int:
     return int((document or {}).get("revision", 0))
 
 
-async def find(ctx: Context, query: dict[str, Any], skip: int, limit: int) -> list[Manifest]:
-    """Manifests that match, the oldest first."""
+async def find(ctx: Context, query: dict[str, Any], skip: int, limit: int, *,
+               newest_first: bool = False) -> list[Manifest]:
+    """Manifests that match, the oldest first unless told otherwise."""
+    way = -1 if newest_first else 1
     cursor = ctx.db.manifests.find(query, max_time_ms=10_000)
-    cursor = cursor.sort([("timestamp", 1), ("scan_id", 1)]).skip(skip).limit(limit)
+    cursor = cursor.sort([("timestamp", way), ("scan_id", way)]).skip(skip).limit(limit)
     return [from_document(document) async for document in cursor]
 
 

@@ -26,6 +26,8 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
     """The OpenAPI description of these routes."""
     paths: dict[str, Any] = {}
     for route in routes:
+        if route.tag == "web":  # pages for people
+            continue
         methods = {name: _operation(route, name, method) for name, method in route.methods().items()}
         if methods:
             paths.setdefault(route.openapi_path, {}).update(methods)

@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 from server.context import Context
-from server.scans import backlog, engines, finish, manifests, maps, progress, runs
+from server.production.task_store import LEASED
+from server.scans import backlog, batches, engines, finish, manifests, maps, progress, runs
 from server.scans.creation import request_of
 from server.scans.manifests import Manifest
 from server.scans.runs import Phase, Run
@@ -16,6 +17,7 @@ from server.scans.status import state_of
 __all__ = ["view", "wait_for_news"]
 
 LOOK_SECONDS = 1.0  # other servers' signals are not heard, so look this often
+QUIET_SECONDS = 5.0  # without a result and a lease for so long, a scan has no pilot
 
 
 async def wait_for_news(ctx: Context, scan_id: str, since: int, seconds: float) -> None:
@@ -84,11 +86,13 @@ async def _reason(ctx: Context, manifest: Manifest, run: Run | None) -> str:
 
 
 async def _what_runs(ctx: Context, run: Run) -> str:
-    busy = await ctx.db.tasks.count_documents({"dataset_id": run.dataset_id, "status": "processing"})
-    waiting = await ctx.db.tasks.count_documents({"dataset_id": run.dataset_id, "status": "waiting"})
-    if not busy and waiting:
-        return f"{waiting} batches wait for a pilot"
-    return f"round {run.round}: {busy} batches run, {waiting} wait"
+    overview = await batches.overview(ctx, run.scan_id)
+    missing = sum(not batch["done"] for batch in overview)
+    news = max((batch["finished"] for batch in overview if batch["done"]), default=run.started)
+    leased = {"dataset_id": run.dataset_id, "status": {"$in": list(LEASED)}}
+    if time.time() - news > QUIET_SECONDS and not await ctx.db.tasks.count_documents(leased):
+        return f"round {run.round}: {missing} batches wait for a pilot that has room for them"
+    return f"round {run.round}: {missing} batches are left"
 
 
 async def _why_it_waits(ctx: Context, manifest: Manifest) -> str:
