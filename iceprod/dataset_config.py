@@ -18,7 +18,15 @@ from jsonschema.exceptions import best_match
 
 from iceprod import expressions
 
-__all__ = ["ConfigError", "dependency_index", "is_strict", "schema", "task_names", "validate", "with_defaults"]
+__all__ = [
+    "ConfigError",
+    "dependency_index",
+    "is_strict",
+    "schema",
+    "task_names",
+    "validate",
+    "with_defaults",
+]
 
 Config = Mapping[str, Any]
 
@@ -143,7 +151,9 @@ def _check_dependencies(config: Config) -> None:
             try:
                 dependency_index(names, index, depends)
             except ConfigError as error:
-                raise ConfigError(f"Validation error in config['tasks'][{index}]['depends']: {error}") from None
+                raise ConfigError(
+                    f"Validation error in config['tasks'][{index}]['depends']: {error}"
+                ) from None
 
 
 # -- expressions

@@ -8,8 +8,8 @@
     $sum(1,2) $min(1,2) $max(1,2) $len(1,2)
     $steering(list)[2]  $steering(dict)[key]
 
-Expressions nest. One that cannot be evaluated stays as it is written. A text that as a whole reads as a number, a
-boolean or JSON becomes that value; digits with leading zeros stay text.
+Expressions nest. One that cannot be evaluated stays as it is written. A text that as a whole reads as a
+number, a boolean or JSON becomes that value; digits with leading zeros stay text.
 
 Nothing here runs code: arithmetic is read with Python's grammar and done on numbers alone.
 """

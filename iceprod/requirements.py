@@ -26,15 +26,14 @@ DEFAULTS: dict[str, float] = {"cpu": 1, "gpu": 0, "memory": 2.0, "disk": 10.0, "
 WHOLE = ("cpu", "gpu")
 NUMBERS = ("cpu", "gpu", "memory", "disk", "time")
 
-_MINUTE = 1 / 60
 _LADDERS: dict[str, tuple[tuple[float, float], ...]] = {  # (up to this value, in steps of that)
     "cpu": ((math.inf, 1),),
     "gpu": ((math.inf, 1),),
     "memory": ((5, 0.5), (20, 1), (100, 4), (math.inf, 20)),
     "disk": ((20, 1), (100, 5), (1000, 50), (math.inf, 500)),
-    "time": ((1, 10 * _MINUTE), (6, 15 * _MINUTE), (24, 1), (math.inf, 4)),
+    "time": ((1, 10), (6, 15), (24, 60), (math.inf, 240)),  # steps of minutes
 }
-_ROUNDING = 1e-9  # a number this close below the next bin's edge counts as on the edge
+_STEPS_PER_UNIT = {"time": 60}
 
 
 class RequirementError(ValueError):
@@ -79,16 +78,30 @@ def _is_strings(value: object) -> bool:
 
 
 def _step(name: str, value: float) -> float:
-    return next(step for limit, step in _LADDERS[name] if value <= limit + _ROUNDING)
+    return next(step for limit, step in _LADDERS[name] if value <= limit)
+
+
+def _edge(name: str, number: int, step: float) -> float:
+    return number * step / _STEPS_PER_UNIT.get(name, 1)
 
 
 def bin_up(name: str, value: float) -> float:
-    """The upper edge of the bin that `value` of the resource `name` lies in."""
+    """The upper edge of the bin that `value` of the resource `name` lies in: never less than the value."""
     if name not in _LADDERS:
         return value
     step = _step(name, value)
-    edge = math.ceil(value / step - _ROUNDING) * step
-    return int(edge) if name in WHOLE else round(edge, 6)
+    number = math.ceil(value * _STEPS_PER_UNIT.get(name, 1) / step)
+    if _edge(name, number, step) < value:  # by the rounding of the division
+        number += 1
+    elif number > 0 and _edge(name, number - 1, step) >= value:
+        number -= 1
+    return number if name in WHOLE else _edge(name, number, step)
+
+
+def _lower_edge(name: str, edge: float) -> float:
+    """The lower edge of the bin with the upper edge `edge`; values of the bin are greater."""
+    step = _step(name, edge)
+    return _edge(name, round(edge * _STEPS_PER_UNIT.get(name, 1) / step) - 1, step)
 
 
 def class_key(requirements: Requirements) -> str:
@@ -133,10 +146,6 @@ def class_fit(key: str, offer: Requirements) -> Fit:
             return Fit.NONE
         result = Fit.SOME
     return result
-
-
-def _lower_edge(name: str, edge: float) -> float:
-    return edge - _step(name, edge)
 
 
 # -- one task
@@ -195,7 +204,7 @@ def grow(requirements: Requirements, used: Mapping[str, Any], limits: Failures) 
 
 def _like(old: Any, new: float) -> float:
     """`new` as a whole number when the old value was one, rounded up."""
-    return math.ceil(new - _ROUNDING) if isinstance(old, int) else round(new, 6)
+    return math.ceil(round(new, 6)) if isinstance(old, int) else round(new, 6)
 
 
 def _raise(requirements: dict[str, Any], name: str, value: float) -> None:

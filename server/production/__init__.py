@@ -12,6 +12,7 @@ from server.production import (
     configs,
     dataset_routes,
     datasets,
+    demand_routes,
     file_routes,
     files,
     grid_routes,
@@ -45,6 +46,7 @@ ROUTES: list[Route] = [
     *bulk_routes.ROUTES, *config_routes.ROUTES, *file_routes.ROUTES,
     *task_stat_routes.ROUTES, *log_routes.ROUTES, *grid_routes.ROUTES, *pilot_routes.ROUTES,
     *user_routes.ROUTES, *auth_routes.ROUTES, *token_routes.ROUTES, *action_routes.ROUTES,
+    *demand_routes.ROUTES,
 ]
 INDEXES: list[Index] = [
     *datasets.INDEXES, *jobs.INDEXES, *task_store.INDEXES, *classes.INDEXES, *task_stats.INDEXES,

@@ -58,10 +58,17 @@ class ClassTable:
                if moment - self.registered.get(row_id(*pair), -1e9) > REGISTERED_SECONDS}
         if not new:
             return
-        await ctx.db.task_classes.bulk_write([
-            UpdateOne({"_id": row_id(dataset_id, key)},
-                      {"$set": {"dataset_id": dataset_id, "class_key": key, "used": timestamp()}}, upsert=True)
-            for dataset_id, key in sorted(new)], ordered=False)
+        await ctx.db.task_classes.bulk_write(
+            [
+                UpdateOne(
+                    {"_id": row_id(dataset_id, key)},
+                    {"$set": {"dataset_id": dataset_id, "class_key": key, "used": timestamp()}},
+                    upsert=True,
+                )
+                for dataset_id, key in sorted(new)
+            ],
+            ordered=False,
+        )
         if len(self.registered) > 100_000:
             self.registered.clear()
         for dataset_id, key in new:
@@ -91,7 +98,9 @@ async def prune(ctx: Context) -> int:
     """Take rows out of the table whose dataset has no task of that class left that may run; how many."""
     removed = 0
     for row in await ctx.db.task_classes.find({}).to_list():
-        if row["used"] < timestamp(now() - timedelta(minutes=PRUNE_MINUTES)) and not await _has_tasks(ctx, row):
+        if row["used"] < timestamp(now() - timedelta(minutes=PRUNE_MINUTES)) and not await _has_tasks(
+            ctx, row
+        ):
             await ctx.db.task_classes.delete_one({"_id": row["_id"], "used": row["used"]})
             class_table(ctx).forget(row["_id"])
             removed += 1

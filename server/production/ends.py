@@ -1,8 +1,8 @@
 """How tasks end: every report is checked against the lease it comes from, and may come twice.
 
 A report that carries the task's present instance_id, or none, is acted on. One that carries another is
-refused, unless it repeats the very end that this instance already reported: then nothing changes and the answer
-is the same.
+refused, unless it repeats the very end that this instance already reported: then nothing changes and the
+answer is the same.
 """
 
 from __future__ import annotations

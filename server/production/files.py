@@ -49,7 +49,9 @@ async def add(ctx: Context, dataset_id: str, task_id: str, file: Document) -> No
     """Add a file to a task. Raises NotFound for a task that the dataset does not have."""
     if not await ctx.db.tasks.find_one({"task_id": task_id, "dataset_id": dataset_id}, {"_id": 1}):
         raise NotFound("Task not found")
-    await ctx.db.dataset_files.insert_one({**file, "_id": new_id(), "dataset_id": dataset_id, "task_id": task_id})
+    await ctx.db.dataset_files.insert_one(
+        {**file, "_id": new_id(), "dataset_id": dataset_id, "task_id": task_id}
+    )
 
 
 async def _find(ctx: Context, query: dict[str, Any]) -> list[Document]:

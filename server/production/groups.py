@@ -12,8 +12,19 @@ from server.errors import NotFound
 from server.production.documents import Document
 from server.store.database import Index
 
-__all__ = ["INDEXES", "add_group", "add_role", "get_group", "get_role", "groups", "remove_group", "remove_role",
-           "roles", "unknown_groups", "unknown_roles"]
+__all__ = [
+    "INDEXES",
+    "add_group",
+    "add_role",
+    "get_group",
+    "get_role",
+    "groups",
+    "remove_group",
+    "remove_role",
+    "roles",
+    "unknown_groups",
+    "unknown_roles",
+]
 
 INDEXES = [
     Index("groups", "name", [("name", 1)], unique=True),

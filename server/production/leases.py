@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -191,12 +192,15 @@ async def extend(ctx: Context, tasks: dict[str, str]) -> list[str]:
     """Extend the leases of tasks (id → instance_id); the ids of those that are not this holder's any more."""
     if not tasks:
         return []
-    mine = {"task_id": {"$in": list(tasks)}, "instance_id": {"$in": sorted(set(tasks.values()))},
-            "status": {"$in": list(LEASED)}}
+    by_instance: defaultdict[str, list[str]] = defaultdict(list)
+    for task_id, instance_id in tasks.items():
+        by_instance[instance_id].append(task_id)
+    mine = {"status": {"$in": list(LEASED)},
+            "$or": [{"task_id": {"$in": ids}, "instance_id": instance_id}
+                    for instance_id, ids in by_instance.items()]}
     await ctx.db.tasks.update_many(mine, {"$set": {"due": soon(ctx.settings.leases.seconds)}})
-    held = {task["task_id"]: task["instance_id"]
-            async for task in ctx.db.tasks.find(mine, {"task_id": 1, "instance_id": 1})}
-    return [task_id for task_id, instance_id in tasks.items() if held.get(task_id) != instance_id]
+    held = {task["task_id"] async for task in ctx.db.tasks.find(mine, {"task_id": 1})}
+    return [task_id for task_id in tasks if task_id not in held]
 
 
 # -- giving them back

@@ -1,7 +1,7 @@
 """Logging in by name and password, through a directory service.
 
-Which one is a matter of the settings (section `login`); without one nobody can log in this way. Failed tries of one
-name are counted and slow down further ones.
+Which one is a matter of the settings (section `login`); without one nobody can log in this way. Failed tries
+of one name are counted, and too many are refused for a while.
 """
 
 from __future__ import annotations

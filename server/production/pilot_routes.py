@@ -61,7 +61,9 @@ class Heartbeat(ProductionHandler):
     async def post(self, pilot_id: str) -> None:
         """Extend the leases of the listed tasks; says which of them to stop."""
         body = self.body()
-        fields: Document = {name: body[name] for name in ("resources_available", "resources_claimed") if name in body}
+        fields: Document = {
+            name: body[name] for name in ("resources_available", "resources_claimed") if name in body
+        }
         self.send(await pilots.heartbeat(self.ctx, pilot_id, _held(body), fields))
 
 

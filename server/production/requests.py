@@ -1,7 +1,8 @@
 """Requests for actions that take long: kept in the database, worked on by one server at a time.
 
-A request is queued, then processing under a lease that its worker extends, then complete or error. A worker that
-dies leaves a request whose lease ends; another server does it again, so every action must bear being repeated.
+A request is queued, then processing under a lease that its worker extends, then complete or error. A worker
+that dies leaves a request whose lease ends; another server does it again, so every action must bear being
+repeated.
 """
 
 from __future__ import annotations
@@ -60,9 +61,19 @@ def register(name: str, action: Action) -> None:
 async def create(ctx: Context, action: str, payload: Document, caller: Caller) -> str:
     """Ask for an action; the request's id."""
     request = {
-        "request_id": new_id(), "action": action, "status": "queued", "payload": payload, "error_message": "",
-        "created": timestamp(), "until": "", "attempts": 0, "username": caller.username,
-        "roles": sorted(caller.roles), "groups": list(caller.groups), "dataset_id": payload.get("dataset_id", "")}
+        "request_id": new_id(),
+        "action": action,
+        "status": "queued",
+        "payload": payload,
+        "error_message": "",
+        "created": timestamp(),
+        "until": "",
+        "attempts": 0,
+        "username": caller.username,
+        "roles": sorted(caller.roles),
+        "groups": list(caller.groups),
+        "dataset_id": payload.get("dataset_id", ""),
+    }
     await ctx.db.requests.insert_one(dict(request))
     ctx.signals.notify("requests")
     return str(request["request_id"])
@@ -118,7 +129,9 @@ async def _take(ctx: Context) -> Work | None:
     if request is None:
         return None
     if request["attempts"] > MAX_ATTEMPTS:
-        await _end(ctx, request["request_id"], "error", "the work was begun several times and never came to an end")
+        await _end(
+            ctx, request["request_id"], "error", "the work was begun several times and never came to an end"
+        )
         return await _take(ctx)
     caller = Caller(request["username"], frozenset(request["roles"]), tuple(request["groups"]))
     return Work(request["request_id"], request["action"], request["payload"], caller)

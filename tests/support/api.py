@@ -3,8 +3,8 @@
     with running_server(tmp_path) as api:
         api.session("admin").get(api.url + "/datasets")
 
-The database is the one that the environment's ``ICEPROD_TEST_DATABASE`` names (every server gets a database of
-its own in it), else an embedded store.
+The database is the one that the environment's ``ICEPROD_TEST_DATABASE`` names (every server gets a database
+of its own in it), else an embedded store.
 """
 
 from __future__ import annotations

@@ -1,0 +1,67 @@
+"""What work waits, by requirement class: what a grid needs to know to submit pilots that fit.
+
+Counts come from the index that claims use, and stop at a limit: whether 10 000 or a million tasks wait makes no
+difference to anybody's next step, and so costs the same. The answer is kept for a moment, however many ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from iceprod.requirements import parse_class
+from server.context import Context
+from server.production.classes import class_table
+from server.production.documents import Document
+
+__all__ = ["AT_MOST", "demand"]
+
+AT_MOST = 10_000  # a larger count is given as this
+KEPT_SECONDS = 1.0
+
+
+@dataclass
+class _Answer:
+    """The latest counts of one process."""
+
+    rows: list[Document] = field(default_factory=list)
+    read_at: float = -1e9
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+_answers: WeakKeyDictionary[AsyncDatabase, _Answer] = WeakKeyDictionary()
+
+
+async def demand(ctx: Context, site: str = "") -> list[Document]:
+    """Classes of which tasks wait or run, and how many; with `site` without those that ask for another site."""
+    answer = _answers.setdefault(ctx.db, _Answer())
+    async with answer.lock:
+        if time.monotonic() - answer.read_at > KEPT_SECONDS:
+            answer.rows = await _count(ctx)
+            answer.read_at = time.monotonic()
+    return [row for row in answer.rows if not site or row["requirements"].get("site") in (None, "", site)]
+
+
+async def _count(ctx: Context) -> list[Document]:
+    table = class_table(ctx)
+    if not table.fresh():
+        await table.refresh(ctx)
+    rows = [await _row(ctx, key) for key in sorted(table.datasets)]
+    return [row for row in rows if row["waiting"] or row["queued"] or row["processing"]]
+
+
+async def _row(ctx: Context, key: str) -> Document:
+    waiting = await _number(ctx, key, "waiting")
+    best = await ctx.db.tasks.find_one({"status": "waiting", "class_key": key}, {"priority": 1},
+                                       sort=[("priority", -1)]) if waiting else None
+    return {"class_key": key, "requirements": parse_class(key), "waiting": waiting,
+            "queued": await _number(ctx, key, "queued"), "processing": await _number(ctx, key, "processing"),
+            "priority": best["priority"] if best else 0.0}
+
+
+async def _number(ctx: Context, key: str, status: str) -> int:
+    return int(await ctx.db.tasks.count_documents({"status": status, "class_key": key}, limit=AT_MOST))
