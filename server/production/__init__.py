@@ -27,6 +27,7 @@ from server.production import (
     repair,
     requests,
     scripts,
+    site_control,
     task_routes,
     task_stat_routes,
     task_stats,
@@ -53,4 +54,4 @@ INDEXES: list[Index] = [
     *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES,
     *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *pilots.INDEXES,
 ]
-SERVICES: list[Service] = [*repair.SERVICES]
+SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES]

@@ -1,7 +1,7 @@
 """What work waits, by requirement class: what a grid needs to know to submit pilots that fit.
 
-Counts come from the index that claims use, and stop at a limit: whether 10 000 or a million tasks wait makes no
-difference to anybody's next step, and so costs the same. The answer is kept for a moment, however many ask.
+Counts come from the index that claims use, and stop at a limit: whether 10 000 or a million tasks wait makes
+no difference to anybody's next step, and costs the same. The answer is kept for a moment, however many ask.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _answers: WeakKeyDictionary[AsyncDatabase, _Answer] = WeakKeyDictionary()
 
 
 async def demand(ctx: Context, site: str = "") -> list[Document]:
-    """Classes of which tasks wait or run, and how many; with `site` without those that ask for another site."""
+    """Classes of which tasks wait or run, and how many; with `site`, without those that want another site."""
     answer = _answers.setdefault(ctx.db, _Answer())
     async with answer.lock:
         if time.monotonic() - answer.read_at > KEPT_SECONDS:

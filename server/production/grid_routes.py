@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.production import grids
+from server.production import grids, site_control
 from server.production.fields import Field, read_fields
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
@@ -43,4 +43,14 @@ class Grid(ProductionHandler):
         self.send(await grids.patch(self.ctx, grid_id, fields))
 
 
-ROUTES = [Route("/grids", Grids, "grids"), Route("/grids/{grid_id}", Grid, "grids")]
+class Control(ProductionHandler):
+    """What administrators want of a grid."""
+
+    @allow("admin")
+    async def put(self, grid_id: str) -> None:
+        """Pause, drain, limit or free a grid; the grid."""
+        self.send(await site_control.control(self.ctx, grid_id, self.body(), self.user.username))
+
+
+ROUTES = [Route("/grids", Grids, "grids"), Route("/grids/{grid_id}", Grid, "grids"),
+          Route("/grids/{grid_id}/control", Control, "grids")]

@@ -20,8 +20,8 @@ TYPES: dict[str, type] = {"host": str, "queues": dict, "version": str, "username
 async def create(ctx: Context, fields: Document, username: str) -> str:
     """Register a grid; its id."""
     moment = timestamp()
-    grid = {"username": username, "debug": False, **fields, "grid_id": new_id(), "start_date": moment,
-            "last_update": moment}
+    grid = {"username": username, "debug": False, "alive": True, **fields, "grid_id": new_id(),
+            "start_date": moment, "last_update": moment}
     await ctx.db.grids.insert_one(dict(grid))
     return str(grid["grid_id"])
 
@@ -47,7 +47,7 @@ async def patch(ctx: Context, grid_id: str, fields: Document) -> Document:
     if fields.get("grid_id", grid_id) != grid_id:
         raise BadRequest("grid_id cannot be changed")
     grid = await ctx.db.grids.find_one_and_update(
-        {"grid_id": grid_id}, {"$set": {**fields, "last_update": timestamp()}}, {"_id": 0},
+        {"grid_id": grid_id}, {"$set": {**fields, "alive": True, "last_update": timestamp()}}, {"_id": 0},
         return_document=ReturnDocument.AFTER)
     if grid is None:
         raise NotFound("Grid not found")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -13,12 +14,13 @@ from server.production import leases
 from server.production.documents import Document, projection
 from server.store.database import Index
 
-__all__ = ["INDEXES", "create", "find", "get", "heartbeat", "patch", "remove"]
+__all__ = ["INDEXES", "create", "expire", "find", "get", "heartbeat", "patch", "remove"]
 
 INDEXES = [
     Index("pilots", "pilot_id", [("pilot_id", 1)], unique=True),
     Index("pilots", "last_update", [("last_update", 1)]),
     Index("pilots", "grid_id", [("grid_id", 1)]),
+    Index("pilots", "site", [("site", 1)]),
 ]
 
 DEFAULTS: Document = {
@@ -27,7 +29,7 @@ DEFAULTS: Document = {
 TYPES: dict[str, type] = {
     "queue_host": str, "queue_version": str, "resources": dict, "start_date": str, "submit_date": str,
     "tasks": list, "host": str, "site": str, "version": str, "grid_queue_id": str, "grid_id": str,
-    "resources_available": dict, "resources_claimed": dict}
+    "resources_available": dict, "resources_claimed": dict, "drain": bool}
 
 
 def check(fields: Document) -> None:
@@ -88,6 +90,12 @@ async def heartbeat(ctx: Context, pilot_id: str, tasks: dict[str, str], fields: 
 
     Raises BadRequest, NotFound for a pilot that is not registered.
     """
-    await patch(ctx, pilot_id, {**fields, "tasks": sorted(tasks)})
+    pilot = await patch(ctx, pilot_id, {**fields, "tasks": sorted(tasks), "beats": True})
     stop = await leases.extend(ctx, tasks)
-    return {"lease_seconds": ctx.settings.leases.seconds, "stop": stop, "drain": False}
+    return {"lease_seconds": ctx.settings.leases.seconds, "stop": stop, "drain": bool(pilot.get("drain"))}
+
+
+async def expire(ctx: Context, pilot_id: str) -> None:
+    """Take out a pilot that was not heard of for long; one that is gone already is no error."""
+    with contextlib.suppress(NotFound):
+        await remove(ctx, pilot_id)
