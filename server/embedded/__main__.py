@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from pathlib import Path
@@ -32,7 +33,19 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1", help="the TCP address (127.0.0.1)")
     serve.add_argument("--no-auth", action="store_true", help="no login for TCP; only on a loopback address")
     serve.set_defaults(run=_serve)
+    bench = commands.add_parser("bench", help="measure claims a second, beside other servers")
+    bench.add_argument("--sizes", type=int, nargs="+", help="waiting tasks (0 … 1000000)")
+    bench.add_argument("--peers", nargs="+", help="what to measure (embedded nx-27017 mongomock)")
+    bench.add_argument("--json", action="store_true", help="print JSON")
+    bench.set_defaults(run=_bench)
     return parser
+
+
+def _bench(parsed: argparse.Namespace) -> None:
+    from server.embedded import bench
+
+    result = bench.run(parsed.sizes or bench.SIZES, parsed.peers or bench.PEERS)
+    print(json.dumps(result, indent=1) if parsed.json else bench.table(result))
 
 
 def _serve(parsed: argparse.Namespace) -> None:
