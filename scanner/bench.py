@@ -1,0 +1,190 @@
+"""``python -m scanner.bench reco|scan [--events DIR] [--reco NAME] [--json]``: how fast the kernel is, here.
+
+``reco``   pixels per CPU second of one core at a first and a refined level, for simulated tracks of growing
+           size and for the events of a folder; beside it a plain fit (NumPy over modules, SciPy's simplex) of
+           the same likelihood in the same run, with the ratio of speeds and the difference in −ln L.
+``scan``   whole scans in this process: pixels, CPU and wall seconds, and the distance of the best fit to the
+           truth or to the stored reconstruction.
+
+CPU seconds are those of the process: a busy machine changes them little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scanner import healpix
+from scanner.directions import detector_to_icrs, pixel_directions
+from scanner.event import Event, Particle
+from scanner.i3live import read_event
+from scanner.levels import Progression, best_pixel, first_pixels, next_pixels, seeds_for
+from scanner.recos import find_reco, warm_up
+from scanner.simulate import simulate_track
+from scanner.track.plain import PlainFit
+
+__all__ = ["DEFAULT_PROGRESSION", "RecoFigures", "ScanFigures", "bench_reco", "bench_scan", "scan_event"]
+
+DEFAULT_PROGRESSION = "8:0,64:12,512:24"
+ENERGIES = (1e3, 1e4, 1e5)
+"""Of the simulated muons, GeV: about 90, 200 and 600 modules."""
+_SEED = 20240
+"""Of the simulated events."""
+
+
+@dataclass(frozen=True)
+class RecoFigures:
+    """Pixels per CPU second and core; a refined level starts from its parents' vertices."""
+
+    event: str
+    modules: int
+    first_level: float
+    refined_level: float
+    plain: float
+    ratio: float  # of the first level to the plain fit
+    llh_difference: float  # mean of −ln L: plain fit minus ours; positive is in our favour
+
+
+@dataclass(frozen=True)
+class ScanFigures:
+    """One scan in one process."""
+
+    event: str
+    reco: str
+    pixels: int
+    cpu_seconds: float
+    wall_seconds: float
+    pixels_per_second: float
+    llh: float
+    reference: str
+    degrees_off: float
+
+
+def bench_reco(events_dir: Path | None = None, pixels: int = 192) -> dict[str, Any]:
+    """Figures of the track fit for every event: `RecoFigures` by event name."""
+    warm_up()
+    return {name: asdict(_reco_figures(name, event, pixels)) for name, event in _events(events_dir)}
+
+
+def bench_scan(events_dir: Path | None = None, reco: str = "track_mpe",
+               progression: str = DEFAULT_PROGRESSION) -> dict[str, Any]:
+    """Figures of whole scans: `ScanFigures` by event name."""
+    warm_up()
+    events = _events(events_dir)
+    return {name: asdict(_scan_figures(name, event, reco, progression)) for name, event in events}
+
+
+def scan_event(event: Event, reco_name: str, progression: str = DEFAULT_PROGRESSION) -> dict[int, np.ndarray]:
+    """Scan an event in this process; nside → table of PIXEL_DTYPE."""
+    reco, levels = find_reco(reco_name), Progression.parse(progression)
+    prepared = reco.prepare(event)
+    tables: dict[int, np.ndarray] = {}
+    wanted = {levels.nsides[0]: first_pixels(levels)}
+    while wanted:
+        for nside, pixels in wanted.items():
+            seeds = seeds_for(levels, nside, pixels, tables)
+            rows = reco.reconstruct(prepared, *pixel_directions(nside, pixels, event.mjd), seeds)
+            rows["index"] = pixels
+            tables[nside] = np.concatenate([tables[nside], rows]) if nside in tables else rows
+        wanted = next_pixels(levels, tables)
+    return tables
+
+
+def _events(events_dir: Path | None) -> Iterator[tuple[str, Event]]:
+    rng = np.random.default_rng(_SEED)
+    for energy in ENERGIES:
+        event = simulate_track(rng, 1.6, 2.5, energy=energy, vertex=(50.0, 0.0, 100.0))
+        yield f"simulated {energy:.0e} GeV", event
+    if events_dir is not None:
+        for path in sorted(events_dir.glob("*.json")):
+            yield path.stem, read_event(path)
+
+
+def _reco_figures(name: str, event: Event, n: int) -> RecoFigures:
+    reco = find_reco("track_mpe")
+    hits = reco.prepare(event)
+    pixels = np.linspace(0, healpix.npix(8) - 1, n).astype(np.int64)
+    directions = pixel_directions(8, pixels, event.mjd)
+    first_seconds, rows = _cpu(lambda: reco.reconstruct(hits, *directions))
+    fine = pixel_directions(64, healpix.children(8, pixels, 64)[:, 0], event.mjd)
+    refined_seconds, _ = _cpu(lambda: reco.reconstruct(hits, *fine, rows))
+    few = np.linspace(0, n - 1, 3).astype(int)
+    plain = PlainFit(hits)
+    plain_seconds, llhs = _cpu(lambda: [plain.fit(directions[0][k], directions[1][k]) for k in few])
+    speed, plain_speed = n / first_seconds, len(few) / plain_seconds
+    return RecoFigures(name, hits.n_hit, speed, n / refined_seconds, plain_speed, speed / plain_speed,
+                       float(np.mean(llhs) - rows["llh"][few].mean()))
+
+
+def _cpu(work: Any) -> tuple[float, Any]:
+    """CPU seconds and result of a call."""
+    start = time.process_time()
+    result = work()
+    return max(time.process_time() - start, 1e-9), result
+
+
+def _scan_figures(name: str, event: Event, reco: str, progression: str) -> ScanFigures:
+    wall = time.perf_counter()
+    cpu, tables = _cpu(lambda: scan_event(event, reco, progression))
+    wall = time.perf_counter() - wall
+    count = sum(len(table) for table in tables.values())
+    best = best_pixel(tables)
+    if best is None:
+        raise SystemExit(f"{name}: no pixel could be fitted")
+    reference, particle = _reference(event)
+    return ScanFigures(name, reco, count, cpu, wall, count / cpu, best.llh, reference,
+                       _degrees_off(event, best.nside, best.pixel, particle))
+
+
+def _reference(event: Event) -> tuple[str, Particle | None]:
+    """The truth, or the best stored reconstruction."""
+    if event.truth is not None:
+        return "truth", event.truth
+    for ending in ("SplineMPE", "SPEFit2"):
+        for key, particle in event.recos.items():
+            if key.endswith(ending):
+                return key, particle
+    return "none", None
+
+
+def _degrees_off(event: Event, nside: int, pixel: int, particle: Particle | None) -> float:
+    if particle is None:
+        return float("nan")
+    ra, dec = detector_to_icrs(particle.zenith, particle.azimuth, event.mjd)
+    a = healpix.vectors(nside, np.array([pixel]))[0]
+    b = healpix.unit_vectors(np.degrees(ra), np.degrees(dec))
+    return float(np.degrees(np.arccos(np.clip(a @ b, -1.0, 1.0))))
+
+
+def main() -> None:
+    """Print the figures as a table or as JSON."""
+    parser = argparse.ArgumentParser(prog="python -m scanner.bench", description="How fast the kernel is, here.")
+    parser.add_argument("what", choices=("reco", "scan"))
+    parser.add_argument("--events", type=Path, help="folder of i3live JSON events to measure too")
+    parser.add_argument("--reco", default="track_mpe", help="reconstruction of a scan")
+    parser.add_argument("--nsides", default=DEFAULT_PROGRESSION, help="progression of a scan")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if options.what == "reco":
+        figures = bench_reco(options.events)
+    else:
+        figures = bench_scan(options.events, options.reco, options.nsides)
+    print(json.dumps(figures, indent=1) if options.json else _table(figures))
+
+
+def _table(figures: dict[str, Any]) -> str:
+    rows = list(figures.values())
+    lines = ["  ".join(rows[0])]
+    lines += ["  ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()) for row in rows]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
