@@ -16,7 +16,7 @@ from typing import Any, TypeVar, get_type_hints
 import msgspec
 import yaml
 
-__all__ = ["Part", "Settings", "SettingsError", "load", "read_part"]
+__all__ = ["Part", "Settings", "SettingsError", "load", "read_document", "read_part"]
 
 ENVIRONMENT_PREFIX = "ICEPROD__"
 
@@ -146,7 +146,7 @@ def load(path: str | Path | None = None, environment: Mapping[str, str] | None =
 
     Raises SettingsError, which names the setting.
     """
-    document = _read(path) if path else {}
+    document = read_document(path) if path else {}
     source = str(path) if path else "settings"
     for name, text in (os.environ if environment is None else environment).items():
         if name.startswith(ENVIRONMENT_PREFIX):
@@ -156,7 +156,7 @@ def load(path: str | Path | None = None, environment: Mapping[str, str] | None =
 
 def read_part(path: str | Path, part: type[_P]) -> _P:
     """A YAML file that holds one section, such as what is particular to a site. Raises SettingsError."""
-    return _convert(_read(path), part, str(path))
+    return _convert(read_document(path), part, str(path))
 
 
 def _convert(document: dict[str, Any], part: type[_P], source: str) -> _P:
@@ -167,7 +167,8 @@ def _convert(document: dict[str, Any], part: type[_P], source: str) -> _P:
         raise SettingsError(f"{source}: {error}") from None
 
 
-def _read(path: str | Path) -> dict[str, Any]:
+def read_document(path: str | Path) -> dict[str, Any]:
+    """What a YAML file says, as it stands there. Raises SettingsError."""
     try:
         text = Path(path).read_text(encoding="utf8")
     except OSError as error:

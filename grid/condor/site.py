@@ -12,9 +12,9 @@ from typing import Literal
 
 import msgspec
 
-from config.settings import Part, SettingsError, read_part
+from config.settings import Part, SettingsError, read_document, read_part
 
-__all__ = ["Condor", "Limits", "Pace", "Pilot", "Site", "Size", "load_site"]
+__all__ = ["Condor", "Limits", "Pace", "Pilot", "Site", "Size", "is_site_file", "load_site"]
 
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -71,7 +71,7 @@ class Limits(Part, frozen=True):
 class Pace(Part, frozen=True):
     """How fast their number changes."""
 
-    look_seconds: float = 5.0  # one round
+    look_seconds: float = 3.0  # one round
     query_seconds: float = 30.0  # compare with HTCondor's queue, whatever the event log says
     step: int = 10  # new pilots in one round, until some have started
     largest_step: int = 200
@@ -105,6 +105,11 @@ def load_site(path: str | Path) -> Site:
     for trouble in _troubles(site):
         raise SettingsError(f"{path}: {trouble}")
     return msgspec.structs.replace(site, server=site.server.rstrip("/"))
+
+
+def is_site_file(path: Path) -> bool:
+    """Whether a file describes a site, and not settings: whether it names one. Raises SettingsError."""
+    return "site" in read_document(path)
 
 
 def _troubles(site: Site) -> Iterator[str]:

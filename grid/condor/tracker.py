@@ -69,18 +69,18 @@ class Tracker:
 
     def follow(self) -> list[End]:
         """What ended since the last time. Raises GridError when HTCondor does not answer."""
-        found: list[End] = []
-        if self._new:
-            self.logs.skip()  # the queue is asked below
-            self._new = False
-        for event in self.logs.new_events():
-            end = self._apply(event)
-            if end is not None:
-                found.append(end)
+        found = self.glance()
         if self._unclear or time.time() - self._compared > self.site.pace.query_seconds:
             found += self.compare()
         self._sweep()
         return found
+
+    def glance(self) -> list[End]:
+        """What ended since the last time, as the event log tells. Raises GridError."""
+        if self._new:
+            self.logs.skip()  # the queue will be asked
+            self._new = False
+        return [end for event in self.logs.new_events() if (end := self._apply(event)) is not None]
 
     def add(self, ids: Iterable[str], shape: PilotClass, log: Path) -> None:
         """Jobs were submitted."""
@@ -101,10 +101,12 @@ class Tracker:
         gone = [id for id in self.jobs if id not in ads]
         past = {ad["Id"]: ad for ad in self.schedd.history(gone, _ATTRIBUTES)} if gone else {}
         found += [self._end(self.jobs[id], *_past(past.get(id))) for id in gone]
-        self.logs.forget({Path(str(ad.get("UserLog", ""))) for ad in ads.values()}
-                         | {Path(job.log) for job in self.jobs.values()})
         self._compared, self._unclear = time.time(), False
         return found
+
+    def tidy(self, current: Path) -> None:
+        """Delete the event logs that nobody writes into any more; `current` is kept."""
+        self.logs.forget({current} | {Path(job.log) for job in self.jobs.values()})
 
     # -- the event log
 

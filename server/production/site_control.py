@@ -1,4 +1,4 @@
-"""What administrators want of a site: pause it, drain it, limit it. Its grid hears that at every heartbeat."""
+"""What administrators want of a site: pause it, drain it, limit it. Its grid hears that at each heartbeat."""
 
 from __future__ import annotations
 

@@ -32,7 +32,8 @@ async def test_counts_by_class(ctx: Context, make: Any) -> None:
                      NewTask(7, "c", {"memory": 9.0}, status="idle"))
     await claim(ctx, Claim({"memory": 2.0}, num=2, target="processing"))
     await claim(ctx, Claim({"memory": 2.0}, num=1))
-    assert rows_by_memory(await demand.demand(ctx)) == {2.0: (2, 1, 2, pytest.approx(0.1)), 9.0: (2, 0, 0, 1.0)}
+    rows = rows_by_memory(await demand.demand(ctx))
+    assert rows == {2.0: (2, 1, 2, pytest.approx(0.1)), 9.0: (2, 0, 0, 1.0)}
 
 
 async def test_another_sites_tasks_are_left_out(ctx: Context, make: Any) -> None:
@@ -90,7 +91,8 @@ async def test_a_silent_pilot_goes_and_its_tasks_come_back(ctx: Context, make: A
     for pilot_id in (silent, new):
         await pilots.heartbeat(ctx, pilot_id, {}, {})
     long_ago = timestamp(now() - timedelta(seconds=site_control.SILENT_PILOT_SECONDS + 1))
-    await ctx.db.pilots.update_many({"pilot_id": {"$in": [silent, quiet]}}, {"$set": {"last_update": long_ago}})
+    both = {"pilot_id": {"$in": [silent, quiet]}}
+    await ctx.db.pilots.update_many(both, {"$set": {"last_update": long_ago}})
     await site_control.expire(ctx)
     assert set(await pilots.find(ctx, {}, None)) == {new, quiet}
     after = await make.read(task["task_id"])

@@ -1,0 +1,189 @@
+"""``iceprod grid --config site.yaml`` and the administrator's commands: list, pause, drain, limit, resume."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from pathlib import Path
+
+import click
+
+from config.settings import Settings
+from grid.base import GridError, PilotClass
+from grid.condor.decide import Decision
+from grid.condor.service import SiteService, hold_site
+from grid.condor.site import Site, load_site
+from grid.pilot.options import TokenFile
+from iceprod.cli.connection import connect, server_options
+from iceprod.cli.errors import FAILED, USAGE, CommandError
+from iceprod.client import Client
+from iceprod.installation import running_installations
+
+__all__ = ["COMMANDS", "dry_run", "run_site"]
+
+
+def run_site(path: Path, level: str = "INFO") -> None:
+    """Run the grid of a site until SIGTERM. Raises SettingsError, ClientError, CommandError."""
+    site = load_site(path)
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        with hold_site(_directory(site)), _client(site) as client:
+            service = SiteService(site, client, _directory(site))
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda number, frame: service.ending.set())
+            service.run()
+    except GridError as error:
+        raise CommandError(str(error), FAILED) from None
+
+
+def dry_run(path: Path) -> None:
+    """Print what the grid would do now, and why. Raises as `run_site`."""
+    site = load_site(path)
+    try:
+        with _client(site) as client:
+            service = SiteService(site, client, _directory(site))
+            service.open()
+            service.register(announce=False)
+            service.look()
+            _print(site, service, service.consider())
+    except GridError as error:
+        raise CommandError(str(error), FAILED) from None
+
+
+def _client(site: Site) -> Client:
+    """A client of the site's server, with the grid's token. Raises CommandError."""
+    if site.token_file:
+        return Client(site.server, TokenFile(Path(site.token_file).expanduser()))
+    if token := os.environ.get("ICEPROD_TOKEN"):
+        return Client(site.server, token)
+    for here in running_installations():
+        running = here.running()
+        if running and running.url.rstrip("/") == site.server:
+            return Client(site.server, here.token(f"grid-{site.site}", "system"))
+    raise CommandError("the site file names no token_file, which must hold a token of the role system; "
+                       "make one with: iceprod token --role system", USAGE)
+
+
+def _directory(site: Site) -> Path:
+    base = Path(site.state).expanduser() if site.state else Path(Settings().data) / "condor" / site.site
+    return base.absolute()
+
+
+def _print(site: Site, service: SiteService, decision: Decision) -> None:
+    counts: dict[str, int] = {}
+    for pilot in service.pilots:
+        counts[pilot.state] = counts.get(pilot.state, 0) + 1
+    present = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
+    print(f"site {site.site} at {service.schedd.name} ({service.schedd.version})")
+    print(f"pilots: {present}")
+    for order in decision.submit:
+        print(f"would submit {order.count} of {_shape(order.shape)}")
+    for verb, ids in (("remove", decision.remove), ("drain", decision.drain)):
+        if ids:
+            print(f"would {verb} {len(ids)}: {', '.join(ids)}")
+    if not (decision.submit or decision.remove or decision.drain):
+        print("would do nothing")
+    for reason in decision.reasons:
+        print(f"because: {reason}")
+    for one in decision.unserved:
+        print(f"cannot serve {one.waiting} tasks of {one.class_key}: {one.why}")
+
+
+def _shape(shape: PilotClass) -> str:
+    gpus = f", {shape.gpus} GPUs" if shape.gpus else ""
+    return (f"{shape.cores} cores, {shape.memory_gb:g} GB memory, {shape.disk_gb:g} GB disk{gpus}, "
+            f"{shape.lifetime_hours:g} h")
+
+
+# -- what administrators do
+
+
+@click.command("list")
+@server_options
+def list_sites(server: str | None, token: str | None, data: str | None) -> int:
+    """Show all sites: their pilots, and what troubles them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("site", "queue", "state", "limit", "pilots", "last heard of", "trouble", box=None)
+    with connect(server, token, data) as client:
+        for grid in sorted(client.get("/grids").values(), key=lambda grid: str(grid.get("site", ""))):
+            control = grid.get("control") or {}
+            pilots = grid.get("pilots")
+            counts = (" ".join(f"{name}:{number}" for name, number in sorted(pilots.items()))
+                      if isinstance(pilots, dict) else str(pilots or ""))
+            limit = control.get("limit")
+            table.add_row(str(grid.get("site") or grid.get("host", "")), ",".join(grid.get("queues") or {}),
+                          control.get("state", "active") if grid.get("alive", True) else "silent",
+                          "" if limit is None else str(limit), counts, str(grid.get("last_update", ""))[:19],
+                          str(grid.get("trouble") or ""))
+    Console(soft_wrap=True).print(table)
+    return 0
+
+
+@click.command()
+@click.argument("site")
+@click.option("--reason", default="", help="Shown to everybody who looks at the site.")
+@server_options
+def pause(site: str, reason: str, server: str | None, token: str | None, data: str | None) -> int:
+    """Submit no more pilots to a site; those there go on."""
+    return _wish(site, "paused", reason, server, token, data)
+
+
+@click.command()
+@click.argument("site")
+@click.option("--reason", default="", help="Shown to everybody who looks at the site.")
+@server_options
+def drain(site: str, reason: str, server: str | None, token: str | None, data: str | None) -> int:
+    """Empty a site: its pilots finish their tasks and leave."""
+    return _wish(site, "draining", reason, server, token, data)
+
+
+@click.command()
+@click.argument("site")
+@server_options
+def resume(site: str, server: str | None, token: str | None, data: str | None) -> int:
+    """Take a pause or a drain back; a limit stays."""
+    return _wish(site, "active", "", server, token, data)
+
+
+@click.command()
+@click.argument("site")
+@click.argument("pilots", type=click.IntRange(0), required=False)
+@server_options
+def limit(site: str, pilots: int | None, server: str | None, token: str | None, data: str | None) -> int:
+    """Allow a site so many PILOTS at most; without a number, as many as its site file says."""
+    with connect(server, token, data) as client:
+        for grid_id, grid in _named(client, site):
+            wanted = _control(grid) | {"limit": pilots}
+            client.put(f"/grids/{grid_id}/control", wanted)
+    print(f"site {site}: {'no limit' if pilots is None else f'at most {pilots} pilots'}")
+    return 0
+
+
+def _wish(site: str, state: str, reason: str, server: str | None, token: str | None, data: str | None) -> int:
+    with connect(server, token, data) as client:
+        for grid_id, grid in _named(client, site):
+            client.put(f"/grids/{grid_id}/control", _control(grid) | {"state": state, "reason": reason})
+    print(f"site {site} is {state}")
+    return 0
+
+
+def _control(grid: dict[str, object]) -> dict[str, object]:
+    present = grid.get("control")
+    known = present if isinstance(present, dict) else {}
+    return {name: known[name] for name in ("state", "limit", "reason") if name in known}
+
+
+def _named(client: Client, site: str) -> list[tuple[str, dict[str, object]]]:
+    """The grids of a site; mostly one. Raises CommandError."""
+    grids = client.get("/grids")
+    found = [(id, grid) for id, grid in grids.items() if site in (id, grid.get("site"))]
+    if not found:
+        known = sorted({str(grid["site"]) for grid in grids.values() if grid.get("site")})
+        raise CommandError(f"no site {site!r}; known: {', '.join(known) or 'none'}", USAGE)
+    return found
+
+
+COMMANDS = [list_sites, pause, drain, resume, limit]

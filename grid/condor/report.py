@@ -1,0 +1,94 @@
+"""What a site tells the server about itself, and what it is told in return."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from grid.base import PilotClass
+from grid.condor.coverage import BUSY, DRAINING, IDLE, QUEUED, STARTING, Pilot
+from grid.condor.decide import Control, Decision
+from grid.condor.ends import End
+from grid.condor.site import Site
+
+__all__ = ["VERSION", "Log", "body", "read_control"]
+
+VERSION = "1"
+_KEPT = 50  # of the latest ends
+_STATUSES = {QUEUED: "IDLE", STARTING: "RUNNING", IDLE: "RUNNING", BUSY: "RUNNING", DRAINING: "RUNNING"}
+_WORDS = {QUEUED: "Queued", STARTING: "Starting", IDLE: "Waiting", BUSY: "Tasking", DRAINING: "Stopping"}
+
+
+class Log:
+    """The latest ends, and how often which error came in the last day."""
+
+    def __init__(self) -> None:
+        self._ends: deque[tuple[End, str]] = deque(maxlen=1000)
+        self.counts: Counter[str] = Counter()
+
+    def add(self, end: End, output: str = "") -> None:
+        """An end, and the last lines that the pilot printed."""
+        self._ends.append((end, output))
+        self.counts[end.kind] += 1
+
+    def latest(self) -> list[dict[str, Any]]:
+        """The latest ends, the newest last."""
+        return [{"queue_id": end.id, "kind": end.kind, "reason": end.reason, "host": end.host,
+                 "time": _time(end.when), "seconds": round(end.lived, 1), "output": text}
+                for end, text in list(self._ends)[-_KEPT:]]
+
+    def top_errors(self) -> dict[str, int]:
+        """The ten most frequent reasons of ends that were faults, in the last day."""
+        recent = time.time() - 86400
+        reasons = Counter(end.reason for end, _ in self._ends if end.is_fault and end.when > recent)
+        return dict(reasons.most_common(10))
+
+
+def body(site: Site, pilots: Iterable[Pilot], log: Log, decision: Decision | None, trouble: str,
+         queue: tuple[str, str]) -> dict[str, Any]:
+    """The site's heartbeat; `queue` is the name and version of the schedd."""
+    pilots = list(pilots)
+    statuses: dict[str, Counter[str]] = {}
+    for pilot in pilots:
+        statuses.setdefault(_STATUSES[pilot.state], Counter())[_WORDS[pilot.state]] += 1
+    return {
+        "host": socket.getfqdn(), "site": site.site, "version": VERSION, "queues": {queue[0]: "htcondor"},
+        "queue_version": queue[1], "pilots": dict(Counter(pilot.state for pilot in pilots)),
+        "statuses": {name: dict(words) for name, words in statuses.items()},
+        "resources": _total(pilot.offer for pilot in pilots if pilot.state != QUEUED),
+        "limits": msgspec.to_builtins(site.limits), "largest": msgspec.to_builtins(site.largest),
+        "ends": log.latest(), "end_counts": dict(log.counts), "top_errors": log.top_errors(),
+        "decision": _told(decision), "trouble": trouble}
+
+
+def read_control(grid: dict[str, Any]) -> Control:
+    """What administrators want of the site, from the server's grid. Raises ValidationError."""
+    return msgspec.convert(grid.get("control") or {}, Control)
+
+
+def _told(decision: Decision | None) -> dict[str, Any]:
+    if decision is None:
+        return {}
+    return {"reasons": list(decision.reasons),
+            "submit": [{"count": order.count, "shape": msgspec.to_builtins(order.shape)}
+                       for order in decision.submit],
+            "unserved": [{"class_key": one.class_key, "waiting": one.waiting, "why": one.why}
+                         for one in decision.unserved]}
+
+
+def _total(offers: Iterable[PilotClass]) -> dict[str, float]:
+    total = {"cpu": 0.0, "gpu": 0.0, "memory": 0.0, "disk": 0.0}
+    for offer in offers:
+        for name, value in zip(total, (offer.cores, offer.gpus, offer.memory_gb, offer.disk_gb), strict=True):
+            total[name] += value
+    return total
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")

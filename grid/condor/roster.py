@@ -1,0 +1,133 @@
+"""The pilots of a site as the server knows them, joined with their jobs."""
+
+from __future__ import annotations
+
+import logging
+import time
+from calendar import timegm
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from grid.condor.coverage import BUSY, DRAINING, IDLE, QUEUED, STARTING, Pilot
+from grid.condor.site import Site
+from grid.condor.tracker import LOST, Job
+from iceprod.client import Client, Refused
+
+__all__ = ["Entry", "Roster", "read_time"]
+
+_KEYS = "grid_queue_id|queue_host|tasks|last_update|submit_date|host|drain|resources_available|version"
+_SILENT_BEATS = 4  # missed heartbeats after which a pilot that HTCondor lost is taken for dead
+_CLOCKS_APART = 300.0  # seconds that the server's clock and ours may differ
+
+log = logging.getLogger("grid.condor")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the server knows of one pilot."""
+
+    pilot_id: str
+    job: str
+    tasks: int = 0
+    registered: float = 0.0
+    heard: str = ""  # the server's time of it, as text
+    drains: bool = False
+    free: dict[str, Any] = field(default_factory=dict)
+    host: str = ""
+
+
+class Roster:
+    """Reads the server's pilots and takes out those whose jobs are over."""
+
+    def __init__(self, client: Client, site: Site, queue_host: str) -> None:
+        self._client, self._site, self._queue_host = client, site, queue_host
+        self._idle_since: dict[str, float] = {}
+        self._heard: dict[str, tuple[str, float]] = {}  # what was heard last, and when on our clock
+        self.entries: list[Entry] = []
+
+    def read(self) -> None:
+        """Ask the server. Raises ClientError."""
+        rows = self._client.get("/pilots", {"site": self._site.site, "keys": _KEYS})
+        self.entries = [entry for pilot_id, row in rows.items()
+                        if row.get("queue_host") == self._queue_host and (entry := _entry(pilot_id, row)).job]
+        now, before = time.monotonic(), self._heard
+        self._heard = {entry.pilot_id: (entry.heard, now) for entry in self.entries}
+        for pilot_id, (text, when) in before.items():
+            if self._heard.get(pilot_id, ("",))[0] == text:
+                self._heard[pilot_id] = text, when
+
+    def clean(self, jobs: Mapping[str, Job], restarted: set[str]) -> list[Entry]:
+        """Take out pilots that are no more, so that their tasks go to others at once; who went.
+
+        A pilot is no more when its job is not in the queue, when it registered before the job was submitted
+        (of an earlier queue with the same numbers), when its job started again, or when HTCondor lost it and
+        so did we. Raises ClientError.
+        """
+        newest: dict[str, float] = {}
+        for entry in self.entries:
+            newest[entry.job] = max(entry.registered, newest.get(entry.job, 0.0))
+        gone = [entry for entry in self.entries
+                if self._is_gone(entry, jobs.get(entry.job))
+                or (entry.job in restarted and entry.registered < newest[entry.job])]
+        for entry in gone:
+            self.delete(entry)
+        self.entries = [entry for entry in self.entries if entry not in gone]
+        return gone
+
+    def delete(self, entry: Entry) -> None:
+        """Take out one pilot. Raises ClientError."""
+        try:
+            self._client.delete(f"/pilots/{entry.pilot_id}")
+        except Refused as error:
+            if error.status != 404:
+                raise
+
+    def drain(self, ids: Iterable[str]) -> None:
+        """Tell the pilots of some jobs to take no more tasks. Raises ClientError."""
+        wanted = set(ids)
+        for entry in self.entries:
+            if entry.job in wanted:
+                self._client.patch(f"/pilots/{entry.pilot_id}", {"drain": True})
+
+    def pilots(self, jobs: Mapping[str, Job], now: float) -> list[Pilot]:
+        """The living pilots, as the decision wants them."""
+        known = {entry.job: entry for entry in self.entries}
+        pilots = [self._pilot(job, known.get(id), now) for id, job in jobs.items()]
+        idle = {pilot.id for pilot in pilots if pilot.state == IDLE}
+        self._idle_since = {id: since for id, since in self._idle_since.items() if id in idle}
+        return pilots
+
+    def _pilot(self, job: Job, entry: Entry | None, now: float) -> Pilot:
+        age = max(0.0, now - job.started) if job.started else 0.0
+        if entry is None:
+            if job.state == QUEUED:
+                return Pilot(job.id, job.shape, QUEUED, now - job.submitted)
+            return Pilot(job.id, job.shape, DRAINING if job.state == LOST else STARTING, age, age)
+        if entry.drains or job.state == LOST:
+            return Pilot(job.id, job.shape, DRAINING, 0.0, age)
+        if entry.tasks:
+            return Pilot(job.id, job.shape, BUSY, 0.0, age, entry.free)
+        since = self._idle_since.setdefault(job.id, now)
+        return Pilot(job.id, job.shape, IDLE, now - since, age)
+
+    def _is_gone(self, entry: Entry, job: Job | None) -> bool:
+        if job is None or entry.registered < job.submitted - _CLOCKS_APART:
+            return True
+        silent = time.monotonic() - self._heard[entry.pilot_id][1]
+        return job.state == LOST and silent > _SILENT_BEATS * self._site.pilot.heartbeat_seconds
+
+
+def _entry(pilot_id: str, row: dict[str, Any]) -> Entry:
+    return Entry(pilot_id, str(row.get("grid_queue_id") or ""), len(row.get("tasks") or ()),
+                 read_time(row.get("submit_date")), str(row.get("last_update", "")), bool(row.get("drain")),
+                 row.get("resources_available") or {}, str(row.get("host") or ""))
+
+
+def read_time(text: Any) -> float:
+    """Seconds since 1970 of a UTC time as the server writes it; 0 for none."""
+    try:
+        whole, _, fraction = str(text).partition(".")
+        return timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{fraction or 0}")
+    except ValueError:
+        return 0.0

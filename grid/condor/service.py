@@ -1,0 +1,275 @@
+"""The grid of one site: looks, decides, acts and tells, round after round."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from grid.base import GridError, PilotClass
+from grid.bundle import build
+from grid.condor import jobs, report
+from grid.condor.bindings import load_bindings
+from grid.condor.coverage import STARTING, Pilot
+from grid.condor.credentials import PilotToken
+from grid.condor.decide import Control, Decision, decide
+from grid.condor.demand import Work, read_demand
+from grid.condor.ends import End
+from grid.condor.events import EventLogs
+from grid.condor.outputs import Outputs
+from grid.condor.pace import History, learn
+from grid.condor.roster import Roster
+from grid.condor.schedd import Schedd
+from grid.condor.site import Site
+from grid.condor.tracker import Tracker
+from iceprod.client import Client, ClientError, Refused
+from iceprod.installation import make_private
+
+__all__ = ["SiteService", "hold_site"]
+
+_PATIENCE = 30.0
+_BEAT_SECONDS = 15.0
+_GLANCE_SECONDS = 0.25  # between looks at the event log
+
+log = logging.getLogger("grid.condor")
+
+
+@contextlib.contextmanager
+def hold_site(directory: Path) -> Iterator[None]:
+    """Be the only grid that works in a state directory. Raises GridError."""
+    make_private(directory)
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError:
+        raise GridError(f"another grid works in {directory}") from None
+    finally:
+        os.close(descriptor)
+
+
+class SiteService:
+    """Keeps the pilots of one site in numbers that fit the demand."""
+
+    def __init__(self, site: Site, client: Client, directory: Path) -> None:
+        self.site, self.client, self.directory = site, client, directory
+        self.ending = threading.Event()
+        self.control, self.history = Control(), History()
+        self.decision: Decision | None = None
+        self.trouble = ""
+        self.ends = report.Log()
+        self.pilots: list[Pilot] = []
+        self.grid_id = ""
+        self._ended: list[End] = []  # not dealt with yet
+        self._seen: set[str] = set()  # jobs whose pilots began to work
+        self._beaten = float("-inf")
+
+    def open(self) -> None:
+        """Find the schedd and prepare the files. Raises GridError."""
+        self.schedd = Schedd(load_bindings(self.site.condor), self.site.condor)
+        for name in ("events", "out"):
+            make_private(self.directory / name)
+        self.tracker = Tracker(self.site, self.schedd, EventLogs(self.schedd, self.directory / "events"))
+        self.outputs = Outputs(self.directory / "out", self.site.keep_logs_hours)
+        self.token = PilotToken(self.client, self.site, self.directory / "token")
+        self.program = build(self.directory / "pilot.pyz")
+
+    def register(self, announce: bool = True) -> None:
+        """Become a grid of the server, the same one as before if it still knows it. Raises ClientError."""
+        grids = self.client.get("/grids", patience=_PATIENCE)
+        host = socket.getfqdn()
+        ours = [id for id, grid in grids.items()
+                if (grid.get("host"), grid.get("site")) == (host, self.site.site)
+                and self.schedd.name in grid.get("queues", {})]
+        if ours:
+            self.grid_id = max(ours, key=lambda id: grids[id].get("last_update", ""))
+            self._obey(grids[self.grid_id])
+        elif announce:
+            body = {"host": host, "site": self.site.site, "version": report.VERSION,
+                    "queues": {self.schedd.name: "htcondor"}}
+            self.grid_id = self.client.post("/grids", body, patience=_PATIENCE)["result"]
+        self.roster = Roster(self.client, self.site, self.schedd.name)
+        log.info("site %s is grid %s, at the schedd %s", self.site.site, self.grid_id, self.schedd.name)
+
+    def run(self) -> None:
+        """Do round after round until `ending`. Raises ClientError when the server does not want us."""
+        self.open()
+        self._register_patiently()
+        while not self.ending.is_set():
+            next_round = time.monotonic() + self.site.pace.look_seconds
+            self.round()
+            while not self._is_due(next_round) and not self.ending.wait(_GLANCE_SECONDS):
+                pass
+        self._beat(force=True)
+
+    def round(self) -> None:
+        """Look, decide, act, tell. Troubles of HTCondor and of the server are noted, and survived."""
+        before = self.trouble
+        try:
+            self._follow()
+            self.decision = self.consider()
+            self._act(self.decision)
+            self.trouble = ""
+        except (GridError, ClientError) as error:
+            self.trouble = str(error)
+            if self.trouble != before:
+                log.warning("%s", error)
+        self._beat(force=self.trouble != before)
+
+    # -- look
+
+    def _is_due(self, next_round: float) -> bool:
+        """Whether it is time for a round, or a pilot has just ended whose tasks others can take."""
+        try:
+            self._ended += self.tracker.glance()
+        except GridError as error:
+            log.debug("%s", error)
+        return bool(self._ended) or time.monotonic() >= next_round
+
+    def look(self) -> None:
+        """Find the pilots there are, without doing anything about them. Raises GridError, ClientError."""
+        self.tracker.follow()
+        self.roster.read()
+        self.pilots = self.roster.pilots(self.tracker.jobs, time.time())
+
+    def _follow(self) -> None:
+        self._ended += self.tracker.follow()
+        ended, self._ended = self._ended, []
+        self._settle(ended)
+        self.roster.read()
+        gone = self.roster.clean(self.tracker.jobs, self.tracker.restarted)
+        self.tracker.restarted.clear()
+        for entry in gone:
+            log.info("pilot %s (job %s) is no more; %d tasks handed on", entry.pilot_id, entry.job,
+                     entry.tasks)
+        self.pilots = self.roster.pilots(self.tracker.jobs, time.time())
+        self._learn(ended)
+        self._settle(self._give_up_silent_ones())
+
+    def _settle(self, ended: Iterable[End]) -> None:
+        for end in ended:
+            text = self.outputs.collect(end)
+            self.ends.add(end, text)
+            log.log(logging.WARNING if end.is_fault else logging.INFO, "pilot %s on %s after %.0f s: %s: %s",
+                    end.id, end.host or "no machine", end.lived, end.kind, end.reason)
+            if text:
+                self._store(end, text)
+
+    def _learn(self, ended: Iterable[End]) -> None:
+        """Make the pace fit: pilots that the server heard of started well, early failures are faults."""
+        alive = {entry.job for entry in self.roster.entries}
+        started = len(alive - self._seen)
+        self._seen = alive
+        faults = [end.reason for end in ended
+                  if end.is_fault and end.lived <= self.site.pace.short_life_seconds]
+        self.history = learn(self.history, self.site.pace, started, faults, time.time())
+
+    def _give_up_silent_ones(self) -> list[End]:
+        """Remove pilots that run and that the server never heard of."""
+        patience = self.site.pilot.register_minutes * 60
+        silent = [pilot.id for pilot in self.pilots if pilot.state == STARTING and pilot.seconds > patience]
+        if not silent:
+            return []
+        why = f"the server did not hear of it for {self.site.pilot.register_minutes:g} minutes"
+        ended = self.tracker.remove(silent, "silent", why)
+        self.history = learn(self.history, self.site.pace, 0, [why], time.time())
+        return ended
+
+    # -- decide
+
+    def consider(self, demand: list[Work] | None = None) -> Decision:
+        """What is due now; nothing is done. Raises ClientError."""
+        works = read_demand(self.client, self.site.site) if demand is None else demand
+        return decide(works, self.pilots, self.site, self.history, time.time(), self.control)
+
+    # -- act
+
+    def _act(self, decision: Decision) -> None:
+        self.history = decision.history
+        if decision.submit:
+            self.token.renew()
+        for order in decision.submit:
+            self.submit(order.shape, order.count)
+        if decision.remove:
+            self._settle(self.tracker.remove(decision.remove, "removed", "nobody needs it"))
+        if decision.drain:
+            self.roster.drain(decision.drain)
+        for reason in decision.reasons if decision.submit or decision.remove or decision.drain else ():
+            log.info("%s", reason)
+
+    def submit(self, shape: PilotClass, count: int) -> list[str]:
+        """Submit pilots; the ids of their jobs. Raises GridError, and notes the failure."""
+        batch = uuid.uuid4().hex
+        files = jobs.Files(self.program, self.token.path, self._event_log(), self.outputs.directory,
+                           self.schedd.name, self.schedd.version)
+        described = jobs.description(self.site, shape, batch, self.grid_id, files)
+        try:
+            ids = self.schedd.submit(described, count, jobs.batch_constraint(batch))
+        except GridError as error:
+            self.history = learn(self.history, self.site.pace, 0, [str(error)], time.time())
+            raise
+        self.tracker.add(ids, shape, files.log)
+        return ids
+
+    def _event_log(self) -> Path:
+        """Today's event log, which HTCondor appends to."""
+        path = self.directory / "events" / time.strftime("%Y-%m-%d.log", time.gmtime())
+        if not path.exists():
+            path.touch(mode=0o600)
+            self.tracker.tidy(path)
+        return path
+
+    # -- tell
+
+    def _beat(self, force: bool = False) -> None:
+        if not force and time.monotonic() - self._beaten < min(_BEAT_SECONDS, self.site.pace.look_seconds):
+            return
+        body = report.body(self.site, self.pilots, self.ends, self.decision, self.trouble,
+                           (self.schedd.name, self.schedd.version))
+        try:
+            self._obey(self.client.patch(f"/grids/{self.grid_id}", body))
+            self._beaten = time.monotonic()
+        except Refused as error:
+            log.warning("heartbeat refused: %s", error)
+            if error.status == 404:
+                with contextlib.suppress(ClientError):
+                    self.register()
+        except ClientError as error:
+            log.warning("no heartbeat: %s", error)
+
+    def _obey(self, grid: dict[str, object]) -> None:
+        try:
+            control = report.read_control(grid)
+        except msgspec.ValidationError as error:
+            log.warning("the server's wish for this site is not understood: %s", error)
+            return
+        if control != self.control:
+            log.info("now %s, limit %s %s", control.state, control.limit, control.reason)
+        self.control = control
+
+    def _store(self, end: End, text: str) -> None:
+        """Keep what a dead pilot printed where people look for logs."""
+        with contextlib.suppress(ClientError):
+            self.client.post("/logs", {"name": "pilot", "data": text, "pilot": end.id, "site": self.site.site,
+                                       "reason": f"{end.kind}: {end.reason}"})
+
+    def _register_patiently(self) -> None:
+        while not self.ending.is_set():
+            try:
+                self.register()
+            except Refused:
+                raise
+            except ClientError as error:
+                log.warning("%s", error)
+                self.ending.wait(1.0)
+            else:
+                return
