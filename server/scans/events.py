@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import uuid
 import zlib
@@ -42,11 +43,11 @@ def parse_text(text: str) -> dict[str, Any]:
 
 async def store_event(ctx: Context, event: dict[str, Any]) -> StoredEvent:
     """Store an event, or find the equal one that is there already. Raises BadRequest when it is too large."""
-    digest = hashlib.sha256(msgspec.json.encode(event, order="deterministic")).hexdigest()
+    digest = await asyncio.to_thread(_digest, event)
     known = await ctx.db.i3_events.find_one({"hash": digest}, {"i3_event_id": 1})
     if known:
         return StoredEvent(known["i3_event_id"], digest)
-    data = zlib.compress(msgspec.json.encode(event), 1)
+    data = await asyncio.to_thread(zlib.compress, msgspec.json.encode(event), 1)
     if len(data) > MAX_STORED:
         raise BadRequest(f"'event_i3live_json': must compress to less than {MAX_STORED} bytes")
     fresh = {"i3_event_id": uuid.uuid4().hex, "data": Binary(data)}
@@ -58,6 +59,10 @@ async def store_event(ctx: Context, event: dict[str, Any]) -> StoredEvent:
         document = await ctx.db.i3_events.find_one({"hash": digest}, {"i3_event_id": 1})
     assert document is not None, "an event is never removed"
     return StoredEvent(document["i3_event_id"], digest)
+
+
+def _digest(event: dict[str, Any]) -> str:
+    return hashlib.sha256(msgspec.json.encode(event, order="deterministic")).hexdigest()
 
 
 async def find_event(ctx: Context, i3_event_id: str) -> StoredEvent:

@@ -43,13 +43,13 @@ _kept: WeakKeyDictionary[AsyncDatabase, _Kept] = WeakKeyDictionary()
 
 
 async def tables_of(ctx: Context, scan_id: str, seqs: Iterable[int] | None = None) -> dict[int, np.ndarray]:
-    """Results by nside, sorted by pixel: of the named batches, or of all that are in."""
+    """Results by nside, sorted by pixel: of those of the named batches (or of all) that are in."""
     wanted = await batches.done(ctx, scan_id) if seqs is None else list(seqs)
     kept = _kept.setdefault(ctx.db, _Kept()).of(scan_id)
     new = [seq for seq in wanted if seq not in kept]
     if new:
         kept.update(await batches.tables(ctx, scan_id, new))
-    return joined(kept[seq] for seq in wanted)
+    return joined(kept[seq] for seq in wanted if seq in kept)
 
 
 async def result_of(ctx: Context, scan_id: str) -> Result | None:

@@ -40,7 +40,7 @@ async def view(ctx: Context, scan_id: str) -> dict[str, Any]:
     state, _, final = await state_of(ctx, manifest)
     result = {"scan_id": scan_id, "version": version, "state": state,
               "state_reason": await _reason(ctx, manifest, run), "since": _since(manifest, run),
-              "is_final": final, "is_deleted": manifest.is_deleted}
+              "is_final": final, "is_deleted": manifest.is_deleted, "event": manifest.event_metadata}
     return result | (await _counts(ctx, run) if run else _nothing())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import zlib
 from typing import Any
@@ -44,7 +45,7 @@ async def put(ctx: Context, scan_id: str, skyscan_result: bytes, final: bool) ->
 
     After a final one only another final one is stored. Raises BadRequest when it is too large.
     """
-    data = zlib.compress(skyscan_result, 1)
+    data = await asyncio.to_thread(zlib.compress, skyscan_result, 1)
     if len(data) > MAX_STORED:
         raise BadRequest(f"'skyscan_result': must compress to less than {MAX_STORED} bytes")
     fields: dict[str, Any] = {"is_final": final, "data": Binary(data)}
@@ -54,7 +55,9 @@ async def put(ctx: Context, scan_id: str, skyscan_result: bytes, final: bool) ->
     try:
         document = await ctx.db.results.find_one_and_update(
             condition, {"$set": fields}, upsert=True, return_document=ReturnDocument.AFTER)
-    except DuplicateKeyError:  # a final one is there already
+    except DuplicateKeyError:  # a final one is there already, or another came at the same time
+        if final:
+            return await put(ctx, scan_id, skyscan_result, final)
         document = await ctx.db.results.find_one({"scan_id": scan_id})
     assert document is not None, "a result is never removed"
     return _from_document(document)

@@ -75,18 +75,19 @@ async def _plan_next(ctx: Context, run: Run, missing: list[int]) -> bool:
     known = await _known(ctx, run.scan_id, first, missing)
     pixels = await asyncio.to_thread(round_pixels, run.progression, known.results, known.pixels)
     if not pixels:
-        if not missing:
+        if not missing and await _is_current(ctx, run):
             await finish.finish(ctx, run, known.results)
         return False
     plan = await _new_plan(ctx, run, first, missing, sum(map(len, pixels.values())))
     unchanged = {"phase": Phase.RUNNING.value, "round": run.round, "is_cut": True}
     planned = await runs.change(ctx, run.scan_id, unchanged, round=run.round + 1, plan=plan, is_cut=False)
-    return planned is not None or await _others_went_on(ctx, run)
+    return planned is not None or not await _is_current(ctx, run)
 
 
-async def _others_went_on(ctx: Context, run: Run) -> bool:
+async def _is_current(ctx: Context, run: Run) -> bool:
+    """Whether no other server planned a round meanwhile: then all that was read belongs together."""
     present = await runs.find(ctx, run.scan_id)
-    return present is not None and present.round > run.round
+    return present is not None and present.round == run.round
 
 
 async def _new_plan(ctx: Context, run: Run, first: int, missing: list[int], pixels: int) -> Plan:
@@ -105,6 +106,9 @@ async def _cut(ctx: Context, run: Run) -> None:
     await batches.insert_new(ctx, run.scan_id, cuts)
     await create_tasks(ctx, run.dataset_id, [_task(run, cut) for cut in cuts])
     await runs.change(ctx, run.scan_id, {"round": run.round, "is_cut": False}, is_cut=True)
+    present = await runs.find(ctx, run.scan_id)
+    if present is not None and present.phase is not Phase.RUNNING:
+        await finish.close(ctx, present)  # it was stopped while its tasks were made
 
 
 async def _known(ctx: Context, scan_id: str, before: int, missing: list[int]) -> _Known:

@@ -15,6 +15,7 @@ from server.scans import backlog, deletion, manifests, maps, results
 from server.scans.bodies import DELETE, FIND, PATCH, RESCAN, RESULT, SCAN
 from server.scans.creation import create_scan, request_of, rescan
 from server.scans.events import event_json
+from server.scans.filters import check_filter
 from server.scans.handler import ScanHandler, flag, redirects, takes
 from server.scans.manifests import Manifest
 from server.scans.projections import light_names, names_of, project
@@ -22,7 +23,6 @@ from server.scans.projections import light_names, names_of, project
 __all__ = ["ROUTES"]
 
 MAX_FOUND = 10_000
-_CODE = ("$where", "$function", "$accumulator", "$expr")  # operators that run code or defeat every index
 
 
 def show(manifest: Manifest, names: list[str]) -> dict[str, Any]:
@@ -42,27 +42,18 @@ class Find(Handler):
         body = FIND.check(self.body())
         names = light_names(body.get("manifest_projection"))
         query = dict(body["filter"])
-        refuse_code(query)
+        check_filter(query)
         if "is_deleted" not in query and not flag(body, "include_deleted"):
             query["is_deleted"] = False
         limit = min(int(body.get("limit", MAX_FOUND)), MAX_FOUND)
         try:
             found = await manifests.find(self.ctx, query, int(body.get("skip", 0)), limit)
-        except (OperationFailure, BSONError) as error:
+        except OperationFailure as error:
+            text = (error.details or {}).get("errmsg") or str(error)
+            raise BadRequest(f"'filter': {text}") from None
+        except BSONError as error:
             raise BadRequest(f"'filter': {error}") from None
         self.send({"manifests": [show(manifest, names) for manifest in found]})
-
-
-def refuse_code(query: Any) -> None:
-    """Raise BadRequest for a filter with an operator that runs code."""
-    if isinstance(query, dict):
-        for name, value in query.items():
-            if name in _CODE:
-                raise BadRequest(f"'filter': {name} is not allowed")
-            refuse_code(value)
-    elif isinstance(query, list):
-        for item in query:
-            refuse_code(item)
 
 
 class Scans(Handler):

@@ -105,8 +105,10 @@ def check_storable(name: str, value: Any, *, operators: bool = False, depth: int
         raise BadRequest(f"{name!r}: nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict):
         for key, item in value.items():
-            if "\0" in key or (key.startswith("$") and not operators):
-                raise BadRequest(f"{name!r}: keys must not start with '$' or contain a NUL character")
+            if key.startswith("$") and not operators:
+                raise BadRequest(f"{name!r}: keys must not start with '$'")
+            if "\0" in key:
+                raise BadRequest(f"{name!r}: keys must not contain a NUL character")
             check_storable(name, item, operators=operators, depth=depth + 1)
     elif isinstance(value, list):
         for item in value:

@@ -28,6 +28,7 @@ function show(view) {
   state.textContent = view.state.replace("__", ": ").replaceAll("_", " ").toLowerCase();
   state.className = "state " + view.state.split("__")[0].toLowerCase();
   put("reason", view.state_reason);
+  if (view.event) put("event", `Run ${view.event.run_id} · Event ${view.event.event_id} · ${view.event.event_type}`);
   place("bar").max = Math.max(view.pixels_total, 1);
   place("bar").value = view.pixels_done;
   put("pixels", `${view.pixels_done} of ${view.pixels_total}`);
@@ -37,7 +38,7 @@ function show(view) {
   put("cpu", number(view.cpu_s, 1, " s"));
   const best = view.best_fit || {};
   put("ra", number(best.ra_deg, 4, "°"));
-  put("dec", number(best.dec_deg, 4, "°"));
+  put("dec", (best.dec_deg > 0 ? "+" : "") + number(best.dec_deg, 4, "°"));
   put("llh", number(best.llh, 2));
   put("area50", area(view.area_50_deg2));
   put("area90", area(view.area_90_deg2));
