@@ -165,7 +165,7 @@ def _degrees_off(event: Event, nside: int, pixel: int, particle: Particle | None
 
 def main() -> None:
     """Print the figures as a table or as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m scanner.bench", description="How fast the kernel is, here.")
+    parser = argparse.ArgumentParser(prog="python -m scanner.bench", description="Measure the kernel.")
     parser.add_argument("what", choices=("reco", "scan"))
     parser.add_argument("--events", type=Path, help="folder of i3live JSON events to measure too")
     parser.add_argument("--reco", default="track_mpe", help="reconstruction of a scan")

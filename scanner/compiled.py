@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import numba
 from numba.core import config as numba_config
@@ -54,7 +55,7 @@ _FOLDER = _own_folder()
 if _FOLDER is not None:
     numba_config.CACHE_DIR = str(_FOLDER)
 
-_OPTIONS = {"error_model": "numpy", "nogil": True, "cache": _FOLDER is not None}
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": _FOLDER is not None}
 
 kernel = numba.njit(**_OPTIONS)
 """Compile a function: divisions raise nothing, the interpreter lock is released."""
