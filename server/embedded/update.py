@@ -104,7 +104,7 @@ class OperatorUpdate(Update):
         self._filters = _compile_array_filters(array_filters)
         steps = [step for name, fields in spec.items() for step in _parse_operator(name, fields)]
         _check_conflicts(steps)
-        self._steps = sorted(steps, key=lambda step: [_order(part) for part in step.parts])
+        self._steps = steps  # in the order that is written; MongoDB sorts them by name
         self.needs_position = any("$" in step.parts for step in steps)
         self._placeholders = any(part.startswith("$") for step in steps for part in step.parts)
         self.paths = tuple(_fixed_path(step.parts) for step in steps)
@@ -193,11 +193,6 @@ def _check_conflicts(steps: Sequence[Step]) -> None:
             text = f"Updating the path '{'.'.join(step)}' would create a conflict at '{'.'.join(seen[-1])}'"
             raise CommandError(Code.ConflictingUpdateOperators, text)
         seen.append(step)
-
-
-def _order(part: str) -> tuple[bool, int, str]:
-    """Names in order, numbers by value: the order in which MongoDB adds fields."""
-    return (True, int(part), "") if paths.is_index(part) else (False, 0, part)
 
 
 def _fixed_path(parts: paths.Parts) -> str:
