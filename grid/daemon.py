@@ -28,7 +28,7 @@ def run(settings: Settings, server: str, token_file: Path, pilot_token_file: Pat
         return LocalGrid(pilots, logs)
 
     with Client(server, TokenFile(token_file)) as client:
-        service = GridService(client, make, _offer(settings), settings.pilots.count)
+        service = GridService(client, make, _offer(settings), settings.pilots.count, logs.parent / "grid.id")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, frame: service.ending.set())
         service.run(settings.pilots.heartbeat_seconds)

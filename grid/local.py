@@ -6,6 +6,7 @@ import itertools
 import signal
 import sys
 import time
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +28,12 @@ class Pilots:
     grid_id: str = ""
     heartbeat_seconds: float = 5.0
 
-    def arguments(self, offer: PilotClass) -> list[str]:
-        """The pilot's command line, without the program."""
+    def arguments(self, name: str, offer: PilotClass) -> list[str]:
+        """The command line of the pilot that we call so, without the program."""
         given = {"server": self.server, "token-file": self.token_file, "grid-id": self.grid_id,
-                 "heartbeat": self.heartbeat_seconds, "cores": offer.cores, "memory": offer.memory_gb,
-                 "disk": offer.disk_gb, "lifetime": offer.lifetime_hours, "site": offer.site}
+                 "queue-id": name, "heartbeat": self.heartbeat_seconds, "cores": offer.cores,
+                 "memory": offer.memory_gb, "disk": offer.disk_gb, "lifetime": offer.lifetime_hours,
+                 "site": offer.site}
         return [word for name, value in given.items() if value != "" for word in (f"--{name}", str(value))]
 
 
@@ -69,14 +71,16 @@ class LocalGrid:
         self.remove(list(self._children))
 
     def _start(self, offer: PilotClass) -> str:
-        name = self._free_name()
-        argv = [sys.executable, "-m", "grid.pilot", *self.pilots.arguments(offer)]
-        child = Child(name, argv, self._directory / f"{name}.log", self._directory,
+        place = self._free_place()
+        name = f"{place}.{uuid.uuid4().hex[:8]}"
+        argv = [sys.executable, "-m", "grid.pilot", *self.pilots.arguments(name, offer)]
+        child = Child(place, argv, self._directory / f"{place}.log", self._directory,
                       stop_seconds=_STOP_SECONDS, death_signal=signal.SIGTERM)
         child.start()
         self._children[name] = (child, offer)
         return name
 
-    def _free_name(self) -> str:
-        """A name that no living pilot has, so that a pilot started again goes on with the old log."""
-        return next(name for name in map("pilot-{}".format, itertools.count(1)) if name not in self._children)
+    def _free_place(self) -> str:
+        """A number that no living pilot has, so that a pilot started again goes on with the old log."""
+        taken = {child.name for child, _ in self._children.values()}
+        return next(place for place in map("pilot-{}".format, itertools.count(1)) if place not in taken)

@@ -8,9 +8,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from grid.base import Grid, GridError, PilotClass
 from iceprod.client import Client, ClientError, Refused
+from iceprod.installation import write_private
 
 __all__ = ["GridService", "Pace"]
 
@@ -43,11 +46,16 @@ class Pace:
 
 
 class GridService:
-    """One grid, one offer, a fixed number of pilots."""
+    """One grid, one offer, a fixed number of pilots.
 
-    def __init__(self, client: Client, make: Callable[[str], Grid], offer: PilotClass, count: int) -> None:
+    `memory` is the file that keeps the grid's id, so that the next run of it is the same grid.
+    """
+
+    def __init__(self, client: Client, make: Callable[[str], Grid], offer: PilotClass, count: int,
+                 memory: Path) -> None:
         self._client, self._make, self._offer, self._count = client, make, offer, count
-        self._pace = Pace()
+        self._memory, self._pace = memory, Pace()
+        self._gone: set[str] = set()  # pilots that ended, which the server may not know yet
         self.grid_id = ""
         self.ending = threading.Event()
 
@@ -59,6 +67,7 @@ class GridService:
         try:
             while not self.ending.is_set():
                 self.reconcile(grid)
+                self._retire()
                 if time.monotonic() - last >= heartbeat:
                     last = time.monotonic()
                     self._beat(grid)
@@ -74,6 +83,7 @@ class GridService:
                 if pilot.state == "ended":
                     log.info("%s ended after %.0f s: %s", pilot.id, pilot.seconds, pilot.detail)
                     self._pace.ended(pilot.seconds, now)
+                    self._gone.add(pilot.id)
                 else:
                     alive.append(pilot.id)
             missing = self._count - len(alive)
@@ -85,11 +95,30 @@ class GridService:
             log.warning("%s: %s", grid.name, error)
             self._pace.ended(0.0, now)
 
+    def _retire(self, everybody: bool = False) -> None:
+        """Take pilots that ended without a word off the server, so that others get their tasks at once."""
+        if not (self._gone or everybody):
+            return
+        try:
+            known = self._client.get("/pilots", {"grid_id": self.grid_id, "keys": "pilot_id|grid_queue_id"})
+            for pilot_id, pilot in known.items():
+                if everybody or pilot.get("grid_queue_id") in self._gone:
+                    self._client.delete(f"/pilots/{pilot_id}")
+                    log.info("pilot %s was gone", pilot_id)
+        except Refused as error:
+            log.warning("could not remove dead pilots: %s", error)
+        except ClientError as error:
+            log.warning("could not remove dead pilots: %s", error)
+            return
+        self._gone.clear()
+
     def _register(self) -> None:
-        body = {"host": socket.gethostname(), "queues": {"local": "local"}, "version": VERSION}
         while not self.ending.is_set():
             try:
-                self.grid_id = self._client.post("/grids", body, patience=_PATIENCE)["result"]
+                if not self._is_known():
+                    body = {"host": socket.gethostname(), "queues": {"local": "local"}, "version": VERSION}
+                    self.grid_id = self._client.post("/grids", body, patience=_PATIENCE)["result"]
+                    write_private(self._memory, self.grid_id.encode())
             except Refused:
                 raise
             except ClientError as error:
@@ -98,10 +127,26 @@ class GridService:
                 log.info("registered as grid %s", self.grid_id)
                 return
 
-    def _beat(self, grid: Grid) -> None:
-        body = {"host": socket.gethostname(), "pilots": self._count}
+    def _is_known(self) -> bool:
+        """Whether we are a grid that the server knows from before; its old pilots are gone then."""
         try:
-            self._client.patch(f"/grids/{self.grid_id}", body)
+            self.grid_id = self._memory.read_text(encoding="ascii").strip()
+            self._client.patch(f"/grids/{self.grid_id}", self._state(), patience=_PATIENCE, repeat=True)
+        except FileNotFoundError:
+            return False
+        except Refused as error:
+            if error.status != 404:
+                raise
+            return False
+        self._retire(everybody=True)
+        return True
+
+    def _state(self) -> dict[str, Any]:
+        return {"host": socket.gethostname(), "pilots": self._count}
+
+    def _beat(self, grid: Grid) -> None:
+        try:
+            self._client.patch(f"/grids/{self.grid_id}", self._state())
         except Refused as error:
             log.warning("heartbeat refused: %s", error)
             if error.status == 404:

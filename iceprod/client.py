@@ -88,7 +88,11 @@ class Client:
         return self
 
     def __exit__(self, *error: object) -> None:
+        """Close the connections of all threads, which must have done with them."""
         self.close()
+        with self._lock:
+            while self._open:
+                self._open.pop().close()
 
     # -- the verbs
 

@@ -22,7 +22,7 @@ from iceprod import tokens
 __all__ = ["Installation", "Running", "make_private", "running_installations", "write_private"]
 
 _OWN_TOKEN_HOURS = 24.0
-_OURS = frozenset({"secret", "up.lock", "up.json", "logs", "store", "tokens"})
+_OURS = frozenset({"secret", "up.lock", "up.json", "logs", "store", "tokens", "grid.id"})
 
 
 class Running(msgspec.Struct, frozen=True):
