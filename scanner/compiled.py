@@ -35,8 +35,9 @@ def source_digest() -> str:
 
 
 def _base() -> Path:
-    if numba_config.CACHE_DIR:
-        return Path(numba_config.CACHE_DIR)
+    chosen: str = vars(numba_config).get("CACHE_DIR", "")
+    if chosen:
+        return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "iceprod" / "kernels"
 
 
@@ -53,7 +54,7 @@ def _own_folder() -> Path | None:
 
 _FOLDER = _own_folder()
 if _FOLDER is not None:
-    numba_config.CACHE_DIR = str(_FOLDER)
+    vars(numba_config)["CACHE_DIR"] = str(_FOLDER)
 
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": _FOLDER is not None}
 

@@ -43,7 +43,7 @@ def _refit(doms: Doms, tables: Tables, frame: Frame, seed: np.ndarray) -> End:
 
 @kernel
 def fit_pixels(doms: Doms, coarse: Doms, tables: Tables, zenith: np.ndarray, azimuth: np.ndarray,
-               seeds: np.ndarray, grid: np.ndarray) -> np.ndarray:
+               seeds: np.ndarray, grid: np.ndarray, valleys: int) -> np.ndarray:
     """Fit every direction on its own.
 
     Parameters
@@ -55,6 +55,8 @@ def fit_pixels(doms: Doms, coarse: Doms, tables: Tables, zenith: np.ndarray, azi
         Parents' vertices x, y, z, t relative to the event's centre and time; NaN for a first-level pixel.
     grid : ndarray, shape (m, 2)
         Vertex offsets that a first-level pixel looks at.
+    valleys : int
+        How many of them it follows.
 
     Returns
     -------
@@ -67,7 +69,7 @@ def fit_pixels(doms: Doms, coarse: Doms, tables: Tables, zenith: np.ndarray, azi
         if np.isfinite(seeds[i]).all():
             end = _refit(doms, tables, frame, seeds[i])
         else:
-            end = follow(doms, coarse, tables, frame, survey(coarse, tables, frame, grid))
+            end = follow(doms, coarse, tables, frame, survey(coarse, tables, frame, grid, valleys))
         x, y = end.a * frame.e1x + end.b * frame.e2x, end.a * frame.e1y + end.b * frame.e2y
         result[i] = (end.llh, x, y, end.a * frame.e1z, end.t, float(end.evaluations))
     return result

@@ -13,7 +13,7 @@ from scanner.result import PIXEL_DTYPE, nan_rows
 from scanner.track.fit import fit_pixels
 from scanner.track.hits import TrackHits, first_hits
 from scanner.track.likelihood import Tables
-from scanner.track.search import GRID
+from scanner.track.search import GRID, valleys_for
 
 __all__ = ["TrackMPE", "tables"]
 
@@ -46,7 +46,8 @@ class TrackMPE:
         """Fit the vertex for n directions (rad) from the parents' vertices; PIXEL_DTYPE of shape (n,)."""
         zenith, azimuth = np.atleast_1d(zenith).astype(float), np.atleast_1d(azimuth).astype(float)
         starts = _starts(prepared, len(zenith), seeds)
-        fits = fit_pixels(prepared.doms, prepared.coarse, tables(), zenith, azimuth, starts, GRID)
+        fits = fit_pixels(prepared.doms, prepared.coarse, tables(), zenith, azimuth, starts, GRID,
+                          valleys_for(prepared.n_hit))
         pixels = nan_rows(np.full(len(zenith), -1))
         pixels["llh"] = fits[:, 0] - prepared.padding_llh
         for column, name in enumerate("XYZ"):

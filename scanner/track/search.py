@@ -15,14 +15,14 @@ from scanner.compiled import kernel
 from scanner.track.likelihood import PATH_FACTOR, SIGMA, Doms, Frame, Tables, evaluate
 from scanner.track.minimise import End, descend
 
-__all__ = ["COARSE", "GRID", "TIGHT", "follow", "survey"]
+__all__ = ["COARSE", "GRID", "TIGHT", "follow", "survey", "valleys_for"]
 
 COARSE, MEDIUM = 50.0, 17.0
 """Time resolutions (ns) on the way down to SIGMA."""
 LOOSE, FIRM, TIGHT = 1.0, 0.3, 1e-5
 """Promised gains in ln L at which a descent stops: coarse, medium and true resolution."""
-VALLEYS = 4
-"""Valleys followed from the grid."""
+LEAST_VALLEYS, MOST_VALLEYS, DESCENTS = 4, 10, 640
+"""Valleys followed from the grid: with few modules a descent is cheap and the landscape flat."""
 APART = 50.0
 """Least distance (m) between the starts of two valleys."""
 SAME = 8.0
@@ -57,9 +57,14 @@ def _start_times(doms: Doms, frame: Frame, a: float, b: float, scratch: np.ndarr
     return scratch[int(EARLY * len(scratch))], scratch[int(LATE * len(scratch))]
 
 
+def valleys_for(modules: int) -> int:
+    """How many valleys to follow in an event with so many hit modules."""
+    return min(max(DESCENTS // modules, LEAST_VALLEYS), MOST_VALLEYS)
+
+
 @kernel
-def survey(coarse: Doms, tables: Tables, frame: Frame, grid: np.ndarray) -> np.ndarray:
-    """The best VALLEYS grid points that lie APART; rows of (llh, a, b, t), inf where there are fewer."""
+def survey(coarse: Doms, tables: Tables, frame: Frame, grid: np.ndarray, valleys: int) -> np.ndarray:
+    """The best grid points that lie APART, shape (valleys, 4): llh, a, b, t; inf where there are fewer."""
     scratch = np.empty(len(coarse.x))
     points = np.empty((2 * len(grid), 4))
     for k in range(len(grid)):
@@ -68,13 +73,13 @@ def survey(coarse: Doms, tables: Tables, frame: Frame, grid: np.ndarray) -> np.n
         for m in range(2):
             llh = evaluate(coarse, tables, frame, a, b, times[m], COARSE).llh
             points[2 * k + m] = (llh, a, b, times[m])
-    return _best_apart(points)
+    return _best_apart(points, valleys)
 
 
 @kernel
-def _best_apart(points: np.ndarray) -> np.ndarray:
-    best = np.full((VALLEYS, 4), np.inf)
-    for n in range(VALLEYS):
+def _best_apart(points: np.ndarray, count: int) -> np.ndarray:
+    best = np.full((count, 4), np.inf)
+    for n in range(count):
         chosen = points[np.argmin(points[:, 0])].copy()
         if not np.isfinite(chosen[0]):
             break
