@@ -52,9 +52,9 @@ class EditConfig(ActionHandler):
         if "config" not in body:
             raise BadRequest("missing key: config")
         await actions.may_write(self.ctx, self.user, dataset_id)
-        actions.parse_config(body["config"])
+        config = actions.parse_config(body["config"])
         await configs.get(self.ctx, dataset_id)
-        return {"dataset_id": dataset_id, "config": body["config"]}
+        return {"dataset_id": dataset_id, "config": actions.text_of(config)}
 
 
 class StatusChange(ActionHandler):

@@ -19,7 +19,8 @@ from server.production.datasets import NewDataset
 from server.production.documents import Document
 from server.production.requests import Work
 
-__all__ = ["ACTIONS", "check_materialization", "check_status_change", "check_submission", "parse_config"]
+__all__ = ["ACTIONS", "check_materialization", "check_status_change", "check_submission", "may_write",
+           "parse_config", "text_of"]
 
 CHUNK = 5000
 ACTIONS = ("submit", "edit_config", "dataset_status", "job_status", "task_status", "materialization")
@@ -39,6 +40,11 @@ def parse_config(text: Any) -> Document:
     if not isinstance(config, dict):
         raise BadRequest("config is not valid")
     return configs.checked(config)
+
+
+def text_of(config: Document) -> str:
+    """A configuration as the text that requests keep."""
+    return msgspec.json.encode(config).decode()
 
 
 def check_submission(body: Document, caller: Caller) -> Document:
@@ -62,9 +68,14 @@ def check_submission(body: Document, caller: Caller) -> Document:
         raise BadRequest("config is not valid: it has no tasks")
     if not 0 < body["jobs_submitted"] < 1 << 40:
         raise BadRequest("jobs_submitted should be > 0")
-    text = msgspec.json.encode(config).decode()
-    return {"config": text, "description": body["description"], "jobs_submitted": body["jobs_submitted"],
-            "group": group, "username": username, "extra_submit_fields": extra}
+    return {
+        "config": text_of(config),
+        "description": body["description"],
+        "jobs_submitted": body["jobs_submitted"],
+        "group": group,
+        "username": username,
+        "extra_submit_fields": extra,
+    }
 
 
 def parse_extra(extra: Any) -> Document:

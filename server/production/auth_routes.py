@@ -6,6 +6,7 @@ from typing import Any
 
 from server.errors import BadRequest, Forbidden, NotFound
 from server.production import access, groups
+from server.production.fields import Field, takes
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
 
@@ -16,6 +17,9 @@ class Auths(ProductionHandler):
     """Asking for permission by the name of a rule."""
 
     @allow("admin", "system")
+    @takes(Field("name", "str", required=True), Field("value", "str", required=True),
+           Field("role", "str", required=True), Field("username", "str", required=True),
+           Field("groups", "list", required=True))
     async def post(self) -> None:
         """May a user with these groups do that? name: dataset_id, value: the dataset, role: read or write."""
         body = self.body()
@@ -45,6 +49,7 @@ class DatasetAuths(ProductionHandler):
         self.send(rules)
 
     @allow("admin", "system")
+    @takes(Field("read_groups", "list", required=True), Field("write_groups", "list", required=True))
     async def put(self, dataset_id: str) -> None:
         """Set the groups that may read and write the dataset."""
         body = self.body()

@@ -10,10 +10,14 @@ from server.errors import BadRequest
 from server.production import bulk
 from server.production.bulk import Selection
 from server.production.documents import Document
+from server.production.fields import Field, takes
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
 
 __all__ = ["ROUTES"]
+
+NEEDS = [Field("cpu", "int"), Field("gpu", "int"), Field("memory", "number"), Field("disk", "number"),
+         Field("time", "number"), Field("os", "list"), Field("site", "str")]
 
 
 def _ids(body: Document, name: str) -> tuple[str, ...] | None:
@@ -52,6 +56,7 @@ class TaskBulkStatus(BulkHandler):
     """Put listed tasks into a status."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("tasks", "list", required=True))
     async def post(self, dataset_id: str, status: str) -> None:
         """Put the tasks into the status, whatever theirs is."""
         await self.writable(dataset_id)
@@ -66,6 +71,7 @@ class AnyTaskBulkStatus(BulkHandler):
     """Put listed tasks of any datasets into a status."""
 
     @allow("admin", "client", "system")
+    @takes(Field("tasks", "list", required=True))
     async def post(self, status: str) -> None:
         """Put the tasks into the status, whatever theirs is."""
         if not TASK.knows(status):
@@ -79,6 +85,7 @@ class TaskSuspend(BulkHandler):
     """Suspend tasks."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("tasks", "list"), Field("jobs", "list"))
     async def post(self, dataset_id: str) -> None:
         """Suspend the tasks that may be: those listed, those of the listed jobs, or all."""
         await self.writable(dataset_id)
@@ -90,6 +97,7 @@ class TaskReset(BulkHandler):
     """Let tasks begin anew."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("tasks", "list"), Field("jobs", "list"))
     async def post(self, dataset_id: str) -> None:
         """Let the tasks that may begin anew: those listed, those of the listed jobs, or all."""
         await self.writable(dataset_id)
@@ -101,6 +109,7 @@ class TaskHardReset(BulkHandler):
     """Let tasks begin anew as if they never ran."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("tasks", "list"), Field("jobs", "list"))
     async def post(self, dataset_id: str) -> None:
         """Let the tasks begin anew, complete ones too: those listed, those of the listed jobs, or all."""
         await self.writable(dataset_id)
@@ -112,11 +121,13 @@ class TaskRequirements(ProductionHandler):
     """What all tasks of a name need."""
 
     @allow("admin", "client", "system", "user")
+    @takes(*NEEDS)
     async def patch(self, dataset_id: str, name: str) -> None:
         """Set the given requirements."""
         await self._set(dataset_id, name, replace=False)
 
     @allow("admin", "client", "system", "user")
+    @takes(*NEEDS)
     async def post(self, dataset_id: str, name: str) -> None:
         """Replace the requirements: numbers only grow, what is not given goes."""
         await self._set(dataset_id, name, replace=True)
@@ -132,6 +143,7 @@ class JobBulkStatus(BulkHandler):
     """Move listed jobs to a status."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("jobs", "list", required=True))
     async def post(self, dataset_id: str, status: str) -> None:
         """Move the jobs that may to the status."""
         await self.writable(dataset_id)
@@ -146,6 +158,7 @@ class JobSuspend(BulkHandler):
     """Suspend jobs."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("jobs", "list"))
     async def post(self, dataset_id: str) -> None:
         """Suspend the jobs that may be: those listed, or all."""
         await self.writable(dataset_id)
@@ -157,6 +170,7 @@ class JobReset(BulkHandler):
     """Let jobs process again."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("jobs", "list"))
     async def post(self, dataset_id: str) -> None:
         """Let the jobs that may process again: those listed, or all."""
         await self.writable(dataset_id)
@@ -168,6 +182,7 @@ class JobHardReset(BulkHandler):
     """Let jobs process again, complete ones too."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("jobs", "list"))
     async def post(self, dataset_id: str) -> None:
         """Let the jobs process again, complete ones too: those listed, or all."""
         await self.writable(dataset_id)

@@ -11,7 +11,7 @@ from server.errors import BadRequest, NotFound
 from server.production import ends, kinds, leases, queueing, task_store
 from server.production.documents import Document
 from server.production.ends import Report
-from server.production.fields import number
+from server.production.fields import Field, number, takes
 from server.production.handler import ProductionHandler
 from server.production.leases import Claim
 from server.routing import Route, allow
@@ -75,6 +75,7 @@ class Queue(ClaimHandler):
     """Queue tasks, or lease one: the body decides."""
 
     @allow("admin", "client", "system")
+    @takes(Field("num_tasks", "int"), Field("requirements", "dict"), Field("query_params", "dict"))
     async def post(self) -> None:
         """With requirements or query_params, lease the best waiting task that fits; else queue num_tasks."""
         body = self.body(required=False)
@@ -97,6 +98,7 @@ class Process(Queue):
     """Take the best queued task, which is then processing."""
 
     @allow("admin", "client", "system", "pilot")
+    @takes(Field("requirements", "dict"), Field("query_params", "dict"))
     async def post(self) -> None:
         """Take the best queued task that fits; it is processing then."""
         await self.lease(replace(read_claim(self.body()), source="queued", target="processing"))
@@ -106,6 +108,9 @@ class QueueMany(ClaimHandler):
     """Lease several tasks at once; wait for some when there are none."""
 
     @allow("admin", "client", "system", "pilot")
+    @takes(Field("num", "int"), Field("requirements", "dict"), Field("query_params", "dict"),
+           Field("dataset_deprio", "list"), Field("wait", "number"), Field("start", "bool"),
+           Field("pilot_id", "str"))
     async def post(self) -> None:
         """Lease up to num tasks, with what to run; with wait, a long poll of so many seconds."""
         body = self.body()
@@ -149,6 +154,7 @@ class Waiting(ProductionHandler):
     """Let idle tasks wait for a pilot."""
 
     @allow("admin", "client", "system")
+    @takes(Field("task_ids", "list", required=True))
     async def post(self) -> None:
         """Move the idle tasks among task_ids to waiting."""
         ids = self.body().get("task_ids")
@@ -182,6 +188,7 @@ class TaskStart(ProductionHandler):
     """A leased task begins to run."""
 
     @allow("admin", "client", "system", "pilot")
+    @takes(Field("instance_id", "str", required=True), Field("site", "str"))
     async def post(self, task_id: str) -> None:
         """Say that the task runs now; the task before."""
         report = read_report(self.body())
@@ -194,6 +201,8 @@ class TaskComplete(ProductionHandler):
     """A task is done."""
 
     @allow("admin", "client", "system", "pilot")
+    @takes(Field("instance_id", "str"), Field("time_used", "number"), Field("resources", "dict"),
+           Field("site", "str"), Field("reason", "str"))
     async def post(self, task_id: str) -> None:
         """Say that the task is done; the task before."""
         report = read_report(self.body(required=False))
@@ -208,6 +217,8 @@ class TaskReset(ProductionHandler):
     """An attempt failed; another may follow."""
 
     @allow("admin", "client", "system", "pilot")
+    @takes(Field("instance_id", "str"), Field("time_used", "number"), Field("resources", "dict"),
+           Field("site", "str"), Field("reason", "str"))
     async def post(self, task_id: str) -> None:
         """Say that an attempt failed; the task before."""
         report = read_report(self.body(required=False))
@@ -218,6 +229,8 @@ class TaskFailed(ProductionHandler):
     """An attempt failed; none may follow."""
 
     @allow("admin", "client", "system", "pilot")
+    @takes(Field("instance_id", "str"), Field("time_used", "number"), Field("resources", "dict"),
+           Field("site", "str"), Field("reason", "str"))
     async def post(self, task_id: str) -> None:
         """Say that the task failed for good; the task before."""
         report = read_report(self.body(required=False))
@@ -228,6 +241,8 @@ class TaskEvict(ProductionHandler):
     """A pilot hands a task back."""
 
     @allow("admin", "client", "system", "pilot")
+    @takes(Field("instance_id", "str"), Field("time_used", "number"), Field("resources", "dict"),
+           Field("site", "str"), Field("reason", "str"))
     async def post(self, task_id: str) -> None:
         """Hand the task back, for no fault of anybody's; the task before."""
         report = read_report(self.body(required=False))

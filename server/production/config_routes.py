@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from server.errors import BadRequest
+from server.handler import Handler
 from server.production import configs
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
@@ -12,6 +15,9 @@ __all__ = ["ROUTES"]
 
 class Config(ProductionHandler):
     """A dataset's configuration."""
+
+    def json_body(self) -> Any:
+        return Handler.json_body(self)  # it is kept as text, which takes any JSON
 
     @allow("admin", "client", "system", "pilot", "user")
     async def get(self, dataset_id: str) -> None:

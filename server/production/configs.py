@@ -1,8 +1,11 @@
-"""Configurations of datasets, kept as they were sent."""
+"""Configurations of datasets, kept as text, just as they were sent: names in them may hold any character."""
 
 from __future__ import annotations
 
+import msgspec
+
 from iceprod.dataset_config import ConfigError, validate
+from iceprod.ids import timestamp
 from server.context import Context
 from server.errors import BadRequest, NotFound
 from server.production import datasets
@@ -30,14 +33,16 @@ def checked(config: Document, dataset_id: str = "") -> Document:
 
 async def put(ctx: Context, dataset_id: str, config: Document) -> None:
     """Create or replace a dataset's configuration. Raises BadRequest when it is wrong."""
-    document = {**checked(config, dataset_id), "dataset_id": dataset_id}
+    text = msgspec.json.encode(checked(config, dataset_id)).decode()
+    document = {"dataset_id": dataset_id, "text": text, "changed": timestamp()}
     await ctx.db.configs.replace_one({"dataset_id": dataset_id}, document, upsert=True)
     datasets.announce(ctx, dataset_id)
 
 
 async def find(ctx: Context, dataset_id: str) -> Document | None:
     """A dataset's configuration, if it has one."""
-    return await ctx.db.configs.find_one({"dataset_id": dataset_id}, {"_id": 0, "dataset_id": 0})
+    document = await ctx.db.configs.find_one({"dataset_id": dataset_id}, {"text": 1})
+    return msgspec.json.decode(document["text"]) if document else None
 
 
 async def get(ctx: Context, dataset_id: str) -> Document:

@@ -10,7 +10,7 @@ from iceprod.states import DATASET
 from server.errors import BadRequest
 from server.production import access, datasets
 from server.production.datasets import NewDataset
-from server.production.fields import Field, number, read_fields
+from server.production.fields import Field, number, read_fields, takes
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
 
@@ -44,6 +44,7 @@ class Datasets(ProductionHandler):
                    if readable is None or row["dataset_id"] in readable})
 
     @allow("admin", "user", "system")
+    @takes(*FIELDS, closed=True)
     async def post(self) -> None:
         """Create a dataset."""
         new = self.new_dataset()
@@ -77,6 +78,7 @@ class DatasetStatus(ProductionHandler):
     """A dataset's status."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("status", "str", required=True))
     async def put(self, dataset_id: str) -> None:
         await self.writable(dataset_id)
         body = self.body()
@@ -92,6 +94,7 @@ class DatasetDescription(ProductionHandler):
     """A dataset's description."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("description", "str", required=True))
     async def put(self, dataset_id: str) -> None:
         await self.writable(dataset_id)
         body = self.body()
@@ -107,6 +110,7 @@ class DatasetPriority(ProductionHandler):
     """A dataset's priority."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("priority", "number", required=True))
     async def put(self, dataset_id: str) -> None:
         await self.writable(dataset_id)
         body = self.body()
@@ -122,6 +126,7 @@ class DatasetJobsSubmitted(ProductionHandler):
     """How many jobs a dataset makes."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("jobs_submitted", "int", required=True))
     async def put(self, dataset_id: str) -> None:
         await self.writable(dataset_id)
         body = self.body()

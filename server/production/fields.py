@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from server.errors import BadRequest
 
-__all__ = ["Field", "check_storable", "number", "read_fields"]
+__all__ = ["Described", "Field", "check_storable", "number", "read_fields", "takes"]
 
 _KINDS: dict[str, tuple[type, ...]] = {
     "str": (str,), "int": (int,), "number": (int, float), "bool": (bool,), "list": (list,), "dict": (dict,)}
@@ -29,6 +29,35 @@ class Field:
         if isinstance(value, bool) and self.kind != "bool":
             return False
         return isinstance(value, _KINDS[self.kind])
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a method's body looks like, as JSON Schema, for the OpenAPI document."""
+
+    schema: dict[str, Any]
+
+
+_SCHEMAS: dict[str, dict[str, Any]] = {
+    "str": {"type": "string"}, "int": {"type": "integer"}, "number": {"type": "number"},
+    "bool": {"type": "boolean"}, "list": {"type": "array"}, "dict": {"type": "object"}}
+
+
+def takes(*fields: Field, closed: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Say what a handler's method takes. It is the method that checks the body."""
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {field.name: _SCHEMAS[field.kind] for field in fields},
+        "required": [field.name for field in fields if field.required],
+    }
+    if closed:
+        schema["additionalProperties"] = False
+
+    def mark(method: Callable[..., Any]) -> Callable[..., Any]:
+        method.body = Described(schema)  # type: ignore[attr-defined]
+        return method
+
+    return mark
 
 
 def read_fields(body: Mapping[str, Any], fields: Iterable[Field], *, quote: str = "",
@@ -59,8 +88,8 @@ def check_storable(value: Any, depth: int = 0) -> None:
     if isinstance(value, dict):
         _check_depth(depth)
         for key, item in value.items():
-            if "\0" in key:
-                raise BadRequest("a name may not hold a NUL character")
+            if "\0" in key or key.startswith("$"):
+                raise BadRequest(f"a name may not begin with $ or hold a NUL character: {key[:40]!r}")
             check_storable(item, depth + 1)
     elif isinstance(value, list):
         _check_depth(depth)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.production import files
+from server.production.fields import Field, takes
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
 
@@ -18,6 +19,9 @@ class DatasetFiles(ProductionHandler):
         self.send({"files": await files.of_dataset(self.ctx, dataset_id)})
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("filename", "str", required=True), Field("movement", "str", required=True),
+           Field("job_index", "int", required=True), Field("task_name", "str", required=True),
+           Field("local", "str"))
     async def post(self, dataset_id: str) -> None:
         """Add a file to the task that job_index and task_name say."""
         await self.writable(dataset_id)
@@ -38,6 +42,8 @@ class TaskFiles(ProductionHandler):
         self.send({"files": await files.of_task(self.ctx, task_id, dataset_id)})
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("filename", "str", required=True), Field("movement", "str", required=True),
+           Field("local", "str"))
     async def post(self, dataset_id: str, task_id: str) -> None:
         """Add a file to the task."""
         await self.writable(dataset_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.production import grids, site_control
-from server.production.fields import Field, read_fields
+from server.production.fields import Field, read_fields, takes
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
 
@@ -22,6 +22,7 @@ class Grids(ProductionHandler):
         self.send(await grids.find(self.ctx))
 
     @allow("admin", "client", "system")
+    @takes(*FIELDS)
     async def post(self) -> None:
         """Register a grid."""
         body = self.update_fields() if self.body() else {}

@@ -7,7 +7,7 @@ from typing import Any
 from iceprod.states import JOB
 from server.errors import BadRequest
 from server.production import jobs
-from server.production.fields import Field, read_fields
+from server.production.fields import Field, read_fields, takes
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
 
@@ -21,6 +21,7 @@ class Jobs(ProductionHandler):
     """Creating jobs one by one."""
 
     @allow("admin", "client", "system")
+    @takes(*FIELDS, closed=True)
     async def post(self) -> None:
         """Create a job."""
         values = read_fields(self.body(), FIELDS)
@@ -74,6 +75,7 @@ class JobStatus(ProductionHandler):
     """A job's status."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("status", "str", required=True))
     async def put(self, dataset_id: str, job_id: str) -> None:
         await self.writable(dataset_id)
         body = self.body()

@@ -8,6 +8,7 @@ from typing import Any
 from server.errors import BadRequest, NotFound
 from server.production import logs
 from server.production.documents import Document
+from server.production.fields import Field, takes
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
 
@@ -40,6 +41,8 @@ class Logs(LogHandler):
         self.send({row["log_id"]: row for row in rows})
 
     @allow("admin", "client", "system", "pilot")
+    @takes(Field("data", "str", required=True), Field("name", "str"), Field("dataset_id", "str"),
+           Field("task_id", "str"))
     async def post(self) -> None:
         """Store a log."""
         self.send({"result": await logs.create(self.ctx, self.log_fields())}, 201)
@@ -62,6 +65,7 @@ class DatasetLogs(LogHandler):
     """Logs of a dataset."""
 
     @allow("admin", "client", "system", "pilot", "user")
+    @takes(Field("data", "str", required=True), Field("name", "str"), Field("task_id", "str"))
     async def post(self, dataset_id: str) -> None:
         """Store a log of the dataset."""
         await self.writable(dataset_id)

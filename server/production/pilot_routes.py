@@ -7,7 +7,7 @@ from typing import Any
 from server.errors import BadRequest
 from server.production import pilots
 from server.production.documents import Document
-from server.production.fields import Field, read_fields
+from server.production.fields import Field, read_fields, takes
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
 
@@ -28,6 +28,7 @@ class Pilots(ProductionHandler):
         self.send(await pilots.find(self.ctx, query, self.keys("pilot_id")))
 
     @allow("admin", "client", "system", "pilot")
+    @takes(*REQUIRED)
     async def post(self) -> None:
         """Register a pilot."""
         body = self.update_fields() if self.body() else {}
@@ -58,6 +59,7 @@ class Heartbeat(ProductionHandler):
     """A pilot says that it is alive."""
 
     @allow("admin", "client", "system", "pilot")
+    @takes(Field("tasks", "list"), Field("resources_available", "dict"), Field("resources_claimed", "dict"))
     async def post(self, pilot_id: str) -> None:
         """Extend the leases of the listed tasks; says which of them to stop."""
         body = self.body()

@@ -7,7 +7,7 @@ from typing import Any
 from iceprod.states import TASK
 from server.errors import BadRequest
 from server.production import task_changes, task_store
-from server.production.fields import Field, read_fields
+from server.production.fields import Field, read_fields, takes
 from server.production.handler import ProductionHandler
 from server.production.task_store import NewTask
 from server.routing import Route, allow
@@ -49,6 +49,7 @@ class Tasks(ProductionHandler):
         return result
 
     @allow("admin", "client", "system")
+    @takes(*FIELDS, closed=True)
     async def post(self) -> None:
         """Create a task."""
         values = read_fields(self.body(), FIELDS)
@@ -84,6 +85,7 @@ class InternalStatus(ProductionHandler):
     """A task's status, set by services."""
 
     @allow("admin", "client", "system")
+    @takes(Field("status", "str", required=True), Field("instance_id", "str"))
     async def put(self, task_id: str) -> None:
         """Move the task to another status, on condition of its instance_id when that is given."""
         body = self.body()
@@ -148,6 +150,7 @@ class TaskStatus(ProductionHandler):
     """A task's status."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("status", "str", required=True))
     async def put(self, dataset_id: str, task_id: str) -> None:
         await self.writable(dataset_id)
         await task_changes.set_status(self.ctx, task_id, _status(self.body()), dataset_id)

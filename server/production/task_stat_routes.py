@@ -6,6 +6,7 @@ import msgspec
 
 from server.errors import BadRequest
 from server.production import task_stats
+from server.production.fields import Field, takes
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
 
@@ -18,6 +19,7 @@ class ReportStats(ProductionHandler):
     """Statistics that a pilot reports."""
 
     @allow("admin", "client", "system", "pilot")
+    @takes(Field("dataset_id", "str", required=True))
     async def post(self, task_id: str) -> None:
         """Store what the pilot measured: any JSON with dataset_id."""
         body = self.body(required=False)

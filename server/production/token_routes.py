@@ -11,6 +11,7 @@ from iceprod.tokens import Caller, encode
 from server.context import Context
 from server.errors import BadRequest, Forbidden, NotFound
 from server.production import login, users
+from server.production.fields import Field, takes
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
 
@@ -23,6 +24,7 @@ class Login(ProductionHandler):
     """Logging in by name and password."""
 
     @allow("everybody")
+    @takes(Field("username", "str", required=True), Field("password", "str", required=True))
     async def post(self) -> None:
         """A token for a name and password; every failure is 403."""
         try:
@@ -96,6 +98,7 @@ class CreateToken(ProductionHandler):
     """Deriving a token."""
 
     @allow("admin", "client", "system", "user")
+    @takes(Field("type", "str"), Field("role", "str"), Field("exp", "int"))
     async def post(self) -> None:
         """A token of type temp, user or system with a role, for exp seconds."""
         self.send({"result": await derive(self.ctx, self.user, self.body(required=False))})

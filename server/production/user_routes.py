@@ -7,7 +7,7 @@ from urllib.parse import unquote
 from server.errors import BadRequest, Conflict
 from server.production import groups, users
 from server.production.documents import Document
-from server.production.fields import number
+from server.production.fields import Field, number, takes
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
 
@@ -57,6 +57,7 @@ class Role(NameHandler):
         self.send(await groups.get_role(self.ctx, unquote(name)))
 
     @allow("admin")
+    @takes(Field("name", "str"))
     async def put(self, name: str) -> None:
         """Add the role."""
         name, _ = self.matching_name(name, "role")
@@ -80,6 +81,7 @@ class Groups(NameHandler):
         self.send({"results": await groups.groups(self.ctx)})
 
     @allow("admin")
+    @takes(Field("name", "str", required=True))
     async def post(self) -> None:
         """Add a group."""
         body = self.update_fields() if self.body(required=False) else {}
@@ -100,6 +102,7 @@ class Group(NameHandler):
         self.send(await groups.get_group(self.ctx, unquote(name)))
 
     @allow("admin")
+    @takes(Field("name", "str"))
     async def put(self, name: str) -> None:
         """Add the group, or change its fields."""
         name, body = self.matching_name(name, "group")
@@ -124,6 +127,7 @@ class Users(ProductionHandler):
         self.send({"results": await users.find(self.ctx, self.query("username"))})
 
     @allow("admin")
+    @takes(Field("username", "str", required=True))
     async def post(self) -> None:
         """Add a user."""
         username = self.body().get("username")
@@ -160,6 +164,7 @@ class UserPriority(ProductionHandler):
     """A user's weight among others."""
 
     @allow("admin")
+    @takes(Field("priority", "number", required=True))
     async def put(self, user: str) -> None:
         """Set the weight, between 0 and 1."""
         priority = self.body().get("priority")
@@ -177,6 +182,7 @@ class UserGroups(ProductionHandler):
         self.send({"results": (await users.get(self.ctx, unquote(user)))["groups"]})
 
     @allow("admin")
+    @takes(Field("group", "str", required=True))
     async def post(self, user: str) -> None:
         """Add the user to a group."""
         body = self.body()
@@ -189,6 +195,7 @@ class UserGroups(ProductionHandler):
         self.send({})
 
     @allow("admin")
+    @takes(Field("groups", "list", required=True))
     async def put(self, user: str) -> None:
         """Set the user's groups."""
         names = _names(self.body(), "groups", "invalid group")
@@ -202,6 +209,7 @@ class UserRoles(ProductionHandler):
     """A user's roles."""
 
     @allow("admin")
+    @takes(Field("roles", "list", required=True))
     async def put(self, user: str) -> None:
         """Set the user's roles."""
         names = _names(self.body(), "roles", "invalid role name")

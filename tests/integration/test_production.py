@@ -1,0 +1,314 @@
+"""The production API of a running server: permissions, description, a whole life, malformed requests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from iceprod.tokens import ROLES
+from server.app import ROUTES
+from server.routing import Route
+from tests.support.api import Api, Session, running_server
+
+NOTHING = "0" * 32
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    # leases and repair passes are left to themselves; the tests wait for no timer
+    with running_server(tmp_path_factory.mktemp("api"), {"LEASES__MAX_WAIT_SECONDS": 1}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def everything(api: Api) -> Session:
+    return api.session()
+
+
+def path_of(route: Route) -> str:
+    return re.sub(r"\{\w+(:any)?\}", NOTHING, route.path)
+
+
+PRODUCTION = [route for route in ROUTES if route.handler.__module__.startswith("server.production")]
+METHODS = [pytest.param(route, name, id=f"{name.upper()} {route.openapi_path}")
+           for route in PRODUCTION for name in route.methods()]
+
+
+# -- permissions
+
+
+@pytest.mark.parametrize(("route", "method"), METHODS)
+def test_who_may_call(api: Api, route: Route, method: str) -> None:
+    """Each role gets in where the table says so, and nowhere else; no token and a bad one never do."""
+    allowed: frozenset[str] = route.methods()[method].roles  # type: ignore[attr-defined]
+    if "everybody" in allowed:
+        return
+    for session in (api.anonymous(), bad_token(api)):
+        refused = session.request(method, path_of(route), json={})
+        assert refused.status_code == 403
+        assert refused.json()["error"] == "authentication failed"
+    for role in ROLES:
+        answer = api.session(role, groups=()).request(method, path_of(route), json={}, stream=True)
+        if role not in allowed:
+            assert (answer.status_code, answer.json()["error"]) == (403, "authorization failed")
+        elif role != "user":  # a user needs the dataset's permission too
+            assert (answer.status_code, answer.text) != (403, "authorization failed")
+        assert answer.status_code < 500
+
+
+def bad_token(api: Api) -> Session:
+    session = api.anonymous()
+    session.headers["Authorization"] = "Bearer a.b.c"
+    return session
+
+
+DATASET_ROUTES = [pytest.param(route, name, id=f"{name.upper()} {route.openapi_path}")
+                  for route in PRODUCTION for name in route.methods()
+                  if "{dataset_id}" in route.path and "user" in route.methods()[name].roles]  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="module")
+def closed_dataset(everything: Session) -> str:
+    """A dataset that plain users may neither read nor write."""
+    dataset = new_dataset(everything)
+    answer = everything.put(f"/auths/{dataset}", json={"read_groups": [], "write_groups": []})
+    assert answer.status_code == 200
+    return dataset
+
+
+@pytest.mark.parametrize(("route", "method"), DATASET_ROUTES)
+def test_a_dataset_is_closed_to_others(api: Api, closed_dataset: str, route: Route, method: str) -> None:
+    if route.path.startswith("/auths/") and "actions" not in route.path:
+        return
+    path = re.sub(r"\{\w+(:any)?\}", NOTHING, route.path.replace("{dataset_id}", closed_dataset))
+    path = path.replace(f"/actions/{NOTHING}", "/actions/read")
+    answer = api.session("user", username="stranger").request(method, path, json={})
+    assert answer.status_code == 403
+
+
+# -- description
+
+
+def test_every_route_is_described(everything: Session) -> None:
+    document = everything.get("/openapi.json").json()
+    for route in ROUTES:
+        if route.path.startswith("/web/"):  # pages for people
+            continue
+        for name, method in route.methods().items():
+            operation = document["paths"][route.openapi_path][name]
+            assert operation["summary"]
+            in_path = {p["name"] for p in operation["parameters"] if p["in"] == "path"}
+            assert in_path == set(re.findall(r"\{(\w+)", route.openapi_path))
+            public = "everybody" in method.roles  # type: ignore[attr-defined]
+            assert bool(operation["security"]) is not public
+
+
+# -- a whole life
+
+
+def new_dataset(session: Session, jobs: int = 2, per_job: int = 2, **fields: Any) -> str:
+    body = {
+        "description": "test",
+        "group": "users",
+        "jobs_submitted": jobs,
+        "tasks_submitted": jobs * per_job,
+        "tasks_per_job": per_job,
+        **fields,
+    }
+    answer = session.post("/datasets", json=body)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["result"])
+
+
+CONFIG = {"version": 3.2, "description": "c", "tasks": [
+    {"name": "gen", "trays": [{"modules": [{"src": "a.py", "args": "$(job)"}]}]},
+    {"name": "hits", "depends": ["gen"], "trays": [{"modules": [{"src": "b.py"}]}]}]}
+
+
+def test_from_submission_to_completion(api: Api, everything: Session) -> None:
+    submitted = api.session("user", username="alice").post("/actions/submit", json={
+        "config": msgspec.json.encode(CONFIG).decode(), "description": "alice's", "jobs_submitted": 2})
+    assert submitted.status_code == 201, submitted.text
+    request = submitted.json()["result"]
+    pilot = api.session("pilot")
+    pilot_id = pilot.post("/pilots", json={
+        "queue_host": "h", "queue_version": "1", "resources": {"cpu": 1}, "site": "S"}).json()["result"]
+    offer = {"requirements": {"cpu": 1, "gpu": 0, "memory": 4, "disk": 20, "time": 8, "site": "S"}, "num": 2,
+             "wait": 1, "start": True, "pilot_id": pilot_id}
+    done: list[str] = []
+    while len(done) < 4:
+        answer = pilot.post("/task_actions/queue_many", json=offer)
+        for task in answer.json() if answer.status_code == 200 else []:
+            assert task["payload"]["task"]["name"] == task["name"]
+            lease = {"task_id": task["task_id"], "instance_id": task["instance_id"]}
+            beat = pilot.post(f"/pilots/{pilot_id}/heartbeat", json={"tasks": [lease]}).json()
+            assert beat["stop"] == []
+            end = pilot.post(f"/tasks/{task['task_id']}/task_actions/complete",
+                             json={"instance_id": task["instance_id"], "time_used": 60, "site": "S"})
+            assert end.status_code == 200
+            done.append(task["name"])
+    dataset = everything.get(f"/actions/submit/{request}").json()["payload"]["dataset_id"]
+    assert everything.get(f"/datasets/{dataset}").json()["status"] == "complete"
+    assert everything.get(f"/datasets/{dataset}/job_counts/status").json() == {"complete": 2}
+    assert everything.get(f"/datasets/{dataset}/task_counts/name_status").json() == {
+        "gen": {"complete": 2}, "hits": {"complete": 2}}
+    assert pilot.delete(f"/pilots/{pilot_id}").status_code == 200
+
+
+# -- malformed requests
+
+BODIES = [pytest.param(route, name, id=f"{name.upper()} {route.openapi_path}")
+          for route in PRODUCTION for name in route.methods() if name != "get"]
+RAW = [
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'"x"',
+    b"{}",
+    b'{"a":' * 5000,
+    b"\xff\xfe",
+    b'{"a":1e999}',
+    b'{"a":"\\ud800"}',
+    b'{"$where":1,"a.b":2}',
+    b'{"\\u0000":1}',
+]
+
+
+@pytest.mark.parametrize(("route", "method"), BODIES)
+def test_malformed_bodies_are_refused_in_json(everything: Session, route: Route, method: str) -> None:
+    for raw in RAW:
+        answer = everything.request(method, path_of(route), data=raw)
+        assert answer.status_code < 500, (raw[:40], answer.text)
+        if answer.status_code >= 400:
+            assert set(answer.json()) >= {"code", "error", "reason", "message"}
+
+
+NAMES = [
+    "dataset_id",
+    "job_id",
+    "task_id",
+    "job_index",
+    "task_index",
+    "name",
+    "depends",
+    "requirements",
+    "status",
+    "priority",
+    "num",
+    "num_tasks",
+    "query_params",
+    "dataset_deprio",
+    "instance_id",
+    "time_used",
+    "resources",
+    "tasks",
+    "jobs",
+    "data",
+    "filename",
+    "movement",
+    "groups",
+    "roles",
+    "username",
+    "description",
+    "group",
+    "jobs_submitted",
+    "tasks_submitted",
+    "tasks_per_job",
+    "config",
+    "action",
+    "type",
+    "exp",
+    "role",
+    "queues",
+    "host",
+    "version",
+    "queue_host",
+    "queue_version",
+    "read_groups",
+    "write_groups",
+    "site",
+    "wait",
+    "keys",
+    "memory",
+    "cpu",
+    "gpu",
+    "os",
+    "initial_status",
+    "set_status",
+    "task_ids",
+    "job_ids",
+]
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+    | st.sampled_from(["waiting", "complete", "suspend", "input", "$(job)", NOTHING])
+)
+values = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=6) | st.sampled_from(NAMES), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("route", "method"), BODIES)
+@settings(max_examples=12, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_body_reaches_a_server_error(
+    everything: Session, route: Route, method: str, data: st.DataObject
+) -> None:
+    described = getattr(route.methods()[method], "body", None)
+    names = list(described.schema["properties"]) if described else NAMES
+    body = data.draw(st.dictionaries(st.sampled_from(names or NAMES), values, max_size=6))
+    answer = everything.request(method, path_of(route), data=msgspec.json.encode(body))
+    assert answer.status_code < 500, (body, answer.text)
+
+
+QUERIES = [
+    "status",
+    "keys",
+    "job_index",
+    "num",
+    "order",
+    "limit",
+    "sort",
+    "from",
+    "last",
+    "group",
+    "gpu",
+    "site",
+    "grid_id",
+    "after",
+    "buffer_size",
+    "username",
+    "groups",
+    "users",
+    "name",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "route", [r for r in PRODUCTION if "get" in r.methods()], ids=lambda r: r.openapi_path
+)
+@settings(max_examples=8, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(query=st.dictionaries(st.sampled_from(QUERIES), st.text(max_size=8) | st.sampled_from(
+    ["-1", "99999999999999999999", "$where", "a.b", "_id", "true", "|", "priority=-1"]), max_size=4))
+def test_no_query_reaches_a_server_error(everything: Session, route: Route, query: dict[str, str]) -> None:
+    answer = everything.get(path_of(route), params=query)
+    assert answer.status_code < 500, (query, answer.text)
