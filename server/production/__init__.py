@@ -18,6 +18,7 @@ from server.production import (
     grid_routes,
     grids,
     groups,
+    insight_routes,
     job_routes,
     jobs,
     log_routes,
@@ -47,6 +48,7 @@ ROUTES: list[Route] = [
     *bulk_routes.ROUTES, *config_routes.ROUTES, *file_routes.ROUTES,
     *task_stat_routes.ROUTES, *log_routes.ROUTES, *grid_routes.ROUTES, *pilot_routes.ROUTES,
     *user_routes.ROUTES, *auth_routes.ROUTES, *token_routes.ROUTES, *action_routes.ROUTES,
+    *insight_routes.ROUTES,
     *demand_routes.ROUTES,
 ]
 INDEXES: list[Index] = [

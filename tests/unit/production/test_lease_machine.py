@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from config.settings import Database, Settings
 from server import production
@@ -44,7 +51,9 @@ class LeaseMachine(RuleBasedStateMachine):
         self.loop.run_until_complete(self._make())
 
     async def _make(self) -> None:
-        await ensure_indexes(self.ctx.db, [i for i in production.INDEXES if i.collection in ("tasks", "jobs")])
+        await ensure_indexes(
+            self.ctx.db, [i for i in production.INDEXES if i.collection in ("tasks", "jobs")]
+        )
         new = NewDataset("m", "users", JOBS, 2 * JOBS, 2, username="u")
         self.dataset = await datasets.create_dataset(self.ctx, new)
         self.alive: dict[str, str] = {}  # instance_id by task_id
@@ -133,7 +142,9 @@ class LeaseMachine(RuleBasedStateMachine):
         self.do(leases.release_pilot(self.ctx, "p"))
         self.alive.clear()
 
-    @rule(status=st.sampled_from(["idle", "waiting", "suspended", "reset", "queued"]), number=st.integers(0, 3))
+    @rule(
+        status=st.sampled_from(["idle", "waiting", "suspended", "reset", "queued"]), number=st.integers(0, 3)
+    )
     def somebody_sets_a_status(self, status: str, number: int) -> None:
         task_id = sorted(self.tasks())[number]
         before = self.tasks()[task_id]["status"]
@@ -148,7 +159,9 @@ class LeaseMachine(RuleBasedStateMachine):
     def somebody_resets(self) -> None:
         self.do(bulk.reset_tasks(self.ctx, bulk.Selection(self.dataset)))
         tasks = self.tasks()
-        self.alive = {task: instance for task, instance in self.alive.items() if tasks[task]["status"] in LEASED}
+        self.alive = {
+            task: instance for task, instance in self.alive.items() if tasks[task]["status"] in LEASED
+        }
 
     # -- what is always true
 

@@ -1,0 +1,70 @@
+"""Why tasks wait, and the errors of a dataset."""
+
+from __future__ import annotations
+
+import pytest
+
+from server.context import Context
+from server.errors import NotFound
+from server.production import ends, leases, pilots
+from server.production.ends import Report
+from server.production.explain import explain
+from server.production.leases import Claim
+from server.production.problems import form, top_errors
+from server.production.task_store import NewTask
+from tests.unit.production.conftest import Maker
+
+
+async def pilot(ctx: Context, site: str = "S", **resources: float) -> None:
+    await pilots.create(ctx, {"queue_host": "h", "queue_version": "1", "resources": resources, "site": site})
+
+
+async def test_rank_and_fitting_pilots(ctx: Context, make: Maker) -> None:
+    dataset = await make.dataset()
+    one, two = await make.tasks(dataset, NewTask(0, "a", {"memory": 2.0}, priority=0.3),
+                                NewTask(1, "a", {"memory": 2.0}, priority=0.9))
+    answer = await explain(ctx, dataset, one["task_id"])
+    assert (answer["tasks_before"], answer["pilots"]) == (1, 0)
+    await pilot(ctx, cpu=1, memory=4.0)
+    await pilot(ctx, cpu=1, memory=1.0)
+    answer = await explain(ctx, dataset, two["task_id"])
+    assert (answer["tasks_before"], answer["pilots"], answer["fitting_pilots"]) == (0, 2, 1)
+
+
+async def test_the_missing_requirement_is_named(ctx: Context, make: Maker) -> None:
+    task = await make.task(requirements={"memory": 64.0, "cpu": 1, "site": "T"})
+    await pilot(ctx, cpu=8, memory=16.0)
+    await pilot(ctx, cpu=8, memory=32.0)
+    answer = await explain(ctx, task["dataset_id"], task["task_id"])
+    assert answer["fitting_pilots"] == 0
+    assert answer["missing"] == [{"resource": "memory", "wanted": 64.0, "offered": 32.0},
+                                 {"resource": "site", "wanted": "T", "offered": ["S"]}]
+    assert "memory" in answer["reason"]
+
+
+async def test_open_dependencies(ctx: Context, make: Maker) -> None:
+    first = await make.task()
+    second = await make.task(depends=(first["task_id"],))
+    answer = await explain(ctx, second["dataset_id"], second["task_id"])
+    assert [row["task_id"] for row in answer["depends_on"]] == [first["task_id"]]
+
+
+async def test_unknown_task(ctx: Context) -> None:
+    with pytest.raises(NotFound):
+        await explain(ctx, "none", "none")
+
+
+async def test_the_same_errors_are_counted_together(ctx: Context, make: Maker) -> None:
+    dataset = await make.dataset()
+    await make.tasks(dataset, *(NewTask(n, "gen") for n in range(4)))
+    for n, task in enumerate(await leases.claim(ctx, Claim({}, num=4))):
+        reason = f"job {n}: file /data/{n}.i3 not found" if n < 3 else "exit code 1"
+        await ends.fail(ctx, task["task_id"], Report(task["instance_id"], reason=reason, site="S"))
+    errors = await top_errors(ctx, dataset)
+    assert [row["count"] for row in errors] == [3, 1]
+    assert errors[0]["error"] == "job …: file … not found"
+    assert errors[0]["statuses"] == {"failed": 3}
+
+
+def test_form() -> None:
+    assert form("at 0xdeadbeef after 12.5 s\n in /tmp/x") == "at … after … s in …"
