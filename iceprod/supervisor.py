@@ -52,9 +52,10 @@ class Plan:
 
     @property
     def url(self) -> str:
+        """Where the server answers on this machine."""
         server = self.settings.server
         host = "127.0.0.1" if server.host in ("", "0.0.0.0", "::") else server.host
-        return server.public_url or f"http://{host}:{server.port}"
+        return f"http://{host}:{server.port}"
 
 
 def plan(config: Path | None, data: str | None, port: int | None, pilots: int | None) -> Plan:

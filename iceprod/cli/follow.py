@@ -60,7 +60,9 @@ def progress_lines(progress: dict[str, Any]) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     for level in progress["levels"]:
         done, total = level["done"], level["total"]
-        table.add_row(f"nside {level['nside']}", ProgressBar(max(total, 1), done, width=_BAR),
+        bar = ProgressBar(max(total, 1), done, width=_BAR, style="bright_black", complete_style="cyan",
+                          finished_style="green")
+        table.add_row(f"nside {level['nside']}", bar,
                       Text(f"{done}/{total}", justify="right"), "done" if total and done >= total else "")
     return Group(table, Text(_summary(progress) or progress["state_reason"]))
 

@@ -40,7 +40,10 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
         return main(_arguments(what))
     process = _in_background(what)
     wait_healthy(what.url, _PATIENCE, lambda: _failure(process, here))
-    print(f"running at {what.url} (data in {here.data}; stop with `iceprod down --data {here.data}`)")
+    print(f"running at {what.url}\n"
+          f"  data in {here.data}; stop with: iceprod down --data {here.data}\n"
+          "  the web pages ask for a token; this makes one: "
+          f"iceprod token --data {here.data} --user NAME --roles user")
     return 0
 
 

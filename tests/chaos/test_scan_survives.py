@@ -13,6 +13,8 @@ import pytest
 from iceprod.client import Client
 from tests.support.installation import Installed, installation, wait_until
 
+pytestmark = pytest.mark.slow
+
 NSIDES = "16:0,64:12,128:12"
 PATIENCE = 120.0
 

@@ -9,7 +9,11 @@ import socket
 import stat
 from pathlib import Path
 
+import pytest
+
 from tests.support.installation import installation, wait_until
+
+pytestmark = pytest.mark.slow
 
 
 def test_up_twice_then_down_twice(tmp_path: Path) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import signal
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from iceprod.cli.follow import follow
 from tests.support.installation import Installed, installation, wait_until
+
+pytestmark = pytest.mark.slow
 
 SMALL = "4:0,32:8,128:12"
 LARGE = "64:0"
@@ -52,6 +56,26 @@ def test_one_object_with_everything(here: Installed) -> None:
     result = json.loads((here.root / document["files"]["result"]).read_text())
     assert [len(result[f"nside-{level['nside']}"]["data"]) for level in document["levels"]] == [
         level["pixels"] for level in document["levels"]]
+
+
+def test_the_first_pixels_come_soon(here: Installed, record_property: Callable[[str, object], None]) -> None:
+    """How soon is recorded, not judged: it depends on what else the machine does."""
+    event = json.loads((here.root / "event.json").read_text())
+    request = {"docker_tag": "latest", "reco_algo": "track_mpe", "real_or_simulated_event": "simulated",
+               "nsides": {"8": 0, "64": 12, "512": 24}, "priority": 100, "max_pixel_reco_time": 60,
+               "request_clusters": {"local": 1}, "event_i3live_json": event}
+    here.wait_for_pilots(2)
+    with here.client() as client:
+        began, first = time.monotonic(), 0.0
+        scan_id = client.post("/scan", request)["scan_id"]
+        for progress in follow(client, scan_id):
+            if progress["pixels_done"] and not first:
+                first = time.monotonic() - began
+    assert progress["is_final"]
+    record_property("seconds_to_first_pixels", round(first, 3))
+    record_property("seconds_to_final_map", round(time.monotonic() - began, 3))
+    print(f"first pixels after {first:.2f} s, {progress['pixels_done']} pixels after "
+          f"{time.monotonic() - began:.2f} s")
 
 
 def test_a_person_reads_what_came_out(here: Installed) -> None:

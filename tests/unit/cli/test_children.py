@@ -1,0 +1,145 @@
+"""Child processes: ended with us, started again, their logs kept small."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from iceprod import children
+from iceprod.children import Child, last_lines, rotate
+from iceprod.launch import NOT_FOUND, command
+
+
+def wait_until(what: Callable[[], object], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
+    monkeypatch.setattr(children, "_FIRST_PAUSE", 0.05)
+    child = Child("thing", ["/bin/sh", "-c", "echo here; exec sleep 60"], tmp_path / "thing.log", tmp_path)
+    yield child
+    child.stop()
+
+
+def test_a_child_that_is_killed_is_started_again(child: Child) -> None:
+    child.start()
+    first = child.pid
+    wait_until(lambda: child.log.read_text() == "here\n")
+    assert child.keep() == ""
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: not is_alive(first))
+    assert child.keep() == "thing was killed by SIGKILL, starting again in 0.05 s"
+    wait_until(lambda: "started as process" in child.keep())
+    assert child.pid != first
+    wait_until(lambda: child.log.read_text() == "here\nhere\n")
+
+
+def test_the_pause_grows(child: Child) -> None:
+    child.argv = ["/bin/false"]
+    child.start()
+    pauses: list[str] = []
+
+    def look() -> bool:
+        news = child.keep()
+        if "again in" in news:
+            pauses.append(news.rpartition("in ")[2])
+        return len(pauses) == 4
+
+    wait_until(look)
+    assert pauses == ["0.05 s", "0.1 s", "0.2 s", "0.4 s"]
+
+
+def test_stop_asks_first_and_kills_in_the_end(child: Child, tmp_path: Path) -> None:
+    child.argv = ["/bin/sh", "-c", "trap 'echo asked' TERM; echo ready; while :; do sleep 0.05; done"]
+    child.stop_seconds = 0.5
+    child.start()
+    wait_until(lambda: "ready" in child.log.read_text())
+    pid = child.pid
+    child.stop()
+    assert not is_alive(pid)
+    assert "asked" in child.log.read_text()
+    child.stop()
+
+
+def test_the_log_is_for_the_owner_alone(child: Child) -> None:
+    child.start()
+    assert child.log.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_long_log_moves_aside_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "_ROTATE_BYTES", 10)
+    log = tmp_path / "a.log"
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"0123456789")
+        rotate(log)
+        assert not (tmp_path / "a.log.1").exists()
+        writer.write(b"x")
+        rotate(log)
+        writer.write(b"new")
+    assert (tmp_path / "a.log.1").read_bytes() == b"0123456789x"
+    assert log.read_bytes() == b"new"
+    rotate(tmp_path / "absent.log")
+
+
+def test_the_last_lines_that_say_something(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text("one\n two \n\n")
+    assert last_lines(tmp_path / "log") == "two"
+    assert last_lines(tmp_path / "log", 5) == "one\ntwo"
+    assert last_lines(tmp_path / "absent") == ""
+
+
+@pytest.mark.parametrize("mode", ["exec", "guard"])
+@pytest.mark.parametrize(("program", "status"), [
+    (["/bin/true"], 0), (["/bin/sh", "-c", "exit 7"], 7), (["/no/such/program"], NOT_FOUND),
+    (["/bin/sh", "-c", "kill -TERM $$"], -signal.SIGTERM), (["/bin/sh", "-c", "kill -KILL $$"], -signal.SIGKILL),
+])
+def test_a_launched_program_ends_as_itself(mode: str, program: list[str], status: int) -> None:
+    argv = command(program, mode)
+    ended = subprocess.run(argv, start_new_session=True, stderr=subprocess.DEVNULL, check=False)
+    assert ended.returncode == status
+
+
+PARENT = """
+import subprocess, sys
+from iceprod.launch import command
+mode = sys.argv[1]
+child = subprocess.Popen(command(["/bin/sh", "-c", "sleep 300 & echo $! $$; wait"], mode),
+                         stdout=subprocess.PIPE, start_new_session=True)
+print(child.stdout.readline().decode(), flush=True)
+child.wait()
+"""
+
+
+@pytest.mark.parametrize(("mode", "left"), [("exec", 1), ("guard", 0)])
+def test_a_launched_program_dies_with_its_parent(mode: str, left: int) -> None:
+    """In mode "guard" what the program itself started dies too."""
+    with subprocess.Popen([sys.executable, "-c", PARENT, mode], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        grandchild, program = map(int, parent.stdout.readline().split())
+        parent.kill()
+        parent.wait()
+        wait_until(lambda: not is_alive(program))
+        try:
+            if not left:
+                wait_until(lambda: not is_alive(grandchild))
+        finally:
+            if is_alive(grandchild):
+                os.kill(grandchild, signal.SIGKILL)
