@@ -24,7 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m server.embedded", description="The embedded document store.")
+    parser = argparse.ArgumentParser(
+        prog="python -m server.embedded", description="The embedded document store."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve a data directory until SIGTERM")
     serve.add_argument("--data", type=Path, required=True, help="the data directory, made if missing")

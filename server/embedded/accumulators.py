@@ -10,7 +10,14 @@ from bson import Decimal128, Int64
 
 from server.embedded import keys
 from server.embedded.errors import Code, CommandError
-from server.embedded.expressions.core import MANY, Expression, Variables, arguments, compile_expression, operator
+from server.embedded.expressions.core import (
+    MANY,
+    Expression,
+    Variables,
+    arguments,
+    compile_expression,
+    operator,
+)
 from server.embedded.expressions.numbers import add, arithmetic, integer, to_float
 from server.embedded.sorting import parse_sort, sort_key
 from server.embedded.values import MISSING, as_document, is_number
@@ -64,7 +71,9 @@ class Sum(Accumulator):
     def result(self) -> Any:
         total: Any = self._integers
         if self._has_double:
-            total = self._double + self._lost + self._integers if math.isfinite(self._double) else self._double
+            total = (
+                self._double + self._lost + self._integers if math.isfinite(self._double) else self._double
+            )
         else:
             total = integer(total, *([Int64(0)] if self._long else []))
         return total if self._decimal is None else add(total, self._decimal)
@@ -320,9 +329,9 @@ def compile_accumulator(name: str, spec: Any) -> Compiled:
 
 def _number(operator: str, operand: Mapping[str, Any]) -> int:
     number = operand.get("n")
-    if not is_number(number) or int(number) != number or number < 1:  # type: ignore[arg-type, operator]
+    if not is_number(number) or int(number) != number or number < 1:  # type: ignore[arg-type]
         raise CommandError(Code.Location5787908, f"'n' of {operator} must be a positive integer")
-    return int(number)  # type: ignore[arg-type]
+    return int(number)
 
 
 def _named(operator: str, operand: Any, names: Iterable[str]) -> Mapping[str, Any]:

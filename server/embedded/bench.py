@@ -59,7 +59,7 @@ class Measurement:
 def run(sizes: Sequence[int] = SIZES, peers: Sequence[str] = PEERS) -> dict[str, Any]:
     """Measure all peers that are installed at all sizes.
 
-    Returns {"machine": …, "versions": {peer: version}, "missing": [peer], "measurements": [Measurement as dict]}.
+    Returns {"machine": …, "versions": {peer: version}, "missing": [peer], "measurements": [Measurement…]}.
     """
     found: list[Measurement] = []
     missing = []
@@ -105,6 +105,7 @@ def _opened(peer: str) -> Iterator[tuple[Any, psutil.Process | None]]:
             yield mongomock.MongoClient(), None
             return
         command, url = (_embedded if peer == "embedded" else _nx_server)(Path(directory))
+        client: pymongo.MongoClient[Any]
         with _process(command, Path(directory)) as process, pymongo.MongoClient(url) as client:
             _wait(client)
             yield client, psutil.Process(process.pid)
@@ -225,7 +226,10 @@ def _cpu(process: psutil.Process | None) -> float:
 
 def table(result: dict[str, Any]) -> str:
     """The result for people."""
-    lines = [result["machine"], f"{'peer':<10}{'waiting':>9}{'clients':>9}{'claims/s':>10}{'ms':>9}{'CPU ms':>9}"]
+    lines = [
+        result["machine"],
+        f"{'peer':<10}{'waiting':>9}{'clients':>9}{'claims/s':>10}{'ms':>9}{'CPU ms':>9}",
+    ]
     for item in result["measurements"]:
         cpu = "" if item["cpu_milliseconds"] is None else f"{item['cpu_milliseconds']:.3f}"
         lines.append(

@@ -83,7 +83,7 @@ def _equal(operand: Any, sparse: bool) -> Bounds:
 def _any_of(operand: Iterable[Any], sparse: bool) -> Bounds:
     found = set()
     for item in operand:
-        if isinstance(item, list | Regex) or item is None and sparse:
+        if isinstance(item, list | Regex) or (item is None and sparse):
             return ANYTHING
         found.add(keys.encode(item))
     return Bounds(tuple(map(point, sorted(found))), exact=True, points=True)

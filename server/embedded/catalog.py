@@ -84,7 +84,9 @@ class Catalog:
         before = {collection.id: collection for collection in self.all()}
         self._databases = {}
         found: dict[int, Collection] = {}
-        for id_, database, name, options in self._storage.read("SELECT id, db, name, options FROM collections"):
+        for id_, database, name, options in self._storage.read(
+            "SELECT id, db, name, options FROM collections"
+        ):
             collection = Collection(id_, database, name, decode(options))
             (last,) = self._storage.read(f"SELECT max(rid) FROM {collection.table}").fetchone()
             known = before[id_].next_rid if id_ in before else 1

@@ -22,7 +22,9 @@ def check_collection(store: Store, collection: Collection) -> Steps[list[str]]:
                     counts[index.name] += 1
                     sql = f"SELECT 1 FROM {index.table} WHERE key = ? AND rid = ?"
                     if store.storage.read(sql, (key, rid)).fetchone() is None:
-                        problems.append(f"{collection.namespace}: document {rid} is missing in index {index.name}")
+                        problems.append(
+                            f"{collection.namespace}: document {rid} is missing in index {index.name}"
+                        )
         if len(rows) < size:
             break
         after = rows[-1][1]
@@ -30,5 +32,7 @@ def check_collection(store: Store, collection: Collection) -> Steps[list[str]]:
     for index in collection.indexes.values():
         (number,) = store.storage.read(f"SELECT count(*) FROM {index.table}").fetchone()
         if number != counts[index.name]:
-            problems.append(f"{collection.namespace}: index {index.name} has {number} keys, not {counts[index.name]}")
+            problems.append(
+                f"{collection.namespace}: index {index.name} has {number} keys, not {counts[index.name]}"
+            )
     return problems

@@ -111,7 +111,11 @@ def parse_group(spec: Any) -> GroupCount | None:
 def _weight(accumulator: Any) -> int | None:
     if accumulator == {"$count": {}}:
         return 1
-    if isinstance(accumulator, Mapping) and list(accumulator) == ["$sum"] and type(accumulator["$sum"]) is int:
+    if (
+        isinstance(accumulator, Mapping)
+        and list(accumulator) == ["$sum"]
+        and type(accumulator["$sum"]) is int
+    ):
         return accumulator["$sum"]
     return None
 
@@ -144,7 +148,7 @@ def group(view: View, collection: Collection, tree: query.Every, grouping: Group
             yield None
             continue
         document, number, has_null = found
-        if document is None or has_null and not grouping.plain:
+        if document is None or (has_null and not grouping.plain):
             return None
         identity = grouping.identity(document, {})
         identity = None if identity is MISSING else identity
@@ -160,7 +164,9 @@ def _results(groups: Mapping[bytes, tuple[Any, int]], grouping: GroupCount) -> l
     ]  # fmt: skip
 
 
-Value = tuple[Document | None, int, bool]  # a document that has it (None: give up), how many, is null among it
+Value = tuple[
+    Document | None, int, bool
+]  # a document that has it (None: give up), how many, is null among it
 
 
 def _values(

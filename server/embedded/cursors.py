@@ -16,11 +16,22 @@ IDLE_SECONDS = 600.0
 _ENTRY_BYTES = 16  # of an array's entry, beside its document
 
 
+class _End:
+    """Marks the end of a result, which may have pauses in it."""
+
+
+_END = _End()
+
+
 class Cursor:
     """The rest of a result; `results` gives None for a pause."""
 
     def __init__(
-        self, results: Iterator[bytes | None], namespace: str, position: Position, session: bytes | None = None
+        self,
+        results: Iterator[bytes | None],
+        namespace: str,
+        position: Position,
+        session: bytes | None = None,
     ) -> None:
         self.id = 0
         self.namespace = namespace
@@ -39,9 +50,8 @@ class Cursor:
             found.append(self._held)
             size, self._held = len(self._held), None
         while not most or len(found) < most:
-            for raw in self._results:
-                break
-            else:
+            raw = next(self._results, _END)
+            if isinstance(raw, _End):
                 self.finished = True
                 break
             if raw is None:
@@ -59,14 +69,13 @@ class Cursor:
     def exhausted(self) -> Steps[bool]:
         """Is there nothing more? Looks ahead one document."""
         while self._held is None and not self.finished:
-            for raw in self._results:
-                if raw is None:
-                    yield None
-                    break
-                self._held = raw
-                break
-            else:
+            raw = next(self._results, _END)
+            if isinstance(raw, _End):
                 self.finished = True
+            elif raw is None:
+                yield None
+            else:
+                self._held = raw
         return self.finished and self._held is None
 
 
@@ -78,7 +87,7 @@ class Cursors:
 
     def add(self, cursor: Cursor) -> int:
         """Keep a cursor; its number."""
-        cursor.id = random.getrandbits(62) | 1  # noqa: S311 - unguessable numbers are no protection here
+        cursor.id = random.getrandbits(62) | 1
         self._open[cursor.id] = cursor
         return cursor.id
 
@@ -91,7 +100,7 @@ class Cursors:
         if cursor is None:
             raise CommandError(Code.CursorNotFound, f"cursor id {number} not found")
         if cursor.namespace != namespace:
-            text = f"Requested getMore on namespace '{namespace}', but cursor belongs to a different namespace {cursor.namespace}"
+            text = f"Requested getMore on namespace '{namespace}', but cursor belongs to {cursor.namespace}"
             raise CommandError(Code.Unauthorized, text)
         return cursor
 

@@ -185,7 +185,9 @@ class CommandError(Exception):
 class DuplicateKey(CommandError):
     """Another document has this key in a unique index."""
 
-    def __init__(self, namespace: str, index: str, pattern: Mapping[str, Any], value: Mapping[str, Any]) -> None:
+    def __init__(
+        self, namespace: str, index: str, pattern: Mapping[str, Any], value: Mapping[str, Any]
+    ) -> None:
         shown = ", ".join(f"{name}: {_shown(v)}" for name, v in value.items())
         text = f"E11000 duplicate key error collection: {namespace} index: {index} dup key: {{ {shown} }}"
         super().__init__(Code.DuplicateKey, text, keyPattern=dict(pattern), keyValue=dict(value))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.embedded import keys, paths, query
+from server.embedded import keys, matching, paths, query
 from server.embedded.errors import Code, CommandError, NotSupported
 from server.embedded.values import MISSING, UNDEFINED, Document, as_document, is_number
 
@@ -40,7 +40,7 @@ class Index:
         self.sparse = bool(self.spec.get("sparse"))
         partial = self.spec.get("partialFilterExpression")
         self.partial = query.parse(partial) if partial else None
-        self._indexed = query.compile_node(self.partial) if self.partial else None
+        self._indexed = matching.compile_node(self.partial) if self.partial else None
         self._parts = tuple((paths.split(path), descending) for path, descending in self.fields)
         self._paths = tuple(self._all_paths())
         self._make_statements()
@@ -172,8 +172,10 @@ def _expand_element(
     if not inner:
         yield filled
         return
-    for found in expand(element, [rest for _, rest in inner]) if as_document(element) is not None else (
-        [[MISSING] * len(inner)]
+    for found in (
+        expand(element, [rest for _, rest in inner])
+        if as_document(element) is not None
+        else ([[MISSING] * len(inner)])
     ):
         for (i, _), value in zip(inner, found, strict=True):
             filled[i] = value
@@ -181,7 +183,7 @@ def _expand_element(
 
 
 def _descend(node: Any, parts: paths.Parts) -> tuple[Any, paths.Parts]:
-    """Walk through objects (and numbered elements): what is there, and the rest of the path if it is an array."""
+    """Walk through objects and numbered elements: what is there, and the rest of the path at an array."""
     for at, part in enumerate(parts):
         if type(node) is dict:
             node = node.get(part, MISSING)
@@ -212,7 +214,9 @@ def check_spec(spec: Mapping[str, Any]) -> Document:
         if option in _REFUSED:
             raise NotSupported(f"the index option {option}")
         if option not in _OPTIONS:
-            raise CommandError(Code.InvalidIndexSpecificationOption, f"the field '{option}' is not valid for an index")
+            raise CommandError(
+                Code.InvalidIndexSpecificationOption, f"the field '{option}' is not valid for an index"
+            )
     if not isinstance(spec.get("name"), str) or not spec["name"]:
         raise CommandError(Code.FailedToParse, "an index needs a name")
     _check_expiry(spec)
@@ -220,7 +224,7 @@ def check_spec(spec: Mapping[str, Any]) -> Document:
     if partial is not None:
         if spec.get("sparse"):
             raise CommandError(Code.CannotCreateIndex, "an index cannot be both sparse and partial")
-        query.compile_filter(partial)
+        matching.compile_filter(partial)
     kept = {name: value for name, value in spec.items() if name not in ("ns", "background", "comment", "v")}
     return {"v": 2, **kept}
 
@@ -229,7 +233,9 @@ def _check_field(path: str, direction: Any) -> None:
     if not path or path.startswith(".") or path.endswith(".") or ".." in path:
         raise CommandError(Code.CannotCreateIndex, f"'{path}' is not a valid field name for an index")
     if path.startswith("$") or "$**" in path:
-        raise CommandError(Code.CannotCreateIndex, f"indexes on '{path}' are not supported by the embedded store")
+        raise CommandError(
+            Code.CannotCreateIndex, f"indexes on '{path}' are not supported by the embedded store"
+        )
     if isinstance(direction, str):
         raise NotSupported(f"an index of type '{direction}'")
     if not is_number(direction) or float(str(direction)) == 0:

@@ -17,12 +17,33 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from bson import Binary, Code, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
+from bson import (
+    Binary,
+    Code,
+    DatetimeMS,
+    DBRef,
+    Decimal128,
+    Int64,
+    MaxKey,
+    MinKey,
+    ObjectId,
+    Regex,
+    Timestamp,
+)
 
 from server.embedded.values import MISSING, UNDEFINED, Missing, Undefined, date_millis
 
 # https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/
-MINKEY, UNDEFINED_RANK, NULL, NUMBER, STRING, OBJECT, ARRAY, BINARY = 0x01, 0x02, 0x05, 0x10, 0x20, 0x30, 0x40, 0x50
+MINKEY, UNDEFINED_RANK, NULL, NUMBER, STRING, OBJECT, ARRAY, BINARY = (
+    0x01,
+    0x02,
+    0x05,
+    0x10,
+    0x20,
+    0x30,
+    0x40,
+    0x50,
+)
 OBJECTID, BOOL, DATE, TIMESTAMP, REGEX, CODE, CODE_WITH_SCOPE, MAXKEY = (
     0x60, 0x70, 0x80, 0x90, 0xA0, 0xB0, 0xB8, 0xF0)  # fmt: skip
 END: Final = b"\x00"

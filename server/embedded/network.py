@@ -130,12 +130,14 @@ class Server:
         Raises DataDirectoryError when the path is too long.
         """
         if len(os.fsencode(path)) > _MOST_SOCKET_PATH:
-            text = f"the socket path {path} has more than {_MOST_SOCKET_PATH} bytes; choose a shorter one (--socket)"
+            text = f"the socket path {path} has more than {_MOST_SOCKET_PATH} bytes; give a shorter --socket"
             raise DataDirectoryError(text)
         path.unlink(missing_ok=True)
         mask = os.umask(0o177)
         try:
-            listener = await asyncio.get_running_loop().create_unix_server(self._factory(trusted=True), str(path))
+            listener = await asyncio.get_running_loop().create_unix_server(
+                self._factory(trusted=True), str(path)
+            )
         except OSError as error:
             raise DataDirectoryError(f"cannot listen on {path}: {error}") from None
         finally:

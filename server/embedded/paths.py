@@ -33,15 +33,15 @@ def candidates(node: Any, parts: Parts, at: int = 0) -> Iterator[Any]:
     Arrays on the way are entered (each of their objects, and the element with the number that the path
     has); an array at the end is one value.
     """
-    for at in range(at, len(parts)):
+    for number in range(at, len(parts)):
         if isinstance(node, list):
-            yield from _in_array(node, parts, at)
+            yield from _in_array(node, parts, number)
             return
         document = node if type(node) is dict else as_document(node)
         if document is None:
             yield MISSING
             return
-        node = document.get(parts[at], MISSING)
+        node = document.get(parts[number], MISSING)
     yield node
 
 
@@ -59,7 +59,7 @@ def _in_array(array: list[Any], parts: Parts, at: int) -> Iterator[Any]:
 
 
 def lookup(node: Any, parts: Parts) -> Any:
-    """The value as an aggregation's "$a.b" has it: arrays on the way give an array of their objects' values."""
+    """The value as an aggregation's "$a.b" has it: an array on the way gives an array of values."""
     for at, part in enumerate(parts):
         if isinstance(node, Mapping):
             node = node.get(part, MISSING)

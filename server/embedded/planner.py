@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from server.embedded import bounds, keys, query
+from server.embedded import bounds, keys, matching, query
 from server.embedded.bounds import Bounds
 from server.embedded.errors import Code, CommandError
 from server.embedded.index import Index
@@ -35,7 +35,7 @@ class Plan:
     merge: list[Group] = field(default_factory=list)  # for that, these are walked side by side
     exact: bool = False  # all rows match: no need to look at the documents
     branches: list[Plan] = field(default_factory=list)
-    matches: query.Matcher = lambda document: True
+    matches: matching.Matcher = lambda document: True
     covered_fields: int = 0  # of the index, how many are bounded
 
     @property
@@ -54,7 +54,9 @@ def conditions(node: query.Node) -> Iterator[query.Node]:
     if isinstance(node, query.Every):
         for child in node.children:
             yield from conditions(child)
-    elif isinstance(node, query.Not) and isinstance(node.child, query.Every) and len(node.child.children) == 1:
+    elif (
+        isinstance(node, query.Not) and isinstance(node.child, query.Every) and len(node.child.children) == 1
+    ):
         yield query.Not(node.child.children[0])
     else:
         yield node
@@ -70,7 +72,7 @@ def path_of(node: query.Node) -> str | None:
 def plan(
     collection: Collection,
     tree: query.Every,
-    matches: query.Matcher,
+    matches: matching.Matcher,
     sort: SortSpec = (),
     hint: Any = None,
     estimate: Estimate | None = None,
@@ -102,11 +104,11 @@ def plan(
 def _concerns(index: Index, paths: set[str | None], sort: SortSpec) -> bool:
     """Can the index be of use at all?"""
     first = index.fields[0][0]
-    return first in paths or bool(sort) and first == sort[0][0]
+    return first in paths or (bool(sort) and first == sort[0][0])
 
 
 def _hinted(
-    collection: Collection, indexes: Iterable[Index], needed: list[query.Node], matches: query.Matcher,
+    collection: Collection, indexes: Iterable[Index], needed: list[query.Node], matches: matching.Matcher,
     sort: SortSpec, hint: Any,
 ) -> Plan:  # fmt: skip
     if isinstance(hint, dict) and "$natural" in hint:
@@ -264,10 +266,17 @@ def _choose(found: list[Plan], sort: SortSpec, estimate: Estimate | None) -> Pla
     if len(found) < 2:
         return found[0] if found else None
     for item in found:
-        if item.index is not None and item.index.unique and item.covered_fields == len(item.index.fields):
-            if len(item.ranges) == 1 and item.exact or item.index.is_id:
-                return item
+        if _finds_one(item):
+            return item
     return min(found, key=lambda item: _cost(item, sort, estimate))
+
+
+def _finds_one(item: Plan) -> bool:
+    """Does it look for one value of a unique index?"""
+    index = item.index
+    if index is None or not index.unique or item.covered_fields < len(index.fields):
+        return False
+    return index.is_id or (item.exact and len(item.ranges) == 1)
 
 
 def _cost(item: Plan, sort: SortSpec, estimate: Estimate | None) -> tuple[float, ...]:

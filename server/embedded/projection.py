@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from server.embedded import paths, query
+from server.embedded import matching, paths, query
 from server.embedded.errors import Code, CommandError
 from server.embedded.expressions import Expression, Variables, compile_expression
 from server.embedded.values import MISSING, Document, as_document, is_number
@@ -70,7 +70,9 @@ class _Plan:
 
     def compile(self, tree: query.Node | None) -> Projection:
         if self.included and self.excluded:
-            text = "Cannot do exclusion on fields in inclusion projection, or inclusion in exclusion projection"
+            text = (
+                "Cannot do exclusion on fields in inclusion projection, or inclusion in exclusion projection"
+            )
             raise CommandError(Code.Location31254, text)
         if self.excluded and self.computed:
             raise CommandError(Code.Location31252, "Cannot use an expression in an exclusion projection")
@@ -258,7 +260,7 @@ def _element(entry: tuple[str, Any]) -> _Special:
         raise CommandError(Code.Location31275, "Cannot use $elemMatch projection on a nested field")
     if not isinstance(operand, Mapping):
         raise CommandError(Code.Location31274, "elemMatch: Invalid argument, object required")
-    test = query.element_test(operand)
+    test = matching.element_test(operand)
 
     def change(document: Document, found: Document) -> None:
         value = document.get(path)
@@ -275,9 +277,9 @@ def _positional(path: str, tree: query.Node) -> _Special:
     parts = paths.split(path)
 
     def change(document: Document, found: Document) -> None:
-        number = query.position(tree, document)
+        number = matching.position(tree, document)
         if number is None:
-            text = "Executor error during find command :: caused by :: positional operator '.$' couldn't find a matching element in the array"
+            text = "positional operator '.$' couldn't find a matching element in the array"
             raise CommandError(Code.Location51246, text)
         _replace_array(found, parts, lambda array: array[number : number + 1])
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from server.embedded import planner, query
+from server.embedded import matching, planner, query
 from server.embedded.catalog import Collection
 from server.embedded.index import Index
 from server.embedded.planner import Plan, Range
-from server.embedded.scan import Clock, Match, Position, Statistics, matching
+from server.embedded.scan import Clock, Match, Position, Statistics, carry_out
 from server.embedded.sorting import Sorter, parse_sort, sort_key
 from server.embedded.values import Document, decode
 from server.embedded.views import View
@@ -23,7 +23,7 @@ class Search:
     view: View
     collection: Collection
     tree: query.Every
-    matches: query.Matcher
+    matches: matching.Matcher
     plan: Plan
     sort: list[tuple[str, bool]]
 
@@ -31,7 +31,7 @@ class Search:
         self, expected: int = 0, position: Position | None = None, statistics: Statistics | None = None
     ) -> Iterator[Match | None]:
         """The matching documents in the plan's order; None is a pause."""
-        return matching(self.view, self.collection, self.plan, expected, position, statistics)
+        return carry_out(self.view, self.collection, self.plan, expected, position, statistics)
 
     @property
     def needs_sorting(self) -> bool:
@@ -107,7 +107,7 @@ def search_tree(
     variables: Mapping[str, Any] | None = None,
 ) -> Search:  # fmt: skip
     """The same, of a parsed filter, whose $expr may use variables."""
-    matches = query.compile_node(tree, variables)
+    matches = matching.compile_node(tree, variables)
 
     def estimate(index: Index, interval: Range, most: int) -> int:
         sql = f"SELECT count(*) FROM (SELECT 1 FROM {index.table} WHERE key >= ? AND key < ? LIMIT ?)"

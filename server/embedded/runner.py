@@ -63,7 +63,7 @@ class Runner:
             self._finish(task, failure.answer)
         except GroupLost as lost:
             self._finish(task, lost.answer)
-        except Exception:  # noqa: BLE001 - the last resort: one command fails, not the server
+        except Exception:
             log.exception("a command failed")
             self._finish(task, CommandError(Code.InternalError, "internal error; see the store's log"))
         else:

@@ -61,7 +61,7 @@ class Position:
 Fetch = Callable[[tuple[bytes | None, int] | None, int], Iterator[Row]]
 
 
-def matching(
+def carry_out(
     view: View,
     collection: Collection,
     plan: Plan,
@@ -209,7 +209,9 @@ def _with_overlay(rows: Rows, overlay: dict[int, bytes | None], extra: list[Row]
         if row is None:
             yield None
             continue
-        while waiting and (_place(waiting[-1]) > _place(row) if reverse else _place(waiting[-1]) < _place(row)):
+        while waiting and (
+            _place(waiting[-1]) > _place(row) if reverse else _place(waiting[-1]) < _place(row)
+        ):
             yield waiting.pop()
         if row[1] not in hidden:
             yield row
@@ -225,7 +227,9 @@ def _merged(view: View, collection: Collection, plan: Plan, expected: int, posit
     index = plan.index
     assert index is not None
     streams = [
-        _suffixed(length, _ranges(view, collection, index, ranges, plan.reverse, expected, position), plan.reverse)
+        _suffixed(
+            length, _ranges(view, collection, index, ranges, plan.reverse, expected, position), plan.reverse
+        )
         for length, ranges in plan.merge
     ]
     clock = Clock()

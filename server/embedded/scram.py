@@ -40,7 +40,9 @@ def make_credentials(password: str) -> Credentials:
 
 def _prepare(password: str) -> str:
     """SASLprep (RFC 4013) without its refusals."""
-    mapped = "".join(" " if stringprep.in_table_c12(c) else c for c in password if not stringprep.in_table_b1(c))
+    mapped = "".join(
+        " " if stringprep.in_table_c12(c) else c for c in password if not stringprep.in_table_b1(c)
+    )
     return unicodedata.normalize("NFKC", mapped)
 
 

@@ -71,7 +71,9 @@ async def serve(options: Options, ready: asyncio.Event | None = None) -> None:
     Raises DataDirectoryError when the directory, the socket or the port cannot be used.
     """
     if options.no_auth and not ipaddress.ip_address(options.host).is_loopback:
-        raise DataDirectoryError("--no-auth is only for loopback addresses: everybody could read and change all data")
+        raise DataDirectoryError(
+            "--no-auth is only for loopback addresses: everybody could read and change all data"
+        )
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -43,9 +43,12 @@ class Sessions:
 
         Raises CommandError when the number is not a new one.
         """
-        if number < session.number or number == session.number and session.transaction is not None:
+        if number < session.number or (number == session.number and session.transaction is not None):
             text = f"Cannot start transaction {number} on this session: {session.number} is the latest one"
-            raise CommandError(Code.TransactionTooOld if number < session.number else Code.ConflictingOperationInProgress, text)
+            raise CommandError(
+                Code.TransactionTooOld if number < session.number else Code.ConflictingOperationInProgress,
+                text,
+            )
         self.abort(session)
         session.number, session.committed, session.connection = number, False, connection
         session.transaction = self._begin(number)

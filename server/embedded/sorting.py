@@ -31,7 +31,9 @@ def parse_sort(spec: Any) -> list[tuple[str, bool]]:
         if isinstance(direction, Mapping):
             raise CommandError(Code.NotImplemented, "$meta sorts are not supported by the embedded store")
         if not is_number(direction) or direction not in (1, -1):
-            raise CommandError(Code.Location15975, "$sort key ordering must be 1 (for ascending) or -1 (for descending)")
+            raise CommandError(
+                Code.Location15975, "$sort key ordering must be 1 (for ascending) or -1 (for descending)"
+            )
         if not path or path.startswith("$") or ".." in path or path.endswith("."):
             raise CommandError(Code.FieldPathInvalid, f"FieldPath '{path}' is not one to sort by")
         found.append((path, direction < 0))
@@ -39,7 +41,7 @@ def parse_sort(spec: Any) -> list[tuple[str, bool]]:
 
 
 def sort_key(spec: SortSpec) -> SortKey:
-    """The function that gives a document its place; an array stands for its least (descending: greatest) element."""
+    """The function that gives a document its place; an array counts as its least (or greatest) element."""
     if len(spec) == 1 and "." not in spec[0][0]:
         return _single_key(*spec[0])
     wanted = [(paths.split(path), descending) for path, descending in spec]
@@ -98,7 +100,10 @@ class Sorter:
         if self._file is None:
             # an unnamed database: a temporary file that SQLite deletes
             self._file = sqlite3.connect("", isolation_level=None)
-            self._file.execute("CREATE TABLE s (key BLOB, number INTEGER, item BLOB, PRIMARY KEY (key, number)) WITHOUT ROWID")
+            self._file.execute(
+                "CREATE TABLE s (key BLOB, number INTEGER, item BLOB, PRIMARY KEY (key, number))"
+                " WITHOUT ROWID"
+            )
         self._file.execute("BEGIN")
         self._file.executemany("INSERT INTO s VALUES (?, ?, ?)", self._entries)
         self._file.execute("COMMIT")

@@ -8,7 +8,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from server.embedded import keys, paths, query
+from server.embedded import keys, matching, paths, query
 from server.embedded.errors import Code, CommandError
 from server.embedded.update_operators import OPERATORS, Change
 from server.embedded.values import MISSING, Document, as_document
@@ -60,7 +60,9 @@ def compile_update(spec: Any, array_filters: Sequence[Any] = (), pipeline: Trans
         return OperatorUpdate(spec, array_filters)
     for name in spec:
         if name.startswith("$"):
-            raise CommandError(Code.DollarPrefixedFieldName, f"The dollar ($) prefixed field '{name}' is not allowed")
+            raise CommandError(
+                Code.DollarPrefixedFieldName, f"The dollar ($) prefixed field '{name}' is not allowed"
+            )
     return Replacement(dict(spec))
 
 
@@ -121,7 +123,7 @@ class OperatorUpdate(Update):
 
     def apply(self, document: Document, tree: query.Node, inserting: bool = False) -> Document:
         old_id = document.get("_id", MISSING)
-        position = query.position(tree, document) if self.needs_position else None
+        position = matching.position(tree, document) if self.needs_position else None
         for step in self._steps:
             if step.operator == "$setOnInsert" and not inserting:
                 continue
@@ -163,7 +165,7 @@ class OperatorUpdate(Update):
 def _parse_operator(name: str, fields: Any) -> Iterator[Step]:
     compiler = OPERATORS.get(name)
     if compiler is None:
-        text = f"Unknown modifier: {name}. Expected a valid update modifier or pipeline-style update specified as an array"
+        text = f"Unknown modifier: {name}. Expected a valid update modifier, or an array of stages"
         raise CommandError(Code.FailedToParse, text)
     if not isinstance(fields, Mapping):
         text = f"Modifiers operate on fields but we found type {type(fields).__name__} instead, for {name}"
@@ -179,7 +181,10 @@ def _parse_operator(name: str, fields: Any) -> Iterator[Step]:
 def _checked_path(path: str) -> paths.Parts:
     parts = paths.split(path)
     if "" in parts:
-        raise CommandError(Code.EmptyFieldName, f"The update path '{path}' contains an empty field name, which is not allowed.")
+        raise CommandError(
+            Code.EmptyFieldName,
+            f"The update path '{path}' contains an empty field name, which is not allowed.",
+        )
     if parts[0].startswith("$"):
         text = f"The update path '{path}' begins with a positional operator or a $, which is not allowed"
         raise CommandError(Code.BadValue if parts[0] == "$" else Code.DollarPrefixedFieldName, text)
@@ -213,12 +218,14 @@ def _compile_array_filters(filters: Sequence[Any]) -> dict[str, Callable[[Any], 
             raise CommandError(Code.FailedToParse, "an array filter must be about exactly one identifier")
         (name,) = names
         if name in found:
-            raise CommandError(Code.FailedToParse, f"Found multiple array filters with the identifier '{name}'")
-        found[name] = _array_filter(name, query.compile_filter(spec))
+            raise CommandError(
+                Code.FailedToParse, f"Found multiple array filters with the identifier '{name}'"
+            )
+        found[name] = _array_filter(name, matching.compile_filter(spec))
     return found
 
 
-def _array_filter(name: str, matches: query.Matcher) -> Callable[[Any], bool]:
+def _array_filter(name: str, matches: matching.Matcher) -> Callable[[Any], bool]:
     return lambda element: matches({name: element})
 
 
@@ -259,7 +266,9 @@ def _put(document: Document, parts: paths.Parts, value: Any, path: str) -> None:
     for part in parts[:-1]:
         child = as_document(node.setdefault(part, {}))
         if not isinstance(child, dict):
-            raise CommandError(Code.BadValue, f"cannot infer query fields to set, path '{path}' is matched twice")
+            raise CommandError(
+                Code.BadValue, f"cannot infer query fields to set, path '{path}' is matched twice"
+            )
         node = child
     if parts[-1] in node and not keys.equal(node[parts[-1]], value):
         raise CommandError(Code.BadValue, f"cannot infer query fields to set, path '{path}' is matched twice")

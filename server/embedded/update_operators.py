@@ -10,7 +10,7 @@ from typing import Any
 
 from bson import Int64, ObjectId, Timestamp
 
-from server.embedded import keys, paths, query
+from server.embedded import keys, matching, paths, query
 from server.embedded.errors import Code, CommandError
 from server.embedded.expressions.numbers import add, multiply
 from server.embedded.sorting import sort_key
@@ -95,7 +95,9 @@ def _step(node: Any, part: str, parts: paths.Parts) -> Place:
 
 
 def _blocked(part: str, place: Place, parts: paths.Parts) -> CommandError:
-    text = f"Cannot create field '{part}' in element {{{place.key}: a value of type {type_alias(place.get())}}}"
+    text = (
+        f"Cannot create field '{part}' in element {{{place.key}: a value of type {type_alias(place.get())}}}"
+    )
     return CommandError(Code.PathNotViable, f"{text}, for the path '{'.'.join(parts)}'")
 
 
@@ -144,20 +146,29 @@ def _unset(path: str, operand: Any) -> Change:
     return change
 
 
-def _numeric(name: str, path: str, operand: Any, combine: Callable[[Any], Any], start: Callable[[Any], Any]) -> Change:
+def _numeric(
+    name: str, path: str, operand: Any, combine: Callable[[Any], Any], start: Callable[[Any], Any]
+) -> Change:
     if not is_number(operand):
         verb = "increment" if name == "$inc" else "multiply"
-        raise CommandError(Code.TypeMismatch, f"Cannot {verb} with non-numeric argument: {{{path}: {operand}}}")
+        raise CommandError(
+            Code.TypeMismatch, f"Cannot {verb} with non-numeric argument: {{{path}: {operand}}}"
+        )
 
     def new_value(old: Any) -> Any:
         if old is MISSING:
             return start(operand)
         if not is_number(old):
-            text = f"Cannot apply {name} to a value of non-numeric type. The field '{path}' is of type {type_alias(old)}"
+            text = (
+                f"Cannot apply {name} to a value of non-numeric type: '{path}' is of type {type_alias(old)}"
+            )
             raise CommandError(Code.TypeMismatch, text)
         result = combine(old)
         if isinstance(old, int) and isinstance(operand, int) and isinstance(result, float):
-            raise CommandError(Code.BadValue, f"Failed to apply {name} operations to current value ({old}) of '{path}': 64 bits are not enough")
+            raise CommandError(
+                Code.BadValue,
+                f"Failed to apply {name} to the value {old} of '{path}': 64 bits are not enough",
+            )
         return result
 
     return _changing(new_value)
@@ -168,7 +179,9 @@ def _inc(path: str, operand: Any) -> Change:
 
 
 def _mul(path: str, operand: Any) -> Change:
-    return _numeric("$mul", path, operand, lambda old: multiply(old, operand), lambda operand: multiply(operand, 0))
+    return _numeric(
+        "$mul", path, operand, lambda old: multiply(old, operand), lambda operand: multiply(operand, 0)
+    )
 
 
 def _max(path: str, operand: Any) -> Change:
@@ -182,7 +195,9 @@ def _min(path: str, operand: Any) -> Change:
 
 
 def _current_date(path: str, operand: Any) -> Change:
-    kind = operand.get("$type") if isinstance(operand, Mapping) else "date" if operand in (True, False) else None
+    kind = (
+        operand.get("$type") if isinstance(operand, Mapping) else "date" if operand in (True, False) else None
+    )
     if kind not in ("date", "timestamp"):
         raise CommandError(Code.BadValue, "The '$type' string field is required to be 'date' or 'timestamp'")
     return _changing(lambda old: Timestamp(int(time.time()), 1) if kind == "timestamp" else now())
@@ -190,7 +205,7 @@ def _current_date(path: str, operand: Any) -> Change:
 
 def now() -> dt.datetime:
     """The time in UTC, with the milliseconds that BSON has."""
-    found = dt.datetime.now(dt.timezone.utc).replace(tzinfo=None)
+    found = dt.datetime.now(dt.UTC).replace(tzinfo=None)
     return found.replace(microsecond=found.microsecond // 1000 * 1000)
 
 
@@ -222,7 +237,9 @@ def _array(name: str, path: str, old: Any) -> list[Any]:
         return []
     if not isinstance(old, list):
         text = f"The field '{path}' must be an array but is of type {type_alias(old)} ({name})"
-        raise CommandError(Code.BadValue if name in ("$push", "$pull", "$pullAll") else Code.TypeMismatch, text)
+        raise CommandError(
+            Code.BadValue if name in ("$push", "$pull", "$pullAll") else Code.TypeMismatch, text
+        )
     return list(old)
 
 
@@ -307,16 +324,10 @@ def _pop(path: str, operand: Any) -> Change:
 
 def _pull(path: str, operand: Any) -> Change:
     if isinstance(operand, Mapping) and not query.is_operators(operand):
-        matches = query.compile_filter(operand)
-
-        def test(element: Any) -> bool:
-            document = as_document(element)
-            return document is not None and matches(document)
+        test = matching.object_test(operand)
     else:
-        test = query.value_test(operand)
-    return _changing_existing(
-        lambda old: [item for item in _array("$pull", path, old) if not test(item)]
-    )
+        test = matching.value_test(operand)
+    return _changing_existing(lambda old: [item for item in _array("$pull", path, old) if not test(item)])
 
 
 def _pull_all(path: str, operand: Any) -> Change:
@@ -344,7 +355,9 @@ def _bit(path: str, operand: Any) -> Change:
     def new_value(old: Any) -> Any:
         value = 0 if old is MISSING else old
         if type(value) not in (int, Int64):
-            raise CommandError(Code.BadValue, f"Cannot apply $bit to a value of non-integral type, at '{path}'")
+            raise CommandError(
+                Code.BadValue, f"Cannot apply $bit to a value of non-integral type, at '{path}'"
+            )
         result = value
         for name, mask in operand.items():
             result = _BITS[name](result, mask)

@@ -12,8 +12,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import bson
-from bson import Binary, Code, CodecOptions, DatetimeMS, DBRef, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex
-from bson import Timestamp
+from bson import (
+    Binary,
+    Code,
+    CodecOptions,
+    DatetimeMS,
+    DBRef,
+    Decimal128,
+    Int64,
+    MaxKey,
+    MinKey,
+    ObjectId,
+    Regex,
+    Timestamp,
+)
 from bson.binary import UuidRepresentation
 from bson.codec_options import DatetimeConversion
 
@@ -123,7 +135,7 @@ def date_millis(value: dt.datetime | DatetimeMS) -> int:
     if isinstance(value, DatetimeMS):
         return int(value)
     if value.tzinfo is not None:
-        value = value.astimezone(dt.timezone.utc).replace(tzinfo=None)
+        value = value.astimezone(dt.UTC).replace(tzinfo=None)
     delta = value - EPOCH
     return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
 

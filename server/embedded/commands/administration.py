@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from server.embedded import query
+from server.embedded import matching
 from server.embedded.catalog import Collection, check_index_specs, find_same
 from server.embedded.commands.reading import first_batch
 from server.embedded.commands.registry import Answer, Context, command
@@ -22,7 +22,7 @@ _BUILD_CHUNK = 100
 @command("listDatabases")
 def list_databases(context: Context) -> Answer:
     """All databases and their sizes."""
-    matches = query.compile_filter(context.body.get("filter") or {})
+    matches = matching.compile_filter(context.body.get("filter") or {})
     found: list[dict[str, Any]] = []
     total = 0
     for name in context.store.catalog.databases():
@@ -47,7 +47,7 @@ def _table_bytes(context: Context, collection: Collection) -> int:
 @command("listCollections")
 def list_collections(context: Context) -> Steps[Answer]:
     """The collections of the database."""
-    matches = query.compile_filter(context.body.get("filter") or {})
+    matches = matching.compile_filter(context.body.get("filter") or {})
     found = []
     for collection in context.store.catalog.collections(context.database):
         entry: dict[str, Any] = {"name": collection.name, "type": "collection"}
@@ -73,15 +73,25 @@ def list_indexes(context: Context) -> Steps[Answer]:
     return (yield from _listed(context, found, context.namespace()))
 
 
-_CREATE_OPTIONS = frozenset({"writeConcern", "comment", "lsid", "autoIndexId", "storageEngine", "flags", "idIndex", "maxTimeMS"})
+_CREATE_OPTIONS = frozenset(
+    {"writeConcern", "comment", "lsid", "autoIndexId", "storageEngine", "flags", "idIndex", "maxTimeMS"}
+)
 
 
 @command("create", transactions=True)
 def create(context: Context) -> Answer:
     """Make a collection."""
     name = context.target()
-    options = {key: value for key, value in context.body.items() if key not in _CREATE_OPTIONS and key != "create" and not key.startswith("$")}
-    options = {key: value for key, value in options.items() if key not in ("txnNumber", "startTransaction", "autocommit", "readConcern")}
+    options = {
+        key: value
+        for key, value in context.body.items()
+        if key not in _CREATE_OPTIONS and key != "create" and not key.startswith("$")
+    }
+    options = {
+        key: value
+        for key, value in options.items()
+        if key not in ("txnNumber", "startTransaction", "autocommit", "readConcern")
+    }
     for option in options:
         raise NotSupported(f"the collection option {option}")
     if context.store.catalog.find(context.database, name) is not None:
@@ -172,7 +182,8 @@ def create_indexes(context: Context) -> Steps[Answer]:
                 catalog.drop_index(collection, index)
         raise
     answer: dict[str, Any] = {
-        "numIndexesBefore": before, "numIndexesAfter": len(collection.indexes), "createdCollectionAutomatically": not existed,
+        "numIndexesBefore": before, "numIndexesAfter": len(collection.indexes),
+        "createdCollectionAutomatically": not existed,
     }  # fmt: skip
     if not made:
         answer["note"] = "all indexes already exist"
@@ -216,7 +227,9 @@ def _add_keys(context: Context, collection: Collection, index: Index, rid: int, 
         if index.unique:
             row = storage.read(index.owner_sql, (key,)).fetchone()
             if row is not None and row[0] != rid:
-                raise DuplicateKey(collection.namespace, index.name, index.spec["key"], index.values(document, key))
+                raise DuplicateKey(
+                    collection.namespace, index.name, index.spec["key"], index.values(document, key)
+                )
         storage.write(index.fill_sql, (key, rid))
 
 
@@ -239,7 +252,9 @@ def drop_indexes(context: Context) -> Answer:
 
 def _named(collection: Collection, name: Any) -> Index:
     for index in collection.indexes.values():
-        if name == index.name or isinstance(name, Mapping) and list(name.items()) == list(index.spec["key"].items()):
+        if name == index.name or (
+            isinstance(name, Mapping) and list(name.items()) == list(index.spec["key"].items())
+        ):
             return index
     raise CommandError(Code.IndexNotFound, f"index not found with name [{name}]")
 
@@ -253,7 +268,9 @@ def coll_mod(context: Context) -> Answer:
         raise NotSupported("collMod other than of an index's expireAfterSeconds")
     index = _named(collection, spec.get("name", spec.get("keyPattern")))
     old = index.expire_after
-    context.store.catalog.change_index(collection, index, {**index.spec, "expireAfterSeconds": spec["expireAfterSeconds"]})
+    context.store.catalog.change_index(
+        collection, index, {**index.spec, "expireAfterSeconds": spec["expireAfterSeconds"]}
+    )
     return {"expireAfterSeconds_old": old, "expireAfterSeconds_new": spec["expireAfterSeconds"]}
 
 
@@ -281,7 +298,14 @@ def coll_stats(context: Context) -> Answer:
     """The size of a collection (of its documents: an estimate)."""
     collection = context.collection()
     if collection is None:
-        return {"ns": context.namespace(), "count": 0, "size": 0, "storageSize": 0, "nindexes": 0, "indexSizes": {}}
+        return {
+            "ns": context.namespace(),
+            "count": 0,
+            "size": 0,
+            "storageSize": 0,
+            "nindexes": 0,
+            "indexSizes": {},
+        }
     count, size = context.store.catalog.count(collection), _table_bytes(context, collection)
     return {
         "ns": collection.namespace, "count": count, "size": size, "storageSize": size,
@@ -309,4 +333,3 @@ def fsync(context: Context) -> Answer:
     if context.body.get("lock"):
         raise NotSupported("fsync with lock")
     return {"numFiles": 1}
-

@@ -61,7 +61,9 @@ def _encoded(stream: Stream) -> Iterator[bytes | None]:
 
 def _write(context: Context, spec: Mapping[str, Any], stream: Stream) -> Steps[None]:
     if context.view.transaction is not None:
-        raise CommandError(Code.OperationNotSupportedInTransaction, "$out and $merge cannot run in a transaction")
+        raise CommandError(
+            Code.OperationNotSupportedInTransaction, "$out and $merge cannot run in a transaction"
+        )
     ((name, operand),) = spec.items()
     if name == "$out":
         yield from _out(context, operand, stream)
@@ -75,7 +77,9 @@ def _target(context: Context, spec: Any) -> tuple[str, str]:
         return context.database, spec
     if isinstance(spec, Mapping) and isinstance(spec.get("coll"), str):
         return spec.get("db", context.database), spec["coll"]
-    raise CommandError(Code.FailedToParse, "the target must be a collection's name, or an object with db and coll")
+    raise CommandError(
+        Code.FailedToParse, "the target must be a collection's name, or an object with db and coll"
+    )
 
 
 def _out(context: Context, operand: Any, stream: Stream) -> Steps[None]:
@@ -83,7 +87,9 @@ def _out(context: Context, operand: Any, stream: Stream) -> Steps[None]:
     database, name = _target(context, operand)
     catalog = context.store.catalog
     old = catalog.find(database, name)
-    temporary = catalog.create(database, f"tmp.agg_out.{context.peer.number}.{id(stream)}", dict(old.options) if old else {})
+    temporary = catalog.create(
+        database, f"tmp.agg_out.{context.peer.number}.{id(stream)}", dict(old.options) if old else {}
+    )
     try:
         for index in list(old.indexes.values()) if old else []:
             if not index.is_id:
@@ -116,7 +122,11 @@ def _merge(context: Context, operand: Any, stream: Stream) -> Steps[None]:
     fields = spec.get("on", "_id")
     fields = [fields] if isinstance(fields, str) else fields
     matched, unmatched = spec.get("whenMatched", "merge"), spec.get("whenNotMatched", "insert")
-    if not isinstance(matched, list) and matched not in _MATCHED or unmatched not in ("insert", "discard", "fail"):
+    if (not isinstance(matched, list) and matched not in _MATCHED) or unmatched not in (
+        "insert",
+        "discard",
+        "fail",
+    ):
         raise CommandError(Code.BadValue, "$merge: unknown whenMatched or whenNotMatched")
     collection = context.store.catalog.ensure(database, name)
     _check_on(collection, fields)
@@ -154,7 +164,10 @@ def _merge_one(
     for field in fields:
         value = paths.lookup_plain(document, paths.split(field))
         if field != "_id" and (value is MISSING or value is None or isinstance(value, list)):
-            raise CommandError(Code.Location51132, "$merge write error: 'on' field cannot be missing, null, undefined or an array")
+            raise CommandError(
+                Code.Location51132,
+                "$merge write error: 'on' field cannot be missing, null, undefined or an array",
+            )
         if value is not MISSING:
             condition[field] = {"$eq": value}
     if "_id" in fields and "_id" not in condition:
@@ -168,10 +181,14 @@ def _merge_one(
     result = yield from run_update(context, statement)
     if result.matched:
         if matched == "fail":
-            raise CommandError(Code.DuplicateKey, "$merge: a matching document exists, and whenMatched is 'fail'")
+            raise CommandError(
+                Code.DuplicateKey, "$merge: a matching document exists, and whenMatched is 'fail'"
+            )
         return
     if unmatched == "fail":
-        raise CommandError(Code.Location13113, "$merge could not find a matching document in the target collection")
+        raise CommandError(
+            Code.Location13113, "$merge could not find a matching document in the target collection"
+        )
     if unmatched == "insert":
         target = context.store.catalog.ensure(context.database, context.target())
         yield from Writer(context.view, context.store.catalog, target).insert(encode(document))

@@ -65,7 +65,9 @@ def speculate(context: Context, spec: Mapping[str, Any]) -> Mapping[str, Any] | 
 def set_password(store: Any, name: str, password: str) -> None:
     """Make a user, or give one another password."""
     credentials = encode(scram.make_credentials(password).as_document())
-    store.storage.write("INSERT OR REPLACE INTO users (db, name, credentials) VALUES ('admin', ?, ?)", (name, credentials))
+    store.storage.write(
+        "INSERT OR REPLACE INTO users (db, name, credentials) VALUES ('admin', ?, ?)", (name, credentials)
+    )
 
 
 @command("createUser", "updateUser")

@@ -74,7 +74,10 @@ def server_status(context: Context) -> Answer:
 
 @command("hostInfo")
 def host_info(context: Context) -> Answer:
-    return {"system": {"hostname": platform.node(), "numCores": os.cpu_count(), "currentTime": now()}, "os": {"type": platform.system()}}
+    return {
+        "system": {"hostname": platform.node(), "numCores": os.cpu_count(), "currentTime": now()},
+        "os": {"type": platform.system()},
+    }
 
 
 @command("connectionStatus", public=True)
@@ -92,7 +95,11 @@ def whats_my_uri(context: Context) -> Answer:
 @command("getParameter")
 def get_parameter(context: Context) -> Answer:
     known: dict[str, Any] = {"featureCompatibilityVersion": {"version": "7.0"}}
-    wanted = known if context.body["getParameter"] == "*" else {k: v for k, v in known.items() if context.body.get(k)}
+    wanted = (
+        known
+        if context.body["getParameter"] == "*"
+        else {k: v for k, v in known.items() if context.body.get(k)}
+    )
     if not wanted:
         raise CommandError(Code.InvalidOptions, "no option found to get")
     return wanted
@@ -111,7 +118,11 @@ def get_log(context: Context) -> Answer:
 @command("listCommands", public=True)
 def list_commands(context: Context) -> Answer:
     """The commands that there are."""
-    return {"commands": {name: {"help": (found.handler.__doc__ or "").strip()} for name, found in sorted(COMMANDS.items())}}
+    return {
+        "commands": {
+            name: {"help": (found.handler.__doc__ or "").strip()} for name, found in sorted(COMMANDS.items())
+        }
+    }
 
 
 @command("endSessions", "killSessions", transactions=False)

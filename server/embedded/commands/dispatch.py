@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from server.embedded.commands.registry import COMMANDS, Answer, Command, Context, Peer
@@ -36,9 +35,9 @@ def dispatch(store: Store, peer: Peer, message: Message) -> Steps[Answer]:
     view = _view(store, peer, found, body, session)
     context = Context(store, peer, database, name, body, message.sequences, view, session)
     result = found.handler(context)
-    if inspect.isgenerator(result):
-        result = yield from _in_transaction(context, result)
-    return result  # type: ignore[return-value]
+    if isinstance(result, Generator):
+        return (yield from _in_transaction(context, result))
+    return result
 
 
 def deadline_of(body: Document) -> float | None:

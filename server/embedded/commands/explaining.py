@@ -70,7 +70,10 @@ def _plan(found: Search) -> dict[str, Any]:
 def _access(plan: Plan) -> dict[str, Any]:
     direction = "backward" if plan.reverse else "forward"
     if plan.branches:
-        return {"stage": "FETCH", "inputStage": {"stage": "OR", "inputStages": [_scan(branch) for branch in plan.branches]}}
+        return {
+            "stage": "FETCH",
+            "inputStage": {"stage": "OR", "inputStages": [_scan(branch) for branch in plan.branches]},
+        }
     if plan.index is None:
         return {"stage": "COLLSCAN", "direction": direction}
     return {"stage": "FETCH", "inputStage": _scan(plan)}
@@ -80,7 +83,8 @@ def _scan(plan: Plan) -> dict[str, Any]:
     index = plan.index
     assert index is not None
     return {
-        "stage": "SORT_MERGE" if plan.merge else "IXSCAN", "keyPattern": index.spec["key"], "indexName": index.name,
+        "stage": "SORT_MERGE" if plan.merge else "IXSCAN", "keyPattern": index.spec["key"],
+        "indexName": index.name,
         "isMultiKey": index.multikey, "isUnique": index.unique, "isSparse": index.sparse,
         "isPartial": index.partial is not None, "direction": "backward" if plan.reverse else "forward",
         "ranges": len(plan.ranges), "boundedFields": plan.covered_fields,
@@ -99,5 +103,6 @@ def _execute(found: Search | None, target: Context) -> Steps[dict[str, Any]]:
             break
     return {
         "executionSuccess": True, "nReturned": number, "totalKeysExamined": statistics.keys,
-        "totalDocsExamined": statistics.documents, "executionTimeMillis": int(1000 * (time.monotonic() - started)),
+        "totalDocsExamined": statistics.documents,
+        "executionTimeMillis": int(1000 * (time.monotonic() - started)),
     }  # fmt: skip

@@ -9,9 +9,10 @@ from server.embedded import covered, keys, paths
 from server.embedded.commands.registry import Answer, Context, command, refuse_collation
 from server.embedded.cursors import FIRST_BATCH, Cursor
 from server.embedded.errors import Code, CommandError, NotSupported
+from server.embedded.matching import compile_filter
 from server.embedded.projection import compile_projection
 from server.embedded.queries import Search, search
-from server.embedded.query import compile_filter, parse
+from server.embedded.query import parse
 from server.embedded.scan import Position, Statistics
 from server.embedded.values import MISSING, Document, decode, encode
 from server.embedded.wire import cursor_reply
@@ -134,9 +135,17 @@ def count(context: Context) -> Steps[Answer]:
     collection = context.collection()
     if collection is None:
         return {"n": 0}
-    spec, limit, skip = context.body.get("query"), abs(int(context.body.get("limit") or 0)), context.integer("skip")
+    spec, limit, skip = (
+        context.body.get("query"),
+        abs(int(context.body.get("limit") or 0)),
+        context.integer("skip"),
+    )
     total = 0
-    known = None if context.body.get("hint") else (yield from covered.count(context.view, collection, parse(spec or {})))
+    known = (
+        None
+        if context.body.get("hint")
+        else (yield from covered.count(context.view, collection, parse(spec or {})))
+    )
     if known is not None:
         total = known
     else:
@@ -190,4 +199,3 @@ def _distinct_values(document: Document, parts: paths.Parts) -> Iterator[Any]:
             yield from value
         elif value is not MISSING:
             yield value
-

@@ -49,7 +49,9 @@ class Context:
         """
         name = self.body[self.name]
         if not isinstance(name, str) or not name:
-            raise CommandError(Code.InvalidNamespace, f"collection name has invalid type or is empty: {name!r}")
+            raise CommandError(
+                Code.InvalidNamespace, f"collection name has invalid type or is empty: {name!r}"
+            )
         return name
 
     def collection(self) -> Collection | None:

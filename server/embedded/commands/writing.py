@@ -31,7 +31,9 @@ def insert(context: Context) -> Steps[Answer]:
     """Store documents."""
     documents = context.documents("documents")
     if not documents:
-        raise CommandError(Code.InvalidLength, "Write batch sizes must be between 1 and 100000. Got 0 operations.")
+        raise CommandError(
+            Code.InvalidLength, "Write batch sizes must be between 1 and 100000. Got 0 operations."
+        )
     collection = context.store.catalog.ensure(context.database, context.target())
     writer = Writer(context.view, context.store.catalog, collection)
     inserted, failures, clock = 0, [], Clock()
@@ -106,7 +108,9 @@ def run_update(context: Context, statement: Mapping[str, Any]) -> Steps[Updated]
         search_free(statement.get("q"))
         return Updated()
     for _ in range(_UPSERT_ATTEMPTS):
-        found = search(context.view, collection, statement.get("q"), statement.get("sort"), statement.get("hint"))
+        found = search(
+            context.view, collection, statement.get("q"), statement.get("sort"), statement.get("hint")
+        )
         result = yield from _update_found(context, found, compiled, multi)
         if result.matched or not upsert:
             return result
@@ -121,7 +125,7 @@ def run_update(context: Context, statement: Mapping[str, Any]) -> Steps[Updated]
 
 def search_free(spec: Any) -> None:
     """Check the filter of a statement on a collection that does not exist."""
-    from server.embedded.query import compile_filter
+    from server.embedded.matching import compile_filter
 
     compile_filter(spec or {})
 
@@ -220,7 +224,9 @@ def _same_key(found: Search, error: DuplicateKey) -> bool:
     wanted = equalities(found.tree)
     value = error.details["keyValue"]
     flat = {path: wanted.get(path, None) for path in value}
-    return keys.encode(flat) == keys.encode(value) and any(True for match in found.found() if match is not None)
+    return keys.encode(flat) == keys.encode(value) and any(
+        True for match in found.found() if match is not None
+    )
 
 
 @command("delete", transactions=True)
@@ -266,7 +272,9 @@ def find_and_modify(context: Context) -> Steps[Answer]:
     refuse_collation(body)
     remove = bool(body.get("remove"))
     if remove and ("update" in body or body.get("new") or body.get("upsert")):
-        raise CommandError(Code.FailedToParse, "Cannot specify both an update and remove=true, nor new or upsert with it")
+        raise CommandError(
+            Code.FailedToParse, "Cannot specify both an update and remove=true, nor new or upsert with it"
+        )
     if not remove and "update" not in body:
         raise CommandError(Code.FailedToParse, "Either an update or remove=true must be specified")
     upsert = bool(body.get("upsert"))
@@ -274,7 +282,11 @@ def find_and_modify(context: Context) -> Steps[Answer]:
     collection = _writable(context, upsert)
     if collection is None:
         search_free(body.get("query"))
-        return document_reply("value", None, {"lastErrorObject": {"n": 0} | ({} if remove else {"updatedExisting": False}), "ok": 1.0})
+        return document_reply(
+            "value",
+            None,
+            {"lastErrorObject": {"n": 0} | ({} if remove else {"updatedExisting": False}), "ok": 1.0},
+        )
     for _ in range(_UPSERT_ATTEMPTS):
         found = search(context.view, collection, body.get("query"), body.get("sort"), body.get("hint"))
         outcome = yield from _modify_first(context, found, compiled)
@@ -292,7 +304,9 @@ def find_and_modify(context: Context) -> Steps[Answer]:
     raise CommandError(Code.WriteConflict, "an upsert met too many concurrent ones")
 
 
-def _modify_first(context: Context, found: Search, compiled: Update | None) -> Steps[tuple[bytes, bytes] | None]:
+def _modify_first(
+    context: Context, found: Search, compiled: Update | None
+) -> Steps[tuple[bytes, bytes] | None]:
     writer = Writer(context.view, context.store.catalog, found.collection)
     if compiled is None:
         replace = _deleting(writer)

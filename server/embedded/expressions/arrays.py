@@ -10,7 +10,15 @@ from bson import Decimal128
 from server.embedded import keys
 from server.embedded.errors import Code, CommandError
 from server.embedded.expressions.core import (
-    MANY, Expression, Variables, arguments, compile_expression, is_null, named_arguments, operator, plain,
+    MANY,
+    Expression,
+    Variables,
+    arguments,
+    compile_expression,
+    is_null,
+    named_arguments,
+    operator,
+    plain,
 )  # fmt: skip
 from server.embedded.values import INT32, MISSING, as_document, is_number, truthy, type_alias
 
@@ -20,7 +28,9 @@ _MOST_ELEMENTS = 2_000_000
 def array_of(name: str, value: Any) -> list[Any]:
     """The value, which must be an array."""
     if not isinstance(value, list):
-        raise CommandError(Code.Location28690, f"{name} needs an array, but got a value of type: {type_alias(value)}")
+        raise CommandError(
+            Code.Location28690, f"{name} needs an array, but got a value of type: {type_alias(value)}"
+        )
     return value
 
 
@@ -30,7 +40,9 @@ def whole(name: str, value: Any) -> int:
         raise CommandError(Code.Location28690, f"{name} needs a numeric value, but got: {type_alias(value)}")
     number = value.to_decimal() if isinstance(value, Decimal128) else value
     if number != number or abs(number) > 2**31 or int(number) != number or int(number) not in INT32:
-        raise CommandError(Code.Location28691, f"{name} needs a value that is a 32-bit integer, but got: {value}")
+        raise CommandError(
+            Code.Location28691, f"{name} needs a value that is a 32-bit integer, but got: {value}"
+        )
     return int(number)
 
 
@@ -80,13 +92,17 @@ plain("$size", 1, None, _size)
 
 def _contains(item: Any, array: Any) -> bool:
     if not isinstance(array, list):
-        raise CommandError(Code.Location40081, f"$in requires an array as a second argument, found: {type_alias(array)}")
+        raise CommandError(
+            Code.Location40081, f"$in requires an array as a second argument, found: {type_alias(array)}"
+        )
     key = keys.encode(item)
     return any(keys.encode(element) == key for element in array)
 
 
 plain("$in", 2, None, _contains)
-plain("$reverseArray", 1, None, lambda array: None if is_null(array) else array_of("$reverseArray", array)[::-1])
+plain(
+    "$reverseArray", 1, None, lambda array: None if is_null(array) else array_of("$reverseArray", array)[::-1]
+)
 
 
 def _index_of(array: Any, item: Any, start: Any = 0, end: Any = None) -> Any:
@@ -125,14 +141,18 @@ def _range(start: Any, end: Any, step: Any = 1) -> list[int]:
         raise CommandError(Code.Location34449, "$range requires a non-zero step value")
     found = range(first, last, by)
     if len(found) > _MOST_ELEMENTS:
-        raise CommandError(Code.QueryExceededMemoryLimitNoDiskUseAllowed, "$range would make too long an array")
+        raise CommandError(
+            Code.QueryExceededMemoryLimitNoDiskUseAllowed, "$range would make too long an array"
+        )
     return list(found)
 
 
 plain("$range", 2, 3, _range)
 
 
-def _over(name: str, operand: Any, inner: str) -> tuple[Expression, str, Expression, Mapping[str, Expression]]:
+def _over(
+    name: str, operand: Any, inner: str
+) -> tuple[Expression, str, Expression, Mapping[str, Expression]]:
     """The input, the variable's name and the inner expression of $map and $filter."""
     if not isinstance(operand, Mapping):
         raise CommandError(Code.FailedToParse, f"{name} only supports an object as its argument")
@@ -168,7 +188,9 @@ def _filter(operand: Any) -> Expression:
         if is_null(array):
             return None
         kept = (
-            item for item in array_of("$filter", array) if truthy(condition(document, {**variables, name: item}))
+            item
+            for item in array_of("$filter", array)
+            if truthy(condition(document, {**variables, name: item}))
         )
         most = None if limit is None else limit(document, variables)
         if is_null(most):
@@ -209,7 +231,10 @@ def _zip(operand: Any) -> Expression:
         sizes = [len(array_of("$zip", array)) for array in arrays]
         fill = defaults(document, variables) if longest else []
         return [
-            [array[at] if at < len(array) else fill[i] if i < len(fill) else None for i, array in enumerate(arrays)]
+            [
+                array[at] if at < len(array) else fill[i] if i < len(fill) else None
+                for i, array in enumerate(arrays)
+            ]
             for at in range((max if longest else min)(sizes, default=0))
         ]
 
@@ -267,12 +292,13 @@ _some("$maxN", lambda array, n: sorted(_present(array), key=keys.encode, reverse
 def _pairs(value: Any) -> Iterable[tuple[str, Any]]:
     for item in array_of("$arrayToObject", value):
         document = as_document(item)
-        pair = (
-            item if isinstance(item, list) and len(item) == 2
-            else [document["k"], document["v"]] if document is not None and set(document) == {"k", "v"} else None
-        )  # fmt: skip
-        if pair is None or not isinstance(pair[0], str):
-            raise CommandError(Code.Location40392, "$arrayToObject needs pairs of a string and a value, or {k, v}")
+        pair = item
+        if document is not None and set(document) == {"k", "v"}:
+            pair = [document["k"], document["v"]]
+        if not isinstance(pair, list) or len(pair) != 2 or not isinstance(pair[0], str):
+            raise CommandError(
+                Code.Location40392, "$arrayToObject needs pairs of a string and a value, or {k, v}"
+            )
         yield pair[0], pair[1]
 
 
@@ -284,7 +310,9 @@ def _object_to_array(value: Any) -> Any:
         return None
     document = as_document(value)
     if document is None:
-        raise CommandError(Code.Location40390, f"$objectToArray requires a document input, found: {type_alias(value)}")
+        raise CommandError(
+            Code.Location40390, f"$objectToArray requires a document input, found: {type_alias(value)}"
+        )
     return [{"k": name, "v": item} for name, item in document.items()]
 
 

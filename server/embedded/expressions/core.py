@@ -126,9 +126,9 @@ def arguments(name: str, operand: Any, least: int, most: int | None = None) -> l
 MANY = 1_000_000
 
 
-def named_arguments(name: str, operand: Any, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> (
-    dict[str, Expression]
-):
+def named_arguments(
+    name: str, operand: Any, required: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> dict[str, Expression]:
     """The compiled arguments of an operator that takes an object of named ones."""
     if not isinstance(operand, Mapping):
         raise CommandError(Code.FailedToParse, f"{name} needs an object as its argument")

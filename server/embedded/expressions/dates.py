@@ -14,10 +14,16 @@ from bson import ObjectId, Timestamp
 from server.embedded.errors import Code, CommandError
 from server.embedded.expressions.arrays import whole
 from server.embedded.expressions.core import (
-    Expression, Variables, arguments, compile_expression, is_null, named_arguments, operator,
+    Expression,
+    Variables,
+    arguments,
+    compile_expression,
+    is_null,
+    named_arguments,
+    operator,
 )  # fmt: skip
 from server.embedded.expressions.types import parse_date
-from server.embedded.values import EPOCH, MISSING, as_date, date_millis, is_date, type_alias
+from server.embedded.values import EPOCH, as_date, date_millis, is_date, type_alias
 
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)?\Z")
 
@@ -148,7 +154,9 @@ def _date_to_string(operand: Any) -> Expression:
         found, zone = named["date"](document, variables), _zone(named, document, variables)
         if is_null(found):
             return named["onNull"](document, variables) if "onNull" in named else None
-        default = "%Y-%m-%dT%H:%M:%S.%LZ" if "timezone" not in named or zone is dt.UTC else "%Y-%m-%dT%H:%M:%S.%L"
+        default = (
+            "%Y-%m-%dT%H:%M:%S.%LZ" if "timezone" not in named or zone is dt.UTC else "%Y-%m-%dT%H:%M:%S.%L"
+        )
         pattern = named["format"](document, variables) if "format" in named else default
         if zone is None or is_null(pattern):
             return None
@@ -158,7 +166,8 @@ def _date_to_string(operand: Any) -> Expression:
 
 
 _PARSERS = {
-    "Y": r"(?P<Y>\d{4})", "m": r"(?P<m>\d\d?)", "d": r"(?P<d>\d\d?)", "H": r"(?P<H>\d\d?)", "M": r"(?P<M>\d\d?)",
+    "Y": r"(?P<Y>\d{4})", "m": r"(?P<m>\d\d?)", "d": r"(?P<d>\d\d?)", "H": r"(?P<H>\d\d?)",
+    "M": r"(?P<M>\d\d?)",
     "S": r"(?P<S>\d\d?)", "L": r"(?P<L>\d{1,3})", "j": r"(?P<j>\d{1,3})", "z": r"(?P<z>Z|[+-]\d\d:?\d\d)",
     "b": r"(?P<b>[a-zA-Z]{3})", "B": r"(?P<B>[a-zA-Z]+)", "%": "%",
 }  # fmt: skip
@@ -179,7 +188,8 @@ def _parse_by(text: str, pattern: str) -> dt.datetime:
     try:
         date = dt.datetime(
             int(found.get("Y") or 1970), month, int(found.get("d") or 1), int(found.get("H") or 0),
-            int(found.get("M") or 0), int(found.get("S") or 0), int((found.get("L") or "0").ljust(3, "0")) * 1000,
+            int(found.get("M") or 0), int(found.get("S") or 0),
+            int((found.get("L") or "0").ljust(3, "0")) * 1000,
         )  # fmt: skip
     except ValueError:
         raise _unparsed(text) from None
@@ -239,7 +249,12 @@ def _date_to_parts(operand: Any) -> Expression:
         if is_null(found) or zone is None:
             return None
         date = moment(found, zone)
-        time = {"hour": date.hour, "minute": date.minute, "second": date.second, "millisecond": date.microsecond // 1000}
+        time = {
+            "hour": date.hour,
+            "minute": date.minute,
+            "second": date.second,
+            "millisecond": date.microsecond // 1000,
+        }
         if "iso8601" in named and named["iso8601"](document, variables):
             iso = date.isocalendar()
             return {"isoWeekYear": iso.year, "isoWeek": iso.week, "isoDayOfWeek": iso.weekday, **time}
@@ -285,7 +300,8 @@ def _assembled(numbers: Mapping[str, int], iso: bool) -> dt.datetime:
 
 _FIXED = {
     "week": dt.timedelta(weeks=1), "day": dt.timedelta(days=1), "hour": dt.timedelta(hours=1),
-    "minute": dt.timedelta(minutes=1), "second": dt.timedelta(seconds=1), "millisecond": dt.timedelta(milliseconds=1),
+    "minute": dt.timedelta(minutes=1), "second": dt.timedelta(seconds=1),
+    "millisecond": dt.timedelta(milliseconds=1),
 }  # fmt: skip
 _MONTHS = {"year": 12, "quarter": 3, "month": 1}
 
@@ -303,7 +319,9 @@ def add_units(date: dt.datetime, unit: str, amount: int) -> dt.datetime:
 
 def _unit(name: str, value: Any) -> str:
     if value not in _FIXED and value not in _MONTHS:
-        raise CommandError(Code.FailedToParse, f"{name} parameter 'unit' value cannot be recognized as a time unit: {value}")
+        raise CommandError(
+            Code.FailedToParse, f"{name} parameter 'unit' value cannot be recognized as a time unit: {value}"
+        )
     return str(value)
 
 
@@ -338,7 +356,9 @@ def _weekday(value: Any) -> int:
     for number, name in enumerate(_WEEKDAYS):
         if isinstance(value, str) and value.lower() in (name, name[:3]):
             return number
-    raise CommandError(Code.Location5439015, f"'startOfWeek' value cannot be recognized as a day of a week: {value}")
+    raise CommandError(
+        Code.Location5439015, f"'startOfWeek' value cannot be recognized as a day of a week: {value}"
+    )
 
 
 def ordinal(date: dt.datetime, unit: str, week_start: int = 6) -> int:
@@ -380,7 +400,11 @@ def _date_trunc(operand: Any) -> Expression:
     size = named.get("binSize", compile_expression(1))
 
     def value(document: Any, variables: Variables) -> Any:
-        date, unit, bins = named["date"](document, variables), named["unit"](document, variables), size(document, variables)
+        date, unit, bins = (
+            named["date"](document, variables),
+            named["unit"](document, variables),
+            size(document, variables),
+        )
         zone = _zone(named, document, variables)
         if is_null(date) or is_null(unit) or is_null(bins) or zone is None:
             return None
@@ -411,6 +435,3 @@ def _ts_second(operand: Any) -> Expression:
         return found.time if isinstance(found, Timestamp) else None
 
     return value
-
-
-_ = MISSING

@@ -8,7 +8,15 @@ from typing import Any
 from server.embedded import keys
 from server.embedded.errors import Code, CommandError
 from server.embedded.expressions.core import (
-    MANY, Expression, Variables, arguments, compile_expression, is_null, named_arguments, operator, plain,
+    MANY,
+    Expression,
+    Variables,
+    arguments,
+    compile_expression,
+    is_null,
+    named_arguments,
+    operator,
+    plain,
 )  # fmt: skip
 from server.embedded.values import MISSING, truthy
 

@@ -12,12 +12,21 @@ from bson import Decimal128, Int64
 
 from server.embedded.errors import Code, CommandError
 from server.embedded.expressions.core import (
-    MANY, Expression, Variables, arguments, is_null, operator, plain, unary,
+    MANY,
+    Expression,
+    Variables,
+    arguments,
+    is_null,
+    operator,
+    plain,
+    unary,
 )  # fmt: skip
 from server.embedded.values import INT32, INT64, as_date, date_millis, is_date, is_number, type_alias
 
 Number = int | float | Decimal128
-_DECIMAL = decimal.Context(prec=34, rounding=decimal.ROUND_HALF_EVEN, Emin=-6143, Emax=6144, clamp=1, traps=[])
+_DECIMAL = decimal.Context(
+    prec=34, rounding=decimal.ROUND_HALF_EVEN, Emin=-6143, Emax=6144, clamp=1, traps=[]
+)
 
 
 def to_decimal(number: Number) -> decimal.Decimal:
@@ -42,9 +51,7 @@ def integer(value: int, *operands: Any) -> int | float:
     return value
 
 
-def arithmetic(
-    function: Callable[[Any, Any], Any], left: Number, right: Number
-) -> Number:
+def arithmetic(function: Callable[[Any, Any], Any], left: Number, right: Number) -> Number:
     """Apply an operation that ints, floats and decimals have, and give the result its type."""
     if isinstance(left, Decimal128) or isinstance(right, Decimal128):
         with decimal.localcontext(_DECIMAL):
@@ -170,7 +177,11 @@ _whole("$floor", math.floor)
 
 def _absolute(value: Any) -> Any:
     checked("$abs", value)
-    return Decimal128(abs(value.to_decimal())) if isinstance(value, Decimal128) else integer_or_float(abs(value), value)
+    return (
+        Decimal128(abs(value.to_decimal()))
+        if isinstance(value, Decimal128)
+        else integer_or_float(abs(value), value)
+    )
 
 
 def integer_or_float(result: Any, *operands: Any) -> Any:
@@ -195,7 +206,11 @@ _real("$exp", math.exp, lambda x: x < 709.78)
 _real("$ln", math.log, lambda x: x > 0)
 _real("$log10", math.log10, lambda x: x > 0)
 for _name in ("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"):
-    _real(f"${_name}", getattr(math, _name), (lambda x: -1 <= x <= 1) if _name in ("asin", "acos") else math.isfinite)
+    _real(
+        f"${_name}",
+        getattr(math, _name),
+        (lambda x: -1 <= x <= 1) if _name in ("asin", "acos") else math.isfinite,
+    )
 _real("$degreesToRadians", math.radians, lambda x: True)
 _real("$radiansToDegrees", math.degrees, lambda x: True)
 
@@ -222,7 +237,9 @@ def _power(base: Any, exponent: Any) -> Any:
 def _logarithm(value: Any, base: Any) -> float:
     number, root = to_float(checked("$log", value)), to_float(checked("$log", base))
     if number <= 0 or root <= 0 or root == 1:
-        raise CommandError(Code.Location28758, "$log needs a positive number, and a positive base other than 1")
+        raise CommandError(
+            Code.Location28758, "$log needs a positive number, and a positive base other than 1"
+        )
     return math.log(number) / math.log(root)
 
 
@@ -254,7 +271,7 @@ _rounding("$trunc", decimal.ROUND_DOWN)
 
 @operator("$rand")
 def _rand(operand: Any) -> Expression:
-    return lambda document, variables: random.random()  # noqa: S311 - not for secrets
+    return lambda document, variables: random.random()
 
 
 def _bitwise(name: str, function: Callable[[int, int], int]) -> None:

@@ -7,7 +7,13 @@ from typing import Any
 
 from server.embedded.errors import Code, CommandError
 from server.embedded.expressions.core import (
-    MANY, Expression, Variables, arguments, compile_expression, is_null, operator,
+    MANY,
+    Expression,
+    Variables,
+    arguments,
+    compile_expression,
+    is_null,
+    operator,
 )  # fmt: skip
 from server.embedded.values import MISSING, as_document, type_alias
 
@@ -50,7 +56,9 @@ def _field(name: str, operand: Any, required: tuple[str, ...]) -> tuple[str, Exp
     if isinstance(field, Mapping) and set(field) in ({"$literal"}, {"$const"}):
         (field,) = field.values()
     elif isinstance(field, str) and field.startswith("$"):
-        raise CommandError(Code.Location5654600, f"'field' of {name} must be a constant; use $literal for names with $")
+        raise CommandError(
+            Code.Location5654600, f"'field' of {name} must be a constant; use $literal for names with $"
+        )
     if not isinstance(field, str):
         raise CommandError(Code.Location5654602, f"{name} requires 'field' to evaluate to a string")
     return field, compile_expression(spec.get("input", "$$CURRENT")), compile_expression(spec.get("value"))

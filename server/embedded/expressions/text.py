@@ -11,9 +11,17 @@ from bson import Regex
 from server.embedded.errors import Code, CommandError
 from server.embedded.expressions.arrays import whole
 from server.embedded.expressions.core import (
-    MANY, Expression, Variables, arguments, is_null, named_arguments, operator, plain,
+    MANY,
+    Expression,
+    Variables,
+    arguments,
+    is_null,
+    named_arguments,
+    operator,
+    plain,
 )  # fmt: skip
 from server.embedded.expressions.types import to_string
+from server.embedded.predicates import compile_regex, regex_with_options
 from server.embedded.values import is_date, is_number, type_alias
 
 _SPACES = "\0\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -153,8 +161,6 @@ _replacing("$replaceAll", -1)
 
 
 def _pattern(name: str, regex: Any, options: Any) -> re.Pattern[str]:
-    from server.embedded.query import compile_regex, regex_with_options
-
     if not isinstance(regex, str | Regex):
         raise CommandError(Code.Location51105, f"{name} needs 'regex' to be of type string or regex")
     return compile_regex(regex_with_options(regex, None if is_null(options) else options))

@@ -13,11 +13,26 @@ from bson import Binary, Decimal128, Int64, ObjectId
 
 from server.embedded.errors import Code, CommandError
 from server.embedded.expressions.core import (
-    Expression, Variables, arguments, compile_expression, is_null, operator, plain,
+    Expression,
+    Variables,
+    arguments,
+    compile_expression,
+    is_null,
+    operator,
+    plain,
 )  # fmt: skip
 from server.embedded.expressions.numbers import as_decimal128, to_decimal, to_float
 from server.embedded.values import (
-    EPOCH, INT32, INT64, MISSING, TYPE_ALIASES, as_date, date_millis, is_date, is_number, type_alias,
+    EPOCH,
+    INT32,
+    INT64,
+    MISSING,
+    TYPE_ALIASES,
+    as_date,
+    date_millis,
+    is_date,
+    is_number,
+    type_alias,
 )  # fmt: skip
 
 plain("$type", 1, None, type_alias)
@@ -25,7 +40,9 @@ plain("$isNumber", 1, None, lambda value: value is not MISSING and is_number(val
 
 
 def _failed(value: Any, target: str) -> CommandError:
-    text = f"Unsupported conversion from {type_alias(value)} to {target} in $convert, or the value {value!r:.80} does not fit"
+    text = (
+        f"Unsupported conversion from {type_alias(value)} to {target} in $convert, of the value {value!r:.80}"
+    )
     return CommandError(Code.ConversionFailure, text)
 
 

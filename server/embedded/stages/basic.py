@@ -6,11 +6,16 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from server.embedded import paths, query
+from server.embedded import matching, paths, query
 from server.embedded.errors import Code, CommandError
 from server.embedded.expressions import Variables, compile_expression
 from server.embedded.projection import (
-    Projection, Tree, compile_add_fields, compile_projection, exclude, insert,
+    Projection,
+    Tree,
+    compile_add_fields,
+    compile_projection,
+    exclude,
+    insert,
 )  # fmt: skip
 from server.embedded.queries import paced
 from server.embedded.sorting import Sorter, parse_sort, sort_key
@@ -27,11 +32,11 @@ def _object(name: str, operand: Any) -> Mapping[str, Any]:
 @stage("$match")
 def _match(operand: Any, builder: Builder) -> Stage:
     tree = query.parse(operand)
-    matches = query.compile_node(tree)
+    matches = matching.compile_node(tree)
     computed = any(isinstance(node, query.Computed) for node in tree.children)
 
     def run(stream: Stream, variables: Variables) -> Stream:
-        test = query.compile_node(tree, variables) if computed and variables else matches
+        test = matching.compile_node(tree, variables) if computed and variables else matches
         for document in stream:
             if document is None or test(document):
                 yield document
@@ -162,7 +167,7 @@ def _unwound(document: Document, parts: paths.Parts, keep: bool) -> Iterator[tup
             yield number, _replaced(document, parts, item)
         if not value and keep:
             yield None, _replaced(document, parts, MISSING)
-    elif value is not MISSING and value is not None or keep:
+    elif (value is not MISSING and value is not None) or keep:
         yield None, document
 
 
@@ -201,7 +206,7 @@ def _sample(operand: Any, builder: Builder) -> Stage:
             number += 1
             if len(kept) < size:
                 kept.append(document)
-            elif (place := random.randrange(number)) < size:  # noqa: S311 - a sample, not a secret
+            elif (place := random.randrange(number)) < size:
                 kept[place] = document
         random.shuffle(kept)
         yield from kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from server.embedded import keys
@@ -57,7 +58,9 @@ class _Groups:
 def _accumulated(spec: Mapping[str, Any]) -> dict[str, Compiled]:
     for name in spec:
         if "." in name or name.startswith("$"):
-            raise CommandError(Code.Location40235, f"The field name '{name}' cannot contain '.' or begin with '$'")
+            raise CommandError(
+                Code.Location40235, f"The field name '{name}' cannot contain '.' or begin with '$'"
+            )
     return {name: compile_accumulator(name, value) for name, value in spec.items()}
 
 
@@ -86,7 +89,9 @@ def _group(operand: Any, builder: Builder) -> Stage:
 @stage("$count")
 def _count(operand: Any, builder: Builder) -> Stage:
     if not isinstance(operand, str) or not operand or operand.startswith("$") or "." in operand:
-        raise CommandError(Code.Location40156, "the count field must be a non-empty string without '$' and '.'")
+        raise CommandError(
+            Code.Location40156, "the count field must be a non-empty string without '$' and '.'"
+        )
 
     def run(stream: Stream, variables: Variables) -> Stream:
         number = 0
@@ -113,9 +118,11 @@ def _bucket(operand: Any, builder: Builder) -> Stage:
     spec = _object("$bucket", operand)
     boundaries, default = spec.get("boundaries"), spec.get("default", MISSING)
     if "groupBy" not in spec or not isinstance(boundaries, list) or len(boundaries) < 2:
-        raise CommandError(Code.Location40198, "$bucket needs 'groupBy' and an array of at least 2 'boundaries'")
+        raise CommandError(
+            Code.Location40198, "$bucket needs 'groupBy' and an array of at least 2 'boundaries'"
+        )
     encoded = list(map(keys.encode, boundaries))
-    if any(a >= b for a, b in zip(encoded, encoded[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(encoded)):
         raise CommandError(Code.Location40194, "the 'boundaries' of $bucket must be in ascending order")
     value = compile_expression(spec["groupBy"])
 
@@ -125,7 +132,9 @@ def _bucket(operand: Any, builder: Builder) -> Stage:
             if low <= key < high:
                 return name
         if default is MISSING:
-            raise CommandError(Code.Location40066, "$bucket: a value is outside of the boundaries, and there is no default")
+            raise CommandError(
+                Code.Location40066, "$bucket: a value is outside of the boundaries, and there is no default"
+            )
         return default
 
     return _sorted_groups(identity, _accumulated(spec.get("output") or {"count": {"$sum": 1}}), builder)
@@ -140,7 +149,9 @@ def _sorted_groups(identity: Expression, fields: Mapping[str, Compiled], builder
 def _bucket_auto(operand: Any, builder: Builder) -> Stage:
     spec = _object("$bucketAuto", operand)
     if "granularity" in spec:
-        raise CommandError(Code.NotImplemented, "$bucketAuto with granularity is not supported by the embedded store")
+        raise CommandError(
+            Code.NotImplemented, "$bucketAuto with granularity is not supported by the embedded store"
+        )
     number, value = _natural("$bucketAuto", spec.get("buckets"), 1), compile_expression(spec.get("groupBy"))
     fields = _accumulated(spec.get("output") or {"count": {"$sum": 1}})
 
@@ -161,7 +172,10 @@ def _bucket_auto(operand: Any, builder: Builder) -> Stage:
 
 
 def _even_buckets(
-    found: list[tuple[bytes, Any, Document]], number: int, fields: Mapping[str, Compiled], variables: Variables
+    found: list[tuple[bytes, Any, Document]],
+    number: int,
+    fields: Mapping[str, Compiled],
+    variables: Variables,
 ) -> Stream:
     size, start = max(round(len(found) / number), 1), 0
     while start < len(found):

@@ -8,7 +8,7 @@ from typing import Any
 from server.embedded import keys, paths
 from server.embedded.errors import Code, CommandError
 from server.embedded.expressions import Variables, compile_expression
-from server.embedded.query import compile_filter
+from server.embedded.matching import compile_filter
 from server.embedded.stages.basic import _object, _replaced
 from server.embedded.stages.registry import Builder, Stage, Stream, stage
 from server.embedded.values import MAX_DOCUMENT_BYTES, MISSING, Document, encode
@@ -19,7 +19,10 @@ _MOST_JOINED = 1_000_000
 def _name(where: str, spec: Mapping[str, Any], option: str = "from") -> str:
     name = spec.get(option)
     if not isinstance(name, str):
-        raise CommandError(Code.FailedToParse, f"{where} argument '{option}' must be the name of a collection in this database")
+        raise CommandError(
+            Code.FailedToParse,
+            f"{where} argument '{option}' must be the name of a collection in this database",
+        )
     return name
 
 
@@ -28,10 +31,15 @@ def _lookup(operand: Any, builder: Builder) -> Stage:
     spec = _object("$lookup", operand)
     unknown = spec.keys() - {"from", "as", "localField", "foreignField", "let", "pipeline"}
     if unknown or not isinstance(spec.get("as"), str):
-        raise CommandError(Code.FailedToParse, f"$lookup needs from, as, and fields or a pipeline; unknown: {sorted(unknown)}")
+        raise CommandError(
+            Code.FailedToParse,
+            f"$lookup needs from, as, and fields or a pipeline; unknown: {sorted(unknown)}",
+        )
     fields = "localField" in spec
-    if fields != ("foreignField" in spec) or not fields and "pipeline" not in spec:
-        raise CommandError(Code.FailedToParse, "$lookup needs both localField and foreignField, or a pipeline")
+    if fields != ("foreignField" in spec) or (not fields and "pipeline" not in spec):
+        raise CommandError(
+            Code.FailedToParse, "$lookup needs both localField and foreignField, or a pipeline"
+        )
     name, target = _name("$lookup", spec), paths.split(spec["as"])
     local = paths.split(spec["localField"]) if fields else ()
     bound = {variable: compile_expression(value) for variable, value in (spec.get("let") or {}).items()}
@@ -40,7 +48,10 @@ def _lookup(operand: Any, builder: Builder) -> Stage:
 
     def joined(document: Document, variables: Variables) -> Stream:
         if bound:
-            variables = {**variables, **{k: expression(document, variables) for k, expression in bound.items()}}
+            variables = {
+                **variables,
+                **{k: expression(document, variables) for k, expression in bound.items()},
+            }
         if whole is not None:
             return whole(name, variables)
         stream = builder.find(name, _equals(spec["foreignField"], document, local))
@@ -81,7 +92,9 @@ def _collect(stream: Stream, found: list[Document]) -> Iterator[None]:
 def _with_array(document: Document, target: paths.Parts, found: list[Document]) -> Document:
     result = _replaced_deep(document, target, found)
     if len(found) > 1000 and len(encode({"": found})) > MAX_DOCUMENT_BYTES:
-        raise CommandError(Code.Location4568, "Total size of documents in $lookup exceeds maximum document size")
+        raise CommandError(
+            Code.Location4568, "Total size of documents in $lookup exceeds maximum document size"
+        )
     return result
 
 
@@ -110,7 +123,9 @@ def _graph_lookup(operand: Any, builder: Builder) -> Stage:
     spec = _object("$graphLookup", operand)
     for option in ("startWith", "connectFromField", "connectToField", "as"):
         if option not in spec:
-            raise CommandError(Code.FailedToParse, f"missing '{option}' option to $graphLookup stage specification")
+            raise CommandError(
+                Code.FailedToParse, f"missing '{option}' option to $graphLookup stage specification"
+            )
     name, start = _name("$graphLookup", spec), compile_expression(spec["startWith"])
     restrict = spec.get("restrictSearchWithMatch") or {}
     compile_filter(restrict)
@@ -138,7 +153,9 @@ def _walk(
         seen |= set(map(keys.encode, frontier))
         reached: list[Document] = []
         condition = {spec["connectToField"]: {"$in": frontier}}
-        yield from _collect(builder.find(name, {"$and": [condition, restrict]} if restrict else condition), reached)
+        yield from _collect(
+            builder.find(name, {"$and": [condition, restrict]} if restrict else condition), reached
+        )
         frontier = []
         for document in reached:
             key = keys.encode(document["_id"])
