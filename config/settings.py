@@ -64,6 +64,21 @@ class Login(Part, frozen=True):
     ldap_user_dn: str = "uid={},ou=people"  # {} stands for the name
 
 
+class Issuer(Part, frozen=True):
+    """Who issues OAuth tokens for a storage service, and who we are to them."""
+
+    token_url: str  # the issuer's token endpoint (RFC 6749)
+    client_id: str
+    client_secret: str = ""
+
+
+class Credentials(Part, frozen=True):
+    """Credentials of storage services, kept for users, groups and datasets."""
+
+    issuers: dict[str, Issuer] = msgspec.field(default_factory=dict)  # by the beginning of the service's URL
+    refresh_before_seconds: float = 300.0  # a token that expires sooner is renewed when it is read
+
+
 class Leases(Part, frozen=True):
     """A claim lasts `seconds` unless a heartbeat extends it; the repair pass looks every `sweep_seconds`."""
 
@@ -133,6 +148,7 @@ class Settings(Part, frozen=True):
     database: Database = Database()
     tokens: Tokens = Tokens()
     login: Login = Login()
+    credentials: Credentials = Credentials()
     leases: Leases = Leases()
     failures: Failures = Failures()
     scans: Scans = Scans()

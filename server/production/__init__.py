@@ -10,6 +10,8 @@ from server.production import (
     classes,
     config_routes,
     configs,
+    credential_routes,
+    credentials,
     dataset_routes,
     datasets,
     demand_routes,
@@ -48,12 +50,12 @@ ROUTES: list[Route] = [
     *bulk_routes.ROUTES, *config_routes.ROUTES, *file_routes.ROUTES,
     *task_stat_routes.ROUTES, *log_routes.ROUTES, *grid_routes.ROUTES, *pilot_routes.ROUTES,
     *user_routes.ROUTES, *auth_routes.ROUTES, *token_routes.ROUTES, *action_routes.ROUTES,
-    *insight_routes.ROUTES,
+    *insight_routes.ROUTES, *credential_routes.ROUTES,
     *demand_routes.ROUTES,
 ]
 INDEXES: list[Index] = [
     *datasets.INDEXES, *jobs.INDEXES, *task_store.INDEXES, *classes.INDEXES, *task_stats.INDEXES,
     *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES,
-    *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *pilots.INDEXES,
+    *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *credentials.INDEXES, *pilots.INDEXES,
 ]
 SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES]
