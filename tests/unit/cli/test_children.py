@@ -109,7 +109,8 @@ def test_the_last_lines_that_say_something(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["exec", "guard"])
 @pytest.mark.parametrize(("program", "status"), [
     (["/bin/true"], 0), (["/bin/sh", "-c", "exit 7"], 7), (["/no/such/program"], NOT_FOUND),
-    (["/bin/sh", "-c", "kill -TERM $$"], -signal.SIGTERM), (["/bin/sh", "-c", "kill -KILL $$"], -signal.SIGKILL),
+    (["/bin/sh", "-c", "kill -TERM $$"], -signal.SIGTERM),
+    (["/bin/sh", "-c", "kill -KILL $$"], -signal.SIGKILL),
 ])
 def test_a_launched_program_ends_as_itself(mode: str, program: list[str], status: int) -> None:
     argv = command(program, mode)
