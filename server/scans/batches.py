@@ -15,8 +15,8 @@ from server.context import Context
 from server.scans.cutting import Cut
 from server.scans.tables import pack, pixels_of, rows_of
 
-__all__ = ["Batch", "Outcome", "by_tasks", "count_from", "done", "find", "insert_new", "known_pixels",
-           "next_seq", "open_batches", "overview", "store", "tables", "task_id_of"]
+__all__ = ["Batch", "Group", "Outcome", "any_open", "by_tasks", "done", "find", "insert_new", "known_pixels",
+           "next_seq", "open_batches", "overview", "share_done", "store", "tables", "task_id_of"]
 
 _NAMESPACE = uuid.UUID("5c0f2fd1-6f2b-5d2f-9a55-7d0a3c1f9d11")
 _DUPLICATE_KEY = 11000
@@ -45,6 +45,19 @@ class Outcome:
     seconds: float
     cpu_seconds: float
     host: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """Batches of one nside that are all done, or all not; pixels, seconds, and when the last was done."""
+
+    nside: int
+    done: bool
+    batches: int
+    count: int
+    seconds: float
+    cpu_seconds: float
+    finished: float = 0.0
 
 
 def task_id_of(scan_id: str, seq: int) -> str:
@@ -97,6 +110,11 @@ async def store(ctx: Context, task_id: str, outcome: Outcome) -> bool:
     return bool(result.modified_count)
 
 
+async def any_open(ctx: Context, scan_id: str) -> bool:
+    """Whether a batch has no result yet."""
+    return await ctx.db.pixel_batches.find_one({"scan_id": scan_id, "done": False}, {"_id": 1}) is not None
+
+
 async def open_batches(ctx: Context, scan_id: str) -> list[int]:
     """Sequence numbers of the batches that have no result yet."""
     cursor = ctx.db.pixel_batches.find({"scan_id": scan_id, "done": False}, {"seq": 1, "_id": 0})
@@ -109,9 +127,11 @@ async def next_seq(ctx: Context, scan_id: str) -> int:
     return 0 if last is None else int(last["seq"]) + 1
 
 
-async def count_from(ctx: Context, scan_id: str, first: int) -> int:
-    """How many batches there are from a sequence number on."""
-    return await ctx.db.pixel_batches.count_documents({"scan_id": scan_id, "seq": {"$gte": first}})
+async def share_done(ctx: Context, scan_id: str, first: int) -> float:
+    """Which part of the batches from a sequence number on is done."""
+    query = {"scan_id": scan_id, "seq": {"$gte": first}}
+    total = await ctx.db.pixel_batches.count_documents(query)
+    return await ctx.db.pixel_batches.count_documents({**query, "done": True}) / max(total, 1)
 
 
 async def done(ctx: Context, scan_id: str) -> list[int]:
@@ -136,8 +156,13 @@ async def known_pixels(ctx: Context, scan_id: str, before: int) -> dict[int, np.
     return {nside: np.concatenate(parts) for nside, parts in groups.items()}
 
 
-async def overview(ctx: Context, scan_id: str) -> list[dict[str, Any]]:
-    """Every batch without its data: seq, nside, count, done, seconds, cpu_seconds, finished."""
-    names = ("seq", "nside", "count", "done", "seconds", "cpu_seconds", "finished")
-    shown = {"_id": 0, **dict.fromkeys(names, 1)}
-    return [document async for document in ctx.db.pixel_batches.find({"scan_id": scan_id}, shown)]
+async def overview(ctx: Context, scan_id: str) -> list[Group]:
+    """All batches of a scan, added up by nside and whether they are done."""
+    sums = {name: {"$sum": f"${name}"} for name in ("count", "seconds", "cpu_seconds")}
+    stages: list[dict[str, Any]] = [
+        {"$match": {"scan_id": scan_id}},
+        {"$group": {"_id": {"nside": "$nside", "done": "$done"}, "batches": {"$sum": 1}, **sums,
+                    "finished": {"$max": "$finished"}}}]
+    groups = await (await ctx.db.pixel_batches.aggregate(stages)).to_list()
+    return [Group(g["_id"]["nside"], g["_id"]["done"], g["batches"], g["count"], g["seconds"],
+                  g["cpu_seconds"], g["finished"] or 0.0) for g in groups]

@@ -71,6 +71,6 @@ def summary_of(tables: dict[int, np.ndarray]) -> dict[str, Any]:
 
 async def seconds_per_pixel(ctx: Context, run: Run) -> float | None:
     """Worker time per pixel so far; None before the first result."""
-    finished = [batch for batch in await batches.overview(ctx, run.scan_id) if batch["done"]]
-    pixels = sum(batch["count"] for batch in finished)
-    return sum(batch["seconds"] for batch in finished) / pixels if pixels else None
+    finished = [group for group in await batches.overview(ctx, run.scan_id) if group.done]
+    pixels = sum(group.count for group in finished)
+    return sum(group.seconds for group in finished) / pixels if pixels else None

@@ -13,7 +13,7 @@ from server.scans.tallies import LevelTally, Tally, tally
 
 __all__ = ["current", "document", "write"]
 
-WRITE_SECONDS = 1.0  # a running scan's manifest is not written more often
+WRITE_SECONDS = 1.0  # a running scan's manifest is not written more often; a long one's less often still
 
 _HEADLINES = {Phase.RUNNING: "The scan is running.", Phase.FINAL: "The scan is complete.",
               Phase.ABORTED: "The scan was aborted.", Phase.FAILED: "The scan was given up."}
@@ -29,7 +29,8 @@ async def write(ctx: Context, run: Run, *, force: bool = False) -> None:
     """Put the progress into the manifest, unless a newer one is there or the last is very young."""
     older = {"progress_version": {"$not": {"$gte": run.version}}}
     is_free = force or run.version < 4  # the first result changes the scan's state
-    young = {} if is_free else {"last_updated": {"$lt": time.time() - WRITE_SECONDS}}
+    pause = WRITE_SECONDS * (1 + run.version / 500)
+    young = {} if is_free else {"last_updated": {"$lt": time.time() - pause}}
     if await ctx.db.manifests.find_one({"scan_id": run.scan_id, **older, **young}, {"_id": 1}):
         made = document(run, await current(ctx, run))
         await manifests.touch(ctx, run.scan_id, older, progress=made, progress_version=run.version)

@@ -8,11 +8,12 @@ from typing import Any
 
 from server.context import Context
 from server.production.task_store import LEASED
-from server.scans import backlog, batches, engines, finish, manifests, maps, progress, runs
+from server.scans import backlog, engines, finish, manifests, maps, progress, runs
 from server.scans.creation import request_of
 from server.scans.manifests import Manifest
 from server.scans.runs import Phase, Run
 from server.scans.status import state_of
+from server.scans.tallies import Tally
 
 __all__ = ["view", "wait_for_news"]
 
@@ -37,11 +38,12 @@ async def view(ctx: Context, scan_id: str) -> dict[str, Any]:
     version = await _version(ctx, scan_id)  # before what it speaks of, so that nothing new is missed
     manifest = await manifests.read(ctx, scan_id)
     run = await runs.find(ctx, scan_id)
+    counts = await progress.current(ctx, run) if run else None
     state, _, final = await state_of(ctx, manifest)
     result = {"scan_id": scan_id, "version": version, "state": state,
-              "state_reason": await _reason(ctx, manifest, run), "since": _since(manifest, run),
+              "state_reason": await _reason(ctx, manifest, run, counts), "since": _since(manifest, run),
               "is_final": final, "is_deleted": manifest.is_deleted, "event": manifest.event_metadata}
-    return result | (await _counts(ctx, run) if run else _nothing())
+    return result | (await _counts(ctx, run, counts) if run and counts else _nothing())
 
 
 async def _version(ctx: Context, scan_id: str) -> int:
@@ -54,8 +56,7 @@ def _since(manifest: Manifest, run: Run | None) -> float:
     return run.since if run else manifest.timestamp
 
 
-async def _counts(ctx: Context, run: Run) -> dict[str, Any]:
-    counts = await progress.current(ctx, run)
+async def _counts(ctx: Context, run: Run, counts: Tally) -> dict[str, Any]:
     summary = run.summary or await _summary(ctx, run.scan_id)
     levels = [{"nside": level.nside, "done": level.done, "total": level.total} for level in counts.levels]
     return {
@@ -76,23 +77,21 @@ async def _summary(ctx: Context, scan_id: str) -> dict[str, Any]:
     return await asyncio.to_thread(finish.summary_of, tables) if tables else {}
 
 
-async def _reason(ctx: Context, manifest: Manifest, run: Run | None) -> str:
+async def _reason(ctx: Context, manifest: Manifest, run: Run | None, counts: Tally | None) -> str:
     """Why the scan is in its state, in words."""
-    if run is not None:
-        return run.reason or await _what_runs(ctx, run)
+    if run is not None and counts is not None:
+        return run.reason or await _what_runs(ctx, run, counts)
     if manifest.is_deleted:
         return "the scan was deleted"
     return await _why_it_waits(ctx, manifest)
 
 
-async def _what_runs(ctx: Context, run: Run) -> str:
-    overview = await batches.overview(ctx, run.scan_id)
-    missing = sum(not batch["done"] for batch in overview)
-    news = max((batch["finished"] for batch in overview if batch["done"]), default=run.started)
+async def _what_runs(ctx: Context, run: Run, counts: Tally) -> str:
     leased = {"dataset_id": run.dataset_id, "status": {"$in": list(LEASED)}}
-    if time.time() - news > QUIET_SECONDS and not await ctx.db.tasks.count_documents(leased):
-        return f"round {run.round}: {missing} batches wait for a pilot that has room for them"
-    return f"round {run.round}: {missing} batches are left"
+    news, left = max(counts.latest, run.started), counts.open_batches
+    if time.time() - news > QUIET_SECONDS and not await ctx.db.tasks.find_one(leased, {"_id": 1}):
+        return f"round {run.round}: {left} batches wait for a pilot that has room for them"
+    return f"round {run.round}: {left} batches are left"
 
 
 async def _why_it_waits(ctx: Context, manifest: Manifest) -> str:

@@ -12,7 +12,6 @@ that any server goes on with, and two servers that go on at once come to the sam
 from __future__ import annotations
 
 import asyncio
-import math
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -56,21 +55,19 @@ async def _step(ctx: Context, scan_id: str) -> bool:
     if not run.is_cut:
         await _cut(ctx, run)
         return True
-    missing = await batches.open_batches(ctx, scan_id)
-    return await _plan_next(ctx, run, missing) if await _is_due(ctx, run, missing) else False
+    return await _plan_next(ctx, run) if await _is_due(ctx, run) else False
 
 
-async def _is_due(ctx: Context, run: Run, missing: list[int]) -> bool:
+async def _is_due(ctx: Context, run: Run) -> bool:
     """Whether enough is in to choose the next pixels: the threshold's share of the latest round, or all."""
-    if not missing or run.plan is None or run.threshold >= 1.0:
-        return not missing
-    in_round = [seq for seq in missing if seq >= run.plan.first]
-    of_round = await batches.count_from(ctx, run.scan_id, run.plan.first)
-    return of_round - len(in_round) >= math.ceil(run.threshold * of_round)
+    if run.plan is None or not await batches.any_open(ctx, run.scan_id):
+        return True
+    return run.threshold < 1.0 and await batches.share_done(ctx, run.scan_id, run.plan.first) >= run.threshold
 
 
-async def _plan_next(ctx: Context, run: Run, missing: list[int]) -> bool:
+async def _plan_next(ctx: Context, run: Run) -> bool:
     """Write down the next round; finish the run when there are no more pixels and none is missing."""
+    missing = await batches.open_batches(ctx, run.scan_id)
     first = await batches.next_seq(ctx, run.scan_id)
     known = await _known(ctx, run.scan_id, first, missing)
     pixels = await asyncio.to_thread(round_pixels, run.progression, known.results, known.pixels)

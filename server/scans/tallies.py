@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from scanner.levels import Progression, estimate_pixels
+from server.scans.batches import Group
 
 __all__ = ["LevelTally", "Tally", "tally"]
 
@@ -31,11 +31,13 @@ class LevelTally:
 
 @dataclass
 class Tally:
-    """All levels, coarse to fine; times are seconds, `first` and `last` since 1970."""
+    """All levels, coarse to fine; times are seconds, moments since 1970."""
 
     levels: list[LevelTally] = field(default_factory=list)
     started: float = 0.0
     ended: float = 0.0  # or now
+    latest: float = 0.0  # when the last result came
+    open_batches: int = 0
 
     @property
     def done(self) -> int:
@@ -68,17 +70,21 @@ class Tally:
         return (self.total - self.done) / self.rate if self.rate else None
 
 
-def tally(progression: Progression, batches: Iterable[Mapping[str, Any]], started: float,
-          ended: float) -> Tally:
+def tally(progression: Progression, groups: Iterable[Group], started: float, ended: float) -> Tally:
     """Count a scan's batches; `ended` is when the run ended, or now."""
     levels: defaultdict[int, LevelTally] = defaultdict(lambda: LevelTally(0))
     for nside, estimate in estimate_pixels(progression).items():
         levels[nside] = LevelTally(nside, estimate=estimate)
-    for batch in batches:
-        level = levels[batch["nside"]]
-        level.generated += batch["count"]
-        if batch["done"]:
-            level.done += batch["count"]
-            level.seconds += batch["seconds"]
-            level.cpu_seconds += batch["cpu_seconds"]
-    return Tally([levels[nside] for nside in sorted(levels)], started, ended)
+    tallied = Tally([], started, ended)
+    for group in groups:
+        level = levels[group.nside]
+        level.generated += group.count
+        if group.done:
+            level.done += group.count
+            level.seconds += group.seconds
+            level.cpu_seconds += group.cpu_seconds
+            tallied.latest = max(tallied.latest, group.finished)
+        else:
+            tallied.open_batches += group.batches
+    tallied.levels = [levels[nside] for nside in sorted(levels)]
+    return tallied

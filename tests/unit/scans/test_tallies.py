@@ -6,6 +6,7 @@ import pytest
 
 from scanner.levels import Progression
 from scanner.result import ScanMetadata
+from server.scans.batches import Group
 from server.scans.bodies import PATCH
 from server.scans.progress import document
 from server.scans.runs import Phase, Run
@@ -14,13 +15,12 @@ from server.scans.tallies import Tally, tally
 PROGRESSION = Progression.parse("8:0,64:12")
 
 
-def batch(nside: int, count: int, seconds: float | None = None) -> dict[str, object]:
-    return {"nside": nside, "count": count, "done": seconds is not None, "seconds": seconds,
-            "cpu_seconds": seconds}
+def batch(nside: int, count: int, seconds: float | None = None) -> Group:
+    return Group(nside, seconds is not None, 1, count, seconds or 0.0, seconds or 0.0, 1005.0)
 
 
-def count(*batches: dict[str, object], wall: float = 10.0) -> Tally:
-    return tally(PROGRESSION, batches, 1000.0, 1000.0 + wall)
+def count(*groups: Group, wall: float = 10.0) -> Tally:
+    return tally(PROGRESSION, groups, 1000.0, 1000.0 + wall)
 
 
 def run(phase: Phase = Phase.RUNNING) -> Run:
@@ -34,6 +34,7 @@ def test_levels_that_were_not_reached_are_estimated() -> None:
     levels = [(level.nside, level.done, level.total) for level in counts.levels]
     assert levels == [(8, 700, 768), (64, 0, 768)]
     assert (counts.done, counts.total, counts.seconds) == (700, 1536, 7.0)
+    assert (counts.open_batches, counts.latest) == (1, 1005.0)
     assert counts.rate == 70.0
     assert counts.left == pytest.approx(836 / 70)
 
