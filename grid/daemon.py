@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
 from pathlib import Path
 
@@ -20,15 +21,18 @@ __all__ = ["run"]
 def run(settings: Settings, server: str, token_file: Path, pilot_token_file: Path) -> None:
     """Run the local grid until SIGTERM or SIGINT. Raises ClientError when the server does not want us."""
     logging.basicConfig(level=settings.logging.level, format="%(asctime)s %(levelname)s %(message)s")
-    logs = Path(settings.data).absolute() / "logs"
-    make_private(logs)
+    data = Path(settings.data).absolute()
+    logs, work = data / "logs", data / "work"
+    shutil.rmtree(work, ignore_errors=True)  # of pilots that were killed
+    for directory in (logs, work):
+        make_private(directory)
 
     def make(grid_id: str) -> LocalGrid:
-        pilots = Pilots(server, pilot_token_file.absolute(), grid_id, settings.pilots.heartbeat_seconds)
-        return LocalGrid(pilots, logs)
+        token = pilot_token_file.absolute()
+        return LocalGrid(Pilots(server, token, work, grid_id, settings.pilots.heartbeat_seconds), logs)
 
     with Client(server, TokenFile(token_file)) as client:
-        service = GridService(client, make, _offer(settings), settings.pilots.count, logs.parent / "grid.id")
+        service = GridService(client, make, _offer(settings), settings.pilots.count, data / "grid.id")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, frame: service.ending.set())
         service.run(settings.pilots.heartbeat_seconds)

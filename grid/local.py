@@ -25,6 +25,7 @@ class Pilots:
 
     server: str
     token_file: Path
+    directory: Path  # where their tasks run
     grid_id: str = ""
     heartbeat_seconds: float = 5.0
 
@@ -33,7 +34,7 @@ class Pilots:
         given = {"server": self.server, "token-file": self.token_file, "grid-id": self.grid_id,
                  "queue-id": name, "heartbeat": self.heartbeat_seconds, "cores": offer.cores,
                  "memory": offer.memory_gb, "disk": offer.disk_gb, "lifetime": offer.lifetime_hours,
-                 "site": offer.site}
+                 "site": offer.site, "directory": self.directory}
         return [word for name, value in given.items() if value != "" for word in (f"--{name}", str(value))]
 
 
@@ -42,9 +43,9 @@ class LocalGrid:
 
     name = kind = "local"
 
-    def __init__(self, pilots: Pilots, directory: Path) -> None:
+    def __init__(self, pilots: Pilots, logs: Path) -> None:
         self.pilots = pilots
-        self._directory = directory  # of their logs and tasks
+        self._logs = logs
         self._children: dict[str, tuple[Child, PilotClass]] = {}
 
     def submit(self, offer: PilotClass, count: int) -> list[str]:
@@ -74,7 +75,7 @@ class LocalGrid:
         place = self._free_place()
         name = f"{place}.{uuid.uuid4().hex[:8]}"
         argv = [sys.executable, "-m", "grid.pilot", *self.pilots.arguments(name, offer)]
-        child = Child(place, argv, self._directory / f"{place}.log", self._directory,
+        child = Child(place, argv, self._logs / f"{place}.log", self.pilots.directory,
                       stop_seconds=_STOP_SECONDS, death_signal=signal.SIGTERM)
         child.start()
         self._children[name] = (child, offer)

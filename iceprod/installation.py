@@ -22,7 +22,8 @@ from iceprod import tokens
 __all__ = ["Installation", "Running", "make_private", "running_installations", "write_private"]
 
 _OWN_TOKEN_HOURS = 24.0
-_OURS = frozenset({"secret", "up.lock", "up.json", "logs", "store", "tokens", "grid.id"})
+_OURS = frozenset({"secret", "up.lock", "up.json", "logs", "store", "tokens", "grid.id",
+                   "work"})
 
 
 class Running(msgspec.Struct, frozen=True):

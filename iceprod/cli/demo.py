@@ -32,6 +32,7 @@ def demo(directory: Path, keep: bool) -> int:
         _run("up", "--data", data, "--port", "0")
     try:
         _run("simulate", "--seed", _SEED, "--out", event)
+        print("\n(A pilot's first start on a machine compiles the reconstruction, for up to a minute.)")
         _run("scan", event, "--data", data, "--out", directory)
     except (CommandError, KeyboardInterrupt):
         if not keep:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +113,22 @@ def test_the_store_is_killed(here: Installed, undisturbed: dict[str, Any]) -> No
         wait_until(lambda: set(here.processes("-m server.embedded")) - set(killed))
 
     assert disturbed(here, disturb) == undisturbed
+
+
+def test_pilots_that_were_thought_dead_come_back(here: Installed, undisturbed: dict[str, Any],
+                                                 tmp_path: Path) -> None:
+    """Frozen longer than their leases last; what they then report must neither count twice nor be lost."""
+    with installation(tmp_path, pilots=2, LEASES__SECONDS=2, LEASES__SWEEP_SECONDS=0.5) as other:
+        shutil.copy(here.root / "event.json", other.root)
+        other.wait_for_pilots(2)
+
+        def freeze(turn: int) -> None:
+            [pilot, *_] = other.processes("-m grid.pilot", f"--queue-id pilot-{turn % 2 + 1}.")
+            os.kill(pilot, signal.SIGSTOP)
+            time.sleep(4)
+            os.kill(pilot, signal.SIGCONT)
+
+        assert disturbed(other, freeze) == undisturbed
 
 
 def test_everything_is_killed(here: Installed, undisturbed: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Installed:
     """A data directory, and the command with an environment of its own."""
 
     root: Path
+    settings: Mapping[str, object] = field(default_factory=dict)  # as in ICEPROD__LEASES__SECONDS
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
@@ -51,7 +52,8 @@ class Installed:
 
     @property
     def environment(self) -> dict[str, str]:
-        mine = {MARK: self.mark, "XDG_STATE_HOME": str(self.root / "state"), "COLUMNS": "200"}
+        mine = {MARK: self.mark, "XDG_STATE_HOME": str(self.root / "state"), "COLUMNS": "200",
+                **{f"ICEPROD__{name}": str(value) for name, value in self.settings.items()}}
         return {**{k: v for k, v in os.environ.items() if not k.startswith("ICEPROD_")}, **mine}
 
     def start(self, *words: str | Path, **how: Any) -> subprocess.Popen[str]:
@@ -85,12 +87,12 @@ class Installed:
         """Living processes of this installation whose command line has these words."""
         return [pid for pid, line in self._processes() if all(word in line for word in words)]
 
-    def kill(self, *words: str) -> list[int]:
-        """Kill them as an out-of-memory killer would."""
+    def kill(self, *words: str, number: int = signal.SIGKILL) -> list[int]:
+        """Kill them as an out-of-memory killer would, or send another signal."""
         killed = self.processes(*words)
         for pid in killed:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
         return killed
 
     def wait_for_pilots(self, count: int = 1) -> None:
@@ -113,9 +115,9 @@ class Installed:
 
 
 @contextlib.contextmanager
-def installation(root: Path, pilots: int | None = 1) -> Iterator[Installed]:
+def installation(root: Path, pilots: int | None = 1, **settings: object) -> Iterator[Installed]:
     """An installation that is up (unless `pilots` is None), stopped at the end; nothing of it may stay."""
-    here = Installed(root)
+    here = Installed(root, settings)
     try:
         if pilots is not None:
             here.up(pilots=pilots)
