@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from server.embedded.transactions import Transaction
+
+
+class Signal:
+    """Something that happens once, and that others can wait for."""
+
+    def __init__(self) -> None:
+        self.happened = False
+        self._callbacks: list[Callable[[], None]] = []
+
+    def then(self, callback: Callable[[], None]) -> None:
+        """Call back when it happens."""
+        self._callbacks.append(callback)
+
+    def happen(self) -> None:
+        self.happened = True
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            callback()
 
 
 class Locks:

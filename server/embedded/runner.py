@@ -1,7 +1,7 @@
 """Running commands side by side in one thread, and committing what they write in groups.
 
 A command is a generator (`writes.Steps`). It runs until it yields: None means that others may run now, a
-future that it waits for that. All that is written between two commits is one group: answers are held back
+signal that it waits for that. All that is written between two commits is one group: answers are held back
 until the group is on disk, so one fsync serves all clients that wrote meanwhile, and nobody sees what a
 crash could undo.
 """
@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from server.embedded.errors import Code, CommandError
+from server.embedded.locks import Signal
 from server.embedded.storage import GroupFailed, GroupLost
 from server.embedded.store import Store
 from server.embedded.writes import Steps
@@ -74,27 +75,22 @@ class Runner:
             self._flushing = True
             self._loop.call_soon(self._flush)
 
-    def _resume(self, task: Task) -> asyncio.Future[None] | None:
+    def _resume(self, task: Task) -> Signal | None:
         if task.failure is not None:
             return task.steps.throw(GroupLost(task.failure))
         if task.deadline is not None and time.monotonic() > task.deadline:
             return task.steps.throw(CommandError(Code.MaxTimeMSExpired, "operation exceeded time limit"))
         return next(task.steps)
 
-    def _wait(self, task: Task, wait: asyncio.Future[None] | None) -> None:
+    def _wait(self, task: Task, wait: Signal | None) -> None:
         if wait is None:
             self._loop.call_soon(self._step, task)
             return
-        waiter = self._loop.create_future()
-
-        def resume(_: object = None) -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-                self._step(task)
-
-        wait.add_done_callback(resume)
+        resumed = Signal()  # by what is waited for, or by the deadline
+        resumed.then(lambda: self._loop.call_soon(self._step, task))
+        wait.then(resumed.happen)
         if task.deadline is not None:
-            self._loop.call_later(max(task.deadline - time.monotonic(), 0) + 0.001, resume)
+            self._loop.call_later(max(task.deadline - time.monotonic(), 0) + 0.001, resumed.happen)
 
     def _finish(self, task: Task, result: Result | CommandError) -> None:
         if self.store.storage.dirty:

@@ -8,7 +8,6 @@ https://www.mongodb.com/docs/manual/core/transactions-production-consideration/.
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 from server.embedded.catalog import Collection
 from server.embedded.errors import TRANSIENT, Code, CommandError, WriteConflict
 from server.embedded.index import Index
-from server.embedded.locks import Locks
+from server.embedded.locks import Locks, Signal
 from server.embedded.storage import Storage
 from server.embedded.values import decode
 from server.embedded.views import DirectView, Keys, View, keys_of
@@ -27,12 +26,12 @@ MOST_BYTES = 256 * 1024 * 1024
 
 
 class Transaction(View):
-    """An open transaction of a session; `finished` is set at its end."""
+    """An open transaction of a session; `finished` happens at its end."""
 
     def __init__(self, number: int, storage: Storage, locks: Locks, direct: DirectView) -> None:
         self.number = number
         self.transaction = self
-        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.finished = Signal()
         self.deadline = time.monotonic() + LIFETIME_SECONDS
         self.held_documents: list[tuple[int, int]] = []
         self.held_keys: list[tuple[int, bytes]] = []
@@ -161,8 +160,7 @@ class Transaction(View):
         self._reader = None
         self._locks.end(self)
         self._documents.clear()
-        if not self.finished.done():
-            self.finished.set_result(None)
+        self.finished.happen()
 
 
 def no_such_transaction(number: int) -> CommandError:

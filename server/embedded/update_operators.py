@@ -85,6 +85,23 @@ def make_place(document: Document, parts: paths.Parts) -> Place:
     return place
 
 
+def check_viable(document: Document, parts: paths.Parts) -> None:
+    """Raise CommandError(PathNotViable) when something is in the path's way."""
+    node: Any = document
+    for at, part in enumerate(parts):
+        if node is MISSING:
+            return
+        if isinstance(node, list):
+            viable = paths.is_index(part)
+        else:
+            viable = as_document(node) is not None
+        if not viable:
+            where = ".".join(parts[:at])
+            text = f"Cannot use the part ({part}) of ({'.'.join(parts)}) to traverse the element at '{where}'"
+            raise CommandError(Code.PathNotViable, text)
+        node = paths.lookup_plain(node, (part,))
+
+
 def _step(node: Any, part: str, parts: paths.Parts) -> Place:
     if isinstance(node, list):
         if not paths.is_index(part):
@@ -119,11 +136,14 @@ def _changing(new_value: NewValue) -> Change:
 
 
 def _changing_existing(new_value: NewValue) -> Change:
-    """The same, where nothing happens if there is no such field."""
+    """The same, where nothing happens if there is no such field (but it must be one that could be)."""
 
     def change(document: Document, parts: paths.Parts) -> None:
         place = find_place(document, parts)
-        if place is None or place.get() is MISSING:
+        if place is None:
+            check_viable(document, parts)
+            return
+        if place.get() is MISSING:
             return
         value = new_value(place.get())
         if value is not MISSING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Generator, Iterable
 from typing import TypeVar
 
@@ -12,14 +11,15 @@ from server.embedded import query
 from server.embedded.catalog import Catalog, Collection
 from server.embedded.errors import Code, CommandError
 from server.embedded.index import ArrayKeys, Index
+from server.embedded.locks import Signal
 from server.embedded.transactions import Transaction
 from server.embedded.update import Update
 from server.embedded.values import MAX_DOCUMENT_BYTES, Document, decode, encode
 from server.embedded.views import Keys, View
 
 T = TypeVar("T")
-# a command runs in slices: it yields None where others may run, and what it has to wait for
-Steps = Generator["asyncio.Future[None] | None", None, T]
+# a command runs in slices: it yields None where others may run, and signals that it waits for
+Steps = Generator[Signal | None, None, T]
 
 _SPARE_BYTES = 16 * 1024  # a stored document may be a little larger, as in MongoDB
 
