@@ -10,6 +10,7 @@ from server import metrics
 from server.context import Context
 from server.errors import BadRequest, NotFound
 from server.production import ends
+from server.production.task_changes import patch
 from server.production.task_store import LEASED
 from server.scans import batches, progress, rounds, runs
 from server.scans.batches import Batch, Outcome
@@ -87,7 +88,14 @@ def _payload(batch: Batch, run: runs.Run) -> dict[str, Any]:
 
 
 async def ended(ctx: Context, task: dict[str, Any], outcome: str, reason: str) -> None:
-    """A batch failed for good: so does its scan, since a map with holes would mislead."""
+    """A batch failed for good: so does its scan, since a map with holes would mislead.
+
+    One that was called complete without its result is done again.
+    """
     batch = await batches.find(ctx, task["task_id"])
-    if batch is not None and outcome == "failed" and not batch.done:
+    if batch is None or batch.done:
+        return
+    if outcome == "failed":
         await give_up(ctx, batch.scan_id, f"a batch of nside {batch.nside} failed: {reason}"[:1000])
+    elif outcome == "complete":
+        await patch(ctx, batch.task_id, {"status": "waiting"})

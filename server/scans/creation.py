@@ -6,6 +6,7 @@ later drops, backlog entries without a manifest.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -22,11 +23,38 @@ from server.scans.events import StoredEvent, event_json, find_event, parse_text,
 from server.scans.manifests import Manifest, new_manifest
 from server.scans.requests import ScanRequest, read_request
 
-__all__ = ["create_scan", "request_of", "rescan"]
+__all__ = ["create_scan", "request_of", "rescan", "try_scan"]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A request that a scan can be made of, with its event when that came with it."""
+
+    request: ScanRequest
+    event: dict[str, Any]
+    metadata: ScanMetadata | None  # of an event that was decoded
 
 
 async def create_scan(ctx: Context, body: dict[str, Any]) -> Manifest:
     """A new scan as POST /scan asks for. Raises BadRequest."""
+    checked = await check_scan(ctx, body)
+    request, event = checked.request, checked.event
+    stored = await (store_event(ctx, event) if event else find_event(ctx, request.i3_event_id))
+    request.i3_event_id = stored.i3_event_id
+    if checked.metadata:
+        decoding.remember(stored.i3_event_id, request.is_real, checked.metadata)
+    await _requests(ctx).insert_one(msgspec.to_builtins(request))
+    return await _enqueue(ctx, request, new_manifest(request, request.scan_id, stored.hash))
+
+
+async def try_scan(ctx: Context, body: dict[str, Any]) -> Manifest:
+    """The manifest that `create_scan` would make; nothing is stored. Raises BadRequest."""
+    request = (await check_scan(ctx, body)).request
+    return new_manifest(request, request.scan_id, None)
+
+
+async def check_scan(ctx: Context, body: dict[str, Any]) -> Checked:
+    """Everything that can be found wrong before a scan starts. Raises BadRequest."""
     request = read_request(body, ctx.settings.scans, new_scan_id())
     event = _inline_event(body)
     if bool(event) == bool(request.i3_event_id):
@@ -36,12 +64,9 @@ async def create_scan(ctx: Context, body: dict[str, Any]) -> Manifest:
         _check_levels(request)
         text = msgspec.json.encode(event) if event else await _event_text(ctx, request)
         metadata = await _check_event(text, request.is_real)
-    stored = await (store_event(ctx, event) if event else find_event(ctx, request.i3_event_id))
-    request.i3_event_id = stored.i3_event_id
-    if metadata:
-        decoding.remember(stored.i3_event_id, request.is_real, metadata)
-    await _requests(ctx).insert_one(msgspec.to_builtins(request))
-    return await _enqueue(ctx, request, new_manifest(request, request.scan_id, stored.hash))
+    elif request.i3_event_id:
+        await find_event(ctx, request.i3_event_id)
+    return Checked(request, event, metadata)
 
 
 async def request_of(ctx: Context, scan_id: str) -> ScanRequest:

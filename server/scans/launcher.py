@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from scanner.errors import EventError
 from scanner.levels import Progression, ProgressionError
@@ -38,17 +41,38 @@ class _Waiting:
 
 async def keep_going(ctx: Context) -> None:
     """Start what is due, continue every run, close what is over. Any server may do this at any time."""
-    for entry in await backlog.entries(ctx):
-        waiting = await _resolve(ctx, entry)
-        if waiting is not None and await _is_due(ctx, entry):
-            await _try_launch(ctx, waiting)
-    for run in await runs.running(ctx):
-        if (await manifests.read(ctx, run.scan_id)).is_deleted:
-            await finish.give_up(ctx, run.scan_id, "the scan was deleted", Phase.ABORTED)
-        else:
-            await rounds.advance(ctx, run.scan_id)
-    for run in await runs.unclosed(ctx):
-        await finish.close(ctx, run)
+    errors = [
+        *await _each(ctx, await backlog.entries(ctx), _start_if_due),
+        *await _each(ctx, await runs.running(ctx), _go_on),
+        *await _each(ctx, await runs.unclosed(ctx), finish.close)]
+    if errors:
+        raise ExceptionGroup("some scans cannot go on", errors)
+
+
+async def _each(ctx: Context, items: Iterable[Any],
+                act: Callable[[Context, Any], Awaitable[None]]) -> list[Exception]:
+    """Act on every item: one that fails stands in no other's way. What went wrong."""
+    errors: list[Exception] = []
+    for item in items:
+        outcome, = await asyncio.gather(act(ctx, item), return_exceptions=True)
+        if isinstance(outcome, Exception):
+            errors.append(outcome)
+        elif outcome is not None:  # no error of the scan's, but the end of this process
+            raise outcome
+    return errors
+
+
+async def _start_if_due(ctx: Context, entry: Entry) -> None:
+    waiting = await _resolve(ctx, entry)
+    if waiting is not None and await _is_due(ctx, entry):
+        await _try_launch(ctx, waiting)
+
+
+async def _go_on(ctx: Context, run: Run) -> None:
+    if (await manifests.read(ctx, run.scan_id)).is_deleted:
+        await finish.give_up(ctx, run.scan_id, "the scan was deleted", Phase.ABORTED)
+    else:
+        await rounds.advance(ctx, run.scan_id)
 
 
 async def _resolve(ctx: Context, entry: Entry) -> _Waiting | None:

@@ -13,7 +13,7 @@ from server.handler import Handler
 from server.routing import Route, allow
 from server.scans import backlog, deletion, manifests, maps, results
 from server.scans.bodies import DELETE, FIND, PATCH, RESCAN, RESULT, SCAN
-from server.scans.creation import create_scan, request_of, rescan
+from server.scans.creation import create_scan, request_of, rescan, try_scan
 from server.scans.events import event_json
 from server.scans.filters import check_filter
 from server.scans.handler import ScanHandler, flag, redirects, takes
@@ -57,13 +57,15 @@ class Find(Handler):
 
 
 class Scans(Handler):
-    """Start a new scan."""
+    """All scans."""
 
     @allow("user", "admin")
     @takes(SCAN)
     async def post(self) -> None:
+        """Start a new scan; with the query ``dry_run=true``, only check the request."""
         body = self.body()
-        manifest = await create_scan(self.ctx, body)
+        make = try_scan if self.query_bool("dry_run") else create_scan
+        manifest = await make(self.ctx, body)
         self.send(show(manifest, names_of(body.get("manifest_projection"))))
 
 

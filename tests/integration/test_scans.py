@@ -246,6 +246,15 @@ def test_rows_of_other_pixels_are_refused(user: requests.Session, pilot: PixelPi
     finish(user, [pilot], scan_id)
 
 
+def test_a_batch_cannot_be_complete_without_its_result(user: requests.Session, pilot: PixelPilot) -> None:
+    scan_id = start(user)
+    task = leased(pilot)[0]
+    body = {"instance_id": task["instance_id"]}
+    assert pilot.session.post(f"/tasks/{task['task_id']}/task_actions/complete", json=body).status_code == 200
+    finish(user, [pilot], scan_id)
+    assert_made_up_map(user, scan_id, "2:0,8:4")
+
+
 # -- ends
 
 
@@ -317,6 +326,14 @@ def test_impossible_levels_are_refused(user: requests.Session, nsides: dict[str,
     assert "'nsides'" in answer.json()["error"]
 
 
+def test_a_dry_run_checks_and_stores_nothing(user: requests.Session) -> None:
+    query = {"dry_run": "true"}
+    answer = user.post("/scan", params=query, json=scan_body())
+    assert answer.status_code == 200
+    assert user.get(f"/scan/{answer.json()['scan_id']}").status_code == 404
+    assert user.post("/scan", params=query, json=scan_body(nsides={"3": 0})).status_code == 400
+
+
 def test_a_real_event_needs_a_real_run_number(user: requests.Session) -> None:
     answer = user.post("/scan", json=scan_body(real_or_simulated_event="real"))
     assert answer.status_code == 400
@@ -349,6 +366,7 @@ def test_a_rescan_replaces_the_scan(user: requests.Session, pilot: PixelPilot) -
 # -- crashes and company
 
 
+@pytest.mark.slow
 def test_killing_the_server_changes_nothing(tmp_path: Path) -> None:
     with running_server(tmp_path, SETTINGS) as first:
         server, user = first, first.session("user")
@@ -367,6 +385,7 @@ def test_killing_the_server_changes_nothing(tmp_path: Path) -> None:
             server.stop()
 
 
+@pytest.mark.slow
 def test_two_servers_make_one_map(tmp_path: Path) -> None:
     with running_server(tmp_path, SETTINGS) as first:
         second = start_server(first.data, first.database_url, first.database_name, SETTINGS)
