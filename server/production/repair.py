@@ -16,6 +16,7 @@ from server.production import (
     leases,
     logs,
     materialisation,
+    monitor,
     priorities,
     requests,
 )
@@ -113,6 +114,7 @@ SERVICES = [
     Service("do requests", _sweep_seconds, requests.work, signal="requests"),
     Service("prune classes", _hours(0.25), classes.prune),
     Service("tend datasets", _repair_seconds, tend, signal="datasets"),
+    Service("measure", _repair_seconds, monitor.measure),
     Service("update priorities", _hours(1), priorities.update_all),
     Service("clean logs", _hours(12), clean_logs),
 ]
