@@ -4,11 +4,12 @@ import sys
 
 from config.settings import SettingsError
 from grid.cli import grid
+from iceprod.cli.errors import CommandError
 from iceprod.client import ClientError
 
 if __name__ == "__main__":
     try:
         grid(prog_name="grid")
-    except (ClientError, SettingsError) as error:
+    except (ClientError, CommandError, SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

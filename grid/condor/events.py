@@ -19,7 +19,8 @@ from grid.condor.schedd import Schedd
 __all__ = ["Event", "EventLogs", "What", "read_event"]
 
 
-_REMOVED = 1023  # ReasonCode of an eviction because the job was removed
+_EVICTIONS = 1000  # smaller reason codes are those of holds
+_REMOVED = 1023  # because the job was removed
 
 
 class What(Enum):
@@ -56,10 +57,8 @@ def read_event(name: str, id: str, when: float, fields: dict[str, Any]) -> Event
             return Event(id, What.RECONNECTED, when)
         case "JOB_RECONNECT_FAILED":
             return Event(id, What.ENDED, when, "", "lost", f"HTCondor lost the worker: {reason}".rstrip(": "))
-        case "JOB_EVICTED" if fields.get("ReasonCode") == _REMOVED:
-            return Event(id, What.ENDED, when, "", *ends.of_removal(reason))
         case "JOB_EVICTED":
-            return Event(id, What.ENDED, when, "", "evicted", f"evicted: {reason}".rstrip(": "))
+            return Event(id, What.ENDED, when, "", *_eviction(fields, reason))
         case "JOB_ABORTED":
             return Event(id, What.ENDED, when, "", *ends.of_removal(reason))
         case "JOB_HELD":
@@ -71,6 +70,16 @@ def read_event(name: str, id: str, when: float, fields: dict[str, Any]) -> Event
         case "SHADOW_EXCEPTION" | "EXECUTABLE_ERROR" | "REMOTE_ERROR" | "JOB_RELEASED":
             return Event(id, What.UNCLEAR, when)
     return None
+
+
+def _eviction(fields: dict[str, Any], reason: str) -> tuple[str, str]:
+    """An eviction may be the first half of a removal or of a hold, whose reason it then carries."""
+    code = int(fields.get("ReasonCode", 0))
+    if code == _REMOVED:
+        return ends.of_removal(reason)
+    if 0 < code < _EVICTIONS:
+        return ends.of_hold(code, int(fields.get("ReasonSubCode", 0)), reason)
+    return "evicted", f"evicted: {reason}".rstrip(": ")
 
 
 def _exit(fields: dict[str, Any]) -> tuple[str, str]:

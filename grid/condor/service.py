@@ -30,7 +30,7 @@ from grid.condor.pace import History, learn
 from grid.condor.roster import Roster
 from grid.condor.schedd import Schedd
 from grid.condor.site import Site
-from grid.condor.tracker import Tracker
+from grid.condor.tracker import LOST, Tracker
 from iceprod.client import Client, ClientError, Refused
 from iceprod.installation import make_private
 
@@ -146,14 +146,25 @@ class SiteService:
         ended, self._ended = self._ended, []
         self._settle(ended)
         self.roster.read()
-        gone = self.roster.clean(self.tracker.jobs, self.tracker.restarted)
-        self.tracker.restarted.clear()
-        for entry in gone:
-            log.info("pilot %s (job %s) is no more; %d tasks handed on", entry.pilot_id, entry.job,
-                     entry.tasks)
+        self._hand_on()
         self.pilots = self.roster.pilots(self.tracker.jobs, time.time())
         self._learn(ended)
         self._settle(self._give_up_silent_ones())
+
+    def _hand_on(self) -> None:
+        """Take out pilots that are no more, so that their tasks go to others."""
+        gone = self.roster.clean(self.tracker.jobs, self.tracker.restarted)
+        lost = []
+        for entry in gone:
+            log.info("pilot %s (job %s) is no more; %d tasks handed on", entry.pilot_id, entry.job,
+                     entry.tasks)
+            job = self.tracker.jobs.get(entry.job)
+            if job is not None and job.state == LOST:
+                lost.append(entry.job)
+        self.tracker.restarted -= {entry.job for entry in gone}
+        if lost:
+            why = "HTCondor lost its machine, and the server hears of it no more"
+            self._settle(self.tracker.remove(lost, "lost", why))
 
     def _settle(self, ended: Iterable[End]) -> None:
         for end in ended:

@@ -159,12 +159,11 @@ class Tracker:
         return None
 
     def _note(self, job: Job, ad: Ad) -> None:
-        runs = ad.get("JobStatus") not in (_IDLE,)
-        if runs and job.state == QUEUED:
+        if ad.get("JobStatus") != _IDLE and job.state == QUEUED:
             job.state = RUNNING
             job.started = float(ad.get("JobCurrentStartDate") or _since(ad))
             job.starts = max(job.starts, 1)
-        job.host = str(ad.get("RemoteHost", job.host)).rpartition("@")[2] or job.host
+        job.host = str(ad.get("RemoteHost", "")).partition("@")[2] or job.host
 
     # -- the end
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,16 +59,20 @@ class Pool:
 
     def run(self, *argv: str, check: bool = True) -> str:
         """Run one of HTCondor's commands; what it printed."""
-        done = subprocess.run(argv, env={**os.environ, **self.environment}, capture_output=True, text=True,
-                              check=False, timeout=120)
+        done = self._run(argv)
         assert done.returncode == 0 or not check, done.stdout + done.stderr
         return done.stdout
 
     def jobs(self, constraint: str = "true", *names: str) -> list[dict[str, Any]]:
-        """Jobs in the queue."""
+        """Jobs in the queue. While the schedd is away it is asked again."""
         wanted = ",".join(("ClusterId", "ProcId", "JobStatus", *names))
-        text = self.run("condor_q", "-allusers", "-json", "-attributes", wanted, "-constraint", constraint)
-        return list(json.loads(text or "[]"))
+        ask = ("condor_q", "-allusers", "-json", "-attributes", wanted, "-constraint", constraint)
+        for _ in range(20):
+            done = self._run(ask)
+            if done.returncode == 0:
+                return list(json.loads(done.stdout or "[]"))
+            time.sleep(0.5)
+        raise AssertionError(done.stderr)
 
     def running(self) -> list[str]:
         """Ids of the running jobs."""
@@ -93,9 +97,13 @@ class Pool:
         self.run("condor_rm", "-all", check=False)
         wait_for(lambda: not self.jobs(), why="an empty queue")
 
+    def _run(self, argv: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(argv, env={**os.environ, **self.environment}, capture_output=True, text=True,
+                              check=False, timeout=120)
+
     def _is_ours(self, process: Path, name: str) -> bool:
         with contextlib.suppress(OSError):
-            if (process / "comm").read_text().strip() == name:
+            if (process / "comm").read_text().strip() == name[:15]:
                 wanted = f"CONDOR_CONFIG={self.config}".encode()
                 return wanted in (process / "environ").read_bytes().split(b"\0")
         return False
