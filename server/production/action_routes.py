@@ -109,10 +109,12 @@ class DatasetMaterialization(Materialization):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
-        """The request for this dataset that has not ended, or {}."""
+        """How the latest request for this dataset stands."""
         await self.readable(dataset_id)
-        known = await requests.pending(self.ctx, self.action, dataset_id)
-        self.send(await requests.get(self.ctx, self.action, known) if known else {})
+        latest = await requests.newest(self.ctx, self.action, dataset_id)
+        answer = await requests.get(self.ctx, self.action, latest)
+        answer.pop("username")
+        self.send(answer)
 
     @allow("admin", "client", "system", "user")
     async def post(self, dataset_id: str) -> None:

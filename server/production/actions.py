@@ -256,18 +256,20 @@ def check_materialization(body: Document) -> Document:
     """A request to make jobs of a dataset. Raises BadRequest."""
     if not isinstance(body.get("dataset_id"), str):
         raise BadRequest("missing key: dataset_id")
-    num, status = body.get("num", 1000), body.get("set_status", TASK.start)
+    num, status = body.get("num", 1000), body.get("set_status")
     if isinstance(num, bool) or not isinstance(num, int) or not 0 <= num <= 1_000_000:
         raise BadRequest("key num should be of type int")
-    if not TASK.knows(status):
+    if status is not None and not TASK.knows(status):
         raise BadRequest("invalid set_status")
-    return {"dataset_id": body["dataset_id"], "num": num, "set_status": status}
+    return {"dataset_id": body["dataset_id"], "num": num, "set_status": status or ""}
 
 
 async def materialization(ctx: Context, request: Work) -> None:
     """Make jobs of a dataset now."""
     payload = request.payload
-    made = await materialisation.materialise(ctx, payload["dataset_id"], payload["num"])
+    made = await materialisation.materialise(
+        ctx, payload["dataset_id"], payload["num"], payload["set_status"]
+    )
     await requests.set_payload(ctx, request, jobs=made)
 
 

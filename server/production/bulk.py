@@ -207,6 +207,9 @@ async def set_requirements(ctx: Context, dataset_id: str, name: str, wanted: dic
         raise BadRequest("Missing body")
     if any(key not in REQUIREMENTS for key in wanted):
         raise BadRequest("Invalid resource types")
+    for key, value in wanted.items():
+        if value is None:
+            raise BadRequest(f"Bad type for {key}, should not be null")
     try:
         check(wanted)
     except RequirementError as error:

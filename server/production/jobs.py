@@ -68,8 +68,9 @@ async def patch(ctx: Context, job_id: str, fields: dict[str, Any]) -> Document:
     """Merge fields into a job, whatever its status; the job as it is then. Raises BadRequest, NotFound."""
     if not fields:
         raise BadRequest("Missing update data")
+    before = await get(ctx, job_id)
     for name in IDS:
-        if name in fields:
+        if fields.get(name, before[name]) != before[name]:
             raise BadRequest(f"{name} cannot be changed")
     if "status" in fields:
         if not JOB.knows(fields["status"]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from iceprod.dataset_config import ConfigError, dependency_index, task_names, with_defaults
@@ -133,8 +133,10 @@ def tasks_of_job(plan: Plan, job_index: int, dataset_priority: float) -> list[Ne
 # -- making them
 
 
-async def materialise(ctx: Context, dataset_id: str, num: int = BUFFER_JOBS) -> int:
+async def materialise(ctx: Context, dataset_id: str, num: int = BUFFER_JOBS, status: str = "") -> int:
     """Complete the jobs that were made in part, then make up to `num` more; how many jobs were made.
+
+    The tasks wait, or are idle while they depend on others, unless a `status` is given.
 
     Raises NotFound, BadRequest when the dataset's configuration does not tell how.
     """
@@ -148,7 +150,7 @@ async def materialise(ctx: Context, dataset_id: str, num: int = BUFFER_JOBS) -> 
     last = min(first + num, dataset["jobs_submitted"])
     step = max(1, TASKS_AT_ONCE // len(plan.names))
     for start in range(first, last, step):
-        await _make_jobs(ctx, plan, range(start, min(start + step, last)), priority)
+        await _make_jobs(ctx, plan, range(start, min(start + step, last)), priority, status)
     return max(0, last - first)
 
 
@@ -168,8 +170,10 @@ async def _next_job_index(ctx: Context, dataset_id: str) -> int:
     return last["job_index"] + 1 if last else 0
 
 
-async def _make_jobs(ctx: Context, plan: Plan, indexes: range, priority: float) -> None:
-    specs = [task for index in indexes for task in tasks_of_job(plan, index, priority)]
+async def _make_jobs(ctx: Context, plan: Plan, indexes: range, priority: float, status: str = "") -> None:
+    specs = [
+        replace(task, status=status) for index in indexes for task in tasks_of_job(plan, index, priority)
+    ]
     stored = await task_store.create_tasks(ctx, plan.dataset["dataset_id"], specs)
     await _correct_depends(ctx, plan, specs, stored)
 

@@ -23,7 +23,18 @@ from server.production.documents import Document
 from server.production.task_store import soon
 from server.store.database import Index
 
-__all__ = ["INDEXES", "Work", "counts", "create", "get", "pending", "register", "set_payload", "work"]
+__all__ = [
+    "INDEXES",
+    "Work",
+    "counts",
+    "create",
+    "get",
+    "newest",
+    "pending",
+    "register",
+    "set_payload",
+    "work",
+]
 
 log = logging.getLogger("server.production")
 
@@ -100,6 +111,15 @@ async def pending(ctx: Context, action: str, dataset_id: str) -> str | None:
     query = {"action": action, "dataset_id": dataset_id, "status": {"$in": ["queued", "processing"]}}
     request = await ctx.db.requests.find_one(query, {"request_id": 1})
     return str(request["request_id"]) if request else None
+
+
+async def newest(ctx: Context, action: str, dataset_id: str) -> str:
+    """The latest request for an action on a dataset. Raises NotFound."""
+    request = await ctx.db.requests.find_one(
+        {"action": action, "dataset_id": dataset_id}, {"request_id": 1}, sort=[("created", -1)])
+    if request is None:
+        raise NotFound("Request not found")
+    return str(request["request_id"])
 
 
 async def set_payload(ctx: Context, request: Work, **fields: Any) -> None:

@@ -189,3 +189,12 @@ async def test_materialisation_for_a_dataset_that_is_not_there(ctx: Context) -> 
 async def test_unknown_request(ctx: Context, make: Maker) -> None:
     with pytest.raises(NotFound, match="Request not found"):
         await requests.get(ctx, "submit", "none")
+
+
+async def test_materialisation_with_a_status(ctx: Context) -> None:
+    dataset = await submitted(ctx)
+    body = {"dataset_id": dataset, "num": 2, "set_status": "suspended"}
+    answer = await ask(ctx, "materialization", actions.check_materialization(body))
+    assert (answer["status"], answer["payload"]["jobs"]) == ("complete", 2)
+    assert (await states(ctx, dataset))[0] == {"suspended": 4}
+    assert await requests.newest(ctx, "materialization", dataset)
