@@ -7,7 +7,7 @@ Another server process's announcements are not heard; waiters therefore also loo
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 __all__ = ["Signals"]
 
@@ -17,8 +17,14 @@ class Signals:
 
     def __init__(self) -> None:
         self._waiters: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
+        self._counts: Counter[str] = Counter()
+
+    def count(self, name: str) -> int:
+        """How often the signal was given; who looked since the last time need not wait for the next."""
+        return self._counts[name]
 
     def notify(self, name: str) -> None:
+        self._counts[name] += 1
         for future in self._waiters.pop(name, ()):
             if not future.done():
                 future.set_result(None)

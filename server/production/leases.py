@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import msgspec
 from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import new_id, timestamp
@@ -31,11 +32,9 @@ __all__ = ["Claim", "claim", "claim_or_wait", "expire", "extend", "lease_seconds
 
 ATTEMPTS = 8
 LOOK_DEEPER = 100  # candidates of a class of which only some tasks fit
+MOST_FORMS = 10_000  # different requests of which is known that they were in vain
+LOOK_SECONDS = 1.0  # another server process may have made tasks
 MOST_PAIRS = 200  # (class, dataset) pairs looked at when datasets are left out
-
-
-_claiming: WeakKeyDictionary[AsyncDatabase, asyncio.Lock] = WeakKeyDictionary()
-"""Claims of one process go one after another, so that they do not all run after the same tasks."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,46 @@ class _Look:
     fit: Fit
 
 
-async def claim(ctx: Context, request: Claim) -> list[Document]:
-    """Lease up to `num` tasks, best priority first, all with one fresh instance_id; maybe none."""
-    async with _claiming.setdefault(ctx.db, asyncio.Lock()):
+@dataclass
+class _Turn:
+    """Claims of one process go one after another, so that they do not all run after the same tasks."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    in_vain: dict[bytes, tuple[int, float]] = field(default_factory=dict)  # signals until then, and when
+
+    def was_in_vain(self, ctx: Context, request: Claim) -> bool:
+        """Whether an equal request found nothing a moment ago, and nothing was announced since."""
+        count, moment = self.in_vain.get(_form(request), (-1, 0.0))
+        return count == ctx.signals.count("tasks") and time.monotonic() - moment < LOOK_SECONDS
+
+    def note_in_vain(self, request: Claim, count: int) -> None:
+        if len(self.in_vain) > MOST_FORMS:
+            self.in_vain.clear()
+        self.in_vain[_form(request)] = (count, time.monotonic())
+
+
+_turns: WeakKeyDictionary[AsyncDatabase, _Turn] = WeakKeyDictionary()
+
+
+def _form(request: Claim) -> bytes:
+    """What two requests for the same tasks have in common."""
+    return msgspec.json.encode([request.offer, request.filters, request.source], order="sorted")
+
+
+async def claim(ctx: Context, request: Claim, *, again: bool = False) -> list[Document]:
+    """Lease up to `num` tasks, best priority first, all with one fresh instance_id; maybe none.
+
+    Who asks `again` is content to hear that an equal request found nothing a moment ago: however many pilots
+    wait for the same, one of them looks.
+    """
+    turn = _turns.setdefault(ctx.db, _Turn())
+    async with turn.lock:
+        if again and turn.was_in_vain(ctx, request):
+            return []
+        count = ctx.signals.count("tasks")
         got = await _claim(ctx, request)
+        if not got:
+            turn.note_in_vain(request, count)
     if got:
         metrics.LEASES.inc(len(got))
     return got
@@ -89,14 +124,16 @@ async def _claim(ctx: Context, request: Claim) -> list[Document]:
 async def claim_or_wait(ctx: Context, request: Claim, wait: float, gone: asyncio.Event) -> list[Document]:
     """Like `claim`, but wait up to `wait` seconds for something to claim; give up when the caller is gone."""
     end = time.monotonic() + wait
-    while True:
-        got = await claim(ctx, request)
-        left = end - time.monotonic()
-        if got or left <= 0:
-            return got
-        await ctx.signals.wait("tasks", min(left, 1.0))
+    seen = ctx.signals.count("tasks")
+    got = await claim(ctx, request)
+    while not got and (left := end - time.monotonic()) > 0:
+        if ctx.signals.count("tasks") == seen:
+            await ctx.signals.wait("tasks", min(left, LOOK_SECONDS))
         if gone.is_set():
             return []
+        seen = ctx.signals.count("tasks")
+        got = await claim(ctx, request, again=True)
+    return got
 
 
 # -- finding candidates

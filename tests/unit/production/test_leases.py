@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -173,3 +174,24 @@ async def test_started_at_once(ctx: Context, make: Maker, num: int) -> None:
     await make.tasks(dataset, *(NewTask(n, "gen") for n in range(num)))
     got = await leases.claim(ctx, replace(CLAIM, num=num, target="processing"))
     assert [task["status"] for task in got] == ["processing"] * num
+
+
+async def test_of_many_that_wait_for_the_same_one_looks(ctx: Context, make: Maker,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = await make.dataset()
+    looks = 0
+    real = leases._claim
+
+    async def counted(*arguments: Any) -> Any:
+        nonlocal looks
+        looks += 1
+        return await real(*arguments)
+
+    monkeypatch.setattr(leases, "_claim", counted)
+    waiting = [asyncio.create_task(leases.claim_or_wait(ctx, CLAIM, 0.5, asyncio.Event())) for _ in range(30)]
+    await asyncio.sleep(0.1)
+    first, looks = looks, 0
+    task = await make.task(dataset)
+    got = [task["task_id"] for tasks in await asyncio.gather(*waiting) for task in tasks]
+    assert (first, got) == (30, [task["task_id"]])
+    assert looks <= 4
