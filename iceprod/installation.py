@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from iceprod import tokens
 __all__ = ["Installation", "Running", "make_private", "running_installations", "write_private"]
 
 _OWN_TOKEN_HOURS = 24.0
+_LOCK_SECONDS = 0.3  # longer than anybody needs who only looks whether it is held
 _OURS = frozenset({"secret", "up.lock", "up.json", "logs", "store", "tokens", "grid.id",
                    "work"})
 
@@ -54,7 +56,7 @@ class Installation:
         make_private(self.data)
         descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            ours = _flock(descriptor)
+            ours = _flock(descriptor, _LOCK_SECONDS)
             if ours:
                 os.truncate(descriptor, 0)
                 os.write(descriptor, f"{os.getpid()}\n".encode())
@@ -150,9 +152,14 @@ def _records() -> Path:
     return Path(base) / "iceprod" / "running"
 
 
-def _flock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _flock(descriptor: int, seconds: float = 0.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        else:
+            return True

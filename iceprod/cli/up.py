@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -12,11 +13,12 @@ import click
 from iceprod.children import last_lines
 from iceprod.cli.errors import CommandError
 from iceprod.installation import Installation, make_private
-from iceprod.supervisor import Plan, Supervisor, main, plan, wait_healthy
+from iceprod.supervisor import Plan, StartError, Supervisor, main, plan, wait_healthy
 
 __all__ = ["up"]
 
 _PATIENCE = 120.0
+_ANNOUNCE_SECONDS = 10.0
 
 
 @click.command()
@@ -39,7 +41,12 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
     if foreground:
         return main(_arguments(what))
     process = _in_background(what)
-    wait_healthy(what.url, _PATIENCE, lambda: _failure(process, here))
+    try:
+        wait_healthy(what.url, _PATIENCE, lambda: _failure(process, here))
+    except StartError:
+        if process.poll() is None or not here.is_running():
+            raise
+        return _already(here, port)  # another `up` was faster
     print(f"running at {what.url}\n"
           f"  data in {here.data}; stop with: iceprod down --data {here.data}\n"
           "  the web pages ask for a token; this makes one: "
@@ -48,10 +55,12 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
 
 
 def _already(here: Installation, port: int | None) -> int:
-    running = here.running()
-    if running is None:
-        raise CommandError(f"{here.data} is just being started or stopped by process {here.supervisor()}; "
-                           "try again in a moment")
+    deadline = time.monotonic() + _ANNOUNCE_SECONDS
+    while (running := here.running()) is None:
+        if time.monotonic() > deadline or not here.is_running():
+            raise CommandError(f"{here.data} is just being started or stopped by process "
+                               f"{here.supervisor()}; try again in a moment")
+        time.sleep(0.05)
     wait_healthy(running.url, _PATIENCE, lambda: "" if here.is_running() else "it has just been stopped")
     print(f"already running at {running.url} (process {running.pid}, data in {here.data})")
     if port and not running.url.endswith(f":{port}"):

@@ -29,6 +29,16 @@ def test_up_twice_then_down_twice(tmp_path: Path) -> None:
         assert "nothing runs" in here.iceprod("status", status=3)
 
 
+def test_two_at_the_same_time_start_one(tmp_path: Path) -> None:
+    with installation(tmp_path, pilots=None) as here:
+        words = ["up", "--data", str(here.data), "--port", "0", "--no-pilots"]
+        both = [here.start(*words) for _ in range(2)]
+        said = [process.communicate(timeout=120) for process in both]
+        assert [process.returncode for process in both] == [0, 0], said
+        assert len(here.processes("iceprod.supervisor")) == 1
+        assert sorted(out.split()[0] for out, _ in said) == ["already", "running"]
+
+
 def test_files_are_for_the_owner_alone(tmp_path: Path) -> None:
     with installation(tmp_path) as here:
         modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in [here.data, *here.data.rglob("*")]}
