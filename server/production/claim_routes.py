@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from iceprod.requirements import RequirementError, check
+from server import sites
 from server.errors import BadRequest, NotFound
 from server.production import ends, kinds, leases, queueing, task_store
 from server.production.documents import Document
@@ -67,6 +68,13 @@ class ClaimHandler(ProductionHandler):
         super().initialize()
         self.gone = asyncio.Event()
 
+    async def claim(self, body: dict[str, Any]) -> Claim:
+        """What a body asks for; a caller of one site gets tasks for that site alone."""
+        request = read_claim(body)
+        await sites.check_names(self.ctx, self.user, {"pilot_id": request.pilot_id})
+        site = sites.own_site(self.user, request.offer.get("site"))
+        return replace(request, offer={**request.offer, "site": site}) if site else request
+
     def on_connection_close(self) -> None:
         self.gone.set()
 
@@ -80,7 +88,7 @@ class Queue(ClaimHandler):
         """With requirements or query_params, lease the best waiting task that fits; else queue num_tasks."""
         body = self.body(required=False)
         if "requirements" in body or "query_params" in body:
-            await self.lease(read_claim(body))
+            await self.lease(await self.claim(body))
             return
         amount = body.get("num_tasks", 100)
         if isinstance(amount, bool) or not isinstance(amount, int) or amount < 0:
@@ -101,7 +109,7 @@ class Process(Queue):
     @takes(Field("requirements", "dict"), Field("query_params", "dict"))
     async def post(self) -> None:
         """Take the best queued task that fits; it is processing then."""
-        await self.lease(replace(read_claim(self.body()), source="queued", target="processing"))
+        await self.lease(replace(await self.claim(self.body()), source="queued", target="processing"))
 
 
 class QueueMany(ClaimHandler):
@@ -114,7 +122,8 @@ class QueueMany(ClaimHandler):
     async def post(self) -> None:
         """Lease up to num tasks, with what to run; with wait, a long poll of so many seconds."""
         body = self.body()
-        request = replace(read_claim(body), num=self.number_of_tasks(body), deprioritised=self.left_out(body),
+        request = replace(await self.claim(body), num=self.number_of_tasks(body),
+                          deprioritised=self.left_out(body),
                           target="processing" if self.flag(body, "start") else "queued")
         wait = body.get("wait", 0)
         if not number(wait) or wait < 0:

@@ -48,6 +48,7 @@ class Control(ProductionHandler):
     """What administrators want of a grid."""
 
     @allow("admin")
+    @takes(Field("state", "str"), Field("limit", "int"), Field("reason", "str"))
     async def put(self, grid_id: str) -> None:
         """Pause, drain, limit or free a grid; the grid."""
         self.send(await site_control.control(self.ctx, grid_id, self.body(), self.user.username))

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from server import sites
 from server.errors import BadRequest
 from server.handler import Handler
 from server.production import access
@@ -21,6 +22,11 @@ FLUSH_BYTES = 1 << 18
 
 class ProductionHandler(Handler):
     """A handler that can ask whether its caller may read or write a dataset."""
+
+    async def prepare(self) -> None:
+        super().prepare()
+        if self.caller is not None:
+            await sites.check_names(self.ctx, self.caller, self.path_kwargs)
 
     def json_body(self) -> Any:
         document = super().json_body()

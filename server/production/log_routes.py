@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from server import sites
 from server.errors import BadRequest, NotFound
 from server.production import logs
 from server.production.documents import Document
@@ -45,7 +46,9 @@ class Logs(LogHandler):
            Field("task_id", "str"))
     async def post(self) -> None:
         """Store a log."""
-        self.send({"result": await logs.create(self.ctx, self.log_fields())}, 201)
+        fields = self.log_fields()
+        await sites.check_names(self.ctx, self.user, fields)
+        self.send({"result": await logs.create(self.ctx, fields)}, 201)
 
 
 class Log(ProductionHandler):

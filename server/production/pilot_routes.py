@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from server import sites
 from server.errors import BadRequest
 from server.production import pilots
 from server.production.documents import Document
@@ -33,6 +34,8 @@ class Pilots(ProductionHandler):
         """Register a pilot."""
         body = self.update_fields() if self.body() else {}
         read_fields(body, REQUIRED, closed=False)
+        if site := sites.own_site(self.user, body.get("site")):
+            body["site"] = site
         self.send({"result": await pilots.create(self.ctx, body)}, 201)
 
 
@@ -46,7 +49,9 @@ class Pilot(ProductionHandler):
     @allow("admin", "client", "system", "pilot")
     async def patch(self, pilot_id: str) -> None:
         """Merge fields into the pilot."""
-        self.send(await pilots.patch(self.ctx, pilot_id, self.update_fields()))
+        fields = self.update_fields()
+        sites.own_site(self.user, fields.get("site"))
+        self.send(await pilots.patch(self.ctx, pilot_id, fields))
 
     @allow("admin", "client", "system", "pilot")
     async def delete(self, pilot_id: str) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from iceprod.tokens import Caller, encode
+from server import sites
 from server.context import Context
 from server.errors import BadRequest, Forbidden, NotFound
 from server.production import login, users
@@ -43,8 +44,12 @@ async def derive(ctx: Context, caller: Caller, body: dict[str, Any]) -> str:
         raise BadRequest("invalid token type request")
     roles = await _roles(ctx, caller, kind, body.get("role"))
     expires = _expiry(caller, body.get("exp"))
+    site = body.get("site")
+    if site is not None and not isinstance(site, str):
+        raise BadRequest("invalid site")
+    bound = {"site": name} if (name := sites.own_site(caller, site)) else {}
     return encode(ctx.secret, caller.username, roles, groups=caller.groups, kind=kind,
-                  hours=(expires - time.time()) / 3600)
+                  hours=(expires - time.time()) / 3600, **bound)
 
 
 async def _roles(ctx: Context, caller: Caller, kind: str, wanted: Any) -> Iterable[str]:
@@ -98,7 +103,7 @@ class CreateToken(ProductionHandler):
     """Deriving a token."""
 
     @allow("admin", "client", "system", "user")
-    @takes(Field("type", "str"), Field("role", "str"), Field("exp", "int"))
+    @takes(Field("type", "str"), Field("role", "str"), Field("exp", "int"), Field("site", "str"))
     async def post(self) -> None:
         """A token of type temp, user or system with a role, for exp seconds."""
         self.send({"result": await derive(self.ctx, self.user, self.body(required=False))})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server import sites
 from server.errors import BadRequest
 from server.handler import Handler
 from server.routing import Route, allow
@@ -18,6 +19,7 @@ class PixelBatch(Handler):
 
     @allow("pilot", "system", "admin")
     async def put(self, task_id: str) -> None:
+        await sites.check_names(self.ctx, self.user, {"task_id": task_id})
         await collect.take_in(self.ctx, task_id, collect.read_result(self.body()))
         self.send({})
 

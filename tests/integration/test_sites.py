@@ -1,0 +1,109 @@
+"""Tokens of one site: what its pilots reach, and what they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.api import Api, Session, running_server
+
+PILOT = {"queue_host": "q", "queue_version": "1", "resources": {"cpu": 1}}
+CLAIM = {"num": 1, "requirements": {"cpu": 1}, "start": True}
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with running_server(tmp_path_factory.mktemp("api"), {"LEASES__MAX_WAIT_SECONDS": 1}) as server:
+        yield server
+
+
+def pilot_of(api: Api, site: str) -> Session:
+    """A session with a token as a grid gets it for its pilots."""
+    grid = api.session("system", groups=())
+    answer = grid.post("/create_token", json={"type": "system", "role": "pilot", "exp": 3600, "site": site})
+    assert answer.status_code == 200, answer.text
+    session = Session(api.url, answer.json()["result"])
+    api.sessions.append(session)
+    return session
+
+
+@pytest.fixture
+def task_id(api: Api) -> str:
+    admin = api.session()
+    fields = {"description": "x", "group": "users", "jobs_submitted": 1, "tasks_submitted": 1,
+              "tasks_per_job": 1}
+    dataset_id = admin.post("/datasets", json=fields).json()["result"]
+    job = {"dataset_id": dataset_id, "job_index": 0}
+    job_id = admin.post("/jobs", json=job).json()["result"]
+    task = {**job, "job_id": job_id, "task_index": 0, "name": "a", "depends": [], "requirements": {"cpu": 1},
+            "status": "waiting"}
+    return str(admin.post("/tasks", json=task).json()["result"])
+
+
+def lease(pilot: Session, **changes: Any) -> dict[str, Any]:
+    answer = pilot.post("/task_actions/queue_many", json={**CLAIM, **changes})
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json()[0])
+
+
+def test_a_pilot_works_for_its_site(api: Api, task_id: str) -> None:
+    pilot = pilot_of(api, "north")
+    pilot_id = pilot.post("/pilots", json=PILOT).json()["result"]
+    assert pilot.get(f"/pilots/{pilot_id}").json()["site"] == "north"
+    task = lease(pilot, pilot_id=pilot_id)
+    assert (task["task_id"], task["site"]) == (task_id, "north")
+    report = {"instance_id": task["instance_id"], "time_used": 1}
+    assert pilot.post(f"/pilots/{pilot_id}/heartbeat", json={"tasks": []}).status_code == 200
+    assert pilot.post("/logs", json={"task_id": task_id, "data": "x"}).status_code == 201
+    assert pilot.post(f"/tasks/{task_id}/task_actions/complete", json=report).status_code == 200
+    assert pilot.delete(f"/pilots/{pilot_id}").status_code == 200
+
+
+def test_it_speaks_for_no_other_site(api: Api) -> None:
+    pilot = pilot_of(api, "north")
+    assert pilot.post("/pilots", json={**PILOT, "site": "south"}).status_code == 403
+    claim = {**CLAIM, "requirements": {"cpu": 1, "site": "south"}}
+    answer = pilot.post("/task_actions/queue_many", json=claim)
+    assert (answer.status_code, answer.json()["reason"]) == (403, "this token is for the site north")
+
+
+def test_it_reaches_no_pilot_of_another_site(api: Api) -> None:
+    north, south = pilot_of(api, "north"), pilot_of(api, "south")
+    pilot_id = south.post("/pilots", json=PILOT).json()["result"]
+    mine = north.post("/pilots", json=PILOT).json()["result"]
+    refused = [north.get(f"/pilots/{pilot_id}"), north.patch(f"/pilots/{pilot_id}", json={"tasks": []}),
+               north.post(f"/pilots/{pilot_id}/heartbeat", json={"tasks": []}),
+               north.delete(f"/pilots/{pilot_id}"),
+               north.patch(f"/pilots/{mine}", json={"site": "south"}),
+               north.post("/task_actions/queue_many", json={**CLAIM, "pilot_id": pilot_id})]
+    assert [answer.status_code for answer in refused] == [403] * len(refused)
+    assert south.get(f"/pilots/{pilot_id}").status_code == 200
+
+
+def test_it_reaches_no_task_of_another_site(api: Api, task_id: str) -> None:
+    north, south = pilot_of(api, "north"), pilot_of(api, "south")
+    task = lease(south)
+    assert task["task_id"] == task_id
+    report = {"instance_id": task["instance_id"]}
+    paths = [f"/tasks/{task_id}/task_actions/{name}"
+             for name in ("processing", "complete", "reset", "failed", "evict")]
+    refused = [north.post(path, json=report) for path in paths]
+    refused += [north.post(f"/tasks/{task_id}/task_stats", json={"dataset_id": task["dataset_id"]}),
+                north.get(f"/tasks/{task_id}"), north.post("/logs", json={"task_id": task_id, "data": "x"}),
+                north.put(f"/pixel_batches/{task_id}", json={**report, "rows": [], "seconds": 1})]
+    assert [answer.status_code for answer in refused] == [404] * len(refused)
+    assert south.get(f"/tasks/{task_id}").json()["status"] == "processing"
+    assert south.post(paths[1], json=report).status_code == 200
+
+
+def test_a_bound_token_makes_bound_tokens_only(api: Api) -> None:
+    grid = Session(api.url, api.token("system", site="north"))
+    api.sessions.append(grid)
+    body = {"type": "system", "role": "pilot", "exp": 60}
+    assert grid.post("/create_token", json={**body, "site": "south"}).status_code == 403
+    pilot = Session(api.url, grid.post("/create_token", json=body).json()["result"])
+    api.sessions.append(pilot)
+    assert pilot.post("/pilots", json={**PILOT, "site": "south"}).status_code == 403
+    assert grid.post("/create_token", json={**body, "site": 5}).status_code == 400
