@@ -35,12 +35,53 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1", help="the TCP address (127.0.0.1)")
     serve.add_argument("--no-auth", action="store_true", help="no login for TCP; only on a loopback address")
     serve.set_defaults(run=_serve)
+    check = commands.add_parser("check", help="check a store that no server uses")
+    check.add_argument("--data", type=Path, required=True, help="the data directory")
+    check.add_argument("--repair", action="store_true", help="mend what is wrong; damaged files are kept")
+    check.set_defaults(run=_check)
+    dump = commands.add_parser("dump", help="write all documents to files, as mongodump does")
+    dump.add_argument("--data", type=Path, required=True, help="the data directory; a server may run on it")
+    dump.add_argument("--out", type=Path, required=True, help="the folder to write to")
+    dump.set_defaults(run=_dump)
+    restore = commands.add_parser("restore", help="store what dump or mongodump has written")
+    restore.add_argument(
+        "--data", type=Path, required=True, help="the data directory; a server may run on it"
+    )
+    restore.add_argument("--from", type=Path, required=True, dest="source", help="the folder of the dump")
+    restore.add_argument("--drop", action="store_true", help="replace collections that exist")
+    restore.set_defaults(run=_restore)
     bench = commands.add_parser("bench", help="measure claims a second, beside other servers")
     bench.add_argument("--sizes", type=int, nargs="+", help="waiting tasks (0 … 1000000)")
     bench.add_argument("--peers", nargs="+", help="what to measure (embedded nx-27017 mongomock)")
     bench.add_argument("--json", action="store_true", help="print JSON")
     bench.set_defaults(run=_bench)
     return parser
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    from server.embedded.checking import check
+
+    report = check(parsed.data, parsed.repair)
+    print("\n".join([*report.problems, *report.repairs]) or "sound")
+    return 0 if report.sound or report.repairs else 1
+
+
+def _dump(parsed: argparse.Namespace) -> None:
+    from server.embedded.access import store_url
+    from server.embedded.dumping import dump
+
+    with store_url(parsed.data) as url:
+        for copied in dump(url, parsed.out):
+            print(f"{copied.database}.{copied.collection}: {copied.documents} documents")
+
+
+def _restore(parsed: argparse.Namespace) -> None:
+    from server.embedded.access import store_url
+    from server.embedded.dumping import restore
+
+    with store_url(parsed.data) as url:
+        for copied in restore(url, parsed.source, parsed.drop):
+            print(f"{copied.database}.{copied.collection}: {copied.documents} documents")
 
 
 def _bench(parsed: argparse.Namespace) -> None:

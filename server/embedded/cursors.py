@@ -38,7 +38,7 @@ class Cursor:
         self.session = session
         self.last_use = time.monotonic()
         self.immortal = False
-        self.finished = False
+        self.finished = False  # nothing more will come
         self._results, self._position = results, position
         self._held: bytes | None = None  # did not fit into the last batch
 
@@ -62,21 +62,9 @@ class Cursor:
                 self._held = raw
                 break
             found.append(raw)
-        self._position.stale = True
+        self._position.stale = True  # what was read ahead will be read anew
         self.last_use = time.monotonic()
         return found
-
-    def exhausted(self) -> Steps[bool]:
-        """Is there nothing more? Looks ahead one document."""
-        while self._held is None and not self.finished:
-            raw = next(self._results, _END)
-            if isinstance(raw, _End):
-                self.finished = True
-            elif raw is None:
-                yield None
-            else:
-                self._held = raw
-        return self.finished and self._held is None
 
 
 class Cursors:

@@ -87,10 +87,13 @@ class Runner:
             self._loop.call_soon(self._step, task)
             return
         resumed = Signal()  # by what is waited for, or by the deadline
-        resumed.then(lambda: self._loop.call_soon(self._step, task))
+        resumed.then(lambda: self._resume_soon(task))
         wait.then(resumed.happen)
         if task.deadline is not None:
             self._loop.call_later(max(task.deadline - time.monotonic(), 0) + 0.001, resumed.happen)
+
+    def _resume_soon(self, task: Task) -> None:
+        self._loop.call_soon(self._step, task)
 
     def _finish(self, task: Task, result: Result | CommandError) -> None:
         if self.store.storage.dirty:

@@ -237,12 +237,12 @@ def _rename(path: str, operand: Any) -> Change:
         raise CommandError(Code.BadValue, "$rename's fields may not be dynamic")
 
     def change(document: Document, parts: paths.Parts) -> None:
+        if any(isinstance(paths.lookup_plain(document, parts[:at]), list) for at in range(1, len(parts))):
+            raise CommandError(Code.BadValue, "The source field of $rename cannot be an array element")
         place = find_place(document, parts)
         value = place.get() if place is not None else MISSING
         if place is None or value is MISSING:
             return
-        if isinstance(place.container, list):
-            raise CommandError(Code.BadValue, "The source field of $rename cannot be an array element")
         place.unset()
         goal = make_place(document, target)
         if isinstance(goal.container, list):

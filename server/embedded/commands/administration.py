@@ -7,6 +7,7 @@ from typing import Any
 
 from server.embedded import matching
 from server.embedded.catalog import Collection, check_index_specs, find_same
+from server.embedded.checking import check_collection
 from server.embedded.commands.reading import first_batch
 from server.embedded.commands.registry import Answer, Context, command
 from server.embedded.errors import Code, CommandError, DuplicateKey, NotSupported
@@ -277,8 +278,6 @@ def coll_mod(context: Context) -> Answer:
 @command("validate")
 def validate(context: Context) -> Steps[Answer]:
     """Compare the collection's indexes with its documents."""
-    from server.embedded.checking import check_collection
-
     collection = context.store.catalog.require(context.database, context.target())
     problems = yield from check_collection(context.store, collection)
     return {

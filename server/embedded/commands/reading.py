@@ -97,8 +97,7 @@ def first_batch(
     batch: list[bytes] = []
     if size:
         batch = yield from cursor.batch(size)
-    finished = single or (yield from cursor.exhausted()) if size else False
-    number = 0 if finished else context.store.cursors.add(cursor)
+    number = 0 if single or cursor.finished else context.store.cursors.add(cursor)
     return cursor_reply(batch, "firstBatch", number, namespace)
 
 
@@ -110,13 +109,12 @@ def get_more(context: Context) -> Steps[Answer]:
     cursor = cursors.get(int(context.body["getMore"]), namespace)
     try:
         batch = yield from cursor.batch(context.integer("batchSize"))
-        finished = yield from cursor.exhausted()
     except CommandError:
         cursors.remove(cursor.id)
         raise
-    if finished:
+    if cursor.finished:
         cursors.remove(cursor.id)
-    return cursor_reply(batch, "nextBatch", 0 if finished else cursor.id, namespace)
+    return cursor_reply(batch, "nextBatch", 0 if cursor.finished else cursor.id, namespace)
 
 
 @command("killCursors", transactions=True)
