@@ -69,8 +69,10 @@ async def _check_lease(ctx: Context, batch: Batch, instance_id: str) -> None:
 
 async def _go_on(ctx: Context, scan_id: str) -> None:
     run = await runs.change(ctx, scan_id, {"phase": runs.Phase.RUNNING.value})  # a newer version
-    if run is not None:
-        await progress.write(ctx, run)
+    if run is None:
+        return
+    await progress.write(ctx, run)
+    if not run.is_cut or await rounds.is_due(ctx, run):
         await rounds.advance(ctx, scan_id)
 
 

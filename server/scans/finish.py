@@ -70,7 +70,10 @@ def summary_of(tables: dict[int, np.ndarray]) -> dict[str, Any]:
 
 
 async def seconds_per_pixel(ctx: Context, run: Run) -> float | None:
-    """Worker time per pixel so far; None before the first result."""
+    """Worker time per pixel so far; None before the first result.
+
+    CPU time, where workers tell it: wall time grows when a machine is shared, and batches would shrink.
+    """
     finished = [group for group in await batches.overview(ctx, run.scan_id) if group.done]
     pixels = sum(group.count for group in finished)
-    return sum(group.seconds for group in finished) / pixels if pixels else None
+    return sum(group.cpu_seconds or group.seconds for group in finished) / pixels if pixels else None

@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from server.context import Context
-from server.scans import batches, manifests
+from server.scans import batches, manifests, runs
 from server.scans.runs import Phase, Run
 from server.scans.tallies import LevelTally, Tally, tally
 
 __all__ = ["current", "document", "write"]
 
+FIRST_RESULT = 3  # the version of a run that was planned and cut: the first result changes the scan's state
 WRITE_SECONDS = 1.0  # a running scan's manifest is not written more often; a long one's less often still
 
 _HEADLINES = {Phase.RUNNING: "The scan is running.", Phase.FINAL: "The scan is complete.",
@@ -27,13 +28,17 @@ async def current(ctx: Context, run: Run) -> Tally:
 
 async def write(ctx: Context, run: Run, *, force: bool = False) -> None:
     """Put the progress into the manifest, unless a newer one is there or the last is very young."""
-    older = {"progress_version": {"$not": {"$gte": run.version}}}
-    is_free = force or run.version < 4  # the first result changes the scan's state
-    pause = WRITE_SECONDS * (1 + run.version / 500)
-    young = {} if is_free else {"last_updated": {"$lt": time.time() - pause}}
-    if await ctx.db.manifests.find_one({"scan_id": run.scan_id, **older, **young}, {"_id": 1}):
+    if force or await _is_time(ctx, run):
+        older = {"progress_version": {"$not": {"$gte": run.version}}}
         made = document(run, await current(ctx, run))
         await manifests.touch(ctx, run.scan_id, older, progress=made, progress_version=run.version)
+
+
+async def _is_time(ctx: Context, run: Run) -> bool:
+    if run.version <= FIRST_RESULT:
+        return True
+    pause = WRITE_SECONDS * (1 + run.version / 500)
+    return time.time() - run.tallied > pause and await runs.claim_tally(ctx, run)
 
 
 def document(run: Run, counts: Tally) -> dict[str, Any]:

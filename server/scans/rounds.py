@@ -23,7 +23,7 @@ from server.scans import batches, finish, maps, runs
 from server.scans.cutting import Cut, Plan, batch_size, cut_round, first_plan, round_pixels
 from server.scans.runs import Phase, Run
 
-__all__ = ["advance"]
+__all__ = ["advance", "is_due"]
 
 KIND = "pixels"
 SHORTEST_HOURS, LONGEST_HOURS = 0.25, 4.0  # a task's time limit, whatever the pixels' own limits add up to
@@ -55,10 +55,10 @@ async def _step(ctx: Context, scan_id: str) -> bool:
     if not run.is_cut:
         await _cut(ctx, run)
         return True
-    return await _plan_next(ctx, run) if await _is_due(ctx, run) else False
+    return await _plan_next(ctx, run) if await is_due(ctx, run) else False
 
 
-async def _is_due(ctx: Context, run: Run) -> bool:
+async def is_due(ctx: Context, run: Run) -> bool:
     """Whether enough is in to choose the next pixels: the threshold's share of the latest round, or all."""
     if run.plan is None or not await batches.any_open(ctx, run.scan_id):
         return True

@@ -16,8 +16,8 @@ from scanner.result import ScanMetadata
 from server.context import Context
 from server.scans.cutting import Plan
 
-__all__ = ["Phase", "Run", "any_since", "change", "create", "find", "measured_before", "running", "stop",
-           "unclosed"]
+__all__ = ["Phase", "Run", "any_since", "change", "claim_tally", "create", "find", "measured_before",
+           "running", "stop", "unclosed"]
 
 
 class Phase(StrEnum):
@@ -52,6 +52,7 @@ class Run(msgspec.Struct, kw_only=True):
     is_cut: bool = True  # whether the plan's batches and tasks all exist
     is_closed: bool = False  # whether what follows from the end was done
     version: int = 0  # grows with everything that readers may want to see
+    tallied: float = 0.0  # when the progress was last written
     summary: dict[str, Any] = {}  # of the final map
     seconds_per_pixel: float | None = None  # measured, of the whole run
 
@@ -107,6 +108,13 @@ async def change(ctx: Context, scan_id: str, condition: dict[str, Any], **fields
     if document is not None:
         ctx.signals.notify(f"scan:{scan_id}")
     return _from_document(document)
+
+
+async def claim_tally(ctx: Context, run: Run) -> bool:
+    """Whether this server, and no other, is to write the progress now."""
+    result = await ctx.db.scan_runs.update_one(
+        {"scan_id": run.scan_id, "tallied": run.tallied}, {"$set": {"tallied": time.time()}})
+    return bool(result.modified_count)
 
 
 async def stop(ctx: Context, scan_id: str, phase: Phase, reason: str) -> Run | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from server.context import Context
 from server.errors import BadRequest, Unprocessable
-from server.scans import manifests, results, runs
+from server.scans import clusters, manifests, results, runs
 from server.scans.manifests import UNREQUESTED, Manifest
 
 __all__ = ["add_workers", "taskforces", "workflow", "workforce"]
@@ -35,10 +35,23 @@ async def workforce(ctx: Context, manifest: Manifest) -> dict[str, Any]:
         async for task in ctx.db.tasks.find({"dataset_id": run.dataset_id}, {"status": 1, "_id": 0}):
             condor, word = _STATES.get(task["status"], ("IDLE", "Pending"))
             statuses.setdefault(condor, Counter())[word] += 1
+    errors = Counter(await _top_errors(ctx, run.dataset_id) if run else {})
+    if run is not None and run.phase is runs.Phase.RUNNING:
+        sites = await clusters.site_states(ctx, sorted(await clusters.asked(ctx, manifest.scan_id)))
+        for site in sites.values():
+            _add_jobs(statuses, site["statuses"])
+            errors.update(site["top_errors"])
     running = statuses.get("RUNNING", Counter())
     return {"workflow_id": manifest.ewms_workflow_id, "statuses": {k: dict(v) for k, v in statuses.items()},
-            "n_running": running.total(),
-            "top_errors": await _top_errors(ctx, run.dataset_id) if run else {}}
+            "n_running": running.total(), "top_errors": dict(errors.most_common(10))}
+
+
+def _add_jobs(statuses: dict[str, Counter[str]], jobs: dict[str, dict[str, int]]) -> None:
+    """Add a site's jobs that may work for the scan: those that work for it already are counted by its tasks."""
+    for condor, words in jobs.items():
+        free = {word: number for word, number in words.items() if word != "Tasking"}
+        if free:
+            statuses.setdefault(condor, Counter()).update(free)
 
 
 async def taskforces(ctx: Context, manifest: Manifest) -> list[dict[str, Any]]:
@@ -48,11 +61,27 @@ async def taskforces(ctx: Context, manifest: Manifest) -> list[dict[str, Any]]:
         {"scan_id": manifest.scan_id}, {"_id": 0, "scan_id": 0}).sort([("timestamp", 1)])]
     if run is None:
         return groups
+    groups = [*await _asked_at_first(ctx, run), *groups]
+    sites = await clusters.site_states(ctx, sorted({group["cluster_location"] for group in groups}))
+    for group in groups:
+        if site := sites.get(group["cluster_location"]):
+            group |= {"phase": "condor-submit" if run.phase is runs.Phase.RUNNING else "condor-complete",
+                      "compound_statuses": site["statuses"], "top_task_errors": site["top_errors"]}
     state = await workforce(ctx, manifest)
     phase = "condor-submit" if run.phase is runs.Phase.RUNNING else "condor-complete"
     own = {"taskforce_uuid": run.dataset_id, "phase": phase, "compound_statuses": state["statuses"],
            "top_task_errors": state["top_errors"]}
     return [own, *groups]
+
+
+async def _asked_at_first(ctx: Context, run: runs.Run) -> list[dict[str, Any]]:
+    """A taskforce for each site of ours that the request named."""
+    request = await ctx.db.scan_requests.find_one(
+        {"$or": [{"scan_id": run.scan_id}, {"rescan_ids": run.scan_id}]}, {"request_clusters": 1}) or {}
+    wanted = request.get("request_clusters", [])
+    sites = await clusters.site_states(ctx, [name for name, _ in wanted])
+    return [{"taskforce_uuid": f"{run.dataset_id}-{number}", "cluster_location": name, "n_workers": count,
+             "timestamp": run.started} for number, (name, count) in enumerate(wanted) if name in sites]
 
 
 async def add_workers(ctx: Context, scan_id: str, workers: int, cluster: str) -> dict[str, Any]:
