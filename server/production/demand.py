@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -18,7 +20,7 @@ from server.context import Context
 from server.production.classes import class_table
 from server.production.documents import Document
 
-__all__ = ["AT_MOST", "demand"]
+__all__ = ["AT_MOST", "demand", "register_wanted"]
 
 AT_MOST = 10_000  # a larger count is given as this
 KEPT_SECONDS = 1.0
@@ -33,6 +35,10 @@ class _Answer:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+Extra = Callable[[Context, str], Awaitable[Mapping[str, int]]]
+"""Slots that somebody asked to have at a site beyond those that waiting tasks will get, by class."""
+
+_askers: list[Extra] = []
 _answers: WeakKeyDictionary[AsyncDatabase, _Answer] = WeakKeyDictionary()
 
 
@@ -43,7 +49,35 @@ async def demand(ctx: Context, site: str = "") -> list[Document]:
         if time.monotonic() - answer.read_at > KEPT_SECONDS:
             answer.rows = await _count(ctx)
             answer.read_at = time.monotonic()
-    return [row for row in answer.rows if not site or row["requirements"].get("site") in (None, "", site)]
+    rows = [row for row in answer.rows if not site or row["requirements"].get("site") in (None, "", site)]
+    return _with_extra(rows, await _extra(ctx, site)) if site else rows
+
+
+def register_wanted(extra: Extra) -> None:
+    """Let another family ask for slots beyond those that its tasks would get."""
+    _askers.append(extra)
+
+
+async def _extra(ctx: Context, site: str) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for ask in _askers:
+        total.update(await ask(ctx, site))
+    return total
+
+
+def _with_extra(rows: list[Document], extra: Counter[str]) -> list[Document]:
+    """`wanted` is how many slots a class should have in all: for its tasks, and those asked for beyond."""
+    known = {row["class_key"]: row for row in rows}
+    for key, slots in extra.items():
+        row = known.get(key) or _empty(key)
+        tasks = row["waiting"] + row["queued"] + row["processing"]
+        known[key] = {**row, "wanted": tasks + slots}
+    return list(known.values())
+
+
+def _empty(key: str) -> Document:
+    return {"class_key": key, "requirements": parse_class(key), "waiting": 0, "queued": 0, "processing": 0,
+            "priority": 0.0}
 
 
 async def _count(ctx: Context) -> list[Document]:

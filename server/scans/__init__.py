@@ -5,7 +5,16 @@ from __future__ import annotations
 from server.production.demand import register_wanted
 from server.production.kinds import register_kind
 from server.routing import Route
-from server.scans import clusters, collect, ewms_routes, launcher, map_routes, openapi, reco_routes, scan_routes
+from server.scans import (
+    clusters,
+    collect,
+    ewms_routes,
+    launcher,
+    map_routes,
+    openapi,
+    reco_routes,
+    scan_routes,
+)
 from server.services.leader import Service
 from server.store.database import Index
 

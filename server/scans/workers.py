@@ -47,7 +47,7 @@ async def workforce(ctx: Context, manifest: Manifest) -> dict[str, Any]:
 
 
 def _add_jobs(statuses: dict[str, Counter[str]], jobs: dict[str, dict[str, int]]) -> None:
-    """Add a site's jobs that may work for the scan: those that work for it already are counted by its tasks."""
+    """Add a site's jobs that may yet work for the scan; those that do are counted by its tasks."""
     for condor, words in jobs.items():
         free = {word: number for word, number in words.items() if word != "Tasking"}
         if free:
