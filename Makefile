@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: venv demo test lint clean
+.PHONY: venv demo pilot test lint clean
 
 venv: $(VENV)/installed
 
@@ -19,6 +19,13 @@ $(VENV)/installed-test: $(VENV)/installed
 
 demo: venv
 	$(BIN)/iceprod demo
+
+pilot: dist/iceprod-pilot.pyz
+
+# One file that runs under a bare Python 3.9 or later on any worker node.
+dist/iceprod-pilot.pyz: $(wildcard grid/pilot/*.py) grid/bundle.py iceprod/client.py iceprod/launch.py
+	mkdir -p dist
+	$(PYTHON) -m grid.bundle $@
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(ARGS)

@@ -1,9 +1,13 @@
-"""The pilot as one file that any Python 3.9 or later runs: a zip with what it needs and nothing else."""
+"""The pilot as one file that any Python 3.9 or later runs: a zip with what it needs and nothing else.
+
+``python -m grid.bundle iceprod-pilot.pyz`` writes it; equal sources make equal files.
+"""
 
 from __future__ import annotations
 
 import io
 import os
+import sys
 import zipfile
 from importlib import resources
 from pathlib import Path
@@ -33,3 +37,7 @@ def build(path: Path) -> Path:
     partial.chmod(0o755)
     partial.replace(path)
     return path
+
+
+if __name__ == "__main__":
+    print(build(Path(sys.argv[1])).resolve())

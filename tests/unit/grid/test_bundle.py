@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,17 +39,39 @@ def _check(module: str) -> None:
     assert ours or module.partition(".")[0] in sys.stdlib_module_names
 
 
-def test_the_file_runs_a_task(server: Any, tmp_path: Path) -> None:
+def bare_interpreters() -> list[str]:
+    """Pythons of this machine that are not ours: by ``ICEPROD_BARE_PYTHON``, in PATH, or of pyenv."""
+    if named := os.environ.get("ICEPROD_BARE_PYTHON"):
+        return [named]
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for name in ("3.9", "3.10"):
+        kept = [str(path) for path in sorted(versions.glob(f"{name}.*/bin/python3"))]
+        found = shutil.which(f"python{name}")
+        for candidate in [*kept, *([found] if found else [])]:
+            if subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode == 0:
+                return [candidate]
+    return []
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["our Python", "a bare old Python"])
+def test_the_file_runs_a_task(server: Any, tmp_path: Path, old: bool) -> None:
+    python = [*bare_interpreters(), None][0] if old else sys.executable
+    if python is None:
+        pytest.skip("no Python 3.9 or 3.10 here; name one in ICEPROD_BARE_PYTHON")
     program = build(tmp_path / "pilot.pyz")
     (tmp_path / "token").write_text("secret")
-    modules = [{"src": "/bin/sh", "args": ["-c", "echo from afar"]}]
-    task_id = server.add({"task": {"trays": [{"modules": modules}]}})
-    argv = [sys.executable, "-I", "-S", str(program), "--server", server.url, "--no-pixels", "--cores", "1",
+    modules = [{"src": "job.py", "args": ["from afar"]}]
+    (tmp_path / "job.py").write_text("import sys\nprint(*sys.argv[1:])\n")
+    data = [{"movement": "input", "remote": f"file://{tmp_path}/job.py"},
+            {"movement": "output", "local": "stdout", "remote": f"file://{tmp_path}/result"}]
+    task_id = server.add({"task": {"trays": [{"modules": modules}], "data": data}})
+    argv = [python, "-I", "-S", str(program), "--server", server.url, "--no-pixels", "--cores", "1",
             "--token-file", str(tmp_path / "token"), "--directory", str(tmp_path), "--idle", "0.5"]
-    child = subprocess.run(argv, cwd="/", timeout=60, check=False)
-    assert child.returncode == 0
-    assert server.bodies(f"/tasks/{task_id}/task_actions/complete")
+    child = subprocess.run(argv, cwd="/", timeout=120, check=False, capture_output=True, text=True)
+    assert child.returncode == 0, child.stderr
+    assert server.bodies(f"/tasks/{task_id}/task_actions/complete"), child.stderr
     assert server.bodies("/logs")[0]["data"] == "from afar\n"
+    assert (tmp_path / "result").read_text() == "from afar\n"
 
 
 def test_the_same_sources_make_the_same_file(tmp_path: Path) -> None:
