@@ -43,7 +43,8 @@ def test_each_task_runs_where_it_can(grids: tuple[Grid, Grid], work: Work) -> No
         time.sleep(0.2)
         assert not set(work.counts(dataset_id)) & {"failed", "suspended"}
     tasks = work.tasks(dataset_id)
-    sites = {name: {one["site"] for one in tasks if one["name"] == name} for name in ("memory", "gpu", "here")}
+    sites = {name: {one["site"] for one in tasks if one["name"] == name}
+             for name in ("memory", "gpu", "here")}
     assert sites == {"memory": {"siteB"}, "gpu": {"siteB"}, "here": {"siteA"}}
     assert sum(one["failures"] + one["evictions"] for one in tasks) == 0
     assert all(count <= 100 for count in most.values())
