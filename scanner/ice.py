@@ -14,7 +14,8 @@ import numpy as np
 
 from config.ice import ice_layers
 
-__all__ = ["GRID_BOTTOM", "GRID_STEP", "Z_LIMIT", "IceTable", "ice_table", "mean_coefficients"]
+__all__ = ["GRID_BOTTOM", "GRID_STEP", "Z_LIMIT", "IceTable", "ice_table", "local_ice",
+           "mean_coefficients"]
 
 Z_LIMIT = 840.0
 """Heights are clamped to ±Z_LIMIT m: beyond, there is bedrock below and no detector above."""
@@ -67,3 +68,17 @@ def mean_coefficients(from_z: np.ndarray, to_z: np.ndarray) -> tuple[np.ndarray,
         mean = (np.interp(high, z, integrals) - np.interp(low, z, integrals)) / gap
         means.append(np.where(level, np.interp(middle, z, values), mean))
     return means[0], means[1]
+
+
+def local_ice(height: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Scattering, its integral, absorption, its integral at heights (m), as the kernels interpolate them."""
+    table = ice_table()
+    position = (height - GRID_BOTTOM) / GRID_STEP
+    k = position.astype(np.int64)
+    f = position - k
+
+    def at(values: np.ndarray, integrals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rise = values[k + 1] - values[k]
+        return values[k] + f * rise, integrals[k] + GRID_STEP * f * (values[k] + 0.5 * f * rise)
+
+    return (*at(table.scattering, table.scattering_integral), *at(table.absorption, table.absorption_integral))

@@ -12,15 +12,17 @@ import numpy as np
 
 from config.detector import DOMS_PER_STRING, FIRST_DEEPCORE_STRING, STRINGS, dom_positions
 from config.ice import C_VACUUM, COS_CHERENKOV, SIN_CHERENKOV
+from scanner.charges import Modules
 from scanner.cleaning import clean
 from scanner.event import Event, Particle, Pulses
-from scanner.ice import mean_coefficients
+from scanner.ice import local_ice, mean_coefficients
 from scanner.light import DOM_AREA, acceptance, track_density, track_yield
+from scanner.shower_light import light_at_modules, shower_tables
 from scanner.track.fit import frame_of
 from scanner.track.likelihood import MIN_DISTANCE2, PATH_FACTOR
 from scanner.track.model import delay_shape
 
-__all__ = ["DEFAULT_MJD", "simulate_track"]
+__all__ = ["DEFAULT_MJD", "simulate_cascade", "simulate_track"]
 
 DEFAULT_MJD = 60000.0
 READOUT = 14000.0
@@ -33,8 +35,8 @@ DEEPCORE_EFFICIENCY = 1.35
 """Of a high-efficiency module relative to a standard one (IceCube, Astropart. Phys. 35 (2012) 615)."""
 MAX_PHOTONS = 2000
 """Photo-electrons followed per module; brighter modules saturate."""
-PULSE_GAP = 8.0
-"""Photo-electrons closer than this (ns) make one pulse."""
+PULSE_WIDTH = 8.0
+"""Photo-electrons in one such interval (ns) make one pulse."""
 HLC_SPAN, HLC_WINDOW = 2, 1000.0
 """Local coincidence: another hit within two modules on the string and 1 µs."""
 _HLC, _ATWD, _FADC = 1, 2, 4
@@ -75,6 +77,33 @@ def simulate_track(
     """
     truth = Particle(zenith, azimuth, *vertex, time, energy, "track")
     return _as_event(rng, _track_light(rng, truth), truth, mjd, run_id, event_id)
+
+
+def simulate_cascade(
+    rng: np.random.Generator,
+    zenith: float,
+    azimuth: float,
+    *,
+    energy: float = 1e5,
+    vertex: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    time: float = 6000.0,
+    mjd: float = DEFAULT_MJD,
+    run_id: int = 0,
+    event_id: int = 0,
+) -> Event:
+    """A point-like shower of `energy` GeV at `vertex`; arguments as of `simulate_track`."""
+    truth = Particle(zenith, azimuth, *vertex, time, energy, "cascade")
+    return _as_event(rng, _cascade_light(rng, truth), truth, mjd, run_id, event_id)
+
+
+def _cascade_light(rng: np.random.Generator, shower: Particle) -> _Hits:
+    positions = dom_positions().reshape(-1, 3)
+    x, y, z = np.ascontiguousarray(positions.T)
+    modules = Modules(x, y, z, *local_ice(z), np.arange(len(x) + 1))
+    place = (shower.x, shower.y, shower.z, shower.time)
+    frame = frame_of(shower.zenith, shower.azimuth)
+    per_gev, arrival, shape, rate = light_at_modules(shower_tables(), modules, 0.0, place, frame[:3])
+    return _delayed(rng, per_gev * shower.energy * _efficiency(), arrival, shape, rate)
 
 
 def _track_light(rng: np.random.Generator, track: Particle) -> _Hits:
@@ -130,7 +159,8 @@ def _pulses(rng: np.random.Generator, module: np.ndarray, time: np.ndarray) -> P
     order = np.lexsort((time, module))
     module, time = module[order], time[order]
     starts = np.ones(len(time), dtype=bool)
-    starts[1:] = (module[1:] != module[:-1]) | (np.diff(time) > PULSE_GAP)
+    interval = np.floor(time / PULSE_WIDTH)
+    starts[1:] = (module[1:] != module[:-1]) | (interval[1:] != interval[:-1])
     charge = np.clip(rng.normal(1.0, 0.3, len(time)), 0.1, None)
     first = np.flatnonzero(starts)
     charge = np.add.reduceat(charge, first) if len(first) else charge
@@ -139,7 +169,7 @@ def _pulses(rng: np.random.Generator, module: np.ndarray, time: np.ndarray) -> P
     keep = coincident | (np.diff(module, prepend=-1) != 0)
     flags = np.where(coincident, _HLC | _ATWD | _FADC, _FADC).astype(np.uint8)
     string, om = np.divmod(module, DOMS_PER_STRING)
-    width = np.full(len(time), PULSE_GAP, np.float32)
+    width = np.full(len(time), PULSE_WIDTH, np.float32)
     pulses = Pulses((string + 1).astype(np.int16), (om + 1).astype(np.int16), time, charge.astype(np.float32),
                     width, flags)
     return pulses.select(keep)

@@ -9,7 +9,7 @@ import numpy as np
 from config.detector import FIRST_DEEPCORE_STRING, dom_positions
 from scanner.errors import EventError
 from scanner.event import Pulses
-from scanner.ice import GRID_BOTTOM, GRID_STEP, IceTable, ice_table
+from scanner.ice import local_ice
 from scanner.track.likelihood import ABSENT, LANES, NOISE, Doms
 
 __all__ = ["MAX_PHOTONS", "MIN_DOMS", "SAMPLE", "TrackHits", "first_hits"]
@@ -60,7 +60,7 @@ def _doms(position: np.ndarray, centre: np.ndarray, time: np.ndarray, charge: np
     x, y, z = np.ascontiguousarray((position - centre).T)
     height = position[:, 2].copy()
     photons = np.clip(charge, 1.0, MAX_PHOTONS)
-    return Doms(x, y, z, time, height, photons - 1.0, np.log(photons), *_local_ice(height, ice_table()))
+    return Doms(x, y, z, time, height, photons - 1.0, np.log(photons), *local_ice(height))
 
 
 def _sampled(doms: Doms, n_hit: int) -> Doms:
@@ -77,16 +77,3 @@ def _padded(doms: Doms) -> Doms:
     padded = Doms(*(np.pad(column, (0, missing), mode="edge") for column in doms))
     padded.log_n[len(doms.time):] = ABSENT
     return padded
-
-
-def _local_ice(height: np.ndarray, ice: IceTable) -> list[np.ndarray]:
-    """Coefficients and their integrals at the modules, interpolated as the likelihood does."""
-    position = (height - GRID_BOTTOM) / GRID_STEP
-    k = position.astype(np.int64)
-    f = position - k
-    columns = []
-    tables = (ice.scattering, ice.scattering_integral), (ice.absorption, ice.absorption_integral)
-    for values, integrals in tables:
-        rise = values[k + 1] - values[k]
-        columns += [values[k] + f * rise, integrals[k] + GRID_STEP * f * (values[k] + 0.5 * f * rise)]
-    return columns
