@@ -11,7 +11,6 @@ from server.scans import (
     ewms_routes,
     launcher,
     map_routes,
-    openapi,
     reco_routes,
     scan_routes,
 )
@@ -22,7 +21,7 @@ __all__ = ["INDEXES", "ROUTES", "SERVICES"]
 
 ROUTES: list[Route] = [
     *scan_routes.ROUTES, *ewms_routes.ROUTES, *map_routes.ROUTES,
-    *reco_routes.ROUTES, *openapi.ROUTES]
+    *reco_routes.ROUTES]
 
 INDEXES: list[Index] = [
     Index("manifests", "scan_id", [("scan_id", 1)], unique=True),

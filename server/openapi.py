@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from server.handler import Handler
+from server.introspection import Used, used
 from server.routing import Route, allow
 from server.scans.manifests import Manifest
 from server.scans.results import Result
@@ -16,6 +17,7 @@ __all__ = ["ROUTES", "document"]
 VERSION = "3.1.0"
 _STATUS = {"400": "Bad request: the text names the field and the reason.",
            "403": "No valid token, or its roles do not allow this.", "404": "Not found."}
+_SUCCESS = {201: "Created."}
 _FLAG = {"schema": {"type": "boolean", "default": False}, "in": "query"}
 _ERROR = {"type": "object", "required": ["error", "reason", "message", "code"], "properties": {
     "error": {"type": "string"}, "reason": {"type": "string"}, "message": {"type": "string"},
@@ -40,17 +42,24 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 def _operation(route: Route, name: str, method: Callable[..., Any]) -> dict[str, Any]:
     public = "everybody" in method.roles  # type: ignore[attr-defined]
     words = re.sub(r"[^a-z0-9]+", "_", route.openapi_path.lower()).strip("_")
+    uses = used(route.handler, name)
     operation: dict[str, Any] = {
         "operationId": f"{name}_{words or 'root'}",
         "summary": _summary(route, method), "tags": [route.tag or "other"],
-        "parameters": [*_path_parameters(route), *_query_parameters(name, method)],
+        "parameters": [*_path_parameters(route), *_query_parameters(name, method, uses)],
         "security": [] if public else [{"bearer": sorted(method.roles)}],  # type: ignore[attr-defined]
-        "responses": _responses(route)}
-    body = getattr(method, "body", None)
-    if body is not None:
-        operation["requestBody"] = {"required": bool(body.schema["required"]),
-                                    "content": {"application/json": {"schema": body.schema}}}
+        "responses": _responses(route, uses)}
+    if name != "get" and (schema := _body(method, uses)):
+        operation["requestBody"] = {"required": bool(schema.get("required")),
+                                    "content": {"application/json": {"schema": schema}}}
     return operation
+
+
+def _body(method: Callable[..., Any], uses: Used) -> dict[str, Any]:
+    described = getattr(method, "body", None)
+    if described is not None:
+        return dict(described.schema)
+    return {"type": "object"} if uses.body else {}
 
 
 def _summary(route: Route, method: Callable[..., Any]) -> str:
@@ -63,17 +72,20 @@ def _path_parameters(route: Route) -> list[dict[str, Any]]:
             for name in re.findall(r"\{(\w+)", route.path)]
 
 
-def _query_parameters(name: str, method: Callable[..., Any]) -> list[dict[str, Any]]:
-    if name != "get" or not getattr(method, "redirects", False):
-        return []
-    return [{"name": "no_redirect", "description": "Show a replaced scan itself.", **_FLAG}]
+def _query_parameters(name: str, method: Callable[..., Any], uses: Used) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = [
+        {"name": query, "in": "query", "required": False, "schema": {"type": kind}}
+        for query, kind in uses.queries.items()]
+    if name == "get" and getattr(method, "redirects", False):
+        found.append({"name": "no_redirect", "description": "Show a replaced scan itself.", **_FLAG})
+    return found
 
 
-def _responses(route: Route) -> dict[str, Any]:
+def _responses(route: Route, uses: Used) -> dict[str, Any]:
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return {"200": {"description": "Success."},
-            **{code: {"description": text, "content": error} for code, text in _STATUS.items()
-               if code != "404" or "{" in route.path}}
+    success = {str(code): {"description": _SUCCESS.get(code, "Success.")} for code in sorted(uses.statuses)}
+    return {**success, **{code: {"description": text, "content": error} for code, text in _STATUS.items()
+                          if code != "404" or "{" in route.path}}
 
 
 def _fields(struct: type) -> dict[str, Any]:
