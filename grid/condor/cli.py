@@ -87,7 +87,7 @@ def _print(site: Site, service: SiteService, decision: Decision) -> None:
     for reason in decision.reasons:
         print(f"because: {reason}")
     for one in decision.unserved:
-        print(f"cannot serve {one.waiting} tasks of {one.class_key}: {one.why}")
+        print(f"cannot serve {one.waiting} tasks {one.text}: {one.why}")
 
 
 def _shape(shape: PilotClass) -> str:

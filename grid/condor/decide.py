@@ -130,7 +130,7 @@ def _orders(wants: Sequence[Want], pilots: Sequence[Pilot], site: Site,
 def _explained(wants: Sequence[Want], room: _Room) -> list[str]:
     lines = []
     for want in wants:
-        said = f"{want.slots} tasks of {want.work.class_key} have no slot"
+        said = f"{want.slots} tasks {want.work.text} have no slot"
         if want.given == want.pilots:
             lines.append(f"submit {want.given}: {said}")
         elif want.given:

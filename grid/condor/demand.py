@@ -12,6 +12,9 @@ from iceprod.requirements import class_key
 __all__ = ["Work", "read_demand"]
 
 
+_WORDS = {"cpu": "{} cores", "gpu": "{} GPUs", "memory": "{} GB memory", "disk": "{} GB disk"}
+
+
 class Work(msgspec.Struct, frozen=True, kw_only=True):
     """The tasks of one requirement class. Counts of many are cut off: they mean "so many or more"."""
 
@@ -28,11 +31,28 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         """How many more slots could be of use."""
         return max(self.waiting, self.wanted - self.queued - self.processing)
 
+    @property
+    def text(self) -> str:
+        """What one task needs, for people."""
+        needs = dict(self.requirements)
+        hours = needs.pop("time", None)
+        words = [_WORDS.get(name, name + " {}").format(_plain(value))
+                 for name, value in sorted(needs.items())]
+        if isinstance(hours, int | float):
+            words.append(f"{60 * hours:.0f} min" if hours < 1 else f"{hours:g} h")
+        return f"({', '.join(words) or 'no requirements'})"
+
     @classmethod
     def of(cls, requirements: dict[str, Any], waiting: int, **others: Any) -> Work:
         """The class that some requirements belong to."""
         key = class_key(requirements)
         return cls(class_key=key, requirements=msgspec.json.decode(key), waiting=waiting, **others)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return " or ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def read_demand(client: Client, site: str) -> list[Work]:

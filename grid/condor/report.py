@@ -78,8 +78,7 @@ def _told(decision: Decision | None) -> dict[str, Any]:
     return {"reasons": list(decision.reasons),
             "submit": [{"count": order.count, "shape": msgspec.to_builtins(order.shape)}
                        for order in decision.submit],
-            "unserved": [{"class_key": one.class_key, "waiting": one.waiting, "why": one.why}
-                         for one in decision.unserved]}
+            "unserved": [msgspec.to_builtins(one) for one in decision.unserved]}
 
 
 def _total(offers: Iterable[PilotClass]) -> dict[str, float]:

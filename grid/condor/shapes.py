@@ -25,6 +25,7 @@ class Unserved:
     """A class that no pilot of the site can take, and why."""
 
     class_key: str
+    text: str  # what its tasks need, for people
     waiting: int
     why: str
 
@@ -41,7 +42,7 @@ def shape_for(work: Work, site: Site) -> PilotClass | Unserved:
     """The pilot to submit for a class: room for one task, or for more when the smallest pilot is larger."""
     why = _refusal(work, site)
     if why:
-        return Unserved(work.class_key, work.waiting, why)
+        return Unserved(work.class_key, work.text, work.waiting, why)
     need, low, high = _sizing(work, site), site.smallest, site.largest
     count = max(1, int(low.cores // need["cpu"])) if not need["gpu"] else 1
     while count > 1 and (count * need["memory"] > high.memory or count * need["disk"] > high.disk):

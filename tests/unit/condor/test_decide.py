@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,7 +50,7 @@ def many(count: int, state: str, offer: PilotClass = ONE, **others: Any) -> list
 def test_one_slot_for_each_waiting_task() -> None:
     decision = ask([Work.of({}, 3)])
     assert [(order.shape, order.count) for order in decision.submit] == [(ONE, 3)]
-    assert decision.reasons == ("submit 3: 3 tasks of {} have no slot",)
+    assert decision.reasons == ("submit 3: 3 tasks (no requirements) have no slot",)
 
 
 def test_pilots_on_their_way_and_idle_ones_count() -> None:
@@ -267,7 +268,7 @@ def test_what_was_submitted_is_not_submitted_again(demand: list[Work], where: Si
 
 
 class World:
-    """A model of a site: queued pilots start, pilots run one task a round, and leave when they are told to."""
+    """A model of a site: queued pilots start, run one task a round, and leave when they are told to."""
 
     def __init__(self, where: Site, machines: int) -> None:
         self.where, self.machines = where, machines
@@ -317,7 +318,7 @@ class World:
 
 
 def replace_waiting(work: Work, count: int) -> Work:
-    return Work(class_key=work.class_key, requirements=work.requirements, waiting=count, priority=work.priority)
+    return msgspec.structs.replace(work, waiting=count)
 
 
 disjoint = [Work.of({"cpu": 1, "memory": 1.0, "time": 0.1}, 1, priority=0.9),
