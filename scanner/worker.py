@@ -21,11 +21,12 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from scanner.batch import BatchError, Prepared, run_batch
+from scanner.batch import Prepared, run_batch
 from scanner.errors import ScannerError
 from scanner.event import Event
 from scanner.i3live import read_event
 from scanner.recos import UnknownReco, warm_up
+from scanner.rows import BatchError
 
 __all__ = ["Desk", "serve"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from bson.binary import Binary
 
-from scanner.batch import BatchError, rows_from_table, seeds_from_rows
 from scanner.result import PIXEL_DTYPE
+from scanner.rows import BatchError, rows_from_table, seeds_from_rows
 from server.errors import BadRequest
 
 __all__ = ["PIXEL_DTYPE", "joined", "pack", "pixels_of", "rows_of", "seeds_json", "spread", "table_from_rows"]

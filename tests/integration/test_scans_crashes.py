@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from config.settings import Database, Scans, Settings
-from scanner.batch import rows_from_table
 from scanner.result import ScanResult
+from scanner.rows import rows_from_table
 from server.app import INDEXES
 from server.context import Context
 from server.errors import NotFound

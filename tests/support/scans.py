@@ -13,10 +13,10 @@ import requests
 
 from config.detector import dom_positions
 from scanner import healpix
-from scanner.batch import rows_from_table
 from scanner.event import Event, Particle, Pulses
 from scanner.levels import Progression, first_pixels, next_pixels
 from scanner.result import nan_rows
+from scanner.rows import rows_from_table
 from scanner.writer import write_event
 
 __all__ = ["PixelPilot", "made_up_map", "made_up_rows", "scan_body", "simulated_event", "wait_for"]
@@ -38,18 +38,30 @@ def simulated_event(seed: int = 1, run_id: int = 7) -> dict[str, Any]:
     delay = distance[hit] * (_INDEX / np.sin(_CHERENKOV) - 1 / np.tan(_CHERENKOV))
     times = 10_000.0 + (along[hit] + delay) / _C + generator.exponential(20.0, len(hit))
     n = len(hit)
-    pulses = Pulses((hit // 60 + 1).astype(np.int16), (hit % 60 + 1).astype(np.int16), times,
-                    np.maximum(0.5, 40.0 / distance[hit]).astype(np.float32), np.full(n, 10.0, np.float32),
-                    np.ones(n, np.uint8))
+    pulses = Pulses(
+        (hit // 60 + 1).astype(np.int16),
+        (hit % 60 + 1).astype(np.int16),
+        times,
+        np.maximum(0.5, 40.0 / distance[hit]).astype(np.float32),
+        np.full(n, 10.0, np.float32),
+        np.ones(n, np.uint8),
+    )
     truth = Particle(float(zenith), float(azimuth), 0.0, 0.0, 0.0, 10_000.0)
     return write_event(Event(run_id, 0, 11, "neutrino", 60000.0, False, pulses, pulses, {}, truth))
 
 
 def scan_body(**changes: Any) -> dict[str, Any]:
     """A request for a small scan by our own workers; `...` removes an argument."""
-    body = {"docker_tag": "latest", "reco_algo": "track_mpe", "nsides": {"2": 0, "8": 4},
-            "real_or_simulated_event": "simulated", "max_pixel_reco_time": 60,
-            "request_clusters": {"local": 1}, "event_i3live_json": simulated_event(), **changes}
+    body = {
+        "docker_tag": "latest",
+        "reco_algo": "track_mpe",
+        "nsides": {"2": 0, "8": 4},
+        "real_or_simulated_event": "simulated",
+        "max_pixel_reco_time": 60,
+        "request_clusters": {"local": 1},
+        "event_i3live_json": simulated_event(),
+        **changes,
+    }
     return {name: value for name, value in body.items() if value is not ...}
 
 
@@ -94,9 +106,17 @@ class PixelPilot:
     done: int = 0
 
     def register(self) -> PixelPilot:
-        answer = self.session.post("/pilots", json={
-            "queue_host": "test", "queue_version": "1", "version": "1", "host": "here", "site": "test",
-            "resources": _OFFER})
+        answer = self.session.post(
+            "/pilots",
+            json={
+                "queue_host": "test",
+                "queue_version": "1",
+                "version": "1",
+                "host": "here",
+                "site": "test",
+                "resources": _OFFER,
+            },
+        )
         self.pilot_id = answer.json()["result"]
         return self
 
@@ -110,8 +130,13 @@ class PixelPilot:
     def result(self, task: dict[str, Any]) -> dict[str, Any]:
         payload = task["payload"]
         table = made_up_rows(payload["nside"], np.array(payload["pixels"]))
-        return {"instance_id": task["instance_id"], "rows": rows_from_table(table), "seconds": 0.01,
-                "cpu_seconds": 0.01, "host": "here"}
+        return {
+            "instance_id": task["instance_id"],
+            "rows": rows_from_table(table),
+            "seconds": 0.01,
+            "cpu_seconds": 0.01,
+            "host": "here",
+        }
 
     def put(self, task: dict[str, Any]) -> requests.Response:
         answer = self.session.put(f"/pixel_batches/{task['task_id']}", json=self.result(task))

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from scanner import batch
-from scanner.batch import BatchError, Prepared, rows_from_table, run_batch, seeds_from_rows
+from scanner.batch import Prepared, run_batch
 from scanner.event import Event
 from scanner.i3live import read_event
 from scanner.recos import UnknownReco
 from scanner.result import nan_rows
+from scanner.rows import BatchError, rows_from_table, seeds_from_rows
 from scanner.simulate import simulate_track
 from scanner.worker import Desk, serve
 from scanner.writer import write_event

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.batch import rows_from_table
 from scanner.result import PIXEL_DTYPE, nan_rows
+from scanner.rows import rows_from_table
 from server.errors import BadRequest
 from server.scans.tables import joined, pack, pixels_of, rows_of, seeds_json, table_from_rows
 
