@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
@@ -55,6 +56,47 @@ class Tokens(Part, frozen=True):
     secret_file: str = "secret"  # relative to the data directory
     issuer: str = "iceprod"
     hours: float = 24.0
+    revocation_seconds: float = 5.0  # a revoked token is refused everywhere after so long at the latest
+
+
+class Oidc(Part, frozen=True):
+    """An issuer of tokens that are accepted beside our own (OpenID Connect). Without a URL there is none.
+
+    Rules read ``claim=pattern``: the claim by its path, the pattern a regular expression for the whole value.
+    """
+
+    issuer: str = ""  # its URL, as it stands in its tokens
+    audiences: list[str] = msgspec.field(default_factory=list)  # a token must be meant for one of them
+    username_claim: str = "preferred_username"
+    roles: dict[str, list[str]] = msgspec.field(default_factory=lambda: {
+        "admin": ["groups=/tokens/IceProdAdmins"],
+        "user": ["groups=/institutions/IceCube.*", "resource_access.skydriver-external.roles=users"],
+        "system": ["resource_access.iceprod.roles=iceprod-system",
+                   "resource_access.skydriver-internal.roles=system"],
+    })
+    groups: dict[str, list[str]] = msgspec.field(default_factory=lambda: {
+        "admin": ["groups=/tokens/IceProdAdmins"],
+        "simprod": ["groups=/posix/simprod-submit"],
+        "filtering": ["groups=/posix/i3filter"],
+        "users": ["groups=/institutions/IceCube.*"],
+    })
+    keys_seconds: float = 3600.0  # how long the issuer's keys are good before they are asked for again
+    retry_seconds: float = 10.0  # not more often, whatever tokens say
+    timeout_seconds: float = 10.0
+    leeway_seconds: float = 10.0  # between the issuer's clock and ours
+
+    def __post_init__(self) -> None:
+        if self.issuer and not self.audiences:
+            raise ValueError("oidc.audiences is empty: tokens meant for anybody else would be accepted")
+        rules = [rule for rules in (*self.roles.values(), *self.groups.values()) for rule in rules]
+        for rule in rules:
+            claim, equals, pattern = rule.partition("=")
+            if not claim or not equals:
+                raise ValueError(f"oidc: expected claim=pattern, got {rule!r}")
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"oidc: {rule!r}: {error}") from None
 
 
 class Login(Part, frozen=True):
@@ -62,6 +104,10 @@ class Login(Part, frozen=True):
 
     ldap_url: str = ""  # such as ldaps://ldap.example.org
     ldap_user_dn: str = "uid={},ou=people"  # {} stands for the name
+    ldap_ca_file: str = ""  # whom to trust about the server's certificate; empty: the system's authorities
+    ldap_start_tls: bool = False  # encrypt a connection to an ldap:// URL
+    tries: int = 10  # failed ones of one name from one address, within...
+    tries_seconds: float = 60.0
 
 
 class Issuer(Part, frozen=True):
@@ -147,6 +193,7 @@ class Settings(Part, frozen=True):
     server: Server = Server()
     database: Database = Database()
     tokens: Tokens = Tokens()
+    oidc: Oidc = Oidc()
     login: Login = Login()
     credentials: Credentials = Credentials()
     leases: Leases = Leases()

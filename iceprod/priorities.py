@@ -2,8 +2,8 @@
 
 A dataset's priority weighs what its owner asked for against the others of the owner and the group, the
 owner's and group's own weights, how long it waits, how large it is, and how much of the owner's work is
-already there. A task's adds to it: finish jobs that have begun, take the jobs in order, and give early feedback
-with the first ones.
+already there. A task's adds to it: finish jobs that have begun, take the jobs in order, and give early
+feedback with the first ones.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any
 
 import jwt
 
-__all__ = ["ROLES", "Caller", "TokenError", "decode", "encode", "read_secret"]
+__all__ = ["ROLES", "Caller", "TokenError", "decode", "encode", "read_secret", "token_ids"]
 
 ROLES = ("admin", "user", "client", "system", "pilot")
 """The roles a token may carry; the first that the token has is the one shown."""
@@ -35,6 +35,8 @@ class Caller:
     groups: tuple[str, ...] = ()
     kind: str = "user"  # user, system or temp
     expires: float = 0.0  # seconds since 1970
+    issued: float = 0.0  # seconds since 1970
+    token_ids: tuple[str, ...] = ()  # of the token, and before it of those that it was derived from
     claims: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -70,13 +72,16 @@ def encode(
     hours: float = 24.0,
     **claims: Any,
 ) -> str:
-    """A signed token that every API family understands: it carries both dialects' role claims."""
+    """A signed token that every API family understands: it carries both dialects' role claims.
+
+    `claims` are added as they are: `chain`, say, the ids of the tokens that it is derived from.
+    """
     names = [role for role in ROLES if role in set(roles)]
     issued = time.time()
     payload = {
         "iss": ISSUER, "sub": username, "username": username, "type": kind,
         "role": names[0] if names else "anonymous", "roles": names, "groups": list(groups),
-        "iat": int(issued), "exp": issued + hours * 3600, **claims,
+        "jti": secrets.token_urlsafe(12), "iat": issued, "exp": issued + hours * 3600, **claims,
     }
     return jwt.encode(payload, secret, algorithm="HS256")
 
@@ -101,5 +106,14 @@ def _caller(claims: dict[str, Any]) -> Caller:
         groups=tuple(str(group) for group in groups) if isinstance(groups, list) else (),
         kind=str(claims.get("type", "user")),
         expires=float(claims["exp"]),
+        issued=float(claims.get("iat", 0)),
+        token_ids=token_ids(claims),
         claims=claims,
     )
+
+
+def token_ids(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """The ids of the tokens that a token was derived from, the first one first, and its own."""
+    chain = claims.get("chain")
+    before = [str(name) for name in chain] if isinstance(chain, list) else []
+    return (*before, str(claims["jti"])) if claims.get("jti") else tuple(before)

@@ -13,7 +13,7 @@ from tornado.web import Application
 
 from config.settings import Settings
 from iceprod.tokens import read_secret
-from server import openapi, production, scans, status, web
+from server import openapi, production, revocations, scans, status, web
 from server.context import Context
 from server.handler import NoRoute
 from server.routing import Route
@@ -26,7 +26,7 @@ log = logging.getLogger("server")
 
 ROUTES: list[Route] = [
     *status.ROUTES, *openapi.ROUTES, *production.ROUTES, *scans.ROUTES, *web.ROUTES]
-INDEXES: list[Index] = [*production.INDEXES, *scans.INDEXES]
+INDEXES: list[Index] = [*revocations.INDEXES, *production.INDEXES, *scans.INDEXES]
 SERVICES: list[Service] = [*production.SERVICES, *scans.SERVICES]
 
 

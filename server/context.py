@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pymongo.asynchronous.database import AsyncDatabase
 
 from config.settings import Settings
 from iceprod.ids import new_id
+from server.authentication import Authenticator
 from server.signals import Signals
 
 __all__ = ["Context"]
@@ -22,3 +24,8 @@ class Context:
     secret: str
     signals: Signals = field(default_factory=Signals)
     server_id: str = field(default_factory=new_id)
+
+    @cached_property
+    def tokens(self) -> Authenticator:
+        """What tells callers by their tokens."""
+        return Authenticator(self.settings, self.db, self.secret)

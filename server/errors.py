@@ -49,7 +49,13 @@ class Unprocessable(ApiError):
 
 
 class TooManyRequests(ApiError):
+    """The caller asks too often; `retry_after` in whole seconds."""
+
     code = 429
+
+    def __init__(self, reason: str, retry_after: int = 1) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 class Unavailable(ApiError):

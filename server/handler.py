@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Awaitable
 from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 from tornado.web import HTTPError, RequestHandler
 
-from iceprod.tokens import Caller, TokenError, decode
+from iceprod.tokens import Caller, TokenError
 from server import metrics
 from server.context import Context
-from server.errors import ApiError, BadRequest, Forbidden, error_body, status_line
+from server.errors import ApiError, BadRequest, Forbidden, TooManyRequests, error_body, status_line
 
 __all__ = ["Handler", "NoRoute"]
 
@@ -37,23 +36,22 @@ class Handler(RequestHandler):
 
     # -- who calls
 
-    def prepare(self) -> Awaitable[None] | None:
+    async def prepare(self) -> None:
         method = getattr(self, self.request.method.lower() if self.request.method else "", None)
         roles = getattr(method, "roles", None)
         if roles is None:
             raise HTTPError(405)
         if "everybody" not in roles:
-            self.caller = self.authenticate()
+            self.caller = await self.authenticate()
             if "any" not in roles and not self.caller.roles & roles:
                 raise Forbidden("authorization failed")
-        return None
 
-    def authenticate(self) -> Caller:
+    async def authenticate(self) -> Caller:
         kind, _, token = self.request.headers.get("Authorization", "").partition(" ")
         if kind.lower() != "bearer":
             raise Forbidden("authentication failed")
         try:
-            return decode(self.ctx.secret, token.strip())
+            return await self.ctx.tokens.caller(token.strip())
         except TokenError:
             raise Forbidden("authentication failed") from None
 
@@ -138,6 +136,8 @@ class Handler(RequestHandler):
         elif status_code >= 500:
             reason = "internal error"
         self.set_status(status_code, status_line(reason))
+        if isinstance(error, TooManyRequests):
+            self.set_header("Retry-After", str(error.retry_after))
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(msgspec.json.encode(error_body(status_code, reason)))
 
@@ -157,6 +157,6 @@ class Handler(RequestHandler):
 class NoRoute(Handler):
     """Whatever is no route of ours."""
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         self.set_status(404)
         self.send(error_body(404, "no such route"), 404)

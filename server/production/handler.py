@@ -24,7 +24,7 @@ class ProductionHandler(Handler):
     """A handler that can ask whether its caller may read or write a dataset."""
 
     async def prepare(self) -> None:
-        super().prepare()
+        await super().prepare()
         if self.caller is not None:
             await sites.check_names(self.ctx, self.caller, self.path_kwargs)
 

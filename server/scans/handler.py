@@ -45,7 +45,7 @@ class ScanHandler(Handler):
     """A handler of one scan, whose id is in the path."""
 
     async def prepare(self) -> None:
-        super().prepare()
+        await super().prepare()
         method = getattr(self, (self.request.method or "").lower())
         if getattr(method, "redirects", False):
             await self._redirect_if_replaced(self.path_kwargs["scan_id"])

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from tornado.web import HTTPError
 
-from iceprod.tokens import Caller, TokenError, decode
+from iceprod.tokens import Caller, TokenError
 from server.errors import ApiError, Forbidden
 from server.handler import Handler
 from server.web.static import static_path
@@ -43,16 +43,16 @@ class PageHandler(Handler):
         self.set_header("Referrer-Policy", "same-origin")
         self.set_header("X-Frame-Options", "DENY")
 
-    def prepare(self) -> Any:
+    async def prepare(self) -> None:
         if self.request.method not in ("GET", "HEAD") and not self._is_own_form():
             raise Forbidden("this form was sent from another site")
-        return super().prepare()
+        await super().prepare()
 
-    def authenticate(self) -> Caller:
+    async def authenticate(self) -> Caller:
         """Who is logged in. Raises NotLoggedIn."""
         token = self.get_cookie(COOKIE)
         try:
-            return decode(self.ctx.secret, token or "")
+            return await self.ctx.tokens.caller(token or "")
         except TokenError:
             raise NotLoggedIn("please log in") from None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from iceprod.tokens import TokenError, decode
+from iceprod.tokens import TokenError
 from server.routing import Route, allow
 from server.web.handler import COOKIE, PageHandler, local_path
 
@@ -19,11 +19,11 @@ class Login(PageHandler):
         self.page("login.html", problem="", target=local_path(self.query("next")))
 
     @allow("everybody")
-    def post(self) -> None:
+    async def post(self) -> None:
         token = self.get_body_argument("token", "").strip()
         target = local_path(self.get_body_argument("next", ""))
         try:
-            caller = decode(self.ctx.secret, token)
+            caller = await self.ctx.tokens.caller(token)
         except TokenError as error:
             self.set_status(403)
             self.page("login.html", problem=f"This token is not accepted: {error}.", target=target)

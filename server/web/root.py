@@ -11,11 +11,11 @@ __all__ = ["ROUTES"]
 class Root(Handler):
     """Root ping; a browser is sent to the web pages."""
 
-    def prepare(self) -> None:
+    async def prepare(self) -> None:
         if self.request.method == "GET" and "text/html" in self.request.headers.get("Accept", ""):
             self.redirect("/web/", status=302)
             return
-        super().prepare()
+        await super().prepare()
 
     @allow("any")
     async def get(self) -> None:

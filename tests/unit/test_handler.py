@@ -41,6 +41,20 @@ class Echo(Handler):
         raise ZeroDivisionError
 
 
+class NothingRevoked:
+    """A database that knows of no revoked token."""
+
+    @property
+    def revocations(self) -> NothingRevoked:
+        return self
+
+    def find(self, *_: object) -> NothingRevoked:
+        return self
+
+    async def to_list(self) -> list[dict[str, object]]:
+        return []
+
+
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """A server with one route, in a thread."""
@@ -48,7 +62,7 @@ def url() -> Iterator[str]:
 
     def run() -> None:
         async def main() -> None:
-            context = Context(Settings(), None, SECRET)  # type: ignore[arg-type]
+            context = Context(Settings(), NothingRevoked(), SECRET)  # type: ignore[arg-type]
             app = Application([Route("/echo/{name}", Echo).spec()], default_handler_class=NoRoute,
                               context=context)
             server = HTTPServer(app)

@@ -1,0 +1,156 @@
+"""Tokens of an OpenID Connect issuer: checked with its published keys, read by the installation's rules.
+
+The issuer says where its key set is (OpenID Connect Discovery 1.0, section 4; RFC 7517). Keys are kept; a
+token that names an unknown key makes us ask again, for issuers rotate their keys, but not more often than
+`oidc.retry_seconds`. Only signatures by asymmetric keys count (RFC 8725, section 3.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jwt
+import msgspec
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+
+from config.settings import Oidc
+from iceprod.tokens import ROLES, Caller, TokenError, token_ids
+from server.errors import Unavailable
+
+__all__ = ["ALGORITHMS", "Issuer", "claimed_issuer", "matching"]
+
+ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+MAX_BYTES = 1 << 20  # of an answer of the issuer
+
+
+class Description(msgspec.Struct):
+    """What an issuer says of itself."""
+
+    issuer: str
+    jwks_uri: str
+
+
+class KeySet(msgspec.Struct):
+    """The keys that an issuer publishes."""
+
+    keys: list[dict[str, Any]]
+
+
+def claimed_issuer(token: str) -> str:
+    """The issuer that a token names, unchecked. Raises TokenError when it is no token."""
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except jwt.InvalidTokenError as error:
+        raise TokenError(str(error)) from None
+    return str(claims.get("iss", ""))
+
+
+def matching(rules: Mapping[str, list[str]], claims: Mapping[str, Any]) -> list[str]:
+    """The names one of whose rules, ``claim=pattern``, holds for the claims."""
+    return [name for name, lines in rules.items() if any(_holds(line, claims) for line in lines)]
+
+
+def _holds(rule: str, claims: Mapping[str, Any]) -> bool:
+    path, _, pattern = rule.partition("=")
+    return any(re.fullmatch(pattern, value) for value in _values(path, claims))
+
+
+def _values(path: str, claims: Mapping[str, Any]) -> Iterator[str]:
+    value: Any = claims
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, str):
+            yield item
+
+
+class Issuer:
+    """The issuer of the settings, with the keys that it published."""
+
+    def __init__(self, settings: Oidc) -> None:
+        self.settings = settings
+        self._keys: dict[str, jwt.PyJWK] = {}
+        self._read_at = self._tried_at = float("-inf")
+        self._reading = asyncio.Lock()
+
+    async def caller(self, token: str) -> Caller:
+        """Check a token and tell who it is. Raises TokenError; Unavailable when there are no keys."""
+        claims = await self._verified(token)
+        username = claims.get(self.settings.username_claim) or claims["sub"]
+        roles = frozenset(matching(self.settings.roles, claims)) & frozenset(ROLES)
+        return Caller(
+            username=str(username), roles=roles, groups=tuple(matching(self.settings.groups, claims)),
+            kind="system" if roles == {"system"} else "user", expires=float(claims["exp"]),
+            issued=float(claims.get("iat", 0)), token_ids=token_ids(claims), claims=claims)
+
+    async def _verified(self, token: str) -> dict[str, Any]:
+        try:
+            header = jwt.get_unverified_header(token)
+            if header.get("alg") not in ALGORITHMS:
+                raise TokenError(f"its algorithm {str(header.get('alg'))[:20]!r} is not accepted")
+            key = await self._key(header.get("kid"))
+            return jwt.decode(
+                token, key.key, algorithms=[header["alg"]], issuer=self.settings.issuer,
+                audience=self.settings.audiences, leeway=self.settings.leeway_seconds,
+                options={"require": ["exp", "iss", "aud", "sub"]})
+        except (jwt.PyJWTError, TypeError, ValueError) as error:  # also a key of another kind
+            raise TokenError(str(error)) from None
+
+    async def _key(self, kid: object) -> jwt.PyJWK:
+        now = time.monotonic()
+        if now - self._read_at > self.settings.keys_seconds or not self._has(kid):
+            await self._refresh()
+        if not self._has(kid):
+            raise TokenError("it is signed with a key that its issuer does not publish")
+        return self._keys[str(kid)] if kid is not None else next(iter(self._keys.values()))
+
+    def _has(self, kid: object) -> bool:
+        return len(self._keys) == 1 if kid is None else kid in self._keys
+
+    async def _refresh(self) -> None:
+        """Read the keys, unless that was just tried. Old keys stay when the issuer cannot be reached."""
+        async with self._reading:
+            if time.monotonic() - self._tried_at > self.settings.retry_seconds:
+                self._tried_at = time.monotonic()
+                try:
+                    self._keys = await self._published()
+                    self._read_at = time.monotonic()
+                except Unavailable:
+                    if not self._keys:
+                        raise
+            if not self._keys:
+                raise Unavailable("the token issuer's keys are not known yet")
+
+    async def _published(self) -> dict[str, jwt.PyJWK]:
+        base = self.settings.issuer.rstrip("/")
+        description = await self._get(f"{base}/.well-known/openid-configuration", Description)
+        if description.issuer != self.settings.issuer:
+            raise Unavailable("the token issuer's description is another issuer's")
+        found = await self._get(description.jwks_uri, KeySet)
+        return {str(key.key_id or ""): key for key in map(_usable, found.keys) if key}
+
+    async def _get(self, url: str, kind: type[Any]) -> Any:
+        seconds = self.settings.timeout_seconds
+        client = AsyncHTTPClient(force_instance=True, max_body_size=MAX_BYTES)
+        try:
+            answer = await client.fetch(HTTPRequest(
+                url, connect_timeout=seconds, request_timeout=seconds, follow_redirects=False))
+            return msgspec.json.decode(answer.body, type=kind)
+        except (HTTPClientError, OSError, ValueError) as error:  # ValueError: no URL, or no JSON of that kind
+            raise Unavailable(f"the token issuer cannot be asked for its keys: {error}") from None
+        finally:
+            client.close()
+
+
+def _usable(key: dict[str, Any]) -> jwt.PyJWK | None:
+    """A published key that may check signatures; None for all others."""
+    if key.get("kty") not in ("RSA", "EC", "OKP") or key.get("use", "sig") != "sig":
+        return None
+    try:
+        return jwt.PyJWK.from_dict(key)
+    except jwt.PyJWTError:
+        return None
