@@ -36,7 +36,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 @pytest.fixture(scope="module")
 def grid(pool_a: Pool, api: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grid]:
-    pilot = {"pixels": True, "python": sys.executable, "idle_minutes": 0.2}
+    caches = {"XDG_CACHE_HOME": str(Path.home() / ".cache")}  # where compiled code is kept
+    pilot = {"pixels": True, "python": sys.executable, "idle_minutes": 0.2, "environment": caches}
     with running_grid(tmp_path_factory.mktemp("grid"), "siteA", pool_a, api, pilot=pilot,
                       limits={"pilots": 3, "queued": 3}) as running:
         wait_for(running.report, why="the grid being registered")

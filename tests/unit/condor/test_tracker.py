@@ -193,6 +193,17 @@ def test_an_evicted_job_leaves_the_queue(queue: Queue, followed: Tracker) -> Non
     assert queue.ads == {}
 
 
+def test_an_end_is_told_once_though_the_job_is_still_there(queue: Queue, followed: Tracker) -> None:
+    followed.add(queue.submit(1), SHAPE, Path("log"))
+    queue.start("1.0")
+    queue.start("2.0")
+    queue.ads["1.0"].status = IDLE
+    queue.tell("JOB_EVICTED", "1.0", Reason="preempted")
+    queue.tell("SHADOW_EXCEPTION", "2.0")  # makes us look into the queue
+    assert [end.id for end in followed.follow()] == ["1.0"]
+    assert set(followed.jobs) == {"2.0"}
+
+
 def test_a_queue_that_is_away_ends_nothing(queue: Queue, followed: Tracker) -> None:
     queue.start("1.0")
     queue.is_away = True
@@ -253,6 +264,11 @@ class Life(RuleBasedStateMachine):
         if id := self.some(data, RUNS):
             self.queue.leave(id, COMPLETED, ExitCode=code)
             self.queue.tell("JOB_TERMINATED", id, TerminatedNormally=True, ReturnValue=code)
+
+    @rule(data=st.data())
+    def something_unclear_happens(self, data: st.DataObject) -> None:
+        if id := self.some(data, RUNS):
+            self.queue.tell("SHADOW_EXCEPTION", id)
 
     @rule(data=st.data())
     def a_job_is_evicted(self, data: st.DataObject) -> None:
