@@ -16,7 +16,7 @@ def projection(keys: set[str] | None, hidden: Iterable[str] = ()) -> dict[str, i
     if keys is None:
         return {"_id": 0, **dict.fromkeys(hidden, 0)}
     shown = {key: 1 for key in keys if key.isidentifier() and key not in hidden}
-    return {"_id": 0, **shown}
+    return {**shown, "_id": 0}  # asked for or not, the database's own id is never shown
 
 
 def project(document: Mapping[str, Any], keys: set[str] | None) -> Document:
