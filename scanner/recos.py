@@ -13,8 +13,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from scanner.auto import Auto
+from scanner.cascade import Cascade
 from scanner.errors import ScannerError
 from scanner.event import Event, Pulses
+from scanner.millipede import Millipede
 from scanner.result import PIXEL_DTYPE
 from scanner.track.reco import TrackMPE
 
@@ -40,8 +43,12 @@ class Reco(Protocol):
         """
 
 
-RECOS: Mapping[str, Reco] = MappingProxyType({reco.name: reco for reco in [TrackMPE()]})
-ALIASES: Mapping[str, str] = MappingProxyType({"splinempe": "track_mpe", "splinempe_pointed": "track_mpe"})
+_ALL: list[Reco] = [TrackMPE(), Cascade(), Millipede(), Auto()]
+RECOS: Mapping[str, Reco] = MappingProxyType({reco.name: reco for reco in _ALL})
+ALIASES: Mapping[str, str] = MappingProxyType({
+    "splinempe": "track_mpe", "splinempe_pointed": "track_mpe",
+    "millipede_original": "millipede", "millipede_wilks": "millipede",
+})
 """SkyDriver's names of the official algorithms, and which of ours stands in for each."""
 
 

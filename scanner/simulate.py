@@ -176,17 +176,16 @@ def _pulses(rng: np.random.Generator, module: np.ndarray, time: np.ndarray) -> P
 
 
 def _coincident(module: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Which pulses have another module of the string hit nearby in space and time."""
+    """Which pulses, sorted by module and time, have another module of the string hit near them."""
+    apart = 10 * READOUT  # per module: larger than any difference in time
+    key = module * apart + time
+    om = module % DOMS_PER_STRING
     found = np.zeros(len(module), dtype=bool)
-    order = np.argsort(time, kind="stable")
-    time, module = time[order], module[order]
-    string, om = np.divmod(module, DOMS_PER_STRING)
-    for step in range(1, len(time)):
-        near = time[step:] - time[:-step] <= HLC_WINDOW
-        if not near.any():
-            break
-        gap = np.abs(om[step:] - om[:-step])
-        pair = near & (string[step:] == string[:-step]) & (gap >= 1) & (gap <= HLC_SPAN)
-        found[order[step:][pair]] = True
-        found[order[:-step][pair]] = True
+    for span in range(1, HLC_SPAN + 1):
+        for step in (-span, span):
+            wanted = key + step * apart
+            partner = np.searchsorted(key, wanted - HLC_WINDOW)
+            near = partner < len(key)
+            near[near] &= key[partner[near]] <= wanted[near] + HLC_WINDOW
+            found |= near & (om + step >= 0) & (om + step < DOMS_PER_STRING)
     return found

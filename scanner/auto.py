@@ -1,0 +1,74 @@
+"""The reconstruction `auto`: a track fit for events that look like a track, a shower fit for the others.
+
+Which of the two is decided once per event by a robust line fit to the first hits (improved LineFit: IceCube,
+NIM A736 (2014) 143): a muon's light front moves with about the speed of light, a shower's spreads in all
+directions, so that the fitted speed is small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scanner.cascade import Cascade, CascadeEvent
+from scanner.event import Event
+from scanner.track.hits import TrackHits, first_hits
+from scanner.track.reco import TrackMPE
+
+__all__ = ["TRACK_SPEED", "Auto", "AutoEvent", "line_speed"]
+
+TRACK_SPEED = 0.16
+"""Speed (m/ns) from which an event is a track. Simulated tracks have 0.17 … 0.30, showers 0.02 … 0.14."""
+ROUNDS, KEPT = 3, 0.9
+"""The line is fitted so often to the hits nearest to it, and to so large a share of them."""
+
+
+@dataclass(frozen=True)
+class AutoEvent:
+    """What the chosen reconstruction prepared, and what decided."""
+
+    prepared: TrackHits | CascadeEvent
+    speed: float  # m/ns
+
+
+def line_speed(hits: TrackHits) -> float:
+    """Speed (m/ns) of the straight line through the first hits, outliers left out."""
+    doms, n = hits.doms, hits.n_hit
+    place = np.stack([doms.x, doms.y, doms.z], axis=1)[:n]
+    time = doms.time[:n]
+    kept = np.ones(n, dtype=bool)
+    velocity = np.zeros(3)
+    for _ in range(ROUNDS):
+        middle, moment = place[kept].mean(axis=0), time[kept].mean()
+        delay = time[kept] - moment
+        velocity = delay @ (place[kept] - middle) / max(float(delay @ delay), 1.0)
+        miss = np.linalg.norm(place - middle - np.outer(time - moment, velocity), axis=1)
+        kept = miss <= np.quantile(miss, KEPT)
+    return float(np.linalg.norm(velocity))
+
+
+class Auto:
+    """Track or shower, whichever the event looks like."""
+
+    name = "auto"
+    description = "track_mpe for events whose light moves like a track, cascade for all others"
+    cost = "1 … 10"
+
+    def __init__(self) -> None:
+        self._track, self._cascade = TrackMPE(), Cascade()
+
+    def prepare(self, event: Event) -> AutoEvent:
+        """Choose and prepare; raises EventError if too few modules are hit."""
+        hits = first_hits(event.cleaned)
+        speed = line_speed(hits)
+        if speed >= TRACK_SPEED:
+            return AutoEvent(hits, speed)
+        return AutoEvent(self._cascade.prepare(event), speed)
+
+    def reconstruct(self, prepared: AutoEvent, zenith: np.ndarray, azimuth: np.ndarray,
+                    seeds: np.ndarray | None = None) -> np.ndarray:
+        """Fit n directions with the chosen reconstruction; PIXEL_DTYPE of shape (n,)."""
+        if isinstance(prepared.prepared, TrackHits):
+            return self._track.reconstruct(prepared.prepared, zenith, azimuth, seeds)
+        return self._cascade.reconstruct(prepared.prepared, zenith, azimuth, seeds)
