@@ -102,8 +102,9 @@ class SiteService:
 
     def run(self) -> None:
         """Do round after round until `ending`. Raises ClientError when the server does not want us."""
-        self.open()
-        self._register_patiently()
+        if not self.grid_id:
+            self.open()
+            self._register_patiently()
         while not self.ending.is_set():
             next_round = time.monotonic() + self.site.pace.look_seconds
             self.round()
@@ -220,8 +221,7 @@ class SiteService:
     def submit(self, shape: PilotClass, count: int) -> list[str]:
         """Submit pilots; the ids of their jobs. Raises GridError, and notes the failure."""
         batch = uuid.uuid4().hex
-        files = jobs.Files(self.program, self.token.path, self._event_log(), self.outputs.directory,
-                           self.schedd.name, self.schedd.version)
+        files = self.files()
         described = jobs.description(self.site, shape, batch, self.grid_id, files)
         try:
             ids = self.schedd.submit(described, count, jobs.batch_constraint(batch))
@@ -230,6 +230,11 @@ class SiteService:
             raise
         self.tracker.add(ids, shape, files.log)
         return ids
+
+    def files(self) -> jobs.Files:
+        """Where the files of pilots are that are submitted now."""
+        return jobs.Files(self.program, self.token.path, self._event_log(), self.outputs.directory,
+                          self.schedd.name, self.schedd.version)
 
     def _event_log(self) -> Path:
         """Today's event log, which HTCondor appends to."""
