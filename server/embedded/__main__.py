@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, help="a TCP port, beside the socket")
     serve.add_argument("--host", default="127.0.0.1", help="the TCP address (127.0.0.1)")
     serve.add_argument("--no-auth", action="store_true", help="no login for TCP; only on a loopback address")
+    serve.add_argument("--max-pages", type=int, help="limit the file to so many pages of 4 KiB")
     serve.set_defaults(run=_serve)
     check = commands.add_parser("check", help="check a store that no server uses")
     check.add_argument("--data", type=Path, required=True, help="the data directory")
@@ -92,7 +93,11 @@ def _bench(parsed: argparse.Namespace) -> None:
 
 
 def _serve(parsed: argparse.Namespace) -> None:
-    serving.run(serving.Options(parsed.data, parsed.socket, parsed.port, parsed.host, parsed.no_auth))
+    serving.run(
+        serving.Options(
+            parsed.data, parsed.socket, parsed.port, parsed.host, parsed.no_auth, parsed.max_pages
+        )
+    )
 
 
 if __name__ == "__main__":

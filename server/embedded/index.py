@@ -10,6 +10,7 @@ from server.embedded import keys, matching, paths, query
 from server.embedded.errors import Code, CommandError, NotSupported
 from server.embedded.values import MISSING, UNDEFINED, Document, as_document, is_number
 
+POINTS = 256  # keys that are looked up with one statement
 _OPTIONS = frozenset({
     "v", "key", "name", "unique", "sparse", "partialFilterExpression", "expireAfterSeconds", "background",
     "hidden", "ns", "comment",
@@ -53,9 +54,8 @@ class Index:
         self.delete_sql = f"DELETE FROM {table} WHERE key = ? AND rid = ?"
         self.owner_sql = f"SELECT rid FROM {table} WHERE key = ? LIMIT 1"
         joined = f"SELECT k.key, k.rid, d.doc FROM {table} k CROSS JOIN {documents} d ON d.rid = k.rid"
-        bare = f"SELECT k.key, k.rid, NULL FROM {table} k"
         self.scan_sql = tuple(_scan_statements(joined))
-        self.keys_sql = tuple(_scan_statements(bare))
+        self.points_sql = tuple(_point_statements(joined))
 
     @property
     def is_id(self) -> bool:
@@ -125,6 +125,16 @@ def _scan_statements(select: str) -> Iterator[str]:
     yield f"{select} WHERE (k.key, k.rid) > (?, ?) AND k.key < ? {order}"
     yield f"{select} WHERE k.key >= ? AND k.key < ? {back}"
     yield f"{select} WHERE k.key >= ? AND (k.key, k.rid) < (?, ?) {back}"
+
+
+def _point_statements(select: str) -> Iterator[str]:
+    """The rows of some keys, behind a row; forward, then backward."""
+    keys_ = ", ".join("?" * POINTS)
+    yield f"{select} WHERE k.key IN ({keys_}) AND (k.key, k.rid) > (?, ?) ORDER BY k.key, k.rid LIMIT ?"
+    yield (
+        f"{select} WHERE k.key IN ({keys_}) AND (k.key, k.rid) < (?, ?)"
+        " ORDER BY k.key DESC, k.rid DESC LIMIT ?"
+    )
 
 
 def node_paths(node: query.Node) -> Iterator[str]:

@@ -49,9 +49,7 @@ def _in_array(array: list[Any], parts: Parts, at: int) -> Iterator[Any]:
     part = parts[at]
     if is_index(part) and int(part) < len(array):
         element = array[int(part)]
-        if at + 1 < len(parts) and isinstance(element, list):
-            yield from _in_array(element, parts, at + 1)
-        else:
+        if at + 1 == len(parts) or isinstance(element, list) or as_document(element) is not None:
             yield from candidates(element, parts, at + 1)
     for element in array:
         if as_document(element) is not None:

@@ -33,6 +33,7 @@ class Plan:
     reverse: bool = False
     sorted: bool = False  # the rows come in the order that was asked for
     merge: list[Group] = field(default_factory=list)  # for that, these are walked side by side
+    points: bool = False  # each range is one whole key
     exact: bool = False  # all rows match: no need to look at the documents
     branches: list[Plan] = field(default_factory=list)
     matches: matching.Matcher = lambda document: True
@@ -172,6 +173,7 @@ def index_plan(index: Index, needed: list[query.Node], sort: SortSpec = ()) -> P
     plan = Plan(index=index, covered_fields=used)
     unbounded = all(item.everything for item in fields[used:])
     plan.exact = not index.multikey and unbounded and held == len(needed)
+    plan.points = used == len(fields) and all(item.points for item in fields)
     plan.ranges = [found for _, group in _groups(index, fields, used, 0) for found in group]
     if sort and not index.multikey:
         _order(plan, index, fields, sort)

@@ -15,7 +15,7 @@ from operator import itemgetter
 
 from server.embedded import keys
 from server.embedded.catalog import Collection
-from server.embedded.index import Index
+from server.embedded.index import POINTS, Index
 from server.embedded.planner import Plan, Range
 from server.embedded.values import Document, decode
 from server.embedded.views import Row, View
@@ -23,9 +23,10 @@ from server.embedded.views import Row, View
 SLICE_SECONDS = 0.004
 _CHUNK_BYTES = 1 << 20
 _FIRST_CHUNK, _LARGEST_CHUNK = 4, 512
+_MANY_POINTS = 4
 _LAST_RID = 2**63 - 1
 
-Rows = Iterator[Row | None]
+Rows = Iterator[Row]
 Match = tuple[int, bytes, Document | None]  # rid, bytes, the document if it was decoded
 
 
@@ -73,12 +74,12 @@ def carry_out(
 
     expected: how many the caller is likely to take, 0 for all of them.
     """
-    rows = _rows(view, collection, plan, expected, position or Position())
-    exact, matches = plan.exact, plan.matches
-    for row in rows:
-        if row is None:
+    position = position or Position()
+    exact, matches, clock = plan.exact, plan.matches, Clock()
+    for row in _rows(view, collection, plan, expected, position):
+        if clock.over():
+            position.stale = True  # the rows that were read ahead
             yield None
-            continue
         if statistics is not None:
             statistics.keys += row[0] is not None
             statistics.documents += 1
@@ -98,7 +99,10 @@ def _rows(view: View, collection: Collection, plan: Plan, expected: int, positio
         return _all_rows(view, collection, plan.reverse, expected, position)
     if plan.merge:
         return _merged(view, collection, plan, expected, position)
-    rows = _ranges(view, collection, plan.index, plan.ranges, plan.reverse, expected, position)
+    if plan.points and len(plan.ranges) >= _MANY_POINTS:
+        rows = _points(view, collection, plan, position)
+    else:
+        rows = _ranges(view, collection, plan.index, plan.ranges, plan.reverse, expected, position)
     return _once(rows) if plan.index.multikey else rows
 
 
@@ -106,9 +110,7 @@ def _once(rows: Rows) -> Rows:
     """Each document once, though several keys lead to it."""
     seen: set[int] = set()
     for row in rows:
-        if row is None:
-            yield None
-        elif row[1] not in seen:
+        if row[1] not in seen:
             seen.add(row[1])
             yield row
 
@@ -117,16 +119,44 @@ def _ranges(
     view: View, collection: Collection, index: Index, ranges: Sequence[Range],
     reverse: bool, expected: int, position: Position,
 ) -> Rows:  # fmt: skip
-    clock = Clock()
     overlay = view.overlay(collection)
     for low, high in reversed(ranges) if reverse else ranges:
         fetch = _index_fetch(view, index, low, high, reverse)
-        rows = _chunks(fetch, expected, position, clock)
+        rows = _chunks(fetch, expected, position)
         if overlay:
             extra = _overlay_rows(index, overlay, low, high, reverse)
             yield from _with_overlay(rows, overlay, extra, reverse)
         else:
             yield from rows
+
+
+def _points(view: View, collection: Collection, plan: Plan, position: Position) -> Rows:
+    """The rows of many single keys, some of them at a time."""
+    index, reverse = plan.index, plan.reverse
+    assert index is not None
+    overlay = view.overlay(collection)
+    found = [low for low, _ in plan.ranges]
+    for start in range(0, len(found), POINTS):
+        some = found[-start - POINTS : len(found) - start] if reverse else found[start : start + POINTS]
+        rows = _chunks(_point_fetch(view, index, some, reverse), len(some), position)
+        if overlay:
+            wanted = frozenset(some)
+            extra = [
+                row for row in _overlay_rows(index, overlay, some[0], keys.AFTER, reverse) if row[0] in wanted
+            ]
+            rows = _with_overlay(rows, overlay, extra, reverse)
+        yield from rows
+
+
+def _point_fetch(view: View, index: Index, some: list[bytes], reverse: bool) -> Fetch:
+    sql = index.points_sql[reverse]
+    padded = some + some[-1:] * (POINTS - len(some))
+
+    def fetch(after: tuple[bytes | None, int] | None, size: int) -> Iterator[Row]:
+        first = (keys.AFTER, 0) if reverse else (b"", 0)
+        return iter(view.query(sql, (*padded, *(after or first), size)))
+
+    return fetch
 
 
 def _index_fetch(view: View, index: Index, low: bytes, high: bytes, reverse: bool) -> Fetch:
@@ -149,7 +179,7 @@ def _all_rows(view: View, collection: Collection, reverse: bool, expected: int, 
         start = (_LAST_RID if reverse else -1) if after is None else after[1]
         return iter(view.query(sql, (start, size)))
 
-    rows = _chunks(fetch, expected, position, Clock())
+    rows = _chunks(fetch, expected, position)
     overlay = view.overlay(collection)
     if not overlay:
         return rows
@@ -158,7 +188,7 @@ def _all_rows(view: View, collection: Collection, reverse: bool, expected: int, 
     return _with_overlay(rows, overlay, extra, reverse)
 
 
-def _chunks(fetch: Fetch, expected: int, position: Position, clock: Clock) -> Rows:
+def _chunks(fetch: Fetch, expected: int, position: Position) -> Rows:
     """All rows of a range, some at a time."""
     size = expected or _FIRST_CHUNK
     after: tuple[bytes | None, int] | None = None
@@ -174,8 +204,6 @@ def _chunks(fetch: Fetch, expected: int, position: Position, clock: Clock) -> Ro
                 return
         position.stale = False
         size = min(size * 4, _LARGEST_CHUNK)
-        if clock.over():
-            yield None
 
 
 def _take(rows: Iterator[Row], most: int) -> tuple[list[Row], bool]:
@@ -206,9 +234,6 @@ def _with_overlay(rows: Rows, overlay: dict[int, bytes | None], extra: list[Row]
     waiting = list(reversed(extra))
     hidden = set(overlay)
     for row in rows:
-        if row is None:
-            yield None
-            continue
         while waiting and (
             _place(waiting[-1]) > _place(row) if reverse else _place(waiting[-1]) < _place(row)
         ):
@@ -232,16 +257,12 @@ def _merged(view: View, collection: Collection, plan: Plan, expected: int, posit
         )
         for length, ranges in plan.merge
     ]
-    clock = Clock()
     for _, row in heapq.merge(*streams, key=itemgetter(0)):
         yield row
-        if clock.over():
-            yield None
 
 
 def _suffixed(length: int, rows: Rows, reverse: bool) -> Iterator[tuple[tuple[bytes, int], Row]]:
     for row in rows:
-        if row is None or row[0] is None:
-            continue  # a merge does not pause inside: its streams must stay in order
+        assert row[0] is not None
         suffix = row[0][length:]
         yield ((keys.invert(suffix) + keys.AFTER, -row[1]) if reverse else (suffix, row[1])), row

@@ -34,6 +34,7 @@ class Options:
     port: int | None = None
     host: str = "127.0.0.1"
     no_auth: bool = False
+    max_pages: int | None = None  # of the database file
 
 
 def socket_path(data: Path) -> Path:
@@ -79,6 +80,8 @@ async def serve(options: Options, ready: asyncio.Event | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     server = Server(options.data)
+    if options.max_pages is not None:
+        server.store.storage.limit(options.max_pages)
     try:
         address = await _listen(server, options)
         server.start()

@@ -149,6 +149,10 @@ class Storage:
         reader.execute("ROLLBACK")
         self._readers.append(reader)
 
+    def limit(self, pages: int) -> None:
+        """Let the file grow to so many pages only; then it is as if the disk were full."""
+        self.db.execute(f"PRAGMA max_page_count = {int(pages)}")
+
     def bytes_on_disk(self) -> int:
         """Bytes of the file's pages."""
         (pages,) = self.db.execute("PRAGMA page_count").fetchone()

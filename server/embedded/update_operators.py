@@ -199,9 +199,12 @@ def _inc(path: str, operand: Any) -> Change:
 
 
 def _mul(path: str, operand: Any) -> Change:
-    return _numeric(
-        "$mul", path, operand, lambda old: multiply(old, operand), lambda operand: multiply(operand, 0)
-    )
+    return _numeric("$mul", path, operand, lambda old: multiply(old, operand), _zero_like)
+
+
+def _zero_like(number: Any) -> Any:
+    """Zero of the number's type."""
+    return 0.0 if isinstance(number, float) else multiply(number, 0)
 
 
 def _max(path: str, operand: Any) -> Change:

@@ -1,0 +1,142 @@
+"""Random documents and operations on two collections, whose results must be equal.
+
+Once with and once without indexes, which may change nothing but the time it takes; and on a second server,
+whose answers are known to be right: set ICEPROD_ORACLE_URL to the URL of a MongoDB-compatible one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pymongo
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tests.support import store_cases as cases
+from tests.support.store import StoreProcess
+
+Client = pymongo.MongoClient[dict[str, Any]]
+DATABASE = "comparison"
+
+_queries = st.lists(st.tuples(cases.filters, cases.orders, cases.projections), min_size=3, max_size=3)
+_updates = st.lists(st.tuples(cases.filters, cases.updates, st.booleans()), min_size=3, max_size=3)
+_pipelines = st.lists(cases.pipelines, min_size=3, max_size=3)
+_operations_each = 3 * 5 + 3 + 3  # of one example
+
+_check = settings(
+    deadline=None, database=None, phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large,
+    ],
+)  # fmt: skip
+
+
+def compare(left: Any, right: Any, content: Any, queries: Any, updates: Any, pipelines: Any) -> None:
+    for collection in (left, right):
+        cases.fill(collection, content)
+    sortable = not cases.has_empty_array(content)
+    todo = [case for query in queries for case in cases.query_cases(*query, sortable)]
+    todo += [cases.pipeline_case(pipeline) for pipeline in pipelines]
+    found = cases.differences(left, right, todo)
+    for update in updates:
+        for collection in (left, right):
+            cases.fill(collection, content)
+        found += cases.differences(left, right, [cases.update_case(*update)])
+    assert not found, "\n".join([*found, f"documents: {content}"])
+
+
+@pytest.fixture
+def indexed_and_not(client: Client) -> Any:
+    pair = client[DATABASE]["indexed"], client[DATABASE]["plain"]
+    for keys in cases.INDEXES:
+        pair[0].create_index(keys)
+    pair[0].create_index("b", name="sparse", sparse=True)
+    pair[0].create_index("c", name="partial", partialFilterExpression={"c": {"$gt": 0}})
+    return pair
+
+
+@settings(_check, max_examples=60)
+@given(cases.documents(), _queries, _updates, _pipelines)
+def test_indexes_change_no_result(
+    indexed_and_not: Any, content: Any, queries: Any, updates: Any, pipelines: Any
+) -> None:
+    compare(*indexed_and_not, content, queries, updates, pipelines)
+
+
+@settings(_check, max_examples=40)
+@given(cases.plain_documents(), _queries, _updates, _pipelines)
+def test_indexes_without_arrays(
+    indexed_and_not: Any, content: Any, queries: Any, updates: Any, pipelines: Any
+) -> None:
+    """No array ever: these indexes are never multikey ones, and are used to the full."""
+    compare(*indexed_and_not, content, queries, [], pipelines)
+
+
+@settings(_check, max_examples=25)
+@given(cases.documents(), _queries, _updates)
+def test_transactions_see_their_own_changes(client: Client, content: Any, queries: Any, updates: Any) -> None:
+    """Reading inside a transaction what it has written gives what reading gives after it."""
+    inside, outside = client[DATABASE]["inside"], client[DATABASE]["outside"]
+    for keys in cases.INDEXES:
+        inside.create_index(keys)
+    cases.fill(inside, content)
+    cases.fill(outside, content)
+    filters = [query[0] for query in queries]
+    with client.start_session() as session:
+        session.start_transaction()
+        try:
+            for spec, update, _ in updates:
+                inside.update_many(spec, update, session=session)
+            seen = [cases.unordered(inside.find(spec, session=session)) for spec in filters]
+        except pymongo.errors.PyMongoError:
+            return
+        session.commit_transaction()
+    for spec, update, _ in updates:
+        outside.update_many(spec, update)
+    assert seen == [cases.unordered(outside.find(spec)) for spec in filters]
+    assert seen == [cases.unordered(inside.find(spec)) for spec in filters]
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Iterator[Client]:
+    url = os.environ.get("ICEPROD_ORACLE_URL")
+    if not url:
+        pytest.skip("needs ICEPROD_ORACLE_URL, the URL of a MongoDB-compatible server")
+    with pymongo.MongoClient(url) as client:
+        yield client
+        client.drop_database(DATABASE)
+
+
+@pytest.fixture(params=["plain", "indexed"])
+def oracle_and_store(
+    request: pytest.FixtureRequest, oracle: Client, shared_store: StoreProcess
+) -> Iterator[Any]:
+    with pymongo.MongoClient(shared_store.url) as client:
+        pair = oracle[DATABASE]["c"], client[DATABASE]["c"]
+        for collection in pair:
+            collection.drop()
+            for keys in cases.INDEXES if request.param == "indexed" else ():
+                collection.create_index(keys)
+        yield pair
+
+
+@settings(_check, max_examples=30)
+@given(cases.documents(), _queries, _updates, _pipelines)
+def test_against_oracle(
+    oracle_and_store: Any, content: Any, queries: Any, updates: Any, pipelines: Any
+) -> None:
+    compare(*oracle_and_store, content, queries, updates, pipelines)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(7200)
+@settings(_check, max_examples=20_000 // (2 * _operations_each) + 1)
+@given(cases.documents(), _queries, _updates, _pipelines)
+def test_against_oracle_for_long(
+    oracle_and_store: Any, content: Any, queries: Any, updates: Any, pipelines: Any
+) -> None:
+    """20 000 operations."""
+    compare(*oracle_and_store, content, queries, updates, pipelines)

@@ -1,0 +1,43 @@
+"""The suite that compares a server with MongoDB, where it is at hand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.store import ROOT, StoreProcess
+
+SHARED = Path(os.environ.get("ICEPROD_TEST_DATA", ROOT.parent / "shared"))
+
+
+@pytest.mark.slow
+def test_dbcheck(shared_store: StoreProcess, tmp_path: Path) -> None:
+    suite = SHARED / "dbcheck"
+    if not suite.is_dir():
+        pytest.skip(f"needs the suite dbcheck in {SHARED} (ICEPROD_TEST_DATA)")
+    command = [
+        sys.executable,
+        "-B",
+        "-m",
+        "pytest",
+        str(suite),
+        "-q",
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(suite),
+    ]
+    command += ["-p", "no:cacheprovider", "-W", "ignore", "--mongo-url", shared_store.url]
+    command += [
+        "--lacks",
+        "change_streams,collation",
+        "-m",
+        "iceprod or not (concurrency or durability or fuzz)",
+    ]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
+    assert result.returncode == 0, result.stdout[-6000:]
+    assert " passed" in result.stdout
