@@ -27,10 +27,13 @@ from server.production import (
     logs,
     pilot_routes,
     pilots,
+    reliability,
+    reliability_routes,
     repair,
     requests,
     scripts,
     site_control,
+    tallies,
     task_routes,
     task_stat_routes,
     task_stats,
@@ -51,11 +54,12 @@ ROUTES: list[Route] = [
     *task_stat_routes.ROUTES, *log_routes.ROUTES, *grid_routes.ROUTES, *pilot_routes.ROUTES,
     *user_routes.ROUTES, *auth_routes.ROUTES, *token_routes.ROUTES, *action_routes.ROUTES,
     *insight_routes.ROUTES, *credential_routes.ROUTES,
-    *demand_routes.ROUTES,
+    *demand_routes.ROUTES, *reliability_routes.ROUTES,
 ]
 INDEXES: list[Index] = [
     *datasets.INDEXES, *jobs.INDEXES, *task_store.INDEXES, *classes.INDEXES, *task_stats.INDEXES,
     *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES,
     *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *credentials.INDEXES, *pilots.INDEXES,
+    *tallies.INDEXES,
 ]
-SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES]
+SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES, *reliability.SERVICES]

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from typing import Any
 
 from iceprod.requirements import RequirementError, check
 from server import sites
 from server.errors import BadRequest, NotFound
-from server.production import ends, kinds, leases, queueing, task_store
+from server.production import ends, kinds, leases, quarantine, queueing, task_store
 from server.production.documents import Document
 from server.production.ends import Report
 from server.production.fields import Field, number, takes
 from server.production.handler import ProductionHandler
 from server.production.leases import Claim
+from server.production.places import Place, place_of
 from server.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -73,7 +75,18 @@ class ClaimHandler(ProductionHandler):
         request = read_claim(body)
         await sites.check_names(self.ctx, self.user, {"pilot_id": request.pilot_id})
         site = sites.own_site(self.user, request.offer.get("site"))
-        return replace(request, offer={**request.offer, "site": site}) if site else request
+        place = await place_of(self.ctx, request.pilot_id)
+        offer = {**request.offer, "site": site} if site else request.offer
+        return replace(request, offer=offer, host=place.host)
+
+    async def check_place(self, request: Claim, wait: float = 0.0) -> None:
+        """Raise NotFound, after a while, for a place that is quarantined."""
+        place = await place_of(self.ctx, request.pilot_id)
+        site = place.site or str(request.offer.get("site") or "")
+        if reason := await quarantine.reason_against(self.ctx, Place(place.host, site)):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.gone.wait(), wait)
+            raise NotFound(f"no tasks for this pilot: {reason}")
 
     def on_connection_close(self) -> None:
         self.gone.set()
@@ -96,6 +109,7 @@ class Queue(ClaimHandler):
         self.send({"queued": await queueing.queue(self.ctx, min(amount, 100_000))})
 
     async def lease(self, request: Claim) -> None:
+        await self.check_place(request)
         got = await leases.claim(self.ctx, request)
         if not got:
             raise NotFound("Task not found")
@@ -129,6 +143,7 @@ class QueueMany(ClaimHandler):
         if not number(wait) or wait < 0:
             raise BadRequest("key wait should be a number >= 0")
         wait = min(wait, self.ctx.settings.leases.max_wait_seconds)
+        await self.check_place(request, wait)
         got = await leases.claim_or_wait(self.ctx, request, wait, self.gone)
         if not got:
             raise NotFound("Task not found")
@@ -216,7 +231,7 @@ class TaskComplete(ProductionHandler):
         """Say that the task is done; the task before."""
         report = read_report(self.body(required=False))
         before = await ends.complete(self.ctx, task_id, report.instance_id, time_used=report.time_used,
-                                     site=report.site)
+                                     site=report.site, resources=report.resources)
         if before["status"] != "complete":
             await kinds.announce_end(self.ctx, before, "complete", report.reason)
         self.send(task_store.public(before))

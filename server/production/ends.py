@@ -16,11 +16,12 @@ from iceprod.states import TASK
 from server import metrics
 from server.context import Context
 from server.errors import BadRequest, NotFound
-from server.production import completion, kinds
+from server.production import completion, kinds, policy, quarantine, tallies
 from server.production.classes import class_table
 from server.production.documents import Document
-from server.production.failures import Blame, blame, is_exhausted
+from server.production.failures import Action, Blame, Verdict, grown_blindly, judge
 from server.production.leases import returned
+from server.production.places import place_of
 from server.production.task_store import LEASED, soon
 
 __all__ = ["Report", "complete", "evict", "fail", "reset", "settle_reset", "start"]
@@ -28,6 +29,8 @@ __all__ = ["Report", "complete", "evict", "fail", "reset", "settle_reset", "star
 FOLLOW_UP_SECONDS = 10.0  # when the repair pass looks whether an end's consequences were drawn
 ATTEMPTS = 8
 REASON_LENGTH = 2000
+ELSEWHERE_MINUTES = 10.0  # so long a task stays away from the host where it failed
+ALIVE_MINUTES = 2.0  # another host counts when it was heard of so recently
 
 
 @dataclass(frozen=True)
@@ -98,18 +101,19 @@ async def start(ctx: Context, task_id: str, report: Report) -> Document:
 
 
 async def complete(ctx: Context, task_id: str, instance_id: str | None = None, *, time_used: float = 0.0,
-                   site: str | None = None) -> Document:
+                   site: str | None = None, resources: Document | None = None) -> Document:
     """A task is done; as it was before. Dependents, job and dataset follow in the same call.
 
     Raises NotFound for an unknown task or a stale instance_id, BadRequest when the task was not leased.
     """
-    report = Report(instance_id, time_used, site)
+    report = Report(instance_id, time_used, site, resources=resources or {})
     changes: Document = {"status": "complete", "status_changed": timestamp(), "walltime": time_used / 3600,
                          "due": soon(FOLLOW_UP_SECONDS), "ended": _end("complete", report)}
     if site is not None:
         changes["site"] = site
     before = await ctx.db.tasks.find_one_and_update(
-        _mine(task_id, report, LEASED), {"$set": changes, "$unset": {"pilot_id": ""}}, {"_id": 0})
+        _mine(task_id, report, LEASED), {"$set": changes, "$unset": {"pilot_id": "", "avoid": ""}},
+        {"_id": 0})
     if before is None:
         task = await _task(ctx, task_id)
         if task["status"] == "complete" and (instance_id is None or task.get("instance_id") == instance_id):
@@ -117,7 +121,20 @@ async def complete(ctx: Context, task_id: str, instance_id: str | None = None, *
         _refuse(task, report)
     metrics.TASK_ENDS.labels("complete").inc()
     await completion.follow(ctx, {**before, **changes})
+    await learn(ctx, before, report, good=True)
     return before
+
+
+async def learn(ctx: Context, task: Document, report: Report, *, good: bool) -> None:
+    """Count an end for its place, and what it used; writes once in a few seconds."""
+    counted = tallies.of(ctx)
+    counted.end(task, await place_of(ctx, task.get("pilot_id", "")), good)
+    if good:
+        hours = {"time": report.time_used / 3600} if report.time_used else {}
+        counted.used(task, {**hours, **report.resources})
+    if counted.is_due:
+        await counted.flush(ctx)
+    await quarantine.judge_suspects(ctx)
 
 
 # -- bad ends
@@ -148,38 +165,51 @@ async def _end_badly(ctx: Context, task_id: str, report: Report, outcome: str) -
             if _is_repeat(task, outcome, report):
                 return task
             _refuse(task, report)
-        status = await _status_after(ctx, task, report, outcome)
-        if await _write_bad_end(ctx, task, report, outcome, status):
+        verdict = await _verdict(ctx, task, report)
+        status = await _status_after(ctx, task, verdict, outcome)
+        if await _write_bad_end(ctx, task, report, verdict, outcome, status):
             await _after_bad_end(ctx, task, report, status)
             return task
     raise BadRequest("the task changes too often just now; try again")
 
 
-async def _status_after(ctx: Context, task: Document, report: Report, outcome: str) -> str:
+async def _verdict(ctx: Context, task: Document, report: Report) -> Verdict:
+    return judge(task, report.reason, ctx.settings.failures, await policy.rules(ctx))
+
+
+async def _status_after(ctx: Context, task: Document, verdict: Verdict, outcome: str) -> str:
     if outcome == "failed":
         return "failed"
     dataset = await ctx.db.datasets.find_one({"dataset_id": task["dataset_id"]}, {"debug": 1})
     if dataset and dataset.get("debug"):
         return "suspended"
-    if is_exhausted(task, blame(report.reason), ctx.settings.failures):
-        return "failed"
-    return "waiting"
+    return "failed" if verdict.given_up else "waiting"
 
 
-async def _write_bad_end(ctx: Context, task: Document, report: Report, outcome: str, status: str) -> bool:
+async def _write_bad_end(ctx: Context, task: Document, report: Report, verdict: Verdict, outcome: str,
+                         status: str) -> bool:
     """Write the end on condition that the task is still as it was read; whether it was."""
-    requirements = grow(task["requirements"], report.resources, ctx.settings.failures)
+    limits = ctx.settings.failures
+    grown = grow(task["requirements"], report.resources, limits)
+    requirements = grown_blindly(grown, task["requirements"], verdict.rule, limits)
     key = class_key(requirements)
     await class_table(ctx).register(ctx, [(task["dataset_id"], key)])
     changes: Document = {
         "status": status, "status_changed": timestamp(), "instance_id": "", "reason": _reason(report),
-        "requirements": requirements, "class_key": key, "ended": _end(outcome, report)}
-    counted = {"failures": 1, "walltime_err": report.time_used / 3600, "walltime_err_n": 1}
-    if blame(report.reason) is Blame.INFRASTRUCTURE:
+        "requirements": requirements, "class_key": key, "ended": _end(outcome, report),
+        "verdict": {**verdict.document(), **_grown(task["requirements"], requirements)}}
+    counted = {"failures": 1, "walltime_err": report.time_used / 3600, "walltime_err_n": 1,
+               f"failure_counts.{verdict.rule.name}": 1}
+    if verdict.rule.blame is Blame.INFRASTRUCTURE:
         counted["infrastructure_failures"] = 1
     if report.site is not None:
         changes["site"] = report.site
     removed = {"pilot_id": ""}
+    avoid = await _avoid(ctx, task, verdict) if status == "waiting" else None
+    if avoid:
+        changes["avoid"] = avoid
+    else:
+        removed["avoid"] = ""
     if status == "waiting":
         removed["due"] = ""
     else:
@@ -189,8 +219,26 @@ async def _write_bad_end(ctx: Context, task: Document, report: Report, outcome: 
     return bool(result.matched_count)
 
 
+def _grown(old: Document, new: Document) -> Document:
+    """What grew, as {"grown": {resource: [old, new]}}."""
+    grown = {name: [old.get(name), value] for name, value in new.items() if value != old.get(name)}
+    return {"grown": grown} if grown else {}
+
+
+async def _avoid(ctx: Context, task: Document, verdict: Verdict) -> Document | None:
+    """The host to stay away from for a while, if the rule says so and there is another."""
+    host = (await place_of(ctx, task.get("pilot_id", ""))).host
+    if verdict.rule.action is not Action.ELSEWHERE or not host:
+        return None
+    others = {"host": {"$ne": host}, "last_update": {"$gt": soon(-60 * ALIVE_MINUTES)}}
+    if await ctx.db.pilots.find_one(others, {"_id": 1}) is None:
+        return None
+    return {"host": host, "until": soon(60 * ELSEWHERE_MINUTES)}
+
+
 async def _after_bad_end(ctx: Context, task: Document, report: Report, status: str) -> None:
     metrics.TASK_ENDS.labels(status if status != "waiting" else "reset").inc()
+    await learn(ctx, task, report, good=False)
     if status == "waiting":
         ctx.signals.notify("tasks")
         return
@@ -201,7 +249,9 @@ async def _after_bad_end(ctx: Context, task: Document, report: Report, status: s
 
 async def settle_reset(ctx: Context, task: Document, report: Report) -> None:
     """Decide about a task that a client put into the state "reset"."""
-    status = "idle" if (outcome := await _status_after(ctx, task, report, "reset")) == "waiting" else outcome
+    verdict = await _verdict(ctx, task, report)
+    outcome = await _status_after(ctx, task, verdict, "reset")
+    status = "idle" if outcome == "waiting" else outcome
     changes = {"status": status, "status_changed": timestamp(), "due": timestamp()}
     query = {"task_id": task["task_id"], "status": "reset"}
     result = await ctx.db.tasks.update_one(query, {"$set": changes})

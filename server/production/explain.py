@@ -9,7 +9,9 @@ from iceprod.ids import now, timestamp
 from iceprod.requirements import NUMBERS, fits
 from server.context import Context
 from server.errors import NotFound
+from server.production import quarantine, usage
 from server.production.documents import Document
+from server.production.places import Place
 
 __all__ = ["explain"]
 
@@ -30,14 +32,44 @@ async def explain(ctx: Context, dataset_id: str, task_id: str) -> Document:
     task = await ctx.db.tasks.find_one({"task_id": task_id, "dataset_id": dataset_id}, {"_id": 0})
     if task is None:
         raise NotFound("Task not found")
-    answer: Document = {"task_id": task_id, "status": task["status"], "since": task["status_changed"],
-                        "failures": task["failures"], "evictions": task["evictions"],
-                        "last_reason": task.get("reason", "")}
-    if task["status"] == "idle":
-        return {**answer, **await _dependencies(ctx, task)}
-    if task["status"] == "waiting":
-        return {**answer, **await _rank(ctx, task), **await _pilots(ctx, task)}
-    return {**answer, "reason": REASONS[task["status"]]}
+    answer: Document = {
+        "task_id": task_id, "dataset_id": dataset_id, "name": task["name"], "job_index": task["job_index"],
+        "status": task["status"], "since": task["status_changed"], "failures": task["failures"],
+        "infrastructure_failures": task.get("infrastructure_failures", 0), "evictions": task["evictions"],
+        "failure_counts": task.get("failure_counts", {}), "last_reason": task.get("reason", ""),
+        "verdict": task.get("verdict"), "requirements": task["requirements"],
+        "used_by_such_tasks": await usage.of_task(ctx, task)}
+    return {**answer, **await _story(ctx, task)}
+
+
+async def _story(ctx: Context, task: Document) -> Document:
+    """What there is to say in the task's state, `reason` in words."""
+    status = task["status"]
+    if status == "idle":
+        return await _dependencies(ctx, task)
+    if status == "waiting":
+        return {**await _rank(ctx, task), **await _pilots(ctx, task)}
+    if status in ("queued", "processing"):
+        return await _lease(ctx, task)
+    given_up = (task.get("verdict") or {}).get("given_up")
+    because = f": {given_up}" if status == "failed" and given_up else ""
+    return {"reason": REASONS[status] + because}
+
+
+async def _lease(ctx: Context, task: Document) -> Document:
+    """Who has the task, until when, and when that pilot was last heard of."""
+    pilot_id = task.get("pilot_id", "")
+    pilot = await ctx.db.pilots.find_one({"pilot_id": pilot_id}) if pilot_id else None
+    names = ("pilot_id", "host", "site", "last_update", "grid_queue_id")
+    holder = {name: pilot.get(name, "") for name in names} if pilot else None
+    reason = REASONS[task["status"]]
+    if holder:
+        reason += f" on {holder['host'] or 'a host without a name'}, last heard of at {holder['last_update']}"
+    elif not pilot_id:
+        reason += "; who has it sends no heartbeats"
+    else:
+        reason += "; its pilot is not registered any more, so the lease will run out"
+    return {"reason": reason, "lease_until": task.get("due"), "pilot": holder, "site": task["site"]}
 
 
 async def _dependencies(ctx: Context, task: Document) -> Document:
@@ -57,28 +89,44 @@ async def _rank(ctx: Context, task: Document) -> Document:
 
 
 async def _pilots(ctx: Context, task: Document) -> Document:
+    """The pilots that were heard of, which of them fit, have room now, or may have no tasks."""
     heard_of = {"last_update": {"$gt": timestamp(now() - timedelta(seconds=ALIVE_SECONDS))}}
-    shown = {"_id": 0, "resources": 1, "site": 1}
-    offers = [_offer(pilot) async for pilot in ctx.db.pilots.find(heard_of, shown)]
-    fitting = [offer for offer in offers if fits(task["requirements"], offer)]
-    if not offers:
-        return {"pilots": 0, "fitting_pilots": 0, "reason": "no pilot was heard of in the last minutes",
-                "missing": []}
-    if fitting:
-        return {
-            "pilots": len(offers),
-            "fitting_pilots": len(fitting),
-            "missing": [],
-            "reason": f"{len(fitting)} of {len(offers)} pilots could take it; others come first",
-        }
-    missing = _missing(task["requirements"], offers)
-    return {"pilots": len(offers), "fitting_pilots": 0, "missing": missing,
-            "reason": f"no pilot offers enough {', '.join(row['resource'] for row in missing) or 'at once'}"}
+    shown = {"_id": 0, "resources": 1, "resources_available": 1, "site": 1, "host": 1, "tasks": 1, "drain": 1}
+    pilots = await ctx.db.pilots.find(heard_of, shown).to_list()
+    fitting = [pilot for pilot in pilots if fits(task["requirements"], _offer(pilot, "resources"))]
+    barred = [pilot for pilot in fitting if await _barred(ctx, task, pilot)]
+    free = [pilot for pilot in fitting if pilot not in barred and _has_room(task, pilot)]
+    numbers = {"pilots": len(pilots), "fitting_pilots": len(fitting), "barred_pilots": len(barred),
+               "free_pilots": len(free), "busy_pilots": len(fitting) - len(barred) - len(free)}
+    if not pilots:
+        return {**numbers, "missing": [], "reason": "no pilot was heard of in the last minutes"}
+    if not fitting:
+        missing = _missing(task["requirements"], [_offer(pilot, "resources") for pilot in pilots])
+        return {**numbers, "missing": missing,
+                "reason": f"no pilot offers enough {', '.join(row['resource'] for row in missing) or 'at once'}"}
+    reason = f"{len(fitting)} of {len(pilots)} pilots could take it: {numbers['busy_pilots']} are busy"
+    reason += f", {len(free)} have room" if free else ""
+    reason += f", {len(barred)} get no tasks or not this one, as they failed" if barred else ""
+    return {**numbers, "missing": [], "reason": reason}
 
 
-def _offer(pilot: Document) -> Document:
+async def _barred(ctx: Context, task: Document, pilot: Document) -> bool:
+    """Whether a fitting pilot may not have the task: it drains, is quarantined, or the task avoids it."""
+    host, avoid = str(pilot.get("host") or ""), task.get("avoid") or {}
+    if pilot.get("drain") or (host and avoid.get("host") == host and avoid["until"] > timestamp()):
+        return True
+    return bool(await quarantine.reason_against(ctx, Place(host, str(pilot.get("site") or ""))))
+
+
+def _has_room(task: Document, pilot: Document) -> bool:
+    if pilot.get("resources_available"):
+        return fits(task["requirements"], _offer(pilot, "resources_available"))
+    return not pilot.get("tasks")
+
+
+def _offer(pilot: Document, name: str) -> Document:
     site = pilot.get("site")
-    return {**pilot.get("resources", {}), **({"site": site} if site else {})}
+    return {**(pilot.get(name) or {}), **({"site": site} if site else {})}
 
 
 def _missing(requirements: Document, offers: list[Document]) -> list[Document]:

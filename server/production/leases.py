@@ -48,6 +48,7 @@ class Claim:
     filters: dict[str, Any] = field(default_factory=dict)
     deprioritised: tuple[str, ...] = ()  # datasets, used only if others cannot fill
     pilot_id: str = ""
+    host: str = ""  # where the pilot runs
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ _turns: WeakKeyDictionary[AsyncDatabase, _Turn] = WeakKeyDictionary()
 
 def _form(request: Claim) -> bytes:
     """What two requests for the same tasks have in common."""
-    return msgspec.json.encode([request.offer, request.filters, request.source], order="sorted")
+    return msgspec.json.encode([request.offer, request.filters, request.source, request.host], order="sorted")
 
 
 async def claim(ctx: Context, request: Claim, *, again: bool = False) -> list[Document]:
@@ -183,11 +184,28 @@ async def _best_of(ctx: Context, request: Claim, look: _Look) -> Sequence[Docume
         query["dataset_id"] = {"$nin": list(request.deprioritised)}
     query |= {name: value for name, value in request.filters.items() if name != "dataset_id"}
     limit = request.num if look.fit is Fit.ALL else max(request.num, LOOK_DEEPER)
-    shown = {"_id": 0, "task_id": 1, "priority": 1, **({} if look.fit is Fit.ALL else {"requirements": 1})}
-    tasks = await ctx.db.tasks.find(query, shown, sort=[("priority", -1)], limit=limit).to_list()
+    tasks = await _first(ctx, query, look.fit, limit)
+    if any(_avoids(task, request.host) for task in tasks):
+        tasks = await _first(ctx, {**query, "$nor": [_avoiding(request.host)]}, look.fit, limit)
     if look.fit is Fit.ALL:
         return tasks
     return [task for task in tasks if fits(task["requirements"], request.offer)]
+
+
+async def _first(ctx: Context, query: Document, fit: Fit, limit: int) -> list[Document]:
+    shown = {"_id": 0, "task_id": 1, "priority": 1, "avoid": 1,
+             **({} if fit is Fit.ALL else {"requirements": 1})}
+    return await ctx.db.tasks.find(query, shown, sort=[("priority", -1)], limit=limit).to_list()
+
+
+def _avoids(task: Document, host: str) -> bool:
+    """Whether a task that failed at a host should try another first, for a while."""
+    avoid = task.get("avoid")
+    return bool(avoid and host and avoid["host"] == host and avoid["until"] > timestamp())
+
+
+def _avoiding(host: str) -> Document:
+    return {"avoid.host": host, "avoid.until": {"$gt": timestamp()}}
 
 
 def _one_of(values: list[str]) -> Any:

@@ -4,6 +4,7 @@ Beside what the API shows, a task's document has
     class_key   the requirement class it is claimed by
     due         when the repair pass must look at it (a lease's end, an unfinished follow-up), absent if never
     ended       the last end reported: outcome, instance_id, reason, time
+    avoid       the host where it failed, and until when it should try others
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ INDEXES = [
 ]
 
 LEASED = ("queued", "processing")
-HIDDEN = ("class_key", "due", "ended")
+HIDDEN = ("class_key", "due", "ended", "avoid")
 IDS = ("task_id", "dataset_id", "job_id", "job_index", "task_index")
 TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,), "depends": (list,), "requirements": (dict,), "status": (str,), "failures": (int,),
@@ -168,7 +169,7 @@ def public(task: Document, keys: set[str] | None = None) -> Document:
 def read_keys(keys: set[str] | None) -> dict[str, int]:
     """What to read of a task so that `public` can show `keys`."""
     if keys is None:
-        return {"_id": 0, "class_key": 0, "ended": 0}
+        return {"_id": 0, "class_key": 0, "ended": 0, "avoid": 0}
     extra = {"due": 1, "status": 1} if "lease_until" in keys else {}
     return {**projection(keys, HIDDEN), **extra}
 
