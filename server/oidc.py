@@ -113,15 +113,17 @@ class Issuer:
 
     async def _refresh(self) -> None:
         """Read the keys, unless that was just tried. Old keys stay when the issuer cannot be reached."""
+        asked = time.monotonic()
         async with self._reading:
-            if time.monotonic() - self._tried_at > self.settings.retry_seconds:
-                self._tried_at = time.monotonic()
+            if asked > self._tried_at + self.settings.retry_seconds:  # nobody tried while we waited
                 try:
                     self._keys = await self._published()
                     self._read_at = time.monotonic()
                 except Unavailable:
                     if not self._keys:
                         raise
+                finally:
+                    self._tried_at = time.monotonic()
             if not self._keys:
                 raise Unavailable("the token issuer's keys are not known yet")
 

@@ -1,58 +1,67 @@
-"""Logging in by name and password, through a directory service.
+"""Logging in by name and password, through a directory service (LDAP, RFC 4511).
 
 Which one is a matter of the settings (section `login`); without one nobody can log in this way. Failed tries
-of one name are counted, and too many are refused for a while.
+are counted, and too many are refused for a while.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
-from cachetools import TTLCache
+from pymongo.asynchronous.database import AsyncDatabase
 
+from config.settings import Login
 from iceprod.tokens import ROLES, encode
 from server.context import Context
-from server.errors import Forbidden, TooManyRequests
+from server.errors import Forbidden
 from server.production import users
 from server.production.documents import Document
+from server.production.throttle import Throttle
 
 __all__ = ["Backend", "log_in", "use_backend"]
 
-MAX_TRIES = 10  # of one name
-TRIES_SECONDS = 60.0
+MAX_NAME = 200
+TIMEOUT_SECONDS = 5
+NAME_TRIES, ADDRESS_TRIES = 5, 20  # times `login.tries`: of a name from anywhere, of an address for any name
 
 Backend = Callable[[str, str], bool]
 """Whether a name and password belong together. Runs in a thread."""
 
 
 @dataclass
-class _Login:
+class _Chosen:
     backend: Backend | None = None
 
 
-_login = _Login()
-_tries: TTLCache[str, int] = TTLCache(100_000, TRIES_SECONDS, timer=time.monotonic)
+_chosen = _Chosen()
+_throttles: WeakKeyDictionary[AsyncDatabase, Throttle] = WeakKeyDictionary()
 
 
 def use_backend(backend: Backend | None) -> None:
-    """Let names and passwords be checked by `backend`."""
-    _login.backend = backend
+    """Let names and passwords be checked by `backend`, whatever the settings say."""
+    _chosen.backend = backend
 
 
-def ldap_backend(url: str, user_dn: str) -> Backend:
-    """A backend that binds to an LDAP server; `user_dn` with ``{}`` where the escaped name goes."""
-    import ldap3
+def ldap_backend(settings: Login) -> Backend:
+    """A backend that binds to an LDAP server as the user."""
+    import ldap3  # large, and needed where there is a directory service alone
     from ldap3.core.exceptions import LDAPException
     from ldap3.utils.dn import escape_rdn
 
+    tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=settings.ldap_ca_file or None)
+    mode = ldap3.AUTO_BIND_TLS_BEFORE_BIND if settings.ldap_start_tls else ldap3.AUTO_BIND_NO_TLS
+
     def check(username: str, password: str) -> bool:
+        user = settings.ldap_user_dn.format(escape_rdn(username))
         try:
-            server = ldap3.Server(url, connect_timeout=5)
-            with ldap3.Connection(server, user=user_dn.format(escape_rdn(username)), password=password,
-                                  receive_timeout=5) as connection:
+            server = ldap3.Server(settings.ldap_url, connect_timeout=TIMEOUT_SECONDS, tls=tls,
+                                  get_info=ldap3.NONE)
+            with ldap3.Connection(server, user=user, password=password, auto_bind=mode,
+                                  receive_timeout=TIMEOUT_SECONDS) as connection:
                 return bool(connection.bound)
         except LDAPException:
             return False
@@ -61,27 +70,41 @@ def ldap_backend(url: str, user_dn: str) -> Backend:
 
 
 def _backend(ctx: Context) -> Backend | None:
-    settings = ctx.settings.login
-    if _login.backend is None and settings.ldap_url:
-        _login.backend = ldap_backend(settings.ldap_url, settings.ldap_user_dn)
-    return _login.backend
+    if _chosen.backend is None and ctx.settings.login.ldap_url:
+        return ldap_backend(ctx.settings.login)
+    return _chosen.backend
 
 
-async def log_in(ctx: Context, username: object, password: object) -> Document:
-    """A token for a user. Raises Forbidden, TooManyRequests."""
-    backend = _backend(ctx)
+def _throttle(ctx: Context) -> Throttle:
+    if ctx.db not in _throttles:
+        _throttles[ctx.db] = Throttle(ctx.settings.login.tries_seconds)
+    return _throttles[ctx.db]
+
+
+async def log_in(ctx: Context, username: object, password: object, address: str = "") -> Document:
+    """A token for a user who calls from an address. Raises Forbidden, TooManyRequests."""
     if not isinstance(username, str) or not isinstance(password, str) or not username or not password:
+        raise Forbidden("Login failed")  # an empty password would bind anonymously (RFC 4513, section 5.1.2)
+    if len(username) > MAX_NAME or len(password) > MAX_NAME or "\0" in username + password:
         raise Forbidden("Login failed")
-    if _tries.get(username, 0) >= MAX_TRIES:
-        raise TooManyRequests(f"too many failed logins; wait {TRIES_SECONDS:.0f} s")
-    if backend is None or not await asyncio.to_thread(backend, username, password):
-        _tries[username] = _tries.get(username, 0) + 1
-        raise Forbidden("Login failed")
-    _tries.pop(username, None)
+    await _check(ctx, username, password, address)
     user = await users.ensure(ctx, username, groups=["users"], roles=["user"])
     role = "user" if "user" in user["roles"] else "anonymous"
     roles = ["user"] if role == "user" else []
-    token = encode(ctx.secret, username, roles, groups=user["groups"], hours=ctx.settings.tokens.hours)
     shown = [name for name in ROLES if name in user["roles"]]
+    token = encode(ctx.secret, username, roles, groups=user["groups"], hours=ctx.settings.tokens.hours,
+                   switch=shown)
     return {"token": token, "username": username, "roles": shown, "current_role": role,
             "groups": user["groups"]}
+
+
+async def _check(ctx: Context, username: str, password: str, address: str) -> None:
+    """Raise unless the password is the user's. A try counts before it is made, so that many at once count."""
+    name, tries, throttle = username.casefold(), ctx.settings.login.tries, _throttle(ctx)
+    limits = [((name, address), tries), (("name", name), NAME_TRIES * tries),
+              (("address", address), ADDRESS_TRIES * tries)]
+    throttle.count(limits)
+    backend = _backend(ctx)
+    if backend is None or not await asyncio.to_thread(backend, username, password):
+        raise Forbidden("Login failed")
+    throttle.forgive(key for key, _ in limits)

@@ -31,7 +31,7 @@ async def ctx(store_url: str) -> AsyncIterator[Context]:
     settings = msgspec.structs.replace(Settings(), leases=Leases(seconds=60.0))
     db = connect(Database(url=store_url, name=f"t{uuid.uuid4().hex[:12]}"))
     await ensure_indexes(db, production.INDEXES)
-    yield Context(settings, db, "secret")
+    yield Context(settings, db, "s" * 48)
     await db.client.drop_database(db.name)
     await db.client.close()
 
