@@ -3,19 +3,18 @@
 * multi-order FITS with UNIQ and PROBDENSITY, as GCN, LIGO/Virgo/KAGRA, astropy and mocpy read it
   (emfollow.docs.ligo.org/userguide/tutorial/multiorder_skymaps.html);
 * a flat FITS map for programs without multi-order support, such as healpy;
-* regions as MOC in JSON (IVOA MOC 2.0, section 4.3.2);
-* outlines as JSON and as text.
+* regions as MOC in JSON (IVOA MOC 2.0, section 4.3.2) and in FITS (section 4.3.1);
+* outlines as JSON, as GeoJSON and as text;
+* the position in the terms of GCN's unified schema (github.com/nasa-gcn/gcn-schema).
 
-Every function takes the scan result and returns the product; ``write_products`` puts all of them,
-skyreader's files and the pictures into a folder. EmptyMapError while no fit is finite.
+Every function takes the scan result and returns the product; ``scanner.catalogue`` names them all.
+EmptyMapError while no fit is finite.
 """
 
 from __future__ import annotations
 
 import io
-import json
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,12 +22,14 @@ from astropy.io import fits
 
 from scanner import healpix
 from scanner.level_sets import level_set
-from scanner.plots import plot_sky, plot_zoom
 from scanner.regions import area, contours, inside
 from scanner.result import ScanResult
 from scanner.skymap import SkyMap
 
-__all__ = ["contour_json", "contour_text", "flat_fits", "moc", "multiorder_fits", "summary", "write_products"]
+__all__ = ["contour_geojson", "contour_json", "contour_text", "flat_fits", "gcn_json", "moc",
+           "moc_fits", "multiorder_fits", "summary"]
+
+_GCN_SCHEMA = "https://gcn.nasa.gov/schema/v6.1.0/gcn/notices/neutrino/Alert.schema.json"
 
 _SR_PER_DEG2 = np.radians(1.0) ** 2
 _FLAT_PER_ROW = 1024
@@ -98,6 +99,21 @@ def moc(result: ScanResult, level: float = 0.9, levels: str = "wilks") -> dict[s
     return dict(sorted(found.items(), key=lambda item: int(item[0])))
 
 
+def moc_fits(result: ScanResult, level: float = 0.9, levels: str = "wilks") -> bytes:
+    """The same region as a FITS table of NUNIQ numbers, with the event and the level set in its header."""
+    cells = [4 ** (int(order) + 1) + pixel for order, pixels in moc(result, level, levels).items()
+             for pixel in pixels]
+    table = fits.BinTableHDU.from_columns([fits.Column("UNIQ", "K", array=np.array(cells, dtype=np.int64))])
+    header, skymap = table.header, SkyMap.from_results(result.pixels)
+    header["EXTNAME"] = "MOC"
+    header["MOCVERS"], header["MOCDIM"] = "2.0", "SPACE"
+    header["ORDERING"], header["COORDSYS"] = "NUNIQ", "C"
+    header["MOCORD_S"] = int(skymap.order.max()), "finest order"
+    header["LEVEL"] = level, "credible level"
+    _describe_event(header, result, skymap, levels)
+    return _fits_bytes(table)
+
+
 def contour_json(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
     """The outlines of all credible regions of a level set, with their areas.
 
@@ -112,10 +128,69 @@ def contour_json(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
     return {"event": event, "frame": "ICRS", "unit": "deg", "levels": levels, "regions": regions}
 
 
+def contour_geojson(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
+    """The same outlines as a FeatureCollection for map software (RFC 7946, but of the sky).
+
+    Each region is a MultiLineString of closed rings; right ascension takes the place of longitude and
+    counts from -180, and a line is cut where it crosses 180, as the RFC asks.
+    """
+    document = contour_json(result, levels)
+    features = [{
+        "type": "Feature",
+        "properties": {**{name: region[name] for name in ("level", "threshold", "area_deg2")},
+                       "levels": levels, "event": document["event"]},
+        "geometry": {"type": "MultiLineString",
+                     "coordinates": [line for ring in region["rings"] for line in _cut_at_180(ring)]},
+    } for region in document["regions"]]
+    return {"type": "FeatureCollection", "event": document["event"], "levels": levels, "frame": "ICRS",
+            "complete": result.complete, "features": features}
+
+
+def _cut_at_180(ring: list[list[float]]) -> list[list[list[float]]]:
+    """Lines with longitudes from -180 to 180 that together follow the ring."""
+    lines: list[list[list[float]]] = [[]]
+    for ra, dec in ring:
+        point = [ra - 360.0 if ra > 180.0 else ra, dec]
+        if lines[-1] and abs(point[0] - lines[-1][-1][0]) > 180.0:
+            before = lines[-1][-1]
+            edge = 180.0 if before[0] > 0 else -180.0
+            near, far = edge - before[0], point[0] + edge
+            middle = before[1] + (dec - before[1]) * (near / (near + far) if near + far else 0.5)
+            lines[-1].append([edge, round(middle, 6)])
+            lines.append([[-edge, round(middle, 6)]])
+        lines[-1].append([round(point[0], 6), dec])
+    return [line for line in lines if len(line) > 1]
+
+
+def gcn_json(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
+    """The position in the terms of GCN's neutrino alerts; no alert by itself, since nobody judged it.
+
+    ``ra_dec_error`` is the radius of the circle that is as large as the 90 % region, in degrees. The
+    thresholds of ``ic160427a`` come from varied ice, so that set counts as including systematics.
+    """
+    skymap, metadata = SkyMap.from_results(result.pixels), result.metadata
+    best, size = skymap.best_fit, area(skymap, 0.9, levels)
+    share = min(size / healpix.FULL_SKY_DEG2, 1.0)
+    document = {
+        "$schema": _GCN_SCHEMA, "mission": "IceCube", "messenger": "Neutrino",
+        "id": [f"{metadata.run_id}_{metadata.event_id}"],
+        "alert_datetime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "alert_tense": "current" if metadata.is_real_event else "test", "number_of_events": 1,
+        "ra": best.ra_deg, "dec": best.dec_deg,
+        "ra_dec_error": round(float(np.degrees(np.arccos(1 - 2 * share))), 6),
+        "containment_probability": 0.9, "systematic_included": levels == "ic160427a",
+        "additional_info": f"{level_set(levels).title} thresholds, 90 % area {size:.6g} deg2"
+                           + ("" if result.complete else "; the scan is not complete"),
+        "levels": levels, "complete": result.complete, "area_90_deg2": size}
+    if metadata.time:
+        document["trigger_time"] = metadata.time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return document
+
+
 def contour_text(result: ScanResult, level: float = 0.9, levels: str = "wilks") -> str:
     """The outline of one region as two columns, RA and Dec in degrees; a blank line between rings."""
     skymap = SkyMap.from_results(result.pixels)
-    head = [f"# {result.metadata}: {level:g} credible region ({level_set(levels).title}),"
+    head = [f"# {result.metadata}: {level:g} credible region ({level_set(levels).title}: {levels}),"
             f" {area(skymap, level, levels):.6g} deg2", "# ra_deg dec_deg (ICRS)"]
     rings = ["\n".join(f"{ra:.6f} {dec:.6f}" for ra, dec in ring) for ring in contours(skymap, level, levels)]
     return "\n".join(head) + "\n" + "\n\n".join(rings) + "\n"
@@ -132,38 +207,6 @@ def summary(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
         "area_deg2": {f"{level:g}": area(skymap, level, levels) for level in level_set(levels).thresholds},
         "pixels": {str(nside): len(table) for nside, table in result.pixels.items()},
     }
-
-
-def write_products(result: ScanResult, folder: str | Path, levels: str = "wilks") -> list[Path]:
-    """Write every product but the flat map into a folder; the paths written, in a fixed order."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = folder / result.file_name("json")
-    document = json.dumps(result.to_json(), allow_nan=False)
-    written = [_write(stem, document.encode()), stem.with_suffix(".npz")]
-    result.to_npz(written[-1])
-    written.append(_write(stem.with_suffix(".multiorder.fits"), multiorder_fits(result, levels)))
-    written.append(_write(stem.with_suffix(".summary.json"), _json_bytes(summary(result, levels))))
-    written.append(_write(stem.with_suffix(".contours.json"), _json_bytes(contour_json(result, levels))))
-    for level in level_set(levels).thresholds:
-        percent = f"{100 * level:g}"
-        region = _json_bytes(moc(result, level, levels))
-        written.append(_write(stem.with_suffix(f".moc_{percent}.json"), region))
-        text = contour_text(result, level, levels)
-        written.append(_write(stem.with_suffix(f".contour_{percent}.txt"), text.encode()))
-    for name, draw in (("sky", plot_sky), ("zoom", plot_zoom)):
-        written.append(stem.with_suffix(f".{name}.png"))
-        draw(result, written[-1], levels=levels)
-    return written
-
-
-def _write(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    return path
-
-
-def _json_bytes(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, allow_nan=False).encode()
 
 
 def _flat_probability(skymap: SkyMap, order: int, levels: str) -> np.ndarray:
