@@ -10,7 +10,7 @@ from typing import Any
 from iceprod.requirements import RequirementError, check
 from server import sites
 from server.errors import BadRequest, NotFound
-from server.production import ends, kinds, leases, quarantine, queueing, task_store
+from server.production import ends, kinds, leases, many_ends, quarantine, queueing, task_store
 from server.production.documents import Document
 from server.production.ends import Report
 from server.production.fields import Field, number, takes
@@ -273,11 +273,32 @@ class TaskEvict(ProductionHandler):
         self.send(task_store.public(await ends.evict(self.ctx, task_id, report)))
 
 
+class ReportMany(ProductionHandler):
+    """Many tasks ended."""
+
+    @allow("admin", "client", "system", "pilot")
+    @takes(Field("reports", "list", required=True), closed=True)
+    async def post(self) -> None:
+        """Report ends: {task_id, instance_id, outcome, time_used, resources, site, reason, logs, stats} each.
+
+        Answers 200 with {task_id, status, reason} for each: 200, or what it had been answered alone.
+        """
+        rows = self.body().get("reports")
+        if not isinstance(rows, list) or len(rows) > many_ends.MOST:
+            raise BadRequest(f"key reports should be a list of at most {many_ends.MOST} objects")
+        if not all(isinstance(row, dict) for row in rows):
+            raise BadRequest("key reports should be a list of objects")
+        batch = [many_ends.read_ended(row, number, read_report(row)) for number, row in enumerate(rows)]
+        only_site = sites.bound_site(self.user)
+        self.send({"results": await many_ends.report_many(self.ctx, batch, only_site=only_site)})
+
+
 ROUTES = [
     Route("/task_actions/queue", Queue, "tasks"),
     Route("/task_actions/process", Process, "tasks"),
     Route("/task_actions/queue_many", QueueMany, "tasks"),
     Route("/task_actions/waiting", Waiting, "tasks"),
+    Route("/task_actions/report_many", ReportMany, "tasks"),
     Route("/tasks/{task_id}/task_actions/processing", TaskStart, "tasks"),
     Route("/tasks/{task_id}/task_actions/complete", TaskComplete, "tasks"),
     Route("/tasks/{task_id}/task_actions/reset", TaskReset, "tasks"),

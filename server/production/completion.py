@@ -6,7 +6,8 @@ this is done, so the repair pass finds the ends whose request was cut short, and
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from iceprod.ids import timestamp
 from server.context import Context
@@ -14,7 +15,7 @@ from server.production import datasets
 from server.production.classes import class_table
 from server.production.documents import Document
 
-__all__ = ["completed", "follow", "job_outcome", "promote", "settle_dataset", "settle_job"]
+__all__ = ["completed", "follow", "follow_completed", "job_outcome", "promote", "settle_dataset", "settle_job"]
 
 OVER = ("complete", "failed", "suspended")
 PROMOTE_AT_ONCE = 1000
@@ -27,6 +28,18 @@ async def follow(ctx: Context, task: Document) -> None:
     await settle_job(ctx, task["job_id"], task["dataset_id"])
     same = {"task_id": task["task_id"], "status": task["status"]}
     await ctx.db.tasks.update_one(same, {"$unset": {"due": ""}})
+
+
+async def follow_completed(ctx: Context, tasks: Sequence[Document]) -> None:
+    """Draw the consequences of many completions together. May be repeated."""
+    if not tasks:
+        return
+    ids = [task["task_id"] for task in tasks]
+    query = {"depends": {"$in": ids}, "status": "idle"}
+    if waiting := await ctx.db.tasks.find(query, {"_id": 0}).to_list():
+        await promote(ctx, waiting)
+    await _settle_jobs(ctx, {task["job_id"]: task["dataset_id"] for task in tasks})
+    await ctx.db.tasks.update_many({"task_id": {"$in": ids}, "status": "complete"}, {"$unset": {"due": ""}})
 
 
 # -- dependents
@@ -102,6 +115,33 @@ async def settle_job(ctx: Context, job_id: str, dataset_id: str) -> None:
         {"$set": {"status": outcome, "status_changed": timestamp()}})
     if result.matched_count:
         await settle_dataset(ctx, dataset)
+
+
+async def _settle_jobs(ctx: Context, jobs: Mapping[str, str]) -> None:
+    """As `settle_job`, for many jobs (id → dataset)."""
+    shown = {"_id": 0, "task_id": 1, "status": 1, "depends": 1, "job_id": 1}
+    members: defaultdict[str, list[Document]] = defaultdict(list)
+    async for task in ctx.db.tasks.find({"job_id": {"$in": sorted(jobs)}}, shown):
+        members[task["job_id"]].append(task)
+    over = {job_id: job_outcome(tasks) for job_id, tasks in members.items()}
+    over = {job_id: outcome for job_id, outcome in over.items() if outcome != "processing"}
+    if not over:
+        return
+    wanted = {"dataset_id": {"$in": sorted({jobs[job_id] for job_id in over})}}
+    async for dataset in ctx.db.datasets.find(wanted, {"_id": 0}):
+        of_it: defaultdict[str, list[str]] = defaultdict(list)
+        for job_id, outcome in over.items():
+            whole = len(members[job_id]) >= dataset.get("tasks_per_job", 0)
+            if jobs[job_id] == dataset["dataset_id"] and whole:
+                of_it[outcome].append(job_id)
+        ended = 0
+        for outcome, job_ids in of_it.items():
+            result = await ctx.db.jobs.update_many(
+                {"job_id": {"$in": job_ids}, "status": "processing"},
+                {"$set": {"status": outcome, "status_changed": timestamp()}})
+            ended += result.matched_count
+        if ended:
+            await settle_dataset(ctx, dataset)
 
 
 # -- datasets

@@ -24,7 +24,7 @@ from server.production.leases import returned
 from server.production.places import place_of
 from server.production.task_store import LEASED, soon
 
-__all__ = ["Report", "complete", "evict", "fail", "reset", "settle_reset", "start"]
+__all__ = ["Report", "complete", "completed", "evict", "fail", "learn", "reset", "settle_reset", "start"]
 
 FOLLOW_UP_SECONDS = 10.0  # when the repair pass looks whether an end's consequences were drawn
 ATTEMPTS = 8
@@ -107,10 +107,7 @@ async def complete(ctx: Context, task_id: str, instance_id: str | None = None, *
     Raises NotFound for an unknown task or a stale instance_id, BadRequest when the task was not leased.
     """
     report = Report(instance_id, time_used, site, resources=resources or {})
-    changes: Document = {"status": "complete", "status_changed": timestamp(), "walltime": time_used / 3600,
-                         "due": soon(FOLLOW_UP_SECONDS), "ended": _end("complete", report)}
-    if site is not None:
-        changes["site"] = site
+    changes = completed(report)
     before = await ctx.db.tasks.find_one_and_update(
         _mine(task_id, report, LEASED), {"$set": changes, "$unset": {"pilot_id": "", "avoid": ""}},
         {"_id": 0})
@@ -123,6 +120,16 @@ async def complete(ctx: Context, task_id: str, instance_id: str | None = None, *
     await completion.follow(ctx, {**before, **changes})
     await learn(ctx, before, report, good=True)
     return before
+
+
+def completed(report: Report) -> Document:
+    """The fields of a task that is done."""
+    changes: Document = {"status": "complete", "status_changed": timestamp(),
+                         "walltime": report.time_used / 3600, "due": soon(FOLLOW_UP_SECONDS),
+                         "ended": _end("complete", report)}
+    if report.site is not None:
+        changes["site"] = report.site
+    return changes
 
 
 async def learn(ctx: Context, task: Document, report: Report, *, good: bool) -> None:

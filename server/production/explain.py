@@ -102,8 +102,8 @@ async def _pilots(ctx: Context, task: Document) -> Document:
         return {**numbers, "missing": [], "reason": "no pilot was heard of in the last minutes"}
     if not fitting:
         missing = _missing(task["requirements"], [_offer(pilot, "resources") for pilot in pilots])
-        return {**numbers, "missing": missing,
-                "reason": f"no pilot offers enough {', '.join(row['resource'] for row in missing) or 'at once'}"}
+        short = ", ".join(row["resource"] for row in missing) or "at once"
+        return {**numbers, "missing": missing, "reason": f"no pilot offers enough {short}"}
     reason = f"{len(fitting)} of {len(pilots)} pilots could take it: {numbers['busy_pilots']} are busy"
     reason += f", {len(free)} have room" if free else ""
     reason += f", {len(barred)} get no tasks or not this one, as they failed" if barred else ""

@@ -18,8 +18,8 @@ import msgspec
 from config.settings import Failures
 from server.production.documents import Document
 
-__all__ = ["DEFAULT_RULES", "Action", "Blame", "Rule", "RuleError", "Verdict", "blame", "check_rules", "find_rule",
-           "grown_blindly", "is_exhausted", "judge"]
+__all__ = ["DEFAULT_RULES", "Action", "Blame", "Rule", "RuleError", "Verdict", "blame", "check_rules",
+           "find_rule", "grown_blindly", "is_exhausted", "judge"]
 
 INFRASTRUCTURE_FACTOR = 5  # so much longer than the work itself may the place fail before we give up
 MOST_RULES = 100
@@ -68,9 +68,9 @@ _PLACE, _WORK = Blame.INFRASTRUCTURE, Blame.PAYLOAD
 DEFAULT_RULES: tuple[Rule, ...] = (
     Rule("impossible", r"no way to transfer|outside of the task's directory|is not supported, name a program|"
                        r"neither src nor args", _WORK, Action.FAIL),
-    Rule("memory", r"(memory|\brss\b)( usage)? (limit|exceeded)|(exceeded|over|above|beyond) (the |its )?memory|"
-                   r"over ?usage for memory|out of memory|\boom\b|oom.?kill|bad_alloc|MemoryError|"
-                   r"cannot allocate memory", _PLACE, Action.GROW, 8, "memory"),
+    Rule("memory", r"(memory|\brss\b)( usage)? (limit|exceeded)|"
+                   r"(exceeded|over|above|beyond) (the |its )?memory|over ?usage for memory|"
+                   r"out of memory|\boom\b|oom.?kill|bad_alloc|MemoryError|cannot allocate memory", _PLACE, Action.GROW, 8, "memory"),
     Rule("disk", r"disk( usage)? (limit|exceeded)|(exceeded|over|above|beyond) (the |its )?disk|"
                  r"over ?usage for disk", _PLACE, Action.GROW, 4, "disk"),
     Rule("time", r"\b(wall ?)?time( usage)? (limit|exceeded)|(exceeded|over|above|beyond) (the |its )?time|"
@@ -81,9 +81,10 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     Rule("broken node", r"cvmfs|opencl|bus error|sigbus|node failure|stale file handle|input/output error|"
                         r"could not be started", _PLACE, Action.ELSEWHERE),
     Rule("transfer", r"transfer|connection (timed out|refused|reset)|timed out (connecting|waiting)|"
-                     r"network is unreachable|temporary failure in name resolution", _PLACE, Action.ELSEWHERE),
-    Rule("taken away", r"sigterm|sigkill|\bkilled\b|lease|evict|preempt|held by|removed by|queue time exceeded",
-         _PLACE, Action.RETRY),
+                     r"network is unreachable|temporary failure in name resolution",
+         _PLACE, Action.ELSEWHERE),
+    Rule("taken away", r"sigterm|sigkill|\bkilled\b|lease|evict|preempt|held by|removed by|"
+                       r"queue time exceeded", _PLACE, Action.RETRY),
     Rule("other", "", _WORK, Action.RETRY),
 )
 """What holds until an administrator says otherwise. The last row is for all that no other knows."""
@@ -147,7 +148,7 @@ def _check_rule(rule: Rule, where: str) -> None:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a task whose attempt failed: the rule that applies, how often it did, and why it ends."""
+    """What becomes of a task whose attempt failed: the rule that applies, how often it did, why it ends."""
 
     rule: Rule
     count: int  # this time included

@@ -119,8 +119,8 @@ async def judge(ctx: Context, kind: str, name: str) -> bool:
     if bad < least or bad < LEAST_RATE * ends or elsewhere < LEAST_ELSEWHERE or chance(known) > CHANCE:
         return False
     failed = sum(record.all_bad - record.bad for record in known)
-    reason = (f"{bad} of {ends} tasks failed here within an hour; of the same datasets {failed} of {elsewhere} "
-              f"failed elsewhere")
+    reason = (f"{bad} of {ends} tasks failed here within an hour; of the same datasets {failed} of "
+              f"{elsewhere} failed elsewhere")
     times = (before["times"] if before else 0) + 1
     minutes = min(LONGEST_MINUTES, FIRST_MINUTES * 2 ** (times - 1))
     await _write(ctx, kind, name, reason, minutes, times)

@@ -47,7 +47,7 @@ def test_every_reason_has_a_rule(reason: str) -> None:
     ([{**LAST, "limit": -1}], "limit"), ([{**LAST, "blame": "nobody"}], "blame"),
     ([{**LAST, "resource": "memory"}], "only for the action grow"), ([{**LAST, "more": 1}], "more"),
     ("none", "rules"), ([{"name": "x"}], "pattern")])
-async def test_a_bad_table_is_refused_with_the_place_of_its_fault(ctx: Context, rules: Any, text: str) -> None:
+async def test_a_bad_table_is_refused_and_its_fault_named(ctx: Context, rules: Any, text: str) -> None:
     with pytest.raises(BadRequest, match=text):
         await policy.replace(ctx, {"rules": rules}, "root")
     assert (await policy.show(ctx))["is_default"]

@@ -98,7 +98,7 @@ async def test_by_hand(ctx: Context) -> None:
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 500), st.integers(0, 500))
-def test_the_chance_is_one_and_falls_with_more_failures(good: int, bad: int, others: int, failed: int) -> None:
+def test_more_failures_are_never_likelier(good: int, bad: int, others: int, failed: int) -> None:
     def at(bad: int) -> float:
         return chance([Record(good, bad, good + others, bad + failed)])
 
