@@ -22,7 +22,7 @@ __all__ = ["iceprod", "main"]
 
 _OURS = {name: f"iceprod.cli.{module}:{name}" for name, module in {
     "up": "up", "down": "down", "status": "status", "token": "token", "scan": "scan", "watch": "watch",
-    "abort": "watch", "submit": "submit", "demo": "demo"}.items()}
+    "abort": "watch", "submit": "submit", "demo": "demo", "skymap": "skymap"}.items()}
 _GROUP = "iceprod.commands"
 _INTERRUPTED = 130
 

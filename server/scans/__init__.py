@@ -11,6 +11,7 @@ from server.scans import (
     ewms_routes,
     launcher,
     map_routes,
+    product_routes,
     reco_routes,
     scan_routes,
 )
@@ -21,7 +22,7 @@ __all__ = ["INDEXES", "ROUTES", "SERVICES"]
 
 ROUTES: list[Route] = [
     *scan_routes.ROUTES, *ewms_routes.ROUTES, *map_routes.ROUTES,
-    *reco_routes.ROUTES]
+    *product_routes.ROUTES, *reco_routes.ROUTES]
 
 INDEXES: list[Index] = [
     Index("manifests", "scan_id", [("scan_id", 1)], unique=True),
