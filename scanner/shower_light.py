@@ -12,7 +12,6 @@ from importlib import resources
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import gammainc
 
 from config.ice import C_VACUUM, N_GROUP
 from scanner.charges import Bins, Modules
@@ -20,7 +19,7 @@ from scanner.compiled import fast_kernel, inlined, kernel
 from scanner.fastmath import fast_exp, fast_log
 from scanner.ice import GRID_BOTTOM, GRID_STEP, Z_LIMIT, ice_table
 from scanner.light import DOM_AREA, METRES_PER_GEV, PHOTONS_PER_METRE
-from scanner.spline import coefficients, value_weights
+from scanner.pandel import log_survival
 
 __all__ = ["ShowerTables", "fill_signal", "light_at_modules", "shower_tables"]
 
@@ -32,10 +31,14 @@ SIZE2 = 4.0
 FARTHEST = 11.0
 """Beyond so many scattering lengths no light is expected."""
 _HEADER_LINES = 5
-_LOW_XI, _HIGH_XI, _XI_NODES = np.log(0.02), np.log(60.0), 70
-_LOW_X, _HIGH_X, _X_NODES = np.log(1e-3), np.log(300.0), 260
-_XI_STEP = (_XI_NODES - 5) / (_HIGH_XI - _LOW_XI)
-_X_STEP = (_X_NODES - 5) / (_HIGH_X - _LOW_X)
+JITTER = 10.0
+"""Smearing of the arrival times, ns: the modules' resolution and the errors of the ice model."""
+_S = np.linspace(np.log(0.004), np.log(1.0), 14)
+_XI = np.linspace(np.log(0.02), np.log(60.0), 48)
+_W = np.linspace(np.arcsinh(-4.0), np.arcsinh(500.0), 110)
+_PER_S, _PER_XI, _PER_W = (1.0 / (nodes[1] - nodes[0]) for nodes in (_S, _XI, _W))
+_FIRST_S, _FIRST_XI, _FIRST_W = float(_S[0]), float(_XI[0]), float(_W[0])
+_LAST_S, _LAST_XI, _LAST_W = len(_S) - 1.0, len(_XI) - 1.0, len(_W) - 1.0
 _SCALE = C_VACUUM / N_GROUP
 _ALL = 1.0 - 1e-5  # what comes later than this share of the light is left out
 
@@ -57,7 +60,7 @@ class ShowerTables(NamedTuple):
     ratios: np.ndarray
     log_distances: np.ndarray
     cosines: np.ndarray
-    cdf: np.ndarray  # (ln ξ, ln x): spline coefficients of the gamma distribution's P(ξ, x)
+    cdf: np.ndarray  # (ln s, ln ξ, asinh(w/2)): probability of light before u = w + s, u and s as in `pandel`
 
 
 @cache
@@ -79,10 +82,8 @@ def _light_table() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _cdf_table() -> np.ndarray:
-    """Nodes one beyond the range below and two above, so that the cubic's four always exist."""
-    ln_xi = _LOW_XI + (np.arange(_XI_NODES) - 2) / _XI_STEP
-    ln_x = _LOW_X + (np.arange(_X_NODES) - 2) / _X_STEP
-    return coefficients(gammainc(np.exp(ln_xi)[:, None], np.exp(ln_x)), axes=(0, 1))
+    """The gamma distribution smeared by JITTER; interpolated linearly, which can never ring below zero."""
+    return -np.expm1(np.minimum(log_survival(2.0 * np.sinh(_W), _XI, _S), 0.0))
 
 
 @inlined
@@ -120,26 +121,22 @@ def _integral(low: float, high: float, integral: float, f: float) -> float:
 
 
 @inlined
-def _row(line: np.ndarray, k: int, w: Weights) -> float:
-    return w[0] * line[k - 1] + w[1] * line[k] + w[2] * line[k + 1] + w[3] * line[k + 2]
-
-
-@fast_kernel
-def _cdf(cdf: np.ndarray, row: int, v: Weights, x: float) -> float:
-    """P(ξ, x) with the row and weights of ξ given; 0 for x ≤ 0."""
-    if x <= 0.0:
-        return 0.0
-    position = (min(max(fast_log(x), _LOW_X), _HIGH_X) - _LOW_X) * _X_STEP + 2.0
-    k = int(position)
-    w = value_weights(position - k)
-    total = v[0] * _row(cdf[row - 1], k, w) + v[1] * _row(cdf[row], k, w)
-    return min(max(total + v[2] * _row(cdf[row + 1], k, w) + v[3] * _row(cdf[row + 2], k, w), 0.0), 1.0)
+def _cdf(cdf: np.ndarray, k: int, m: int, weights: Weights, w: float) -> float:
+    """Probability of light before w, with the place and the four weights in (ln s, ln ξ) given."""
+    half = 0.5 * max(w, -8.0)
+    n, f = _place(fast_log(half + np.sqrt(half * half + 1.0)), _FIRST_W, _PER_W, _LAST_W)
+    low = weights[0] * cdf[k, m, n] + weights[1] * cdf[k, m + 1, n]
+    low += weights[2] * cdf[k + 1, m, n] + weights[3] * cdf[k + 1, m + 1, n]
+    n += 1
+    high = weights[0] * cdf[k, m, n] + weights[1] * cdf[k, m + 1, n]
+    high += weights[2] * cdf[k + 1, m, n] + weights[3] * cdf[k + 1, m + 1, n]
+    return low + f * (high - low)
 
 
 @fast_kernel
 def _at_modules(result: np.ndarray, tables: ShowerTables, modules: Modules, height: float, place: Place,
                 p: Vector) -> None:
-    """Fill PE per GeV (0 if too far), arrival (ns), ln ξ and rate (1/ns) of every module, shape (n_modules, 4).
+    """Fill PE per GeV (0 if too far), arrival (ns), ln ξ and rate (1/ns) of all modules, shape (n_modules, 4).
 
     Arrays are taken out of their tuples before the loop: each time costs as much as a table look-up.
     """
@@ -196,15 +193,17 @@ def fill_signal(signal: np.ndarray, tables: ShowerTables, modules: Modules, bins
         amount, arrival, ln_xi, rate = light[i, 0], light[i, 1], light[i, 2], light[i, 3]
         if amount == 0.0:
             continue
-        position = (min(max(ln_xi, _LOW_XI), _HIGH_XI) - _LOW_XI) * _XI_STEP + 2.0
-        row = int(position)
-        v = value_weights(position - row)
-        before = _cdf(cdf, row, v, (start[first_bin[i]] - arrival) * rate)
-        for k in range(first_bin[i], first_bin[i + 1]):
+        s = rate * JITTER
+        k, fs = _place(fast_log(s), _FIRST_S, _PER_S, _LAST_S)
+        m, fx = _place(ln_xi, _FIRST_XI, _PER_XI, _LAST_XI)
+        weights = ((1.0 - fs) * (1.0 - fx), (1.0 - fs) * fx, fs * (1.0 - fx), fs * fx)
+        begin, end = first_bin[i], first_bin[i + 1]
+        before = _cdf(cdf, k, m, weights, (start[begin] - arrival) * (1 / JITTER) - s)
+        for n in range(begin, end):
             if before > _ALL:
                 break
-            after = _cdf(cdf, row, v, (stop[k] - arrival) * rate)
-            signal[k] = amount * (after - before)
+            after = _cdf(cdf, k, m, weights, (stop[n] - arrival) * (1 / JITTER) - s)
+            signal[n] = amount * (after - before)
             before = after
 
 
