@@ -44,7 +44,7 @@ def beat(pilot: Pilot) -> None:
 
 
 def _body(pilot: Pilot) -> dict[str, Any]:
-    tasks = [{"task_id": held.task_id, "instance_id": held.instance_id} for held in pilot.running()]
+    tasks = [{"task_id": task_id, "instance_id": instance_id} for task_id, instance_id in pilot.held()]
     room = pilot.room
     return {"tasks": tasks, "resources_available": room.free(), "resources_claimed": room.claimed()}
 

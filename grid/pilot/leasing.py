@@ -49,13 +49,15 @@ def _lease(pilot: Pilot, count: int) -> int:
     """Lease and start up to `count` tasks; how many there were.
 
     The server looks at each task by itself, so several tasks are asked for with an equal part of the room
-    each. What fits no part is asked for with the whole room, and that is also how we wait.
+    each. What fits no part is asked for with the whole room, and that is also how we wait. While tasks are
+    short we lease some ahead, which run one after the other, each with all the room that it needs.
     """
     wait = min(_BUSY_WAIT, pilot.options.wait) if pilot.running() else pilot.options.wait
-    room = pilot.room.free()
+    ahead = pilot.ahead()
+    room = pilot.room.total if ahead else pilot.room.free()
     parts = min(count, room["gpu"]) if room["gpu"] else count
-    tasks = _claim(pilot, _part(room, parts), parts, 0.0) if parts > 1 else []
-    tasks = tasks or _claim(pilot, room, 1, wait)
+    tasks = _claim(pilot, _part(room, parts), parts, 0.0) if parts > 1 and not ahead else []
+    tasks = tasks or _claim(pilot, room, count if ahead else 1, wait)
     for task in tasks:
         pilot.lease_seconds = float(task.get("lease_seconds") or pilot.lease_seconds)
         pilot.start(task)

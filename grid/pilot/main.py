@@ -17,6 +17,7 @@ from grid.pilot.leasing import lease_tasks
 from grid.pilot.options import Options, default_memory
 from grid.pilot.pilot import Pilot
 from grid.pilot.pixels import Events
+from grid.pilot.reports import keep_reporting
 from grid.pilot.slot import Slot
 from iceprod.client import ClientError
 
@@ -42,8 +43,8 @@ def _run(pilot: Pilot, worker_argv: list[str] | None) -> int:
     events = Events(pilot.client, pilot.lease_seconds)
     slots = [threading.Thread(target=Slot(pilot, events, worker_argv).run, daemon=True)
              for _ in range(pilot.options.cores)]
-    others = [threading.Thread(target=lease_tasks, args=(pilot,), daemon=True),
-              threading.Thread(target=keep_beating, args=(pilot,), daemon=True)]
+    others = [threading.Thread(target=body, args=(pilot,), daemon=True)
+              for body in (lease_tasks, keep_beating, keep_reporting)]
     for thread in slots + others:
         thread.start()
     pilot.wait_for_end()

@@ -1,8 +1,8 @@
 """The pilot itself: its threads share this object.
 
-One thread leases tasks, one tells the server that we live, and one slot per core runs tasks. The main thread
-waits for the end: a signal (tasks are handed back at once), or lifetime, idleness and the server's wish (no
-new tasks, and the running ones finish).
+One thread leases tasks, one tells the server that we live, one reports ends, one slot per core runs tasks. The
+main thread waits for the end: a signal (tasks are handed back at once), or lifetime, idleness and the
+server's wish (no new tasks, and the running ones finish).
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import logging
 import queue
 import threading
 import time
+from collections import deque
 from typing import Any
 
 from grid.pilot import ends
 from grid.pilot.options import Options, TokenFile
-from grid.pilot.room import Room
+from grid.pilot.pace import Pace
+from grid.pilot.reports import Report, Reports, send_rest
+from grid.pilot.room import Room, Share
 from grid.pilot.running import Running
 from iceprod.client import Client, ClientError, Refused, Unreachable
 
@@ -26,6 +29,7 @@ VERSION = "1"
 _SITE_FAULTS = 3  # so many tasks in a row that this place could not run: leave
 _STOP_PATIENCE = 3.0
 _PARTING_PATIENCE = 2.0
+_NOTHING = Share(0, 0.0, 0.0)
 
 log = logging.getLogger("pilot")
 
@@ -45,7 +49,10 @@ class Pilot:
         self.pilot_id = ""
         self.tasks: queue.SimpleQueue[Running] = queue.SimpleQueue()
         self.faults = 0
+        self.reports = Reports()
+        self.pace = Pace()
         self._running: dict[tuple[str, str], Running] = {}
+        self._backlog: deque[Running] = deque()  # leased ahead, not started
         self._free_slots = 0
         self._changed = threading.Condition()
 
@@ -69,11 +76,13 @@ class Pilot:
         """Wait until a signal or a limit ends us."""
         while not self.ending.wait(0.2):
             self._look_at_limits()
-            if self.draining.is_set() and not self._running:
+            if self.draining.is_set() and not self._running and not len(self.reports):
                 self.ending.set()
 
     def leave(self) -> None:
-        """Stop what runs, and give its tasks and our name back to the server."""
+        """Stop what runs, send what is not reported yet, give tasks and our name back to the server."""
+        self._forget_backlog()
+        self.reports.wait_for_answer(_PARTING_PATIENCE / 2)
         self.client.hang_up()
         held = self.running()
         for running in held:
@@ -85,6 +94,7 @@ class Pilot:
             token = TokenFile(self.options.token_file)
             try:
                 with Client(self.options.server, token, timeout=_PARTING_PATIENCE) as parting:
+                    send_rest(self, parting)
                     parting.delete(f"/pilots/{self.pilot_id}")
             except ClientError as error:
                 log.warning("could not say goodbye, the leases will run out: %s", error)
@@ -125,42 +135,69 @@ class Pilot:
         """A slot can take a task."""
         with self._changed:
             self._free_slots += 1
+            self._dispatch()
             self._changed.notify_all()
 
     def wait_for_slot(self, seconds: float) -> int:
-        """How many tasks could start now; waits until one could."""
+        """How many tasks we could take now; waits until it is one at least."""
         with self._changed:
-            self._changed.wait_for(lambda: self._startable() or self.draining.is_set(), seconds)
-            return self._startable()
+            self._changed.wait_for(lambda: self._wanted() or self.draining.is_set(), seconds)
+            return self._wanted()
 
-    def _startable(self) -> int:
-        return min(self._free_slots, self.room.cpu)
+    def ahead(self) -> int:
+        """How many tasks to hold beyond those that run: some while tasks are short, else none."""
+        return self.pace.ahead(self.options.cores)
+
+    def _wanted(self) -> int:
+        ahead, held = self.ahead(), len(self._backlog)
+        if ahead:
+            return self._free_slots + ahead - held if 2 * held <= ahead else 0
+        return 0 if held else min(self._free_slots, self.room.cpu)
 
     def running(self) -> list[Running]:
-        """The tasks we hold."""
+        """The tasks that run or wait here to run."""
         with self._changed:
             return list(self._running.values())
 
+    def held(self) -> list[tuple[str, str]]:
+        """Task and instance of all that we hold a lease of: ended ones too, until they are reported."""
+        ended = [(report.task_id, report.instance_id) for report in self.reports.held()]
+        return [(running.task_id, running.instance_id) for running in self.running()] + ended
+
     def start(self, task: dict[str, Any]) -> bool:
-        """Start a leased task; False, and the task is handed back, when there is no room for it."""
-        requirements = task.get("requirements")
-        share = self.room.take(requirements if isinstance(requirements, dict) else {})
+        """Start a leased task, or soon; False, and the task is handed back, when there is no room for it."""
+        running = Running(task, _NOTHING)
         with self._changed:
-            if share is None or not self._free_slots:
-                room = False
-            else:
-                room = True
-                self._free_slots -= 1
-                running = Running(task, share)
-                self._running[running.task_id, running.instance_id] = running
-        if not room:
-            if share is not None:
-                self.room.give(share)
-            end = ends.End(ends.EVICT, "no room")
-            self.report(str(task["task_id"]), str(task.get("instance_id", "")), end)
-            return False
-        self.tasks.put(running)
-        return True
+            self._running[running.task_id, running.instance_id] = running
+            self._backlog.append(running)
+            self._dispatch()
+            if running not in self._backlog or self._may_wait(running):
+                return True
+            self._backlog.remove(running)
+            del self._running[running.task_id, running.instance_id]
+        self.reports.add(Report(running.task_id, running.instance_id, ends.End(ends.EVICT, "no room")))
+        return False
+
+    def _dispatch(self) -> None:
+        """Hand tasks to free slots, in their order. To be called with the lock."""
+        while self._backlog and self._free_slots:
+            share = self.room.take(self._backlog[0].requirements)
+            if share is None:
+                return
+            running = self._backlog.popleft()
+            running.share = share
+            self._free_slots -= 1
+            self.tasks.put(running)
+
+    def _may_wait(self, running: Running) -> bool:
+        """Whether a task may wait here for its turn: others end soon, and then it fits."""
+        return bool(self.ahead()) and running.kind == "script" and self.room.could_take(running.requirements)
+
+    def _forget_backlog(self) -> None:
+        with self._changed:
+            while self._backlog:
+                running = self._backlog.popleft()
+                self._running.pop((running.task_id, running.instance_id), None)
 
     def release(self, running: Running) -> None:
         """The task needs its slot and its share no longer: the next may be leased while it is reported."""
@@ -170,25 +207,21 @@ class Pilot:
             self.slot_is_free()
 
     def finish(self, running: Running) -> None:
-        """The task is over and reported, whatever became of it."""
+        """The task is over, whatever became of it."""
         self.last_task = time.monotonic()
         with self._changed:
             self._running.pop((running.task_id, running.instance_id), None)
         self.release(running)
 
-    def conclude(self, running: Running, end: ends.End) -> None:
-        """Report a task's end, unless the task is not ours any more."""
+    def conclude(self, running: Running, end: ends.End, logs: dict[str, str] | None = None,
+                 stats: dict[str, Any] | None = None) -> None:
+        """Have a task's end reported, unless the task is not ours any more."""
         if running.stop:
             log.info("task %s stopped: %s", running.task_id, running.stop.reason)
             return
         self._count_faults(end)
-        self.report(running.task_id, running.instance_id, end)
-
-    def report(self, task_id: str, instance_id: str, end: ends.End) -> None:
-        """Tell the server how a task ended. A report that nobody takes is dropped: the lease runs out."""
-        body = end.report(instance_id, self.options.site)
-        self.send(task_id, "POST", f"/tasks/{task_id}/task_actions/{end.outcome}", body)
-        log.info("task %s: %s %s (%.2f s)", task_id, end.outcome, end.reason, end.seconds)
+        self.pace.note(running.kind, end.seconds)
+        self.reports.add(Report(running.task_id, running.instance_id, end, logs or {}, stats or {}))
 
     def send(self, task_id: str, method: str, path: str, body: dict[str, Any]) -> bool:
         """Send what belongs to a task, as long as it may be of use; whether the server took it."""

@@ -58,6 +58,11 @@ class Room:
             del self.gpus[:gpu]
             return share
 
+    def could_take(self, requirements: dict[str, Any]) -> bool:
+        """Whether a task would fit if nothing else ran."""
+        return all(_number(requirements.get(name), 0.0) <= total + _ROUNDING
+                   for name, total in self.total.items())
+
     def give(self, share: Share) -> None:
         """Give a share back."""
         with self._lock:

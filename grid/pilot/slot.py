@@ -53,9 +53,8 @@ class Slot:
     def _perform(self, running: Running) -> None:
         running.started = time.monotonic()
         try:
-            end = self._run(running)
-            if end is not None:
-                self.pilot.conclude(running, end)
+            if not running.stop:
+                self._run(running)
         except ClientError as error:
             log.warning("task %s: %s", running.task_id, error)
         except Exception:
@@ -64,13 +63,15 @@ class Slot:
             self._warm_up()
             self.pilot.finish(running)
 
-    def _run(self, running: Running) -> ends.End | None:
-        """Run a task; its end, or None when that has been told already."""
-        if running.kind == "pixels":
-            return self._pixels(running)
+    def _run(self, running: Running) -> None:
+        """Run a task and have its end told."""
         if running.kind == "script":
-            return self._script(running)
-        return ends.End(ends.EVICT, f"this pilot does not know tasks of kind {running.kind!r}")
+            self._script(running)
+            return
+        end = (self._pixels(running) if running.kind == "pixels"
+               else ends.End(ends.EVICT, f"this pilot does not know tasks of kind {running.kind!r}"))
+        if end is not None:
+            self.pilot.conclude(running, end)
 
     # -- pixels
 
@@ -90,6 +91,7 @@ class Slot:
         except Refused as error:
             return ends.End(ends.RESET, f"the server refused the result: {error.reason}", end.seconds)
         self.pilot.faults = 0
+        self.pilot.pace.note(running.kind, end.seconds)
         log.info("task %s: %d pixels in %.2f s", running.task_id, len(pixels.result["rows"]), end.seconds)
         return None
 
@@ -113,27 +115,14 @@ class Slot:
 
     # -- scripts
 
-    def _script(self, running: Running) -> ends.End:
+    def _script(self, running: Running) -> None:
         script = Script(running, self.pilot.options.directory / f"{running.task_id}-{running.instance_id}")
         try:
             end = script.run()
-            if not running.stop:
-                self._tell_about(script, end)
+            logs = {} if running.stop else script.logs()
         finally:
             script.clean()
-        return end
-
-    def _tell_about(self, script: Script, end: ends.End) -> None:
-        """Store what the task printed and used; its end counts even when that does not work."""
-        running = script.running
-        dataset_id = running.task.get("dataset_id") or running.payload.get("dataset_id")
-        try:
-            for name, text in script.logs().items():
-                entry = {"dataset_id": dataset_id, "task_id": running.task_id, "name": name, "data": text}
-                self.pilot.send(running.task_id, "POST", "/logs", entry)
-            self.pilot.send(running.task_id, "POST", f"/tasks/{running.task_id}/task_stats", {
-                "dataset_id": dataset_id, "resources": end.resources, "time_used": end.seconds,
-                "cpu_seconds": end.cpu_seconds, "outcome": end.outcome, "reason": end.reason,
-                "site": self.pilot.options.site, "host": self.pilot.options.host})
-        except Refused as error:
-            log.warning("task %s: logs were refused: %s", running.task_id, error)
+        stats = {"resources": end.resources, "time_used": end.seconds, "cpu_seconds": end.cpu_seconds,
+                 "outcome": end.outcome, "reason": end.reason, "site": self.pilot.options.site,
+                 "host": self.pilot.options.host}
+        self.pilot.conclude(running, end, logs, stats)

@@ -15,7 +15,8 @@ from server.production import datasets
 from server.production.classes import class_table
 from server.production.documents import Document
 
-__all__ = ["completed", "follow", "follow_completed", "job_outcome", "promote", "settle_dataset", "settle_job"]
+__all__ = ["completed", "follow", "follow_completed", "job_outcome", "promote",
+           "settle_dataset", "settle_job"]
 
 OVER = ("complete", "failed", "suspended")
 PROMOTE_AT_ONCE = 1000

@@ -70,7 +70,8 @@ DEFAULT_RULES: tuple[Rule, ...] = (
                        r"neither src nor args", _WORK, Action.FAIL),
     Rule("memory", r"(memory|\brss\b)( usage)? (limit|exceeded)|"
                    r"(exceeded|over|above|beyond) (the |its )?memory|over ?usage for memory|"
-                   r"out of memory|\boom\b|oom.?kill|bad_alloc|MemoryError|cannot allocate memory", _PLACE, Action.GROW, 8, "memory"),
+                   r"out of memory|\boom\b|oom.?kill|bad_alloc|MemoryError|cannot allocate memory",
+         _PLACE, Action.GROW, 8, "memory"),
     Rule("disk", r"disk( usage)? (limit|exceeded)|(exceeded|over|above|beyond) (the |its )?disk|"
                  r"over ?usage for disk", _PLACE, Action.GROW, 4, "disk"),
     Rule("time", r"\b(wall ?)?time( usage)? (limit|exceeded)|(exceeded|over|above|beyond) (the |its )?time|"

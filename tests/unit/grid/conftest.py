@@ -66,11 +66,32 @@ class FakeServer:
             return 201, {"result": "pilot-1"}
         if path == "/task_actions/queue_many":
             return self._lease(body)
+        if path == "/task_actions/report_many":
+            with self.changed:
+                return self._report(body["reports"])
         if path.endswith("/heartbeat"):
             return 200, {"lease_seconds": self.lease_seconds, "stop": self.stop, "drain": self.drain}
         if path.startswith("/i3-events/"):
             return 200, {"i3_event": {"name": path.rpartition("/")[2]}}
         return 200, {}
+
+    def _report(self, rows: list[dict[str, Any]]) -> tuple[int, Any]:
+        """Remember a batch of ends as if each had been reported, with its logs, by itself."""
+        results = []
+        for row in rows:
+            end = dict(row)
+            task_id, outcome = end.pop("task_id"), end.pop("outcome")
+            path = f"/tasks/{task_id}/task_actions/{outcome}"
+            for name, text in end.pop("logs", {}).items():
+                self.requests.append(("POST", "/logs", {"task_id": task_id, "name": name, "data": text}))
+            if stats := end.pop("stats", None):
+                self.requests.append(("POST", f"/tasks/{task_id}/task_stats", stats))
+            self.requests.append(("POST", path, end))
+            status, answer = self.answers.get(("POST", path), (200, {}))
+            if status == 503:
+                return status, answer
+            results.append({"task_id": task_id, "status": status, "reason": answer.get("reason", "")})
+        return 200, {"results": results}
 
     def _lease(self, claim: dict[str, Any]) -> tuple[int, Any]:
         with self.changed:

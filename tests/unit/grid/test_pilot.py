@@ -20,6 +20,7 @@ from grid.pilot.leasing import lease_tasks
 from grid.pilot.options import Options
 from grid.pilot.pilot import Pilot
 from grid.pilot.pixels import Events
+from grid.pilot.reports import keep_reporting
 from grid.pilot.slot import Slot
 
 # The other side of `grid.pilot.worker`: doubles the numbers, and does what some of them ask for.
@@ -62,7 +63,8 @@ def running(options: Options, worker: list[str] | None = None) -> Iterator[Pilot
     events = Events(pilot.client, 5.0)
     bodies = [Slot(pilot, events, worker).run for _ in range(options.cores)]
     threads = [threading.Thread(target=body) for body in bodies]
-    threads += [threading.Thread(target=body, args=(pilot,)) for body in (lease_tasks, keep_beating)]
+    others = (lease_tasks, keep_beating, keep_reporting)
+    threads += [threading.Thread(target=body, args=(pilot,)) for body in others]
     for thread in threads:
         thread.start()
     try:
@@ -82,7 +84,7 @@ def test_a_script_is_run_and_reported(server: Any, options: Options) -> None:
     assert end["instance_id"] == "lease-1"
     assert end["time_used"] >= 0
     assert [log["data"] for log in server.bodies("/logs")] == ["hello\n"]
-    assert server.bodies("/task_stats")[0]["dataset_id"] == "d1"
+    assert server.bodies("/task_stats")[0]["outcome"] == "complete"
     [registration] = server.bodies("/pilots")
     assert registration["resources"]["cpu"] == 2
     assert ("DELETE", "/pilots/pilot-1", None) in server.requests

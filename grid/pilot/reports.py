@@ -1,0 +1,162 @@
+"""The thread that tells the server how tasks ended, several at once when they are short.
+
+A report waits for others for a moment only while tasks take less than that moment themselves; otherwise it is
+sent at once, together with those that came while the last ones were under way.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from grid.pilot.ends import End
+from iceprod.client import Client, Refused, Unreachable
+
+if TYPE_CHECKING:
+    from grid.pilot.pilot import Pilot
+
+__all__ = ["Report", "Reports", "keep_reporting", "send_rest"]
+
+PATH = "/task_actions/report_many"
+_MOST = 200  # reports in one request
+_MOST_CHARACTERS = 4_000_000  # of logs in one request
+_GATHER_SECONDS = 0.05
+
+log = logging.getLogger("pilot")
+
+
+@dataclass
+class Report:
+    """An end, and what comes with it: what the task printed, by name of the log, and what it used."""
+
+    task_id: str
+    instance_id: str
+    end: End
+    logs: dict[str, str] = field(default_factory=dict)
+    stats: dict[str, Any] = field(default_factory=dict)
+    since: float = field(default_factory=time.monotonic)
+
+    def body(self, site: str) -> dict[str, Any]:
+        """Its row in a request."""
+        row = {"task_id": self.task_id, "outcome": self.end.outcome,
+               **self.end.report(self.instance_id, site)}
+        if self.logs:
+            row["logs"] = self.logs
+        if self.stats:
+            row["stats"] = self.stats
+        return row
+
+    @property
+    def size(self) -> int:
+        return sum(map(len, self.logs.values()))
+
+
+class Reports:
+    """Reports that wait to be sent, in order. Safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Report] = []
+        self._sending = False
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, report: Report) -> None:
+        with self._changed:
+            self._waiting.append(report)
+            self._changed.notify_all()
+
+    def held(self) -> list[Report]:
+        """Those that nobody sent yet."""
+        with self._changed:
+            return list(self._waiting)
+
+    def next(self, seconds: float, gather: float = 0.0) -> list[Report]:
+        """The next to be sent together; waits `seconds` for the first and `gather` for others. They stay."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting, seconds)
+            if self._waiting and gather:
+                self._changed.wait_for(lambda: len(self._waiting) >= _MOST, gather)
+            return _portion(self._waiting)
+
+    def sending(self, now: bool) -> None:
+        """Some are being sent, or have been answered."""
+        with self._changed:
+            self._sending = now
+            self._changed.notify_all()
+
+    def wait_for_answer(self, seconds: float) -> None:
+        """Wait for the server's answer to those that are being sent, if any are."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._sending, seconds)
+
+    def remove(self, batch: list[Report]) -> None:
+        """They are sent, or of no use any more."""
+        with self._changed:
+            gone = set(map(id, batch))
+            self._waiting = [report for report in self._waiting if id(report) not in gone]
+            self._changed.notify_all()
+
+
+def _portion(waiting: list[Report]) -> list[Report]:
+    size, count = 0, 0
+    for report in waiting[:_MOST]:
+        size += report.size
+        if count and size > _MOST_CHARACTERS:
+            break
+        count += 1
+    return waiting[:count]
+
+
+def keep_reporting(pilot: Pilot) -> None:
+    """Send reports until the pilot ends; what is left then, `send_rest` sends."""
+    try:
+        while not pilot.ending.is_set():
+            batch = pilot.reports.next(0.5, _GATHER_SECONDS if pilot.ahead() else 0.0)
+            if batch:
+                pilot.reports.sending(True)
+                _try(pilot, batch)
+                pilot.reports.sending(False)
+    finally:
+        pilot.reports.sending(False)
+        pilot.client.close()
+
+
+def _try(pilot: Pilot, batch: list[Report]) -> None:
+    """Send a batch; one that nobody takes is dropped when its leases must have run out."""
+    try:
+        _send(pilot.client, batch, pilot.options.site, 2 * pilot.lease_seconds)
+    except Refused as error:
+        log.warning("%d reports were refused: %s", len(batch), error)
+    except Unreachable as error:
+        if pilot.ending.is_set():
+            return
+        log.warning("%d reports are lost, the leases run out: %s", len(batch), error)
+    pilot.reports.remove(batch)
+
+
+def send_rest(pilot: Pilot, client: Client) -> None:
+    """Send what is left when the pilot ends. Raises the client's errors."""
+    while True:
+        batch = pilot.reports.next(0.0)
+        if not batch:
+            return
+        _send(client, batch, pilot.options.site, 0.0)
+        pilot.reports.remove(batch)
+
+
+def _send(client: Client, batch: list[Report], site: str, patience: float) -> None:
+    body = {"reports": [report.body(site) for report in batch]}
+    answer = client.post(PATH, body, patience=patience, repeat=True)
+    results = answer.get("results") if isinstance(answer, dict) else None
+    for report, result in zip(batch, results or []):  # noqa: B905 (Python 3.9 knows no strict)
+        end = report.end
+        if result.get("status") == 200:
+            log.info("task %s: %s %s (%.2f s)", report.task_id, end.outcome, end.reason, end.seconds)
+        else:
+            log.warning("task %s: the server refused %s: %s", report.task_id, end.outcome,
+                        result.get("reason"))
