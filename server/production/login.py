@@ -7,6 +7,8 @@ are counted, and too many are refused for a while.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from server.production.documents import Document
 from server.production.throttle import Throttle
 
 __all__ = ["Backend", "log_in", "use_backend"]
+
+log = logging.getLogger("server.login")
 
 MAX_NAME = 200
 TIMEOUT_SECONDS = 5
@@ -53,18 +57,25 @@ def ldap_backend(settings: Login) -> Backend:
     from ldap3.utils.dn import escape_rdn
 
     tls = ldap3.Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=settings.ldap_ca_file or None)
-    mode = ldap3.AUTO_BIND_TLS_BEFORE_BIND if settings.ldap_start_tls else ldap3.AUTO_BIND_NO_TLS
 
     def check(username: str, password: str) -> bool:
         user = settings.ldap_user_dn.format(escape_rdn(username))
+        server = ldap3.Server(settings.ldap_url, connect_timeout=TIMEOUT_SECONDS, tls=tls,
+                              get_info=ldap3.NONE)
+        connection = ldap3.Connection(server, user=user, password=password,
+                                      receive_timeout=TIMEOUT_SECONDS)
         try:
-            server = ldap3.Server(settings.ldap_url, connect_timeout=TIMEOUT_SECONDS, tls=tls,
-                                  get_info=ldap3.NONE)
-            with ldap3.Connection(server, user=user, password=password, auto_bind=mode,
-                                  receive_timeout=TIMEOUT_SECONDS) as connection:
-                return bool(connection.bound)
-        except LDAPException:
+            encrypted = connection.start_tls() if settings.ldap_start_tls else True
+            return bool(encrypted and connection.bind())
+        except LDAPException as error:
+            log.info("login failed", extra={"action": "login", "reason": str(error)[:200]})
             return False
+        finally:
+            opened = connection.socket  # of a connection that failed, unbind would leave it open
+            with contextlib.suppress(LDAPException):
+                connection.unbind()
+            if opened is not None:
+                opened.close()
 
     return check
 
