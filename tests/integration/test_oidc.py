@@ -50,7 +50,7 @@ def test_a_member_of_the_collaboration_submits(api: Api, issuer: LoopbackIssuer)
     ({"groups": MEMBER}, "/users", 403),
     ({"groups": MEMBER}, "/datasets", 200),
     ({"resource_access": {"iceprod": {"roles": ["iceprod-system"]}}}, "/grids", 200),
-    ({"resource_access": {"skydriver-internal": {"roles": ["system"]}}}, "/scans/dead-letters", 200),
+    ({"resource_access": {"skydriver-internal": {"roles": ["system"]}}}, "/grids", 200),
     ({"resource_access": {"skydriver-external": {"roles": ["users"]}}}, "/scans/backlog", 200),
     ({"groups": ["/institutions/Elsewhere"]}, "/datasets", 403),
     ({"groups": MEMBER, "aud": "account"}, "/datasets", 403),
