@@ -1,4 +1,6 @@
-"""The black-box suite of the IceProd and SkyDriver APIs, run against a real server on the embedded store."""
+"""The black-box suite of the IceProd and SkyDriver APIs, run against a real server: on the embedded store,
+and on the database that ICEPROD_ORACLE_URL names.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,20 @@ from tests.support.api import Api, running_server
 
 DATA = Path(os.environ.get("ICEPROD_TEST_DATA", Path(__file__).resolve().parents[3] / "shared"))
 SUITE = DATA / "conformance" / "production_and_scans"
+ORACLE = os.environ.get("ICEPROD_ORACLE_URL", "")
 FILES = sorted(path.name for path in SUITE.glob("test_*.py"))
 
 
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with running_server(tmp_path_factory.mktemp("conformance")) as server:
-        yield server
+@pytest.fixture(scope="module", params=["embedded", "documentdb"])
+def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Api]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("ICEPROD_TEST_DATABASE", raising=False)
+        if request.param != "embedded":
+            if not ORACLE:
+                pytest.skip("ICEPROD_ORACLE_URL names no database")
+            environment.setenv("ICEPROD_TEST_DATABASE", ORACLE)
+        with running_server(tmp_path_factory.mktemp("conformance")) as server:
+            yield server
 
 
 def environment(api: Api) -> dict[str, str]:
