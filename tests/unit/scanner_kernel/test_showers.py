@@ -123,7 +123,7 @@ def test_millipede_finds_a_track_and_its_losses() -> None:
     reco = Millipede()
     prepared = reco.prepare(event)
     rows = reco.reconstruct(prepared, np.array([1.6, 1.6, 1.6]), np.array([4.0, 4.1, 5.0]))
-    assert rows["llh"][0] < rows["llh"][1] - 5 < rows["llh"][2] - 10
+    assert rows["llh"][0] < rows["llh"][1:].min() - 20
     assert (rows["E_tot"] >= rows["E_in"]).all()
     assert rows["E_in"][0] > 0
     flight = np.array(_flight(1.6, 4.0))
