@@ -158,6 +158,9 @@ class Scans(Part, frozen=True):
     max_batch_pixels: int = 512
     background_seconds: float = 300.0  # scans of negative priority start when so long nothing else waited
     max_attempts: int = 3
+    max_failed_share: float = 0.1  # of a scan's pixels; when more fail for good, it ends
+    backlog_per_user: int = 5000  # scans of one user that wait; more are refused
+    running_per_user: int = 50  # scans of one user that run; more wait, but for those of priority 100 and up
 
 
 class Pilots(Part, frozen=True):

@@ -11,7 +11,8 @@ from pymongo.errors import DuplicateKeyError
 
 from server.context import Context
 
-__all__ = ["Entry", "add", "bury", "dead_letters", "entries", "postpone", "remove", "take"]
+__all__ = ["Entry", "add", "bury", "count_of", "dead_letters", "entries", "postpone", "remove", "revive",
+           "take"]
 
 PENDING_SECONDS = 10.0  # whoever took an entry that long ago is gone; if not, two launches do no harm
 
@@ -24,14 +25,19 @@ class Entry(msgspec.Struct):
     priority: int
     pending_timestamp: float = 0.0
     next_attempt: int = 0
+    username: str = ""
+
+    def public(self) -> dict[str, Any]:
+        """The entry as SkyDriver shows it."""
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if name != "username"}
 
 
 _ORDER = [("priority", -1), ("timestamp", 1)]
 
 
-async def add(ctx: Context, scan_id: str, priority: int) -> None:
+async def add(ctx: Context, scan_id: str, priority: int, username: str = "") -> None:
     """Put a scan on the backlog, once."""
-    entry = {**msgspec.to_builtins(Entry(scan_id, time.time(), priority)), "reason": None}
+    entry = {**msgspec.to_builtins(Entry(scan_id, time.time(), priority, username=username)), "reason": None}
     try:
         await ctx.db.scan_backlog.update_one({"scan_id": scan_id}, {"$setOnInsert": entry}, upsert=True)
     except DuplicateKeyError:
@@ -67,6 +73,19 @@ async def remove(ctx: Context, scan_id: str) -> None:
 async def bury(ctx: Context, scan_id: str, reason: str) -> None:
     """Give up on an entry; it stays readable, with the reason, and stands in nobody's way."""
     await ctx.db.scan_backlog.update_one({"scan_id": scan_id}, {"$set": {"reason": reason}})
+
+
+async def count_of(ctx: Context, username: str) -> int:
+    """How many scans of a user wait."""
+    return await ctx.db.scan_backlog.count_documents({"reason": None, "username": username})
+
+
+async def revive(ctx: Context, scan_id: str) -> bool:
+    """Try an entry again that was given up, with all its attempts; whether there was one."""
+    result = await ctx.db.scan_backlog.update_one(
+        {"scan_id": scan_id, "reason": {"$ne": None}},
+        {"$set": {"reason": None, "next_attempt": 0, "pending_timestamp": 0.0}})
+    return bool(result.modified_count)
 
 
 async def dead_letters(ctx: Context) -> list[dict[str, Any]]:

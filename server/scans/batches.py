@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,9 @@ from server.context import Context
 from server.scans.cutting import Cut
 from server.scans.tables import pack, pixels_of, rows_of
 
-__all__ = ["Batch", "Group", "Outcome", "any_open", "by_tasks", "done", "find", "insert_new", "known_pixels",
-           "next_seq", "open_batches", "overview", "share_done", "store", "tables", "task_id_of"]
+__all__ = ["Batch", "Group", "Outcome", "any_open", "by_tasks", "done", "enter_known", "failures", "find",
+           "finished", "insert_new", "known_pixels", "next_seq", "open_batches", "overview", "share_done",
+           "store", "tables", "task_id_of", "whole", "with_tasks"]
 
 _NAMESPACE = uuid.UUID("5c0f2fd1-6f2b-5d2f-9a55-7d0a3c1f9d11")
 _DUPLICATE_KEY = 11000
@@ -34,6 +35,22 @@ class Batch:
     seeds: np.ndarray | None  # PIXEL_DTYPE, shape (n,)
     done: bool
     instance_id: str  # of the lease under which the result came
+    known: np.ndarray | None = None  # PIXEL_DTYPE: rows that an earlier scan has already, of some pixels
+
+    @property
+    def todo(self) -> np.ndarray:
+        """Which pixels a worker has to do; bool, shape (n,)."""
+        if self.known is None:
+            return np.ones(len(self.pixels), dtype=bool)
+        return ~np.isin(self.pixels, self.known["index"])
+
+    def completed(self, rows: np.ndarray) -> np.ndarray:
+        """A worker's rows together with those known before, in the order of the pixels."""
+        if self.known is None:
+            return rows
+        table = np.concatenate([self.known, rows])
+        by_pixel = np.argsort(table["index"], kind="stable")
+        return table[by_pixel][np.argsort(np.argsort(self.pixels, kind="stable"), kind="stable")]
 
 
 @dataclass(frozen=True)
@@ -45,6 +62,7 @@ class Outcome:
     seconds: float
     cpu_seconds: float
     host: str
+    failed: str = ""  # why there are no fits, if the batch was given up
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,7 @@ class Group:
     seconds: float
     cpu_seconds: float
     finished: float = 0.0
+    reused: int = 0  # pixels that were taken over from an earlier scan
 
 
 def task_id_of(scan_id: str, seq: int) -> str:
@@ -78,14 +97,15 @@ async def insert_new(ctx: Context, scan_id: str, cuts: Sequence[Cut]) -> None:
 def _document(scan_id: str, cut: Cut) -> dict[str, Any]:
     return {"task_id": task_id_of(scan_id, cut.seq), "scan_id": scan_id, "seq": cut.seq, "nside": cut.nside,
             "count": len(cut.pixels), "pixels": pack(cut.pixels),
-            "seeds": None if cut.seeds is None else pack(cut.seeds), "done": False, "rows": None}
+            "seeds": None if cut.seeds is None else pack(cut.seeds), "done": False, "rows": None,
+            "known": None, "reused": 0}
 
 
 def _batch(document: dict[str, Any]) -> Batch:
-    seeds = document["seeds"]
+    seeds, known = document["seeds"], document.get("known")
     return Batch(document["task_id"], document["scan_id"], document["seq"], document["nside"],
                  pixels_of(document["pixels"]), None if seeds is None else rows_of(seeds), document["done"],
-                 document.get("instance_id", ""))
+                 document.get("instance_id", ""), None if known is None else rows_of(known))
 
 
 async def find(ctx: Context, task_id: str) -> Batch | None:
@@ -102,12 +122,49 @@ async def by_tasks(ctx: Context, task_ids: Iterable[str]) -> list[Batch]:
 
 async def store(ctx: Context, task_id: str, outcome: Outcome) -> bool:
     """Keep the result of a batch, unless it has one; whether it was kept."""
-    result = await ctx.db.pixel_batches.update_one(
-        {"task_id": task_id, "done": False},
-        {"$set": {"done": True, "rows": pack(outcome.table), "instance_id": outcome.instance_id,
-                  "seconds": outcome.seconds, "cpu_seconds": outcome.cpu_seconds, "host": outcome.host,
-                  "finished": time.time()}})
+    fields = {"done": True, "rows": pack(outcome.table), "instance_id": outcome.instance_id,
+              "seconds": outcome.seconds, "cpu_seconds": outcome.cpu_seconds, "host": outcome.host,
+              "finished": time.time(), **({"failed": outcome.failed} if outcome.failed else {})}
+    result = await ctx.db.pixel_batches.update_one({"task_id": task_id, "done": False}, {"$set": fields})
     return bool(result.modified_count)
+
+
+async def enter_known(ctx: Context, scan_id: str, cut: Cut, rows: np.ndarray) -> None:
+    """Enter rows of some pixels of a batch; one whose pixels are all there is done. The first entry stays."""
+    fields: dict[str, Any] = {"known": pack(rows), "reused": len(rows)}
+    if len(rows) == len(cut.pixels):
+        batch = Batch("", scan_id, cut.seq, cut.nside, cut.pixels, cut.seeds, False, "", rows)
+        fields |= {"done": True, "whole": True, "rows": pack(batch.completed(rows[:0])), "seconds": 0.0,
+                   "cpu_seconds": 0.0, "finished": time.time()}
+    await ctx.db.pixel_batches.update_one(
+        {"scan_id": scan_id, "seq": cut.seq, "done": False, "known": None}, {"$set": fields})
+
+
+async def whole(ctx: Context, scan_id: str, seqs: Sequence[int]) -> set[int]:
+    """Which of these batches were taken over as a whole, and have no task."""
+    query = {"scan_id": scan_id, "seq": {"$in": list(seqs)}, "whole": True}
+    return {document["seq"] async for document in ctx.db.pixel_batches.find(query, {"seq": 1, "_id": 0})}
+
+
+async def with_tasks(ctx: Context, scan_id: str) -> int:
+    """How many batches have a task."""
+    return await ctx.db.pixel_batches.count_documents({"scan_id": scan_id, "whole": {"$ne": True}})
+
+
+async def finished(ctx: Context, scan_id: str, nsides: Iterable[int],
+                   ) -> AsyncIterator[tuple[int, np.ndarray, np.ndarray | None, np.ndarray]]:
+    """All batches of some nsides that have a result: nside, pixels, seeds, rows."""
+    query = {"scan_id": scan_id, "done": True, "nside": {"$in": list(nsides)}}
+    async for d in ctx.db.pixel_batches.find(query, {"nside": 1, "pixels": 1, "seeds": 1, "rows": 1}):
+        seeds = None if d["seeds"] is None else rows_of(d["seeds"])
+        yield d["nside"], pixels_of(d["pixels"]), seeds, rows_of(d["rows"])
+
+
+async def failures(ctx: Context, scan_id: str) -> list[tuple[int, int, str]]:
+    """Batches that were given up: nside, number of pixels, reason."""
+    query = {"scan_id": scan_id, "failed": {"$exists": True}}
+    cursor = ctx.db.pixel_batches.find(query, {"nside": 1, "count": 1, "reused": 1, "failed": 1})
+    return [(d["nside"], d["count"] - d.get("reused", 0), d["failed"]) async for d in cursor]
 
 
 async def any_open(ctx: Context, scan_id: str) -> bool:
@@ -158,11 +215,11 @@ async def known_pixels(ctx: Context, scan_id: str, before: int) -> dict[int, np.
 
 async def overview(ctx: Context, scan_id: str) -> list[Group]:
     """All batches of a scan, added up by nside and whether they are done."""
-    sums = {name: {"$sum": f"${name}"} for name in ("count", "seconds", "cpu_seconds")}
+    sums = {name: {"$sum": f"${name}"} for name in ("count", "seconds", "cpu_seconds", "reused")}
     stages: list[dict[str, Any]] = [
         {"$match": {"scan_id": scan_id}},
         {"$group": {"_id": {"nside": "$nside", "done": "$done"}, "batches": {"$sum": 1}, **sums,
                     "finished": {"$max": "$finished"}}}]
     groups = await (await ctx.db.pixel_batches.aggregate(stages)).to_list()
     return [Group(g["_id"]["nside"], g["_id"]["done"], g["batches"], g["count"], g["seconds"],
-                  g["cpu_seconds"], g["finished"] or 0.0) for g in groups]
+                  g["cpu_seconds"], g["finished"] or 0.0, g["reused"]) for g in groups]

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from scanner.result import nan_rows
 from server import metrics
 from server.context import Context
 from server.errors import BadRequest, NotFound
@@ -50,12 +51,13 @@ async def take_in(ctx: Context, task_id: str, result: BatchResult) -> None:
     batch = await batches.find(ctx, task_id)
     if batch is None:
         raise NotFound("Task not found")
-    outcome = Outcome(table_from_rows(result.rows, batch.pixels), result.instance_id, result.seconds,
-                      result.cpu_seconds, result.host)
+    rows = table_from_rows(result.rows, batch.pixels[batch.todo])
+    outcome = Outcome(batch.completed(rows), result.instance_id, result.seconds, result.cpu_seconds,
+                      result.host)
     if not (batch.done and batch.instance_id == result.instance_id):
         await _check_lease(ctx, batch, result.instance_id)
     if await batches.store(ctx, task_id, outcome):
-        metrics.PIXELS.inc(len(batch.pixels))
+        metrics.PIXELS.inc(len(rows))
     await ends.complete(ctx, task_id, result.instance_id, time_used=result.seconds, site=result.site)
     await _go_on(ctx, batch.scan_id)
 
@@ -84,13 +86,14 @@ async def payloads(ctx: Context, tasks: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _payload(batch: Batch, run: runs.Run) -> dict[str, Any]:
+    todo = batch.todo
     return {"scan_id": batch.scan_id, "i3_event_id": run.i3_event_id, "reco_algo": run.reco,
-            "nside": batch.nside, "pixels": batch.pixels.tolist(),
-            "seeds": None if batch.seeds is None else seeds_json(batch.seeds)}
+            "nside": batch.nside, "pixels": batch.pixels[todo].tolist(),
+            "seeds": None if batch.seeds is None else seeds_json(batch.seeds[todo])}
 
 
 async def ended(ctx: Context, task: dict[str, Any], outcome: str, reason: str) -> None:
-    """A batch failed for good: so does its scan, since a map with holes would mislead.
+    """A batch failed for good: the scan goes on without its pixels, unless too many failed.
 
     One that was called complete without its result is done again.
     """
@@ -98,6 +101,21 @@ async def ended(ctx: Context, task: dict[str, Any], outcome: str, reason: str) -
     if batch is None or batch.done:
         return
     if outcome == "failed":
-        await give_up(ctx, batch.scan_id, f"a batch of nside {batch.nside} failed: {reason}"[:1000])
+        await _go_without(ctx, batch, reason[:1000])
     elif outcome == "complete":
         await patch(ctx, batch.task_id, {"status": "waiting"})
+
+
+async def _go_without(ctx: Context, batch: Batch, reason: str) -> None:
+    """Enter failed fits for a batch's pixels, with the reason; too many of them end the scan."""
+    rows = batch.completed(nan_rows(batch.pixels[batch.todo]))
+    outcome = Outcome(rows, "", 0.0, 0.0, "", failed=reason or "no reason given")
+    await batches.store(ctx, batch.task_id, outcome)
+    lost = sum(pixels for _, pixels, _ in await batches.failures(ctx, batch.scan_id))
+    asked = sum(group.count for group in await batches.overview(ctx, batch.scan_id))
+    share = ctx.settings.scans.max_failed_share
+    if lost > share * asked:
+        why = f"{lost} of {asked} pixels failed, more than {100 * share:g} %"
+        await give_up(ctx, batch.scan_id, f"{why}; a batch of nside {batch.nside}: {reason}")
+    else:
+        await _go_on(ctx, batch.scan_id)

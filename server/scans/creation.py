@@ -17,7 +17,7 @@ from scanner.errors import EventError
 from scanner.levels import Progression, ProgressionError
 from scanner.result import ResultError, ScanMetadata
 from server.context import Context
-from server.errors import BadRequest, NotFound
+from server.errors import BadRequest, NotFound, TooManyRequests
 from server.scans import backlog, decoding, engines, manifests
 from server.scans.events import StoredEvent, event_json, find_event, parse_text, store_event
 from server.scans.manifests import Manifest, new_manifest
@@ -35,20 +35,22 @@ class Checked:
     metadata: ScanMetadata | None  # of an event that was decoded
 
 
-async def create_scan(ctx: Context, body: dict[str, Any]) -> Manifest:
-    """A new scan as POST /scan asks for. Raises BadRequest."""
+async def create_scan(ctx: Context, body: dict[str, Any], username: str = "") -> Manifest:
+    """A new scan as POST /scan asks for. Raises BadRequest, and TooManyRequests when too many wait."""
     checked = await check_scan(ctx, body)
+    await _check_quota(ctx, username)
     request, event = checked.request, checked.event
     stored = await (store_event(ctx, event) if event else find_event(ctx, request.i3_event_id))
     request.i3_event_id = stored.i3_event_id
     if checked.metadata:
         decoding.remember(stored.i3_event_id, request.is_real, checked.metadata)
     await _requests(ctx).insert_one(msgspec.to_builtins(request))
-    return await _enqueue(ctx, request, new_manifest(request, request.scan_id, stored.hash))
+    return await _enqueue(ctx, request, new_manifest(request, request.scan_id, stored.hash), username)
 
 
-async def try_scan(ctx: Context, body: dict[str, Any]) -> Manifest:
-    """The manifest that `create_scan` would make; nothing is stored. Raises BadRequest."""
+async def try_scan(ctx: Context, body: dict[str, Any], username: str = "") -> Manifest:
+    """The manifest that `create_scan` would make; nothing is stored. Raises as that does."""
+    await _check_quota(ctx, username)
     request = (await check_scan(ctx, body)).request
     return new_manifest(request, request.scan_id, None)
 
@@ -78,19 +80,27 @@ async def request_of(ctx: Context, scan_id: str) -> ScanRequest:
     return msgspec.convert(document, ScanRequest)
 
 
-async def rescan(ctx: Context, scan_id: str) -> Manifest:
-    """A new scan with the request of an earlier one. Raises NotFound."""
+async def rescan(ctx: Context, scan_id: str, username: str = "") -> Manifest:
+    """A new scan with the request of an earlier one. Raises NotFound, TooManyRequests."""
+    await _check_quota(ctx, username)
     request = await request_of(ctx, scan_id)
     parent = await manifests.read(ctx, scan_id)
     new_id = new_scan_id()
     event = StoredEvent(request.i3_event_id, str(parent.event_i3live_json_dict__hash or ""))
     await _requests(ctx).update_one({"scan_id": request.scan_id}, {"$push": {"rescan_ids": new_id}})
     request.classifiers = {**request.classifiers, "rescan": True, "origin_scan_id": scan_id}
-    return await _enqueue(ctx, request, new_manifest(request, new_id, event.hash or None))
+    return await _enqueue(ctx, request, new_manifest(request, new_id, event.hash or None), username)
 
 
-async def _enqueue(ctx: Context, request: ScanRequest, manifest: Manifest) -> Manifest:
-    await backlog.add(ctx, manifest.scan_id, request.priority)
+async def _check_quota(ctx: Context, username: str) -> None:
+    most = ctx.settings.scans.backlog_per_user
+    if await backlog.count_of(ctx, username) >= most:
+        raise TooManyRequests(f"{most} scans of {username or 'this user'} wait in the backlog already, as "
+                              "many as are allowed; delete some, or wait", retry_after=60)
+
+
+async def _enqueue(ctx: Context, request: ScanRequest, manifest: Manifest, username: str) -> Manifest:
+    await backlog.add(ctx, manifest.scan_id, request.priority, username)
     await ctx.db.manifests.insert_one(msgspec.to_builtins(manifest))
     ctx.signals.notify("scans")
     return manifest

@@ -7,11 +7,13 @@ import time
 from typing import Any
 
 import numpy as np
+from pymongo.errors import DocumentTooLarge
 
 from scanner.regions import area
 from scanner.result import ScanResult
 from scanner.skymap import EmptyMapError, SkyMap
 from server.context import Context
+from server.errors import BadRequest
 from server.production import completion, datasets
 from server.production.task_changes import moved
 from server.scans import batches, maps, progress, results, runs
@@ -29,12 +31,24 @@ async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
         await give_up(ctx, run.scan_id, "no pixel could be fitted: there is no map")
         return
     result = ScanResult(tables, run.event, complete=True)
-    await results.put(ctx, run.scan_id, await asyncio.to_thread(maps.result_text, result), True)
+    try:
+        await results.put(ctx, run.scan_id, await asyncio.to_thread(maps.result_text, result), True)
+    except (BadRequest, DocumentTooLarge) as error:  # it would be so at every other try
+        await give_up(ctx, run.scan_id, f"the final map cannot be stored: {error}")
+        return
     ended = await runs.change(
-        ctx, run.scan_id, {"phase": Phase.RUNNING.value}, phase=Phase.FINAL, reason="the map is complete",
+        ctx, run.scan_id, {"phase": Phase.RUNNING.value}, phase=Phase.FINAL, reason=await _verdict(ctx, run),
         since=time.time(), summary=summary, seconds_per_pixel=await seconds_per_pixel(ctx, run))
     if ended is not None:
         await close(ctx, ended)
+
+
+async def _verdict(ctx: Context, run: Run) -> str:
+    lost = await batches.failures(ctx, run.scan_id)
+    if not lost:
+        return "the map is complete"
+    pixels = sum(number for _, number, _ in lost)
+    return f"the map is complete, but for {pixels} pixels that failed; the last: {lost[-1][2]}"
 
 
 async def give_up(ctx: Context, scan_id: str, reason: str, phase: Phase = Phase.FAILED) -> None:
@@ -49,8 +63,10 @@ async def close(ctx: Context, run: Run) -> None:
     unfinished = {"dataset_id": run.dataset_id, "status": {"$in": list(UNFINISHED)}}
     await ctx.db.tasks.update_many(unfinished, moved(ctx, "suspended"))
     await progress.write(ctx, run, force=True)
-    made = await batches.next_seq(ctx, run.scan_id)
+    made = await batches.with_tasks(ctx, run.scan_id)
     changes = {"always_active": False, "truncated": True, "jobs_submitted": made, "tasks_submitted": made}
+    if not made:  # an end of the last job would end it
+        changes |= datasets.moved("complete" if run.phase is Phase.FINAL else "suspended")
     await datasets.change(ctx, run.dataset_id, changes)
     await completion.settle_dataset(ctx, await datasets.get(ctx, run.dataset_id))
     await runs.change(ctx, run.scan_id, {"is_closed": False}, is_closed=True)
@@ -75,5 +91,5 @@ async def seconds_per_pixel(ctx: Context, run: Run) -> float | None:
     CPU time, where workers tell it: wall time grows when a machine is shared, and batches would shrink.
     """
     finished = [group for group in await batches.overview(ctx, run.scan_id) if group.done]
-    pixels = sum(group.count for group in finished)
+    pixels = sum(group.count - group.reused for group in finished)
     return sum(group.cpu_seconds or group.seconds for group in finished) / pixels if pixels else None

@@ -15,7 +15,7 @@ from scanner.result import ResultError
 from server.context import Context
 from server.errors import ApiError, NotFound
 from server.production.datasets import NewDataset, create_dataset
-from server.scans import backlog, decoding, engines, finish, manifests, progress, rounds, runs
+from server.scans import backlog, decoding, engines, finish, manifests, progress, reuse, rounds, runs
 from server.scans.backlog import Entry
 from server.scans.creation import request_of
 from server.scans.manifests import Manifest
@@ -24,6 +24,7 @@ from server.scans.runs import Phase, Run
 
 __all__ = ["keep_going", "launch", "task_priority"]
 
+URGENT = 100  # SkyDriver's: from this priority on, a scan starts at once
 ORPHAN_SECONDS = 600.0  # a backlog entry without a manifest is no scan: its request was cut short
 LOWEST_THRESHOLD = 0.1  # fewer results than a tenth say nothing about where to look closer
 WORKER_MEMORY_GB, WORKER_DISK_GB = 1.0, 0.5  # what our own worker needs; requests speak of the outside one's
@@ -89,7 +90,14 @@ async def _resolve(ctx: Context, entry: Entry) -> _Waiting | None:
 
 
 async def _is_due(ctx: Context, entry: Entry) -> bool:
-    """Scans of negative priority start when nothing else was to do for a while, all others at once."""
+    """Scans of negative priority start when nothing else was to do for a while, all others at once.
+
+    A user who has many running waits until one ends; urgent scans do not.
+    """
+    if entry.priority >= URGENT:
+        return True
+    if await runs.count_of(ctx, entry.username) >= ctx.settings.scans.running_per_user:
+        return False
     if entry.priority >= 0:
         return True
     quiet = time.time() - ctx.settings.scans.background_seconds
@@ -107,14 +115,14 @@ async def _try_launch(ctx: Context, waiting: _Waiting) -> None:
         await backlog.bury(ctx, scan_id, f"{taken.next_attempt - 1} attempts to start it failed")
         return
     try:
-        await launch(ctx, waiting.manifest, waiting.request)
+        await launch(ctx, waiting.manifest, waiting.request, taken.username)
     except (EventError, ProgressionError, ResultError, ApiError) as error:
         await backlog.bury(ctx, scan_id, str(error))
         return
     await backlog.remove(ctx, scan_id)
 
 
-async def launch(ctx: Context, manifest: Manifest, request: ScanRequest) -> None:
+async def launch(ctx: Context, manifest: Manifest, request: ScanRequest, username: str = "") -> None:
     """Begin to work for a scan; every step may have been done before.
 
     Raises EventError, ResultError, ProgressionError when the scan can never run.
@@ -131,7 +139,8 @@ async def launch(ctx: Context, manifest: Manifest, request: ScanRequest) -> None
         reco=request.reco_algo, nsides=str(Progression.parse(request.nsides)),
         threshold=max(float(request.predictive_scanning_threshold), LOWEST_THRESHOLD),
         max_pixel_reco_time=request.max_pixel_reco_time, memory_gb=WORKER_MEMORY_GB, disk_gb=WORKER_DISK_GB,
-        priority=task_priority(manifest.priority), started=moment, since=moment))
+        priority=task_priority(manifest.priority), started=moment, since=moment, username=username,
+        origin_scan_id=await reuse.origin_of(ctx, scan_id)))
     await _announce(ctx, run)
     await rounds.advance(ctx, scan_id)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from server.context import Context
-from server.scans import batches, manifests, runs
+from server.scans import batches, etas, manifests, runs
 from server.scans.runs import Phase, Run
 from server.scans.tallies import LevelTally, Tally, tally
 
@@ -30,7 +30,9 @@ async def write(ctx: Context, run: Run, *, force: bool = False) -> None:
     """Put the progress into the manifest, unless a newer one is there or the last is very young."""
     if force or await _is_time(ctx, run):
         older = {"progress_version": {"$not": {"$gte": run.version}}}
-        made = document(run, await current(ctx, run))
+        counts = await current(ctx, run)
+        await etas.record(ctx, run, counts)
+        made = document(run, counts)
         await manifests.touch(ctx, run.scan_id, older, progress=made, progress_version=run.version)
 
 
@@ -92,21 +94,23 @@ def _stats(run: Run, counts: Tally, over: bool) -> dict[str, Any]:
         "rate": _rates(counts),
         "end": _date(run.since) if over else "",
         "finished": run.phase is Phase.FINAL,
-        "predictions": {} if over else _predictions(counts),
+        "predictions": _judged(run) if over else _predictions(counts),
     }
 
 
 def _rates(counts: Tally) -> dict[str, Any]:
     if not counts.done:
         return {}
-    rates = {"all recos": _rate(counts.seconds, counts.done, counts.wall)}
+    rates = {"all recos": _rate(counts.seconds, counts.done - counts.reused, counts.wall)}
     for level in counts.levels:
         if level.done:
-            rates[f"nside-{level.nside}"] = _rate(level.seconds, level.done, counts.wall)
+            rates[f"nside-{level.nside}"] = _rate(level.seconds, level.done - level.reused, counts.wall)
     return rates
 
 
 def _rate(seconds: float, done: int, wall: float) -> dict[str, str]:
+    if not done:
+        return {"worker time": "nothing: all results are an earlier scan's"}
     return {"worker time": f"{_span(seconds / done)} per reco", "wall time": f"{_span(wall / done)} per reco"}
 
 
@@ -117,6 +121,12 @@ def _predictions(counts: Tally) -> dict[str, Any]:
     return {"time left": _span(left), "total runtime at finish": _span(counts.wall + left),
             "total # of reconstructions": counts.total, "end": _date(counts.ended + left),
             "technique": "pixels that are left at the mean rate of the scan so far"}
+
+
+def _judged(run: Run) -> dict[str, Any]:
+    """How right the predictions were, after the end."""
+    return {f"at {100 * one.share:g} %": f"{_span(one.predicted_s)} ({one.error_percent:+.1f} %)"
+            for one in etas.errors(run)}
 
 
 def _span(seconds: float) -> str:

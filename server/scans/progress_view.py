@@ -8,7 +8,7 @@ from typing import Any
 
 from server.context import Context
 from server.production.task_store import LEASED
-from server.scans import backlog, engines, finish, manifests, maps, progress, runs
+from server.scans import backlog, batches, engines, etas, finish, manifests, maps, progress, runs
 from server.scans.creation import request_of
 from server.scans.manifests import Manifest
 from server.scans.runs import Phase, Run
@@ -63,13 +63,17 @@ async def _counts(ctx: Context, run: Run, counts: Tally) -> dict[str, Any]:
         "levels": levels,
         "pixels_done": counts.done, "pixels_total": counts.total, "rate": counts.rate,
         "eta_s": counts.left if run.phase is Phase.RUNNING else None,
-        "wall_s": counts.wall, "cpu_s": counts.cpu_seconds,
+        "wall_s": counts.wall, "cpu_s": counts.cpu_seconds, "pixels_reused": counts.reused,
+        "failed": [{"nside": nside, "pixels": pixels, "reason": reason}
+                   for nside, pixels, reason in await batches.failures(ctx, run.scan_id)],
+        "eta_errors": etas.errors(run),
         "best_fit": None, "area_50_deg2": None, "area_90_deg2": None, **summary}
 
 
 def _nothing() -> dict[str, Any]:
     return {"levels": [], "pixels_done": 0, "pixels_total": 0, "rate": 0.0, "eta_s": None, "wall_s": 0.0,
-            "cpu_s": 0.0, "best_fit": None, "area_50_deg2": None, "area_90_deg2": None}
+            "cpu_s": 0.0, "pixels_reused": 0, "failed": [], "eta_errors": [], "best_fit": None,
+            "area_50_deg2": None, "area_90_deg2": None}
 
 
 async def _summary(ctx: Context, scan_id: str) -> dict[str, Any]:
@@ -99,7 +103,8 @@ async def _why_it_waits(ctx: Context, manifest: Manifest) -> str:
     buried = await ctx.db.scan_backlog.find_one({"scan_id": scan_id, "reason": {"$ne": None}})
     if buried:
         return f"given up: {buried['reason']}"
-    ids = [entry.scan_id for entry in await backlog.entries(ctx)]
+    waiting = await backlog.entries(ctx)
+    ids = [entry.scan_id for entry in waiting]
     if scan_id not in ids:
         return "an outside scanner works for it"
     request = await request_of(ctx, scan_id)
@@ -107,4 +112,7 @@ async def _why_it_waits(ctx: Context, manifest: Manifest) -> str:
         return f"waits for an outside scanner: {request.reco_algo!r} is no reconstruction of ours"
     if manifest.priority < 0:
         return "waits until nothing else is to do, since its priority is negative"
-    return f"number {ids.index(scan_id) + 1} in the backlog"
+    place = f"number {ids.index(scan_id) + 1} in the backlog"
+    username = next(entry.username for entry in waiting if entry.scan_id == scan_id)
+    running, most = await runs.count_of(ctx, username), ctx.settings.scans.running_per_user
+    return place if running < most else f"{place}: {running} scans of {username} run, as many as may at once"

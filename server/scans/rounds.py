@@ -5,6 +5,7 @@ that any server goes on with, and two servers that go on at once come to the sam
 
     plan    the run's `round` grows by one and its `plan` says how the round will be cut   (is_cut = False)
     cut     batches, then tasks are stored under keys that follow from the plan            (is_cut = True)
+            (pixels that the origin of a rescan has done are entered in between)
     ...     results come in
     plan    the next round; or no pixels are left, and the run is finished
 """
@@ -19,7 +20,7 @@ import numpy as np
 
 from server.context import Context
 from server.production.task_store import NewTask, create_tasks
-from server.scans import batches, finish, maps, runs
+from server.scans import batches, finish, maps, progress, reuse, runs
 from server.scans.cutting import Cut, Plan, batch_size, cut_round, first_plan, round_pixels
 from server.scans.runs import Phase, Run
 
@@ -101,9 +102,12 @@ async def _cut(ctx: Context, run: Run) -> None:
     known = await _known(ctx, run.scan_id, run.plan.first, run.plan.missing)
     cuts = await asyncio.to_thread(cut_round, run.progression, run.plan, known.results, known.pixels)
     await batches.insert_new(ctx, run.scan_id, cuts)
-    await create_tasks(ctx, run.dataset_id, [_task(run, cut) for cut in cuts])
+    whole = await reuse.fill(ctx, run, cuts)
+    await create_tasks(ctx, run.dataset_id, [_task(run, cut) for cut in cuts if cut.seq not in whole])
     await runs.change(ctx, run.scan_id, {"round": run.round, "is_cut": False}, is_cut=True)
     present = await runs.find(ctx, run.scan_id)
+    if present is not None and whole:
+        await progress.write(ctx, present, force=True)
     if present is not None and present.phase is not Phase.RUNNING:
         await finish.close(ctx, present)  # it was stopped while its tasks were made
 

@@ -16,8 +16,8 @@ from scanner.result import ScanMetadata
 from server.context import Context
 from server.scans.cutting import Plan
 
-__all__ = ["Phase", "Run", "any_since", "change", "claim_tally", "create", "find", "measured_before",
-           "running", "stop", "unclosed"]
+__all__ = ["Phase", "Prediction", "Run", "any_since", "change", "claim_tally", "count_of", "create",
+           "find", "measured_before", "predict", "running", "stop", "unclosed"]
 
 
 class Phase(StrEnum):
@@ -27,6 +27,14 @@ class Phase(StrEnum):
     FINAL = "final"  # the map is complete and stored
     ABORTED = "aborted"  # its scan was deleted
     FAILED = "failed"  # given up; the reason says why
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """What was expected when a share of the pixels was done; seconds since the start."""
+
+    share: float
+    at: float
+    total: float  # of the whole run, as predicted then
 
 
 class Run(msgspec.Struct, kw_only=True):
@@ -43,6 +51,8 @@ class Run(msgspec.Struct, kw_only=True):
     memory_gb: float
     disk_gb: float
     priority: float  # of the tasks
+    username: str = ""  # of whoever asked for the scan
+    origin_scan_id: str = ""  # whose finished pixels are taken over, of a rescan
     phase: Phase = Phase.RUNNING
     reason: str = ""
     since: float = 0.0  # of the phase
@@ -55,6 +65,7 @@ class Run(msgspec.Struct, kw_only=True):
     tallied: float = 0.0  # when the progress was last written
     summary: dict[str, Any] = {}  # of the final map
     seconds_per_pixel: float | None = None  # measured, of the whole run
+    predictions: list[Prediction] = []
 
     @property
     def progression(self) -> Progression:
@@ -73,6 +84,11 @@ async def running(ctx: Context) -> list[Run]:
     """All runs that are not over."""
     cursor = ctx.db.scan_runs.find({"phase": Phase.RUNNING.value})
     return [msgspec.convert(document, Run) async for document in cursor]
+
+
+async def count_of(ctx: Context, username: str) -> int:
+    """How many runs of a user are not over."""
+    return await ctx.db.scan_runs.count_documents({"phase": Phase.RUNNING.value, "username": username})
 
 
 async def unclosed(ctx: Context) -> list[Run]:
@@ -115,6 +131,14 @@ async def claim_tally(ctx: Context, run: Run) -> bool:
     result = await ctx.db.scan_runs.update_one(
         {"scan_id": run.scan_id, "tallied": run.tallied}, {"$set": {"tallied": time.time()}})
     return bool(result.modified_count)
+
+
+async def predict(ctx: Context, run: Run, prediction: Prediction) -> None:
+    """Keep the first prediction at its share."""
+    new = {"predictions.share": {"$ne": prediction.share}}
+    await ctx.db.scan_runs.update_one(
+        {"scan_id": run.scan_id, "phase": Phase.RUNNING.value, **new},
+        {"$push": {"predictions": msgspec.to_builtins(prediction)}})
 
 
 async def stop(ctx: Context, scan_id: str, phase: Phase, reason: str) -> Run | None:

@@ -8,7 +8,7 @@ import msgspec
 from bson.errors import BSONError
 from pymongo.errors import OperationFailure
 
-from server.errors import BadRequest
+from server.errors import BadRequest, Conflict, NotFound
 from server.handler import Handler
 from server.routing import Route, allow
 from server.scans import backlog, deletion, manifests, maps, results
@@ -65,7 +65,7 @@ class Scans(Handler):
         """Start a new scan; with the query ``dry_run=true``, only check the request."""
         body = self.body()
         make = try_scan if self.query_bool("dry_run") else create_scan
-        manifest = await make(self.ctx, body)
+        manifest = await make(self.ctx, body, self.user.username)
         self.send(show(manifest, names_of(body.get("manifest_projection"))))
 
 
@@ -99,7 +99,7 @@ class Rescan(ScanHandler):
         await request_of(self.ctx, scan_id)
         if flag(body, "abort_first"):
             await deletion.delete(self.ctx, scan_id, completed_too=True)
-        manifest = await rescan(self.ctx, scan_id)
+        manifest = await rescan(self.ctx, scan_id, self.user.username)
         if flag(body, "replace_scan"):
             await manifests.touch(self.ctx, scan_id, replaced_by_scan_id=manifest.scan_id)
         self.send(show(manifest, names_of(body.get("manifest_projection"))))
@@ -127,6 +127,14 @@ class ScanManifest(ScanHandler):
         self.send(changed)
 
 
+def _check_wanted(manifest: Manifest) -> None:
+    """Raise Conflict when a scan's results are no longer of use."""
+    if manifest.is_deleted:
+        raise Conflict("this scan was deleted: no more results are taken")
+    if manifest.replaced_by_scan_id:
+        raise Conflict(f"this scan was replaced by {manifest.replaced_by_scan_id}: no more results are taken")
+
+
 class ScanResult(ScanHandler):
     """A scan's result."""
 
@@ -139,11 +147,12 @@ class ScanResult(ScanHandler):
     @allow("system", "admin")
     @takes(RESULT)
     async def put(self, scan_id: str) -> None:
-        await manifests.read(self.ctx, scan_id)
+        manifest = await manifests.read(self.ctx, scan_id)
         body = self.checked_body(RESULT)
         if not body["skyscan_result"]:
             self.send({})
             return
+        _check_wanted(manifest)
         text = msgspec.json.encode(body["skyscan_result"])
         stored = await results.put(self.ctx, scan_id, text, body["is_final"])
         if stored.is_final:
@@ -189,7 +198,19 @@ class Backlog(Handler):
 
     @allow("user", "admin")
     async def get(self) -> None:
-        self.send({"entries": await backlog.entries(self.ctx)})
+        self.send({"entries": [entry.public() for entry in await backlog.entries(self.ctx)]})
+
+
+class Revive(ScanHandler):
+    """Put a scan that could not be started back on the backlog."""
+
+    @allow("user", "admin")
+    async def post(self, scan_id: str) -> None:
+        await manifests.read(self.ctx, scan_id, include_deleted=False)
+        if not await backlog.revive(self.ctx, scan_id):
+            raise NotFound("this scan is not among the dead letters")
+        self.ctx.signals.notify("scans")
+        self.send({})
 
 
 class DeadLetters(Handler):
@@ -205,6 +226,7 @@ ROUTES = [
     Route("/scan", Scans, "scan"),
     Route("/scan/{scan_id}", Scan, "scan"),
     Route("/scan/{scan_id}/actions/rescan", Rescan, "scan"),
+    Route("/scan/{scan_id}/actions/revive", Revive, "scan"),
     Route("/scan/{scan_id}/manifest", ScanManifest, "scan"),
     Route("/scan/{scan_id}/i3-event", ScanEvent, "scan"),
     Route("/scan/{scan_id}/result", ScanResult, "scan"),

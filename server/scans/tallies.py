@@ -22,6 +22,7 @@ class LevelTally:
     estimate: int = 0  # how many there would be if the best fit never moved
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    reused: int = 0  # of those done: taken over from an earlier scan
 
     @property
     def total(self) -> int:
@@ -60,9 +61,13 @@ class Tally:
         return max(self.ended - self.started, 0.0)
 
     @property
+    def reused(self) -> int:
+        return sum(level.reused for level in self.levels)
+
+    @property
     def rate(self) -> float:
-        """Pixels per second of wall time."""
-        return self.done / self.wall if self.wall else 0.0
+        """Pixels that were worked on per second of wall time."""
+        return (self.done - self.reused) / self.wall if self.wall else 0.0
 
     @property
     def left(self) -> float | None:
@@ -79,6 +84,7 @@ def tally(progression: Progression, groups: Iterable[Group], started: float, end
     for group in groups:
         level = levels[group.nside]
         level.generated += group.count
+        level.reused += group.reused if group.done else 0
         if group.done:
             level.done += group.count
             level.seconds += group.seconds
