@@ -7,7 +7,7 @@ import time
 
 from pymongo.errors import PyMongoError
 
-from server import metrics
+from server import health, metrics
 from server.handler import Handler
 from server.routing import Route, allow
 
@@ -28,8 +28,9 @@ class Health(Handler):
             return
         ages = {name: round(time.time() - moment, 1)
                 for name, moment in (services.last_success if services else {}).items()}
+        probes = await health.probes(self.ctx)
         self.send({"status": "ok", "database_ms": round((time.perf_counter() - started) * 1000, 1),
-                   "seconds_since_success": ages})
+                   "seconds_since_success": ages, **probes})
 
 
 class Metrics(Handler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.health import register_probe
 from server.production.demand import register_wanted
 from server.production.kinds import register_kind
 from server.routing import Route
@@ -9,6 +10,7 @@ from server.scans import (
     clusters,
     collect,
     ewms_routes,
+    health,
     launcher,
     map_routes,
     product_routes,
@@ -32,12 +34,14 @@ INDEXES: list[Index] = [
     Index("i3_events", "i3_event_id", [("i3_event_id", 1)], unique=True),
     Index("i3_events", "hash", [("hash", 1)], unique=True),
     Index("results", "scan_id", [("scan_id", 1)], unique=True),
+    Index("result_versions", "scan_finished", [("scan_id", 1), ("finished", 1)], unique=True),
     Index("scan_backlog", "scan_id", [("scan_id", 1)], unique=True),
     Index("scan_backlog", "order", [("priority", -1), ("timestamp", 1)]),
     Index("scan_taskforces", "scan_id", [("scan_id", 1), ("timestamp", 1)]),
     Index("scan_runs", "scan_id", [("scan_id", 1)], unique=True),
     Index("scan_runs", "dataset_id", [("dataset_id", 1)], unique=True),
     Index("scan_runs", "phase", [("phase", 1)]),
+    Index("scan_backlog", "username", [("username", 1)]),
     Index("pixel_batches", "scan_seq", [("scan_id", 1), ("seq", 1)], unique=True),
     Index("pixel_batches", "task_id", [("task_id", 1)], unique=True),
     Index("pixel_batches", "scan_done", [("scan_id", 1), ("done", 1)]),
@@ -50,5 +54,6 @@ SERVICES: list[Service] = [
             signal="scans"),
 ]
 
+register_probe("scans", health.probe)
 register_kind("pixels", collect.payloads, collect.ended)
 register_wanted(clusters.extra_slots)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from server import sites
-from server.errors import BadRequest
+from server.errors import BadRequest, NotFound
 from server.handler import Handler
 from server.routing import Route, allow
-from server.scans import collect, manifests, maps, pictures, progress_view
+from server.scans import collect, manifests, maps, pictures, progress_view, results
 from server.scans.handler import ScanHandler, redirects
 
 __all__ = ["ROUTES"]
@@ -78,7 +78,31 @@ class SkyMapJson(ScanHandler):
         self.send(result.skyscan_result if result else {})
 
 
+class ResultVersions(ScanHandler):
+    """All final results that a scan had: a later one replaces, but does not remove, the first."""
+
+    @allow(*READERS)
+    @redirects
+    async def get(self, scan_id: str) -> None:
+        await manifests.read(self.ctx, scan_id)
+        self.send({"scan_id": scan_id, "versions": await results.versions(self.ctx, scan_id)})
+
+
+class ResultVersion(ScanHandler):
+    """One of the final results of a scan, by its number from 1 on."""
+
+    @allow(*READERS)
+    @redirects
+    async def get(self, scan_id: str, number: str) -> None:
+        await manifests.read(self.ctx, scan_id)
+        if not (number.isascii() and number.isdecimal() and len(number) < 10):
+            raise NotFound(f"versions have numbers, not {number[:20]!r}")
+        self.send(await results.read_version(self.ctx, scan_id, int(number)))
+
+
 ROUTES = [
+    Route("/scan/{scan_id}/result/versions", ResultVersions, "scan"),
+    Route("/scan/{scan_id}/result/versions/{number}", ResultVersion, "scan"),
     Route("/pixel_batches/{task_id}", PixelBatch, "pixels"),
     Route("/scan/{scan_id}/progress", Progress, "scan"),
     Route("/scan/{scan_id}/skymap.png", SkyMapPng, "scan"),
