@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
-__all__ = ["LEASES", "PIXELS", "TASK_ENDS", "observe_request", "render"]
+__all__ = ["DATABASE_COMMANDS", "LEASES", "PIXELS", "TASK_ENDS", "observe_request", "render"]
 
 REQUESTS = Counter("iceprod_requests", "Requests answered", ["handler", "method", "status"])
 SECONDS = Histogram("iceprod_request_seconds", "Time to answer a request, long polls included", ["handler"],
                     buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30))
 LEASES = Counter("iceprod_leases", "Tasks leased to pilots")
 TASK_ENDS = Counter("iceprod_task_ends", "Ends of tasks", ["outcome"])
+DATABASE_COMMANDS = Counter("iceprod_database_commands", "Commands sent to the database", ["command"])
 PIXELS = Counter("iceprod_scan_pixels", "Pixels reconstructed")
 SERVICE_AGE = Gauge("iceprod_service_last_success", "Unix time of a service's last good run", ["service"])
 

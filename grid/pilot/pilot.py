@@ -1,7 +1,7 @@
 """The pilot itself: its threads share this object.
 
-One thread leases tasks, one tells the server that we live, one reports ends, one slot per core runs tasks. The
-main thread waits for the end: a signal (tasks are handed back at once), or lifetime, idleness and the
+One thread leases tasks, one tells the server that we live, one reports ends, and one slot per core runs them.
+The main thread waits for the end: a signal (tasks are handed back at once), or lifetime, idleness and the
 server's wish (no new tasks, and the running ones finish).
 """
 

@@ -22,7 +22,9 @@ __all__ = ["iceprod", "main"]
 
 _OURS = {name: f"iceprod.cli.{module}:{name}" for name, module in {
     "up": "up", "down": "down", "status": "status", "token": "token", "scan": "scan", "watch": "watch",
-    "abort": "watch", "submit": "submit", "demo": "demo", "skymap": "skymap"}.items()}
+    "abort": "watch", "submit": "submit", "demo": "demo", "skymap": "skymap", "why": "why", "logs": "logs",
+    "sites": "places", "pilots": "places", "show": "datasets", "bench": "bench"}.items()}
+_OURS["list"] = "iceprod.cli.datasets:list_datasets"
 _GROUP = "iceprod.commands"
 _INTERRUPTED = 130
 

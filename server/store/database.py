@@ -8,8 +8,10 @@ from typing import Any
 
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from config.settings import Database
+from server import metrics
 
 __all__ = ["Index", "connect", "ensure_indexes"]
 
@@ -25,10 +27,24 @@ class Index:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+class _Counting(CommandListener):
+    """Counts the commands that we send, by name."""
+
+    def started(self, event: CommandStartedEvent) -> None:
+        metrics.DATABASE_COMMANDS.labels(event.command_name).inc()
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        pass
+
+
 def connect(settings: Database) -> AsyncDatabase:
     """The database of a MongoDB, or of the embedded store: whatever the url names."""
     client: AsyncMongoClient = AsyncMongoClient(
-        settings.url, serverSelectionTimeoutMS=10_000, retryWrites=False, appname="iceprod")
+        settings.url, serverSelectionTimeoutMS=10_000, retryWrites=False, appname="iceprod",
+        event_listeners=[_Counting()])
     return client[settings.name]
 
 

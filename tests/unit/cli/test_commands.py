@@ -29,7 +29,8 @@ def error_of(capsys: pytest.CaptureFixture[str]) -> str:
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    for name in ("up", "down", "scan", "token", "submit", "status", "watch", "abort", "demo"):
+    for name in ("up", "down", "scan", "token", "submit", "status", "watch", "abort", "demo", "why",
+                 "logs", "sites", "pilots", "list", "show", "bench"):
         assert f"\n  {name} " in shown
         assert main([name, "--help"]) == 0
 
@@ -49,13 +50,15 @@ def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> 
     (["scan", "absent.json"], "cannot read absent.json"),
     (["submit", "absent.json"], "cannot read absent.json"),
     (["submit", "x.json", "--jobs", "0"], "0"),
+    (["bench", "patience"], "known: reco, scan, store, claims, tasks"),
 ])
 def test_usage_errors(arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     assert text in error_of(capsys)
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["watch", "x"], ["abort", "x"]])
+@pytest.mark.parametrize("arguments", [["status"], ["watch", "x"], ["abort", "x"], ["why", "x"],
+                                       ["logs", "x"], ["sites"], ["pilots"], ["list"], ["show", "x"]])
 def test_without_a_server(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 3
     assert "nothing runs in" in error_of(capsys)

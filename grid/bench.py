@@ -1,0 +1,262 @@
+"""``iceprod bench tasks`` (``python -m grid.bench``): tasks a second from making them to their end.
+
+Everything is measured end to end on this machine: an installation of its own (store, server, everything
+durable as in production), a dataset whose jobs have one task each, and pilots as processes.
+
+``empty``    tasks of a configuration without programs: the pilot makes and removes a directory, starts no
+             process, and reports. Nearest to a no-op function of the peers that run functions in processes
+             that stay (Parsl).
+``true``     tasks that run /bin/true: two processes each, as every real task.
+``sleep``    tasks that run ``sleep 0.1``.
+``claim``    the time of a claim by REST with so many tasks waiting.
+
+The rate counts from the moment when the last pilot had registered to the last end in the books. Making the
+tasks is measured by itself; `life` is the rate over both. `commands` are commands that the server sent to its
+database while tasks ran, `cpu` the processor seconds of each kind of process, both per task.
+Peers run their own no-op tasks in the same run, where their packages are installed (see `grid.bench_peers`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grid.bench_peers import PEERS, measure
+from iceprod.client import Client, ClientError, Refused
+
+__all__ = ["ClaimFigures", "TaskFigures", "main", "run"]
+
+KINDS: dict[str, list[dict[str, Any]]] = {
+    "empty": [], "true": [{"src": "/bin/true"}], "sleep": [{"src": "/bin/sleep", "args": ["0.1"]}]}
+FRACTION = {"empty": 1.0, "true": 0.05, "sleep": 0.05}
+"""How many tasks of each kind, as a part of the number of empty ones."""
+_PATIENCE = 900.0
+_LOOK_SECONDS = 0.4  # looks cost the server commands, too
+_TICK = os.sysconf("SC_CLK_TCK")
+_CLAIMS = 200
+_PROCESSES = (("server.embedded", "store"), ("-m server", "server"))
+
+
+@dataclass(frozen=True)
+class TaskFigures:
+    """One kind of task: rates in tasks a second, costs per task."""
+
+    kind: str
+    tasks: int
+    pilots: int
+    rate: float
+    life: float
+    make_rate: float
+    commands: float
+    cpu: dict[str, float] = field(default_factory=dict)  # milliseconds
+
+
+@dataclass(frozen=True)
+class ClaimFigures:
+    """A claim of one task, in milliseconds."""
+
+    waiting: int
+    median: float
+    p95: float
+
+
+class Bench:
+    """An installation without pilots, and what is asked of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.data = root / "data"
+        self.environment = {**os.environ, "XDG_STATE_HOME": str(root / "state"),
+                            "ICEPROD__LOGGING__LEVEL": "WARNING"}
+        self._run("up", "--data", str(self.data), "--port", "0", "--no-pilots")
+        running = json.loads((self.data / "up.json").read_text())
+        self.supervisor = int(running["pid"])
+        self.token = self.data / "bench-token"
+        self.token.write_text(self._run("token", "--data", str(self.data), "--user", "bench", "--roles",
+                                        "admin,user,system,pilot").strip())
+        self.client = Client(running["url"], self.token.read_text(), timeout=120.0)
+
+    def close(self) -> None:
+        self.client.close()
+        self._run("down", "--data", str(self.data))
+
+    def _run(self, *words: str) -> str:
+        return subprocess.run([sys.executable, "-m", "iceprod", *words], env=self.environment, check=True,
+                              stdout=subprocess.PIPE, text=True).stdout
+
+    # -- making tasks
+
+    def make(self, kind: str, count: int, site: str = "") -> str:
+        """A dataset of so many tasks, all waiting; its id."""
+        requirements = {"cpu": 1, "memory": 0.1, "disk": 0.1, "time": 0.1} | ({"site": site} if site else {})
+        config = {"version": 3, "tasks": [{"name": kind, "requirements": requirements,
+                                           "trays": [{"modules": KINDS[kind]}] if KINDS[kind] else []}]}
+        dataset = {"description": f"bench {kind}", "group": "users", "jobs_submitted": count,
+                   "tasks_per_job": 1, "tasks_submitted": count, "status": "suspended"}
+        dataset_id = str(self.client.post("/datasets", dataset)["result"])
+        self.client.put(f"/config/{dataset_id}", config)
+        self.client.put(f"/datasets/{dataset_id}/status", {"status": "processing"})
+        request = self.client.post("/actions/materialization", {"dataset_id": dataset_id, "num": count})
+        path = f"/actions/materialization/{request['result']}"
+        _until(lambda: self.client.get(path).get("status") in ("complete", "error"))
+        _until(lambda: self.counts(dataset_id).get("waiting", 0) >= count)
+        return dataset_id
+
+    def counts(self, dataset_id: str) -> dict[str, int]:
+        found: dict[str, int] = self.client.get(f"/datasets/{dataset_id}/task_counts/status")
+        return found
+
+    # -- measuring
+
+    def commands(self) -> float:
+        """Commands that the server sent to its database so far."""
+        text = self.client.get("/metrics").decode()
+        return sum(map(float, re.findall(r"^iceprod_database_commands_total(?:{.*})? (\S+)$", text, re.M)))
+
+    def processor_ms(self) -> dict[str, float]:
+        """Processor time so far, of store and server."""
+        times: dict[str, float] = {}
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if str(self.data) in line and entry.name.isdigit():
+                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                    name = next((name for part, name in _PROCESSES if part in line), "")
+                    if name:
+                        times[name] = times.get(name, 0.0) + 1000 * sum(map(int, fields[11:13])) / _TICK
+        return times
+
+    @contextlib.contextmanager
+    def pilots(self, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+        """Pilots of one core each, registered."""
+        before = len(self.client.get("/pilots", {"keys": "pilot_id"}))
+        argv = [sys.executable, "-m", "grid.pilot", "--server", self.client.url, "--token-file",
+                str(self.token), "--cores", "1", "--memory", "1", "--no-pixels", "--site", "bench"]
+        with tempfile.TemporaryDirectory() as work, open(os.devnull, "wb") as nowhere:
+            children = [subprocess.Popen([*argv, "--directory", work], stderr=nowhere) for _ in range(count)]
+            try:
+                _until(lambda: len(self.client.get("/pilots", {"keys": "pilot_id"})) >= before + count)
+                yield children
+            finally:
+                for child in children:
+                    child.terminate()
+                for child in children:
+                    child.wait(30)
+
+    def tasks(self, kind: str, count: int, pilots: int) -> TaskFigures:
+        """Make tasks and run them."""
+        began = time.monotonic()
+        dataset_id = self.make(kind, count)
+        made = time.monotonic()
+        commands, cpu = self.commands(), self.processor_ms()
+        children_before = os.times()
+        started = time.monotonic()
+        with self.pilots(pilots):
+            ready, done = time.monotonic(), self.counts(dataset_id).get("complete", 0)
+            _until(lambda: self.counts(dataset_id).get("complete", 0) >= count)
+            ended = time.monotonic()
+            spent, after = self.commands() - commands, self.processor_ms()
+        times = os.times()
+        pilot_ms = 1000 * (times.children_user + times.children_system
+                           - children_before.children_user - children_before.children_system)
+        per_task = {name: round((value - cpu.get(name, 0.0)) / count, 3) for name, value in after.items()}
+        return TaskFigures(
+            kind, count, pilots, rate=round((count - done) / max(ended - ready, 1e-9), 1),
+            life=round(count / (made - began + ended - started), 1),
+            make_rate=round(count / (made - began), 1), commands=round(spent / count, 3),
+            cpu={**per_task, "pilots": round(pilot_ms / count, 3)})
+
+    def claims(self, waiting: int) -> ClaimFigures:
+        """Claim and hand back with so many tasks waiting (those that are there count)."""
+        missing = waiting - self.client.get("/task_counts/status").get("waiting", 0)
+        if missing > 0:
+            self.make("empty", missing, site="claims")
+        offer = {"cpu": 1, "memory": 4.0, "disk": 10.0, "time": 10.0, "site": "claims"}
+        took = []
+        for _ in range(_CLAIMS):
+            began = time.perf_counter()
+            [task] = self.client.post("/task_actions/queue_many", {"num": 1, "requirements": offer})
+            took.append(1000 * (time.perf_counter() - began))
+            path = f"/tasks/{task['task_id']}/task_actions/evict"
+            self.client.post(path, {"instance_id": task["instance_id"]})
+        took.sort()
+        return ClaimFigures(waiting, round(took[_CLAIMS // 2], 3), round(took[int(0.95 * _CLAIMS)], 3))
+
+
+def _until(what: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        with contextlib.suppress(ClientError):
+            if found := what():
+                return found
+        if time.monotonic() > deadline:
+            raise TimeoutError("the measurement did not come to its end")
+        time.sleep(_LOOK_SECONDS)
+
+
+def run(tasks: int, pilots: int, waiting: Sequence[int], peers: Sequence[str], peer_tasks: int,
+        kinds: Sequence[str] = tuple(KINDS)) -> dict[str, Any]:
+    """Measure everything; a document with the figures and what the machine is."""
+    result: dict[str, Any] = {
+        "machine": {"cores": os.cpu_count(), "python": platform.python_version(),
+                    "load": [round(load, 2) for load in os.getloadavg()]}}
+    with tempfile.TemporaryDirectory(prefix="bench-") as root:
+        bench = Bench(Path(root))
+        try:
+            result["tasks"] = [asdict(bench.tasks(kind, max(20, int(tasks * FRACTION[kind])), pilots))
+                               for kind in kinds]
+            result["claims"] = [asdict(bench.claims(number)) for number in sorted(waiting)]
+        finally:
+            bench.close()
+    result["peers"] = [measure(name, peer_tasks) for name in peers]
+    result["machine"]["load_after"] = [round(load, 2) for load in os.getloadavg()]
+    return result
+
+
+def _text(result: dict[str, Any]) -> Iterator[str]:
+    for row in result["tasks"]:
+        cpu = ", ".join(f"{name} {value:.2f}" for name, value in row["cpu"].items())
+        yield (f"{row['kind']:<8} {row['tasks']:>7} tasks  {row['rate']:>8.1f}/s  "
+               f"made {row['make_rate']:.0f}/s  life {row['life']:.0f}/s  "
+               f"{row['commands']:.2f} commands/task  CPU ms/task: {cpu}")
+    for row in result["claims"]:
+        yield f"claim    {row['waiting']:>7} waiting  median {row['median']:.2f} ms  95 % {row['p95']:.2f} ms"
+    for row in result["peers"]:
+        rate = f"{row['rate']:.1f}/s" if row.get("rate") else f"not measured: {row['reason']}"
+        yield f"{row['peer']:<12} {row.get('version', ''):<10} {row.get('tasks', 0):>6} tasks  {rate}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="iceprod bench tasks", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--tasks", type=int, default=20_000, help="empty tasks to run")
+    parser.add_argument("--pilots", type=int, default=8)
+    parser.add_argument("--kinds", nargs="*", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--waiting", type=int, nargs="*", default=[1_000, 10_000, 100_000],
+                        help="claims are timed with so many tasks waiting")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--peer-tasks", type=int, default=1_000)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    given = parser.parse_args(arguments)
+    try:
+        result = run(given.tasks, given.pilots, given.waiting, given.peers, given.peer_tasks, given.kinds)
+    except (ClientError, Refused, TimeoutError, subprocess.CalledProcessError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(result, indent=1) if given.json else "\n".join(_text(result)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

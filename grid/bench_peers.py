@@ -1,0 +1,146 @@
+"""No-op tasks through other systems, for comparison on the same machine in the same run.
+
+A peer runs in its own interpreter: ``ICEPROD_BENCH_PEERS`` names a Python in whose environment the peers are
+installed (default: ours). What cannot be measured is reported with the reason, never left out.
+
+``fireworks``   FireWorks with one Firework per task, eight rapidfire processes, on our embedded store.
+``parsl``       Parsl's HighThroughputExecutor with a no-op function, two workers.
+``hyperqueue``  ``hq submit --array``, /bin/true, one worker of this machine's cores.
+``iceprod``     IceProd's own server (PyPI): no driver yet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+__all__ = ["PEERS", "measure"]
+
+PEERS = ("fireworks", "parsl", "hyperqueue", "iceprod")
+_SECONDS = 600.0
+
+_PARSL = """
+import json, sys, time, importlib.metadata, parsl
+from parsl.config import Config
+from parsl.executors import HighThroughputExecutor
+from parsl.providers import LocalProvider
+count = int(sys.argv[1])
+parsl.load(Config(executors=[HighThroughputExecutor(label="h", max_workers_per_node=2, address="127.0.0.1",
+                  provider=LocalProvider(init_blocks=1, max_blocks=1))], run_dir=sys.argv[2]))
+@parsl.python_app
+def nothing():
+    return None
+[f.result() for f in [nothing() for _ in range(20)]]
+began = time.monotonic()
+[f.result() for f in [nothing() for _ in range(count)]]
+took = time.monotonic() - began
+version = importlib.metadata.version("parsl")
+print("RESULT", json.dumps({"rate": count / took, "version": version}), flush=True)
+parsl.dfk().cleanup()
+"""
+
+_HYPERQUEUE = """
+import json, os, subprocess, sys, sysconfig, time, importlib.metadata, shutil
+count, work = int(sys.argv[1]), sys.argv[2]
+hq = shutil.which("hq", path=sysconfig.get_path("scripts") + ":" + os.environ["PATH"])
+assert hq, "no hq program: the package holds a library alone"
+environment = {**os.environ, "HQ_SERVER_DIR": work}
+server = subprocess.Popen([hq, "server", "start"], env=environment, stdout=subprocess.DEVNULL)
+time.sleep(2)
+worker = subprocess.Popen([hq, "worker", "start"], env=environment, stdout=subprocess.DEVNULL)
+time.sleep(2)
+began = time.monotonic()
+subprocess.run([hq, "submit", "--array", f"1-{count}", "--stdout", "none", "--stderr", "none", "--wait",
+                "/bin/true"], env=environment, check=True, stdout=subprocess.DEVNULL)
+took = time.monotonic() - began
+version = subprocess.run([hq, "--version"], capture_output=True, text=True).stdout.split()[-1]
+print("RESULT", json.dumps({"rate": count / took, "version": version}), flush=True)
+subprocess.run([hq, "server", "stop"], env=environment, stdout=subprocess.DEVNULL)
+worker.wait(20); server.wait(20)
+"""
+
+_FIREWORKS = """
+import json, sys, time, importlib.metadata, multiprocessing, os
+from fireworks import Firework, FWorker, LaunchPad, PyTask
+from fireworks.core.rocket_launcher import rapidfire
+count, work, url = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+def pad():
+    return LaunchPad(host=url, uri_mode=True, name="fw", strm_lvl="CRITICAL")
+def worker(number):
+    folder = os.path.join(work, str(number)); os.makedirs(folder); os.chdir(folder)
+    rapidfire(pad(), FWorker(), nlaunches=0, strm_lvl="CRITICAL")
+launchpad = pad(); launchpad.reset("", require_password=False)
+began = time.monotonic()
+launchpad.bulk_add_wfs([__import__("fireworks").Workflow([Firework(PyTask(func="builtins.int"))])
+                        for _ in range(count)])
+made = time.monotonic()
+workers = [multiprocessing.Process(target=worker, args=(n,)) for n in range(8)]
+[w.start() for w in workers]; [w.join() for w in workers]
+took = time.monotonic() - made
+done = launchpad.get_fw_ids({"state": "COMPLETED"}, count_only=True)
+assert done == count, f"only {done} of {count} were done"
+print("RESULT", json.dumps({"rate": count / took, "life": count / (time.monotonic() - began),
+                            "version": importlib.metadata.version("fireworks")}), flush=True)
+"""
+
+_SCRIPTS = {"parsl": _PARSL, "hyperqueue": _HYPERQUEUE, "fireworks": _FIREWORKS}
+_MODULES = {"parsl": "parsl", "hyperqueue": "hyperqueue", "fireworks": "fireworks",
+            "iceprod": "iceprod.server"}
+
+
+def measure(name: str, tasks: int) -> dict[str, Any]:
+    """Run a peer's no-op tasks; {peer, tasks, rate, version}, or {peer, reason}."""
+    python = os.environ.get("ICEPROD_BENCH_PEERS", sys.executable)
+    if name not in _SCRIPTS:
+        return {"peer": name, "reason": "no driver yet: its server needs settings of its own installation"}
+    probe = subprocess.run([python, "-c", f"import {_MODULES[name]}"], capture_output=True, text=True,
+                           check=False)
+    if probe.returncode:
+        last = (probe.stderr.strip().splitlines() or ["it cannot be imported"])[-1]
+        return {"peer": name, "reason": f"{last}; ICEPROD_BENCH_PEERS names the Python that has it"}
+    with tempfile.TemporaryDirectory(prefix="peer-") as work:
+        return {"peer": name, "tasks": tasks, **_run(python, name, tasks, Path(work))}
+
+
+def _run(python: str, name: str, tasks: int, work: Path) -> dict[str, Any]:
+    arguments, store = [str(tasks), str(work / "run")], None
+    (work / "run").mkdir()
+    try:
+        if name == "fireworks":
+            store, url = _store(work)
+            arguments.append(url)
+        script = work / "peer.py"
+        script.write_text(_SCRIPTS[name])
+        child = subprocess.run([python, str(script), *arguments], capture_output=True, text=True,
+                               timeout=_SECONDS, check=False, cwd=work)
+    except subprocess.TimeoutExpired:
+        return {"reason": f"not done within {_SECONDS:.0f} s"}
+    finally:
+        if store is not None:
+            store.terminate()
+            store.wait(30)
+    for line in child.stdout.splitlines():
+        if line.startswith("RESULT "):
+            figures: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
+            return {key: round(value, 1) if isinstance(value, float) else value
+                    for key, value in figures.items()}
+    return {"reason": (child.stderr.strip().splitlines() or ["it said nothing"])[-1][:300]}
+
+
+def _store(work: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Our embedded store, for a peer; its process and address."""
+    socket = work / "s.sock"
+    argv = [sys.executable, "-m", "server.embedded", "serve", "--data", str(work / "store"), "--socket",
+            str(socket)]
+    with (work / "store.log").open("wb") as log:
+        process = subprocess.Popen(argv, stdout=log, stderr=log)
+    deadline = time.monotonic() + 60
+    while not socket.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return process, "mongodb://" + str(socket).replace("/", "%2F")
