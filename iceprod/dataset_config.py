@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import resources
+from itertools import chain, islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+from jsonschema.exceptions import best_match, relevance
 
 from iceprod import expressions
 
@@ -22,6 +24,7 @@ __all__ = [
     "ConfigError",
     "dependency_index",
     "is_strict",
+    "problems",
     "schema",
     "task_names",
     "validate",
@@ -31,8 +34,24 @@ __all__ = [
 Config = Mapping[str, Any]
 
 
+MOST_PROBLEMS = 100
+
+
 class ConfigError(ValueError):
-    """A configuration is wrong; the text says where and why."""
+    """A configuration is wrong; the text says where and why.
+
+    `path` is the place, such as ``tasks[1].trays[0].modules[0].args``, and `problem` what is wrong there.
+    """
+
+    def __init__(self, problem: str, where: str = "") -> None:
+        self.path, self.problem = path_of(where), problem
+        at = f" (at {self.path})" if self.path else ""
+        super().__init__(f"Validation error in {where}: {problem}{at}" if where else problem)
+
+
+def path_of(where: str) -> str:
+    """The path of a place: ``tasks[0].name`` for ``config['tasks'][0]['name']``."""
+    return re.sub(r"\['(\w+)'\]", r".\1", where.removeprefix("config")).removeprefix(".")
 
 
 def is_strict(config: Config) -> bool:
@@ -59,26 +78,40 @@ def _schema_name(config: Config) -> str:
 
 def validate(config: Config) -> None:
     """Raise ConfigError for a configuration that could not be run."""
+    for problem in problems(config, 1):
+        raise problem
+
+
+def problems(config: Config, most: int = MOST_PROBLEMS) -> list[ConfigError]:
+    """What is wrong with a configuration, `most` of it; nothing when it could be run."""
     if not isinstance(config, Mapping):
-        raise ConfigError("Validation error in config: it is not an object")
-    if is_strict(config):
-        _check_schema(config)
-        _check_names(config)
-        _check_dependencies(config)
-        _check_expressions(config)
-    else:
+        return [ConfigError("it is not an object", "config")]
+    if not is_strict(config):
+        return list(islice(_lenient_problems(config), most))
+    if found := list(_schema_problems(config, most)):
+        return found
+    others = chain(_name_problems(config), _dependency_problems(config), _expression_problems(config))
+    return list(islice(others, most))
+
+
+def _schema_problems(config: Config, most: int) -> Iterator[ConfigError]:
+    """The problem that tells most comes first."""
+    errors = sorted(_validator(_schema_name(config)).iter_errors(config), key=relevance, reverse=True)
+    for error in errors[:most]:
+        nearest = best_match([error]) or error
+        where = "".join(f"[{part!r}]" for part in nearest.absolute_path)
+        yield ConfigError(nearest.message[:500], f"config{where}")
+
+
+def _lenient_problems(config: Config) -> Iterator[ConfigError]:
+    """The older rules: what is there must have the right type."""
+    try:
         _check_lenient(config)
-
-
-def _check_schema(config: Config) -> None:
-    error = best_match(_validator(_schema_name(config)).iter_errors(config))
-    if error is not None:
-        where = "".join(f"[{part!r}]" for part in error.absolute_path)
-        raise ConfigError(f"Validation error in config{where}: {error.message[:500]}")
+    except ConfigError as error:
+        yield error
 
 
 def _check_lenient(config: Config) -> None:
-    """The older rules: what is there must have the right type."""
     _check_types(config, "config", tasks=list, steering=dict, options=dict)
     for where, task in _parts(config, "tasks", "config"):
         _check_types(task, where, name=str, depends=list, requirements=dict, trays=list)
@@ -94,10 +127,10 @@ def _parts(whole: Config, name: str, where: str) -> Iterator[tuple[str, Any]]:
 
 def _check_types(part: Any, where: str, **kinds: type) -> None:
     if not isinstance(part, dict):
-        raise ConfigError(f"Validation error in {where}: it is not an object")
+        raise ConfigError("it is not an object", where)
     for name, kind in kinds.items():
         if name in part and not isinstance(part[name], kind):
-            raise ConfigError(f"Validation error in {where}[{name!r}]: it is not {_ARTICLES[kind]}")
+            raise ConfigError(f"it is not {_ARTICLES[kind]}", f"{where}[{name!r}]")
 
 
 _ARTICLES: dict[type, str] = {list: "an array", dict: "an object", str: "a string"}
@@ -108,12 +141,11 @@ def task_names(config: Config) -> list[str]:
     return [str(task.get("name") or index) for index, task in enumerate(config.get("tasks", ()))]
 
 
-def _check_names(config: Config) -> None:
+def _name_problems(config: Config) -> Iterator[ConfigError]:
     names = task_names(config)
     for index, name in enumerate(names):
         if name in names[:index]:
-            raise ConfigError(f"Validation error in config['tasks'][{index}]['name']: "
-                              f"{name!r} is the name of another task")
+            yield ConfigError(f"{name!r} is the name of another task", f"config['tasks'][{index}]['name']")
 
 
 # -- dependencies
@@ -144,16 +176,14 @@ def _is_id(text: str) -> bool:
     return len(text) == 32 and all(sign in "0123456789abcdef" for sign in text)
 
 
-def _check_dependencies(config: Config) -> None:
+def _dependency_problems(config: Config) -> Iterator[ConfigError]:
     names = task_names(config)
     for index, task in enumerate(config["tasks"]):
-        for depends in task.get("depends", ()):
+        for number, depends in enumerate(task.get("depends", ())):
             try:
                 dependency_index(names, index, depends)
             except ConfigError as error:
-                raise ConfigError(
-                    f"Validation error in config['tasks'][{index}]['depends']: {error}"
-                ) from None
+                yield ConfigError(str(error), f"config['tasks'][{index}]['depends'][{number}]")
 
 
 # -- expressions
@@ -170,11 +200,11 @@ def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
             yield from _texts(item, f"{where}[{key!r}]")
 
 
-def _check_expressions(config: Config) -> None:
+def _expression_problems(config: Config) -> Iterator[ConfigError]:
     for part in ("tasks", "steering", "options"):
         for where, text in _texts(config.get(part), f"config[{part!r}]"):
             if problem := expressions.check(text):
-                raise ConfigError(f"Validation error in {where}: {problem}")
+                yield ConfigError(problem, where)
 
 
 # -- defaults

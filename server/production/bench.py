@@ -108,6 +108,7 @@ def _store(stack: contextlib.ExitStack, folder: Path) -> tuple[str, psutil.Proce
     url = "mongodb://" + str(path).replace("/", "%2F")
 
     def answers() -> bool:
+        client: pymongo.MongoClient[Any]
         with pymongo.MongoClient(url, serverSelectionTimeoutMS=500) as client:
             return bool(client.admin.command("ping")["ok"])
 

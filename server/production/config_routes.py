@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from server.errors import BadRequest
 from server.handler import Handler
-from server.production import configs
+from server.production import configs, previews
+from server.production.documents import Document
+from server.production.fields import Field, takes
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
 
@@ -34,4 +38,37 @@ class Config(ProductionHandler):
         self.send({})
 
 
-ROUTES = [Route("/config/{dataset_id}", Config, "config")]
+class Validate(ProductionHandler):
+    """Trying a configuration."""
+
+    def json_body(self) -> Any:
+        return Handler.json_body(self)  # nothing of it is stored
+
+    @allow("admin", "client", "system", "user")
+    @takes(Field("config", "dict", required=True), Field("jobs_submitted", "int"))
+    async def post(self) -> None:
+        """What is wrong with the configuration, or what its jobs and tasks would be; nothing is created.
+
+        The configuration may also be given as text, as for a submission.
+        """
+        body = self.body()
+        if len(self.request.body) > configs.MAX_BYTES:
+            raise BadRequest(f"the configuration is larger than {configs.MAX_BYTES >> 20} MB")
+        jobs = body.get("jobs_submitted", 1)
+        if isinstance(jobs, bool) or not isinstance(jobs, int) or not 1 <= jobs < 1 << 53:
+            raise BadRequest("key jobs_submitted should be of type int, and greater than 0")
+        self.send(await previews.preview(self.ctx, _config(body.get("config")), jobs))
+
+
+def _config(value: Any) -> Document:
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise BadRequest(f"key config is not JSON-encoded: {error}") from None
+    if not isinstance(value, dict):
+        raise BadRequest("key config should be of type dict")
+    return value
+
+
+ROUTES = [Route("/config/validate", Validate, "config"), Route("/config/{dataset_id}", Config, "config")]

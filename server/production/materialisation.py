@@ -17,7 +17,8 @@ from server.production.documents import Document
 from server.production.task_store import NewTask
 from server.services.leader import hold_lease
 
-__all__ = ["BUFFER_JOBS", "Plan", "buffer", "materialise", "materialise_alone", "plan_of", "scope_of"]
+__all__ = ["BUFFER_JOBS", "Plan", "buffer", "materialise", "materialise_alone", "plan_for", "plan_of",
+           "scope_of", "tasks_of_job"]
 
 BUFFER_JOBS = 1000  # jobs that are made at once, and kept ready
 LEASE_SECONDS = 120.0
@@ -40,6 +41,11 @@ async def plan_of(ctx: Context, dataset: Document) -> Plan:
     found = await configs.find(ctx, dataset["dataset_id"])
     if found is None:
         raise BadRequest("the dataset has no configuration")
+    return await plan_for(ctx, dataset, found)
+
+
+async def plan_for(ctx: Context, dataset: Document, found: Document) -> Plan:
+    """How to make the jobs of a dataset with a configuration. Raises BadRequest when that does not tell."""
     if not isinstance(found.get("tasks"), list):
         raise BadRequest("the configuration has no tasks")
     config = with_defaults(found)
