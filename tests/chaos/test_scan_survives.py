@@ -1,4 +1,4 @@
-"""A scan ends with the same map whatever is killed while it runs."""
+"""A scan ends with the same map whatever is killed while it runs: one kind of misfortune after the other."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import pytest
 from iceprod.client import Client
 from tests.support.installation import Installed, installation, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1800)]
 
 NSIDES = "16:0,64:12,128:12"
-PATIENCE = 120.0
+PATIENCE = 600.0
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_pilots_that_were_thought_dead_come_back(here: Installed, undisturbed: d
 def test_everything_is_killed(here: Installed, undisturbed: dict[str, Any]) -> None:
     def disturb(turn: int) -> None:
         here.kill()
-        wait_until(lambda: not here.processes(), 20)
+        wait_until(lambda: not here.processes(), 60)
         port = json.loads((here.data / "up.json").read_text())["url"].rpartition(":")[2]
         here.iceprod("up", "--data", here.data, "--port", port, "--pilots", "2")
 

@@ -1,0 +1,104 @@
+"""Reports in batches, and tasks leased ahead."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grid.pilot.ends import COMPLETE, RESET, End
+from grid.pilot.options import Options
+from grid.pilot.pace import Pace
+from grid.pilot.pilot import Pilot
+from grid.pilot.reports import Report, Reports, keep_reporting, send_rest
+from iceprod.client import Client
+
+
+def report(number: int, log: str = "") -> Report:
+    return Report(f"t{number}", "i", End(COMPLETE, seconds=0.1), {"stdout": log} if log else {})
+
+
+def test_what_waits_goes_together_and_in_order() -> None:
+    reports = Reports()
+    for number in range(450):
+        reports.add(report(number))
+    sizes, seen = [], []
+    while batch := reports.next(0.0):
+        sizes.append(len(batch))
+        seen += [one.task_id for one in batch]
+        reports.remove(batch)
+    assert sizes == [200, 200, 50]
+    assert seen == [f"t{number}" for number in range(450)]
+
+
+def test_long_logs_make_smaller_batches_but_never_none() -> None:
+    reports = Reports()
+    for number in range(3):
+        reports.add(report(number, "x" * 3_000_000))
+    assert len(reports.next(0.0)) == 1
+
+
+def test_reports_that_nobody_sent_are_still_held(server: Any, options: Options) -> None:
+    pilot = Pilot(options)
+    pilot.reports.add(report(1))
+    assert pilot.held() == [("t1", "i")]
+    with Client(server.url) as client:
+        send_rest(pilot, client)
+    assert pilot.held() == []
+    assert server.bodies("/tasks/t1/task_actions/complete")
+    pilot.client.close()
+
+
+def test_a_refused_row_does_not_hold_up_the_others(server: Any, options: Options) -> None:
+    server.answers["POST", "/tasks/t1/task_actions/complete"] = (404, {"reason": "stale"})
+    pilot = Pilot(options)
+    for number in range(3):
+        pilot.reports.add(report(number))
+    thread = threading.Thread(target=keep_reporting, args=(pilot,))
+    thread.start()
+    server.wait_for("/tasks/t2/task_actions/complete")
+    pilot.ending.set()
+    thread.join(10)
+    assert len(pilot.reports) == 0
+    assert sum(path == "/task_actions/report_many" for _, path, _ in server.requests) == 1
+
+
+def test_an_end_says_no_more_than_the_server_needs() -> None:
+    body = Report("t", "i", End(RESET, "bad", 2.0, 1.0, {"memory": 0.5})).body("S")
+    assert body == {"task_id": "t", "instance_id": "i", "outcome": "reset", "site": "S", "reason": "bad",
+                    "time_used": 2.0, "resources": {"memory": 0.5}}
+
+
+@given(st.lists(st.floats(0, 1000)), st.integers(1, 64))
+def test_only_short_programs_are_leased_ahead(seconds: list[float], slots: int) -> None:
+    pace = Pace()
+    for one in seconds:
+        pace.note("script", one)
+    assert 0 <= pace.ahead(slots) <= 200
+    if all(one > 0.2 for one in seconds):
+        assert pace.ahead(slots) == 0
+    pace.note("pixels", 0.01)
+    assert pace.ahead(slots) == 0
+
+
+@pytest.mark.parametrize("memory", [1.0, 99.0])
+def test_a_task_leased_ahead_waits_for_its_turn_if_it_can_ever_fit(options: Options, memory: float) -> None:
+    pilot = Pilot(options)
+    pilot.pace.note("script", 0.01)
+    pilot.slot_is_free()
+    tasks = [{"task_id": f"t{n}", "instance_id": "i", "requirements": {"cpu": 2, "memory": memory}}
+             for n in range(2)]
+    started = [pilot.start(task) for task in tasks]
+    if memory > options.memory:
+        assert started == [False, False]
+        assert [one.end.reason for one in pilot.reports.held()] == ["no room", "no room"]
+        return
+    assert started == [True, True]
+    first = pilot.tasks.get_nowait()
+    assert pilot.tasks.empty()
+    pilot.finish(first)
+    assert pilot.tasks.get_nowait().task_id == "t1"
+    pilot.client.close()
