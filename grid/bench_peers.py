@@ -5,7 +5,7 @@ installed (default: ours). What cannot be measured is reported with the reason, 
 
 ``fireworks``   FireWorks with one Firework per task, eight rapidfire processes, on our embedded store.
 ``parsl``       Parsl's HighThroughputExecutor with a no-op function, two workers.
-``hyperqueue``  ``hq submit --array``, /bin/true, one worker of this machine's cores.
+``hyperqueue``  one job of so many /bin/true through its Python interface, one worker of all cores.
 ``iceprod``     IceProd's own server (PyPI): no driver yet.
 """
 
@@ -46,23 +46,23 @@ parsl.dfk().cleanup()
 """
 
 _HYPERQUEUE = """
-import json, os, subprocess, sys, sysconfig, time, importlib.metadata, shutil
-count, work = int(sys.argv[1]), sys.argv[2]
-hq = shutil.which("hq", path=sysconfig.get_path("scripts") + ":" + os.environ["PATH"])
-assert hq, "no hq program: the package holds a library alone"
-environment = {**os.environ, "HQ_SERVER_DIR": work}
-server = subprocess.Popen([hq, "server", "start"], env=environment, stdout=subprocess.DEVNULL)
-time.sleep(2)
-worker = subprocess.Popen([hq, "worker", "start"], env=environment, stdout=subprocess.DEVNULL)
-time.sleep(2)
-began = time.monotonic()
-subprocess.run([hq, "submit", "--array", f"1-{count}", "--stdout", "none", "--stderr", "none", "--wait",
-                "/bin/true"], env=environment, check=True, stdout=subprocess.DEVNULL)
-took = time.monotonic() - began
-version = subprocess.run([hq, "--version"], capture_output=True, text=True).stdout.split()[-1]
-print("RESULT", json.dumps({"rate": count / took, "version": version}), flush=True)
-subprocess.run([hq, "server", "stop"], env=environment, stdout=subprocess.DEVNULL)
-worker.wait(20); server.wait(20)
+import json, sys, time, importlib.metadata
+from hyperqueue import Job, LocalCluster
+count = int(sys.argv[1])
+with LocalCluster() as cluster:
+    cluster.start_worker()
+    client = cluster.client()
+    def run(number):
+        job = Job()
+        for _ in range(number):
+            job.program(["/bin/true"], stdout=None, stderr=None)
+        client.wait_for_jobs([client.submit(job)])
+    run(20)
+    began = time.monotonic()
+    run(count)
+    took = time.monotonic() - began
+    version = importlib.metadata.version("hyperqueue")
+    print("RESULT", json.dumps({"rate": count / took, "version": version}), flush=True)
 """
 
 _FIREWORKS = """
@@ -118,7 +118,7 @@ def _run(python: str, name: str, tasks: int, work: Path) -> dict[str, Any]:
         script = work / "peer.py"
         script.write_text(_SCRIPTS[name])
         child = subprocess.run([python, str(script), *arguments], capture_output=True, text=True,
-                               timeout=_SECONDS, check=False, cwd=work)
+                               timeout=_SECONDS, check=False, cwd=work, env=_environment(python))
     except subprocess.TimeoutExpired:
         return {"reason": f"not done within {_SECONDS:.0f} s"}
     finally:
@@ -131,6 +131,11 @@ def _run(python: str, name: str, tasks: int, work: Path) -> dict[str, Any]:
             return {key: round(value, 1) if isinstance(value, float) else value
                     for key, value in figures.items()}
     return {"reason": (child.stderr.strip().splitlines() or ["it said nothing"])[-1][:300]}
+
+
+def _environment(python: str) -> dict[str, str]:
+    """Ours, with the programs of that Python's environment first."""
+    return {**os.environ, "PATH": f"{Path(python).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
 def _store(work: Path) -> tuple[subprocess.Popen[bytes], str]:
