@@ -63,7 +63,9 @@ class Pixels:
         return self._end(ends.COMPLETE, "", answer["cpu_seconds"])
 
     def _ask(self) -> dict[str, Any]:
-        payload, limit = self.running.payload, self.running.limit("time") * 3600
+        payload = self.running.payload
+        limit = self.running.limit("time") * 3600
+        limit = min(limit, payload.get("limit_s") or limit)  # so many pixels may take so long
         request = {name: payload.get(name) for name in ("reco_algo", "nside", "pixels", "seeds")}
         event_id = str(payload.get("i3_event_id"))
         request["event_id"] = event_id

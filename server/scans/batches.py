@@ -15,9 +15,10 @@ from server.context import Context
 from server.scans.cutting import Cut
 from server.scans.tables import pack, pixels_of, rows_of
 
-__all__ = ["Batch", "Group", "Outcome", "any_open", "by_tasks", "done", "enter_known", "failures", "find",
-           "finished", "insert_new", "known_pixels", "next_seq", "open_batches", "overview", "share_done",
-           "store", "tables", "task_id_of", "whole", "with_tasks"]
+__all__ = ["Batch", "Group", "Outcome", "any_open", "by_tasks", "done", "enter_known",
+           "enter_piece", "failures", "find", "finished", "insert_new", "known_pixels", "lose", "next_seq",
+           "open_batches", "overview", "set_piece", "share_done", "store", "tables", "task_id_of", "whole",
+           "with_tasks"]
 
 _NAMESPACE = uuid.UUID("5c0f2fd1-6f2b-5d2f-9a55-7d0a3c1f9d11")
 _DUPLICATE_KEY = 11000
@@ -35,14 +36,22 @@ class Batch:
     seeds: np.ndarray | None  # PIXEL_DTYPE, shape (n,)
     done: bool
     instance_id: str  # of the lease under which the result came
-    known: np.ndarray | None = None  # PIXEL_DTYPE: rows that an earlier scan has already, of some pixels
+    known: np.ndarray | None = None  # PIXEL_DTYPE: rows that are there already, of some pixels
+    piece: int | None = None  # so many pixels at a time, since more failed
+    piece_instance: str = ""  # of the lease under which the latest piece came
 
     @property
-    def todo(self) -> np.ndarray:
-        """Which pixels a worker has to do; bool, shape (n,)."""
+    def missing(self) -> np.ndarray:
+        """Which pixels have no rows yet; bool, shape (n,)."""
         if self.known is None:
             return np.ones(len(self.pixels), dtype=bool)
         return ~np.isin(self.pixels, self.known["index"])
+
+    @property
+    def todo(self) -> np.ndarray:
+        """Which of them the next worker is to do; bool, shape (n,)."""
+        missing = self.missing
+        return missing if self.piece is None else missing & (np.cumsum(missing) <= self.piece)
 
     def completed(self, rows: np.ndarray) -> np.ndarray:
         """A worker's rows together with those known before, in the order of the pixels."""
@@ -62,7 +71,6 @@ class Outcome:
     seconds: float
     cpu_seconds: float
     host: str
-    failed: str = ""  # why there are no fits, if the batch was given up
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,8 @@ def _batch(document: dict[str, Any]) -> Batch:
     seeds, known = document["seeds"], document.get("known")
     return Batch(document["task_id"], document["scan_id"], document["seq"], document["nside"],
                  pixels_of(document["pixels"]), None if seeds is None else rows_of(seeds), document["done"],
-                 document.get("instance_id", ""), None if known is None else rows_of(known))
+                 document.get("instance_id", ""), None if known is None else rows_of(known),
+                 document.get("piece"), document.get("piece_instance", ""))
 
 
 async def find(ctx: Context, task_id: str) -> Batch | None:
@@ -124,7 +133,7 @@ async def store(ctx: Context, task_id: str, outcome: Outcome) -> bool:
     """Keep the result of a batch, unless it has one; whether it was kept."""
     fields = {"done": True, "rows": pack(outcome.table), "instance_id": outcome.instance_id,
               "seconds": outcome.seconds, "cpu_seconds": outcome.cpu_seconds, "host": outcome.host,
-              "finished": time.time(), **({"failed": outcome.failed} if outcome.failed else {})}
+              "finished": time.time()}
     result = await ctx.db.pixel_batches.update_one({"task_id": task_id, "done": False}, {"$set": fields})
     return bool(result.modified_count)
 
@@ -138,6 +147,27 @@ async def enter_known(ctx: Context, scan_id: str, cut: Cut, rows: np.ndarray) ->
                    "cpu_seconds": 0.0, "finished": time.time()}
     await ctx.db.pixel_batches.update_one(
         {"scan_id": scan_id, "seq": cut.seq, "done": False, "known": None}, {"$set": fields})
+
+
+async def enter_piece(ctx: Context, batch: Batch, rows: np.ndarray, piece: int, **fields: Any) -> bool:
+    """Enter rows of some more pixels of an unfinished batch, if it is as it was read; whether it was."""
+    before = None if batch.known is None else pack(batch.known)
+    known = rows if batch.known is None else np.concatenate([batch.known, rows])
+    result = await ctx.db.pixel_batches.update_one(
+        {"task_id": batch.task_id, "done": False, "known": before},
+        {"$set": {"known": pack(known), "piece": piece, **fields}})
+    return bool(result.modified_count)
+
+
+async def set_piece(ctx: Context, task_id: str, piece: int) -> None:
+    """Have fewer pixels of an unfinished batch done at a time."""
+    await ctx.db.pixel_batches.update_one({"task_id": task_id, "done": False}, {"$set": {"piece": piece}})
+
+
+async def lose(ctx: Context, task_id: str, reason: str) -> None:
+    """Count a pixel of a batch as lost, and say why."""
+    update = {"$set": {"failed": reason}, "$inc": {"lost": 1}}
+    await ctx.db.pixel_batches.update_one({"task_id": task_id}, update)
 
 
 async def whole(ctx: Context, scan_id: str, seqs: Sequence[int]) -> set[int]:
@@ -161,10 +191,10 @@ async def finished(ctx: Context, scan_id: str, nsides: Iterable[int],
 
 
 async def failures(ctx: Context, scan_id: str) -> list[tuple[int, int, str]]:
-    """Batches that were given up: nside, number of pixels, reason."""
+    """Batches with pixels that were given up: nside, number of those pixels, the latest reason."""
     query = {"scan_id": scan_id, "failed": {"$exists": True}}
-    cursor = ctx.db.pixel_batches.find(query, {"nside": 1, "count": 1, "reused": 1, "failed": 1})
-    return [(d["nside"], d["count"] - d.get("reused", 0), d["failed"]) async for d in cursor]
+    cursor = ctx.db.pixel_batches.find(query, {"nside": 1, "lost": 1, "failed": 1})
+    return [(d["nside"], d["lost"], d["failed"]) async for d in cursor]
 
 
 async def any_open(ctx: Context, scan_id: str) -> bool:

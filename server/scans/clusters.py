@@ -40,7 +40,7 @@ async def extra_slots(ctx: Context, site: str) -> Counter[str]:
 
 
 def _class_of(run: Run) -> str:
-    return class_key({"cpu": 1, "memory": run.memory_gb, "disk": run.disk_gb})
+    return class_key({"cpu": 1, "memory": run.memory_gb, "disk": run.disk_gb, "kind": "pixels"})
 
 
 async def site_states(ctx: Context, names: list[str]) -> dict[str, dict[str, Any]]:

@@ -6,19 +6,20 @@ from typing import Any
 
 import msgspec
 
-from scanner.result import nan_rows
 from server import metrics
 from server.context import Context
 from server.errors import BadRequest, NotFound
 from server.production import ends
 from server.production.task_changes import patch
 from server.production.task_store import LEASED
-from server.scans import batches, progress, rounds, runs
+from server.scans import batches, narrowing, progress, rounds, runs
 from server.scans.batches import Batch, Outcome
-from server.scans.finish import give_up
 from server.scans.tables import seeds_json, table_from_rows
 
 __all__ = ["BatchResult", "ended", "payloads", "read_result", "take_in"]
+
+
+START_SECONDS = 30  # for an event that a worker has not seen yet
 
 
 class BatchResult(msgspec.Struct, forbid_unknown_fields=True):
@@ -51,11 +52,17 @@ async def take_in(ctx: Context, task_id: str, result: BatchResult) -> None:
     batch = await batches.find(ctx, task_id)
     if batch is None:
         raise NotFound("Task not found")
+    if batch.piece_instance == result.instance_id:  # the same piece again
+        await narrowing.next_piece(ctx, batch, result.instance_id)
+        return
     rows = table_from_rows(result.rows, batch.pixels[batch.todo])
-    outcome = Outcome(batch.completed(rows), result.instance_id, result.seconds, result.cpu_seconds,
-                      result.host)
     if not (batch.done and batch.instance_id == result.instance_id):
         await _check_lease(ctx, batch, result.instance_id)
+    if batch.missing.sum() > len(rows):
+        await narrowing.take_piece(ctx, batch, rows, result.instance_id)
+        return
+    outcome = Outcome(batch.completed(rows), result.instance_id, result.seconds, result.cpu_seconds,
+                      result.host)
     if await batches.store(ctx, task_id, outcome):
         metrics.PIXELS.inc(len(rows))
     await ends.complete(ctx, task_id, result.instance_id, time_used=result.seconds, site=result.site)
@@ -89,11 +96,12 @@ def _payload(batch: Batch, run: runs.Run) -> dict[str, Any]:
     todo = batch.todo
     return {"scan_id": batch.scan_id, "i3_event_id": run.i3_event_id, "reco_algo": run.reco,
             "nside": batch.nside, "pixels": batch.pixels[todo].tolist(),
-            "seeds": None if batch.seeds is None else seeds_json(batch.seeds[todo])}
+            "seeds": None if batch.seeds is None else seeds_json(batch.seeds[todo]),
+            "limit_s": START_SECONDS + int(todo.sum()) * run.max_pixel_reco_time}
 
 
 async def ended(ctx: Context, task: dict[str, Any], outcome: str, reason: str) -> None:
-    """A batch failed for good: the scan goes on without its pixels, unless too many failed.
+    """A batch failed for good: its pixels are tried in ever smaller pieces, see `narrowing`.
 
     One that was called complete without its result is done again.
     """
@@ -101,21 +109,7 @@ async def ended(ctx: Context, task: dict[str, Any], outcome: str, reason: str) -
     if batch is None or batch.done:
         return
     if outcome == "failed":
-        await _go_without(ctx, batch, reason[:1000])
+        if await narrowing.failed(ctx, batch, reason[:1000] or "no reason given"):
+            await _go_on(ctx, batch.scan_id)
     elif outcome == "complete":
         await patch(ctx, batch.task_id, {"status": "waiting"})
-
-
-async def _go_without(ctx: Context, batch: Batch, reason: str) -> None:
-    """Enter failed fits for a batch's pixels, with the reason; too many of them end the scan."""
-    rows = batch.completed(nan_rows(batch.pixels[batch.todo]))
-    outcome = Outcome(rows, "", 0.0, 0.0, "", failed=reason or "no reason given")
-    await batches.store(ctx, batch.task_id, outcome)
-    lost = sum(pixels for _, pixels, _ in await batches.failures(ctx, batch.scan_id))
-    asked = sum(group.count for group in await batches.overview(ctx, batch.scan_id))
-    share = ctx.settings.scans.max_failed_share
-    if lost > share * asked:
-        why = f"{lost} of {asked} pixels failed, more than {100 * share:g} %"
-        await give_up(ctx, batch.scan_id, f"{why}; a batch of nside {batch.nside}: {reason}")
-    else:
-        await _go_on(ctx, batch.scan_id)

@@ -120,7 +120,7 @@ async def _known(ctx: Context, scan_id: str, before: int, missing: list[int]) ->
 def _task(run: Run, cut: Cut) -> NewTask:
     hours = len(cut.pixels) * run.max_pixel_reco_time / 3600
     requirements = {"cpu": 1, "memory": run.memory_gb, "disk": run.disk_gb,
-                    "time": min(max(hours, SHORTEST_HOURS), LONGEST_HOURS)}
+                    "time": min(max(hours, SHORTEST_HOURS), LONGEST_HOURS), "kind": KIND}
     return NewTask(job_index=cut.seq, name=f"nside-{cut.nside}", requirements=requirements, kind=KIND,
                    priority=run.priority, task_id=batches.task_id_of(run.scan_id, cut.seq))
 

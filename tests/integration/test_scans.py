@@ -273,13 +273,21 @@ def test_deletion_stops_the_workers(user: requests.Session, pilot: PixelPilot) -
     assert user.delete(f"/scan/{scan_id}").status_code == 200
 
 
-def test_a_batch_that_fails_for_good_ends_the_scan_with_a_reason(user: requests.Session,
+def test_batches_that_fail_for_good_end_the_scan_with_a_reason(user: requests.Session,
                                                                  pilot: PixelPilot) -> None:
     scan_id = start(user)
     tasks = leased(pilot, 2)
     assert pilot.put(tasks[0]).status_code == 200
-    pilot.session.post(f"/tasks/{tasks[1]['task_id']}/task_actions/failed",
-                       json={"instance_id": tasks[1]["instance_id"], "reason": "no such table"})
+    failing = tasks[1:]
+
+    def over() -> bool:
+        for task in failing:
+            body = {"instance_id": task["instance_id"], "reason": "no such table"}
+            pilot.session.post(f"/tasks/{task['task_id']}/task_actions/failed", json=body)
+        failing[:] = pilot.claim()
+        return state(user, scan_id).startswith("ABORTED")
+
+    wait_for(over, "the end")
     view = progress(user, scan_id)
     assert view["state"] == "ABORTED__PARTIAL_RESULT_GENERATED"
     assert "no such table" in view["state_reason"]

@@ -133,14 +133,35 @@ def test_another_scan_of_the_event_takes_nothing_over(user: requests.Session, pi
 # -- what fails
 
 
-def test_a_scan_goes_on_without_a_batch_that_failed(user: requests.Session, pilot: PixelPilot) -> None:
+def test_a_pixel_that_fails_is_found_and_left_out(user: requests.Session, pilot: PixelPilot) -> None:
     scan_id = start(user)
-    fail(pilot, batch(pilot), "no such ice")
-    finish(user, pilot, scan_id)
+    first = batch(pilot)
+    bad = first["payload"]["pixels"][2]
+    assert first["payload"]["limit_s"] == 30 + 4 * 60
+    sizes: list[int] = []
+
+    def over() -> bool:
+        for task in [first] if not sizes else pilot.claim(2):
+            pixels = task["payload"]["pixels"]
+            if task["task_id"] == first["task_id"]:
+                sizes.append(len(pixels))
+            if task["payload"]["nside"] == 2 and bad in pixels:
+                fail(pilot, task, "no such ice")
+            else:
+                assert pilot.put(task).status_code == 200
+        return bool(progress(user, scan_id)["is_final"])
+
+    wait_for(over, "the final map")
+    assert sizes == [4, 1, 3, 1, 2, 1, 1]
     view = progress(user, scan_id)
-    assert [(lost["nside"], lost["pixels"]) for lost in view["failed"]] == [(2, 4)]
-    assert view["failed"][0]["reason"] == "no such ice"
-    assert "4 pixels that failed" in view["state_reason"]
+    assert view["failed"] == [{"nside": 2, "pixels": 1, "reason": "no such ice"}]
+    assert "1 pixels that failed" in view["state_reason"]
+    found = ScanResult.from_json(user.get(f"/scan/{scan_id}/result").json()["skyscan_result"])
+    table, wanted = found.pixels[2], made_up_map("2:0,8:4")[2].copy()
+    wanted["llh"][wanted["index"] == bad] = float("nan")
+    others = wanted["index"] != bad
+    assert table[others].tobytes() == wanted[others].tobytes()
+    assert table["llh"][~others].tolist() != table["llh"][~others].tolist()  # NaN
     new = rescan(user, scan_id)
     finish(user, pilot, new)
     assert progress(user, new)["failed"] == []
@@ -148,11 +169,16 @@ def test_a_scan_goes_on_without_a_batch_that_failed(user: requests.Session, pilo
 
 def test_too_many_failures_end_a_scan(user: requests.Session, pilot: PixelPilot) -> None:
     scan_id = start(user)
-    for _ in range(2):
-        fail(pilot, batch(pilot), "no such ice")
+
+    def over() -> bool:
+        for task in pilot.claim(1):
+            fail(pilot, task, "no such ice")
+        return progress(user, scan_id)["state"].startswith("ABORTED__")
+
+    wait_for(over, "the end")
     view = progress(user, scan_id)
-    assert view["state"].startswith("ABORTED__")
-    assert view["state_reason"].startswith("8 of 48 pixels failed, more than 10 %")
+    assert view["state_reason"].startswith("5 of 48 pixels failed, more than 10 %")
+    assert "no such ice" in view["state_reason"]
     assert not pilot.claim()
 
 
