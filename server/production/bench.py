@@ -205,6 +205,10 @@ def _fill_jobs(db: Any, dataset_id: str, indexes: range) -> str:
             rows.append(new_task(dataset_id, job_id, spec))
     db.jobs.insert_many(jobs)
     db.tasks.insert_many(rows)
+    db.task_classes.bulk_write([
+        pymongo.UpdateOne({"_id": f"{dataset_id} {key}"}, {"$set": {
+            "dataset_id": dataset_id, "class_key": key, "used": timestamp()}}, upsert=True)
+        for key in {row["class_key"] for row in rows}])
     return str(rows[-1]["task_id"])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -17,7 +17,9 @@ from server.production.fields import check_storable
 
 __all__ = ["ProductionHandler"]
 
-FLUSH_BYTES = 1 << 18
+FLUSH_BYTES = 1 << 16
+
+_T = TypeVar("_T")
 
 
 class ProductionHandler(Handler):
@@ -64,26 +66,41 @@ class ProductionHandler(Handler):
 
     async def send_list(self, name: str, rows: AsyncIterator[Document]) -> None:
         """Answer ``{name: [row, …]}``, written as the rows come."""
-        await self._stream(f'{{"{name}":[', rows, lambda row: msgspec.json.encode(row), "]}")
+        await self._stream(f'{{"{name}":[', rows, lambda row: msgspec.json.encode(row), lambda: "]}")
 
     async def send_map(self, identifier: str, rows: AsyncIterator[Document]) -> None:
         """Answer ``{id: row, …}``, written as the rows come."""
         await self._stream("{", rows, lambda row: (
-            msgspec.json.encode(row[identifier]) + b":" + msgspec.json.encode(row)), "}")
+            msgspec.json.encode(row[identifier]) + b":" + msgspec.json.encode(row)), lambda: "}")
 
-    async def _stream(self, head: str, rows: AsyncIterator[Document], encode: Callable[[Document], bytes],
-                      tail: str) -> None:
+    async def send_groups(self, pairs: AsyncIterator[tuple[str, str]]) -> None:
+        """Answer ``{group: [id, …], …}``, written as pairs come; those of a group follow one another."""
+        last: str | None = None
+
+        def encode(pair: tuple[str, str]) -> bytes:
+            nonlocal last
+            (group, identifier), before = pair, last
+            last = group
+            text = msgspec.json.encode(identifier)
+            if group == before:
+                return b"," + text
+            return (b"" if before is None else b"],") + msgspec.json.encode(group) + b":[" + text
+
+        await self._stream("{", pairs, encode, lambda: "]}" if last is not None else "}", between=b"")
+
+    async def _stream(self, head: str, rows: AsyncIterator[_T], encode: Callable[[_T], bytes],
+                      tail: Callable[[], str], between: bytes = b",") -> None:
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.write(head)
         size, first = 0, True
         async for row in rows:
             part = encode(row)
-            self.write(part if first else b"," + part)
+            self.write(part if first else between + part)
             first, size = False, size + len(part)
             if size > FLUSH_BYTES:
                 await self.flush()
                 size = 0
-        self.write(tail)
+        self.write(tail())
         await self.finish()
 
     def update_fields(self) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class DatasetJobs(ProductionHandler):
             query["status"] = {"$in": wanted}
         if (index := self.index("job_index")) is not None:
             query["job_index"] = index
-        self.send(await jobs.find(self.ctx, query, self.keys("job_id")))
+        await self.send_map("job_id", jobs.find(self.ctx, query, self.keys("job_id")))
 
 
 class DatasetJob(ProductionHandler):
@@ -91,7 +91,7 @@ class JobSummaries(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
         await self.readable(dataset_id)
-        self.send(await jobs.summaries(self.ctx, dataset_id))
+        await self.send_groups(jobs.summaries(self.ctx, dataset_id))
 
 
 class JobCounts(ProductionHandler):

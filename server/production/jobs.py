@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -23,6 +24,7 @@ INDEXES = [
     Index("jobs", "dataset_status", [("dataset_id", 1), ("status", 1)]),
 ]
 
+AT_ONCE = 1000  # documents of a list that are read together
 IDS = ("job_id", "dataset_id", "job_index")
 
 
@@ -59,9 +61,10 @@ async def get(ctx: Context, job_id: str, dataset_id: str = "", keys: set[str] | 
     return job
 
 
-async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None = None) -> dict[str, Document]:
-    """Jobs by id."""
-    return {job["job_id"]: job async for job in ctx.db.jobs.find(query, projection(keys))}
+async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None = None) -> AsyncIterator[Document]:
+    """Jobs as the API shows them."""
+    async for job in ctx.db.jobs.find(query, projection(keys), batch_size=AT_ONCE):
+        yield job
 
 
 async def patch(ctx: Context, job_id: str, fields: dict[str, Any]) -> Document:
@@ -96,12 +99,12 @@ async def set_status(ctx: Context, dataset_id: str, job_id: str, status: str) ->
     return False
 
 
-async def summaries(ctx: Context, dataset_id: str) -> dict[str, list[str]]:
-    """Ids of a dataset's jobs by status."""
-    groups: dict[str, list[str]] = {state: [] for state in JOB.states}
-    async for job in ctx.db.jobs.find({"dataset_id": dataset_id}, {"job_id": 1, "status": 1}):
-        groups.setdefault(job["status"], []).append(job["job_id"])
-    return {state: ids for state, ids in groups.items() if ids}
+async def summaries(ctx: Context, dataset_id: str) -> AsyncIterator[tuple[str, str]]:
+    """The status and id of each of a dataset's jobs, in the order of the states."""
+    for state in JOB.states:
+        query = {"dataset_id": dataset_id, "status": state}
+        async for job in ctx.db.jobs.find(query, {"_id": 0, "job_id": 1}, batch_size=AT_ONCE):
+            yield state, job["job_id"]
 
 
 async def counts(ctx: Context, dataset_id: str) -> dict[str, int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from iceprod.states import TASK
 from server.errors import BadRequest
-from server.production import task_changes, task_store
+from server.production import first_tasks, task_changes, task_store
 from server.production.fields import Field, read_fields, takes
 from server.production.handler import ProductionHandler
 from server.production.task_store import NewTask
@@ -31,12 +31,15 @@ class Tasks(ProductionHandler):
     async def get(self) -> None:
         """Tasks; filters status and site (its beginning), keys, sort (name=1 or name=-1, with |), limit."""
         query: dict[str, Any] = {}
-        if wanted := self.states(TASK.states, "Unknown task status"):
-            query["status"] = {"$in": wanted}
         if site := self.query("site"):
             query["site"] = {"$gte": site, "$lt": site + "\U0010ffff"}
-        rows = task_store.find(self.ctx, query, self.keys("task_id"), sort=self.sorting(),
-                               limit=self.query_int("limit", 0) or 0)
+        wanted = self.states(TASK.states, "Unknown task status")
+        keys, sort, limit = self.keys("task_id"), self.sorting(), self.query_int("limit", 0) or 0
+        if first_tasks.applies(wanted, sort, limit):
+            rows = first_tasks.first_tasks(self.ctx, wanted, query, keys, limit)
+        else:
+            query |= {"status": {"$in": wanted}} if wanted else {}
+            rows = task_store.find(self.ctx, query, keys, sort=sort, limit=limit)
         await self.send_list("tasks", rows)
 
     def sorting(self) -> list[tuple[str, int]]:
@@ -171,7 +174,7 @@ class TaskSummaries(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
         await self.readable(dataset_id)
-        self.send(await task_store.summaries(self.ctx, dataset_id))
+        await self.send_groups(task_store.summaries(self.ctx, dataset_id))
 
 
 class TaskCounts(AllCounts):

@@ -43,6 +43,7 @@ INDEXES = [
     Index("tasks", "pilot_id", [("pilot_id", 1)], options={"sparse": True}),
 ]
 
+AT_ONCE = 1000  # documents of a list that are read together
 LEASED = ("queued", "processing")
 HIDDEN = ("class_key", "due", "ended", "avoid")
 IDS = ("task_id", "dataset_id", "job_id", "job_index", "task_index")
@@ -186,37 +187,45 @@ async def get(ctx: Context, task_id: str, dataset_id: str = "", keys: set[str] |
 async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None = None, *,
                sort: Sequence[tuple[str, int]] = (), limit: int = 0) -> AsyncIterator[Document]:
     """Tasks as the API shows them."""
-    cursor = ctx.db.tasks.find(query, read_keys(keys), sort=list(sort) or None, limit=limit)
+    cursor = ctx.db.tasks.find(query, read_keys(keys), sort=list(sort) or None, limit=limit,
+                               batch_size=AT_ONCE)
     async for task in cursor:
         yield public(task, keys)
 
 
 async def counts(ctx: Context, query: dict[str, Any], states: Iterable[str] = TASK.states) -> dict[str, int]:
     """How many tasks are in each status, from an index."""
-    numbers = {state: await ctx.db.tasks.count_documents({**query, "status": state}) for state in states}
-    return {state: n for state, n in numbers.items() if n}
+    stages: list[Document] = [{"$match": query}, {"$group": {"_id": "$status", "n": {"$sum": 1}}}]
+    numbers = {row["_id"]: row["n"] async for row in await ctx.db.tasks.aggregate(stages)}
+    return {state: numbers[state] for state in states if numbers.get(state)}
 
 
-async def summaries(ctx: Context, dataset_id: str) -> dict[str, list[str]]:
-    """Ids of a dataset's tasks by status."""
-    groups: dict[str, list[str]] = {state: [] for state in TASK.states}
-    async for task in ctx.db.tasks.find({"dataset_id": dataset_id}, {"task_id": 1, "status": 1}):
-        groups.setdefault(task["status"], []).append(task["task_id"])
-    return {state: ids for state, ids in groups.items() if ids}
+async def summaries(ctx: Context, dataset_id: str) -> AsyncIterator[tuple[str, str]]:
+    """The status and id of each of a dataset's tasks, in the order of the states."""
+    for state in await counts(ctx, {"dataset_id": dataset_id}):
+        query = {"dataset_id": dataset_id, "status": state}
+        async for task in ctx.db.tasks.find(query, {"_id": 0, "task_id": 1}, batch_size=AT_ONCE):
+            yield state, task["task_id"]
 
 
 async def name_counts(ctx: Context, dataset_id: str) -> dict[str, dict[str, int]]:
     """How many tasks of each name are in each status; names in the order of their tasks.
 
-    The names are read off the index in leaps, the numbers counted in it: no task is looked at.
+    The names are read off the index in leaps, the numbers counted in it: no other task is looked at.
     """
     order: dict[str, tuple[int, str]] = {}
     after: Document = {"$gte": ""}
     while first := await _first_of_name(ctx, dataset_id, after):
         order[first["name"]] = (first["task_index"], first["name"])
         after = {"$gt": first["name"]}
+    stages: list[Document] = [
+        {"$match": {"dataset_id": dataset_id}},
+        {"$group": {"_id": {"name": "$name", "status": "$status"}, "n": {"$sum": 1}}},
+    ]
+    numbers = {(row["_id"]["name"], row["_id"]["status"]): row["n"]
+               async for row in await ctx.db.tasks.aggregate(stages)}
     return {
-        name: await counts(ctx, {"dataset_id": dataset_id, "name": name})
+        name: {state: numbers[name, state] for state in TASK.states if numbers.get((name, state))}
         for name in sorted(order, key=order.__getitem__)
     }
 

@@ -23,8 +23,8 @@ async def test_counts_by_name_in_the_order_of_the_tasks(ctx: Context, make: Make
     assert list(counts) == ["z first", "a second"]
     assert sum(sum(states.values()) for states in counts.values()) == 6
     assert await task_store.counts(ctx, {"dataset_id": dataset}) == {"waiting": 5, "queued": 1}
-    assert {state: len(ids) for state, ids in (await task_store.summaries(ctx, dataset)).items()} == {
-        "waiting": 5, "queued": 1}
+    states = [state async for state, _ in task_store.summaries(ctx, dataset)]
+    assert states == ["waiting"] * 5 + ["queued"]
 
 
 async def test_walltimes(ctx: Context, make: Maker) -> None:
