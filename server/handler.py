@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import msgspec
+from pymongo.errors import ConnectionFailure
 from tornado.web import HTTPError, RequestHandler
 
 from iceprod.tokens import Caller, TokenError
@@ -133,6 +134,8 @@ class Handler(RequestHandler):
             status_code, reason = error.code, error.reason
         elif isinstance(error, HTTPError):
             reason = error.log_message or reason
+        elif isinstance(error, ConnectionFailure):
+            status_code, reason = 503, "the database does not answer just now; try again later"
         elif status_code >= 500:
             reason = "internal error"
         self.set_status(status_code, status_line(reason))
@@ -142,7 +145,10 @@ class Handler(RequestHandler):
         self.finish(msgspec.json.encode(error_body(status_code, reason)))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        if not isinstance(value, ApiError | HTTPError):
+        if isinstance(value, ConnectionFailure):
+            log.warning("the database does not answer: %s", str(value)[:200],
+                        extra={"path": self.request.path})
+        elif not isinstance(value, ApiError | HTTPError):
             log.error("request failed", exc_info=(typ, value, tb), extra={"path": self.request.path})
 
     def on_finish(self) -> None:
