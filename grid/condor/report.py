@@ -20,7 +20,8 @@ from grid.condor.site import Site
 __all__ = ["VERSION", "Log", "body", "read_control"]
 
 VERSION = "1"
-_KEPT = 50  # of the latest ends
+_KEPT = 20  # of the latest ends
+_TAIL = 500  # characters of what a pilot printed
 _STATUSES = {QUEUED: "IDLE", STARTING: "RUNNING", IDLE: "RUNNING", BUSY: "RUNNING", DRAINING: "RUNNING"}
 _WORDS = {QUEUED: "Queued", STARTING: "Starting", IDLE: "Waiting", BUSY: "Tasking", DRAINING: "Stopping"}
 
@@ -40,7 +41,7 @@ class Log:
     def latest(self) -> list[dict[str, Any]]:
         """The latest ends, the newest last."""
         return [{"queue_id": end.id, "kind": end.kind, "reason": end.reason, "host": end.host,
-                 "time": _time(end.when), "seconds": round(end.lived, 1), "output": text}
+                 "time": _time(end.when), "seconds": round(end.lived, 1), "output": text[-_TAIL:]}
                 for end, text in list(self._ends)[-_KEPT:]]
 
     def top_errors(self) -> dict[str, int]:

@@ -72,6 +72,9 @@ def _refusal(work: Work, site: Site) -> str:
     wanted = work.requirements.get("site")
     if wanted and wanted != site.site:
         return f"it asks for the site {wanted}"
+    kind = work.requirements.get("kind")
+    if kind == "pixels" and not site.pilot.pixels:
+        return "it needs the scanner, which the pilots of this site do not have (pilot: pixels)"
     need, high = needs(work), site.largest
     most = {"cpu": high.cores, "gpu": high.gpus, "memory": high.memory, "disk": high.disk,
             "time": high.hours - _MARGIN_HOURS}

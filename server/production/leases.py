@@ -134,7 +134,16 @@ async def claim_or_wait(ctx: Context, request: Claim, wait: float, gone: asyncio
             return []
         seen = ctx.signals.count("tasks")
         got = await claim(ctx, request, again=True)
+    if got and gone.is_set():
+        await _take_back(ctx, got)
+        return []
     return got
+
+
+async def _take_back(ctx: Context, got: list[Document]) -> None:
+    """Nobody is there to hear of the claim: whatever the caller said at its end came too early for it."""
+    mine = {"task_id": {"$in": [task["task_id"] for task in got]}, "instance_id": got[0]["instance_id"]}
+    await _return(ctx, mine, "the pilot was gone before it had the task")
 
 
 # -- finding candidates

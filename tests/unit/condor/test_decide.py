@@ -21,6 +21,7 @@ from grid.condor.demand import Work
 from grid.condor.pace import History
 from grid.condor.shapes import Unserved, needs, offer_of, shape_for, tasks_within
 from grid.condor.site import Limits, Pace, Site, Size
+from grid.condor.site import Pilot as PilotJob
 from iceprod.requirements import Fit, class_fit
 
 SITE = Site(site="here", server="http://x", largest=Size(cores=8, memory=32, disk=100, gpus=1, hours=48))
@@ -108,6 +109,13 @@ def test_a_class_nobody_can_serve_is_explained() -> None:
         "it needs 500 GB of memory, a pilot of this site has at most 32",
         "it needs 100 hours, a pilot of this site has at most 47.9",
         "it asks for the site there"]
+
+
+def test_pixels_need_pilots_with_the_scanner() -> None:
+    where = Site(site="here", server="http://x", pilot=PilotJob(pixels=False))
+    (one,) = ask([Work.of({"kind": "pixels"}, 3)], where=where).unserved
+    assert "needs the scanner" in one.why
+    assert orders(ask([Work.of({"kind": "pixels"}, 3)])) == 3
 
 
 def test_a_pilot_is_as_large_as_its_task_and_lives_longer() -> None:

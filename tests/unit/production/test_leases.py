@@ -121,6 +121,23 @@ async def expired(ctx: Context) -> int:
     return await repair.sweep_leases(ctx)
 
 
+async def test_who_goes_while_being_served_loses_nothing(ctx: Context, make: Maker,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pilot said goodbye after the claim began and before its tasks were marked."""
+    task, gone, claim = await make.task(), asyncio.Event(), leases.claim
+
+    async def slow(*arguments: Any, **options: Any) -> Any:
+        got = await claim(*arguments, **options)
+        gone.set()
+        return got
+
+    monkeypatch.setattr(leases, "claim", slow)
+    assert await leases.claim_or_wait(ctx, CLAIM, 30, gone) == []
+    after = await make.read(task["task_id"])
+    assert (after["status"], after["instance_id"]) == ("waiting", "")
+    assert "pilot_id" not in after
+
+
 async def test_a_lease_that_ends_is_an_eviction_and_no_failure(ctx: Context, make: Maker) -> None:
     await make.task()
     got = (await leases.claim(ctx, CLAIM))[0]
