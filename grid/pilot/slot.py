@@ -105,7 +105,7 @@ class Slot:
         except (WorkerEnded, WorkerStopped) as error:
             worker.close()
             self._no_worker = f"no pixel worker: {error}"
-            self._wanted = False
+            self._wanted = self.pilot.options.pixels = False
             log.warning("%s", self._no_worker)
 
     def _drop_worker(self) -> None:
