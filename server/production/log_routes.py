@@ -7,7 +7,7 @@ from typing import Any
 
 from server import sites
 from server.errors import BadRequest, NotFound
-from server.production import logs
+from server.production import log_search, logs
 from server.production.documents import Document
 from server.production.fields import Field, takes
 from server.production.handler import ProductionHandler
@@ -130,7 +130,32 @@ class TaskLogs(ProductionHandler):
         self.send({})
 
 
+class LogErrors(ProductionHandler):
+    """Errors in the logs of a dataset."""
+
+    @allow("admin", "client", "system", "user")
+    async def get(self, dataset_id: str) -> None:
+        """Lines that tell of errors, the same ones together, with counts of tasks; filter name."""
+        await self.readable(dataset_id)
+        self.send(await log_search.errors(self.ctx, dataset_id, self.query("name")))
+
+
+class LogSearch(ProductionHandler):
+    """Searching the logs of a dataset."""
+
+    @allow("admin", "client", "system", "user")
+    async def get(self, dataset_id: str) -> None:
+        """Lines of the newest logs that hold text, the same ones together, with counts; filter name."""
+        await self.readable(dataset_id)
+        text = (self.query("text") or "").strip()
+        if not 2 <= len(text) <= 200:
+            raise BadRequest("bad text param. must have 2 to 200 characters")
+        self.send(await log_search.search(self.ctx, dataset_id, text, self.query("name")))
+
+
 ROUTES = [
+    Route("/datasets/{dataset_id}/log_errors", LogErrors, "logs"),
+    Route("/datasets/{dataset_id}/log_search", LogSearch, "logs"),
     Route("/logs", Logs, "logs"),
     Route("/logs/{log_id}", Log, "logs"),
     Route("/datasets/{dataset_id}/logs", DatasetLogs, "logs"),

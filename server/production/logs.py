@@ -1,26 +1,38 @@
-"""Logs of tasks: what they printed. Long ones are kept in parts and joined when read."""
+"""Logs of tasks: what they printed, compressed. Of a very long one the head and the tail are kept.
+
+A document of `logs` holds the text in `packed`, and what is too long for one document in `log_parts`. The
+lines that tell of errors stand in `log_errors` beside, where they are found without unpacking.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
+
+from bson import Binary
 
 from iceprod.ids import new_id, timestamp
 from server.context import Context
 from server.errors import BadRequest, NotFound
+from server.production import log_text
 from server.production.documents import Document, project, projection
 from server.store.database import Index
 
-__all__ = ["INDEXES", "PART", "create", "find", "get", "newest_by_name", "remove", "remove_of_task"]
+__all__ = ["INDEXES", "create", "find", "get", "newest_by_name", "remove", "remove_of_task"]
 
-PART = 1_000_000  # characters in one part
+PART = 4_000_000  # bytes in one part
+SMALL = 100_000  # characters that are packed without a thread
 
 INDEXES = [
     Index("logs", "log_id", [("log_id", 1)], unique=True),
     Index("logs", "task", [("task_id", 1), ("timestamp", -1)]),
     Index("logs", "dataset", [("dataset_id", 1), ("name", 1)]),
+    Index("logs", "dataset_time", [("dataset_id", 1), ("timestamp", -1)]),
     Index("logs", "timestamp", [("timestamp", 1)]),
     Index("log_parts", "log_part", [("log_id", 1), ("part", 1)], unique=True),
+    Index("log_errors", "log_id", [("log_id", 1)], unique=True),
+    Index("log_errors", "dataset_time", [("dataset_id", 1), ("timestamp", -1)]),
 ]
 
 
@@ -31,29 +43,52 @@ async def create(ctx: Context, fields: Document) -> str:
     for name in ("data", "name", "dataset_id", "task_id"):
         if name in fields and not isinstance(fields[name], str):
             raise BadRequest(f"key {name} should be of type str")
-    data = fields["data"]
-    log = {"name": "log", **fields, "data": data[:PART], "log_id": new_id(), "timestamp": timestamp()}
-    rest = [data[start:start + PART] for start in range(PART, len(data), PART)]
-    if rest:
-        log["parts"] = len(rest)
-        await ctx.db.log_parts.insert_many(
-            [{"log_id": log["log_id"], "part": n, "data": text} for n, text in enumerate(rest)])
-    await ctx.db.logs.insert_one(dict(log))
+    text, left_out = log_text.shortened(fields["data"])
+    packed, lines = await asyncio.to_thread(_digest, text) if len(text) > SMALL else _digest(text)
+    about = {name: value for name, value in fields.items() if name != "data"}
+    log: Document = {"name": "log", **about, "log_id": new_id(), "timestamp": timestamp()}
+    if lines and "dataset_id" in log:
+        found = [{"form": form, "line": line} for form, line in lines.items()]
+        await ctx.db.log_errors.insert_one({**log, "lines": found})
+    await _store(ctx, log | ({"left_out": left_out} if left_out else {}), packed)
     return str(log["log_id"])
 
 
+def _digest(text: str) -> tuple[bytes, dict[str, str]]:
+    return log_text.pack(text), log_text.error_lines(text)
+
+
+async def _store(ctx: Context, log: Document, packed: bytes) -> None:
+    """The parts are stored first: a log that is found is whole."""
+    rest = [packed[start:start + PART] for start in range(PART, len(packed), PART)]
+    for number, part in enumerate(rest):
+        await ctx.db.log_parts.insert_one({"log_id": log["log_id"], "part": number, "packed": Binary(part)})
+    await ctx.db.logs.insert_one(
+        {**log, "packed": Binary(packed[:PART])} | ({"parts": len(rest)} if rest else {}))
+
+
 async def _whole(ctx: Context, log: Document, keys: set[str] | None) -> Document:
-    if log.get("parts") and "data" in log:
-        rest = ctx.db.log_parts.find({"log_id": log["log_id"]}, {"_id": 0, "data": 1}, sort=[("part", 1)])
-        log["data"] = "".join([log["data"], *[part["data"] async for part in rest]])
-    log.pop("parts", None)
+    packed = log.pop("packed", None)
+    if log.pop("parts", 0) and packed is not None:
+        rest = ctx.db.log_parts.find({"log_id": log["log_id"]}, {"_id": 0, "packed": 1}, sort=[("part", 1)])
+        packed = b"".join([packed, *[part["packed"] async for part in rest]])
+    if packed is not None and (keys is None or "data" in keys):
+        large = len(packed) > SMALL
+        log["data"] = await asyncio.to_thread(log_text.unpack, packed) if large else log_text.unpack(packed)
     return project(log, keys)
+
+
+def _read(keys: set[str] | None) -> dict[str, int]:
+    """What to read of a log to show `keys`."""
+    if keys is None:
+        return {"_id": 0}
+    return projection({*keys, "log_id"} | ({"packed", "parts"} if "data" in keys else set()))
 
 
 async def get(ctx: Context, log_id: str, dataset_id: str = "", keys: set[str] | None = None) -> Document:
     """One log, of one dataset when that is given. Raises NotFound."""
     query = {"log_id": log_id} | ({"dataset_id": dataset_id} if dataset_id else {})
-    log = await ctx.db.logs.find_one(query, {"_id": 0})
+    log = await ctx.db.logs.find_one(query, _read(keys))
     if log is None:
         raise NotFound("Log not found")
     return await _whole(ctx, log, keys)
@@ -62,8 +97,8 @@ async def get(ctx: Context, log_id: str, dataset_id: str = "", keys: set[str] | 
 async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None, *, newest_first: bool = True,
                limit: int = 0) -> list[Document]:
     """Logs in the order of time."""
-    shown = projection(None if keys is None else {*keys, "log_id", "parts"})
-    cursor = ctx.db.logs.find(query, shown, sort=[("timestamp", -1 if newest_first else 1)], limit=limit)
+    order = [("timestamp", -1 if newest_first else 1)]
+    cursor = ctx.db.logs.find(query, _read(keys), sort=order, limit=limit)
     return [await _whole(ctx, log, keys) async for log in cursor]
 
 
@@ -92,4 +127,5 @@ async def _remove(ctx: Context, ids: Sequence[str]) -> int:
         chosen = {"log_id": {"$in": list(ids[start:start + 1000])}}
         await ctx.db.logs.delete_many(chosen)
         await ctx.db.log_parts.delete_many(chosen)
+        await ctx.db.log_errors.delete_many(chosen)
     return len(ids)

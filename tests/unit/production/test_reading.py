@@ -6,8 +6,7 @@ import pytest
 
 from server import metrics
 from server.context import Context
-from server.errors import NotFound
-from server.production import bulk, ends, leases, logs, monitor, pilots, task_stats, task_store
+from server.production import bulk, ends, leases, monitor, pilots, task_stats, task_store
 from server.production.leases import Claim
 from server.production.task_store import NewTask
 from tests.unit.production.conftest import Maker
@@ -46,20 +45,6 @@ async def test_reports_of_all_tasks(ctx: Context) -> None:
     assert [row["stats"]["n"] async for row in task_stats.bulk(ctx, "d", None, last=True)] == [2, 1]
     assert len(await task_stats.find(ctx, "d", "t0", None)) == 2
     assert len(await task_stats.find(ctx, "d", "t0", None, last=True)) == 1
-
-
-async def test_long_logs_are_joined_again(ctx: Context) -> None:
-    text = "0123456789é" * 200_000
-    log_id = await logs.create(ctx, {"data": text, "task_id": "t", "dataset_id": "d"})
-    assert await ctx.db.log_parts.count_documents({}) == 2
-    log = await logs.get(ctx, log_id)
-    assert log["data"] == text
-    assert "parts" not in log
-    assert (await logs.newest_by_name(ctx, {"task_id": "t"}, {"log_id", "data"}))[0]["data"] == text
-    await logs.remove_of_task(ctx, "d", "t")
-    assert await ctx.db.log_parts.count_documents({}) == 0
-    with pytest.raises(NotFound):
-        await logs.get(ctx, log_id)
 
 
 async def test_many_at_once(ctx: Context, make: Maker) -> None:
