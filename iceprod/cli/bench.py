@@ -15,7 +15,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "reco": ("scanner.bench", ["reco"]),
     "scan": ("scanner.bench", ["scan"]),
     "store": ("server.embedded", ["bench"]),
-    "claims": ("server.production.bench", []),
+    "api": ("server.production.bench", []),
     "tasks": ("grid.bench", []),
 }
 """Each with the module that measures, run as a program of its own, and the arguments that choose in it."""
@@ -25,7 +25,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
 @click.argument("name", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(name: str | None, arguments: tuple[str, ...]) -> int:
-    """Measure NAME: reco, scan, store, claims or tasks. `iceprod bench NAME --help` tells its options."""
+    """Measure NAME: reco, scan, store, api or tasks. `iceprod bench NAME --help` tells its options."""
     if name in (None, "-h", "--help"):
         print(f"Usage: iceprod bench NAME [OPTIONS]\n\n  Measure one of: {', '.join(BENCHES)}.\n"
               "  `iceprod bench NAME --help` tells the options of each; --json prints one JSON object.")

@@ -50,7 +50,7 @@ def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> 
     (["scan", "absent.json"], "cannot read absent.json"),
     (["submit", "absent.json"], "cannot read absent.json"),
     (["submit", "x.json", "--jobs", "0"], "0"),
-    (["bench", "patience"], "known: reco, scan, store, claims, tasks"),
+    (["bench", "patience"], "known: reco, scan, store, api, tasks"),
 ])
 def test_usage_errors(arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
