@@ -21,7 +21,7 @@ from scanner.result import PIXEL_DTYPE, nan_rows
 from scanner.shower_light import ShowerTables, Vector, fill_signal, shower_tables
 from scanner.track.fit import frame_of
 
-__all__ = ["MODEL_ERROR", "Cascade", "CascadeEvent", "contained"]
+__all__ = ["HALF_HEIGHT", "MODEL_ERROR", "RADIUS", "Cascade", "CascadeEvent", "contained", "flights"]
 
 MODEL_ERROR = 0.3
 """Relative uncertainty of an expected charge; 0 would be Poisson."""
@@ -35,7 +35,8 @@ LONGEST = 60.0
 SURVEY_NSIDE = 1
 """Directions from which the event's common vertex is sought."""
 _FARTHEST = 1e5
-_RADIUS, _HEIGHT = 520.0, 510.0
+RADIUS, HALF_HEIGHT = 520.0, 510.0
+"""The instrumented volume as a cylinder, m."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class CascadeEvent:
 
 def contained(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Whether vertices (m) lie inside the instrumented volume, taken as a cylinder."""
-    return (np.hypot(x, y) < _RADIUS) & (np.abs(z) < _HEIGHT)
+    return (np.hypot(x, y) < RADIUS) & (np.abs(z) < HALF_HEIGHT)
 
 
 @fast_kernel

@@ -1,0 +1,302 @@
+"""Energy losses along a track: showers every SPACING metres, their energies unfolded, the vertex fitted.
+
+For a direction and a vertex (a, b, t0) the expected charges are linear in the energies. These follow from
+multiplicative updates that keep them positive (maximum likelihood by expectation maximisation: Shepp & Vardi,
+IEEE TMI 1 (1982) 113; energy losses by unfolding: IceCube, JINST 9 (2014) P03009), here for the negative
+binomial likelihood of `scanner.cascade`. The vertex follows by Fisher scoring, with the energies that matter
+eliminated from the information matrix (Schur complement). Products of matrices are written out: a library's
+would wake its threads for nothing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from config.ice import C_VACUUM
+from scanner.charges import Bins, Modules
+from scanner.compiled import fast_kernel, kernel
+from scanner.fastmath import fast_log
+from scanner.shower_light import ShowerTables, fill_signal
+
+__all__ = ["Problem", "fit_losses"]
+
+SPACING = 20.0
+"""Distance of the showers, m."""
+BEYOND = 60.0
+"""Showers reach this far beyond the first and last hit module's projection, m."""
+MOST_SOURCES = 120
+UPDATES, PLAIN_UPDATES, ACCELERATION = 20, 5, 1.5
+"""Multiplicative updates of the energies: accelerated by an exponent, then plain."""
+ACTIVE_SHARE, MOST_ACTIVE = 0.005, 24
+"""Energies above this share of the sum enter the information matrix, at most so many."""
+STEPS = (0.5, 0.5, 1.0)
+"""Differences for the derivatives by a, b (m) and t0 (ns)."""
+MAX_STEPS = 12
+TOLERANCE = 0.01
+"""Promised gain in ln L at which a fit stops."""
+LONGEST, LONGEST_TIME = 30.0, 100.0
+"""Longest step in (a, b), m, and in t0, ns."""
+_SMALL = 1e-9  # PE per GeV; less is none
+
+
+class Problem(NamedTuple):
+    """What all directions of an event share."""
+
+    tables: ShowerTables
+    modules: Modules
+    bins: Bins
+    n_hit: int
+    height: float  # of the event's centre, m
+    size: float  # of the negative binomial: 1 / (relative model error)²
+
+
+class Line(NamedTuple):
+    """A direction: flight p, two axes across it (2, 3), and the showers' places along it (m)."""
+
+    p: np.ndarray
+    axes: np.ndarray
+    along: np.ndarray
+
+
+class Work(NamedTuple):
+    """Energies, their expectation per bin, and the showers' signals as sparse rows."""
+
+    energy: np.ndarray
+    mu: np.ndarray
+    signal: np.ndarray
+    rows: np.ndarray
+    column: np.ndarray
+    value: np.ndarray
+
+
+@kernel
+def _line(modules: Modules, n_hit: int, p: np.ndarray) -> Line:
+    """Axes and showers for a direction, the showers centred on the hit modules' projections."""
+    h = max(np.sqrt(p[0] * p[0] + p[1] * p[1]), 1e-9)
+    axes = np.array([[p[0] * p[2] / h, p[1] * p[2] / h, -h], [-p[1] / h, p[0] / h, 0.0]])
+    low, high = np.inf, -np.inf
+    for i in range(n_hit):
+        along = modules.x[i] * p[0] + modules.y[i] * p[1] + modules.z[i] * p[2]
+        low, high = min(low, along), max(high, along)
+    count = min(int((high - low + 2 * BEYOND) / SPACING) + 1, MOST_SOURCES)
+    return Line(p, axes, 0.5 * (low + high) + SPACING * (np.arange(count) - 0.5 * (count - 1)))
+
+
+@kernel
+def _work(bins: int, sources: int) -> Work:
+    return Work(np.empty(sources), np.empty(bins), np.empty(bins), np.zeros(sources + 1, dtype=np.int64),
+                np.empty(sources * bins, dtype=np.int64), np.empty(sources * bins))
+
+
+@kernel
+def _point(line: Line, place: np.ndarray, along: float) -> tuple[float, float, float]:
+    """Position on the track through vertex (a, b, t0) = `place`."""
+    axes, p = line.axes, line.p
+    return (place[0] * axes[0, 0] + place[1] * axes[1, 0] + along * p[0],
+            place[0] * axes[0, 1] + place[1] * axes[1, 1] + along * p[1],
+            place[0] * axes[0, 2] + place[1] * axes[1, 2] + along * p[2])
+
+
+@kernel
+def _source(signal: np.ndarray, problem: Problem, line: Line, place: np.ndarray, along: float) -> None:
+    """Signal of the shower at `along`."""
+    x, y, z = _point(line, place, along)
+    at = (x, y, z, place[2] + along / C_VACUUM)
+    p = (line.p[0], line.p[1], line.p[2])
+    fill_signal(signal, problem.tables, problem.modules, problem.bins, problem.height, at, p)
+
+
+@fast_kernel
+def _append(signal: np.ndarray, column: np.ndarray, value: np.ndarray, begin: int) -> int:
+    """Append the entries of a signal to a sparse row; return its end."""
+    for i in range(len(signal)):
+        if signal[i] > _SMALL:
+            column[begin], value[begin] = i, signal[i]
+            begin += 1
+    return begin
+
+
+@fast_kernel
+def _expect(mu: np.ndarray, noise: np.ndarray, rows: np.ndarray, column: np.ndarray, value: np.ndarray,
+            energy: np.ndarray) -> None:
+    mu[:] = noise
+    for j in range(len(energy)):
+        e = energy[j]
+        for k in range(rows[j], rows[j + 1]):
+            mu[column[k]] += e * value[k]
+
+
+@fast_kernel
+def _unfold(work: Work, bins: Bins, size: float) -> None:
+    """Energies by multiplicative updates from equal ones, and their expectation."""
+    energy, mu, _, rows, column, value = work
+    noise, charge, weight = bins.noise, bins.charge, bins.weight
+    up, down = np.empty(len(mu)), np.empty(len(mu))
+    energy[:] = 1.0
+    _expect(mu, noise, rows, column, value, energy)
+    energy *= max(charge.sum(), 1.0) / max((mu - noise).sum(), 1e-6)
+    for step in range(UPDATES + PLAIN_UPDATES):
+        _expect(mu, noise, rows, column, value, energy)
+        for i in range(len(mu)):
+            down[i] = weight[i] / (1.0 + mu[i] / size)
+            up[i] = charge[i] / mu[i] * down[i]
+        power = ACCELERATION if step < UPDATES else 1.0
+        for j in range(len(energy)):
+            more = less = 1e-12
+            for k in range(rows[j], rows[j + 1]):
+                more += value[k] * up[column[k]]
+                less += value[k] * down[column[k]]
+            energy[j] *= (more / less) ** power
+    _expect(mu, noise, rows, column, value, energy)
+
+
+@fast_kernel
+def _llh(mu: np.ndarray, charge: np.ndarray, weight: np.ndarray, size: float) -> float:
+    """−ln L, terms of the charges alone left out; as in `scanner.cascade`."""
+    total = 0.0
+    for i in range(len(mu)):
+        total += weight[i] * ((charge[i] + size) * fast_log(1.0 + mu[i] / size) - charge[i] * fast_log(mu[i]))
+    return total
+
+
+@kernel
+def _evaluate(problem: Problem, line: Line, place: np.ndarray, work: Work) -> float:
+    """−ln L of a vertex with its energies unfolded; fills `work`."""
+    for j in range(len(line.along)):
+        _source(work.signal, problem, line, place, line.along[j])
+        work.rows[j + 1] = _append(work.signal, work.column, work.value, work.rows[j])
+    _unfold(work, problem.bins, problem.size)
+    return _llh(work.mu, problem.bins.charge, problem.bins.weight, problem.size)
+
+
+@kernel
+def _active(energy: np.ndarray) -> np.ndarray:
+    """The showers that matter, largest first."""
+    order = np.argsort(-energy)[:MOST_ACTIVE]
+    return order[energy[order] > ACTIVE_SHARE * energy.sum()]
+
+
+@kernel
+def _slopes(problem: Problem, line: Line, place: np.ndarray, work: Work) -> np.ndarray:
+    """Derivatives of the expectation by a, b, t0 and the active energies, shape (3 + active, bins)."""
+    active = _active(work.energy)
+    slopes = np.zeros((3 + len(active), len(work.mu)))
+    for n in range(len(active)):
+        for k in range(work.rows[active[n]], work.rows[active[n] + 1]):
+            slopes[3 + n, work.column[k]] = work.value[k]
+    for q in range(3):
+        near = place.copy()
+        near[q] += STEPS[q]
+        for n in range(len(active)):
+            _source(work.signal, problem, line, near, line.along[active[n]])
+            slopes[q] += work.energy[active[n]] / STEPS[q] * (work.signal - slopes[3 + n])
+    return slopes
+
+
+@fast_kernel
+def _information(slopes: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Fisher information of the parameters."""
+    n = len(slopes)
+    information = np.empty((n, n))
+    scaled = np.empty(len(variance))
+    for p in range(n):
+        for i in range(len(variance)):
+            scaled[i] = slopes[p, i] / variance[i]
+        for q in range(p, n):
+            total = 0.0
+            for i in range(len(variance)):
+                total += scaled[i] * slopes[q, i]
+            information[p, q] = information[q, p] = total
+    return information
+
+
+@kernel
+def _equations(problem: Problem, line: Line, place: np.ndarray, work: Work) -> tuple[np.ndarray, np.ndarray]:
+    """Gradient by (a, b, t0) and Fisher information with the active energies eliminated."""
+    slopes = _slopes(problem, line, place, work)
+    variance = work.mu * (1.0 + work.mu / problem.size) / problem.bins.weight
+    pull = (work.mu - problem.bins.charge) / variance
+    gradient = np.array([(slopes[q] * pull).sum() for q in range(3)])
+    information = _information(slopes, variance)
+    for n in range(3, len(information)):
+        information[n, n] = information[n, n] * 1.001 + 1e-12
+    outer = information[:3, :3].copy()
+    if len(information) == 3:
+        return gradient, outer
+    cross = information[:3, 3:].copy()
+    return gradient, outer - cross @ np.linalg.solve(information[3:, 3:].copy(), cross.T.copy())
+
+
+@kernel
+def _step(gradient: np.ndarray, information: np.ndarray, damping: float) -> np.ndarray:
+    """Damped step against the gradient, of limited length."""
+    damped = information.copy()
+    for q in range(3):
+        damped[q, q] += damping * information[q, q] + 1e-7
+    step = -np.linalg.solve(damped, gradient)
+    length = np.sqrt(step[0] ** 2 + step[1] ** 2)
+    return step * min(1.0, LONGEST / (length + 1e-9), LONGEST_TIME / (abs(step[2]) + 1e-9))
+
+
+@kernel
+def _descend(problem: Problem, line: Line, start: np.ndarray,
+             work: Work) -> tuple[float, np.ndarray, np.ndarray]:
+    """Fisher scoring of (a, b, t0): the least −ln L, its place and energies."""
+    place = start.copy()
+    llh = _evaluate(problem, line, place, work)
+    energy = work.energy.copy()
+    gradient, information = _equations(problem, line, place, work)
+    damping = 1e-2
+    for _ in range(MAX_STEPS):
+        step = _step(gradient, information, damping)
+        if not 0.5 * abs((step * gradient).sum()) > TOLERANCE:
+            break
+        trial = _evaluate(problem, line, place + step, work)
+        if trial < llh:
+            small = llh - trial < TOLERANCE
+            place, llh, energy = place + step, trial, work.energy.copy()
+            if small:
+                break
+            damping = max(damping * 0.2, 1e-6)
+            gradient, information = _equations(problem, line, place, work)
+        else:
+            damping = damping * 8.0 + 1e-2
+            if damping > 1e4:
+                break
+    return llh, place, energy
+
+
+@kernel
+def _inside(line: Line, place: np.ndarray, energy: np.ndarray, centre: np.ndarray, radius: float,
+            half_height: float) -> float:
+    """Energy of the showers inside the detector, taken as a cylinder."""
+    total = 0.0
+    for j in range(len(energy)):
+        x, y, z = _point(line, place, line.along[j])
+        if np.hypot(x + centre[0], y + centre[1]) < radius and abs(z + centre[2]) < half_height:
+            total += energy[j]
+    return total
+
+
+@kernel
+def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height: float,
+               directions: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Fit each direction (n, 3) from its vertex (n, 4): x, y, z, t relative to the event.
+
+    Rows of (llh, x, y, z, t, energy inside, energy in all), shape (n, 7).
+    """
+    result = np.empty((len(directions), 7))
+    work = _work(len(problem.bins.charge), MOST_SOURCES)
+    for i in range(len(directions)):
+        line = _line(problem.modules, problem.n_hit, directions[i])
+        n, seed = len(line.along), starts[i]
+        start = np.array([(seed[:3] * line.axes[0]).sum(), (seed[:3] * line.axes[1]).sum(),
+                          seed[3] - (seed[:3] * line.p).sum() / C_VACUUM])
+        mine = Work(work.energy[:n], work.mu, work.signal, work.rows[: n + 1], work.column, work.value)
+        llh, place, energy = _descend(problem, line, start, mine)
+        x, y, z = _point(line, place, 0.0)
+        inside = _inside(line, place, energy, centre, radius, half_height)
+        result[i] = np.array([llh, x, y, z, place[2], inside, energy.sum()])
+    return result
