@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from scanner.catalogue import CATALOGUE
 from server.context import Context
 from server.errors import BadRequest, NotFound
 from server.routing import Route, allow
-from server.scans import maps, pictures, progress_view, workers
+from server.scans import files, maps, pictures, progress_view, workers
 from server.scans.creation import request_of
 from server.scans.manifests import Manifest, find, read
 from server.scans.requests import ScanRequest
@@ -65,7 +66,7 @@ class Scan(PageHandler):
         force = await workers.workforce(self.ctx, manifest)
         self.page("scan.html", manifest=manifest, view=view, event=event_name(manifest), force=force,
                   started=date(manifest.timestamp), request=await _request(self.ctx, scan_id),
-                  has_map=view["best_fit"] is not None or view["is_final"])
+                  has_map=view["best_fit"] is not None or view["is_final"], products=CATALOGUE.values())
 
 
 async def _request(ctx: Context, scan_id: str) -> ScanRequest | None:
@@ -115,6 +116,19 @@ class ScanFile(PageHandler):
         self.finish(data)
 
 
+class ScanProduct(PageHandler):
+    """A file made of the map."""
+
+    @allow(*READERS)
+    async def get(self, scan_id: str, name: str) -> None:
+        product = files.product(name)
+        await read(self.ctx, scan_id)
+        file = await files.make(self.ctx, scan_id, product)
+        self.set_header("Content-Type", product.media_type)
+        self.set_header("Content-Disposition", f'attachment; filename="{file.name}"')
+        self.finish(file.content)
+
+
 def event_name(manifest: Manifest) -> str:
     """The event in words, as far as it is known."""
     known = manifest.event_metadata
@@ -134,4 +148,5 @@ ROUTES = [
     Route("/web/scans/{scan_id}/progress", ScanProgress, "web"),
     Route("/web/scans/{scan_id}/picture/{view}", ScanPicture, "web"),
     Route("/web/scans/{scan_id}/map/{kind}", ScanFile, "web"),
+    Route("/web/scans/{scan_id}/products/{name:any}", ScanProduct, "web"),
 ]

@@ -121,3 +121,20 @@ def test_files_are_few_and_carry_their_hash(browser: requests.Session) -> None:
         assert "immutable" in answer.headers["Cache-Control"]
     for path in ("/web/static/..%2fhandler.py", "/web/static/nope.js"):
         assert browser.get(path).status_code == 404
+
+
+def test_all_files_of_a_map_can_be_fetched_from_its_page(api: Api, browser: requests.Session) -> None:
+    scan_id = api.session("user").post("/scan", json=scan_body(reco_algo="elsewhere")).json()["scan_id"]
+    rows = [[pixel, 5.0 + pixel, *["<skyreader.nan>"] * 6] for pixel in range(12)]
+    columns = ["index", "llh", "E_in", "E_tot", "X", "Y", "Z", "T"]
+    result = {"nside-1": {"columns": columns, "metadata": {"nside": 1, "version": 1}, "data": rows}}
+    body = {"skyscan_result": result, "is_final": True}
+    done = api.session("system").put(f"/scan/{scan_id}/result", json=body)
+    assert done.status_code == 200
+    links = re.findall(rf"/web/scans/{scan_id}/products/[\w.]+", browser.get(f"/web/scans/{scan_id}").text)
+    assert len(links) > 20
+    for link in (one for one in links if one.endswith(("wilks.json", "wilks.fits", "zoom.wilks.svg"))):
+        answer = browser.get(link)
+        assert answer.status_code == 200, answer.text
+        assert "attachment" in answer.headers["Content-Disposition"]
+    assert browser.get(f"/web/scans/{scan_id}/products/nothing").status_code == 404
