@@ -10,6 +10,7 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pymongo.errors import AutoReconnect
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.web import Application
@@ -39,6 +40,10 @@ class Echo(Handler):
     @allow("any")
     def put(self, name: str) -> None:
         raise ZeroDivisionError
+
+    @allow("any")
+    def delete(self, name: str) -> None:
+        raise AutoReconnect("store.sock: connection closed")
 
 
 class NothingRevoked:
@@ -129,3 +134,10 @@ def test_the_status_line_is_always_safe(reason: str) -> None:
     assert line.isascii()
     assert line.isprintable()
     assert not set("<>\r\n") & set(line)
+
+
+def test_a_database_that_is_away_means_later(url: str) -> None:
+    """A pilot tries again after 503; after 500 it would drop what it reports."""
+    answer = requests.delete(f"{url}/echo/x", headers=ADMIN, timeout=20)
+    assert answer.status_code == 503
+    assert answer.json()["reason"] == "the database does not answer just now; try again later"
