@@ -42,7 +42,7 @@ class Echo(Handler):
         raise ZeroDivisionError
 
     @allow("any")
-    def delete(self, name: str) -> None:
+    def patch(self, name: str) -> None:
         raise AutoReconnect("store.sock: connection closed")
 
 
@@ -138,6 +138,6 @@ def test_the_status_line_is_always_safe(reason: str) -> None:
 
 def test_a_database_that_is_away_means_later(url: str) -> None:
     """A pilot tries again after 503; after 500 it would drop what it reports."""
-    answer = requests.delete(f"{url}/echo/x", headers=ADMIN, timeout=20)
+    answer = requests.patch(f"{url}/echo/x", headers=ADMIN, timeout=20)
     assert answer.status_code == 503
     assert answer.json()["reason"] == "the database does not answer just now; try again later"
