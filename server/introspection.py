@@ -31,13 +31,14 @@ class Used:
     statuses: set[int] = field(default_factory=set)
 
 
-@functools.cache
 def used(handler: type[RequestHandler], method: str) -> Used:
     """What a method uses, itself and through the handler's other methods."""
-    found, seen = Used(), {"prepare"}
-    _follow(handler, method, found, seen)
-    found.statuses = {code for code in found.statuses if code < 300} or {200}
-    return found
+    if (handler, method) not in _known:
+        found, seen = Used(), {"prepare"}
+        _follow(handler, method, found, seen)
+        found.statuses = {code for code in found.statuses if code < 300} or {200}
+        _known[handler, method] = found
+    return _known[handler, method]
 
 
 def _follow(handler: type, name: str, found: Used, seen: set[str]) -> None:
@@ -56,6 +57,9 @@ def _follow(handler: type, name: str, found: Used, seen: set[str]) -> None:
         else:
             found.body |= called in _BODIES
             _follow(handler, called, found, seen)
+
+
+_known: dict[tuple[type[RequestHandler], str], Used] = {}
 
 
 def _is_tornados(function: Callable[..., object]) -> bool:
