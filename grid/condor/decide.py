@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from grid.base import PilotClass
-from grid.condor.coverage import DRAINING, QUEUED, Pilot, cover
+from grid.condor.coverage import DRAINING, QUEUED, STARTING, Pilot, cover
 from grid.condor.demand import Work
 from grid.condor.pace import History
 from grid.condor.shapes import Unserved, shape_for
@@ -103,12 +103,13 @@ def _room(pilots: Sequence[Pilot], site: Site, history: History, now: float, con
         return _Room(0, _said(control))
     if now < history.until:
         return _Room(0, f"pause of {history.until - now:.0f} s after failures: {history.why}")
-    limit, queued = _limit(site, control), sum(pilot.state == QUEUED for pilot in pilots)
-    step = history.step or site.pace.step
+    limit, step = _limit(site, control), history.step or site.pace.step
+    queued, starting = (sum(pilot.state == state for pilot in pilots) for state in (QUEUED, STARTING))
     rooms = [_Room(max(0, limit - len(pilots)), f"the limit is {limit} pilots", False, True),
              _Room(max(0, site.limits.queued - queued), f"at most {site.limits.queued} may be queued",
                    True, True),
-             _Room(step, f"at most {step} in one round for now")]
+             _Room(max(0, step - queued - starting), f"at most {step} may be on their way for now",
+                   True, True)]
     return min(rooms, key=lambda room: room.count)
 
 

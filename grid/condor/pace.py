@@ -14,7 +14,7 @@ __all__ = ["History", "learn"]
 class History:
     """What the past says about the next step. Times are seconds of one clock, whichever."""
 
-    step: int = 0  # pilots in one round; 0: the site's first step
+    step: int = 0  # pilots on their way; 0: the site's first step
     pause: float = 0.0
     until: float = 0.0  # nothing is submitted before
     why: str = ""  # of the pause

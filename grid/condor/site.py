@@ -73,7 +73,7 @@ class Pace(Part, frozen=True):
 
     look_seconds: float = 3.0  # one round
     query_seconds: float = 30.0  # compare with HTCondor's queue, whatever the event log says
-    step: int = 10  # new pilots in one round, until some have started
+    step: int = 10  # pilots on their way, queued or starting; more when they start well
     largest_step: int = 200
     surplus_seconds: float = 30.0  # a queued pilot that nobody needs is removed after so long
     backoff_seconds: float = 20.0  # pause after pilots failed; doubles each time

@@ -77,7 +77,7 @@ def test_the_limits_bind_and_are_named() -> None:
     decision = ask([Work.of({}, 50)], many(3, QUEUED), site(queued=4))
     assert (orders(decision), "at most 4 may be queued" in decision.reasons[0]) == (1, True)
     decision = ask([Work.of({}, 50)])
-    assert (orders(decision), "at most 10 in one round" in decision.reasons[0]) == (10, True)
+    assert (orders(decision), "at most 10 may be on their way" in decision.reasons[0]) == (10, True)
 
 
 def test_a_pause_after_failures_is_kept_and_named() -> None:
@@ -206,7 +206,8 @@ def test_bounds_hold(demand: list[Work], pilots: list[Pilot], where: Site, histo
     queued = [pilot for pilot in pilots if pilot.state == QUEUED]
     assert new <= max(0, limit - len(pilots))
     assert new <= max(0, where.limits.queued - len(queued))
-    assert new <= (history.step or where.pace.step)
+    on_their_way = sum(pilot.state in (QUEUED, STARTING) for pilot in pilots)
+    assert new <= max(0, (history.step or where.pace.step) - on_their_way)
     if control.state != "active" or history.until > 1000:
         assert new == 0
     assert all(order.count > 0 for order in decision.submit)
@@ -269,7 +270,7 @@ def test_what_was_submitted_is_not_submitted_again(demand: list[Work], where: Si
                    for order in decision.submit for n in range(order.count)]
     last = decide(demand, pilots, where, History(), 0.0)
     assert orders(last) == 0 or last.remove
-    assert len(pilots) <= min(where.limits.pilots, where.limits.queued)
+    assert len(pilots) <= min(where.limits.pilots, where.limits.queued, where.pace.step)
 
 
 # -- the long run

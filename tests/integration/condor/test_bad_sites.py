@@ -1,0 +1,56 @@
+"""Sites where pilots cannot work: they are not flooded, and people can read why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.api import Api
+from tests.support.condor import Pool, running_grid, wait_for
+from tests.support.condor_work import Work, task
+
+
+def test_a_site_without_the_program(pool_a: Pool, api: Api, work: Work, tmp_path: Path) -> None:
+    """HTCondor holds the jobs: few are submitted, the holds are removed, and the reason is shown."""
+    dataset_id = work.dataset(task("any", "true"), jobs=50)
+    pilot, pace = {"python": "/nowhere/python3"}, {"step": 3, "backoff_seconds": 600.0}
+    with running_grid(tmp_path, "siteA", pool_a, api, pilot=pilot, pace=pace) as grid:
+        wait_for(lambda: grid.ends("start"), why="pilots that cannot start")
+        wait_for(lambda: not pool_a.jobs(), why="the held jobs being removed")
+        wait_for(lambda: any("pause of" in reason for reason in grid.report()["decision"]["reasons"]),
+                 why="a pause")
+        report = grid.report()
+    assert sum(report["end_counts"].values()) == 3
+    assert any("/nowhere/python3" in reason for reason in report["top_errors"])
+    work.stop(dataset_id)
+
+
+def test_a_site_that_does_not_reach_the_server(pool_a: Pool, api: Api, work: Work, tmp_path: Path) -> None:
+    """Pilots that the server never hears of are given up, and say what they tried."""
+    dataset_id = work.dataset(task("any", "true"))
+    pilot = {"register_minutes": 0.05}
+    with running_grid(tmp_path, "siteA", pool_a, api, pilot=pilot,
+                      pilot_token_file=str(_wrong_token(tmp_path))) as grid:
+        end = wait_for(lambda: grid.ends("failed", "silent"), why="pilots being given up")[0]
+    assert "authentication failed" in end["output"]
+    work.stop(dataset_id)
+
+
+def test_authentication_by_token(pool_a: Pool, api: Api, work: Work, tmp_path: Path) -> None:
+    """IDTOKENS instead of the file system."""
+    directory = tmp_path / "tokens.d"
+    directory.mkdir(mode=0o700)
+    identity = pool_a.run("sh", "-c", "condor_ping -table WRITE | awk '/WRITE/ {print $NF}'").strip()
+    token = pool_a.run("condor_token_create", "-identity", identity)
+    (directory / "site").write_text(token)
+    (directory / "site").chmod(0o600)
+    condor = {"authentication": "idtokens", "token_directory": str(directory)}
+    dataset_id = work.dataset(task("any", "true"), jobs=2)
+    with running_grid(tmp_path / "grid", "siteA", pool_a, api, condor=condor) as grid:
+        work.wait_complete(dataset_id, 2)
+        assert token.strip() not in grid.log.read_text()
+
+
+def _wrong_token(folder: Path) -> Path:
+    path = folder / "wrong"
+    path.write_text("not-a-token")
+    return path
