@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime
 
 from pymongo import UpdateOne
@@ -19,10 +21,34 @@ CHANGED = 0.01  # a smaller change is not written
 AT_ONCE = 1000
 
 
-async def of_dataset(ctx: Context, dataset: Document) -> float:
+@dataclass(frozen=True)
+class Load:
+    """The datasets at work, and how many unfinished tasks each has."""
+
+    datasets: list[Document]
+    unfinished: dict[str, int]
+
+    def tasks_of(self, datasets: list[Document]) -> int:
+        return sum(self.unfinished.get(dataset["dataset_id"], 0) for dataset in datasets)
+
+
+async def load(ctx: Context) -> Load:
+    """What is at work now; one query for all datasets, however many there are."""
+    shown = {"_id": 0, "dataset_id": 1, "username": 1, "group": 1, "priority": 1}
+    stages: list[Document] = [
+        {"$group": {"_id": {"dataset_id": "$dataset_id", "status": "$status"}, "n": {"$sum": 1}}}]
+    unfinished: Counter[str] = Counter()
+    async for row in await ctx.db.tasks.aggregate(stages):
+        if row["_id"]["status"] in UNFINISHED:
+            unfinished[row["_id"]["dataset_id"]] += row["n"]
+    return Load(await ctx.db.datasets.find({"status": "processing"}, shown).to_list(), unfinished)
+
+
+async def of_dataset(ctx: Context, dataset: Document, present: Load | None = None) -> float:
     """The present priority of a dataset."""
+    share = await _share(ctx, dataset, present or await load(ctx))
     return dataset_priority(float(dataset["priority"]), dataset["group"], dataset["jobs_submitted"],
-                            _age_days(dataset["start_date"]), await _share(ctx, dataset))
+                            _age_days(dataset["start_date"]), share)
 
 
 def _age_days(start_date: str) -> float:
@@ -32,35 +58,25 @@ def _age_days(start_date: str) -> float:
         return 0.0
 
 
-async def _share(ctx: Context, dataset: Document) -> Share:
-    active = {"status": "processing"}
-    shown = {"_id": 0, "dataset_id": 1, "username": 1, "group": 1, "priority": 1}
-    others = await ctx.db.datasets.find(active, shown).to_list()
-    mine = [d for d in others if d["username"] == dataset["username"]]
-    group = [d for d in others if d["group"] == dataset["group"]]
+async def _share(ctx: Context, dataset: Document, present: Load) -> Share:
+    mine = [d for d in present.datasets if d["username"] == dataset["username"]]
+    group = [d for d in present.datasets if d["group"] == dataset["group"]]
     user = await ctx.db.users.find_one({"username": dataset["username"]}, {"priority": 1})
     asked = float(dataset["priority"])
     return Share(
         highest_of_user=max([asked, *(float(d["priority"]) for d in mine)]),
         highest_of_group=max([asked, *(float(d["priority"]) for d in group)]),
         user_weight=float((user or {}).get("priority", 0.5)),
-        unfinished_of_user=await _unfinished(ctx, [d["dataset_id"] for d in mine]),
-        unfinished=await _unfinished(ctx, [d["dataset_id"] for d in others]),
+        unfinished_of_user=present.tasks_of(mine),
+        unfinished=present.tasks_of(present.datasets),
     )
-
-
-async def _unfinished(ctx: Context, dataset_ids: list[str]) -> int:
-    if not dataset_ids:
-        return 0
-    query = {"dataset_id": {"$in": dataset_ids}, "status": {"$in": UNFINISHED}}
-    return await ctx.db.tasks.count_documents(query)
 
 
 async def update_all(ctx: Context) -> int:
     """Compute the priorities of tasks that wait anew, and write those that changed; how many."""
-    written = 0
+    written, present = 0, await load(ctx)
     async for dataset in ctx.db.datasets.find({"status": "processing"}, {"_id": 0}):
-        written += await _update(ctx, dataset, await of_dataset(ctx, dataset))
+        written += await _update(ctx, dataset, await of_dataset(ctx, dataset, present))
     return written
 
 
