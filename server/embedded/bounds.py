@@ -48,13 +48,15 @@ def point(key: bytes) -> Interval:
     return (key, False), (key, True)
 
 
-def of_predicate(node: query.Node, sparse: bool) -> Bounds:
+def of_predicate(node: query.Node, sparse: bool, multikey: bool = False) -> Bounds:
     """The bounds that one condition on a field gives.
 
     Exactness holds for fields without arrays only.
     """
     if isinstance(node, query.Not):
-        return _negated(node.child, sparse)
+        found = _negated(node.child, sparse)
+        # {a: [1]} has the key null for a.b, but no a.b that could be equal to null
+        return ANYTHING if multikey and not _holds_null(found) else found
     if not isinstance(node, query.Predicate):
         return ANYTHING
     operator, operand = node.operator, node.operand
@@ -69,6 +71,11 @@ def of_predicate(node: query.Node, sparse: bool) -> Bounds:
     if operator == "$exists":
         return Bounds((EVERYTHING,), exact=sparse) if truthy(operand) else ANYTHING
     return ANYTHING
+
+
+def _holds_null(found: Bounds) -> bool:
+    key = keys.NULL_KEY
+    return any(place(low) <= key < place(high) for low, high in found.intervals)
 
 
 def _equal(operand: Any, sparse: bool) -> Bounds:

@@ -150,7 +150,11 @@ def field_bounds(index: Index, needed: list[query.Node]) -> tuple[list[Bounds], 
     """The bounds of the index's fields, and how many conditions they hold exactly."""
     found, held = [], 0
     for path, _ in index.fields:
-        mine = [bounds.of_predicate(node, index.sparse) for node in needed if path_of(node) == path]
+        mine = [
+            bounds.of_predicate(node, index.sparse, index.multikey)
+            for node in needed
+            if path_of(node) == path
+        ]
         mine = [item for item in mine if not (item.everything and not item.exact)]
         if index.multikey and len(mine) > 1:
             # different elements of an array may satisfy them: use the one that narrows most

@@ -108,7 +108,7 @@ class OperatorUpdate(Update):
         _check_conflicts(steps)
         self._steps = steps  # in the order that is written; MongoDB sorts them by name
         self.needs_position = any("$" in step.parts for step in steps)
-        self._placeholders = any(part.startswith("$") for step in steps for part in step.parts)
+        self._placeholders = any(_is_placeholder(part) for step in steps for part in step.parts)
         self.paths = tuple(_fixed_path(step.parts) for step in steps)
         self._touches_id = any(step.parts[0] == "_id" for step in steps)
         self._check_filters_used()
@@ -139,7 +139,7 @@ class OperatorUpdate(Update):
     def _resolve(self, document: Document, parts: paths.Parts, position: int | None) -> Iterator[paths.Parts]:
         """The paths with numbers in place of $, $[] and $[name]."""
         for at, part in enumerate(parts):
-            if not part.startswith("$"):
+            if not _is_placeholder(part):
                 continue
             array = paths.lookup_plain(document, parts[:at])
             for number in self._numbers(array, part, position, parts):
@@ -200,11 +200,16 @@ def _check_conflicts(steps: Sequence[Step]) -> None:
         seen.append(step)
 
 
+def _is_placeholder(part: str) -> bool:
+    """$, $[] or $[name]; not the $id of a reference."""
+    return part == "$" or part.startswith("$[")
+
+
 def _fixed_path(parts: paths.Parts) -> str:
     """The path before the first placeholder or number, which is what indexes see."""
     fixed = []
     for part in parts:
-        if part.startswith("$") or paths.is_index(part):
+        if _is_placeholder(part) or paths.is_index(part):
             break
         fixed.append(part)
     return ".".join(fixed)

@@ -227,6 +227,7 @@ _CRASHED = (
     "connection was closed", "terminating connection", "server closed the connection", "recovery mode",
     "not supported yet", "parallel arrays",
     "Invalid array index path",
+    "value of non-numeric type",
 )  # fmt: skip
 
 

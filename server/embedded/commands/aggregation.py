@@ -93,7 +93,7 @@ def _out(context: Context, operand: Any, stream: Stream) -> Steps[None]:
     try:
         for index in list(old.indexes.values()) if old else []:
             if not index.is_id:
-                catalog.add_index(temporary, dict(index.spec))
+                catalog.set_ready(temporary, catalog.add_index(temporary, dict(index.spec)))
         yield from _fill(context, temporary, stream)
     except BaseException:
         catalog.drop(temporary)

@@ -177,9 +177,10 @@ def _even_buckets(
     fields: Mapping[str, Compiled],
     variables: Variables,
 ) -> Stream:
-    size, start = max(round(len(found) / number), 1), 0
+    size, start, made = max(int(len(found) / number + 0.5), 1), 0, 0
     while start < len(found):
-        end = min(start + size, len(found))
+        made += 1
+        end = min(start + size, len(found)) if made < number else len(found)
         while end < len(found) and found[end][0] == found[end - 1][0]:
             end += 1
         groups = _Groups(fields)

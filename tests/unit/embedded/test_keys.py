@@ -20,9 +20,10 @@ decimals = st.decimals(allow_nan=False, allow_infinity=True).map(
     lambda number: decimal.Context(prec=34, Emin=-6143, Emax=6144, clamp=1).create_decimal(number)
 ).map(Decimal128)  # fmt: skip
 numbers = st.one_of(
-    st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1).map(Int64), st.floats(allow_nan=True), decimals,
-    st.sampled_from([0, -0.0, 2**53, 2**53 + 1, float(2**53), -(2**63), 0.1, Decimal128("0.1"), Decimal128("1E-6000"),
-                     Decimal128("9E+6000"), Decimal128("-9E+6000"), Decimal128("-1E-6000"), Decimal128("NaN")]),
+    st.integers(-(2**63), 2**63 - 1), st.integers(-(2**63), 2**63 - 1).map(Int64), st.floats(allow_nan=True),
+    decimals,
+    st.sampled_from([0, -0.0, 2**53, 2**53 + 1, float(2**53), -(2**63), 0.1]),
+    st.sampled_from(["0.1", "1E-6000", "9E+6000", "-9E+6000", "-1E-6000", "NaN"]).map(Decimal128),
 )  # fmt: skip
 scalars = st.one_of(
     numbers,
@@ -48,8 +49,9 @@ values = st.recursive(
 )
 
 _RANKS = (
-    (MinKey, 1), (type(None), 2), (bool, 8), (Decimal128, 3), (int, 3), (float, 3), (Code, 12), (str, 4), (dict, 5), (list, 6),
-    (bytes, 7), (ObjectId, 7.5), (dt.datetime, 9), (DatetimeMS, 9), (Timestamp, 10), (Regex, 11), (MaxKey, 13),
+    (MinKey, 1), (type(None), 2), (bool, 8), (Decimal128, 3), (int, 3), (float, 3), (Code, 12), (str, 4),
+    (dict, 5), (list, 6), (bytes, 7), (ObjectId, 7.5), (dt.datetime, 9), (DatetimeMS, 9), (Timestamp, 10),
+    (Regex, 11), (MaxKey, 13),
 )  # fmt: skip
 
 
