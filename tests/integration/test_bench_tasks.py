@@ -1,0 +1,28 @@
+"""The task benchmark measures what it says, on few tasks."""
+
+from __future__ import annotations
+
+import pytest
+
+from grid import bench
+from grid.bench_peers import measure
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_small_run() -> None:
+    result = bench.run(tasks=60, pilots=2, waiting=[30], peers=[], peer_tasks=0, kinds=["empty", "sleep"])
+    empty, sleep = result["tasks"]
+    assert (empty["kind"], empty["tasks"], sleep["tasks"]) == ("empty", 60, 20)
+    for row in (empty, sleep):
+        assert row["rate"] > 0
+        assert row["commands"] > 0
+        assert set(row["cpu"]) == {"store", "server", "pilots"}
+    [claim] = result["claims"]
+    assert 0 < claim["median"] <= claim["p95"]
+
+
+def test_peers_that_are_not_here_are_reported_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ICEPROD_BENCH_PEERS", "/bin/false")
+    for name in ("parsl", "iceprod"):
+        assert measure(name, 1)["reason"]
