@@ -19,7 +19,8 @@ from tests.support import store_cases
 
 NOON = dt.datetime(2026, 3, 1, 12, 30, 45, 678000)
 DOCUMENT = {
-    "a": 7, "b": 2, "f": 2.5, "n": None, "s": "Hello", "l": [3, 1, 2], "o": {"x": 1, "y": {"z": 2}}, "t": NOON,
+    "a": 7, "b": 2, "f": 2.5, "n": None, "s": "Hello", "l": [3, 1, 2], "o": {"x": 1, "y": {"z": 2}},
+    "t": NOON,
     "objects": [{"k": 1}, {"k": 2}, 5], "empty": [], "id": ObjectId("65f1a0000000000000000000"),
 }  # fmt: skip
 
@@ -79,7 +80,8 @@ def value(spec: Any, document: Any = DOCUMENT) -> Any:
         ({"$filter": {"input": "$l", "cond": True, "limit": 2}}, [3, 1]),
         ({"$reduce": {"input": "$l", "initialValue": 0, "in": {"$add": ["$$value", "$$this"]}}}, 6),
         ({"$sortArray": {"input": "$l", "sortBy": -1}}, [3, 2, 1]),
-        ({"$zip": {"inputs": [[1, 2], ["a"]], "useLongestLength": True, "defaults": [0, "z"]}}, [[1, "a"], [2, "z"]]),
+        ({"$zip": {"inputs": [[1, 2], ["a"]], "useLongestLength": True, "defaults": [0, "z"]}},
+         [[1, "a"], [2, "z"]]),
         ({"$arrayToObject": [[["a", 1], ["b", 2]]]}, {"a": 1, "b": 2}),
         ({"$objectToArray": {"x": 1}}, [{"k": "x", "v": 1}]),
         ({"$setUnion": [[1, 2], [2.0, 3]]}, [1, 2, 3]),
@@ -109,7 +111,8 @@ def value(spec: Any, document: Any = DOCUMENT) -> Any:
         ({"$indexOfCP": ["abcabc", "c", 3]}, 5),
         ({"$replaceAll": {"input": "aXbX", "find": "X", "replacement": "-"}}, "a-b-"),
         ({"$regexMatch": {"input": "$s", "regex": "^h", "options": "i"}}, True),
-        ({"$regexFind": {"input": "$s", "regex": Regex("l(.)")}}, {"match": "ll", "idx": 2, "captures": ["l"]}),
+        ({"$regexFind": {"input": "$s", "regex": Regex("l(.)")}},
+         {"match": "ll", "idx": 2, "captures": ["l"]}),
         ({"$type": "$l"}, "array"),
         ({"$type": "$nothing"}, "missing"),
         ({"$toInt": "42"}, 42),
@@ -131,9 +134,9 @@ def value(spec: Any, document: Any = DOCUMENT) -> Any:
         ({"$dateFromParts": {"year": 2026, "month": 14}}, dt.datetime(2027, 2, 1)),
         ({"$dateToParts": {"date": "$t"}}, {"year": 2026, "month": 3, "day": 1, "hour": 12, "minute": 30,
                                             "second": 45, "millisecond": 678}),
-        ({"$dateAdd": {"startDate": dt.datetime(2026, 1, 31), "unit": "month", "amount": 1}}, dt.datetime(2026, 2, 28)),
-        ({"$dateDiff": {"startDate": dt.datetime(2026, 1, 31), "endDate": dt.datetime(2026, 2, 1), "unit": "month"}},
-         Int64(1)),
+        ({"$dateAdd": {"startDate": dt.datetime(2026, 1, 31), "unit": "month", "amount": 1}},
+         dt.datetime(2026, 2, 28)),
+        ({"$dateDiff": {"startDate": dt.datetime(2026, 1, 31), "endDate": "$t", "unit": "month"}}, Int64(2)),
         ({"$dateTrunc": {"date": "$t", "unit": "hour", "binSize": 6}}, dt.datetime(2026, 3, 1, 12)),
         ({"$bitAnd": [12, 10]}, 8),
         ({"$bsonSize": {}}, 5),

@@ -61,12 +61,12 @@ def rank(value: Any) -> float:
 
 def number(value: Any) -> tuple[int, Fraction]:
     """NaN, then -inf, the finite ones, inf."""
-    plain = value.to_decimal() if isinstance(value, Decimal128) else value
-    if math.isnan(plain):
+    exact = value.to_decimal() if isinstance(value, Decimal128) else decimal.Decimal(value)
+    if exact.is_nan():
         return -2, Fraction(0)
-    if math.isinf(plain):
-        return (1 if plain > 0 else -1), Fraction(0)
-    return 0, Fraction(plain)
+    if exact.is_infinite():
+        return (1 if exact > 0 else -1), Fraction(0)
+    return 0, Fraction(exact)
 
 
 def less(left: Any, right: Any) -> bool:
