@@ -12,7 +12,7 @@ import numpy as np
 
 from scanner.directions import pixel_directions
 from scanner.event import Event
-from scanner.recos import find_reco
+from scanner.recos import find_reco, warm_up
 from scanner.rows import BatchError, Row, rows_from_table, seeds_from_rows
 
 __all__ = ["BatchResult", "Prepared", "reconstruct_pixels", "run_batch"]
@@ -37,7 +37,9 @@ class Prepared:
         """The arrays of this very event object. Raises UnknownReco, and EventError when it cannot be used."""
         key = (id(event), reco_name)
         if key not in self._arrays:
-            self._arrays[key] = (event, find_reco(reco_name).prepare(event))
+            reco = find_reco(reco_name)
+            warm_up(reco.name)
+            self._arrays[key] = (event, reco.prepare(event))
         self._arrays.move_to_end(key)
         while len(self._arrays) > self._size:
             self._arrays.popitem(last=False)

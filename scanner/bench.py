@@ -76,7 +76,7 @@ def bench_reco(events_dir: Path | None = None, pixels: int = 192) -> dict[str, A
 def bench_scan(events_dir: Path | None = None, reco: str = "track_mpe",
                progression: str = DEFAULT_PROGRESSION) -> dict[str, Any]:
     """Figures of whole scans: `ScanFigures` by event name."""
-    warm_up()
+    warm_up(reco)
     events = _events(events_dir)
     return {name: asdict(_scan_figures(name, event, reco, progression)) for name, event in events}
 

@@ -74,9 +74,13 @@ def _write(path: Path, document: dict[str, object]) -> None:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def recos(as_json: bool) -> None:
+@click.option("--compile", "compile_all", is_flag=True, help="Compile them now, ahead of their first use.")
+def recos(as_json: bool, compile_all: bool) -> None:
     """List the reconstructions that a scan can use."""
-    from scanner.recos import ALIASES, RECOS
+    from scanner.recos import ALIASES, RECOS, warm_up
+
+    if compile_all:
+        warm_up(*RECOS)
 
     table = {name: {"description": reco.description, "cost": reco.cost,
                     "aliases": [alias for alias, meant in ALIASES.items() if meant == name]}

@@ -8,15 +8,18 @@ cache folder; where it cannot be written, or somebody else owns it, each process
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core import config as numba_config
 
-__all__ = ["fast_kernel", "inlined", "kernel", "source_digest"]
+__all__ = ["compiling", "fast_kernel", "inlined", "is_compiled", "kernel", "source_digest"]
 
 _PACKAGE = Path(__file__).parent
 _CONSTANTS = (_PACKAGE / "ice.py", _PACKAGE / "pandel.py", _PACKAGE.parent / "config" / "ice.py")
@@ -55,6 +58,24 @@ def _own_folder() -> Path | None:
 _FOLDER = _own_folder()
 if _FOLDER is not None:
     vars(numba_config)["CACHE_DIR"] = str(_FOLDER)
+
+
+def is_compiled(name: str) -> bool:
+    """Whether this machine keeps the machine code of a reconstruction's kernels."""
+    return _FOLDER is not None and (_FOLDER / f"{name}.compiled").exists()
+
+
+@contextlib.contextmanager
+def compiling(name: str) -> Iterator[None]:
+    """Run a reconstruction's kernels once: one process compiles, others wait and load its code."""
+    if _FOLDER is None or is_compiled(name):
+        yield
+        return
+    with open(_FOLDER / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+        (_FOLDER / f"{name}.compiled").touch()
+
 
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": _FOLDER is not None}
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from scanner.auto import Auto
 from scanner.cascade import Cascade
+from scanner.compiled import compiling, is_compiled
 from scanner.errors import ScannerError
 from scanner.event import Event, Pulses
 from scanner.millipede import Millipede
@@ -68,12 +69,31 @@ def find_reco(name: str) -> Reco:
         raise UnknownReco(name) from None
 
 
-def warm_up() -> None:
-    """Build the tables and load (once: compile) the kernels: a first pixel then costs as much as a second."""
-    event = _smallest_event()
-    for reco in RECOS.values():
-        pixel = reco.reconstruct(reco.prepare(event), np.array([1.0]), np.array([1.0]), None)
-        reco.reconstruct(reco.prepare(event), np.array([1.0]), np.array([1.0]), pixel)
+FIRST = "track_mpe"
+"""The reconstruction that every worker has ready before it takes work."""
+
+_PARTS = {"auto": ("track_mpe", "cascade")}  # what a reconstruction runs that has no kernel of its own
+_warm: set[str] = set()
+
+
+def warm_up(*names: str) -> None:
+    """Load the kernels of reconstructions: a first pixel then costs as much as a second.
+
+    Without names: of the one that is used most, and of all that this machine has compiled before. Compiling
+    takes ten to twenty seconds each, once on a machine.
+    """
+    wanted = names or [name for name in RECOS if name == FIRST or is_compiled(name)]
+    for name in (part for each in wanted for part in _PARTS.get(each, (each,))):
+        if name not in _warm:
+            with compiling(name):
+                _run_through(RECOS[name])
+            _warm.add(name)
+
+
+def _run_through(reco: Reco) -> None:
+    prepared = reco.prepare(_smallest_event())
+    pixel = reco.reconstruct(prepared, np.array([1.0]), np.array([1.0]), None)
+    reco.reconstruct(prepared, np.array([1.0]), np.array([1.0]), pixel)
 
 
 def _smallest_event() -> Event:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from scanner.compiled import is_compiled
 from scanner.errors import EventError
 from scanner.event import Event
 from scanner.recos import ALIASES, PIXEL_DTYPE, RECOS, UnknownReco, find_reco, warm_up
@@ -119,4 +120,5 @@ def test_an_unknown_name_is_told_its_neighbour() -> None:
 
 
 def test_warming_up_runs_every_reconstruction() -> None:
-    warm_up()
+    warm_up(*RECOS)
+    assert all(is_compiled(name) for name in RECOS if name != "auto")  # which has no kernel of its own
