@@ -15,6 +15,7 @@ from iceprod.tokens import ROLES
 from server.app import ROUTES
 from server.routing import Route
 from tests.support.api import Api, Session, running_server
+from tests.support.permissions import PERMISSIONS, Permission
 
 NOTHING = "0" * 32
 
@@ -36,26 +37,36 @@ def path_of(route: Route) -> str:
 
 
 PRODUCTION = [route for route in ROUTES if route.handler.__module__.startswith("server.production")]
-METHODS = [pytest.param(route, name, id=f"{name.upper()} {route.openapi_path}")
-           for route in PRODUCTION for name in route.methods()]
+TABLE = [pytest.param(row, id=f"{row.method.upper()} {row.path}") for row in PERMISSIONS]
 
 
 # -- permissions
 
 
-@pytest.mark.parametrize(("route", "method"), METHODS)
-def test_who_may_call(api: Api, route: Route, method: str) -> None:
+def test_the_table_has_every_route() -> None:
+    served = {(name, route.openapi_path) for route in PRODUCTION for name in route.methods()}
+    assert {(row.method, row.path) for row in PERMISSIONS} == served
+    assert len(PERMISSIONS) == len(served)
+
+
+def filled(path: str, dataset_id: str = NOTHING) -> str:
+    path = path.replace("/auths/{dataset_id}/actions/{action}", "/auths/{dataset_id}/actions/read")
+    return re.sub(r"\{\w+\}", NOTHING, path.replace("{dataset_id}", dataset_id))
+
+
+@pytest.mark.parametrize("row", TABLE)
+def test_who_may_call(api: Api, row: Permission) -> None:
     """Each role gets in where the table says so, and nowhere else; no token and a bad one never do."""
-    allowed: frozenset[str] = route.methods()[method].roles  # type: ignore[attr-defined]
-    if "everybody" in allowed:
+    if "everybody" in row.roles:
         return
+    path = filled(row.path)
     for session in (api.anonymous(), bad_token(api)):
-        refused = session.request(method, path_of(route), json={})
+        refused = session.request(row.method, path, json={})
         assert refused.status_code == 403
         assert refused.json()["error"] == "authentication failed"
     for role in ROLES:
-        answer = api.session(role, groups=()).request(method, path_of(route), json={}, stream=True)
-        if not {role, "any"} & allowed:
+        answer = api.session(role, groups=()).request(row.method, path, json={}, stream=True)
+        if not {role, "any"} & row.roles:
             assert (answer.status_code, answer.json()["error"]) == (403, "authorization failed")
         elif role != "user":  # a user needs the dataset's permission too
             assert (answer.status_code, answer.text) != (403, "authorization failed")
@@ -68,28 +79,27 @@ def bad_token(api: Api) -> Session:
     return session
 
 
-DATASET_ROUTES = [pytest.param(route, name, id=f"{name.upper()} {route.openapi_path}")
-                  for route in PRODUCTION for name in route.methods()
-                  if "{dataset_id}" in route.path and "user" in route.methods()[name].roles]  # type: ignore[attr-defined]
-
-
 @pytest.fixture(scope="module")
-def closed_dataset(everything: Session) -> str:
-    """A dataset that plain users may neither read nor write."""
-    dataset = new_dataset(everything)
-    answer = everything.put(f"/auths/{dataset}", json={"read_groups": [], "write_groups": []})
-    assert answer.status_code == 200
-    return dataset
+def datasets(api: Api, everything: Session) -> dict[str, str]:
+    """Datasets that the plain user alice owns, may read, and may not even read."""
+    alice = api.session("user", username="alice")
+    rules = {"own": {}, "readable": {"read_groups": ["users"], "write_groups": []},
+             "foreign": {"read_groups": ["simprod"], "write_groups": ["admin"]}}
+    found = {"own": new_dataset(alice)}
+    for kind in ("readable", "foreign"):
+        found[kind] = new_dataset(everything)
+        assert everything.put(f"/auths/{found[kind]}", json=rules[kind]).status_code == 200
+    return found
 
 
-@pytest.mark.parametrize(("route", "method"), DATASET_ROUTES)
-def test_a_dataset_is_closed_to_others(api: Api, closed_dataset: str, route: Route, method: str) -> None:
-    if route.path.startswith("/auths/") and "actions" not in route.path:
-        return
-    path = re.sub(r"\{\w+(:any)?\}", NOTHING, route.path.replace("{dataset_id}", closed_dataset))
-    path = path.replace(f"/actions/{NOTHING}", "/actions/read")
-    answer = api.session("user", username="stranger").request(method, path, json={})
-    assert answer.status_code == 403
+@pytest.mark.parametrize("row", [param for param in TABLE if param.values[0].right != "-"])  # type: ignore[attr-defined]
+def test_what_a_user_may_do_with_whose_dataset(api: Api, datasets: dict[str, str], row: Permission) -> None:
+    allowed = {"own"} if row.right == "W" else {"own", "readable"}
+    for kind, dataset_id in (*datasets.items(), ("nobody's", NOTHING)):
+        alice = api.session("user", username="alice")
+        answer = alice.request(row.method, filled(row.path, dataset_id), json={})
+        assert (answer.status_code == 403) is (kind not in allowed), (kind, answer.text)
+        assert answer.status_code < 500
 
 
 # -- description
