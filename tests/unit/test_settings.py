@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from config.settings import Settings, SettingsError, load
+from config.settings import Settings, SettingsError, load, read_document
 
 
 def test_defaults() -> None:
@@ -46,3 +47,11 @@ def test_a_missing_file() -> None:
 
 def test_the_default_file_says_what_the_code_does() -> None:
     assert load(Path(__file__).parents[2] / "config" / "default.yaml", {}) == Settings()
+
+
+def test_the_default_file_names_every_setting() -> None:
+    written = read_document(Path(__file__).parents[2] / "config" / "default.yaml")
+    for section, values in msgspec.to_builtins(Settings()).items():
+        assert section in written
+        if isinstance(values, dict):
+            assert set(values) == set(written[section]), section
