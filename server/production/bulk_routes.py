@@ -51,6 +51,11 @@ class BulkHandler(ProductionHandler):
     def only_jobs(self, dataset_id: str) -> Selection:
         return Selection(dataset_id, jobs=_ids(self.body(required=False), "jobs"))
 
+    def answer(self, changed: int) -> None:
+        """Answer ``{}``, as clients expect, and how many were changed in a header."""
+        self.set_header("X-Changed", str(changed))
+        self.send({})
+
 
 class TaskBulkStatus(BulkHandler):
     """Put listed tasks into a status."""
@@ -89,8 +94,7 @@ class TaskSuspend(BulkHandler):
     async def post(self, dataset_id: str) -> None:
         """Suspend the tasks that may be: those listed, those of the listed jobs, or all."""
         await self.writable(dataset_id)
-        await bulk.suspend_tasks(self.ctx, self.selection(dataset_id))
-        self.send({})
+        self.answer(await bulk.suspend_tasks(self.ctx, self.selection(dataset_id)))
 
 
 class TaskReset(BulkHandler):
@@ -101,8 +105,7 @@ class TaskReset(BulkHandler):
     async def post(self, dataset_id: str) -> None:
         """Let the tasks that may begin anew: those listed, those of the listed jobs, or all."""
         await self.writable(dataset_id)
-        await bulk.reset_tasks(self.ctx, self.selection(dataset_id))
-        self.send({})
+        self.answer(await bulk.reset_tasks(self.ctx, self.selection(dataset_id)))
 
 
 class TaskHardReset(BulkHandler):
@@ -113,8 +116,7 @@ class TaskHardReset(BulkHandler):
     async def post(self, dataset_id: str) -> None:
         """Let the tasks begin anew, complete ones too: those listed, those of the listed jobs, or all."""
         await self.writable(dataset_id)
-        await bulk.hard_reset_tasks(self.ctx, self.selection(dataset_id))
-        self.send({})
+        self.answer(await bulk.hard_reset_tasks(self.ctx, self.selection(dataset_id)))
 
 
 class TaskRequirements(ProductionHandler):
@@ -162,8 +164,7 @@ class JobSuspend(BulkHandler):
     async def post(self, dataset_id: str) -> None:
         """Suspend the jobs that may be: those listed, or all."""
         await self.writable(dataset_id)
-        await bulk.suspend_jobs(self.ctx, self.only_jobs(dataset_id))
-        self.send({})
+        self.answer(await bulk.suspend_jobs(self.ctx, self.only_jobs(dataset_id)))
 
 
 class JobReset(BulkHandler):
@@ -174,8 +175,7 @@ class JobReset(BulkHandler):
     async def post(self, dataset_id: str) -> None:
         """Let the jobs that may process again: those listed, or all."""
         await self.writable(dataset_id)
-        await bulk.reset_jobs(self.ctx, self.only_jobs(dataset_id))
-        self.send({})
+        self.answer(await bulk.reset_jobs(self.ctx, self.only_jobs(dataset_id)))
 
 
 class JobHardReset(BulkHandler):
@@ -186,8 +186,7 @@ class JobHardReset(BulkHandler):
     async def post(self, dataset_id: str) -> None:
         """Let the jobs process again, complete ones too: those listed, or all."""
         await self.writable(dataset_id)
-        await bulk.hard_reset_jobs(self.ctx, self.only_jobs(dataset_id))
-        self.send({})
+        self.answer(await bulk.hard_reset_jobs(self.ctx, self.only_jobs(dataset_id)))
 
 
 ROUTES = [

@@ -171,6 +171,27 @@ def test_from_submission_to_completion(api: Api, everything: Session) -> None:
     assert pilot.delete(f"/pilots/{pilot_id}").status_code == 200
 
 
+def test_selections_answer_how_many_they_changed(everything: Session) -> None:
+    dataset = new_dataset(everything, jobs=3, per_job=1)
+    jobs = [everything.post("/jobs", json={"dataset_id": dataset, "job_index": n}).json()["result"]
+            for n in range(3)]
+    for n, job in enumerate(jobs):
+        everything.post("/tasks", json={"dataset_id": dataset, "job_id": job, "task_index": 0, "job_index": n,
+                                        "name": "a", "depends": [], "requirements": {}, "status": "waiting"})
+
+    def changed(action: str, body: dict[str, Any]) -> str:
+        answer = everything.post(f"/datasets/{dataset}/{action}", json=body)
+        assert (answer.status_code, answer.json()) == (200, {})
+        return answer.headers["X-Changed"]
+
+    assert changed("task_actions/bulk_suspend", {"jobs": jobs[:1]}) == "1"
+    assert changed("task_actions/bulk_suspend", {}) == "2"
+    assert changed("task_actions/bulk_suspend", {}) == "0"
+    assert changed("task_actions/bulk_reset", {"jobs": jobs[:2]}) == "2"
+    assert changed("job_actions/bulk_suspend", {"jobs": jobs[2:]}) == "0"  # it went with its task
+    assert changed("job_actions/bulk_hard_reset", {"jobs": jobs[2:]}) == "1"
+
+
 # -- malformed requests
 
 BODIES = [pytest.param(route, name, id=f"{name.upper()} {route.openapi_path}")
