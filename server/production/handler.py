@@ -17,7 +17,7 @@ from server.production.fields import check_storable
 
 __all__ = ["ProductionHandler"]
 
-FLUSH_BYTES = 1 << 16
+FIRST_FLUSH_BYTES, FLUSH_BYTES = 1 << 12, 1 << 16  # the beginning of a list is sent soon
 
 _T = TypeVar("_T")
 
@@ -92,14 +92,14 @@ class ProductionHandler(Handler):
                       tail: Callable[[], str], between: bytes = b",") -> None:
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.write(head)
-        size, first = 0, True
+        size, most, first = 0, FIRST_FLUSH_BYTES, True
         async for row in rows:
             part = encode(row)
             self.write(part if first else between + part)
             first, size = False, size + len(part)
-            if size > FLUSH_BYTES:
+            if size > most:
                 await self.flush()
-                size = 0
+                size, most = 0, FLUSH_BYTES
         self.write(tail())
         await self.finish()
 

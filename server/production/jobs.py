@@ -24,7 +24,6 @@ INDEXES = [
     Index("jobs", "dataset_status", [("dataset_id", 1), ("status", 1)]),
 ]
 
-AT_ONCE = 1000  # documents of a list that are read together
 IDS = ("job_id", "dataset_id", "job_index")
 
 
@@ -63,7 +62,7 @@ async def get(ctx: Context, job_id: str, dataset_id: str = "", keys: set[str] | 
 
 async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None = None) -> AsyncIterator[Document]:
     """Jobs as the API shows them."""
-    async for job in ctx.db.jobs.find(query, projection(keys), batch_size=AT_ONCE):
+    async for job in ctx.db.jobs.find(query, projection(keys)):
         yield job
 
 
@@ -103,7 +102,7 @@ async def summaries(ctx: Context, dataset_id: str) -> AsyncIterator[tuple[str, s
     """The status and id of each of a dataset's jobs, in the order of the states."""
     for state in JOB.states:
         query = {"dataset_id": dataset_id, "status": state}
-        async for job in ctx.db.jobs.find(query, {"_id": 0, "job_id": 1}, batch_size=AT_ONCE):
+        async for job in ctx.db.jobs.find(query, {"_id": 0, "job_id": 1}):
             yield state, job["job_id"]
 
 

@@ -43,7 +43,6 @@ INDEXES = [
     Index("tasks", "pilot_id", [("pilot_id", 1)], options={"sparse": True}),
 ]
 
-AT_ONCE = 1000  # documents of a list that are read together
 LEASED = ("queued", "processing")
 HIDDEN = ("class_key", "due", "ended", "avoid")
 IDS = ("task_id", "dataset_id", "job_id", "job_index", "task_index")
@@ -187,8 +186,7 @@ async def get(ctx: Context, task_id: str, dataset_id: str = "", keys: set[str] |
 async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None = None, *,
                sort: Sequence[tuple[str, int]] = (), limit: int = 0) -> AsyncIterator[Document]:
     """Tasks as the API shows them."""
-    cursor = ctx.db.tasks.find(query, read_keys(keys), sort=list(sort) or None, limit=limit,
-                               batch_size=AT_ONCE)
+    cursor = ctx.db.tasks.find(query, read_keys(keys), sort=list(sort) or None, limit=limit)
     async for task in cursor:
         yield public(task, keys)
 
@@ -204,7 +202,7 @@ async def summaries(ctx: Context, dataset_id: str) -> AsyncIterator[tuple[str, s
     """The status and id of each of a dataset's tasks, in the order of the states."""
     for state in await counts(ctx, {"dataset_id": dataset_id}):
         query = {"dataset_id": dataset_id, "status": state}
-        async for task in ctx.db.tasks.find(query, {"_id": 0, "task_id": 1}, batch_size=AT_ONCE):
+        async for task in ctx.db.tasks.find(query, {"_id": 0, "task_id": 1}):
             yield state, task["task_id"]
 
 
