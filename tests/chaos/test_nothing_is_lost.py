@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from iceprod.client import Client
-from tests.support.chaos import Chain, Trouble, far_pilot, map_of, start_scan
+from tests.support.chaos import Chain, Trouble, compile_kernels, far_pilot, map_of, start_scan
 from tests.support.installation import Installed, installation, wait_until
 from tests.support.proxy import Proxy
 
@@ -27,6 +27,7 @@ SETTINGS = {"LEASES__SECONDS": 5, "LEASES__SWEEP_SECONDS": 0.5, "PILOTS__HEARTBE
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    compile_kernels()
     with installation(tmp_path_factory.mktemp("chaos"), pilots=2, **SETTINGS) as here:
         here.iceprod("simulate", "--seed", "7", "--out", "event.json")
         yield here

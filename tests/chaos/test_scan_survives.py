@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from iceprod.client import Client
+from tests.support.chaos import compile_kernels
 from tests.support.installation import Installed, installation, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1800)]
@@ -26,6 +27,7 @@ PATIENCE = 600.0
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     """An installation with two pilots, and a simulated event in ``event.json``."""
+    compile_kernels()
     with installation(tmp_path_factory.mktemp("chaos"), pilots=2) as here:
         here.iceprod("simulate", "--seed", "7", "--out", "event.json")
         here.wait_for_pilots(2)
