@@ -17,12 +17,10 @@ from server.embedded.expressions import Variables
 from server.embedded.queries import Search, search_tree
 from server.embedded.scan import Position, Statistics
 from server.embedded.sorting import parse_sort
-from server.embedded.stages import basic, grouping, joining
+from server.embedded.stages import basic, grouping, joining  # noqa: F401 - they register the stages
 from server.embedded.stages.registry import STAGES, Builder, Stage, Stream
 from server.embedded.values import Document, decode
 from server.embedded.views import View
-
-__all__ = ["Pipeline", "basic", "compile_pipeline", "compile_update_pipeline", "grouping", "joining"]
 
 _UPDATE_STAGES = ("$set", "$addFields", "$unset", "$project", "$replaceRoot", "$replaceWith")
 _WRITERS = ("$out", "$merge")

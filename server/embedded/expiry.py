@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bson import DatetimeMS
-
 from server.embedded import query
 from server.embedded.catalog import Collection
 from server.embedded.index import Index
@@ -17,15 +15,10 @@ from server.embedded.values import as_date, date_millis, is_date
 from server.embedded.writes import Steps, Writer
 
 INTERVAL_SECONDS = 10.0
-_last: dict[int, float] = {}
 
 
-def due(store: Store) -> bool:
-    """Is it time to look again?"""
-    now = time.monotonic()
-    if now - _last.get(id(store), 0.0) < INTERVAL_SECONDS:
-        return False
-    _last[id(store)] = now
+def needed(store: Store) -> bool:
+    """Is there a TTL index?"""
     return any(index.expire_after is not None for c in store.catalog.all() for index in c.indexes.values())
 
 
@@ -62,6 +55,3 @@ def _expired(document: Any, path: str, limit: int) -> bool:
     for value in candidates(document, split(path)):
         dates += [item for item in (value if isinstance(value, list) else [value]) if is_date(item)]
     return bool(dates) and min(map(date_millis, dates)) <= limit
-
-
-__all__ = ["DatetimeMS", "due", "expire"]

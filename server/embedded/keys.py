@@ -31,7 +31,7 @@ from bson import (
     Timestamp,
 )
 
-from server.embedded.values import MISSING, UNDEFINED, Missing, Undefined, date_millis
+from server.embedded.values import Missing, Undefined, date_millis
 
 # https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/
 MINKEY, UNDEFINED_RANK, NULL, NUMBER, STRING, OBJECT, ARRAY, BINARY = (
@@ -242,8 +242,6 @@ _BASES: Final[tuple[tuple[type, Callable[[Any], bytes]], ...]] = (
     (bool, _ENCODERS[bool]), (int, _int), (float, _float), (str, _string), (bytes, _binary),
     (dt.datetime, _date),
 )  # fmt: skip
-
-__all__ = ["AFTER", "MISSING", "UNDEFINED", "compare", "encode", "encode_compound", "equal", "invert", "rank"]
 
 
 def component_end(key: bytes, start: int, descending: bool) -> int:

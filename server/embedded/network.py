@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from server.embedded.store import Store
 log = logging.getLogger(__name__)
 
 _HOUSEKEEPING_SECONDS = 1.0
+_MOST_WAITING = 16  # requests of one client that did not wait for answers
 _MOST_SOCKET_PATH = 107  # bytes, of Linux's sockaddr_un
 
 
@@ -70,6 +72,8 @@ class Connection(asyncio.Protocol):
     def _receive(self, data: bytes) -> None:
         if self.busy:
             self._waiting.append(data)
+            if len(self._waiting) == _MOST_WAITING and self._transport is not None:
+                self._transport.pause_reading()
         else:
             self._handle(data)
 
@@ -95,6 +99,8 @@ class Connection(asyncio.Protocol):
         self.busy = False
         while self._waiting and not self.busy:
             self._handle(self._waiting.pop(0))
+            if len(self._waiting) == _MOST_WAITING - 1 and self._transport is not None:
+                self._transport.resume_reading()
 
 
 def _encoded(message: wire.Message, result: Any) -> bytes:
@@ -163,12 +169,15 @@ class Server:
         self._housekeeping = asyncio.get_running_loop().create_task(self._keep_house())
 
     async def _keep_house(self) -> None:
+        looked = time.monotonic()
         while True:
             await asyncio.sleep(_HOUSEKEEPING_SECONDS)
             self.store.sessions.remove_idle()
             self.store.cursors.remove_idle()
-            if expiry.due(self.store):
-                self.runner.run(expiry.expire(self.store), _log_failure)
+            if time.monotonic() - looked >= expiry.INTERVAL_SECONDS:
+                looked = time.monotonic()
+                if expiry.needed(self.store):
+                    self.runner.run(expiry.expire(self.store), _log_failure)
 
     async def stop(self) -> None:
         """Answer what runs, close the connections, and close the store."""

@@ -93,13 +93,18 @@ def paced(results: Iterator[bytes]) -> Iterator[bytes | None]:
             yield None
 
 
-def search(view: View, collection: Collection, spec: Any, sort: Any = None, hint: Any = None) -> Search:
+def search(
+    view: View, collection: Collection, spec: Any, sort: Any = None, hint: Any = None,
+    variables: Mapping[str, Any] | None = None,
+) -> Search:  # fmt: skip
     """Parse a filter and choose a plan for it.
 
     Raises CommandError for an unknown operator or hint.
     """
     tree = query.parse(spec or {})
-    return search_tree(view, collection, tree, parse_sort(sort or {}), hint)
+    if isinstance(sort, Mapping) and list(sort) == ["$natural"]:
+        sort, hint = None, sort
+    return search_tree(view, collection, tree, parse_sort(sort or {}), hint, variables)
 
 
 def search_tree(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bson import Int64, ObjectId, Timestamp
+from bson import Int64, Timestamp
 
 from server.embedded import keys, matching, paths, query
 from server.embedded.errors import Code, CommandError
 from server.embedded.expressions.numbers import add, multiply
 from server.embedded.sorting import sort_key
-from server.embedded.values import INT64, MISSING, Document, as_document, is_number, type_alias
+from server.embedded.values import INT64, MISSING, Document, as_document, is_number, now, type_alias
 
 Change = Callable[[Document, paths.Parts], None]
 NewValue = Callable[[Any], Any]  # from the old value or MISSING; MISSING: leave the document as it is
@@ -226,12 +225,6 @@ def _current_date(path: str, operand: Any) -> Change:
     return _changing(lambda old: Timestamp(int(time.time()), 1) if kind == "timestamp" else now())
 
 
-def now() -> dt.datetime:
-    """The time in UTC, with the milliseconds that BSON has."""
-    found = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-    return found.replace(microsecond=found.microsecond // 1000 * 1000)
-
-
 def _rename(path: str, operand: Any) -> Change:
     if not isinstance(operand, str):
         raise CommandError(Code.BadValue, f"The 'to' field for $rename must be a string: {path}")
@@ -240,6 +233,7 @@ def _rename(path: str, operand: Any) -> Change:
         raise CommandError(Code.BadValue, "$rename's fields may not be dynamic")
 
     def change(document: Document, parts: paths.Parts) -> None:
+        check_viable(document, parts)
         if any(isinstance(paths.lookup_plain(document, parts[:at]), list) for at in range(1, len(parts))):
             raise CommandError(Code.BadValue, "The source field of $rename cannot be an array element")
         place = find_place(document, parts)
@@ -406,5 +400,3 @@ OPERATORS: Mapping[str, Callable[[str, Any], Change]] = {
     "$pullAll": _pull_all,
     "$bit": _bit,
 }
-
-__all__ = ["OPERATORS", "Change", "ObjectId", "find_place", "make_place", "now"]

@@ -148,6 +148,12 @@ def as_date(millis: int) -> dt.datetime | DatetimeMS:
         return DatetimeMS(millis)
 
 
+def now() -> dt.datetime:
+    """The time in UTC, with the milliseconds that BSON has."""
+    found = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+    return found.replace(microsecond=found.microsecond // 1000 * 1000)
+
+
 def as_document(value: Any) -> Mapping[str, Any] | None:
     """The value if it is an object (the codec makes DBRefs of some objects), else None."""
     if isinstance(value, Mapping):

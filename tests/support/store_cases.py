@@ -128,7 +128,7 @@ updates = st.one_of(
     _updates("$max", scalars),
     _updates("$push", values),
     _updates("$push", _each(1)),
-    _updates("$push", st.tuples(_each(1), st.sampled_from([-2, 0, 2]), st.sampled_from([1, -1])).map(
+    _updates("$push", st.tuples(_each(1), st.sampled_from([-2, 1, 2]), st.sampled_from([1, -1])).map(
         lambda parts: {**parts[0], "$slice": parts[1], "$sort": parts[2]})),
     _updates("$addToSet", st.one_of(scalars, _each(0))),
     _updates("$pop", st.sampled_from([1, -1])),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from server.embedded import keys, paths
-from server.embedded.aggregate import Pipeline, Source, compile_pipeline, compile_update_pipeline
+from server.embedded import paths
+from server.embedded.aggregate import Pipeline, Source, compile_pipeline
 from server.embedded.catalog import Collection
 from server.embedded.commands.reading import first_batch
 from server.embedded.commands.registry import Answer, Context, command, refuse_collation
@@ -16,7 +16,6 @@ from server.embedded.errors import Code, CommandError
 from server.embedded.expressions import compile_expression
 from server.embedded.scan import Clock, Position
 from server.embedded.stages.registry import Stream
-from server.embedded.update_operators import now
 from server.embedded.values import MISSING, Document, encode
 from server.embedded.writes import Steps, Writer
 
@@ -33,7 +32,7 @@ def aggregate(context: Context) -> Steps[Answer]:
     namespace = f"{context.database}.{name if isinstance(name, str) else '$cmd.aggregate'}"
     collection = context.collection() if isinstance(name, str) else None
     position = Position()
-    stream = pipeline.run(collection, variables_of(context), position)
+    stream = pipeline.run(collection, context.variables(), position)
     if pipeline.output is not None:
         yield from _write(context, pipeline.output, stream)
         stream = iter(())
@@ -45,14 +44,6 @@ def compile_command(context: Context) -> Pipeline:
     """The pipeline of an aggregate command."""
     source = Source(context.view, context.store.catalog, context.database)
     return compile_pipeline(context.body.get("pipeline"), source, context.body.get("hint"))
-
-
-def variables_of(context: Context) -> dict[str, Any]:
-    """The variables that all expressions of a command can use."""
-    found: dict[str, Any] = {"NOW": now()}
-    for name, value in (context.body.get("let") or {}).items():
-        found[name] = compile_expression(value)({}, found)
-    return found
 
 
 def _encoded(stream: Stream) -> Iterator[bytes | None]:
@@ -202,7 +193,3 @@ def _when_matched(document: Document, matched: Any) -> Any:
     if matched == "merge":
         return [{"$replaceWith": {"$mergeObjects": ["$$ROOT", {"$literal": document}]}}]
     return None
-
-
-Transform = Callable[[Document], Document]
-__all__ = ["aggregate", "compile_update_pipeline", "keys"]

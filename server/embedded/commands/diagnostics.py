@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import os
 import platform
 import time
@@ -13,8 +12,7 @@ import bson
 
 from server.embedded.commands.registry import COMMANDS, Answer, Context, command
 from server.embedded.errors import Code, CommandError
-from server.embedded.update_operators import now
-from server.embedded.values import MAX_DOCUMENT_BYTES
+from server.embedded.values import MAX_DOCUMENT_BYTES, now
 from server.embedded.wire import MAX_MESSAGE_BYTES
 
 VERSION = "7.0.0"  # of the MongoDB whose commands are spoken
@@ -171,6 +169,3 @@ def abort_transaction(context: Context) -> Answer:
 def logout(context: Context) -> Answer:
     context.peer.user = None
     return {}
-
-
-_ = dt

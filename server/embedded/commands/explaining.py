@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from server.embedded.commands.aggregation import compile_command, variables_of
+from server.embedded.commands.aggregation import compile_command
 from server.embedded.commands.diagnostics import VERSION
 from server.embedded.commands.registry import Answer, Context, command
 from server.embedded.errors import Code, CommandError
@@ -51,7 +51,7 @@ def _search(target: Context) -> Search | None:
     collection = target.collection()
     if target.name == "aggregate":
         pipeline = compile_command(target)
-        return pipeline.search(collection, variables_of(target)) if collection else None
+        return pipeline.search(collection, target.variables()) if collection else None
     if target.name not in ("find", "count", "distinct", "update", "delete", "findAndModify"):
         raise CommandError(Code.BadValue, f"Explain is not supported for the command '{target.name}'")
     if collection is None:

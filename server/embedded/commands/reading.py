@@ -47,7 +47,7 @@ def find_results(
     results = _window(ordered, skip, limit)
     projection = context.body.get("projection")
     if projection:
-        return _projected(results, projection, found)
+        return _projected(results, projection, found, context.variables())
     return results
 
 
@@ -58,7 +58,9 @@ def prepare(context: Context) -> Search | None:
     if collection is None:
         compile_filter(body.get("filter") or {})  # whose errors are told all the same
         return None
-    return search(context.view, collection, body.get("filter"), body.get("sort"), body.get("hint"))
+    return search(
+        context.view, collection, body.get("filter"), body.get("sort"), body.get("hint"), context.variables()
+    )
 
 
 def _window(results: Iterator[bytes | None], skip: int, limit: int) -> Iterator[bytes | None]:
@@ -80,11 +82,13 @@ def _counted(results: Iterator[bytes | None], skip: int, limit: int) -> Iterator
                 return
 
 
-def _projected(results: Iterator[bytes | None], spec: Any, found: Search) -> Iterator[bytes | None]:
+def _projected(
+    results: Iterator[bytes | None], spec: Any, found: Search, variables: Mapping[str, Any]
+) -> Iterator[bytes | None]:
     if not isinstance(spec, Mapping):
         raise CommandError(Code.TypeMismatch, "a projection must be an object")
     project = compile_projection(spec, found.tree)
-    return (None if raw is None else encode(project(decode(raw), {})) for raw in results)
+    return (None if raw is None else encode(project(decode(raw), variables)) for raw in results)
 
 
 def first_batch(

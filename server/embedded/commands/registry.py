@@ -8,8 +8,9 @@ from typing import Any
 
 from server.embedded.catalog import Collection
 from server.embedded.errors import Code, CommandError, NotSupported
+from server.embedded.expressions import compile_expression
 from server.embedded.store import Store
-from server.embedded.values import Document, encode, is_number
+from server.embedded.values import Document, decode, encode, is_number, now
 from server.embedded.views import View
 from server.embedded.wire import Reply
 from server.embedded.writes import Steps
@@ -69,11 +70,16 @@ class Context:
 
     def statements(self, name: str) -> list[Mapping[str, Any]]:
         """The same, decoded."""
-        from server.embedded.values import decode
-
         if name in self.sequences:
             return [decode(raw) for raw in self.sequences[name]]
         return [_object(name, item) for item in _array(name, self.body.get(name))]
+
+    def variables(self) -> dict[str, Any]:
+        """The variables that the command's expressions can use: NOW, and those of `let`."""
+        found: dict[str, Any] = {"NOW": now()}
+        for name, value in (self.body.get("let") or {}).items():
+            found[name] = compile_expression(value)({}, found)
+        return found
 
     def integer(self, name: str, default: int = 0) -> int:
         """A number that is not negative.

@@ -67,7 +67,10 @@ def _with_failures(answer: dict[str, Any], failures: list[dict[str, Any]]) -> An
 def update(context: Context) -> Steps[Answer]:
     """Change documents."""
     matched, modified, upserted, failures = 0, 0, [], []
+    clock = Clock()
     for number, statement in enumerate(context.statements("updates")):
+        if clock.over():
+            yield None
         try:
             result = yield from run_update(context, statement)
         except CommandError as error:
@@ -109,8 +112,9 @@ def run_update(context: Context, statement: Mapping[str, Any]) -> Steps[Updated]
         return Updated()
     for _ in range(_UPSERT_ATTEMPTS):
         found = search(
-            context.view, collection, statement.get("q"), statement.get("sort"), statement.get("hint")
-        )
+            context.view, collection, statement.get("q"), statement.get("sort"), statement.get("hint"),
+            context.variables(),
+        )  # fmt: skip
         result = yield from _update_found(context, found, compiled, multi)
         if result.matched or not upsert:
             return result
@@ -232,8 +236,10 @@ def _same_key(found: Search, error: DuplicateKey) -> bool:
 @command("delete", transactions=True)
 def delete(context: Context) -> Steps[Answer]:
     """Delete documents."""
-    deleted, failures = 0, []
+    deleted, failures, clock = 0, [], Clock()
     for number, statement in enumerate(context.statements("deletes")):
+        if clock.over():
+            yield None
         try:
             deleted += yield from _run_delete(context, statement)
         except CommandError as error:
@@ -248,7 +254,13 @@ def _run_delete(context: Context, statement: Mapping[str, Any]) -> Steps[int]:
     collection = context.collection()
     if collection is None:
         return 0
-    found = search(context.view, collection, statement.get("q"), hint=statement.get("hint"))
+    found = search(
+        context.view,
+        collection,
+        statement.get("q"),
+        hint=statement.get("hint"),
+        variables=context.variables(),
+    )
     writer = Writer(context.view, context.store.catalog, collection)
     deleted, paused = 0, False
     for match in found.first() if statement.get("limit") else found.found():
@@ -288,7 +300,14 @@ def find_and_modify(context: Context) -> Steps[Answer]:
             {"lastErrorObject": {"n": 0} | ({} if remove else {"updatedExisting": False}), "ok": 1.0},
         )
     for _ in range(_UPSERT_ATTEMPTS):
-        found = search(context.view, collection, body.get("query"), body.get("sort"), body.get("hint"))
+        found = search(
+            context.view,
+            collection,
+            body.get("query"),
+            body.get("sort"),
+            body.get("hint"),
+            context.variables(),
+        )
         outcome = yield from _modify_first(context, found, compiled)
         if outcome is not None:
             return _modified(context, found, outcome, remove)

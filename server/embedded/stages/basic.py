@@ -10,7 +10,6 @@ from server.embedded import matching, paths, query
 from server.embedded.errors import Code, CommandError
 from server.embedded.expressions import Variables, compile_expression
 from server.embedded.projection import (
-    Projection,
     Tree,
     compile_add_fields,
     compile_projection,
@@ -225,6 +224,3 @@ def _documents(operand: Any, builder: Builder) -> Stage:
         yield from (dict(item) for item in found)
 
     return run
-
-
-__all__ = ["Projection"]

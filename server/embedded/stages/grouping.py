@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -231,6 +231,3 @@ def _facet(operand: Any, builder: Builder) -> Stage:
         yield found
 
     return run
-
-
-Make = Callable[[], Accumulator]

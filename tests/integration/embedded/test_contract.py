@@ -160,6 +160,23 @@ def test_upserts_race_to_one_document(shared_store: StoreProcess, client: Client
     assert [d["n"] for d in client["t"]["counters"].find()] == [50]
 
 
+def test_writes_that_are_not_acknowledged(client: Client) -> None:
+    documents = client["t"].get_collection("documents", write_concern=pymongo.WriteConcern(w=0))
+    for i in range(300):
+        documents.insert_one({"_id": i})
+    documents.insert_one({"_id": 5})  # nobody is told
+    deadline = time.monotonic() + 20
+    while client["t"]["documents"].count_documents({}) < 300 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [d["_id"] for d in client["t"]["documents"].find().sort("$natural", -1).limit(2)] == [299, 298]
+
+
+def test_variables_of_a_command(client: Client) -> None:
+    client["t"]["documents"].insert_many([{"_id": i, "n": i} for i in range(5)])
+    found = client["t"]["documents"].find({"$expr": {"$gt": ["$n", "$$least"]}}, let={"least": 2})
+    assert [d["_id"] for d in found] == [3, 4]
+
+
 def test_time_limit(client: Client) -> None:
     documents = client["t"]["documents"]
     documents.insert_many([{"n": i} for i in range(20_000)])
