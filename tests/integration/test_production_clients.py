@@ -72,7 +72,7 @@ def make_jobs(rest: RestClient, dataset_id: str, num: int) -> None:
 
 def lease(rest: RestClient, dataset_id: str, num: int = 1) -> list[dict[str, Any]]:
     return list(rest.request_seq("POST", "/task_actions/queue_many", {
-        "num": num, "requirements": OFFER, "query_params": {"dataset_id": dataset_id}}))
+        "num": num, "requirements": OFFER, "query_params": {"dataset_id": dataset_id}, "wait": 20}))
 
 
 def run(rest: RestClient, task: dict[str, Any]) -> None:
