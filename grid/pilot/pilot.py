@@ -29,6 +29,7 @@ VERSION = "1"
 _SITE_FAULTS = 3  # so many tasks in a row that this place could not run: leave
 _STOP_PATIENCE = 3.0
 _PARTING_PATIENCE = 2.0
+_LONGEST_TURN = 2.0  # seconds that a task leased ahead waits for its turn
 _NOTHING = Share(0, 0.0, 0.0)
 
 log = logging.getLogger("pilot")
@@ -76,6 +77,7 @@ class Pilot:
         """Wait until a signal or a limit ends us."""
         while not self.ending.wait(0.2):
             self._look_at_limits()
+            self._hand_back_late_ones()
             if self.draining.is_set() and not self._running and not len(self.reports):
                 self.ending.set()
 
@@ -192,6 +194,19 @@ class Pilot:
     def _may_wait(self, running: Running) -> bool:
         """Whether a task may wait here for its turn: others end soon, and then it fits."""
         return bool(self.ahead()) and running.kind == "script" and self.room.could_take(running.requirements)
+
+    def _hand_back_late_ones(self) -> None:
+        """Hand back tasks leased ahead whose turn does not come, for those before them are long."""
+        with self._changed:
+            if not self._backlog or self._backlog[0].seconds < _LONGEST_TURN:
+                return
+            late = list(self._backlog)
+            self._backlog.clear()
+            for running in late:
+                self._running.pop((running.task_id, running.instance_id), None)
+        for running in late:
+            end = ends.End(ends.EVICT, "the tasks before it take long")
+            self.reports.add(Report(running.task_id, running.instance_id, end))
 
     def _forget_backlog(self) -> None:
         with self._changed:

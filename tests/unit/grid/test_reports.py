@@ -102,3 +102,20 @@ def test_a_task_leased_ahead_waits_for_its_turn_if_it_can_ever_fit(options: Opti
     pilot.finish(first)
     assert pilot.tasks.get_nowait().task_id == "t1"
     pilot.client.close()
+
+
+def test_tasks_leased_ahead_go_back_when_those_before_them_are_long(options: Options) -> None:
+    pilot = Pilot(options)
+    pilot.pace.note("script", 0.01)
+    pilot.slot_is_free()
+    for name in ("runs", "waits"):
+        pilot.start({"task_id": name, "instance_id": "i", "requirements": {"cpu": 2}})
+    pilot._hand_back_late_ones()
+    assert len(pilot.running()) == 2
+    for running in pilot.running():
+        running.started -= 10.0
+    pilot._hand_back_late_ones()
+    assert [running.task_id for running in pilot.running()] == ["runs"]
+    (report,) = pilot.reports.held()
+    assert (report.task_id, report.end.outcome) == ("waits", "evict")
+    pilot.client.close()
