@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -202,10 +201,3 @@ class Server:
 def _log_failure(result: Any) -> None:
     if isinstance(result, CommandError) and result.code != Code.WriteConflict:
         log.warning("expiring documents failed: %s", result.text)
-
-
-def free_port() -> int:
-    """A TCP port of the loopback address that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
