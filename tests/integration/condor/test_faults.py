@@ -111,7 +111,7 @@ def test_the_schedd_is_killed(grid: Grid, work: Work, busy: str) -> None:
     before = holders(work, busy)
     grid.pool.kill_daemon("condor_schedd")
     wait_for(lambda: set(before) <= set(grid.pool.running()), why="the schedd finding its jobs again")
-    extra = work.dataset(task("short", "true"), jobs=2)
+    extra = work.dataset(task("short", "sleep 0.5"), jobs=2)
     work.wait_complete(extra, 2)
     assert evictions(work, busy) == 0
     assert {job: pilot["pilot_id"] for job, pilot in holders(work, busy).items()} == {
@@ -121,7 +121,7 @@ def test_the_schedd_is_killed(grid: Grid, work: Work, busy: str) -> None:
 
 def test_the_collector_is_killed(grid: Grid, work: Work, busy: str) -> None:
     grid.pool.kill_daemon("condor_collector")
-    extra = work.dataset(task("short", "true"), jobs=2)
+    extra = work.dataset(task("short", "sleep 0.5"), jobs=2)
     work.wait_complete(extra, 2)
     assert evictions(work, busy) == 0
 
@@ -195,7 +195,7 @@ def test_an_administrator_pauses_limits_and_drains(grid: Grid, work: Work, tmp_p
 
 def test_a_dry_run_changes_nothing(grid: Grid, work: Work) -> None:
     dataset_id = work.dataset(task("huge", "true", memory=900.0))
-    wait_for(lambda: work.counts(dataset_id).get("waiting") == 1)
+    wait_for(lambda: grid.report()["decision"]["unserved"], why="the grid knowing of the task")
     before = grid.pool.jobs()
     said = grid.command("--config", str(grid.file), "--dry-run")
     assert "900 GB of memory, a pilot of this site has at most 32" in said
