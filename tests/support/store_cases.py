@@ -152,7 +152,7 @@ expressions = st.one_of(
     st.tuples(_operands, _operands).map(lambda parts: {"$and": list(parts)}),
 )
 _accumulators = st.one_of(
-    _operator(("$sum", "$min", "$max", "$avg", "$push"), _operands),
+    _operator(("$sum", "$min", "$max", "$avg", "$push"), st.sampled_from(["$a", "$b", "$c", "$a.x"])),
     _operator(("$addToSet",), _operator(("$ifNull",), st.just(["$a", 0]))),
     st.just({"$sum": 1}),
 )
