@@ -8,18 +8,18 @@ cache folder; where it cannot be written, or somebody else owns it, each process
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core import config as numba_config
 
-__all__ = ["compiling", "fast_kernel", "inlined", "is_compiled", "kernel", "source_digest"]
+__all__ = ["compile_apart", "fast_kernel", "inlined", "is_compiled", "kernel", "source_digest"]
 
 _PACKAGE = Path(__file__).parent
 _CONSTANTS = (_PACKAGE / "ice.py", _PACKAGE / "pandel.py", _PACKAGE.parent / "config" / "ice.py")
@@ -65,16 +65,20 @@ def is_compiled(name: str) -> bool:
     return _FOLDER is not None and (_FOLDER / f"{name}.compiled").exists()
 
 
-@contextlib.contextmanager
-def compiling(name: str) -> Iterator[None]:
-    """Run a reconstruction's kernels once: one process compiles, others wait and load its code."""
+def compile_apart(name: str, command: Sequence[str]) -> None:
+    """Have a process of its own compile a reconstruction's kernels, unless this machine keeps their code.
+
+    One process compiles while others wait. It is not the caller, because code that was just compiled can
+    differ in the last digit from the same code read back: so every worker computes with what was read back.
+    Where nothing can be kept, nothing happens. Raises subprocess.CalledProcessError.
+    """
     if _FOLDER is None or is_compiled(name):
-        yield
         return
     with open(_FOLDER / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-        (_FOLDER / f"{name}.compiled").touch()
+        if not is_compiled(name):
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            (_FOLDER / f"{name}.compiled").touch()
 
 
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": _FOLDER is not None}
