@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote_plus
 
+from server.embedded.commands.authentication import set_password
 from server.embedded.errors import DataDirectoryError
 from server.embedded.network import Server
 
@@ -109,8 +110,6 @@ async def _listen(server: Server, options: Options) -> dict[str, object]:
 
 def _password(server: Server, data: Path) -> str:
     """The password for TCP, made at its first use; only this user can read it."""
-    from server.embedded.commands.authentication import set_password
-
     path = data / "store.password"
     if path.exists():
         return path.read_text().strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from server.embedded import scram
@@ -51,8 +52,6 @@ def sasl_continue(context: Context) -> Answer:
 
 def speculate(context: Context, spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The first message of a login, sent with the greeting."""
-    from dataclasses import replace
-
     if spec.get("mechanism") != _MECHANISM:
         return None
     try:

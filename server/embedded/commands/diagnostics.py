@@ -10,6 +10,7 @@ from typing import Any
 
 import bson
 
+from server.embedded.commands.authentication import speculate
 from server.embedded.commands.registry import COMMANDS, Answer, Context, command
 from server.embedded.errors import Code, CommandError
 from server.embedded.values import MAX_DOCUMENT_BYTES, now
@@ -34,8 +35,6 @@ def hello(context: Context) -> Answer:
         answer["saslSupportedMechs"] = ["SCRAM-SHA-256"]
     speculative = context.body.get("speculativeAuthenticate")
     if isinstance(speculative, Mapping):
-        from server.embedded.commands.authentication import speculate
-
         started = speculate(context, speculative)
         if started is not None:
             answer["speculativeAuthenticate"] = started

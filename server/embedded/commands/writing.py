@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.embedded import keys
+from server.embedded.aggregate import compile_update_pipeline
 from server.embedded.catalog import Collection
 from server.embedded.commands.registry import Answer, Context, command, refuse_collation
 from server.embedded.errors import Code, CommandError, DuplicateKey
+from server.embedded.matching import compile_filter
 from server.embedded.projection import compile_projection
 from server.embedded.queries import Search, search
 from server.embedded.scan import Clock, Match
 from server.embedded.transactions import Transaction
-from server.embedded.update import Update, compile_update
+from server.embedded.update import Update, compile_update, equalities
 from server.embedded.values import Document, decode, encode
 from server.embedded.wire import document_reply
 from server.embedded.writes import Change, Steps, Writer
@@ -129,8 +131,6 @@ def run_update(context: Context, statement: Mapping[str, Any]) -> Steps[Updated]
 
 def search_free(spec: Any) -> None:
     """Check the filter of a statement on a collection that does not exist."""
-    from server.embedded.matching import compile_filter
-
     compile_filter(spec or {})
 
 
@@ -142,8 +142,6 @@ def compile_statement(statement: Mapping[str, Any], name: str) -> Update:
     spec = statement.get(name)
     pipeline = None
     if isinstance(spec, list):
-        from server.embedded.aggregate import compile_update_pipeline
-
         pipeline = compile_update_pipeline(spec, statement.get("c") or statement.get("let") or {})
     return compile_update(spec, statement.get("arrayFilters") or (), pipeline)
 
@@ -223,8 +221,6 @@ def _upsert(context: Context, found: Search, compiled: Update) -> Steps[Document
 
 def _same_key(found: Search, error: DuplicateKey) -> bool:
     """Was the duplicate one that the filter asks for, so that somebody else upserted it just now?"""
-    from server.embedded.update import equalities
-
     wanted = equalities(found.tree)
     value = error.details["keyValue"]
     flat = {path: wanted.get(path, None) for path in value}
@@ -281,38 +277,20 @@ def _deleting(writer: Writer) -> Replace:
 def find_and_modify(context: Context) -> Steps[Answer]:
     """Change or delete the first matching document, and give it before or after that."""
     body = context.body
-    refuse_collation(body)
-    remove = bool(body.get("remove"))
-    if remove and ("update" in body or body.get("new") or body.get("upsert")):
-        raise CommandError(
-            Code.FailedToParse, "Cannot specify both an update and remove=true, nor new or upsert with it"
-        )
-    if not remove and "update" not in body:
-        raise CommandError(Code.FailedToParse, "Either an update or remove=true must be specified")
-    upsert = bool(body.get("upsert"))
+    remove, upsert = _check_modification(body), bool(body.get("upsert"))
     compiled = None if remove else compile_statement(body, "update")
     collection = _writable(context, upsert)
     if collection is None:
         search_free(body.get("query"))
-        return document_reply(
-            "value",
-            None,
-            {"lastErrorObject": {"n": 0} | ({} if remove else {"updatedExisting": False}), "ok": 1.0},
-        )
+        return _modified(context, None, None, remove)
     for _ in range(_UPSERT_ATTEMPTS):
         found = search(
-            context.view,
-            collection,
-            body.get("query"),
-            body.get("sort"),
-            body.get("hint"),
+            context.view, collection, body.get("query"), body.get("sort"), body.get("hint"),
             context.variables(),
-        )
+        )  # fmt: skip
         outcome = yield from _modify_first(context, found, compiled)
-        if outcome is not None:
+        if outcome is not None or compiled is None or not upsert:
             return _modified(context, found, outcome, remove)
-        if compiled is None or not upsert:
-            return _modified(context, found, None, remove)
         try:
             document = yield from _upsert(context, found, compiled)
         except DuplicateKey as error:
@@ -321,6 +299,22 @@ def find_and_modify(context: Context) -> Steps[Answer]:
             continue
         return _upserted(context, found, document)
     raise CommandError(Code.WriteConflict, "an upsert met too many concurrent ones")
+
+
+def _check_modification(body: Mapping[str, Any]) -> bool:
+    """Whether a findAndModify is to remove.
+
+    Raises CommandError when its options contradict each other.
+    """
+    refuse_collation(body)
+    if not body.get("remove"):
+        if "update" not in body:
+            raise CommandError(Code.FailedToParse, "Either an update or remove=true must be specified")
+        return False
+    if "update" in body or body.get("new") or body.get("upsert"):
+        text = "Cannot specify both an update and remove=true, nor new or upsert with it"
+        raise CommandError(Code.FailedToParse, text)
+    return True
 
 
 def _modify_first(
@@ -348,12 +342,14 @@ def _modify_first(
             return outcome
 
 
-def _modified(context: Context, found: Search, outcome: tuple[bytes, bytes] | None, remove: bool) -> Answer:
+def _modified(
+    context: Context, found: Search | None, outcome: tuple[bytes, bytes] | None, remove: bool
+) -> Answer:
     last: dict[str, Any] = {"n": 0 if outcome is None else 1}
     if not remove:
         last["updatedExisting"] = outcome is not None
     raw = None
-    if outcome is not None:
+    if outcome is not None and found is not None:
         raw = _shown(context, found, outcome[1] if context.body.get("new") else outcome[0])
     return document_reply("value", raw, {"lastErrorObject": last, "ok": 1.0})
 

@@ -255,7 +255,7 @@ def _sort_array(operand: Any) -> Expression:
             return None
         array_of("$sortArray", array)
         if isinstance(order, Mapping):
-            from server.embedded.sorting import parse_sort, sort_key
+            from server.embedded.sorting import parse_sort, sort_key  # which needs expressions
 
             key = sort_key(parse_sort(order))
             return sorted(array, key=lambda item: key(as_document(item) or {}))

@@ -9,7 +9,7 @@ import zoneinfo
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bson import ObjectId, Timestamp
+from bson import Int64, ObjectId, Timestamp
 
 from server.embedded.errors import Code, CommandError
 from server.embedded.expressions.arrays import whole
@@ -380,8 +380,6 @@ def _date_diff(operand: Any) -> Expression:
     named = named_arguments("$dateDiff", operand, ("startDate", "endDate", "unit"), optional)
 
     def value(document: Any, variables: Variables) -> Any:
-        from bson import Int64
-
         start, end, unit = (named[key](document, variables) for key in ("startDate", "endDate", "unit"))
         zone = _zone(named, document, variables)
         if is_null(start) or is_null(end) or is_null(unit) or zone is None:

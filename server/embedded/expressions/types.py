@@ -29,7 +29,9 @@ from server.embedded.values import (
     MISSING,
     TYPE_ALIASES,
     as_date,
+    as_document,
     date_millis,
+    encode,
     is_date,
     is_number,
     type_alias,
@@ -247,8 +249,6 @@ plain("$binarySize", 1, None, _binary_size)
 
 
 def _bson_size(value: Any) -> Any:
-    from server.embedded.values import as_document, encode
-
     if is_null(value):
         return None
     document = as_document(value)
