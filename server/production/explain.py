@@ -48,7 +48,10 @@ async def _story(ctx: Context, task: Document) -> Document:
     if status == "idle":
         return await _dependencies(ctx, task)
     if status == "waiting":
-        return {**await _rank(ctx, task), **await _pilots(ctx, task)}
+        pilots, sites = await _pilots(ctx, task), await _sites(ctx, task)
+        if not pilots["fitting_pilots"] and sites:
+            pilots["reason"] += f"; {_what_sites_say(sites)}"
+        return {**await _rank(ctx, task), **pilots, "sites": sites}
     if status in ("queued", "processing"):
         return await _lease(ctx, task)
     given_up = (task.get("verdict") or {}).get("given_up")
@@ -108,6 +111,26 @@ async def _pilots(ctx: Context, task: Document) -> Document:
     reason += f", {len(free)} have room" if free else ""
     reason += f", {len(barred)} get no tasks or not this one, as they failed" if barred else ""
     return {**numbers, "missing": [], "reason": reason}
+
+
+async def _sites(ctx: Context, task: Document) -> list[Document]:
+    """The sites that submit pilots, and why they cannot for this task (empty when they can)."""
+    shown = {"_id": 0, "site": 1, "control": 1, "trouble": 1, "decision": 1}
+    rows = []
+    async for grid in ctx.db.grids.find({"alive": True, "site": {"$exists": True}}, shown):
+        refused = (grid.get("decision") or {}).get("unserved") or []
+        why = next((one["why"] for one in refused if one.get("class_key") == task["class_key"]), "")
+        state = (grid.get("control") or {}).get("state", "active")
+        why = why or grid.get("trouble") or ("" if state == "active" else f"the site is {state}")
+        rows.append({"site": grid["site"], "why": why})
+    return sorted(rows, key=lambda row: str(row["site"]))
+
+
+def _what_sites_say(sites: list[Document]) -> str:
+    able = [str(row["site"]) for row in sites if not row["why"]]
+    if able:
+        return f"{', '.join(able)} can send one"
+    return "no site can send one: " + "; ".join(f"{row['site']}: {row['why']}" for row in sites)
 
 
 async def _barred(ctx: Context, task: Document, pilot: Document) -> bool:

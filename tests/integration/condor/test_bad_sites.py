@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.api import Api
 from tests.support.condor import Pool, running_grid, wait_for
 from tests.support.condor_work import Work, task
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_site_without_the_program(pool_a: Pool, api: Api, work: Work, tmp_path: Path) -> None:

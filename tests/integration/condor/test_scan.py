@@ -14,6 +14,8 @@ import pytest
 from tests.support.api import REPOSITORY, Api, running_server
 from tests.support.condor import Grid, Pool, running_grid, wait_for
 
+pytestmark = pytest.mark.slow
+
 ASKED, ADDED = 2, 1
 
 

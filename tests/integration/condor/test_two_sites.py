@@ -12,6 +12,8 @@ from tests.support.api import Api
 from tests.support.condor import Grid, Pool, running_grid, wait_for
 from tests.support.condor_work import Work, task
 
+pytestmark = pytest.mark.slow
+
 JOBS = 50
 
 

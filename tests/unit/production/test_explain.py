@@ -6,7 +6,7 @@ import pytest
 
 from server.context import Context
 from server.errors import NotFound
-from server.production import ends, leases, pilots
+from server.production import ends, grids, leases, pilots
 from server.production.ends import Report
 from server.production.explain import explain
 from server.production.leases import Claim
@@ -40,6 +40,25 @@ async def test_the_missing_requirement_is_named(ctx: Context, make: Maker) -> No
     assert answer["missing"] == [{"resource": "memory", "wanted": 64.0, "offered": 32.0},
                                  {"resource": "site", "wanted": "T", "offered": ["S"]}]
     assert "memory" in answer["reason"]
+
+
+async def test_sites_say_why_they_send_no_pilot(ctx: Context, make: Maker) -> None:
+    task = await make.task(requirements={"gpu": 4})
+
+    async def site(name: str, **fields: object) -> None:
+        grid_id = await grids.create(ctx, {"host": "h", "queues": {}, "version": "1", "site": name}, "g")
+        await grids.patch(ctx, grid_id, fields)
+
+    refused = {"class_key": task["class_key"], "why": "it needs 4 GPUs"}
+    await site("A", decision={"unserved": [refused]})
+    await site("B", trouble="cannot query the queue")
+    answer = await explain(ctx, task["dataset_id"], task["task_id"])
+    assert answer["sites"] == [{"site": "A", "why": "it needs 4 GPUs"},
+                               {"site": "B", "why": "cannot query the queue"}]
+    assert answer["reason"].endswith(
+        "no site can send one: A: it needs 4 GPUs; B: cannot query the queue")
+    await site("C", decision={"unserved": []})
+    assert (await explain(ctx, task["dataset_id"], task["task_id"]))["reason"].endswith("C can send one")
 
 
 async def test_open_dependencies(ctx: Context, make: Maker) -> None:
