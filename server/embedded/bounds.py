@@ -165,7 +165,13 @@ def intersect(left: Bounds, right: Bounds) -> Bounds:
 def place(position: Position) -> bytes:
     """The position as bytes to compare keys with."""
     key, behind = position
-    return key + keys.AFTER if behind else key
+    return _behind(key) if behind else key
+
+
+def _behind(prefix: bytes) -> bytes:
+    """The least bytes that are greater than all that begin with the prefix."""
+    stem = prefix.rstrip(keys.AFTER)
+    return stem[:-1] + bytes([stem[-1] + 1]) if stem else keys.AFTER
 
 
 def directed(interval: Interval, descending: bool) -> tuple[bytes, bytes]:
@@ -179,4 +185,4 @@ def directed(interval: Interval, descending: bool) -> tuple[bytes, bytes]:
 def _flipped(position: Position) -> bytes:
     key, behind = position
     inverted = keys.invert(key)
-    return inverted if behind else inverted + keys.AFTER
+    return inverted if behind else _behind(inverted)

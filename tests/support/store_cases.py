@@ -122,7 +122,7 @@ def _each(least: int) -> st.SearchStrategy[dict[str, Any]]:
 updates = st.one_of(
     _updates("$set", values),
     _updates("$unset", st.just("")),
-    _updates("$inc", numbers),
+    _updates("$inc", numbers.filter(bool)),
     _updates("$mul", numbers),
     _updates("$min", scalars),
     _updates("$max", scalars),
