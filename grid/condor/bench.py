@@ -29,7 +29,7 @@ from grid.condor.roster import read_time
 from grid.condor.service import SiteService
 from grid.condor.site import Condor, Limits, Pace, Pilot, Site, Size
 from iceprod.cli.errors import FAILED, USAGE, CommandError
-from iceprod.client import Client
+from iceprod.client import Client, ClientError
 from iceprod.installation import Installation
 
 __all__ = ["Figures", "bench_grid"]
@@ -195,3 +195,18 @@ def _text(figures: Figures) -> str:
             f"{figures.first_task_warm_s:g} s with an idle one\n"
             f"{figures.tasks} tasks of {figures.task_seconds:g} s on {figures.slots} slots: "
             f"{figures.makespan_s:g} s, utilisation {figures.utilisation:.0%}\n{figures.schedd}")
+
+
+def _main() -> None:
+    try:
+        sys.exit(bench_grid(prog_name="iceprod bench grid", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(USAGE)
+    except (ClientError, CommandError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.status if isinstance(error, CommandError) else FAILED)
+
+
+if __name__ == "__main__":
+    _main()

@@ -17,6 +17,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "store": ("server.embedded", ["bench"]),
     "api": ("server.production.bench", []),
     "tasks": ("grid.bench", []),
+    "grid": ("grid.condor.bench", []),
 }
 """Each with the module that measures, run as a program of its own, and the arguments that choose in it."""
 
@@ -25,7 +26,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
 @click.argument("name", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(name: str | None, arguments: tuple[str, ...]) -> int:
-    """Measure NAME: reco, scan, store, api or tasks. `iceprod bench NAME --help` tells its options."""
+    """Measure NAME: reco, scan, store, api, tasks or grid. `iceprod bench NAME --help` tells its options."""
     if name in (None, "-h", "--help"):
         print(f"Usage: iceprod bench NAME [OPTIONS]\n\n  Measure one of: {', '.join(BENCHES)}.\n"
               "  `iceprod bench NAME --help` tells the options of each; --json prints one JSON object.")
