@@ -9,9 +9,11 @@ from bson import Binary, DatetimeMS, Decimal128, MaxKey, MinKey, ObjectId, Regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from server.embedded import bounds, keys, matching, query
+from server.embedded import bounds, keys, matching, planner, query
 from server.embedded.errors import CommandError
+from server.embedded.index import ArrayKeys, Index
 from server.embedded.values import MISSING
+from tests.support import store_cases
 
 values = st.one_of(
     st.integers(-(2**63), 2**63 - 1), st.integers(-3, 3), st.floats(), st.sampled_from([0.0, 1.0, 1.5]),
@@ -44,7 +46,7 @@ def within(found: bounds.Bounds, value: Any, descending: bool) -> bool:
     return any(low <= key < high for low, high in ranges)
 
 
-@settings(max_examples=1500)
+@settings(max_examples=300)
 @given(conditions, st.lists(values, min_size=1, max_size=8), st.booleans())
 def test_bounds_of_one_condition(condition: dict[str, Any], found: list[Any], descending: bool) -> None:
     try:
@@ -68,7 +70,7 @@ def _operands_of(condition: dict[str, Any]) -> list[Any]:
     return [operand] if name in ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte") else ["", "a", "ab", "b"]
 
 
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(conditions, conditions, st.lists(values, min_size=1, max_size=8), st.booleans())
 def test_bounds_of_two_conditions(
     one: dict[str, Any], other: dict[str, Any], found: list[Any], descending: bool
@@ -87,7 +89,7 @@ def test_bounds_of_two_conditions(
             assert not inside
 
 
-@settings(max_examples=500)
+@settings(max_examples=150)
 @given(conditions, st.lists(values, min_size=1, max_size=8))
 def test_a_sparse_index_is_bounded_only_when_it_has_all_that_matches(
     condition: dict[str, Any], found: list[Any]
@@ -102,3 +104,40 @@ def test_a_sparse_index_is_bounded_only_when_it_has_all_that_matches(
         assert not matches({})
         for value in found:
             assert value is MISSING or not matches({"f": value}) or within(limits, value, False)
+
+
+_paths = st.sampled_from(["a", "b", "a.x", "a.0", "a.0.x", "b.x"])
+_patterns = st.dictionaries(_paths, st.sampled_from([1, -1]), min_size=1, max_size=3)
+
+
+@settings(max_examples=300)
+@given(
+    _patterns,
+    store_cases.documents(3),
+    st.one_of(store_cases.simple_filters, store_cases.filters),
+    st.booleans(),
+)
+def test_ranges_of_a_plan_hold_all_that_matches(
+    pattern: dict[str, int], content: list[dict[str, Any]], spec: dict[str, Any], sparse: bool
+) -> None:
+    """For any index and filter, arrays included: what matches has a key in the ranges."""
+    index = Index(1, 1, {"key": pattern, "name": "i", "sparse": sparse})
+    try:
+        found = [(document, index.keys(document)) for document in content]
+        tree = query.parse(spec)
+        matches = matching.compile_node(tree)
+    except CommandError:
+        return
+    index.multikey = any(type(entry) is ArrayKeys for _, entry in found)
+    needed = list(planner.conditions(tree))
+    if not planner.complete(index, needed):
+        return
+    plan = planner.index_plan(index, needed)
+    if not plan.covered_fields and sparse:
+        return
+    for document, entry in found:
+        inside = any(low <= key < high for key in entry for low, high in plan.ranges)
+        if matches(document):
+            assert inside
+        elif plan.exact:
+            assert not inside
