@@ -43,6 +43,7 @@ class Event:
     host: str = ""
     kind: str = ""
     reason: str = ""
+    is_sure: bool = True  # whether nothing that follows at once may give a better reason
 
 
 def read_event(name: str, id: str, when: float, fields: dict[str, Any]) -> Event | None:
@@ -58,7 +59,8 @@ def read_event(name: str, id: str, when: float, fields: dict[str, Any]) -> Event
         case "JOB_RECONNECT_FAILED":
             return Event(id, What.ENDED, when, "", "lost", f"HTCondor lost the worker: {reason}".rstrip(": "))
         case "JOB_EVICTED":
-            return Event(id, What.ENDED, when, "", *_eviction(fields, reason))
+            # Before HTCondor 24 the reason comes with the hold or the removal that follows.
+            return Event(id, What.ENDED, when, "", *_eviction(fields, reason), "ReasonCode" in fields)
         case "JOB_ABORTED":
             return Event(id, What.ENDED, when, "", *ends.of_removal(reason))
         case "JOB_HELD":

@@ -31,6 +31,7 @@ _ATTRIBUTES = [*jobs.SHAPE, "JobStatus", "QDate", "JobStartDate", "JobCurrentSta
                "NumShadowStarts", "RemoteHost", "EnteredCurrentStatus", "HoldReason", "HoldReasonCode",
                "HoldReasonSubCode", "RemoveReason", "ExitCode", "ExitBySignal", "ExitSignal", "UserLog",
                "LastRemoteHost", "CompletionDate"]
+_REASON_SECONDS = 0.5  # between an eviction and what it was part of
 _REMEMBERED = 20_000  # ended jobs whose late news are ignored
 
 log = logging.getLogger("grid.condor")
@@ -62,6 +63,7 @@ class Tracker:
 
     def __post_init__(self) -> None:
         self._ended: OrderedDict[str, None] = OrderedDict()
+        self._unsure: dict[str, tuple[float, Event]] = {}  # ends whose reason may yet come, and since when
         self._leftover: set[str] = set()  # over for us, and still in the queue
         self._compared = 0.0
         self._unclear = True
@@ -80,7 +82,11 @@ class Tracker:
         if self._new:
             self.logs.skip()  # the queue will be asked
             self._new = False
-        return [end for event in self.logs.new_events() if (end := self._apply(event)) is not None]
+        found = [end for event in self.logs.new_events() if (end := self._apply(event)) is not None]
+        now = time.monotonic()
+        late = [event for since, event in self._unsure.values() if now - since > _REASON_SECONDS]
+        return found + [self._end(self.jobs[event.id], event.kind, event.reason, event.when)
+                        for event in late]
 
     def add(self, ids: Iterable[str], shape: PilotClass, log: Path) -> None:
         """Jobs were submitted."""
@@ -124,6 +130,9 @@ class Tracker:
             case What.UNCLEAR:
                 self._unclear = True
             case What.ENDED:
+                if not event.is_sure:
+                    self._unsure[job.id] = time.monotonic(), event
+                    return None
                 if event.kind not in ("finished", "failed", "killed", "removed"):
                     self._leftover.add(job.id)
                 return self._end(job, event.kind, event.reason, event.when)
@@ -169,6 +178,8 @@ class Tracker:
 
     def _end(self, job: Job, kind: str, reason: str, when: float) -> End:
         self.jobs.pop(job.id, None)
+        if self._unsure.pop(job.id, None):
+            self._leftover.add(job.id)
         self.restarted.discard(job.id)
         self._ended[job.id] = None
         if len(self._ended) > _REMEMBERED:

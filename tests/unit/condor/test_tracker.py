@@ -158,7 +158,7 @@ def test_a_pilots_way(queue: Queue, followed: Tracker) -> None:
     ("JOB_EVICTED", {"Reason": "Job vacated by schedd", "ReasonCode": 1022}, "evicted"),
     ("JOB_EVICTED", {"Reason": "via condor_rm", "ReasonCode": 1023}, "removed"),
     ("JOB_EVICTED", {"Reason": "via condor_hold", "ReasonCode": 1}, "held"),
-    ("JOB_EVICTED", {}, "evicted"),
+    ("JOB_EVICTED", {"ReasonCode": 0}, "evicted"),
     ("JOB_HELD", {"HoldReasonCode": 34, "HoldReasonSubCode": 102, "HoldReason": "x"}, "memory"),
     ("JOB_HELD", {"HoldReasonCode": 21, "HoldReasonSubCode": 102, "HoldReason": "x"}, "memory"),
     ("JOB_HELD", {"HoldReasonCode": 34, "HoldReasonSubCode": 104, "HoldReason": "x"}, "disk"),
@@ -185,10 +185,25 @@ def test_what_starts_twice_is_noted(queue: Queue, followed: Tracker) -> None:
     assert followed.restarted == {"1.0"}
 
 
+def test_of_an_eviction_without_a_reason_what_follows_tells(queue: Queue, followed: Tracker) -> None:
+    followed.add(queue.submit(1), SHAPE, Path("log"))
+    for id in ("1.0", "2.0"):
+        queue.start(id)
+        queue.tell("JOB_EVICTED", id)
+    assert followed.follow() == []
+    queue.ads["1.0"].status = HELD
+    queue.tell("JOB_HELD", "1.0", HoldReasonCode=13, HoldReason="x")
+    queue.ads["2.0"].status = IDLE
+    assert [(end.id, end.kind) for end in followed.follow()] == [("1.0", "files")]
+    followed._unsure["2.0"] = followed._unsure["2.0"][0] - 60, followed._unsure["2.0"][1]
+    assert [(end.id, end.kind) for end in followed.follow()] == [("2.0", "evicted")]
+    assert queue.ads == {}
+
+
 def test_an_evicted_job_leaves_the_queue(queue: Queue, followed: Tracker) -> None:
     queue.start("1.0")
     queue.ads["1.0"].status = IDLE
-    queue.tell("JOB_EVICTED", "1.0", Reason="preempted")
+    queue.tell("JOB_EVICTED", "1.0", Reason="preempted", ReasonCode=1003)
     assert [end.kind for end in followed.follow()] == ["evicted"]
     assert queue.ads == {}
 
@@ -198,7 +213,7 @@ def test_an_end_is_told_once_though_the_job_is_still_there(queue: Queue, followe
     queue.start("1.0")
     queue.start("2.0")
     queue.ads["1.0"].status = IDLE
-    queue.tell("JOB_EVICTED", "1.0", Reason="preempted")
+    queue.tell("JOB_EVICTED", "1.0", Reason="preempted", ReasonCode=1003)
     queue.tell("SHADOW_EXCEPTION", "2.0")  # makes us look into the queue
     assert [end.id for end in followed.follow()] == ["1.0"]
     assert set(followed.jobs) == {"2.0"}
