@@ -1,8 +1,8 @@
-"""The reconstruction `auto`: a track fit for events that look like a track, a shower fit for the others.
+"""The reconstruction `auto`: a track fit, a shower fit, or, between the two, a fit of losses along a track.
 
-Which of the two is decided once per event by a robust line fit to the first hits (improved LineFit: IceCube,
-NIM A736 (2014) 143): a muon's light front moves with about the speed of light, a shower's spreads in all
-directions, so that the fitted speed is small.
+Which one is decided once per event by a robust line fit to the first hits (improved LineFit: IceCube, NIM
+A736 (2014) 143): a muon's light front moves with about the speed of light, a shower's spreads in all
+directions, so that the fitted speed is small. A track that starts with a large shower lies between.
 """
 
 from __future__ import annotations
@@ -13,23 +13,27 @@ import numpy as np
 
 from scanner.cascade import Cascade, CascadeEvent
 from scanner.event import Event
+from scanner.millipede import Millipede, MillipedeEvent
 from scanner.track.hits import TrackHits, first_hits
 from scanner.track.reco import TrackMPE
 
-__all__ = ["TRACK_SPEED", "Auto", "AutoEvent", "line_speed"]
+__all__ = ["SHOWER_SPEED", "TRACK_SPEED", "Auto", "AutoEvent", "line_speed"]
 
-TRACK_SPEED = 0.16
-"""Speed (m/ns) from which an event is a track. Simulated tracks have 0.17 … 0.30, showers 0.02 … 0.14."""
+SHOWER_SPEED, TRACK_SPEED = 0.14, 0.17
+"""Speeds (m/ns) up to which an event is a shower and from which it is a passing track.
+
+Simulated events with more than 20 hit modules: tracks had 0.175 … 0.30, showers 0.02 … 0.14.
+"""
 ROUNDS, KEPT = 3, 0.9
 """The line is fitted so often to the hits nearest to it, and to so large a share of them."""
 
 
 @dataclass(frozen=True)
 class AutoEvent:
-    """What the chosen reconstruction prepared, and what decided."""
+    """What the chosen reconstruction prepared, and the speed (m/ns) that decided."""
 
-    prepared: TrackHits | CascadeEvent
-    speed: float  # m/ns
+    prepared: TrackHits | CascadeEvent | MillipedeEvent
+    speed: float
 
 
 def line_speed(hits: TrackHits) -> float:
@@ -49,14 +53,15 @@ def line_speed(hits: TrackHits) -> float:
 
 
 class Auto:
-    """Track or shower, whichever the event looks like."""
+    """Track, shower or losses, whichever the event looks like."""
 
     name = "auto"
-    description = "track_mpe for events whose light moves like a track, cascade for all others"
-    cost = "1 … 10"
+    description = ("track_mpe for events whose light moves like a passing track, cascade for those where it "
+                   "spreads from a point, millipede for those between")
+    cost = "1 … 30"
 
     def __init__(self) -> None:
-        self._track, self._cascade = TrackMPE(), Cascade()
+        self._track, self._cascade, self._millipede = TrackMPE(), Cascade(), Millipede()
 
     def prepare(self, event: Event) -> AutoEvent:
         """Choose and prepare; raises EventError if too few modules are hit."""
@@ -64,11 +69,16 @@ class Auto:
         speed = line_speed(hits)
         if speed >= TRACK_SPEED:
             return AutoEvent(hits, speed)
-        return AutoEvent(self._cascade.prepare(event), speed)
+        reco = self._cascade if speed <= SHOWER_SPEED else self._millipede
+        return AutoEvent(reco.prepare(event), speed)
 
     def reconstruct(self, prepared: AutoEvent, zenith: np.ndarray, azimuth: np.ndarray,
                     seeds: np.ndarray | None = None) -> np.ndarray:
         """Fit n directions with the chosen reconstruction; PIXEL_DTYPE of shape (n,)."""
-        if isinstance(prepared.prepared, TrackHits):
-            return self._track.reconstruct(prepared.prepared, zenith, azimuth, seeds)
-        return self._cascade.reconstruct(prepared.prepared, zenith, azimuth, seeds)
+        match prepared.prepared:
+            case TrackHits() as hits:
+                return self._track.reconstruct(hits, zenith, azimuth, seeds)
+            case CascadeEvent() as shower:
+                return self._cascade.reconstruct(shower, zenith, azimuth, seeds)
+            case losses:
+                return self._millipede.reconstruct(losses, zenith, azimuth, seeds)

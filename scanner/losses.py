@@ -22,11 +22,11 @@ from scanner.shower_light import ShowerTables, fill_signal
 
 __all__ = ["Problem", "fit_losses"]
 
-SPACING = 20.0
+SPACING = 10.0
 """Distance of the showers, m."""
 BEYOND = 60.0
 """Showers reach this far beyond the first and last hit module's projection, m."""
-MOST_SOURCES = 120
+MOST_SOURCES = 220
 UPDATES, PLAIN_UPDATES, ACCELERATION = 20, 5, 1.5
 """Multiplicative updates of the energies: accelerated by an exponent, then plain."""
 ACTIVE_SHARE, MOST_ACTIVE = 0.005, 24
@@ -121,7 +121,8 @@ def _append(signal: np.ndarray, column: np.ndarray, value: np.ndarray, begin: in
 @fast_kernel
 def _expect(mu: np.ndarray, noise: np.ndarray, rows: np.ndarray, column: np.ndarray, value: np.ndarray,
             energy: np.ndarray) -> None:
-    mu[:] = noise
+    for i in range(len(mu)):
+        mu[i] = noise[i]
     for j in range(len(energy)):
         e = energy[j]
         for k in range(rows[j], rows[j + 1]):
@@ -174,8 +175,15 @@ def _evaluate(problem: Problem, line: Line, place: np.ndarray, work: Work) -> fl
 @kernel
 def _active(energy: np.ndarray) -> np.ndarray:
     """The showers that matter, largest first."""
-    order = np.argsort(-energy)[:MOST_ACTIVE]
-    return order[energy[order] > ACTIVE_SHARE * energy.sum()]
+    chosen = np.empty(MOST_ACTIVE, dtype=np.int64)
+    rest, least = energy.copy(), ACTIVE_SHARE * energy.sum()
+    for n in range(MOST_ACTIVE):
+        largest = np.argmax(rest)
+        if not rest[largest] > least:
+            return chosen[:n]
+        chosen[n] = largest
+        rest[largest] = 0.0
+    return chosen
 
 
 @kernel

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from config.detector import dom_positions
-from scanner.auto import TRACK_SPEED, Auto, line_speed
+from scanner.auto import SHOWER_SPEED, TRACK_SPEED, Auto, line_speed
 from scanner.cascade import Cascade
 from scanner.charges import Charges, Modules, bin_charges
 from scanner.errors import EventError
@@ -145,7 +145,7 @@ def test_a_pixel_does_not_depend_on_its_batch(reco: Reco, dim_track: Event) -> N
 
 
 def test_auto_tells_tracks_from_showers(shower: Event, dim_track: Event, bright_track: Event) -> None:
-    assert line_speed(first_hits(shower.cleaned)) < TRACK_SPEED
+    assert line_speed(first_hits(shower.cleaned)) <= SHOWER_SPEED
     for track in (dim_track, bright_track):
         assert line_speed(first_hits(track.cleaned)) >= TRACK_SPEED
     auto, direction = Auto(), (np.array([1.1]), np.array([2.1]))
