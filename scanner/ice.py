@@ -81,4 +81,5 @@ def local_ice(height: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
         rise = values[k + 1] - values[k]
         return values[k] + f * rise, integrals[k] + GRID_STEP * f * (values[k] + 0.5 * f * rise)
 
-    return (*at(table.scattering, table.scattering_integral), *at(table.absorption, table.absorption_integral))
+    return (*at(table.scattering, table.scattering_integral),
+            *at(table.absorption, table.absorption_integral))

@@ -136,7 +136,7 @@ def _cdf(cdf: np.ndarray, k: int, m: int, weights: Weights, w: float) -> float:
 @fast_kernel
 def _at_modules(result: np.ndarray, tables: ShowerTables, modules: Modules, height: float, place: Place,
                 p: Vector) -> None:
-    """Fill PE per GeV (0 if too far), arrival (ns), ln ξ and rate (1/ns) of all modules, shape (n_modules, 4).
+    """Fill PE per GeV (0 if too far), arrival (ns), ln ξ and rate (1/ns) of modules, shape (n_modules, 4).
 
     Arrays are taken out of their tuples before the loop: each time costs as much as a table look-up.
     """
