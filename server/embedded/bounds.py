@@ -105,7 +105,7 @@ def _range(operator: str, operand: Any, sparse: bool) -> Bounds:
         return Bounds((point(keys.NULL_KEY),), exact=False, points=True) if not sparse else ANYTHING
     low: Position = (kind, False)
     if kind[0] == keys.NUMBER:
-        if operand != operand:
+        if key == keys.NAN_KEY:
             return Bounds(((low, (kind, True)),), exact=False)
         low = (keys.NAN_KEY, True)
     high: Position = (kind, True)

@@ -153,7 +153,6 @@ expressions = st.one_of(
 )
 _accumulators = st.one_of(
     _operator(("$sum", "$min", "$max", "$avg", "$push"), st.sampled_from(["$a", "$b", "$c", "$a.x"])),
-    _operator(("$addToSet",), _operator(("$ifNull",), st.just(["$a", 0]))),
     st.just({"$sum": 1}),
 )
 stages = st.one_of(

@@ -128,7 +128,7 @@ def test_ranges_of_a_plan_hold_all_that_matches(
         matches = matching.compile_node(tree)
     except CommandError:
         return
-    index.multikey = any(type(entry) is ArrayKeys for _, entry in found)
+    index.multikey |= any(type(entry) is ArrayKeys for _, entry in found)
     needed = list(planner.conditions(tree))
     if not planner.complete(index, needed):
         return
