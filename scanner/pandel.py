@@ -18,6 +18,7 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from scipy.interpolate import CubicSpline
 from scipy.special import erfc, gammainc, gammaincc, gammaln, logsumexp
 
 from scanner.spline import MARGIN, coefficients
@@ -26,6 +27,7 @@ __all__ = ["ASINH_W", "LN_S", "XI", "Axis", "PandelTables", "log_shape", "log_su
            "pandel_tables"]
 
 _TINY_X = 1e-6  # below this delay (in σ) the Gaussian does not change
+_FAR_X = 34.0  # no smearing brings a longer delay below _NEAR
 _NEAR = 14.0  # smearing is integrated over the delay below, over the Gaussian above
 
 
@@ -61,12 +63,19 @@ class PandelTables(NamedTuple):
     survival: np.ndarray
 
 
-def _log_delay_nodes(high: float, panels: int = 64, order: int = 12) -> tuple[np.ndarray, np.ndarray]:
-    """Composite Gauss–Legendre nodes x and weights dx/x in ln x from `_TINY_X` to `high`."""
-    nodes, weights = np.polynomial.legendre.leggauss(order)
-    edges = np.linspace(np.log(_TINY_X), np.log(high), panels + 1)
+@cache
+def _delay_nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Gauss–Legendre nodes x and weights of ∫ … dx/x, `_TINY_X` … `_FAR_X`: in ln x below 1, in x above."""
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    low, low_weights = _panels(np.linspace(np.log(_TINY_X), 0.0, 25), nodes, weights)
+    high, high_weights = _panels(np.arange(1.0, _FAR_X + 0.5), nodes, weights)
+    return np.append(np.exp(low), high), np.append(low_weights, high_weights / high)
+
+
+def _panels(edges: np.ndarray, nodes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A rule for [−1, 1] repeated between all neighbouring edges."""
     half = 0.5 * np.diff(edges)[:, None]
-    return np.exp((edges[:-1, None] + half * (1 + nodes)).ravel()), (half * weights).ravel()
+    return (edges[:-1, None] + half * (1 + nodes)).ravel(), (half * weights).ravel()
 
 
 def _gauss_nodes() -> tuple[np.ndarray, np.ndarray]:
@@ -80,7 +89,7 @@ def _upper_normal(x: np.ndarray) -> np.ndarray:
     return 0.5 * erfc(x / np.sqrt(2.0))
 
 
-def _log_gammaincc(xi: np.ndarray, x: np.ndarray) -> np.ndarray:
+def _log_gammaincc(xi: float, x: np.ndarray) -> np.ndarray:
     """ln Q(ξ, x), by two terms of the continued fraction (DLMF 8.9.2) where Q itself would underflow."""
     far = x > 500.0
     below = xi - 1
@@ -94,7 +103,7 @@ def log_shape(w: np.ndarray, ln_xi: np.ndarray) -> np.ndarray:
     xi = np.exp(ln_xi)[:, None, None]
     result = np.empty((len(ln_xi), len(w)))
     near = w < _NEAR
-    x, dx = _log_delay_nodes(_NEAR + 60.0)
+    x, dx = _delay_nodes()
     logs = xi * np.log(x) - 0.5 * (x - w[near, None]) ** 2 + np.log(dx)
     rest = xi * np.log(_TINY_X) - np.log(xi) - 0.5 * w[near, None] ** 2
     result[:, near] = logsumexp(np.concatenate([logs, rest], axis=2), axis=2) - 0.5 * np.log(2 * np.pi)
@@ -105,22 +114,34 @@ def log_shape(w: np.ndarray, ln_xi: np.ndarray) -> np.ndarray:
 
 def log_survival(w: np.ndarray, ln_xi: np.ndarray, ln_s: np.ndarray) -> np.ndarray:
     """ln SF(w + s; ξ, s) on the grid of three axes; shape (len(ln_s), len(ln_xi), len(w))."""
-    return np.stack([_log_survival_plane(w + s, np.exp(ln_xi)[:, None], s) for s in np.exp(ln_s)])
-
-
-def _log_survival_plane(u: np.ndarray, xi: np.ndarray, s: float) -> np.ndarray:
-    result = np.empty((len(xi), len(u)))
-    near = u < _NEAR
-    high = _NEAR + 10.0
-    x, dx = _log_delay_nodes(high)
-    density = np.exp(xi * np.log(s * x) - s * x - gammaln(xi)) * dx
-    inside = density @ _upper_normal(u[near, None] - x).T
-    tail = gammainc(xi, s * _TINY_X) * _upper_normal(u[near]) + gammaincc(xi, s * high)
-    result[:, near] = np.log(np.minimum(inside + tail, 1.0))
-    z, weights = _gauss_nodes()
-    logs = _log_gammaincc(xi[..., None], s * (u[~near, None] - z))
-    result[:, ~near] = logsumexp(logs, b=weights, axis=2)
+    result = np.empty((len(ln_s), len(ln_xi), len(w)))
+    near = w < _NEAR
+    for plane, s in zip(result, np.exp(ln_s), strict=True):
+        plane[:, near] = _near_survival(w[near] + s, np.exp(ln_xi)[:, None], s)
+    if not near.all():
+        result[:, :, ~near] = _far_survival(w[~near], np.exp(ln_xi), np.exp(ln_s))
     return result
+
+
+def _near_survival(u: np.ndarray, xi: np.ndarray, s: float) -> np.ndarray:
+    """Integral over the delay: probability that delay and Gaussian together exceed u."""
+    x, dx = _delay_nodes()
+    density = np.exp(xi * np.log(s * x) - s * x - gammaln(xi)) * dx
+    inside = density @ _upper_normal(u[:, None] - x).T
+    tail = gammainc(xi, s * _TINY_X) * _upper_normal(u) + gammaincc(xi, s * _FAR_X)
+    return np.log(np.minimum(inside + tail, 1.0))
+
+
+def _far_survival(w: np.ndarray, xi: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """Expectation of Q over the Gaussian; ln Q by a spline per ξ, since Q itself is slow."""
+    z, weights = _gauss_nodes()
+    ln_x = np.log(s[:, None, None] * (w[:, None] + s[:, None, None] - z))
+    nodes = np.linspace(ln_x.min(), ln_x.max(), 1000)
+    planes = []
+    for shape in xi:
+        log_q = CubicSpline(nodes, _log_gammaincc(shape, np.exp(nodes)))
+        planes.append(logsumexp(log_q(ln_x), b=weights, axis=2))
+    return np.stack(planes, axis=1)
 
 
 def packed(table: np.ndarray) -> np.ndarray:
