@@ -130,7 +130,7 @@ updates = st.one_of(
     _updates("$push", _each(1)),
     _updates("$push", st.tuples(_each(1), st.sampled_from([-2, 1, 2]), st.sampled_from([1, -1])).map(
         lambda parts: {**parts[0], "$slice": parts[1], "$sort": parts[2]})),
-    _updates("$addToSet", st.one_of(scalars, _each(0))),
+    _updates("$addToSet", st.one_of(scalars, _each(1))),
     _updates("$pop", st.sampled_from([1, -1])),
     _updates("$pull", st.one_of(scalars, comparisons, objects)),
     _updates("$pullAll", st.lists(scalars, max_size=2)),
@@ -152,7 +152,7 @@ expressions = st.one_of(
     st.tuples(_operands, _operands).map(lambda parts: {"$and": list(parts)}),
 )
 _accumulators = st.one_of(
-    _operator(("$sum", "$min", "$max", "$avg", "$push"), st.sampled_from(["$a", "$b", "$c", "$a.x"])),
+    _operator(("$sum", "$min", "$max", "$avg"), st.sampled_from(["$a", "$b", "$c", "$a.x"])),
     st.just({"$sum": 1}),
 )
 stages = st.one_of(
