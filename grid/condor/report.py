@@ -52,8 +52,8 @@ class Log:
 
 
 def body(site: Site, pilots: Iterable[Pilot], log: Log, decision: Decision | None, trouble: str,
-         queue: tuple[str, str]) -> dict[str, Any]:
-    """The site's heartbeat; `queue` is the name and version of the schedd."""
+         queue: tuple[str, str], state: str = "active") -> dict[str, Any]:
+    """The site's heartbeat; `queue` is the schedd's name and version, `state` the wish that it follows."""
     pilots = list(pilots)
     statuses: dict[str, Counter[str]] = {}
     for pilot in pilots:
@@ -65,7 +65,7 @@ def body(site: Site, pilots: Iterable[Pilot], log: Log, decision: Decision | Non
         "resources": _total(pilot.offer for pilot in pilots if pilot.state != QUEUED),
         "limits": msgspec.to_builtins(site.limits), "largest": msgspec.to_builtins(site.largest),
         "ends": log.latest(), "end_counts": dict(log.counts), "top_errors": log.top_errors(),
-        "decision": _told(decision), "trouble": trouble}
+        "decision": _told(decision), "trouble": trouble, "state": state}
 
 
 def read_control(grid: dict[str, Any]) -> Control:

@@ -83,6 +83,11 @@ class Roster:
             if error.status != 404:
                 raise
 
+    @property
+    def lacks_scanner(self) -> bool:
+        """Whether most pilots found nothing there to reconstruct pixels with."""
+        return 2 * sum(entry.free.get("kind") == "script" for entry in self.entries) > len(self.entries)
+
     def drain(self, ids: Iterable[str]) -> None:
         """Tell the pilots of some jobs to take no more tasks. Raises ClientError."""
         wanted = set(ids)
@@ -108,6 +113,8 @@ class Roster:
             return Pilot(job.id, job.shape, DRAINING, 0.0, age)
         if entry.tasks:
             return Pilot(job.id, job.shape, BUSY, 0.0, age, entry.free)
+        if entry.free.get("slots") == 0:
+            return Pilot(job.id, job.shape, STARTING, 0.0, age)  # it prepares for pixels
         since = self._idle_since.setdefault(job.id, now)
         return Pilot(job.id, job.shape, IDLE, now - since, age)
 

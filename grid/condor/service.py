@@ -38,6 +38,7 @@ __all__ = ["SiteService", "hold_site"]
 
 _PATIENCE = 30.0
 _BEAT_SECONDS = 15.0
+_SCANNER_SECONDS = 900.0  # until pilots for pixels are tried again where there was no scanner
 _GLANCE_SECONDS = 0.25  # between looks at the event log
 
 log = logging.getLogger("grid.condor")
@@ -71,7 +72,7 @@ class SiteService:
         self.grid_id = ""
         self._ended: list[End] = []  # not dealt with yet
         self._seen: set[str] = set()  # jobs whose pilots began to work
-        self._beaten = float("-inf")
+        self._beaten = self._no_scanner_until = float("-inf")
 
     def open(self) -> None:
         """Find the schedd and prepare the files. Raises GridError."""
@@ -201,7 +202,18 @@ class SiteService:
     def consider(self, demand: list[Work] | None = None) -> Decision:
         """What is due now; nothing is done. Raises ClientError."""
         works = read_demand(self.client, self.site.site) if demand is None else demand
-        return decide(works, self.pilots, self.site, self.history, time.time(), self.control)
+        return decide(works, self.pilots, self._site_as_found(), self.history, time.time(), self.control)
+
+    def _site_as_found(self) -> Site:
+        """The site as its file says, without the scanner for a while when pilots did not find it."""
+        if self.site.pilot.pixels and self.roster.lacks_scanner:
+            if time.monotonic() > self._no_scanner_until:
+                log.warning("pilots find no scanner here; see pilot: python, or set pilot: pixels: false")
+            self._no_scanner_until = time.monotonic() + _SCANNER_SECONDS
+        if time.monotonic() > self._no_scanner_until:
+            return self.site
+        without = msgspec.structs.replace(self.site.pilot, pixels=False)
+        return msgspec.structs.replace(self.site, pilot=without)
 
     # -- act
 
@@ -250,7 +262,7 @@ class SiteService:
         if not force and time.monotonic() - self._beaten < min(_BEAT_SECONDS, self.site.pace.look_seconds):
             return
         body = report.body(self.site, self.pilots, self.ends, self.decision, self.trouble,
-                           (self.schedd.name, self.schedd.version))
+                           (self.schedd.name, self.schedd.version), self.control.state)
         try:
             self._obey(self.client.patch(f"/grids/{self.grid_id}", body))
             self._beaten = time.monotonic()

@@ -46,7 +46,7 @@ def beat(pilot: Pilot) -> None:
 def _body(pilot: Pilot) -> dict[str, Any]:
     tasks = [{"task_id": task_id, "instance_id": instance_id} for task_id, instance_id in pilot.held()]
     room = pilot.room
-    return {"tasks": tasks, "resources_available": room.free(), "resources_claimed": room.claimed()}
+    return {"tasks": tasks, "resources_available": pilot.offer(), "resources_claimed": room.claimed()}
 
 
 def _obey(pilot: Pilot, answer: dict[str, Any]) -> None:

@@ -50,6 +50,7 @@ class Pilot:
         self.pilot_id = ""
         self.tasks: queue.SimpleQueue[Running] = queue.SimpleQueue()
         self.faults = 0
+        self._was_ready = False  # whether a slot could ever take a task; before that we are not idle
         self.reports = Reports()
         self.pace = Pace()
         self._running: dict[tuple[str, str], Running] = {}
@@ -128,7 +129,8 @@ class Pilot:
     def _look_at_limits(self) -> None:
         if self.seconds_left <= 0:
             self.drain("lifetime is over")
-        elif self.options.idle and not self._running and self._seconds_idle > self.options.idle:
+        elif (self.options.idle and self._was_ready and not self._running
+              and self._seconds_idle > self.options.idle):
             self.drain("nothing to do")
 
     # -- slots and tasks
@@ -136,6 +138,8 @@ class Pilot:
     def slot_is_free(self) -> None:
         """A slot can take a task."""
         with self._changed:
+            if not self._was_ready:
+                self._was_ready, self.last_task = True, time.monotonic()
             self._free_slots += 1
             self._dispatch()
             self._changed.notify_all()
@@ -145,6 +149,11 @@ class Pilot:
         with self._changed:
             self._changed.wait_for(lambda: self._wanted() or self.draining.is_set(), seconds)
             return self._wanted()
+
+    def offer(self) -> dict[str, Any]:
+        """What is free here, and for how many tasks: for none while the workers for pixels are starting."""
+        kinds = {} if self.options.pixels else {"kind": "script"}
+        return {**self.room.free(), "slots": self._free_slots, **kinds}
 
     def ahead(self) -> int:
         """How many tasks to hold beyond those that run: some while tasks are short, else none."""

@@ -180,6 +180,7 @@ def test_the_queue_is_full(grid: Grid, work: Work) -> None:
 def test_an_administrator_pauses_limits_and_drains(grid: Grid, work: Work, tmp_path: Path) -> None:
     wait_for(lambda: not grid.pool.jobs(), why="an empty queue")
     assert "paused" in grid.command("pause", "siteA", "--reason", "cooling")
+    wait_for(lambda: grid.report()["state"] == "paused", why="the grid hearing of it")
     dataset_id = work.dataset(task("long", "sleep 600"), jobs=3)
     wait_for(lambda: any("cooling" in reason for reason in reasons(grid)), why="the pause being the reason")
     assert not grid.pool.jobs()

@@ -77,6 +77,20 @@ def test_states_of_pilots() -> None:
                       "1.5": DRAINING}
 
 
+def test_a_pilot_that_prepares_for_pixels_is_not_idle() -> None:
+    made = roster(Server(a=row("1.0", resources_available={"cpu": 1, "slots": 0})))
+    assert [pilot.state for pilot in made.pilots({"1.0": job("1.0")}, NOW)] == [STARTING]
+
+
+def test_a_site_lacks_the_scanner_when_most_pilots_do() -> None:
+    without = {"resources_available": {"cpu": 1, "slots": 1, "kind": "script"}}
+    server = Server(a=row("1.0", **without), b=row("1.1"))
+    assert not roster(server).lacks_scanner
+    server.pilots["c"] = row("1.2", **without)
+    assert roster(server).lacks_scanner
+    assert not roster(Server()).lacks_scanner
+
+
 def test_how_long_a_pilot_was_idle() -> None:
     made = roster(Server(a=row("1.0")))
     jobs = {"1.0": job("1.0")}
