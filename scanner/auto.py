@@ -58,7 +58,7 @@ class Auto:
     name = "auto"
     description = ("track_mpe for events whose light moves like a passing track, cascade for those where it "
                    "spreads from a point, millipede for those between")
-    cost = "1 … 30"
+    cost = "1 … 100"
 
     def __init__(self) -> None:
         self._track, self._cascade, self._millipede = TrackMPE(), Cascade(), Millipede()

@@ -34,7 +34,7 @@ class Millipede:
     name = "millipede"
     description = ("energy losses along a starting, stopping or passing track: vertex and energies from "
                    "charges in time bins; slow, gives energies")
-    cost = "30"
+    cost = "100"
 
     def prepare(self, event: Event) -> MillipedeEvent:
         """Charges and first hits; raises EventError if too few modules are hit."""
