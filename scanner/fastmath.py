@@ -11,7 +11,6 @@ from scanner.compiled import inlined
 
 __all__ = ["fast_exp", "fast_log"]
 
-_MANTISSA = 0x000FFFFFFFFFFFFF
 _SQRT_HALF = 0x3FE6A09E667F3BCD  # bits of √½
 _LN2 = 0.6931471805599453
 _LN2_HIGH = 0.693147180369123816490
