@@ -10,9 +10,10 @@ durable as in production), a dataset whose jobs have one task each, and pilots a
 ``sleep``    tasks that run ``sleep 0.1``.
 ``claim``    the time of a claim by REST with so many tasks waiting.
 
-The rate counts from the moment when the last pilot had registered to the last end in the books. Making the
-tasks is measured by itself; `life` is the rate over both. `commands` are commands that the server sent to its
-database while tasks ran, `cpu` the processor seconds of each kind of process, both per task.
+The rate counts from the moment when the last pilot had registered to the last end in the books (from the
+pilots' start when most tasks have ended by then). Making the tasks is measured by itself; `life` is the rate
+over both. `commands` are commands that the server sent to its database while tasks ran, `cpu` the processor
+milliseconds of each kind of process, both per task.
 Peers run their own no-op tasks in the same run, where their packages are installed (see `grid.bench_peers`).
 """
 
@@ -164,6 +165,8 @@ class Bench:
         started = time.monotonic()
         with self.pilots(pilots):
             ready, done = time.monotonic(), self.counts(dataset_id).get("complete", 0)
+            if 2 * done > count:  # too few are left to count
+                ready, done = started, 0
             _until(lambda: self.counts(dataset_id).get("complete", 0) >= count)
             ended = time.monotonic()
             spent, after = self.commands() - commands, self.processor_ms()

@@ -32,6 +32,7 @@ class Cursor:
         namespace: str,
         position: Position,
         session: bytes | None = None,
+        seconds: float | None = None,
     ) -> None:
         self.id = 0
         self.namespace = namespace
@@ -40,11 +41,16 @@ class Cursor:
         self.immortal = False
         self.finished = False  # nothing more will come
         self._results, self._position = results, position
+        self._seconds = seconds  # of work that are left: maxTimeMS counts over all batches, without the rests
         self._held: bytes | None = None  # did not fit into the last batch
 
     def batch(self, most: int) -> Steps[list[bytes]]:
-        """The next documents: at most so many (0: any number), and 16 MB."""
+        """The next documents: at most so many (0: any number), and 16 MB.
+
+        Raises CommandError(MaxTimeMSExpired).
+        """
         found: list[bytes] = []
+        begun = time.monotonic()
         size = 0
         if self._held is not None:
             found.append(self._held)
@@ -55,6 +61,7 @@ class Cursor:
                 self.finished = True
                 break
             if raw is None:
+                self._check_time(begun)
                 yield None
                 continue
             size += len(raw) + _ENTRY_BYTES
@@ -64,7 +71,13 @@ class Cursor:
             found.append(raw)
         self._position.stale = True  # what was read ahead will be read anew
         self.last_use = time.monotonic()
+        if self._seconds is not None:
+            self._seconds -= self.last_use - begun
         return found
+
+    def _check_time(self, begun: float) -> None:
+        if self._seconds is not None and time.monotonic() - begun > self._seconds:
+            raise CommandError(Code.MaxTimeMSExpired, "operation exceeded time limit")
 
 
 class Cursors:

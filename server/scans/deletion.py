@@ -8,7 +8,9 @@ from server.scans import backlog, finish, manifests, results
 from server.scans.manifests import Manifest
 from server.scans.runs import Phase
 
-__all__ = ["delete"]
+__all__ = ["REASON", "delete"]
+
+REASON = "the scan was deleted"
 
 
 async def delete(ctx: Context, scan_id: str, *, completed_too: bool) -> Manifest:
@@ -18,6 +20,6 @@ async def delete(ctx: Context, scan_id: str, *, completed_too: bool) -> Manifest
         raise BadRequest("Attempted to delete a completed scan (must use `delete_completed_scan=True`)")
     manifest = await manifests.mark_deleted(ctx, scan_id)
     await backlog.remove(ctx, scan_id)
-    await finish.give_up(ctx, scan_id, "the scan was deleted", Phase.ABORTED)
+    await finish.give_up(ctx, scan_id, REASON, Phase.ABORTED)
     ctx.signals.notify(f"scan:{scan_id}")
     return manifest

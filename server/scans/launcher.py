@@ -15,7 +15,7 @@ from scanner.result import ResultError
 from server.context import Context
 from server.errors import ApiError, NotFound
 from server.production.datasets import NewDataset, create_dataset
-from server.scans import backlog, decoding, engines, finish, manifests, progress, reuse, rounds, runs
+from server.scans import backlog, decoding, deletion, engines, finish, manifests, progress, reuse, rounds, runs
 from server.scans.backlog import Entry
 from server.scans.creation import request_of
 from server.scans.manifests import Manifest
@@ -71,7 +71,7 @@ async def _start_if_due(ctx: Context, entry: Entry) -> None:
 
 async def _go_on(ctx: Context, run: Run) -> None:
     if (await manifests.read(ctx, run.scan_id)).is_deleted:
-        await finish.give_up(ctx, run.scan_id, "the scan was deleted", Phase.ABORTED)
+        await finish.give_up(ctx, run.scan_id, deletion.REASON, Phase.ABORTED)
     else:
         await rounds.advance(ctx, run.scan_id)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from server.context import Context
 from server.production.task_store import LEASED
-from server.scans import backlog, batches, engines, etas, finish, manifests, maps, progress, runs
+from server.scans import backlog, batches, deletion, engines, etas, finish, manifests, maps, progress, runs
 from server.scans.creation import request_of
 from server.scans.manifests import Manifest
 from server.scans.runs import Phase, Run
@@ -83,10 +83,12 @@ async def _summary(ctx: Context, scan_id: str) -> dict[str, Any]:
 
 async def _reason(ctx: Context, manifest: Manifest, run: Run | None, counts: Tally | None) -> str:
     """Why the scan is in its state, in words."""
+    if run is not None and run.reason:
+        return run.reason
+    if manifest.is_deleted:  # said before its run is given up, which takes a moment
+        return deletion.REASON
     if run is not None and counts is not None:
-        return run.reason or await _what_runs(ctx, run, counts)
-    if manifest.is_deleted:
-        return "the scan was deleted"
+        return await _what_runs(ctx, run, counts)
     return await _why_it_waits(ctx, manifest)
 
 

@@ -401,6 +401,8 @@ def test_two_servers_make_one_map(tmp_path: Path) -> None:
             user = first.session("user")
             scan_id = start(user, nsides={"2": 0, "8": 4, "32": 6})
             team = [PixelPilot(server.session("pilot")).register() for server in (first, second)]
+            for pilot in team:
+                do_batches(pilot, 1)
             finish(second.session("user"), team, scan_id)
             assert_made_up_map(user, scan_id, "2:0,8:4,32:6")
             assert all(pilot.done for pilot in team)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from server.embedded.commands.registry import COMMANDS, Answer, Command, Context, Peer
+from server.embedded.commands.registry import COMMANDS, Answer, Command, Context, Peer, time_limit
 from server.embedded.errors import Code, CommandError
 from server.embedded.storage import GroupFailed, GroupLost
 from server.embedded.store import Store
@@ -42,10 +42,8 @@ def dispatch(store: Store, peer: Peer, message: Message) -> Steps[Answer]:
 
 def deadline_of(body: Document) -> float | None:
     """When the command is to be given up, by its maxTimeMS."""
-    milliseconds = body.get("maxTimeMS")
-    if not isinstance(milliseconds, int | float) or isinstance(milliseconds, bool) or milliseconds <= 0:
-        return None
-    return time.monotonic() + milliseconds / 1000
+    seconds = time_limit(body)
+    return None if seconds is None else time.monotonic() + seconds
 
 
 def _session(body: Document) -> bytes | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from server.embedded import covered, keys, paths
-from server.embedded.commands.registry import Answer, Context, command, refuse_collation
+from server.embedded.commands.registry import Answer, Context, command, refuse_collation, time_limit
 from server.embedded.cursors import FIRST_BATCH, Cursor
 from server.embedded.errors import Code, CommandError, NotSupported
 from server.embedded.matching import compile_filter
@@ -96,7 +96,7 @@ def first_batch(
     single: bool = False,
 ) -> Steps[Answer]:  # fmt: skip
     """Begin a cursor, and answer with its first documents."""
-    cursor = Cursor(results, namespace, position, context.session)
+    cursor = Cursor(results, namespace, position, context.session, time_limit(context.body))
     cursor.immortal = bool(context.body.get("noCursorTimeout"))
     batch: list[bytes] = []
     if size:

@@ -96,6 +96,14 @@ class Context:
         return int(value)
 
 
+def time_limit(body: Document) -> float | None:
+    """Seconds that a command may take, by its maxTimeMS; None: any."""
+    milliseconds: Any = body.get("maxTimeMS")
+    if not is_number(milliseconds) or milliseconds <= 0:
+        return None
+    return float(milliseconds) / 1000
+
+
 def _array(name: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
         raise CommandError(Code.FailedToParse, f"the command needs an array '{name}'")

@@ -196,6 +196,8 @@ def test_time_limit(client: Client) -> None:
     }
     with pytest.raises(ExecutionTimeout):
         list(documents.find(slow).max_time_ms(50))
+    with pytest.raises(ExecutionTimeout):  # each batch is quick, all of them are not
+        list(documents.find(slow).batch_size(20).max_time_ms(50))
     assert documents.find_one({"n": 5}) is not None
 
 
