@@ -15,9 +15,10 @@ from scanner.result import ResultError
 from server.context import Context
 from server.errors import ApiError, NotFound
 from server.production.datasets import NewDataset, create_dataset
-from server.scans import backlog, decoding, deletion, engines, finish, manifests, progress, reuse, rounds, runs
+from server.scans import backlog, decoding, engines, finish, manifests, progress, reuse, rounds, runs
 from server.scans.backlog import Entry
 from server.scans.creation import request_of
+from server.scans.deletion import REASON as DELETED
 from server.scans.manifests import Manifest
 from server.scans.requests import ScanRequest
 from server.scans.runs import Phase, Run
@@ -71,7 +72,7 @@ async def _start_if_due(ctx: Context, entry: Entry) -> None:
 
 async def _go_on(ctx: Context, run: Run) -> None:
     if (await manifests.read(ctx, run.scan_id)).is_deleted:
-        await finish.give_up(ctx, run.scan_id, deletion.REASON, Phase.ABORTED)
+        await finish.give_up(ctx, run.scan_id, DELETED, Phase.ABORTED)
     else:
         await rounds.advance(ctx, run.scan_id)
 
