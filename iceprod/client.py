@@ -34,7 +34,17 @@ class ClientError(Exception):
 
 
 class Unreachable(ClientError):
-    """The server does not answer."""
+    """The server does not answer.
+
+    Attributes
+    ----------
+    later : bool
+        Whether something did answer, and said to try again later: the server starts, or is overloaded.
+    """
+
+    def __init__(self, text: str, later: bool = False) -> None:
+        super().__init__(text)
+        self.later = later
 
 
 class Refused(ClientError):
@@ -122,7 +132,7 @@ class Client:
         again = method in ("GET", "PUT", "DELETE") if repeat is None else repeat
         deadline, pause = time.monotonic() + patience, _FIRST_PAUSE
         while True:
-            reason, safe = "", True
+            reason, safe, later = "", True, False
             try:
                 return self._once(method, path, body, timeout or self._timeout, again)
             except _Broken as error:
@@ -130,10 +140,10 @@ class Client:
             except Refused as error:
                 if error.status not in _LATER:
                     raise
-                reason = str(error)
+                reason, later = str(error), True
             left = deadline - time.monotonic()
             if not safe or left <= 0:
-                raise Unreachable(f"{self.url} does not answer: {reason}")
+                raise Unreachable(f"{self.url} does not answer: {reason}", later)
             self._pause(min(left, pause * (0.5 + random.random())))
             pause = min(2 * pause, _LONGEST_PAUSE)
 

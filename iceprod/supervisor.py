@@ -21,7 +21,7 @@ import msgspec
 
 from config.settings import Settings, SettingsError, load
 from iceprod.children import Child, last_lines, rotate
-from iceprod.client import Client, ClientError
+from iceprod.client import Client, ClientError, Unreachable
 from iceprod.ids import timestamp
 from iceprod.installation import Installation, Running, make_private, write_private
 
@@ -77,7 +77,10 @@ def _free_port(host: str) -> int:
 
 
 def wait_healthy(url: str, seconds: float, failed: Callable[[], str] = lambda: "") -> None:
-    """Wait for a 200 of ``/healthz``. Raises StartError when it takes too long or `failed` says why."""
+    """Wait for a 200 of ``/healthz``. Raises StartError when it takes too long or `failed` says why.
+
+    While the server says that it prepares its database the time does not count: that may take long.
+    """
     deadline, reason = time.monotonic() + seconds, ""
     with Client(url, timeout=1.0) as client:
         while time.monotonic() < deadline:
@@ -88,6 +91,8 @@ def wait_healthy(url: str, seconds: float, failed: Callable[[], str] = lambda: "
                 client.get("/healthz")
             except ClientError as error:
                 reason = str(error)
+                if isinstance(error, Unreachable) and error.later:
+                    deadline = time.monotonic() + seconds
                 time.sleep(0.1)
             else:
                 return

@@ -11,6 +11,7 @@ import msgspec
 from config.settings import Settings, SettingsError, load
 from server import logs
 from server.app import serve
+from server.store.migrations import FromTheFuture, LeaseLost
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -39,7 +40,11 @@ def main() -> int:
         print("error: database.url is empty; `iceprod up` starts the embedded store", file=sys.stderr)
         return 2
     logs.configure(settings.logging)
-    asyncio.run(serve(settings))
+    try:
+        asyncio.run(serve(settings))
+    except (FromTheFuture, LeaseLost) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -15,10 +15,12 @@ from config.settings import Settings
 from iceprod.tokens import read_secret
 from server import openapi, production, revocations, scans, status, web
 from server.context import Context
+from server.door import Door
 from server.handler import NoRoute
 from server.routing import Route
 from server.services.leader import Service, Services
 from server.store.database import Index, connect, ensure_indexes
+from server.store.migrations import migrate
 
 __all__ = ["INDEXES", "ROUTES", "SERVICES", "make_app", "serve"]
 
@@ -43,11 +45,14 @@ async def serve(settings: Settings) -> None:
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     db = connect(settings.database)
     ctx = Context(settings, db, read_secret(data / settings.tokens.secret_file))
-    await ensure_indexes(db, INDEXES)
-    services = Services(ctx, SERVICES)
-    http = HTTPServer(make_app(ctx, services), max_body_size=settings.server.max_body_mb << 20)
+    door = Door()
+    http = HTTPServer(door, max_body_size=settings.server.max_body_mb << 20)
     host, port = settings.server.host, settings.server.port
     http.listen(port, host)
+    await migrate(ctx)
+    await ensure_indexes(db, INDEXES)
+    services = Services(ctx, SERVICES)
+    door.application = make_app(ctx, services)
     services.start()
     log.info("listening", extra={"action": "start", "host": host, "port": port})
     await _until_told_to_stop()

@@ -16,7 +16,7 @@ from iceprod.ids import now
 from server import metrics
 from server.context import Context
 
-__all__ = ["Service", "Services", "hold_lease"]
+__all__ = ["Service", "Services", "hold_lease", "release_lease"]
 
 log = logging.getLogger("server.services")
 
@@ -41,6 +41,11 @@ async def hold_lease(ctx: Context, name: str, seconds: float) -> bool:
     except DuplicateKeyError:
         return False
     return True
+
+
+async def release_lease(ctx: Context, name: str) -> None:
+    """Give a lease of ours back before its time."""
+    await ctx.db.leases.delete_one({"_id": name, "holder": ctx.server_id})
 
 
 class Services:
