@@ -27,6 +27,7 @@ INDEXES = [
     Index("datasets", "status", [("status", 1)]),
     Index("datasets", "stopped", [("stopped", 1)], options={"sparse": True}),
     Index("datasets", "dataset", [("dataset", 1)]),
+    Index("datasets", "status_dataset", [("status", 1), ("dataset", 1)]),
     Index("auths", "dataset_id", [("dataset_id", 1)], unique=True),
 ]
 

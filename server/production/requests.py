@@ -41,6 +41,7 @@ log = logging.getLogger("server.production")
 INDEXES = [
     Index("requests", "request_id", [("request_id", 1)], unique=True),
     Index("requests", "status", [("status", 1), ("created", 1)]),
+    Index("requests", "username", [("username", 1), ("status", 1), ("created", 1)]),
     Index("requests", "action", [("action", 1), ("status", 1), ("dataset_id", 1)]),
 ]
 

@@ -1,4 +1,7 @@
-"""The web pages."""
+"""The web pages: one module per group of pages (`*_pages.py`), its templates, and one line in ROUTES here.
+
+How a page is written stands in `handler.py`; what the navigation shows, in `navigation.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from server.routing import Route
-from server.web import login, root, scan_pages, static
+from server.web import home_pages, login, root, scan_pages, static
 
 __all__ = ["ROUTES", "SETTINGS"]
 
-ROUTES: list[Route] = [*root.ROUTES, *login.ROUTES, *scan_pages.ROUTES, *static.ROUTES]
+ROUTES: list[Route] = [
+    *root.ROUTES, *login.ROUTES, *home_pages.ROUTES, *scan_pages.ROUTES, *static.ROUTES]
 SETTINGS: dict[str, Any] = {
     "template_path": str(Path(__file__).parent / "templates"), "autoescape": "xhtml_escape",
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from scanner.catalogue import CATALOGUE
@@ -16,7 +15,9 @@ from server.scans.creation import request_of
 from server.scans.manifests import Manifest, find, read
 from server.scans.requests import ScanRequest
 from server.scans.status import state_of
+from server.web import show
 from server.web.handler import READERS, PageHandler
+from server.web.overview import event_name
 
 __all__ = ["ROUTES"]
 
@@ -52,7 +53,7 @@ class Scans(PageHandler):
 async def _row(ctx: Context, manifest: Manifest) -> Row:
     state, _, _ = await state_of(ctx, manifest)
     summary = (manifest.progress or {}).get("summary", "")
-    return Row(manifest.scan_id, date(manifest.timestamp), event_name(manifest), state, str(summary),
+    return Row(manifest.scan_id, show.date(manifest.timestamp), event_name(manifest), state, str(summary),
                manifest.is_deleted)
 
 
@@ -65,7 +66,7 @@ class Scan(PageHandler):
         view = await progress_view.view(self.ctx, scan_id)
         force = await workers.workforce(self.ctx, manifest)
         self.page("scan.html", manifest=manifest, view=view, event=event_name(manifest), force=force,
-                  started=date(manifest.timestamp), request=await _request(self.ctx, scan_id),
+                  started=show.date(manifest.timestamp), request=await _request(self.ctx, scan_id),
                   has_map=view["best_fit"] is not None or view["is_final"], products=CATALOGUE.values())
 
 
@@ -129,21 +130,8 @@ class ScanProduct(PageHandler):
         self.finish(file.content)
 
 
-def event_name(manifest: Manifest) -> str:
-    """The event in words, as far as it is known."""
-    known = manifest.event_metadata
-    if not known:
-        return "event not decoded yet" if manifest.progress is None else "event"
-    return f"Run {known.get('run_id')} · Event {known.get('event_id')} · {known.get('event_type')}"
-
-
-def date(moment: float) -> str:
-    """A time for people: UTC, to the second."""
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
 ROUTES = [
-    Route("/web/", Scans, "web"),
+    Route("/web/scans", Scans, "web"),
     Route("/web/scans/{scan_id}", Scan, "web"),
     Route("/web/scans/{scan_id}/progress", ScanProgress, "web"),
     Route("/web/scans/{scan_id}/picture/{view}", ScanPicture, "web"),

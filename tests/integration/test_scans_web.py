@@ -106,11 +106,11 @@ def test_the_list_has_pages_and_hides_the_deleted(api: Api, browser: requests.Se
     body = scan_body(reco_algo="elsewhere")
     kept, gone = (user.post("/scan", json=body).json()["scan_id"] for _ in range(2))
     user.delete(f"/scan/{gone}")
-    assert kept in browser.get("/web/").text
-    assert gone not in browser.get("/web/").text
-    assert gone in browser.get("/web/", params={"deleted": "true"}).text
-    assert browser.get("/web/", params={"page": "9"}).status_code == 200
-    assert browser.get("/web/", params={"page": "0"}).status_code == 400
+    assert kept in browser.get("/web/scans").text
+    assert gone not in browser.get("/web/scans").text
+    assert gone in browser.get("/web/scans", params={"deleted": "true"}).text
+    assert browser.get("/web/scans", params={"page": "9"}).status_code == 200
+    assert browser.get("/web/scans", params={"page": "0"}).status_code == 400
 
 
 def test_files_are_few_and_carry_their_hash(browser: requests.Session) -> None:

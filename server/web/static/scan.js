@@ -11,6 +11,13 @@ const put = (name, text) => { place(name).textContent = text; };
 const number = (value, digits, unit = "") => value == null ? "–" : value.toFixed(digits) + unit;
 const area = (value) => value == null ? "–" : value.toPrecision(4) + " deg²";
 
+function stateClass(state) {
+  const first = state.split("__")[0].toLowerCase();
+  if (["scan_has_final_result", "finished"].includes(first)) return "good";
+  if (first === "in_progress") return "busy";
+  return ["aborted", "stopped"].includes(first) ? "bad" : "wait";
+}
+
 function showLevels(levels) {
   place("levels").replaceChildren(...levels.map((level) => {
     const row = document.createElement("tr");
@@ -26,7 +33,7 @@ function showLevels(levels) {
 function show(view) {
   const state = place("state");
   state.textContent = view.state.replace("__", ": ").replaceAll("_", " ").toLowerCase();
-  state.className = "state " + view.state.split("__")[0].toLowerCase();
+  state.className = "state " + stateClass(view.state);
   put("reason", view.state_reason);
   if (view.event) put("event", `Run ${view.event.run_id} · Event ${view.event.event_id} · ${view.event.event_type}`);
   place("bar").max = Math.max(view.pixels_total, 1);
