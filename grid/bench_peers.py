@@ -6,7 +6,9 @@ installed (default: ours). What cannot be measured is reported with the reason, 
 ``fireworks``   FireWorks with one Firework per task, eight rapidfire processes, on our embedded store.
 ``parsl``       Parsl's HighThroughputExecutor with a no-op function, two workers.
 ``hyperqueue``  one job of so many /bin/true through its Python interface, one worker of all cores.
-``iceprod``     IceProd's own server (PyPI): no driver yet.
+``iceprod``     IceProd's own REST server (PyPI) on our embedded store: tasks made, queued, started and completed
+                with one request each, as its clients do, by eight processes that run nothing in between.
+                `rate` counts from queueing to completion, `life` from making on.
 """
 
 from __future__ import annotations
@@ -89,22 +91,86 @@ print("RESULT", json.dumps({"rate": count / took, "life": count / (time.monotoni
                             "version": importlib.metadata.version("fireworks")}), flush=True)
 """
 
-_SCRIPTS = {"parsl": _PARSL, "hyperqueue": _HYPERQUEUE, "fireworks": _FIREWORKS}
+_ICEPROD = """
+import http.client, importlib.metadata, json, multiprocessing, os, socket, subprocess, sys, time
+from rest_tools.utils import Auth
+count, work, url = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+with socket.socket() as probe:
+    probe.bind(("127.0.0.1", 0)); port = probe.getsockname()[1]
+token = Auth("secret").create_token("bench", payload={
+    "resource_access": {"iceprod": {"roles": ["iceprod-system"]}}, "groups": ["/tokens/IceProdAdmins"]})
+token = token if isinstance(token, str) else token.decode()
+settings = {**os.environ, "HOST": "127.0.0.1", "PORT": str(port), "DB_URL": url + "/iceprod",
+            "CI_TESTING": "true", "LOG_LEVEL": "ERROR"}
+def call(connection, method, path, body):
+    connection.request(method, path, json.dumps(body or {}), {"Authorization": "Bearer " + token})
+    answer = connection.getresponse(); text = answer.read()
+    return answer.status, (json.loads(text) if answer.status < 400 else text)
+def make(connection, dataset, number):
+    for index in range(number):
+        status, answer = call(connection, "POST", "/tasks", {
+            "dataset_id": dataset, "job_id": "j%d" % index, "task_index": 0, "job_index": index, "name": "a",
+            "depends": [], "requirements": {"cpu": 1, "memory": 1.0}, "status": "waiting"})
+        assert status == 201, answer
+def worker(number):
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    while True:
+        status, task = call(connection, "POST", "/task_actions/queue",
+                            {"requirements": {"cpu": 1, "memory": 4.0, "site": "bench"}})
+        if status == 404:
+            return
+        assert status == 200, task
+        for action in ("processing", "complete"):
+            status, answer = call(connection, "POST", "/tasks/%s/task_actions/%s" % (task["task_id"], action),
+                                  {"instance_id": task["instance_id"], "time_used": 0})
+            assert status == 200, answer
+def run(connection, dataset, number):
+    began = time.monotonic()
+    makers = [multiprocessing.Process(target=lambda n: make(http.client.HTTPConnection("127.0.0.1", port),
+              dataset, n), args=(number // 8,)) for _ in range(8)]
+    [m.start() for m in makers]; [m.join() for m in makers]
+    made = time.monotonic()
+    workers = [multiprocessing.Process(target=worker, args=(n,)) for n in range(8)]
+    [w.start() for w in workers]; [w.join() for w in workers]
+    ended = time.monotonic()
+    status, tasks = call(connection, "GET", "/tasks?keys=status&status=complete", None)
+    assert status == 200, tasks
+    done = len(tasks["tasks"])
+    return number / (ended - made), number / (ended - began), done
+log = open(os.path.join(work, "server.log"), "wb")
+server = subprocess.Popen([sys.executable, "-m", "iceprod.rest"], env=settings, stdout=log, stderr=log)
+try:
+    for _ in range(600):
+        assert server.poll() is None, "its server ended: " + open(log.name).read()[-300:]
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port); connection.connect(); break
+        except OSError:
+            time.sleep(0.1)
+    count = count // 8 * 8
+    run(connection, "warm", 16)
+    rate, life, done = run(connection, "bench", count)
+    assert done == count + 16, "only %d of %d were done" % (done, count)
+finally:
+    server.terminate(); server.wait()
+print("RESULT", json.dumps({"rate": rate, "life": life, "version": importlib.metadata.version("iceprod")}),
+      flush=True)
+"""
+
+_SCRIPTS = {"parsl": _PARSL, "hyperqueue": _HYPERQUEUE, "fireworks": _FIREWORKS, "iceprod": _ICEPROD}
 _MODULES = {"parsl": "parsl", "hyperqueue": "hyperqueue", "fireworks": "fireworks",
-            "iceprod": "iceprod.server"}
+            "iceprod": "iceprod.rest"}
+_WITH_STORE = ("fireworks", "iceprod")
 
 
 def measure(name: str, tasks: int) -> dict[str, Any]:
     """Run a peer's no-op tasks; {peer, tasks, rate, version}, or {peer, reason}."""
     python = os.environ.get("ICEPROD_BENCH_PEERS", sys.executable)
-    if name not in _SCRIPTS:
-        return {"peer": name, "reason": "no driver yet: its server needs settings of its own installation"}
-    probe = subprocess.run([python, "-c", f"import {_MODULES[name]}"], capture_output=True, text=True,
-                           check=False)
-    if probe.returncode:
-        last = (probe.stderr.strip().splitlines() or ["it cannot be imported"])[-1]
-        return {"peer": name, "reason": f"{last}; ICEPROD_BENCH_PEERS names the Python that has it"}
     with tempfile.TemporaryDirectory(prefix="peer-") as work:
+        probe = subprocess.run([python, "-c", f"import {_MODULES[name]}"], capture_output=True, text=True,
+                               check=False, cwd=work, env=_environment(python))
+        if probe.returncode:
+            last = (probe.stderr.strip().splitlines() or ["it cannot be imported"])[-1]
+            return {"peer": name, "reason": f"{last}; ICEPROD_BENCH_PEERS names the Python that has it"}
         return {"peer": name, "tasks": tasks, **_run(python, name, tasks, Path(work))}
 
 
@@ -112,7 +178,7 @@ def _run(python: str, name: str, tasks: int, work: Path) -> dict[str, Any]:
     arguments, store = [str(tasks), str(work / "run")], None
     (work / "run").mkdir()
     try:
-        if name == "fireworks":
+        if name in _WITH_STORE:
             store, url = _store(work)
             arguments.append(url)
         script = work / "peer.py"
@@ -134,8 +200,12 @@ def _run(python: str, name: str, tasks: int, work: Path) -> dict[str, Any]:
 
 
 def _environment(python: str) -> dict[str, str]:
-    """Ours, with the programs of that Python's environment first."""
-    return {**os.environ, "PATH": f"{Path(python).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    """Ours, with the programs of that Python's environment first, and none of our own modules.
+
+    A peer has a package of the same name as one of ours.
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return {**kept, "PATH": f"{Path(python).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
 def _store(work: Path) -> tuple[subprocess.Popen[bytes], str]:
