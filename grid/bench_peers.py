@@ -6,9 +6,9 @@ installed (default: ours). What cannot be measured is reported with the reason, 
 ``fireworks``   FireWorks with one Firework per task, eight rapidfire processes, on our embedded store.
 ``parsl``       Parsl's HighThroughputExecutor with a no-op function, two workers.
 ``hyperqueue``  one job of so many /bin/true through its Python interface, one worker of all cores.
-``iceprod``     IceProd's own REST server (PyPI) on our embedded store: tasks made, queued, started and completed
-                with one request each, as its clients do, by eight processes that run nothing in between.
-                `rate` counts from queueing to completion, `life` from making on.
+``iceprod``     IceProd's own REST server (PyPI) on our embedded store: tasks made, queued, started and
+                completed with one request each, as its clients do, by eight processes that run nothing in
+                between. `rate` counts from queueing to completion, `life` from making on.
 """
 
 from __future__ import annotations

@@ -60,7 +60,10 @@ class Script:
 
     def clean(self) -> None:
         """Remove the task's directory."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+        try:
+            os.rmdir(self.directory)
+        except OSError:  # there is something in it
+            shutil.rmtree(self.directory, ignore_errors=True)
 
     # -- steps
 

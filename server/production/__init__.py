@@ -17,6 +17,7 @@ from server.production import (
     demand_routes,
     file_routes,
     files,
+    follow_ups,
     grid_routes,
     grids,
     groups,
@@ -60,6 +61,6 @@ INDEXES: list[Index] = [
     *datasets.INDEXES, *jobs.INDEXES, *task_store.INDEXES, *classes.INDEXES, *task_stats.INDEXES,
     *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES,
     *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *credentials.INDEXES, *pilots.INDEXES,
-    *tallies.INDEXES,
+    *tallies.INDEXES, *follow_ups.INDEXES,
 ]
 SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES, *reliability.SERVICES]

@@ -1,7 +1,8 @@
 """What follows from the end of a task: dependents are released, and job and dataset end in their turn.
 
 `follow` runs in the request that ended the task. A task's `due` time is set with its end and removed once
-this is done, so the repair pass finds the ends whose request was cut short, and no others.
+this is done, so the repair pass finds the ends whose request was cut short, and no others. For a batch of
+ends one note does the same for all of them (see `server.production.follow_ups`).
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ async def follow(ctx: Context, task: Document) -> None:
 
 
 async def follow_completed(ctx: Context, tasks: Sequence[Document]) -> None:
-    """Draw the consequences of many completions together. May be repeated."""
+    """Draw the consequences of many completions together: of tasks with task_id, job_id and dataset_id.
+
+    May be repeated.
+    """
     if not tasks:
         return
     ids = [task["task_id"] for task in tasks]
@@ -40,7 +44,6 @@ async def follow_completed(ctx: Context, tasks: Sequence[Document]) -> None:
     if waiting := await ctx.db.tasks.find(query, {"_id": 0}).to_list():
         await promote(ctx, waiting)
     await _settle_jobs(ctx, {task["job_id"]: task["dataset_id"] for task in tasks})
-    await ctx.db.tasks.update_many({"task_id": {"$in": ids}, "status": "complete"}, {"$unset": {"due": ""}})
 
 
 # -- dependents

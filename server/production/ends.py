@@ -70,9 +70,9 @@ def _refuse(task: Document, report: Report) -> NoReturn:
     raise BadRequest("Bad state transition for status")
 
 
-def _end(outcome: str, report: Report) -> Document:
+def _end(outcome: str, report: Report, moment: str = "") -> Document:
     return {"outcome": outcome, "instance_id": report.instance_id or "", "reason": _reason(report),
-            "time": timestamp()}
+            "time": moment or timestamp()}
 
 
 def _reason(report: Report) -> str:
@@ -107,7 +107,7 @@ async def complete(ctx: Context, task_id: str, instance_id: str | None = None, *
     Raises NotFound for an unknown task or a stale instance_id, BadRequest when the task was not leased.
     """
     report = Report(instance_id, time_used, site, resources=resources or {})
-    changes = completed(report)
+    changes = {**completed(report), "due": soon(FOLLOW_UP_SECONDS)}
     before = await ctx.db.tasks.find_one_and_update(
         _mine(task_id, report, LEASED), {"$set": changes, "$unset": {"pilot_id": "", "avoid": ""}},
         {"_id": 0})
@@ -122,11 +122,11 @@ async def complete(ctx: Context, task_id: str, instance_id: str | None = None, *
     return before
 
 
-def completed(report: Report) -> Document:
-    """The fields of a task that is done."""
-    changes: Document = {"status": "complete", "status_changed": timestamp(),
-                         "walltime": report.time_used / 3600, "due": soon(FOLLOW_UP_SECONDS),
-                         "ended": _end("complete", report)}
+def completed(report: Report, moment: str = "") -> Document:
+    """The fields of a task that is done, at a moment (default: now)."""
+    moment = moment or timestamp()
+    changes: Document = {"status": "complete", "status_changed": moment,
+                         "walltime": report.time_used / 3600, "ended": _end("complete", report, moment)}
     if report.site is not None:
         changes["site"] = report.site
     return changes

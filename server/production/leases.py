@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -149,12 +149,11 @@ async def _take_back(ctx: Context, got: list[Document]) -> None:
 # -- finding candidates
 
 
-async def _candidates(ctx: Context, request: Claim) -> list[str]:
-    """Ids of the best tasks that fit."""
+async def _candidates(ctx: Context, request: Claim) -> list[Document]:
+    """The best tasks that fit."""
     looks = await _looks(ctx, request)
     found = await asyncio.gather(*(_best_of(ctx, request, look) for look in looks))
-    best = heapq.nlargest(request.num, (task for tasks in found for task in tasks), key=_priority)
-    return [task["task_id"] for task in best]
+    return heapq.nlargest(request.num, (task for tasks in found for task in tasks), key=_priority)
 
 
 def _priority(task: Document) -> float:
@@ -193,18 +192,16 @@ async def _best_of(ctx: Context, request: Claim, look: _Look) -> Sequence[Docume
         query["dataset_id"] = {"$nin": list(request.deprioritised)}
     query |= {name: value for name, value in request.filters.items() if name != "dataset_id"}
     limit = request.num if look.fit is Fit.ALL else max(request.num, LOOK_DEEPER)
-    tasks = await _first(ctx, query, look.fit, limit)
+    tasks = await _first(ctx, query, limit)
     if any(_avoids(task, request.host) for task in tasks):
-        tasks = await _first(ctx, {**query, "$nor": [_avoiding(request.host)]}, look.fit, limit)
+        tasks = await _first(ctx, {**query, "$nor": [_avoiding(request.host)]}, limit)
     if look.fit is Fit.ALL:
         return tasks
     return [task for task in tasks if fits(task["requirements"], request.offer)]
 
 
-async def _first(ctx: Context, query: Document, fit: Fit, limit: int) -> list[Document]:
-    shown = {"_id": 0, "task_id": 1, "priority": 1, "avoid": 1,
-             **({} if fit is Fit.ALL else {"requirements": 1})}
-    return await ctx.db.tasks.find(query, shown, sort=[("priority", -1)], limit=limit).to_list()
+async def _first(ctx: Context, query: Document, limit: int) -> list[Document]:
+    return await ctx.db.tasks.find(query, {"_id": 0}, sort=[("priority", -1)], limit=limit).to_list()
 
 
 def _avoids(task: Document, host: str) -> bool:
@@ -230,12 +227,13 @@ def lease_seconds(ctx: Context, pilot_id: str) -> float:
     return leases.seconds if pilot_id else leases.unattended_hours * 3600
 
 
-async def _take(ctx: Context, ids: Iterable[str], request: Claim, instance_id: str) -> list[Document]:
-    chosen = {"$in": list(ids)}
+async def _take(ctx: Context, found: list[Document], request: Claim, instance_id: str) -> list[Document]:
+    """Mark the candidates as taken; those that were still there, as they are then, the best first."""
+    chosen = {"$in": [task["task_id"] for task in found]}
     site = request.offer.get("site")
-    changes = {"status": request.target, "status_changed": timestamp(), "instance_id": instance_id,
-               "site": site if isinstance(site, str) and site else "unknown",
-               "due": soon(lease_seconds(ctx, request.pilot_id))}
+    changes: Document = {"status": request.target, "status_changed": timestamp(), "instance_id": instance_id,
+                         "site": site if isinstance(site, str) and site else "unknown",
+                         "due": soon(lease_seconds(ctx, request.pilot_id))}
     update: Document = {"$set": changes}
     if request.pilot_id:
         changes["pilot_id"] = request.pilot_id
@@ -244,6 +242,10 @@ async def _take(ctx: Context, ids: Iterable[str], request: Claim, instance_id: s
     result = await ctx.db.tasks.update_many({"task_id": chosen, "status": request.source}, update)
     if not result.modified_count:
         return []
+    if result.modified_count == len(found):
+        if not request.pilot_id:
+            found = [{name: value for name, value in task.items() if name != "pilot_id"} for task in found]
+        return [{**task, **changes} for task in found]
     mine = {"task_id": chosen, "instance_id": instance_id}
     tasks = await ctx.db.tasks.find(mine, {"_id": 0}).to_list()
     return sorted(tasks, key=_priority, reverse=True)

@@ -13,14 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymongo import UpdateOne
+from pymongo import UpdateMany
 from pymongo.errors import BulkWriteError
 
 from iceprod.ids import timestamp
 from server import metrics
 from server.context import Context
 from server.errors import ApiError, BadRequest
-from server.production import completion, ends, kinds
+from server.production import completion, ends, follow_ups, kinds
 from server.production.documents import Document
 from server.production.ends import Report
 from server.production.task_store import LEASED
@@ -109,7 +109,8 @@ async def _complete(ctx: Context, held: Sequence[tuple[Document, Report]]) -> se
     """Complete tasks together; the ids of those that were still held when it was written."""
     if not held:
         return set()
-    result = await ctx.db.tasks.bulk_write([_update(task, report) for task, report in held], ordered=False)
+    note = await follow_ups.note(ctx, [task["task_id"] for task, _ in held])
+    result = await ctx.db.tasks.bulk_write(_updates(held), ordered=False)
     if result.matched_count < len(held):  # some were taken back just now
         mine = {task["task_id"]: report.instance_id for task, report in held}
         rows = ctx.db.tasks.find({"task_id": {"$in": sorted(mine)}, "status": "complete"},
@@ -118,15 +119,26 @@ async def _complete(ctx: Context, held: Sequence[tuple[Document, Report]]) -> se
         held = [(task, report) for task, report in held if task["task_id"] in ids]
     metrics.TASK_ENDS.labels("complete").inc(len(held))
     await completion.follow_completed(ctx, [task for task, _ in held])
+    await follow_ups.done(ctx, note)
     for task, report in held:
         await ends.learn(ctx, task, report, good=True)
     return {task["task_id"] for task, _ in held}
 
 
-def _update(task: Document, report: Report) -> UpdateOne:
-    changes: Document = ends.completed(report)
-    mine = {"task_id": task["task_id"], "status": {"$in": list(LEASED)}, "instance_id": report.instance_id}
-    return UpdateOne(mine, {"$set": changes, "$unset": {"pilot_id": "", "avoid": ""}})
+def _updates(held: Sequence[tuple[Document, Report]]) -> list[UpdateMany]:
+    """The updates that complete them: one for all those of one lease whose ends say the same."""
+    moment = timestamp()
+    alike: dict[tuple[object, ...], tuple[Report, list[str]]] = {}
+    for task, report in held:
+        key = report.instance_id, report.time_used, report.site, report.reason
+        alike.setdefault(key, (report, []))[1].append(task["task_id"])
+    return [_update(ids, report, moment) for report, ids in alike.values()]
+
+
+def _update(ids: list[str], report: Report, moment: str) -> UpdateMany:
+    mine = {"task_id": {"$in": ids}, "status": {"$in": list(LEASED)}, "instance_id": report.instance_id}
+    return UpdateMany(mine, {"$set": ends.completed(report, moment),
+                             "$unset": {"due": "", "pilot_id": "", "avoid": ""}})
 
 
 # -- what comes with an end

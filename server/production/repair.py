@@ -13,6 +13,7 @@ from server.production import (
     completion,
     datasets,
     ends,
+    follow_ups,
     leases,
     logs,
     materialisation,
@@ -39,7 +40,7 @@ async def sweep_leases(ctx: Context) -> int:
 
 async def sweep_tasks(ctx: Context) -> int:
     """Look at the tasks whose time has come: unfinished follow-ups, idle tasks that may be ready, resets."""
-    seen = 0
+    seen = await follow_ups.sweep(ctx)
     while tasks := await _due(ctx):
         seen += len(tasks)
         await _promote_idle(ctx, [task for task in tasks if task["status"] == "idle"])
