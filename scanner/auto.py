@@ -63,14 +63,19 @@ class Auto:
     def __init__(self) -> None:
         self._track, self._cascade, self._millipede = TrackMPE(), Cascade(), Millipede()
 
+    def chosen(self, event: Event) -> str:
+        """The name of the reconstruction that suits an event; raises EventError as `prepare`."""
+        return self._suited(line_speed(first_hits(event.cleaned))).name
+
+    def _suited(self, speed: float) -> TrackMPE | Cascade | Millipede:
+        if speed >= TRACK_SPEED:
+            return self._track
+        return self._cascade if speed <= SHOWER_SPEED else self._millipede
+
     def prepare(self, event: Event) -> AutoEvent:
         """Choose and prepare; raises EventError if too few modules are hit."""
-        hits = first_hits(event.cleaned)
-        speed = line_speed(hits)
-        if speed >= TRACK_SPEED:
-            return AutoEvent(hits, speed)
-        reco = self._cascade if speed <= SHOWER_SPEED else self._millipede
-        return AutoEvent(reco.prepare(event), speed)
+        speed = line_speed(first_hits(event.cleaned))
+        return AutoEvent(self._suited(speed).prepare(event), speed)
 
     def reconstruct(self, prepared: AutoEvent, zenith: np.ndarray, azimuth: np.ndarray,
                     seeds: np.ndarray | None = None) -> np.ndarray:

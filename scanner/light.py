@@ -15,7 +15,8 @@ import numpy as np
 
 from config.ice import SIN_CHERENKOV
 
-__all__ = ["DOM_AREA", "METRES_PER_GEV", "PHOTONS_PER_METRE", "acceptance", "track_density", "track_yield"]
+__all__ = ["DOM_AREA", "METRES_PER_GEV", "PHOTONS_PER_METRE", "RADIATIVE_LOSS", "acceptance",
+           "track_density", "track_yield"]
 
 PHOTONS_PER_METRE = 2450.0
 """Cherenkov photons of a bare track, weighted with a module's efficiency by wavelength."""

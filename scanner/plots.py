@@ -309,6 +309,8 @@ def _subline(result: ScanResult, skymap: SkyMap) -> str:
     if result.metadata.is_real_event and result.metadata.time:
         parts.append(result.metadata.time.strftime("%Y-%m-%d %H:%M:%S UTC"))
     parts.append("nside " + ", ".join(map(str, result.nsides)))
+    if str(result.method):
+        parts.append(str(result.method))
     if not result.complete:
         parts.append("partial result")
     return "  ·  ".join(parts)

@@ -124,8 +124,7 @@ def contour_json(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
     regions = [{"level": level, "threshold": threshold, "area_deg2": area(skymap, level, levels),
                 "rings": [np.round(ring, 6).tolist() for ring in contours(skymap, level, levels)]}
                for level, threshold in level_set(levels).thresholds.items()]
-    event = str(result.metadata)
-    return {"event": event, "frame": "ICRS", "unit": "deg", "levels": levels, "regions": regions}
+    return {**_origin(result), "frame": "ICRS", "unit": "deg", "levels": levels, "regions": regions}
 
 
 def contour_geojson(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
@@ -138,11 +137,11 @@ def contour_geojson(result: ScanResult, levels: str = "wilks") -> dict[str, Any]
     features = [{
         "type": "Feature",
         "properties": {**{name: region[name] for name in ("level", "threshold", "area_deg2")},
-                       "levels": levels, "event": document["event"]},
+                       "levels": levels, **_origin(result)},
         "geometry": {"type": "MultiLineString",
                      "coordinates": [line for ring in region["rings"] for line in _cut_at_180(ring)]},
     } for region in document["regions"]]
-    return {"type": "FeatureCollection", "event": document["event"], "levels": levels, "frame": "ICRS",
+    return {"type": "FeatureCollection", **_origin(result), "levels": levels, "frame": "ICRS",
             "complete": result.complete, "features": features}
 
 
@@ -180,8 +179,10 @@ def gcn_json(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
         "ra_dec_error": round(float(np.degrees(np.arccos(1 - 2 * share))), 6),
         "containment_probability": 0.9, "systematic_included": levels == "ic160427a",
         "additional_info": f"{level_set(levels).title} thresholds, 90 % area {size:.6g} deg2"
+                           + (f", reconstruction {result.method}" if str(result.method) else "")
                            + ("" if result.complete else "; the scan is not complete"),
-        "levels": levels, "complete": result.complete, "area_90_deg2": size}
+        "levels": levels, "complete": result.complete, "area_90_deg2": size,
+        "reco_algo": result.method.requested, "reconstruction": result.method.reco}
     if metadata.time:
         document["trigger_time"] = metadata.time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return document
@@ -191,9 +192,13 @@ def contour_text(result: ScanResult, level: float = 0.9, levels: str = "wilks") 
     """The outline of one region as two columns, RA and Dec in degrees; a blank line between rings."""
     skymap = SkyMap.from_results(result.pixels)
     head = [f"# {result.metadata}: {level:g} credible region ({level_set(levels).title}: {levels}),"
-            f" {area(skymap, level, levels):.6g} deg2", "# ra_deg dec_deg (ICRS)"]
+            f" {area(skymap, level, levels):.6g} deg2", *_method_line(result), "# ra_deg dec_deg (ICRS)"]
     rings = ["\n".join(f"{ra:.6f} {dec:.6f}" for ra, dec in ring) for ring in contours(skymap, level, levels)]
     return "\n".join(head) + "\n" + "\n\n".join(rings) + "\n"
+
+
+def _method_line(result: ScanResult) -> list[str]:
+    return [f"# reconstruction {result.method}"] if str(result.method) else []
 
 
 def summary(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
@@ -201,12 +206,18 @@ def summary(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
     skymap = SkyMap.from_results(result.pixels)
     best = skymap.best_fit
     return {
-        "event": str(result.metadata), "complete": result.complete, "levels": levels,
+        **_origin(result), "complete": result.complete, "levels": levels,
         "best_fit": {"ra_deg": best.ra_deg, "dec_deg": best.dec_deg, "llh": best.llh, "nside": best.nside,
                      "pixel": best.pixel},
         "area_deg2": {f"{level:g}": area(skymap, level, levels) for level in level_set(levels).thresholds},
         "pixels": {str(nside): len(table) for nside, table in result.pixels.items()},
     }
+
+
+def _origin(result: ScanResult) -> dict[str, str]:
+    """The event, which reconstruction was asked for, and which one computed."""
+    return {"event": str(result.metadata), "reco_algo": result.method.requested,
+            "reconstruction": result.method.reco}
 
 
 def _flat_probability(skymap: SkyMap, order: int, levels: str) -> np.ndarray:
@@ -247,6 +258,8 @@ def _describe_event(header: fits.Header, result: ScanResult, skymap: SkyMap, lev
     header["REALEVT"] = metadata.is_real_event, "false: simulated"
     header["COMPLETE"] = result.complete, "false: the scan was still running"
     header["RA"], header["DEC"] = (best.ra_deg, "deg, best fit"), (best.dec_deg, "deg, best fit")
+    header["RECO"] = result.method.reco, "reconstruction that computed"
+    header["RECOALGO"] = result.method.requested, "reconstruction asked for"
     header["LEVELSET"] = levels, "thresholds on 2 delta ln L"
     for level, name in ((0.5, "AREA50"), (0.9, "AREA90")):
         header[name] = area(skymap, level, levels), f"deg2, {100 * level:g} % region"

@@ -22,10 +22,11 @@ from scanner.compiled import compile_apart, is_compiled
 from scanner.errors import ScannerError
 from scanner.event import Event, Pulses
 from scanner.millipede import Millipede
-from scanner.result import PIXEL_DTYPE
+from scanner.result import PIXEL_DTYPE, Method
 from scanner.track.reco import TrackMPE
 
-__all__ = ["ALIASES", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco", "find_reco", "warm_up"]
+__all__ = ["ALIASES", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco", "find_reco", "is_choice", "method_of",
+           "warm_up"]
 
 
 class Reco(Protocol):
@@ -47,7 +48,8 @@ class Reco(Protocol):
         """
 
 
-_ALL: list[Reco] = [TrackMPE(), Cascade(), Millipede(), Auto()]
+_AUTO = Auto()
+_ALL: list[Reco] = [TrackMPE(), Cascade(), Millipede(), _AUTO]
 RECOS: Mapping[str, Reco] = MappingProxyType({reco.name: reco for reco in _ALL})
 ALIASES: Mapping[str, str] = MappingProxyType({
     "splinempe": "track_mpe", "splinempe_pointed": "track_mpe",
@@ -70,6 +72,22 @@ def find_reco(name: str) -> Reco:
         return RECOS[ALIASES.get(name, name)]
     except KeyError:
         raise UnknownReco(name) from None
+
+
+def is_choice(name: str) -> bool:
+    """Whether what computes under this name depends on the event; raises UnknownReco."""
+    return find_reco(name).name == _AUTO.name
+
+
+def method_of(name: str, event: Event | None = None) -> Method:
+    """What is asked for by a name and what computes then; for `auto` that needs the event.
+
+    Raises UnknownReco, and EventError when the event cannot be used.
+    """
+    reco = find_reco(name).name
+    if event is not None and is_choice(name):
+        reco = _AUTO.chosen(event)
+    return Method(name, reco)
 
 
 FIRST = "track_mpe"

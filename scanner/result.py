@@ -20,7 +20,8 @@ import numpy as np
 
 from scanner import healpix
 
-__all__ = ["NAN", "PIXEL_DTYPE", "ResultError", "ScanMetadata", "ScanResult", "as_pixels", "nan_rows"]
+__all__ = ["NAN", "PIXEL_DTYPE", "Method", "ResultError", "ScanMetadata", "ScanResult", "as_pixels",
+           "nan_rows"]
 
 PIXEL_DTYPE = np.dtype([
     ("index", "i8"),  # RING pixel
@@ -35,6 +36,7 @@ _VERSION = 1
 NAN = "<skyreader.nan>"  # how skyreader ≥ 1.6 spells NaN, which JSON does not have
 _KEY = re.compile(r"nside-([1-9][0-9]{0,9})")
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9 ._+-]{0,64}")
+_METHOD = re.compile(r"[A-Za-z0-9._-]{0,64}")
 
 
 class ResultError(ValueError):
@@ -73,15 +75,36 @@ class ScanMetadata:
 
 
 @dataclass(frozen=True)
+class Method:
+    """How a result was computed; empty where nobody said, as in files of other programs."""
+
+    requested: str = ""  # the reconstruction that was asked for, perhaps by SkyDriver's name for it
+    reco: str = ""  # the one that computed
+
+    def __post_init__(self) -> None:
+        for name, value in (("reco_algo", self.requested), ("reconstruction", self.reco)):
+            if not _METHOD.fullmatch(value):
+                raise ResultError(f"metadata.{name}: at most 64 letters, digits and ._- are allowed")
+
+    def __str__(self) -> str:
+        """Such as ``track_mpe`` or ``track_mpe for splinempe``."""
+        if self.requested in ("", self.reco):
+            return self.reco
+        return f"{self.reco} for {self.requested}" if self.reco else self.requested
+
+
+@dataclass(frozen=True)
 class ScanResult:
     """Tables of reconstructed pixels, one per nside, each sorted by pixel index.
 
-    ``pixels`` maps nside to an array of ``PIXEL_DTYPE``; ``complete`` says that the scan is over.
+    ``pixels`` maps nside to an array of ``PIXEL_DTYPE``; ``complete`` says that the scan is over. The files
+    name the ``method`` by two further entries of their metadata, which skyreader keeps without looking.
     """
 
     pixels: Mapping[int, np.ndarray]
     metadata: ScanMetadata = ScanMetadata()
     complete: bool = False
+    method: Method = Method()
 
     def __post_init__(self) -> None:
         tables = {nside: as_pixels(nside, self.pixels[nside]) for nside in sorted(self.pixels)}
@@ -138,14 +161,20 @@ class ScanResult:
 
     def _header(self, nside: int) -> dict[str, Any]:
         m = self.metadata
-        return {"nside": nside, "complete": self.complete, "run_id": m.run_id, "event_id": m.event_id,
-                "event_type": m.event_type, "mjd": m.mjd,
-                "is_real_event": m.is_real_event, "version": _VERSION}
+        header = {"nside": nside, "complete": self.complete, "run_id": m.run_id, "event_id": m.event_id,
+                  "event_type": m.event_type, "mjd": m.mjd,
+                  "is_real_event": m.is_real_event, "version": _VERSION}
+        if self.method != Method():
+            header |= {"reco_algo": self.method.requested, "reconstruction": self.method.reco}
+        return header
 
     def _header_array(self) -> np.ndarray:
         width = max(1, len(self.metadata.event_type))
         dtype = [("nside", "i8"), ("complete", "?"), ("run_id", "i8"), ("event_id", "i8"),
                  ("event_type", f"U{width}"), ("mjd", "f8"), ("is_real_event", "?"), ("version", "i8")]
+        if self.method != Method():
+            dtype += [("reco_algo", f"U{max(1, len(self.method.requested))}"),
+                      ("reconstruction", f"U{max(1, len(self.method.reco))}")]
         return np.array([tuple(self._header(nside).values()) for nside in self.pixels], dtype=dtype)
 
 
@@ -274,15 +303,22 @@ def _header_rows(header: np.ndarray | None) -> list[dict[str, Any]]:
     return [dict(zip(header.dtype.names, row, strict=True)) for row in header.tolist()]
 
 
-def _common_metadata(headers: Iterable[dict[str, Any]]) -> tuple[ScanMetadata, bool]:
-    """The metadata all nsides share, and whether each of them is complete."""
+def _common_metadata(headers: Iterable[dict[str, Any]]) -> tuple[ScanMetadata, bool, Method]:
+    """The metadata and method all nsides share, and whether each of them is complete."""
     headers = list(headers)
     if not headers:
-        return ScanMetadata(), False
-    found = [_metadata(header) for header in headers]
+        return ScanMetadata(), False, Method()
+    found = [(_metadata(header), _method(header)) for header in headers]
     if any(repr(other) != repr(found[0]) for other in found):
-        raise ResultError("metadata: the nsides belong to different events")
-    return found[0], all(header.get("complete") is True for header in headers)
+        raise ResultError("metadata: the nsides belong to different events or reconstructions")
+    return found[0][0], all(header.get("complete") is True for header in headers), found[0][1]
+
+
+def _method(header: Mapping[str, Any]) -> Method:
+    names = [header.get(name, "") for name in ("reco_algo", "reconstruction")]
+    if not all(isinstance(name, str) for name in names):
+        raise ResultError("metadata.reco_algo and metadata.reconstruction: must be text")
+    return Method(*names)
 
 
 def _metadata(header: Mapping[str, Any]) -> ScanMetadata:

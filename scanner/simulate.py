@@ -1,7 +1,9 @@
 """Simulated events: the light of a track or shower in IceCube's geometry and ice, with noise and triggers.
 
 Times follow the very density that the track likelihood uses, so a fit should find the truth within its own
-errors; amounts of light follow `scanner.light`. The pulses then go through the official cleaning.
+errors; amounts of light follow `scanner.light`. The pulses then go through the official cleaning. Two things
+can be made harder than the fits assume: a muon that loses its energy in single showers, and ice that scatters
+and absorbs more or less than the table says.
 """
 
 from __future__ import annotations
@@ -16,13 +18,17 @@ from scanner.charges import Modules
 from scanner.cleaning import clean
 from scanner.event import Event, Particle, Pulses
 from scanner.ice import local_ice, mean_coefficients
-from scanner.light import DOM_AREA, acceptance, track_density, track_yield
-from scanner.shower_light import light_at_modules, shower_tables
+from scanner.light import DOM_AREA, RADIATIVE_LOSS, acceptance, track_density, track_yield
+from scanner.shower_light import ShowerTables, light_at_modules, shower_tables
 from scanner.track.fit import frame_of
 from scanner.track.likelihood import MIN_DISTANCE2, PATH_FACTOR
 from scanner.track.model import delay_shape
 
 __all__ = ["DEFAULT_MJD", "simulate_cascade", "simulate_track"]
+
+IceScale = tuple[float, float]
+"""Factors on the scattering and absorption coefficients."""
+NOMINAL: IceScale = (1.0, 1.0)
 
 DEFAULT_MJD = 60000.0
 READOUT = 14000.0
@@ -40,6 +46,10 @@ PULSE_WIDTH = 8.0
 HLC_SPAN, HLC_WINDOW = 2, 1000.0
 """Local coincidence: another hit within two modules on the string and 1 µs."""
 _HLC, _ATWD, _FADC = 1, 2, 4
+SMALLEST_LOSS, LARGEST_LOSS = 1e-3, 0.5
+"""Shares of the muon's energy that single losses carry, log-uniform as bremsstrahlung at low shares."""
+HALF_TRACK = 900.0
+"""Losses are drawn this far from the vertex to both sides, m."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,8 @@ def simulate_track(
     mjd: float = DEFAULT_MJD,
     run_id: int = 0,
     event_id: int = 0,
+    single_losses: bool = False,
+    ice: IceScale = NOMINAL,
 ) -> Event:
     """A through-going muon.
 
@@ -74,9 +86,15 @@ def simulate_track(
         GeV; sets the light per metre, constant along the track.
     vertex, time : position (m) and time (ns, in a readout of 14 µs)
         A point on the track.
+    single_losses : bool
+        Whether the radiative losses are showers at random places, or spread evenly over the track.
+    ice : factors on scattering and absorption.
     """
     truth = Particle(zenith, azimuth, *vertex, time, energy, "track")
-    return _as_event(rng, _track_light(rng, truth), truth, mjd, run_id, event_id)
+    light = [_track_light(rng, truth, 0.0 if single_losses else energy, ice)]
+    if single_losses:
+        light += [_cascade_light(rng, shower, ice) for shower in _losses(rng, truth)]
+    return _as_event(rng, _joined(light), truth, mjd, run_id, event_id)
 
 
 def simulate_cascade(
@@ -90,23 +108,53 @@ def simulate_cascade(
     mjd: float = DEFAULT_MJD,
     run_id: int = 0,
     event_id: int = 0,
+    ice: IceScale = NOMINAL,
 ) -> Event:
     """A point-like shower of `energy` GeV at `vertex`; arguments as of `simulate_track`."""
     truth = Particle(zenith, azimuth, *vertex, time, energy, "cascade")
-    return _as_event(rng, _cascade_light(rng, truth), truth, mjd, run_id, event_id)
+    return _as_event(rng, _cascade_light(rng, truth, ice), truth, mjd, run_id, event_id)
 
 
-def _cascade_light(rng: np.random.Generator, shower: Particle) -> _Hits:
+def _losses(rng: np.random.Generator, muon: Particle) -> list[Particle]:
+    """Showers along a track whose mean energy loss is that of `scanner.light`, dN/dv ∝ 1/v."""
+    span = np.log(LARGEST_LOSS / SMALLEST_LOSS)
+    per_metre = RADIATIVE_LOSS / (LARGEST_LOSS - SMALLEST_LOSS) * span
+    count = rng.poisson(per_metre * 2 * HALF_TRACK)
+    along = rng.uniform(-HALF_TRACK, HALF_TRACK, count)
+    energies = muon.energy * SMALLEST_LOSS * np.exp(span * rng.uniform(size=count))
+    flight = np.array(frame_of(muon.zenith, muon.azimuth)[:3])
+    x, y, z = np.array([[muon.x], [muon.y], [muon.z]]) + along * flight[:, None]
+    times = muon.time + along / C_VACUUM
+    return [Particle(muon.zenith, muon.azimuth, *place, "cascade")
+            for place in zip(x, y, z, times, energies, strict=True)]
+
+
+def _joined(parts: list[_Hits]) -> _Hits:
+    return _Hits(np.concatenate([part.module for part in parts]),
+                 np.concatenate([part.time for part in parts]))
+
+
+def _cascade_light(rng: np.random.Generator, shower: Particle, ice: IceScale) -> _Hits:
     positions = dom_positions().reshape(-1, 3)
     x, y, z = np.ascontiguousarray(positions.T)
-    modules = Modules(x, y, z, *local_ice(z), np.arange(len(x) + 1))
+    scattering, scattering_integral, absorption, absorption_integral = local_ice(z)
+    modules = Modules(x, y, z, scattering * ice[0], scattering_integral * ice[0], absorption * ice[1],
+                      absorption_integral * ice[1], np.arange(len(x) + 1))
     place = (shower.x, shower.y, shower.z, shower.time)
     frame = frame_of(shower.zenith, shower.azimuth)
-    per_gev, arrival, shape, rate = light_at_modules(shower_tables(), modules, 0.0, place, frame[:3])
+    per_gev, arrival, shape, rate = light_at_modules(_scaled(shower_tables(), ice), modules, 0.0, place,
+                                                     frame[:3])
     return _delayed(rng, per_gev * shower.energy * _efficiency(), arrival, shape, rate)
 
 
-def _track_light(rng: np.random.Generator, track: Particle) -> _Hits:
+def _scaled(tables: ShowerTables, ice: IceScale) -> ShowerTables:
+    return tables._replace(
+        scattering=tables.scattering * ice[0], scattering_integral=tables.scattering_integral * ice[0],
+        absorption=tables.absorption * ice[1], absorption_integral=tables.absorption_integral * ice[1])
+
+
+def _track_light(rng: np.random.Generator, track: Particle, lost_evenly: float, ice: IceScale) -> _Hits:
+    """Light of the muon and of the losses of a muon of energy `lost_evenly` (GeV), evenly along the track."""
     positions = dom_positions().reshape(-1, 3)
     frame = frame_of(track.zenith, track.azimuth)
     relative = positions - np.array([track.x, track.y, track.z])
@@ -117,7 +165,8 @@ def _track_light(rng: np.random.Generator, track: Particle) -> _Hits:
     cosine = frame.pz * COS_CHERENKOV + across / distance * frame.e1z * SIN_CHERENKOV
     height = positions[:, 2]
     scattering, absorption = mean_coefficients(height - cosine * distance / SIN_CHERENKOV, height)
-    expected = track_yield(track.energy) * DOM_AREA * track_density(distance, scattering, absorption)
+    scattering, absorption = scattering * ice[0], absorption * ice[1]
+    expected = track_yield(lost_evenly) * DOM_AREA * track_density(distance, scattering, absorption)
     expected *= acceptance(cosine, distance / SIN_CHERENKOV * scattering) * _efficiency()
     arrival = track.time + (along + PATH_FACTOR * distance) / C_VACUUM
     return _delayed(rng, expected, arrival, *delay_shape(distance, cosine, scattering, absorption))

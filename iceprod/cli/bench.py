@@ -14,6 +14,7 @@ __all__ = ["BENCHES", "bench"]
 BENCHES: dict[str, tuple[str, list[str]]] = {
     "reco": ("scanner.bench", ["reco"]),
     "scan": ("scanner.bench", ["scan"]),
+    "coverage": ("scanner.coverage", []),
     "store": ("server.embedded", ["bench"]),
     "api": ("server.production.bench", []),
     "tasks": ("grid.bench", []),
@@ -26,7 +27,10 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
 @click.argument("name", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(name: str | None, arguments: tuple[str, ...]) -> int:
-    """Measure NAME: reco, scan, store, api, tasks or grid. `iceprod bench NAME --help` tells its options."""
+    """Measure NAME: reco, scan, coverage, store, api, tasks or grid.
+
+    `iceprod bench NAME --help` tells the options of each.
+    """
     if name in (None, "-h", "--help"):
         print(f"Usage: iceprod bench NAME [OPTIONS]\n\n  Measure one of: {', '.join(BENCHES)}.\n"
               "  `iceprod bench NAME --help` tells the options of each; --json prints one JSON object.")

@@ -7,12 +7,14 @@ from collections import OrderedDict
 from dataclasses import asdict
 from typing import Any
 
+from scanner.event import Event
 from scanner.i3live import read_event
-from scanner.result import ScanMetadata
+from scanner.recos import is_choice, method_of
+from scanner.result import Method, ScanMetadata
 from server.context import Context
 from server.scans.events import event_json
 
-__all__ = ["address", "as_dict", "event_metadata", "read_metadata", "remember"]
+__all__ = ["address", "as_dict", "event_metadata", "method", "read_metadata", "remember"]
 
 EVENTS_KEPT = 256
 
@@ -33,8 +35,20 @@ async def read_metadata(text: bytes, is_real: bool) -> ScanMetadata:
     return await asyncio.to_thread(_read, text, is_real)
 
 
+async def method(ctx: Context, i3_event_id: str, is_real: bool, reco_algo: str) -> Method:
+    """Which reconstruction computes what is asked for. Raises UnknownReco, EventError."""
+    if not is_choice(reco_algo):
+        return method_of(reco_algo)
+    text = await event_json(ctx, i3_event_id)
+    return await asyncio.to_thread(lambda: method_of(reco_algo, _event(text, is_real)))
+
+
+def _event(text: bytes, is_real: bool) -> Event:
+    return read_event(text, name="event_i3live_json", is_real_event=is_real)
+
+
 def _read(text: bytes, is_real: bool) -> ScanMetadata:
-    event = read_event(text, name="event_i3live_json", is_real_event=is_real)
+    event = _event(text, is_real)
     return ScanMetadata(event.run_id, event.event_id, event.event_type, event.mjd, is_real)
 
 

@@ -30,7 +30,7 @@ async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
     if not summary:
         await give_up(ctx, run.scan_id, "no pixel could be fitted: there is no map")
         return
-    result = ScanResult(tables, run.event, complete=True)
+    result = ScanResult(tables, run.event, True, run.method)
     try:
         await results.put(ctx, run.scan_id, await asyncio.to_thread(maps.result_text, result), True)
     except (BadRequest, DocumentTooLarge) as error:  # it would be so at every other try

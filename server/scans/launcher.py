@@ -130,6 +130,7 @@ async def launch(ctx: Context, manifest: Manifest, request: ScanRequest, usernam
     """
     scan_id = manifest.scan_id
     event = await decoding.event_metadata(ctx, request.i3_event_id, request.is_real)
+    method = await decoding.method(ctx, request.i3_event_id, request.is_real, request.reco_algo)
     dataset_id = uuid.uuid5(_NAMESPACE, scan_id).hex
     await create_dataset(ctx, NewDataset(
         description=f"scan {scan_id} of {event}", group="users", jobs_submitted=0, tasks_submitted=0,
@@ -137,7 +138,7 @@ async def launch(ctx: Context, manifest: Manifest, request: ScanRequest, usernam
     moment = time.time()
     run = await runs.create(ctx, Run(
         scan_id=scan_id, dataset_id=dataset_id, i3_event_id=request.i3_event_id, event=event,
-        reco=request.reco_algo, nsides=str(Progression.parse(request.nsides)),
+        reco=method.requested, computes=method.reco, nsides=str(Progression.parse(request.nsides)),
         threshold=max(float(request.predictive_scanning_threshold), LOWEST_THRESHOLD),
         max_pixel_reco_time=request.max_pixel_reco_time, memory_gb=WORKER_MEMORY_GB, disk_gb=WORKER_DISK_GB,
         priority=task_priority(manifest.priority), started=moment, since=moment, username=username,
@@ -150,7 +151,8 @@ async def _announce(ctx: Context, run: Run) -> None:
     """Say in the manifest who works for the scan and what it scans."""
     await manifests.assign_workflow(ctx, run.scan_id, f"WF-{run.dataset_id}", decoding.address(ctx))
     scan = {"scan_id": run.scan_id, "nside_progression": run.progression.as_dict(), "position_variations": 1,
-            "predictive_scanning_threshold": run.threshold}
+            "predictive_scanning_threshold": run.threshold, "reco_algo": run.reco,
+            "reconstruction": run.computes}
     metadata = {"event_metadata": decoding.as_dict(run.event), "scan_metadata": scan}
     await manifests.patch(ctx, run.scan_id, metadata)
     await progress.write(ctx, run, force=True)

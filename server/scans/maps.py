@@ -80,7 +80,7 @@ async def latest(ctx: Context, scan_id: str) -> tuple[ScanResult, bool]:
 async def _partial(ctx: Context, scan_id: str) -> ScanResult | None:
     run = await runs.find(ctx, scan_id)
     tables = await tables_of(ctx, scan_id) if run else {}
-    return ScanResult(tables, run.event, complete=False) if run and tables else None
+    return ScanResult(tables, run.event, False, run.method) if run and tables else None
 
 
 def result_text(result: ScanResult) -> bytes:

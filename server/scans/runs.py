@@ -12,7 +12,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from scanner.levels import Progression
-from scanner.result import ScanMetadata
+from scanner.result import Method, ScanMetadata
 from server.context import Context
 from server.scans.cutting import Plan
 
@@ -44,7 +44,7 @@ class Run(msgspec.Struct, kw_only=True):
     dataset_id: str
     i3_event_id: str
     event: ScanMetadata
-    reco: str
+    reco: str  # as asked for
     nsides: str  # such as "8:0,64:12"
     threshold: float  # share of the pixels that must be in before the next ones are chosen
     max_pixel_reco_time: int  # seconds
@@ -52,6 +52,7 @@ class Run(msgspec.Struct, kw_only=True):
     disk_gb: float
     priority: float  # of the tasks
     username: str = ""  # of whoever asked for the scan
+    computes: str = ""  # the reconstruction behind that name, for this event
     origin_scan_id: str = ""  # whose finished pixels are taken over, of a rescan
     phase: Phase = Phase.RUNNING
     reason: str = ""
@@ -70,6 +71,10 @@ class Run(msgspec.Struct, kw_only=True):
     @property
     def progression(self) -> Progression:
         return Progression.parse(self.nsides)
+
+    @property
+    def method(self) -> Method:
+        return Method(self.reco, self.computes)
 
 
 async def create(ctx: Context, run: Run) -> Run:

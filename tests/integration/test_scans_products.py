@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -13,7 +14,7 @@ from astropy.io import fits
 
 from iceprod.cli.main import main
 from scanner.catalogue import CATALOGUE
-from scanner.result import ScanResult
+from scanner.result import Method, ScanResult
 from tests.support.api import Api, running_server
 from tests.support.scans import PixelPilot, made_up_map, scan_body, wait_for
 
@@ -32,8 +33,8 @@ def user(api: Api) -> requests.Session:
     return api.session("user")
 
 
-def start(user: requests.Session) -> str:
-    answer = user.post("/scan", json=scan_body())
+def start(user: requests.Session, **changes: Any) -> str:
+    answer = user.post("/scan", json=scan_body(**changes))
     assert answer.status_code == 200, answer.text
     return str(answer.json()["scan_id"])
 
@@ -100,6 +101,23 @@ def test_products_of_a_partial_map(user: requests.Session, pilot: PixelPilot) ->
     finish(user, pilot, scan_id)
     again = user.get(f"/scan/{scan_id}/products/multiorder.wilks.fits")
     assert fits.getheader(io.BytesIO(again.content), 1)["COMPLETE"] is True
+
+
+@pytest.mark.parametrize(("asked", "computes"), [
+    ("splinempe", "track_mpe"), ("millipede_wilks", "millipede"), ("auto", "track_mpe")])
+def test_a_map_says_what_was_asked_for_and_what_computed(
+        user: requests.Session, pilot: PixelPilot, asked: str, computes: str) -> None:
+    scan_id = start(user, reco_algo=asked)
+    finish(user, pilot, scan_id)
+    said = user.get(f"/scan/{scan_id}/manifest").json()["scan_metadata"]
+    assert (said["reco_algo"], said["reconstruction"]) == (asked, computes)
+    result = user.get(f"/scan/{scan_id}/result").json()["skyscan_result"]
+    assert ScanResult.from_json(result).method == Method(asked, computes)
+    told = user.get(f"/scan/{scan_id}/products/contours.wilks.json").json()
+    assert (told["reco_algo"], told["reconstruction"]) == (asked, computes)
+    fits_file = user.get(f"/scan/{scan_id}/products/multiorder.wilks.fits").content
+    header = fits.getheader(io.BytesIO(fits_file), 1)
+    assert (header["RECOALGO"], header["RECO"]) == (asked, computes)
 
 
 def test_what_is_no_product_is_not_found(user: requests.Session, api: Api, final: str) -> None:

@@ -18,7 +18,7 @@ import pytest
 from scanner import healpix
 from scanner.levels import Progression, first_pixels, next_pixels
 from scanner.regions import area
-from scanner.result import PIXEL_DTYPE, ScanMetadata, ScanResult, nan_rows
+from scanner.result import PIXEL_DTYPE, Method, ScanMetadata, ScanResult, nan_rows
 from scanner.skymap import SkyMap
 
 METADATA = ScanMetadata(136766, 7637140, "neutrino", 59723.25, is_real_event=True)
@@ -81,7 +81,7 @@ def scan() -> ScanResult:
             old = results.get(nside, np.empty(0, PIXEL_DTYPE))
             results[nside] = np.concatenate([old, bowl(nside, pixels)])
     results[8]["llh"][3] = np.nan
-    return ScanResult(results, METADATA, complete=True)
+    return ScanResult(results, METADATA, True, Method("splinempe", "track_mpe"))
 
 
 @pytest.fixture
@@ -108,6 +108,7 @@ def test_skyreader_reads_and_writes_what_we_do(
     for back in (ScanResult.from_json(json.loads(Path(told["written"][0]).read_text())),
                  ScanResult.from_npz(told["written"][1])):
         assert back.metadata == METADATA
+        assert back.method == scan.method
         assert back.complete
         for nside, table in scan.pixels.items():
             assert back.pixels[nside].tobytes() == table.tobytes()

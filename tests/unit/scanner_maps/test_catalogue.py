@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import healpy
@@ -19,7 +20,7 @@ from scanner import healpix
 from scanner.catalogue import CATALOGUE, FORMATS, UnknownProduct, find_product
 from scanner.level_sets import LEVEL_SETS
 from scanner.regions import area
-from scanner.result import ScanMetadata, ScanResult, nan_rows
+from scanner.result import Method, ScanMetadata, ScanResult, nan_rows
 from scanner.skymap import EmptyMapError, SkyMap
 
 METADATA = ScanMetadata(136766, 7637140, "neutrino", 59723.25, is_real_event=True)
@@ -145,6 +146,31 @@ def test_gcn_says_where_how_large_and_by_which_set() -> None:
         assert told["trigger_time"] == "2022-05-24T06:00:00.000000Z"
         assert (told["containment_probability"], told["alert_tense"]) == (0.9, "current")
         assert told["systematic_included"] is (levels == "ic160427a")
+
+
+def test_every_file_that_can_says_which_reconstruction_computed() -> None:
+    result = replace(scan(), method=Method("splinempe", "track_mpe"))
+    for name, product in CATALOGUE.items():
+        if product.form in ("png", "pdf", "svg", "moc") and not name.endswith(".fits"):
+            continue
+        content = product.make(result)
+        if name.endswith(".fits"):
+            header = fits.getheader(io.BytesIO(content), 1)
+            assert (header["RECO"], header["RECOALGO"]) == ("track_mpe", "splinempe")
+        elif name.endswith(".txt"):
+            assert b"# reconstruction track_mpe for splinempe" in content.splitlines()
+        elif name == "result.npz":
+            assert ScanResult.from_npz(io.BytesIO(content)).method == result.method
+        elif name == "result.json":
+            assert ScanResult.from_json(json.loads(content)).method == result.method
+        else:
+            told = json.loads(content)
+            assert (told["reconstruction"], told["reco_algo"]) == ("track_mpe", "splinempe")
+
+
+def test_pictures_say_which_reconstruction_computed() -> None:
+    result = replace(scan(), method=Method("splinempe", "track_mpe"))
+    assert b"track_mpe for splinempe" in CATALOGUE["sky.wilks.svg"].make(result)
 
 
 def test_names_of_files_name_the_event() -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.result import NAN, PIXEL_DTYPE, ResultError, ScanMetadata, ScanResult, nan_rows
+from scanner.result import NAN, PIXEL_DTYPE, Method, ResultError, ScanMetadata, ScanResult, nan_rows
 
 METADATA = ScanMetadata(136766, 7637140, "neutrino", 59723.25, is_real_event=True)
 VALUES = st.floats(allow_nan=True, allow_infinity=False)
@@ -31,7 +31,8 @@ def results(draw: st.DrawFn) -> ScanResult:
     kind = draw(st.sampled_from(["HESE", "EHE", "neutrino", "ESTRES", ""]))
     event, mjd = draw(st.integers(0, 2**40)), draw(st.floats(0, 1e5))
     metadata = ScanMetadata(run, event, kind, mjd, draw(st.booleans()))
-    return ScanResult(tables, metadata, draw(st.booleans()))
+    method = Method(draw(st.sampled_from(["", "splinempe"])), draw(st.sampled_from(["", "track_mpe"])))
+    return ScanResult(tables, metadata, draw(st.booleans()), method)
 
 
 def same(one: ScanResult, other: ScanResult) -> bool:
@@ -42,7 +43,8 @@ def same(one: ScanResult, other: ScanResult) -> bool:
               for n, t in other.pixels.items()}
     if not tables:  # nowhere to keep the metadata
         return not others
-    return tables == others and one.metadata == other.metadata and one.complete == other.complete
+    facts = [(result.metadata, result.complete, result.method) for result in (one, other)]
+    return tables == others and facts[0] == facts[1]
 
 
 @given(results())
