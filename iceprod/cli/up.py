@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -28,8 +29,9 @@ _ANNOUNCE_SECONDS = 10.0
 @click.option("--no-pilots", is_flag=True, help="Only the store and the server.")
 @click.option("--foreground", is_flag=True, help="Stay in the terminal until Ctrl-C.")
 @click.option("--config", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="YAML settings.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: where it runs.")
 def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, foreground: bool,
-       config: Path | None) -> int:
+       config: Path | None, as_json: bool) -> int:
     """Start the store, the server and pilots on this machine.
 
     Returns when the server is healthy. What runs already is left alone; what died is started again.
@@ -37,7 +39,7 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
     what = plan(config, data, port, 0 if no_pilots else pilots)
     here = what.installation
     if here.is_running():
-        return _already(here, port)
+        return _already(here, port, as_json)
     if foreground:
         return main(_arguments(what))
     process = _in_background(what)
@@ -46,7 +48,9 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
     except StartError:
         if process.poll() is None or not here.is_running():
             raise
-        return _already(here, port)  # another `up` was faster
+        return _already(here, port, as_json)  # another `up` was faster
+    if as_json:
+        return _tell(what.url, here, already=False)
     print(f"running at {what.url}\n"
           f"  data in {here.data}; stop with: iceprod down --data {here.data}\n"
           "  the web pages ask for a token; this makes one: "
@@ -54,7 +58,12 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
     return 0
 
 
-def _already(here: Installation, port: int | None) -> int:
+def _tell(url: str, here: Installation, *, already: bool) -> int:
+    print(json.dumps({"url": url, "data": str(here.data), "already_running": already}))
+    return 0
+
+
+def _already(here: Installation, port: int | None, as_json: bool) -> int:
     deadline = time.monotonic() + _ANNOUNCE_SECONDS
     while (running := here.running()) is None:
         if time.monotonic() > deadline or not here.is_running():
@@ -62,7 +71,10 @@ def _already(here: Installation, port: int | None) -> int:
                                f"{here.supervisor()}; try again in a moment")
         time.sleep(0.05)
     wait_healthy(running.url, _PATIENCE, lambda: "" if here.is_running() else "it has just been stopped")
-    print(f"already running at {running.url} (process {running.pid}, data in {here.data})")
+    if as_json:
+        _tell(running.url, here, already=True)
+    else:
+        print(f"already running at {running.url} (process {running.pid}, data in {here.data})")
     if port and not running.url.endswith(f":{port}"):
         print(f"to move it to port {port}, stop it first: iceprod down --data {here.data}", file=sys.stderr)
     return 0

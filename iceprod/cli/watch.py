@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -27,10 +28,11 @@ def watch(scan_id: str, as_json: bool, out: Path | None, server: str | None, tok
 
 @click.command()
 @click.argument("scan_id")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @server_options
-def abort(scan_id: str, server: str | None, token: str | None, data: str | None) -> int:
+def abort(scan_id: str, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
     """End a scan before it is done; what it found so far stays readable."""
     with connect(server, token, data) as client:
         client.delete(f"/scan/{scan_id}", body={})
-        print(f"scan {scan_id} aborted")
+    print(json.dumps({"scan_id": scan_id, "aborted": True}) if as_json else f"scan {scan_id} aborted")
     return 0

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ from iceprod.cli.outcome import distance
 from iceprod.installation import Installation, Running
 from iceprod.tokens import decode, read_secret
 
+ROOT = Path(__file__).parents[3]
 CONFIG = {"version": 3.2, "description": "d", "tasks": [
     {"name": "a", "trays": [{"modules": [{"src": "x.py"}]}]},
     {"name": "b", "depends": ["a"], "trays": [{"modules": [{"src": "y.py"}]}]}]}
@@ -30,7 +34,8 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
     for name in ("up", "down", "scan", "token", "submit", "status", "watch", "abort", "demo", "why",
-                 "logs", "sites", "pilots", "list", "show", "bench"):
+                 "logs", "sites", "pilots", "list", "show", "bench", "suspend", "resume", "reset", "wait",
+                 "completion"):
         assert f"\n  {name} " in shown
         assert main([name, "--help"]) == 0
 
@@ -51,6 +56,12 @@ def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> 
     (["submit", "absent.json"], "cannot read absent.json"),
     (["submit", "x.json", "--jobs", "0"], "0"),
     (["bench", "patience"], "known: reco, scan, store, api, tasks"),
+    (["reset", "x", "--all", "--status", "failed"], "exclude each other"),
+    (["reset", "x", "--task", "a", "--job", "b"], "exclude each other"),
+    (["reset", "x", "--hard"], "say which"),
+    (["reset", "x", "--status", "complete"], "complete"),
+    (["logs", "x", "-f", "--json"], "exclude each other"),
+    (["completion", "csh"], "'csh'"),
 ])
 def test_usage_errors(arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
@@ -58,7 +69,8 @@ def test_usage_errors(arguments: list[str], text: str, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["watch", "x"], ["abort", "x"], ["why", "x"],
-                                       ["logs", "x"], ["sites"], ["pilots"], ["list"], ["show", "x"]])
+                                       ["logs", "x"], ["sites"], ["pilots"], ["list"], ["show", "x"],
+                                       ["suspend", "x"], ["resume", "x"], ["reset", "x"], ["wait", "x"]])
 def test_without_a_server(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 3
     assert "nothing runs in" in error_of(capsys)
@@ -121,6 +133,28 @@ def test_down_without_anything_running(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["down", "--data", str(tmp_path / "none")]) == 0
     assert "nothing runs" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
+
+
+def test_down_tells_programs_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["down", "--data", str(tmp_path / "none"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"data": str(tmp_path / "none"), "stopped": False}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    assert "_ICEPROD_COMPLETE" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "expected"), [
+    ("iceprod res", {"reset", "resume"}), ("iceprod reset --st", {"--status"}),
+    ("iceprod reset --status su", {"suspended"}), ("iceprod completion f", {"fish"})])
+def test_what_the_shell_is_told(words: str, expected: set[str]) -> None:
+    environment = {**os.environ, "COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")),
+                   "_ICEPROD_COMPLETE": "bash_complete"}
+    done = subprocess.run([sys.executable, "-m", "iceprod"], env=environment, cwd=ROOT, capture_output=True,
+                          text=True, timeout=120, check=True)
+    assert {line.partition(",")[2] for line in done.stdout.splitlines()} == expected
 
 
 @pytest.mark.parametrize("suffix", ["json", "yaml"])
