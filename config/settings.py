@@ -182,6 +182,15 @@ class Services(Part, frozen=True):
     repair_seconds: float = 30.0
 
 
+class Desk(Part, frozen=True):
+    """The follow-up desk: how often one token may ask, and how long a list of candidates stays as it was."""
+
+    requests_per_second: float = 5.0  # of one token, after a burst
+    burst: int = 10
+    exempt_addresses: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1", "::1"])
+    list_minutes: float = 60.0
+
+
 class Logging(Part, frozen=True):
     """Structured logs."""
 
@@ -204,6 +213,7 @@ class Settings(Part, frozen=True):
     scans: Scans = Scans()
     pilots: Pilots = Pilots()
     services: Services = Services()
+    desk: Desk = Desk()
     logging: Logging = Logging()
 
 

@@ -13,7 +13,7 @@ from tornado.web import Application
 
 from config.settings import Settings
 from iceprod.tokens import read_secret
-from server import openapi, production, revocations, scans, status, web
+from server import desk, openapi, production, revocations, scans, status, web
 from server.context import Context
 from server.door import Door
 from server.handler import NoRoute
@@ -27,9 +27,10 @@ __all__ = ["INDEXES", "ROUTES", "SERVICES", "make_app", "serve"]
 log = logging.getLogger("server")
 
 ROUTES: list[Route] = [
-    *status.ROUTES, *openapi.ROUTES, *production.ROUTES, *scans.ROUTES, *web.ROUTES]
-INDEXES: list[Index] = [*revocations.INDEXES, *production.INDEXES, *scans.INDEXES]
-SERVICES: list[Service] = [*production.SERVICES, *scans.SERVICES]
+    *status.ROUTES, *openapi.ROUTES, *production.ROUTES, *scans.ROUTES, *desk.ROUTES,
+    *web.ROUTES]
+INDEXES: list[Index] = [*revocations.INDEXES, *production.INDEXES, *scans.INDEXES, *desk.INDEXES]
+SERVICES: list[Service] = [*production.SERVICES, *scans.SERVICES, *desk.SERVICES]
 
 
 def make_app(ctx: Context, services: Services | None = None) -> Application:

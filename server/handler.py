@@ -24,6 +24,16 @@ log = logging.getLogger("server.http")
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
+def _plain(value: object) -> int:
+    """What the encoder does not know: the database's 64-bit integers."""
+    if isinstance(value, int):
+        return int(value)
+    raise NotImplementedError(f"no JSON for {type(value).__name__}")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
+
+
 class Handler(RequestHandler):
     """Decode, authorise, call one function of the domain, encode."""
 
@@ -120,7 +130,7 @@ class Handler(RequestHandler):
     def send(self, document: Any, status: int = 200) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
-        self.finish(msgspec.json.encode(document))
+        self.finish(_encode(document))
 
     def set_default_headers(self) -> None:
         self.set_header("Server", "iceprod")
@@ -142,7 +152,11 @@ class Handler(RequestHandler):
         if isinstance(error, TooManyRequests):
             self.set_header("Retry-After", str(error.retry_after))
         self.set_header("Content-Type", "application/json; charset=UTF-8")
-        self.finish(msgspec.json.encode(error_body(status_code, reason)))
+        self.finish(msgspec.json.encode(self.error_document(status_code, reason)))
+
+    def error_document(self, code: int, reason: str) -> dict[str, object]:
+        """The body of an error; a family whose API has a shape of its own overrides this."""
+        return error_body(code, reason)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         if isinstance(value, ConnectionFailure):

@@ -17,8 +17,8 @@ from tornado.web import RequestHandler
 
 __all__ = ["Used", "used"]
 
-_QUERIES = {"query": "string", "get_query_argument": "string", "query_list": "string", "index": "integer",
-            "query_bool": "boolean", "query_int": "integer"}
+_QUERIES = {"query": "string", "get_query_argument": "string", "query_list": "string",
+            "query_given": "string", "index": "integer", "query_bool": "boolean", "query_int": "integer"}
 _BODIES = {"json_body", "update_fields"}
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "Route", "allow"]
 
-METHODS = ("get", "post", "put", "patch", "delete")
+METHODS = ("get", "head", "post", "put", "patch", "delete")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,64 @@
+"""The follow-up desk: SkyPortal's API around the sky maps of finished scans.
+
+How to build on it
+------------------
+Handlers      inherit `handler.DeskHandler`; a method says `@allow("any")` (any token), `@needs(ACL)` or
+              `@allow("everybody")`, and for a body `@takes(SomeBody)` with `self.typed(SomeBody)`, where the
+              body is a `bodies.Body`. Answers by `self.success(data)`; errors are raised: `BadRequest` (400)
+              for everything bad, `errors.Unauthorized` (401) for a missing right.
+              Parameters: `self.query`, `self.query_given` (None for "", null, undefined), `self.query_bool`,
+              `self.page(default=…, cap=…)`, `self.number(text, name)` for ids in the path,
+              `paging.id_list` and `paging.words` for comma-separated lists, `dates.query_date`.
+Access        `self.who` is the `access.Visitor`. Every query on rows that belong to groups is joined with
+              `access.visible(kind, who)` by ``{"$and": [query, visible(kind, who)]}``; before a write
+              `access.may(kind, who, row)`. `access.own_groups(who, group_ids)` gives the groups of a new row.
+Ids           `ids.next_id(ctx, kind)`; objects and tokens have string ids. `groups.shown(row)` turns `_id` to
+              `id`.
+Objects       `objs.find`, `objs.ensure`, `objs.change`; `hpix29` is their nested order-29 HEALPix index
+              (`positions.hpix29`). `sources.save` keeps them for groups, `notes.add` annotates them.
+Instruments   `instruments.first_of_nickname` for imports that name a telescope.
+Routes        a module `<noun>_routes.py` with ROUTES, and INDEXES beside the storage, joined below. The names
+              of collections begin with `desk_`.
+"""
+
+from __future__ import annotations
+
+from server.desk import (
+    group_routes,
+    groups,
+    handler,
+    instrument_routes,
+    instruments,
+    notes,
+    objs,
+    people,
+    source_routes,
+    sources,
+    system_routes,
+    user_routes,
+)
+from server.routing import Route
+from server.services.leader import Service
+from server.store.database import Index
+
+__all__ = ["INDEXES", "ROUTES", "SERVICES"]
+
+ROUTES: list[Route] = [
+    *system_routes.ROUTES,
+    *group_routes.ROUTES,
+    *user_routes.ROUTES,
+    *instrument_routes.ROUTES,
+    *source_routes.ROUTES,
+    Route("/api(?:/.*)?", handler.NoSuchEndpoint, "desk"),  # the last one of all below /api/
+]
+
+INDEXES: list[Index] = [
+    *people.INDEXES,
+    *groups.INDEXES,
+    *instruments.INDEXES,
+    *objs.INDEXES,
+    *sources.INDEXES,
+    *notes.INDEXES,
+]
+
+SERVICES: list[Service] = []

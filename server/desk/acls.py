@@ -1,0 +1,43 @@
+"""The rights (ACLs) of desk users and tokens, and the roles that bundle them, with SkyPortal's names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+__all__ = ["ACLS", "ANNOTATE", "CLASSIFY", "MANAGE_USERS", "POST_TAXONOMY", "ROLES", "SYSTEM_ADMIN",
+           "UPLOAD_DATA", "of_roles"]
+
+SYSTEM_ADMIN = "System admin"
+UPLOAD_DATA = "Upload data"
+CLASSIFY = "Classify"
+ANNOTATE = "Annotate"
+POST_TAXONOMY = "Post taxonomy"
+MANAGE_USERS = "Manage users"
+
+_FULL = (ANNOTATE, "Comment", UPLOAD_DATA, CLASSIFY, "Run Analyses", "Manage observing runs")
+_ADMIN = ("Manage shifts", "Manage sources", "Manage Analysis Services", "Manage Recurring APIs",
+          "Manage GCNs", POST_TAXONOMY, MANAGE_USERS)
+_SUPER = (SYSTEM_ADMIN, "Manage groups", "Manage allocations", "Become user", "Delete taxonomy",
+          "Post from SEDMListener", "Post from GridScanListener")
+
+ROLES: dict[str, frozenset[str]] = {
+    "View only": frozenset(),
+    "Full user": frozenset(_FULL),
+    "Group admin": frozenset(_FULL + _ADMIN),
+    "Super admin": frozenset(_FULL + _ADMIN + _SUPER),
+}
+"""What each role of the desk allows."""
+
+ACLS: frozenset[str] = ROLES["Super admin"]
+"""All rights there are."""
+
+_OF_CLAIM = {"admin": "Super admin", "system": "Super admin", "user": "Full user", "client": "Full user"}
+
+
+def of_roles(names: Iterable[str]) -> frozenset[str]:
+    """The rights of some roles, be they the desk's own or those that the installation's tokens carry.
+
+    An unknown name gives nothing.
+    """
+    found = [ROLES.get(_OF_CLAIM.get(name, name), frozenset()) for name in names]
+    return frozenset().union(*found)

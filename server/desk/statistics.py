@@ -1,0 +1,83 @@
+"""Counts of the desk's rows, and the program's recent commits."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from pymongo import UpdateOne
+
+from server.context import Context
+from server.desk.access import Document
+from server.desk.positions import hpix29_many
+
+__all__ = ["SCHEMA_VERSION", "counts", "fill_healpix", "gitlog", "healpix_counts", "recent"]
+
+SCHEMA_VERSION = 1
+GITLOG = Path(__file__).with_name("gitlog.json")
+MAX_COMMITS = 100
+FILL_PAGE = 5000
+
+_COUNTED = {
+    "candidates": "desk_candidates", "objs": "desk_objs",
+    "source views": "desk_source_views", "spectra": "desk_spectra", "groups": "desk_groups",
+    "users": "desk_users", "tokens": "desk_tokens", "filters": "desk_filters",
+    "telescopes": "desk_telescopes", "instruments": "desk_instruments", "comments": "desk_comments",
+    "annotations": "desk_annotations", "thumbnails": "desk_thumbnails", "GCN events": "desk_gcn_events",
+    "photometry (approx)": "desk_photometry", "localizations": "desk_localizations", "scans": "manifests",
+}
+
+
+async def counts(ctx: Context) -> Document:
+    """The number of rows of each kind, under the names that SkyPortal gives them."""
+    found: Document = {f"Number of {name}": await ctx.db[collection].estimated_document_count()
+                       for name, collection in _COUNTED.items()}
+    saved = await ctx.db.desk_sources.count_documents({"active": True})
+    return {**found, "Number of sources": saved,
+            "Latest cron job run times & statuses": await _scheduled_runs(ctx)}
+
+
+async def _scheduled_runs(ctx: Context) -> list[Document]:
+    """The newest run of every scheduled action."""
+    newest: list[dict[str, Any]] = [
+        {"$sort": {"started": -1}},
+        {"$group": {"_id": "$schedule_entry", "started": {"$first": "$started"},
+                    "status": {"$first": "$status"}, "detail": {"$first": "$detail"}}}, {"$sort": {"_id": 1}}]
+    rows = await (await ctx.db.sensor_acquisitions.aggregate(newest)).to_list()
+    return [{"summary": f"{row['_id']}: {row['status']} at {row['started']}", "output": row["detail"] or ""}
+            for row in rows]
+
+
+async def healpix_counts(ctx: Context) -> dict[str, int]:
+    """How many objects have no pixel index, and how many have one."""
+    without = await ctx.db.desk_objs.count_documents({"hpix29": None})
+    whole = await ctx.db.desk_objs.count_documents({})
+    return {"totalWithoutHealpix": without, "totalWithHealpix": max(whole - without, 0)}
+
+
+async def fill_healpix(ctx: Context) -> dict[str, int]:
+    """Give objects with a position but without a pixel index theirs; how many, and how many are left."""
+    missing = {"hpix29": None, "ra": {"$ne": None}, "dec": {"$ne": None}}
+    rows = await ctx.db.desk_objs.find(missing, {"ra": 1, "dec": 1}, limit=FILL_PAGE).to_list()
+    if rows:
+        indices = hpix29_many([row["ra"] for row in rows], [row["dec"] for row in rows])
+        await ctx.db.desk_objs.bulk_write(
+            [UpdateOne({"_id": row["_id"], "ra": row["ra"], "dec": row["dec"]},
+                       {"$set": {"hpix29": int(index)}}) for row, index in zip(rows, indices, strict=True)],
+            ordered=False)
+    return {"filled": len(rows), "left": await ctx.db.desk_objs.count_documents(missing)}
+
+
+@functools.cache
+def gitlog() -> list[Document]:
+    """The program's recent commits, newest first, as the build wrote them; none in a source tree."""
+    return recent(json.loads(GITLOG.read_text(encoding="utf8"))) if GITLOG.exists() else []
+
+
+def recent(commits: list[Document]) -> list[Document]:
+    """At most so many commits as are shown, without those that only bump or pin something."""
+    kept = [commit for commit in commits
+            if not str(commit["description"]).lower().startswith(("bump", "pin"))]
+    return kept[:MAX_COMMITS]
