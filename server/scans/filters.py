@@ -7,7 +7,7 @@ from typing import Any
 
 from server.errors import BadRequest
 
-__all__ = ["check_filter"]
+__all__ = ["check_filter", "mentions"]
 
 FORBIDDEN = ("$where", "$function", "$accumulator", "$expr")  # they run code, or defeat every index
 MAX_PATTERN = 200
@@ -31,6 +31,13 @@ def check_filter(query: Any) -> None:
     elif isinstance(query, list):
         for item in query:
             check_filter(item)
+
+
+def mentions(query: Any, name: str) -> bool:
+    """Whether a filter speaks of a field, however deep."""
+    if isinstance(query, dict):
+        return name in query or any(mentions(value, name) for value in query.values())
+    return isinstance(query, list) and any(mentions(item, name) for item in query)
 
 
 def _check_pattern(pattern: Any) -> None:

@@ -15,7 +15,7 @@ from server.scans import backlog, deletion, manifests, maps, results
 from server.scans.bodies import DELETE, FIND, PATCH, RESCAN, RESULT, SCAN
 from server.scans.creation import create_scan, request_of, rescan, try_scan
 from server.scans.events import event_json
-from server.scans.filters import check_filter
+from server.scans.filters import check_filter, mentions
 from server.scans.handler import ScanHandler, flag, redirects, takes
 from server.scans.manifests import Manifest
 from server.scans.projections import light_names, names_of, project
@@ -43,7 +43,7 @@ class Find(Handler):
         names = light_names(body.get("manifest_projection"))
         query = dict(body["filter"])
         check_filter(query)
-        if "is_deleted" not in query and not flag(body, "include_deleted"):
+        if not mentions(query, "is_deleted") and not flag(body, "include_deleted"):
             query["is_deleted"] = False
         limit = min(int(body.get("limit", MAX_FOUND)), MAX_FOUND)
         try:
