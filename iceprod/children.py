@@ -47,7 +47,7 @@ class Child:
         variables.pop("ICEPROD_TOKEN", None)
         with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
             self.process = subprocess.Popen(
-                command(self.argv, "exec", self.death_signal), stdin=subprocess.DEVNULL, stdout=log,
+                command(self.argv, self.death_signal), stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, cwd=self.directory, env=variables, start_new_session=True)
         self.started = time.monotonic()
 

@@ -15,6 +15,7 @@ from collections import deque
 from typing import Any
 
 from grid.pilot import ends
+from grid.pilot.launcher import Launcher
 from grid.pilot.options import Options, TokenFile
 from grid.pilot.pace import Pace
 from grid.pilot.reports import Report, Reports, send_rest
@@ -51,6 +52,7 @@ class Pilot:
         self.tasks: queue.SimpleQueue[Running] = queue.SimpleQueue()
         self.faults = 0
         self._was_ready = False  # whether a slot could ever take a task; before that we are not idle
+        self.launcher = Launcher()
         self.reports = Reports()
         self.pace = Pace()
         self._running: dict[tuple[str, str], Running] = {}
@@ -102,6 +104,7 @@ class Pilot:
             except ClientError as error:
                 log.warning("could not say goodbye, the leases will run out: %s", error)
         self.client.close()
+        self.launcher.close()
         log.info("ended; %d tasks handed back", len(held))
 
     def drain(self, reason: str) -> None:

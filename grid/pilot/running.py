@@ -17,6 +17,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._others: list[threading.Event] = []
         self.reason = ""
         self.at_once = False  # do not wait for what would end by itself soon
 
@@ -25,12 +26,17 @@ class Stop:
         if not self._event.is_set():
             self.reason = reason
             self._event.set()
+            for event in self._others:
+                event.set()
 
     def __bool__(self) -> bool:
         return self._event.is_set()
 
-    def wait(self, seconds: float) -> bool:
-        return self._event.wait(seconds)
+    def wake(self, event: threading.Event) -> None:
+        """Set this event, too, when the wish comes, or now when it has come."""
+        self._others.append(event)
+        if self._event.is_set():
+            event.set()
 
 
 @dataclass

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from grid.pilot import ends, transfer
+from grid.pilot.launcher import Launcher, Program
 from grid.pilot.modules import BadConfig, Command, commands, environment, write_configs
 from grid.pilot.output import head_and_tail, last_line
-from grid.pilot.processes import group_usage, kill_group, stop_group
+from grid.pilot.processes import tree_usage
 from grid.pilot.running import Running
-from iceprod.launch import command as launch
 
 __all__ = ["Script"]
 
-_LONGEST_LOOK = 0.25  # seconds between looks at a running program
+_LOOK_SECONDS = 1.0  # between looks at what a running program uses
 _MEMORY_SLACK = 0.05  # GB
 
 
@@ -38,6 +37,7 @@ class Script:
 
     running: Running
     directory: Path
+    launcher: Launcher
     peak: _Peak = field(default_factory=_Peak)
 
     def run(self) -> ends.End:
@@ -94,26 +94,21 @@ class Script:
 
     def _program(self, program: Command) -> tuple[str, str]:
         write_configs(program, self.directory)
-        with (self.directory / "stdout").open("ab") as out, (self.directory / "stderr").open("ab") as err:
-            process = self._start(program, out, err)
-        reason = self._watch(process)
+        variables = environment(program.clear, self.directory, self._variables())
+        started = self.launcher.start(program.argv, variables, self.directory, self.directory / "stdout",
+                                      self.directory / "stderr")
+        reason = self._watch(started)
         if reason:
-            stop_group(process.pid)
-        kill_group(process.pid)  # whatever it left in the background
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        self.peak.cpu_seconds += usage.ru_utime + usage.ru_stime
-        self.peak.memory = max(self.peak.memory, usage.ru_maxrss / 1e6)
+            started.stop()
+        self.peak.cpu_seconds += started.cpu_seconds
+        self.peak.memory = max(self.peak.memory, started.memory)
         if self.running.stop:
             return ends.EVICT, self.running.stop.reason
+        if started.trouble:
+            return ends.EVICT, started.trouble
         if reason:
             return ends.RESET, reason
-        return ends.of_status(process.returncode, program.name, last_line(self.directory / "stderr"))
-
-    def _start(self, program: Command, out: BinaryIO, err: BinaryIO) -> subprocess.Popen[bytes]:
-        variables = environment(program.clear, self.directory, self._variables())
-        return subprocess.Popen(launch(program.argv, "guard"), cwd=self.directory, env=variables, stdout=out,
-                                stderr=err, stdin=subprocess.DEVNULL, start_new_session=True)
+        return ends.of_status(started.status, program.name, last_line(self.directory / "stderr"))
 
     def _variables(self) -> dict[str, str]:
         payload, share = self.running.payload, self.running.share
@@ -124,23 +119,23 @@ class Script:
             "CUDA_VISIBLE_DEVICES": ",".join(share.gpus),
         }
 
-    def _watch(self, process: subprocess.Popen[bytes]) -> str:
+    def _watch(self, started: Program) -> str:
         """Wait for the program to end; the reason when it has to be ended."""
-        look, measured = 0.01, 0.0
-        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            if self.running.stop.wait(look):
+        self.running.stop.wake(started.news)
+        measured = time.monotonic()
+        while not started.wait(_LOOK_SECONDS):
+            if self.running.stop:
                 return self.running.stop.reason
-            look = min(2 * look, _LONGEST_LOOK)
-            if time.monotonic() - measured >= 1.0:
+            if time.monotonic() - measured >= _LOOK_SECONDS:
                 measured = time.monotonic()
-                reason = self._over_limit(process.pid)
+                reason = self._over_limit(started.guard)
                 if reason:
                     return reason
         return ""
 
-    def _over_limit(self, group: int) -> str:
+    def _over_limit(self, guard: int) -> str:
         running, peak = self.running, self.peak
-        peak.memory = max(peak.memory, group_usage(group).memory)
+        peak.memory = max(peak.memory, tree_usage(guard).memory)
         peak.disk = max(peak.disk, _size(self.directory))
         if peak.memory > running.limit("memory") + _MEMORY_SLACK:
             return f"memory limit: used {peak.memory:.2f} GB of {running.requirements['memory']} GB"

@@ -116,7 +116,8 @@ class Slot:
     # -- scripts
 
     def _script(self, running: Running) -> None:
-        script = Script(running, self.pilot.options.directory / f"{running.task_id}-{running.instance_id}")
+        directory = self.pilot.options.directory / f"{running.task_id}-{running.instance_id}"
+        script = Script(running, directory, self.pilot.launcher)
         try:
             end = script.run()
             logs = {} if running.stop else script.logs()

@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any
 
-from grid.pilot.processes import Usage, group_usage
+from grid.pilot.processes import Usage, tree_usage
 from grid.pilot.running import Stop
 from iceprod.launch import command as launch
 
@@ -62,7 +62,7 @@ class Worker:
 
     def usage(self) -> Usage:
         """What it uses now."""
-        return group_usage(self._process.pid)
+        return tree_usage(self._process.pid)
 
     def close(self) -> None:
         """End the process."""

@@ -106,41 +106,31 @@ def test_the_last_lines_that_say_something(tmp_path: Path) -> None:
     assert last_lines(tmp_path / "absent") == ""
 
 
-@pytest.mark.parametrize("mode", ["exec", "guard"])
 @pytest.mark.parametrize(("program", "status"), [
     (["/bin/true"], 0), (["/bin/sh", "-c", "exit 7"], 7), (["/no/such/program"], NOT_FOUND),
     (["/bin/sh", "-c", "kill -TERM $$"], -signal.SIGTERM),
     (["/bin/sh", "-c", "kill -KILL $$"], -signal.SIGKILL),
 ])
-def test_a_launched_program_ends_as_itself(mode: str, program: list[str], status: int) -> None:
-    argv = command(program, mode)
+def test_a_launched_program_ends_as_itself(program: list[str], status: int) -> None:
+    argv = command(program)
     ended = subprocess.run(argv, start_new_session=True, stderr=subprocess.DEVNULL, check=False)
     assert ended.returncode == status
 
 
 PARENT = """
-import subprocess, sys
+import subprocess
 from iceprod.launch import command
-mode = sys.argv[1]
-child = subprocess.Popen(command(["/bin/sh", "-c", "sleep 300 & echo $! $$; wait"], mode),
-                         stdout=subprocess.PIPE, start_new_session=True)
+child = subprocess.Popen(command(["/bin/sh", "-c", "echo $$; exec sleep 300"]), stdout=subprocess.PIPE,
+                         start_new_session=True)
 print(child.stdout.readline().decode(), flush=True)
 child.wait()
 """
 
 
-@pytest.mark.parametrize(("mode", "left"), [("exec", 1), ("guard", 0)])
-def test_a_launched_program_dies_with_its_parent(mode: str, left: int) -> None:
-    """In mode "guard" what the program itself started dies too."""
-    with subprocess.Popen([sys.executable, "-c", PARENT, mode], stdout=subprocess.PIPE, text=True) as parent:
+def test_a_launched_program_dies_with_its_parent() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        grandchild, program = map(int, parent.stdout.readline().split())
+        program = int(parent.stdout.readline())
         parent.kill()
         parent.wait()
         wait_until(lambda: not is_alive(program))
-        try:
-            if not left:
-                wait_until(lambda: not is_alive(grandchild))
-        finally:
-            if is_alive(grandchild):
-                os.kill(grandchild, signal.SIGKILL)

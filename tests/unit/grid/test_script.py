@@ -6,15 +6,26 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from grid.pilot import ends
+from grid.pilot.launcher import Launcher
 from grid.pilot.room import Share
 from grid.pilot.running import Running
 from grid.pilot.script import Script
+
+_launchers: list[Launcher] = []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays() -> Iterator[None]:
+    yield
+    while _launchers:
+        _launchers.pop().close()
 
 
 def script(tmp_path: Path, *modules: dict[str, Any], requirements: dict[str, Any] | None = None,
@@ -22,7 +33,8 @@ def script(tmp_path: Path, *modules: dict[str, Any], requirements: dict[str, Any
     config = {"trays": [{"modules": list(modules)}], **config}
     task = {"task_id": "t1", "instance_id": "i1", "requirements": requirements or {},
             "payload": {"dataset": 7, "job_index": 3, "name": "work", "task": config}}
-    return Script(Running(task, Share(2, 1.0, 1.0, ("5",))), tmp_path / "work")
+    _launchers.append(Launcher())
+    return Script(Running(task, Share(2, 1.0, 1.0, ("5",))), tmp_path / "work", _launchers[-1])
 
 
 def shell(text: str, **more: Any) -> dict[str, Any]:
@@ -146,6 +158,91 @@ def test_background_processes_do_not_stay(tmp_path: Path) -> None:
     work = script(tmp_path, shell("sleep 60 & echo $!"))
     assert work.run().outcome == ends.COMPLETE
     assert gone(int(work.logs()["stdout"]))
+
+
+ESCAPE = """
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.environ.clear()
+        print(os.getpid(), flush=True)
+        held = bytearray(int(sys.argv[1]))
+        time.sleep(60)
+    os._exit(0)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def daemon(held: int, seconds: float) -> dict[str, Any]:
+    """A program that leaves a process in a session of its own, with no tie to it but its parentage."""
+    return {"name": "m", "src": sys.executable, "args": ["-c", ESCAPE, str(held), str(seconds)]}
+
+
+def test_a_process_in_a_session_of_its_own_does_not_stay(tmp_path: Path) -> None:
+    work = script(tmp_path, daemon(0, 0.5))
+    assert work.run().outcome == ends.COMPLETE
+    assert gone(int(work.logs()["stdout"]))
+
+
+def test_a_process_in_a_session_of_its_own_is_measured_and_stopped(tmp_path: Path) -> None:
+    work = script(tmp_path, daemon(300_000_000, 60), requirements={"memory": 0.1})
+    end = work.run()
+    assert end.reason.startswith("memory limit: used 0.3")
+    assert gone(int(work.logs()["stdout"]))
+
+
+def test_a_killed_guard_leaves_nothing(tmp_path: Path) -> None:
+    """A program kills the process that guards it."""
+    work = script(tmp_path, shell("setsid sleep 60 & echo $!; sleep 0.2; kill -9 $PPID; sleep 60"))
+    end = work.run()
+    assert (end.outcome, "SIGKILL" in end.reason) == (ends.RESET, True)
+    assert gone(int(work.logs()["stdout"]))
+
+
+def test_a_killed_launcher_is_nobodys_failure_and_is_replaced(tmp_path: Path) -> None:
+    work = script(tmp_path, shell("echo $$; sleep 60"))
+    results: list[ends.End] = []
+    thread = threading.Thread(target=lambda: results.append(work.run()))
+    thread.start()
+    while not (text := work.logs().get("stdout")):
+        time.sleep(0.02)
+    process = work.launcher._process
+    assert process is not None
+    process.kill()
+    thread.join(20)
+    assert [end.outcome for end in results] == [ends.EVICT]
+    assert gone(int(text))
+    work.clean()
+    again = Script(work.running, work.directory, work.launcher)
+    work.running.payload["task"]["trays"] = [{"modules": [shell("echo here")]}]
+    assert again.run().outcome == ends.COMPLETE
+
+
+def test_many_programs_at_once(tmp_path: Path) -> None:
+    launcher = Launcher()
+    _launchers.append(launcher)
+    programs = [launcher.start(["/bin/sh", "-c", f"sleep 0.{n % 5}; exit {n}"], {}, tmp_path,
+                               tmp_path / f"{n}.out", tmp_path / f"{n}.err") for n in range(40)]
+    assert all(program.ended.wait(60) for program in programs)
+    assert [program.status for program in programs] == list(range(40))
+
+
+def test_programs_do_not_inherit_what_the_launcher_ignores(tmp_path: Path) -> None:
+    """A pipe that nobody reads ends its writer, and a request to end is heard."""
+    work = script(tmp_path, shell("yes | head -n 1; grep SigIgn /proc/self/status"))
+    assert work.run().outcome == ends.COMPLETE
+    ignored = int(work.logs()["stdout"].split()[-1], 16)
+    assert ignored == 0
+
+
+def test_a_directory_that_is_gone_is_said(tmp_path: Path) -> None:
+    launcher = Launcher()
+    _launchers.append(launcher)
+    program = launcher.start(["/bin/true"], {}, tmp_path / "absent", tmp_path / "out", tmp_path / "err")
+    assert program.ended.wait(60)
+    assert program.status == 126
+    assert "absent" in (tmp_path / "err").read_text()
 
 
 def test_more_memory_than_required_is_stopped_and_measured(tmp_path: Path) -> None:
