@@ -36,26 +36,26 @@ _P = TypeVar("_P", bound=Part)
 class Server(Part, frozen=True):
     """The REST server's address and limits."""
 
-    host: str = "127.0.0.1"
-    port: int = 8080
+    host: str = "127.0.0.1"  # the address to listen on; 0.0.0.0: all of them
+    port: int = 8080  # 0: any free one
     public_url: str = ""  # how clients reach us, when that is not http://host:port
-    max_body_mb: int = 64
-    shutdown_seconds: float = 5.0
+    max_body_mb: int = 64  # larger requests are refused
+    shutdown_seconds: float = 5.0  # how long requests may take to end when the server stops
 
 
 class Database(Part, frozen=True):
     """Where state lives. An empty url means: start the embedded store."""
 
-    url: str = ""
-    name: str = "iceprod"
+    url: str = ""  # mongodb://…; empty: the embedded store
+    name: str = "iceprod"  # which database of that server
 
 
 class Tokens(Part, frozen=True):
     """Our own tokens, signed with a secret that is made at the first start."""
 
     secret_file: str = "secret"  # relative to the data directory
-    issuer: str = "iceprod"
-    hours: float = 24.0
+    issuer: str = "iceprod"  # who signs, as it stands in our tokens
+    hours: float = 24.0  # how long a token is valid when nobody says
     revocation_seconds: float = 5.0  # a revoked token is refused everywhere after so long at the latest
 
 
@@ -67,13 +67,15 @@ class Oidc(Part, frozen=True):
 
     issuer: str = ""  # its URL, as it stands in its tokens
     audiences: list[str] = msgspec.field(default_factory=list)  # a token must be meant for one of them
-    username_claim: str = "preferred_username"
+    username_claim: str = "preferred_username"  # the claim that has the name of the user
+    # each role with the rules that give it
     roles: dict[str, list[str]] = msgspec.field(default_factory=lambda: {
         "admin": ["groups=/tokens/IceProdAdmins"],
         "user": ["groups=/institutions/IceCube.*", "resource_access.skydriver-external.roles=users"],
         "system": ["resource_access.iceprod.roles=iceprod-system",
                    "resource_access.skydriver-internal.roles=system"],
     })
+    # each group with the rules that make one its member
     groups: dict[str, list[str]] = msgspec.field(default_factory=lambda: {
         "admin": ["groups=/tokens/IceProdAdmins"],
         "simprod": ["groups=/posix/simprod-submit"],
@@ -82,7 +84,7 @@ class Oidc(Part, frozen=True):
     })
     keys_seconds: float = 3600.0  # how long the issuer's keys are good before they are asked for again
     retry_seconds: float = 10.0  # not more often, whatever tokens say
-    timeout_seconds: float = 10.0
+    timeout_seconds: float = 10.0  # for an answer of the issuer
     leeway_seconds: float = 10.0  # between the issuer's clock and ours
 
     def __post_init__(self) -> None:
@@ -107,15 +109,15 @@ class Login(Part, frozen=True):
     ldap_ca_file: str = ""  # whom to trust about the server's certificate; empty: the system's authorities
     ldap_start_tls: bool = False  # encrypt a connection to an ldap:// URL
     tries: int = 10  # failed ones of one name from one address, within...
-    tries_seconds: float = 60.0
+    tries_seconds: float = 60.0  # ...so long; more are answered with 429
 
 
 class Issuer(Part, frozen=True):
     """Who issues OAuth tokens for a storage service, and who we are to them."""
 
     token_url: str  # the issuer's token endpoint (RFC 6749)
-    client_id: str
-    client_secret: str = ""
+    client_id: str  # our name with the issuer
+    client_secret: str = ""  # our password with the issuer
 
 
 class Credentials(Part, frozen=True):
@@ -128,8 +130,8 @@ class Credentials(Part, frozen=True):
 class Leases(Part, frozen=True):
     """A claim lasts `seconds` unless a heartbeat extends it; the repair pass looks every `sweep_seconds`."""
 
-    seconds: float = 60.0
-    sweep_seconds: float = 5.0
+    seconds: float = 60.0  # without a heartbeat for so long, a pilot has lost its tasks
+    sweep_seconds: float = 5.0  # how often ended leases are looked for
     max_wait_seconds: float = 30.0  # longest long poll of an idle pilot
     unattended_hours: float = 72.0  # a claim by a client that sends no heartbeats
 
@@ -137,11 +139,11 @@ class Leases(Part, frozen=True):
 class Failures(Part, frozen=True):
     """When a failing task is given up, and how its requirements grow."""
 
-    max_failures: int = 10
-    growth: float = 1.5
-    max_memory_gb: float = 128.0
-    max_disk_gb: float = 1000.0
-    max_time_hours: float = 240.0
+    max_failures: int = 10  # a task that failed so often by its own fault is given up
+    growth: float = 1.5  # by this factor grows what a task had too little of
+    max_memory_gb: float = 128.0  # no further than to this
+    max_disk_gb: float = 1000.0  # no further than to this
+    max_time_hours: float = 240.0  # no further than to this
 
 
 class Scans(Part, frozen=True):
@@ -152,12 +154,12 @@ class Scans(Part, frozen=True):
     # the tags that a request may name, and what each stands for
     image_tags: dict[str, str] = msgspec.field(
         default_factory=lambda: {"latest": "v4.0.0", "v4": "v4.0.0", "v4.0.0": "v4.0.0", "3.1": "v3.1.5"})
-    minimum_image_tag: str = "v4.0.0"
+    minimum_image_tag: str = "v4.0.0"  # requests for older ones are refused
     batch_seconds: float = 1.0  # pixels are cut so that one batch takes about this long
     first_batch_pixels: int = 24  # before anything was measured; small, so that the map starts at once
-    max_batch_pixels: int = 512
+    max_batch_pixels: int = 512  # of a batch, however fast pixels are
     background_seconds: float = 300.0  # scans of negative priority start when so long nothing else waited
-    max_attempts: int = 3
+    max_attempts: int = 3  # of starting a scan; then it ends with the reason
     max_failed_share: float = 0.1  # of a scan's pixels; when more fail for good, it ends
     backlog_per_user: int = 5000  # scans of one user that wait; more are refused
     running_per_user: int = 50  # scans of one user that run; more wait, but for those of priority 100 and up
@@ -166,20 +168,20 @@ class Scans(Part, frozen=True):
 class Pilots(Part, frozen=True):
     """What one pilot offers, and when it ends."""
 
-    count: int = 2
-    cores: int = 1
-    memory_gb: float = 4.0
-    disk_gb: float = 10.0
-    lifetime_hours: float = 24.0
-    heartbeat_seconds: float = 5.0
-    site: str = "local"
+    count: int = 2  # how many `iceprod up` keeps running here
+    cores: int = 1  # of one pilot; as many tasks of one core run side by side
+    memory_gb: float = 4.0  # of one pilot
+    disk_gb: float = 10.0  # of one pilot
+    lifetime_hours: float = 24.0  # then a pilot ends and another one starts
+    heartbeat_seconds: float = 5.0  # how often a pilot says that it lives; well below leases.seconds
+    site: str = "local"  # the name that tasks may ask for
 
 
 class Services(Part, frozen=True):
     """The periodic services; one server at a time runs them, the holder of the leader lease."""
 
-    leader_seconds: float = 10.0
-    repair_seconds: float = 30.0
+    leader_seconds: float = 10.0  # another server takes over so long after the leader died
+    repair_seconds: float = 30.0  # the longest time that something stays undone after a crash
 
 
 class Desk(Part, frozen=True):
@@ -194,14 +196,14 @@ class Desk(Part, frozen=True):
 class Logging(Part, frozen=True):
     """Structured logs."""
 
-    level: str = "INFO"
+    level: str = "INFO"  # DEBUG, INFO, WARNING or ERROR; DEBUG has every request
     format: str = "json"  # or "text"
 
 
 class Settings(Part, frozen=True):
     """All settings of the system."""
 
-    data: str = "iceprod-data"
+    data: str = "iceprod-data"  # the directory of the installation
     server: Server = Server()
     database: Database = Database()
     tokens: Tokens = Tokens()

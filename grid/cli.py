@@ -13,13 +13,14 @@ from grid import daemon
 from grid.condor import cli as condor
 from grid.condor.site import is_site_file
 from grid.pilot import main as pilot_main
+from iceprod.cli.passing import Passing
 
 __all__ = ["grid", "pilot"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.command(cls=Passing, parser=pilot_main.make_parser)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def pilot(arguments: tuple[str, ...]) -> None:
     """Lease tasks from a server and run them here."""

@@ -29,22 +29,32 @@ class ApiError(Exception):
 
 
 class BadRequest(ApiError):
+    """The request is wrong: the text names the field and what is wrong with it."""
+
     code = 400
 
 
 class Forbidden(ApiError):
+    """There is no valid token, or the caller may not do this."""
+
     code = 403
 
 
 class NotFound(ApiError):
+    """There is no such thing, or none that the caller may see."""
+
     code = 404
 
 
 class Conflict(ApiError):
+    """It is not possible in the present state, or it is there already."""
+
     code = 409
 
 
 class Unprocessable(ApiError):
+    """The request is well formed, but what it names cannot do that."""
+
     code = 422
 
 
@@ -59,6 +69,8 @@ class TooManyRequests(ApiError):
 
 
 class Unavailable(ApiError):
+    """A part that is needed does not answer now; it may do so later."""
+
     code = 503
 
 

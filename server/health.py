@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 
 from server.context import Context
 
-__all__ = ["probes", "register_probe"]
+__all__ = ["probes", "register_probe", "registered"]
 
 SECONDS = 3.0  # for all of them together; whoever asks for health must not wait long
 
@@ -22,6 +22,11 @@ _probes: dict[str, Probe] = {}
 def register_probe(name: str, probe: Probe) -> None:
     """Let a part of the server tell how it does, under its name."""
     _probes[name] = probe
+
+
+def registered() -> dict[str, Probe]:
+    """The parts that tell how they do."""
+    return dict(_probes)
 
 
 async def probes(ctx: Context) -> dict[str, Any]:

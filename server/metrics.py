@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
-__all__ = ["DATABASE_COMMANDS", "LEASES", "PIXELS", "TASK_ENDS", "observe_request", "render"]
+__all__ = ["DATABASE_COMMANDS", "LABELS", "LEASES", "PIXELS", "TASK_ENDS", "observe_request", "render"]
 
 REQUESTS = Counter("iceprod_requests", "Requests answered", ["handler", "method", "status"])
 SECONDS = Histogram("iceprod_request_seconds", "Time to answer a request, long polls included", ["handler"],
@@ -15,9 +15,24 @@ DATABASE_COMMANDS = Counter("iceprod_database_commands", "Commands sent to the d
 PIXELS = Counter("iceprod_scan_pixels", "Pixels reconstructed")
 SERVICE_AGE = Gauge("iceprod_service_last_success", "Unix time of a service's last good run", ["service"])
 
+LABELS = {
+    "handler": "names of the classes that answer routes",
+    "method": "HTTP methods that routes know, and `other`",
+    "status": "HTTP statuses; for tasks and datasets their states",
+    "outcome": "complete, reset, failed, suspended, evicted",
+    "command": "names of database commands that this program sends",
+    "service": "names of the periodic services",
+    "resource": "cpu, gpu, memory, disk, time",
+    "state": "available, claimed",
+}
+"""Of every label the values that it takes: a bounded set, whatever clients send."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 
 def observe_request(handler: str, method: str, status: int, seconds: float) -> None:
-    REQUESTS.labels(handler, method, str(status)).inc()
+    """Count an answered request."""
+    REQUESTS.labels(handler, method if method in _METHODS else "other", str(status)).inc()
     SECONDS.labels(handler).observe(seconds)
 
 

@@ -57,10 +57,11 @@ def _run(pilot: Pilot, worker_argv: list[str] | None) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """The command: ``iceprod pilot``, or the zip file itself."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    return run(_options(_parser().parse_args(arguments)))
+    return run(_options(make_parser().parse_args(arguments)))
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """What reads the command line."""
     parser = argparse.ArgumentParser(prog="iceprod pilot", description="Lease tasks and run them.")
     add = parser.add_argument
     add("--server", required=True, metavar="URL")

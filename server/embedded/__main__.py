@@ -14,7 +14,7 @@ from server.embedded.errors import CommandError, DataDirectoryError
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; the exit status."""
-    parsed = _parser().parse_args(arguments)
+    parsed = make_parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     try:
         return int(parsed.run(parsed) or 0)
@@ -23,9 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """What reads the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m server.embedded", description="The embedded document store."
+        prog="iceprod store", description="The embedded document store."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve a data directory until SIGTERM")

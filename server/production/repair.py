@@ -115,7 +115,8 @@ SERVICES = [
     Service("do requests", _sweep_seconds, requests.work, signal="requests"),
     Service("prune classes", _hours(0.25), classes.prune),
     Service("tend datasets", _repair_seconds, tend, signal="datasets"),
-    Service("measure", _repair_seconds, monitor.measure),
+    # by every server: each is asked for its own gauges, and none must show old ones
+    Service("measure", _repair_seconds, monitor.measure, signal="measure"),
     Service("update priorities", _hours(1), priorities.update_all),
     Service("clean logs", _hours(12), clean_logs),
 ]

@@ -41,7 +41,7 @@ def test_what_it_asks_for() -> None:
 
 def test_the_pilot_understands_its_arguments() -> None:
     made = describe(pixels=False)
-    given = main._parser().parse_args(words(made["arguments"]))
+    given = main.make_parser().parse_args(words(made["arguments"]))
     assert (given.server, str(given.token_file), given.site) == ("https://x", "token", "here")
     assert (given.grid_id, given.queue_id, given.queue_host) == ("g1", "$(ClusterId).$(ProcId)", "schedd@ap")
     assert (given.cores, given.memory, given.disk, given.lifetime, given.gpus) == (2, 4.0, 10.0, 16.1, "")
