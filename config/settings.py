@@ -193,6 +193,30 @@ class Desk(Part, frozen=True):
     list_minutes: float = 60.0
 
 
+class Catalogs(Part, frozen=True):
+    """Services outside that the desk asks, and the limits of asking. Only hosts named here are called."""
+
+    gaia_tap_url: str = "https://gea.esac.esa.int/tap-server/tap"
+    irsa_tap_url: str = "https://irsa.ipac.caltech.edu/TAP"
+    vizier_url: str = "https://vizier.cds.unistra.fr/viz-bin/votable"
+    gaia_alerts_url: str = "https://gsaweb.ast.cam.ac.uk/alerts"
+    swift_url: str = "https://www.swift.ac.uk/API/main.php"
+    fink_url: str = "https://api.fink-portal.org/api/v1"
+    kowalski_url: str = "https://kowalski.caltech.edu"
+    glade_url: str = "http://elysium.elte.hu/~dalyag/GLADE+.txt"
+    images_url: str = "https://alasky.cds.unistra.fr/hips-image-services/hips2fits"
+    # the survey that each image source of a finding chart stands for, by its HiPS id
+    image_surveys: dict[str, str] = msgspec.field(default_factory=lambda: {
+        "ps1": "CDS/P/PanSTARRS/DR1/r", "desi": "CDS/P/DESI-Legacy-Surveys/DR10/r", "dss": "CDS/P/DSS2/red",
+        "ztfref": "CDS/P/ZTF/DR7/r"})
+    allowed_hosts: list[str] = msgspec.field(default_factory=list)  # more hosts; host or host:port
+    folder: str = "catalogs"  # relative to the data directory: files that may be imported by name
+    timeout_seconds: float = 8.0  # of one whole answer
+    tries: int = 2
+    max_mb: int = 20  # of one answer
+    max_file_mb: int = 10_000  # of a catalogue that is imported
+
+
 class Logging(Part, frozen=True):
     """Structured logs."""
 
@@ -216,6 +240,7 @@ class Settings(Part, frozen=True):
     pilots: Pilots = Pilots()
     services: Services = Services()
     desk: Desk = Desk()
+    catalogs: Catalogs = Catalogs()
     logging: Logging = Logging()
 
 

@@ -24,14 +24,19 @@ Routes        a module `<noun>_routes.py` with ROUTES, and INDEXES beside the st
 from __future__ import annotations
 
 from server.desk import (
+    blobs,
+    event_routes,
+    events,
     group_routes,
     groups,
     handler,
     instrument_routes,
     instruments,
+    localizations,
     notes,
     objs,
     people,
+    scan_maps,
     source_routes,
     sources,
     system_routes,
@@ -49,6 +54,7 @@ ROUTES: list[Route] = [
     *user_routes.ROUTES,
     *instrument_routes.ROUTES,
     *source_routes.ROUTES,
+    *event_routes.ROUTES,
     Route("/api(?:/.*)?", handler.NoSuchEndpoint, "desk"),  # the last one of all below /api/
 ]
 
@@ -59,6 +65,10 @@ INDEXES: list[Index] = [
     *objs.INDEXES,
     *sources.INDEXES,
     *notes.INDEXES,
+    *blobs.INDEXES,
+    *events.INDEXES,
+    *localizations.INDEXES,
+    *scan_maps.INDEXES,
 ]
 
-SERVICES: list[Service] = []
+SERVICES: list[Service] = [*scan_maps.SERVICES]

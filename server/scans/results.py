@@ -65,7 +65,7 @@ async def put(ctx: Context, scan_id: str, skyscan_result: bytes, final: bool) ->
             return _from_document(present)
         await _keep(ctx, present)
     if final:
-        fields["finished"] = time.time()
+        fields |= {"finished": time.time(), "localized": None}
     condition = {"scan_id": scan_id} if final else {"scan_id": scan_id, "is_final": False}
     try:
         document = await ctx.db.results.find_one_and_update(
@@ -75,6 +75,8 @@ async def put(ctx: Context, scan_id: str, skyscan_result: bytes, final: bool) ->
             return await put(ctx, scan_id, skyscan_result, final)
         document = await ctx.db.results.find_one({"scan_id": scan_id})
     assert document is not None, "a result is never removed"
+    if final:
+        ctx.signals.notify("results")
     return _from_document(document)
 
 

@@ -1,0 +1,95 @@
+"""The catalogue of galaxies: names are unique over all of them, the pixel index finds by place."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pymongo import UpdateOne
+
+from iceprod.ids import now
+from server.context import Context
+from server.desk import ids
+from server.desk.galaxy_text import Galaxy
+from server.desk.membership import Membership
+from server.desk.positions import hpix29_many
+from server.errors import BadRequest
+from server.store.database import Index
+
+__all__ = ["INDEXES", "find_named", "page_inside", "page_of", "shown", "store"]
+
+INDEXES = [
+    Index("desk_galaxies", "name", [("name", 1)], unique=True),
+    Index("desk_galaxies", "hpix29", [("hpix29", 1)]),
+    Index("desk_galaxies", "catalog", [("catalog_name", 1), ("hpix29", 1)]),
+]
+
+_AT_ONCE = 1000
+_FIELDS = [name for name in Galaxy.__struct_fields__ if name != "name"]
+
+
+async def store(ctx: Context, catalog: str, galaxies: Sequence[Galaxy]) -> int:
+    """Store galaxies: one whose name is known is brought up to date. How many are new."""
+    new = 0
+    for start in range(0, len(galaxies), _AT_ONCE):
+        some = galaxies[start:start + _AT_ONCE]
+        writes = _writes(catalog, some, await ids.next_ids(ctx, "galaxy", len(some)))
+        done = await ctx.db.desk_galaxies.bulk_write(writes, ordered=False)
+        new += done.upserted_count
+    return new
+
+
+def _writes(catalog: str, some: Sequence[Galaxy], numbers: Sequence[int]) -> list[UpdateOne]:
+    pixels = hpix29_many([galaxy.ra for galaxy in some], [galaxy.dec for galaxy in some]).tolist()
+    moment = now()
+    return [UpdateOne(
+        {"name": galaxy.name},
+        {"$set": {**{name: getattr(galaxy, name) for name in _FIELDS}, "hpix29": pixel,
+                  "catalog_name": catalog, "modified": moment},
+         "$setOnInsert": {"_id": number, "created_at": moment}}, upsert=True)
+        for galaxy, number, pixel in zip(some, numbers, pixels, strict=True)]
+
+
+async def find_named(ctx: Context, name: str) -> dict[str, Any]:
+    """The galaxy of a name. Raises BadRequest."""
+    row = await ctx.db.desk_galaxies.find_one({"name": name})
+    if row is None:
+        raise BadRequest(f"galaxyName: there is no galaxy {name!r}")
+    return dict(row)
+
+
+async def page_of(ctx: Context, query: dict[str, Any], skip: int, limit: int
+                  ) -> tuple[list[dict[str, Any]], int]:
+    """Galaxies by their place on the sky, and how many there are."""
+    cursor = ctx.db.desk_galaxies.find(query).sort([("hpix29", 1)]).skip(skip).limit(limit)
+    return [row async for row in cursor], await ctx.db.desk_galaxies.count_documents(query)
+
+
+async def page_inside(ctx: Context, query: dict[str, Any], region: Membership, skip: int, limit: int
+                      ) -> tuple[list[dict[str, Any]], int]:
+    """Galaxies inside a region, by their place on the sky, and how many there are.
+
+    Only the pixels of what the region's condition finds are read for that, then the rows of the page.
+    """
+    cursor = ctx.db.desk_galaxies.find({**query, **region.query}, {"hpix29": 1})
+    found = [(row["hpix29"], row["_id"]) async for row in cursor]
+    inside = await asyncio.to_thread(_kept, found, region)
+    wanted = inside[skip:skip + limit]
+    rows = {row["_id"]: row async for row in ctx.db.desk_galaxies.find({"_id": {"$in": wanted}})}
+    return [rows[number] for number in wanted if number in rows], len(inside)
+
+
+def _kept(found: list[tuple[int, int]], region: Membership) -> list[int]:
+    if not found:
+        return []
+    pixels, numbers = np.array(sorted(found), dtype=np.int64).T
+    return [int(number) for number in numbers[region.keep(pixels)]]
+
+
+def shown(row: dict[str, Any]) -> dict[str, Any]:
+    """A galaxy as the API shows it."""
+    return {"id": row["_id"], **{name: row.get(name) for name in Galaxy.__struct_fields__},
+            "catalog_name": row["catalog_name"], "created_at": row["created_at"], "modified": row["modified"]}
+

@@ -1,0 +1,214 @@
+"""Calls to services outside: only to known hosts, with limits of time and size, retried, and on record.
+
+Who may be called is decided by the host's name: those of the configured addresses, and those that the
+installation allows besides. Redirects are followed by the same rule, so nobody outside can make this server
+call into its own network. Records hold no headers, and no secrets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from iceprod.ids import now
+from server.context import Context
+from server.desk.ids import next_id
+from server.errors import BadRequest
+from server.store.database import Index
+
+__all__ = ["INDEXES", "Call", "ServiceError", "allowed_hosts", "check_address", "fetch", "stream"]
+
+INDEXES = [Index("desk_transactions", "created_at", [("created_at", 1)],
+                 options={"expireAfterSeconds": 90 * 86400})]
+
+RECORDED = 64 << 10  # bytes of an answer that are kept
+PIECE = 256 << 10
+_REDIRECTS = 3
+_PAUSE = 0.5  # seconds before another try
+_AGAIN = {429, 500, 502, 503, 504, 599}
+_MOVED = {301, 302, 303, 307, 308}
+_THREADS = ThreadPoolExecutor(16, "outside")  # a service that hangs must not stop what others compute
+
+_T = TypeVar("_T")
+
+
+class ServiceError(BadRequest):
+    """A service outside does not answer as it should; the text says which one and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to a service."""
+
+    service: str  # for people
+    address: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    form: Mapping[str, str] | None = None  # sent by POST when given
+    body: bytes | None = None  # likewise, as JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    offset: int = 0  # bytes of the answer that are here already
+
+    @property
+    def url(self) -> str:
+        mark = "&" if "?" in self.address else "?"
+        return f"{self.address}{mark}{urlencode(self.query)}" if self.query else self.address
+
+    @property
+    def sent(self) -> bytes | None:
+        return self.body if self.form is None else urlencode(self.form).encode()
+
+    def request(self, url: str) -> urllib.request.Request:
+        headers = {"User-Agent": "iceprod-desk", **self.headers}
+        if self.body is not None:
+            headers["Content-Type"] = "application/json"
+        if self.offset:
+            headers["Range"] = f"bytes={self.offset}-"
+        return urllib.request.Request(url, data=self.sent, headers=headers)
+
+
+def allowed_hosts(ctx: Context) -> set[str]:
+    """Names of the hosts that may be called, with their ports where these are said."""
+    settings = ctx.settings.catalogs
+    addresses = [getattr(settings, name) for name in settings.__struct_fields__ if name.endswith("_url")]
+    hosts = {urlsplit(address).netloc.lower() for address in addresses if address}
+    return hosts | {host.lower() for host in settings.allowed_hosts}
+
+
+def check_address(ctx: Context, address: str, name: str) -> None:
+    """Raise BadRequest unless the address is http(s) and of a host that may be called."""
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise BadRequest(f"{name}: not an address: {address[:100]!r}") from None
+    if parts.scheme not in ("http", "https") or not host or parts.username or parts.password:
+        raise BadRequest(f"{name}: must begin with http:// or https:// and a host's name")
+    allowed = allowed_hosts(ctx)
+    if parts.netloc.lower() not in allowed and host.lower() not in allowed:
+        raise BadRequest(f"{name}: this installation does not call {host[:100]!r} (setting"
+                         " catalogs.allowed_hosts)")
+
+
+async def fetch(ctx: Context, call: Call) -> bytes:
+    """The answer's body. Raises ServiceError, after as many tries as the settings say."""
+    settings = ctx.settings.catalogs
+    for left in range(max(settings.tries, 1) - 1, -1, -1):
+        attempt = _Attempt(ctx, call, settings.max_mb << 20)
+        try:
+            async with asyncio.timeout(settings.timeout_seconds):
+                return b"".join([piece async for piece in attempt.pieces()])
+        except TimeoutError:
+            attempt.failed(504, f"gave no whole answer within {settings.timeout_seconds:g} s")
+        except ServiceError:
+            pass
+        finally:
+            await attempt.record()
+        if not left or attempt.status not in _AGAIN:
+            break
+        await asyncio.sleep(_PAUSE)
+    raise ServiceError(f"{call.service} {attempt.outcome}")
+
+
+async def stream(ctx: Context, call: Call, limit: int) -> AsyncIterator[bytes]:
+    """The answer's body from `call.offset` on, piece by piece. Raises ServiceError. For large files."""
+    attempt = _Attempt(ctx, call, limit)
+    try:
+        async with aclosing(attempt.pieces()) as pieces:
+            async for piece in pieces:
+                yield piece
+    finally:
+        await attempt.record()
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: we look at where it leads first."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_Stay)
+
+
+class _Attempt:
+    """One try of a call, over its redirects."""
+
+    def __init__(self, ctx: Context, call: Call, limit: int) -> None:
+        self.ctx, self.call, self.limit = ctx, call, limit
+        self.status, self.size, self.outcome = 599, 0, "did not answer"
+        self.kept, self.started = b"", time.monotonic()
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """The body. Raises ServiceError."""
+        response = await self._open()
+        try:
+            if self.call.offset and response.status == 200:  # it begins anew, whatever we asked
+                await self._in_thread(lambda: response.read(self.call.offset))
+            while piece := await self._in_thread(lambda: response.read(PIECE)):
+                self._count(piece)
+                yield piece
+        finally:
+            response.close()
+        self.outcome = "answered"
+
+    async def _open(self) -> Any:
+        url = self.call.url
+        for _ in range(_REDIRECTS + 1):
+            check_address(self.ctx, url, self.call.service)
+            response = await self._in_thread(self._opening(url))
+            self.status = response.status
+            if response.status in (200, 206):
+                return response
+            target = response.headers.get("Location", "")
+            response.close()
+            if response.status not in _MOVED or not target:
+                raise self.failed(response.status, f"answers HTTP {response.status}")
+            url = urljoin(url, target)
+        raise self.failed(508, "redirects too often")
+
+    def _opening(self, url: str) -> Callable[[], Any]:
+        request = self.call.request(url)
+        seconds = self.ctx.settings.catalogs.timeout_seconds
+
+        def act() -> Any:
+            try:
+                return _OPENER.open(request, timeout=seconds)
+            except urllib.error.HTTPError as error:  # an answer, after all
+                return error
+
+        return act
+
+    async def _in_thread(self, act: Callable[[], _T]) -> _T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(_THREADS, act)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self.failed(599, f"cannot be reached: {str(error)[:200] or type(error).__name__}") from None
+
+    def _count(self, piece: bytes) -> None:
+        self.size += len(piece)
+        if self.size > self.limit:
+            raise self.failed(413, f"answers more than {self.limit >> 20} MB")
+        self.kept += piece[:max(RECORDED - len(self.kept), 0)]
+
+    def failed(self, status: int, text: str) -> ServiceError:
+        self.status, self.outcome = status, text
+        return ServiceError(f"{self.call.service} {text}")
+
+    async def record(self) -> None:
+        """Keep what was asked and answered."""
+        await self.ctx.db.desk_transactions.insert_one({
+            "_id": await next_id(self.ctx, "transaction"), "service": self.call.service, "created_at": now(),
+            "seconds": round(time.monotonic() - self.started, 3), "outcome": self.outcome,
+            "request": {"url": self.call.url[:2000],
+                        "body": (self.call.sent or b"")[:RECORDED].decode(errors="replace")},
+            "response": {"status": self.status, "bytes": self.size,
+                         "body": self.kept.decode(errors="replace")}})

@@ -1,0 +1,71 @@
+"""VOTables (IVOA VOTable 1.4) as plain rows, and the Table Access Protocol (IVOA TAP 1.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+from astropy.io.votable import parse
+from astropy.io.votable.exceptions import VOTableSpecError
+from astropy.io.votable.tree import VOTableFile
+
+from server.context import Context
+from server.desk.outside.calls import Call, ServiceError, fetch
+
+__all__ = ["Row", "read_tables", "tap"]
+
+Row = dict[str, Any]
+MOST_ROWS = 10_000
+
+
+async def tap(ctx: Context, service: str, base: str, adql: str) -> list[Row]:
+    """The rows that a TAP service answers to a query. Raises ServiceError."""
+    form = {"REQUEST": "doQuery", "LANG": "ADQL", "FORMAT": "votable", "QUERY": adql}
+    data = await fetch(ctx, Call(service, base.rstrip("/") + "/sync", form=form))
+    tables = await asyncio.to_thread(read_tables, service, data)
+    return tables[0] if tables else []
+
+
+def read_tables(service: str, data: bytes) -> list[list[Row]]:
+    """The rows of each table; values that are not there are left out. Raises ServiceError."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # services are careless about details
+            votable = parse(io.BytesIO(data), verify="ignore")
+            _check_status(service, votable)
+            return [_rows(table) for table in votable.iter_tables()]
+    except (ValueError, TypeError, KeyError, IndexError, OSError, EOFError, VOTableSpecError) as error:
+        if isinstance(error, ServiceError):
+            raise
+        raise ServiceError(f"{service} does not answer a VOTable: {str(error)[:200]}") from None
+
+
+def _check_status(service: str, votable: VOTableFile) -> None:
+    for resource in votable.resources:
+        for info in [*resource.infos, *votable.infos]:
+            if info.name == "QUERY_STATUS" and str(info.value).upper() == "ERROR":
+                raise ServiceError(f"{service} refuses the query: {str(info.content or '').strip()[:300]}")
+
+
+def _rows(table: Any) -> list[Row]:
+    names = [column.name for column in table.fields]
+    return [{name: value for name, value in zip(names, map(_plain, row), strict=True) if value is not None}
+            for row in table.array[:MOST_ROWS]]
+
+
+def _plain(value: Any) -> Any:
+    """A Python value; None for what is missing or no number."""
+    if value is np.ma.masked or value is None:
+        return None
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    if isinstance(value, str):
+        return value.strip() or None
+    return value if isinstance(value, int | float | bool) else str(value)
