@@ -177,6 +177,12 @@ class Pilots(Part, frozen=True):
     site: str = "local"  # the name that tasks may ask for
 
 
+class Schedule(Part, frozen=True):
+    """The clock that runs named actions at their times."""
+
+    disk_share: float = 0.85  # of the disk; when more is used, an entry keeps the newest data alone
+
+
 class Services(Part, frozen=True):
     """The periodic services; one server at a time runs them, the holder of the leader lease."""
 
@@ -238,6 +244,7 @@ class Settings(Part, frozen=True):
     failures: Failures = Failures()
     scans: Scans = Scans()
     pilots: Pilots = Pilots()
+    schedule: Schedule = Schedule()
     services: Services = Services()
     desk: Desk = Desk()
     catalogs: Catalogs = Catalogs()

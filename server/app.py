@@ -13,11 +13,12 @@ from tornado.web import Application
 
 from config.settings import Settings
 from iceprod.tokens import read_secret
-from server import desk, openapi, production, revocations, scans, status, web
+from server import desk, openapi, production, revocations, scans, sensor, status, web
 from server.context import Context
 from server.door import Door
 from server.handler import NoRoute
 from server.routing import Route
+from server.sensor import housekeeping
 from server.services.leader import Service, Services
 from server.store.database import Index, connect, ensure_indexes
 from server.store.migrations import migrate
@@ -27,10 +28,12 @@ __all__ = ["INDEXES", "ROUTES", "SERVICES", "make_app", "serve"]
 log = logging.getLogger("server")
 
 ROUTES: list[Route] = [
-    *status.ROUTES, *openapi.ROUTES, *production.ROUTES, *scans.ROUTES, *desk.ROUTES,
+    *status.ROUTES, *openapi.ROUTES, *production.ROUTES, *scans.ROUTES, *sensor.ROUTES, *desk.ROUTES,
     *web.ROUTES]
-INDEXES: list[Index] = [*revocations.INDEXES, *production.INDEXES, *scans.INDEXES, *desk.INDEXES]
-SERVICES: list[Service] = [*production.SERVICES, *scans.SERVICES, *desk.SERVICES]
+INDEXES: list[Index] = [
+    *revocations.INDEXES, *production.INDEXES, *scans.INDEXES, *desk.INDEXES, *sensor.INDEXES]
+PERIODIC: list[Service] = [*production.SERVICES, *scans.SERVICES, *desk.SERVICES]
+SERVICES: list[Service] = [*housekeeping.divide(PERIODIC), *sensor.SERVICES]
 
 
 def make_app(ctx: Context, services: Services | None = None) -> Application:
@@ -52,6 +55,7 @@ async def serve(settings: Settings) -> None:
     http.listen(port, host)
     await migrate(ctx)
     await ensure_indexes(db, INDEXES)
+    await housekeeping.ensure_entries(ctx, PERIODIC)
     services = Services(ctx, SERVICES)
     door.application = make_app(ctx, services)
     services.start()

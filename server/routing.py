@@ -21,17 +21,19 @@ METHODS = ("get", "head", "post", "put", "patch", "delete")
 class Route:
     """A path with ``{names}`` and the handler that serves it.
 
-    A name stands for one word (``\\w+``); ``{name:any}`` takes any characters but a slash.
+    A name stands for one word (``\\w+``); ``{name:any}`` takes any characters but a slash. With `loose` the
+    slash at the end of the path may be there or not.
     """
 
     path: str
     handler: type[Handler]
     tag: str = ""
+    loose: bool = False
 
     def spec(self) -> URLSpec:
         pattern = re.sub(r"\{(\w+):any\}", r"(?P<\1>[^/?#]+)", self.path)
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>\\w+)", pattern)
-        return URLSpec(pattern + "$", self.handler)
+        return URLSpec((pattern.rstrip("/") + "/?" if self.loose else pattern) + "$", self.handler)
 
     @property
     def openapi_path(self) -> str:

@@ -1,0 +1,205 @@
+"""Routes of the schedule: entries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from server.errors import Forbidden
+from server.routing import Route, allow
+from server.scans.schema import Body
+from server.sensor import acquisitions, actions, entries, scheduler
+from server.sensor.actions import Action
+from server.sensor.bodies import CREATE, REPLACE, UPDATE, Changes, read_changes
+from server.sensor.entries import Entry
+from server.sensor.errors import FieldErrors
+from server.sensor.handler import PREFIX, SensorHandler
+
+__all__ = ["ROUTES", "arranged"]
+
+VITAL_SECONDS = 3600  # what the system cannot do without is done at least so often
+
+_INTEGER = {"type": ["integer", "null"]}
+_FIELDS: dict[str, dict[str, Any]] = {
+    "name": {"type": "string", "pattern": "^[-a-zA-Z0-9_]{1,50}$",
+             "description": "unique identifier used in URLs and file names"},
+    "action": {"type": "string", "description": "action to be scheduled; see capabilities"},
+    "interval": {**_INTEGER, "minimum": 1, "description": "seconds between runs; null: run once"},
+    "priority": {**_INTEGER, "minimum": -32768, "maximum": 32767, "default": 10,
+                 "description": "lower numbers come first"},
+    "start": {**_INTEGER, "description": "seconds since 1970; null: now"},
+    "stop": {**_INTEGER, "description": "seconds since 1970, exclusive; null: never"},
+    "relative_stop": {"type": ["boolean", "integer"], "description": "true: stop counts from start"},
+    "is_active": {"type": "boolean", "description": "false: it does not run, and its run in progress ends"},
+    "max_failures": {"type": "integer", "minimum": 1, "maximum": 1000, "default": entries.DEFAULT_FAILURES,
+                     "description": "failed runs in a row that deactivate the entry"},
+}
+
+
+_Method = Callable[..., Any]
+
+
+def _takes(fields: Iterable[str], required: Iterable[str]) -> Callable[[_Method], _Method]:
+    """Describe a method's body in the OpenAPI document."""
+    described = Body({name: _FIELDS[name] for name in fields}, required)
+
+    def mark(method: _Method) -> _Method:
+        method.body = described  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+class _Entries(SensorHandler):
+    """What the handlers of entries share."""
+
+    def shown(self, entry: Entry) -> dict[str, Any]:
+        """An entry as clients see it."""
+        address = self.entry_address(entry.name)
+        return {
+            "url": address, "self": address, "name": entry.name, "action": entry.action,
+            "priority": entry.priority, "start": entry.start, "stop": entry.stop, "interval": entry.interval,
+            "is_active": entry.is_active, "next_task_time": entry.next_time,
+            "next_task_id": entry.next_task_id, "created": entry.created, "modified": entry.modified,
+            "owner": self.address(f"/users/{entry.owner}"), "acquisitions": self.run_address(entry.name),
+            "max_failures": entry.max_failures, "failures": entry.failures, "notice": entry.notice,
+            "is_vital": entry.is_vital}
+
+    async def action_of(self, asked: Changes) -> Action | None:
+        """The action that a body names, if it does. Raises FieldErrors, Forbidden."""
+        if not isinstance(asked.action, str):
+            return None
+        action = await actions.find(self.ctx, asked.action)
+        if action is None:
+            raise FieldErrors.of("action", f'"{asked.action[:200]}" is not a valid choice.')
+        if action.admin_only and "admin" not in self.user.roles:
+            raise Forbidden(f"only administrators may schedule the action {action.name}")
+        return action
+
+
+class Schedule(_Entries):
+    """All entries of the schedule."""
+
+    @allow("any")
+    async def get(self) -> None:
+        """All entries, active or not, the oldest first."""
+        offset, limit = self.window()
+        found = arranged(await entries.all_entries(self.ctx), self.query("search") or "",
+                         self.query("ordering") or "")
+        self.send([self.shown(entry) for entry in found[offset:offset + limit if limit else None]])
+
+    @allow("any")
+    @_takes(CREATE, REPLACE)
+    async def post(self) -> None:
+        """A new entry."""
+        self.check_writer()
+        asked = read_changes(self.json_body(), CREATE, REPLACE)
+        await self.action_of(asked)
+        entry = await entries.create(self.ctx, asked, self.user.username, time.time())
+        self.set_header("Location", self.entry_address(entry.name))
+        self.send(self.shown(entry), 201)
+
+
+class OneEntry(_Entries):
+    """One entry."""
+
+    @allow("any")
+    async def get(self, name: str) -> None:
+        """The entry."""
+        self.send(self.shown(await entries.get(self.ctx, name)))
+
+    @allow("any")
+    @_takes(UPDATE, REPLACE)
+    async def put(self, name: str) -> None:
+        """Change the entry; name and action are needed, what is not mentioned stays."""
+        await self._change(name, REPLACE)
+
+    @allow("any")
+    @_takes(UPDATE, ())
+    async def patch(self, name: str) -> None:
+        """Change some of the entry's fields."""
+        await self._change(name, ())
+
+    async def _change(self, name: str, required: tuple[str, ...]) -> None:
+        entry = await entries.get(self.ctx, name)
+        self.check_owner(entry)
+        asked = read_changes(self.json_body(), UPDATE, required)
+        await self._check_action(entry, asked)
+        changed = await entries.change(self.ctx, name, asked, time.time())
+        if asked.is_active is False:
+            await scheduler.stop_runs(self.ctx, name, f"stopped by {self.user.username}")
+        self.send(self.shown(changed))
+
+    async def _check_action(self, entry: Entry, asked: Changes) -> None:
+        """What must go on stays active, and stays what it is. Raises FieldErrors, Forbidden."""
+        wanted = await self.action_of(asked)
+        if entry.is_vital and (field := _hindrance(entry, asked, wanted)):
+            raise FieldErrors.of(field, f"The system cannot do without {entry.action}: it goes on, at least "
+                                        f"every {VITAL_SECONDS} s.")
+
+    @allow("any")
+    async def delete(self, name: str) -> None:
+        """Delete the entry, once its acquisitions are deleted."""
+        entry = await entries.get(self.ctx, name)
+        self.check_owner(entry)
+        if entry.owner == entries.SYSTEM:
+            raise Forbidden("this entry belongs to the system; deactivate it instead")
+        kept = [(run.entry, run.task_id) for run in await acquisitions.listed(self.ctx, name)]
+        await entries.delete(self.ctx, name, kept, entry)
+        self.nothing()
+
+
+def _hindrance(entry: Entry, asked: Changes, action: Action | None) -> str:
+    """The field by which a change would stop an entry that must go on; empty when none does."""
+    if asked.is_active is False:
+        return "is_active"
+    if action is not None and action.name != entry.action:
+        return "action"
+    if isinstance(asked.stop, int) or asked.relative_stop is not False:
+        return "stop"
+    if asked.interval is None or (isinstance(asked.interval, int) and asked.interval > VITAL_SECONDS):
+        return "interval"
+    if isinstance(asked.start, int) and asked.start > time.time() + VITAL_SECONDS:
+        return "start"
+    return ""
+
+
+class RunNow(_Entries):
+    """Running an entry besides its times."""
+
+    @allow("any")
+    async def post(self, name: str) -> None:
+        """Run the entry now, even when it is not active; its times stay as they are."""
+        self.check_owner(await entries.get(self.ctx, name))
+        self.send(self.shown(await entries.ask(self.ctx, name, self.user.username)), 202)
+
+
+_ORDERS: dict[str, Callable[[Entry], Any]] = {
+    "priority": lambda entry: entry.priority, "start": lambda entry: entry.start,
+    "next_task_time": lambda entry: entry.next_time, "created": lambda entry: entry.created,
+    "modified": lambda entry: entry.modified}
+
+
+def arranged(found: list[Entry], search: str, ordering: str) -> list[Entry]:
+    """Entries whose name or action has the text, in the order of some fields ("-" before one turns it round).
+
+    Raises FieldErrors for an unknown field.
+    """
+    text = search.lower()
+    rows = [entry for entry in found if text in entry.name.lower() or text in entry.action.lower()]
+    for field in reversed([part.strip() for part in ordering.split(",") if part.strip()]):
+        order = _ORDERS.get(field.lstrip("-"))
+        if order is None:
+            raise FieldErrors.of("ordering", f'"{field[:50]}" is not a valid choice: {", ".join(_ORDERS)}.')
+        rows.sort(key=order, reverse=field.startswith("-"))
+    return rows
+
+
+
+
+ROUTES = [
+    Route(f"{PREFIX}/schedule/", Schedule, "sensor", loose=True),
+    Route(f"{PREFIX}/schedule/{{name:any}}/", OneEntry, "sensor", loose=True),
+    Route(f"{PREFIX}/schedule/{{name:any}}/run/", RunNow, "sensor", loose=True),
+]
