@@ -21,6 +21,7 @@ from server.production import (
     grid_routes,
     grids,
     groups,
+    history,
     insight_routes,
     job_routes,
     jobs,
@@ -61,6 +62,7 @@ INDEXES: list[Index] = [
     *datasets.INDEXES, *jobs.INDEXES, *task_store.INDEXES, *classes.INDEXES, *task_stats.INDEXES,
     *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES,
     *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *credentials.INDEXES, *pilots.INDEXES,
-    *tallies.INDEXES, *follow_ups.INDEXES,
+    *tallies.INDEXES, *follow_ups.INDEXES, *history.INDEXES,
 ]
-SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES, *reliability.SERVICES]
+SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES, *reliability.SERVICES,
+                           *history.SERVICES]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from server.context import Context
 from server.production.documents import Document
 
-__all__ = ["form", "top_errors"]
+__all__ = ["failed_errors", "form", "top_errors"]
 
 MOST_TASKS = 20_000
 EXAMPLES = 5
@@ -44,7 +44,15 @@ class Problem:
 
 async def top_errors(ctx: Context, dataset_id: str) -> list[Document]:
     """The last errors of a dataset's tasks, most frequent first."""
-    query = {"dataset_id": dataset_id, "failures": {"$gt": 0}}
+    return await _errors(ctx, {"dataset_id": dataset_id, "failures": {"$gt": 0}})
+
+
+async def failed_errors(ctx: Context, dataset_id: str) -> list[Document]:
+    """The same of the tasks that are failed just now, which an index finds."""
+    return await _errors(ctx, {"dataset_id": dataset_id, "status": "failed"})
+
+
+async def _errors(ctx: Context, query: Document) -> list[Document]:
     shown = {"_id": 0, "task_id": 1, "name": 1, "site": 1, "status": 1, "reason": 1}
     problems: dict[str, Problem] = {}
     async for task in ctx.db.tasks.find(query, shown, limit=MOST_TASKS):

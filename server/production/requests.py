@@ -181,4 +181,5 @@ async def _end(ctx: Context, request_id: str, status: str, message: str) -> None
     await ctx.db.requests.update_one(
         {"request_id": request_id},
         {"$set": {"status": status, "error_message": message, "until": "", "ended": timestamp()}})
+    ctx.signals.notify("requests done")
     log.info("request ended", extra={"action": "request", "request_id": request_id, "status": status})

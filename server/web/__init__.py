@@ -9,12 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from server.routing import Route
-from server.web import home_pages, login, root, scan_pages, static
+from server.web import (
+    dataset_pages,
+    home_pages,
+    login,
+    root,
+    scan_pages,
+    static,
+    submit_pages,
+    task_actions,
+    task_pages,
+)
 
 __all__ = ["ROUTES", "SETTINGS"]
 
 ROUTES: list[Route] = [
-    *root.ROUTES, *login.ROUTES, *home_pages.ROUTES, *scan_pages.ROUTES, *static.ROUTES]
+    *root.ROUTES, *login.ROUTES, *home_pages.ROUTES, *dataset_pages.ROUTES, *task_pages.ROUTES,
+    *task_actions.ROUTES, *submit_pages.ROUTES, *scan_pages.ROUTES, *static.ROUTES]
 SETTINGS: dict[str, Any] = {
     "template_path": str(Path(__file__).parent / "templates"), "autoescape": "xhtml_escape",
 }
