@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from scanner.event import Event
 from scanner.recos import find_reco, warm_up
 from scanner.rows import BatchError, Row, rows_from_table, seeds_from_rows
 
-__all__ = ["BatchResult", "Prepared", "reconstruct_pixels", "run_batch"]
+__all__ = ["BatchResult", "Prepared", "part_sizes", "reconstruct_pixels", "run_batch", "run_parts"]
+
 
 @dataclass(frozen=True)
 class BatchResult:
@@ -59,6 +60,43 @@ def run_batch(event: Event, reco_name: str, nside: int, pixels: Sequence[int],
     result = reconstruct_pixels(event, reco_name, nside, np.asarray(pixels, dtype=np.int64), table, prepared)
     rows = rows_from_table(result)
     return BatchResult(rows, time.perf_counter() - wall, time.process_time() - cpu)
+
+
+def run_parts(event: Event, reco_name: str, nside: int, pixels: Sequence[int],
+              seeds: Sequence[Row | None] | None, prepared: Prepared, part_seconds: float, alone: int = 0,
+              ) -> Iterator[int | BatchResult]:
+    """The same in parts, so that whoever waits sees which pixels take too long.
+
+    Before each part comes its number of pixels, after it its result. A part is expected to take
+    ``part_seconds`` at most; each of the first ``alone`` pixels is a part of its own. The event is prepared
+    before the first part. Raises as `run_batch`.
+    """
+    if seeds is not None and len(seeds) != len(pixels):
+        raise BatchError(f"seeds: {len(seeds)} for {len(pixels)} pixels")
+    prepared.get(event, reco_name)
+    sizes, start = part_sizes(len(pixels), part_seconds, alone), 0
+    size = next(sizes)
+    while size:
+        yield size
+        end = start + size
+        result = run_batch(event, reco_name, nside, pixels[start:end],
+                           None if seeds is None else seeds[start:end], prepared)
+        yield result
+        start, size = end, sizes.send(result.seconds)
+
+
+def part_sizes(n: int, part_seconds: float, alone: int = 0) -> Generator[int, float, None]:
+    """Sizes of parts that add up to n, then 0; wants to be sent how long each part took (s).
+
+    The first has one pixel, and none is more than twice as large as the one before.
+    """
+    done, size = 0, 1
+    while done < n:
+        size = 1 if done < alone else min(size, n - done)
+        seconds = yield size
+        done += size
+        size = max(1, min(2 * size, int(part_seconds * size / max(seconds, 1e-9))))
+    yield 0
 
 
 def reconstruct_pixels(event: Event, reco_name: str, nside: int, pixels: np.ndarray, seeds: np.ndarray | None,

@@ -7,6 +7,10 @@ when tables and compiled code are loaded. A request is ``{"event_id", "event"?, 
 ``{"rows", "seconds", "cpu_seconds"}``   the results, one row per pixel
 ``{"need": "event"}``                    the event is not known (any more): send the request with it
 ``{"error", "fault"}``                   fault "payload": it can never work; "worker": it may elsewhere
+
+A request with ``"part_seconds"`` is done in parts that should take no longer each: ``{"begin": n}`` says that
+the next n pixels are begun, and all answers with rows but the last have ``"more": true``. The first
+``"alone"`` pixels are parts of their own.
 """
 
 from __future__ import annotations
@@ -16,12 +20,12 @@ import sys
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 import msgspec
 
-from scanner.batch import Prepared, run_batch
+from scanner.batch import BatchResult, Prepared, run_batch, run_parts
 from scanner.errors import ScannerError
 from scanner.event import Event
 from scanner.i3live import read_event
@@ -39,22 +43,33 @@ class Desk:
         self._events: OrderedDict[str, Event] = OrderedDict()
         self._prepared = Prepared(size)
 
-    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to one request."""
+    def answers(self, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The answers to one request, of which the last ends it."""
         try:
             event = self._event(request)
             if event is None:
-                return {"need": "event"}
-            result = run_batch(event, request["reco_algo"], request["nside"], request["pixels"],
-                               request.get("seeds"), self._prepared)
+                yield {"need": "event"}
+            elif request.get("part_seconds") is None:
+                yield _rows(run_batch(event, *_batch(request), self._prepared))
+            else:
+                yield from self._parts(event, request)
         except (BatchError, UnknownReco, ScannerError) as error:
-            return {"error": str(error), "fault": "payload"}
+            yield {"error": str(error), "fault": "payload"}
         except (KeyError, TypeError) as error:
-            return {"error": f"not a request: {type(error).__name__}: {error}", "fault": "payload"}
+            yield {"error": f"not a request: {type(error).__name__}: {error}", "fault": "payload"}
         except (ArithmeticError, ValueError, LookupError, MemoryError) as error:
             traceback.print_exc()
-            return {"error": f"{type(error).__name__}: {error}", "fault": "worker"}
-        return {"rows": result.rows, "seconds": result.seconds, "cpu_seconds": result.cpu_seconds}
+            yield {"error": f"{type(error).__name__}: {error}", "fault": "worker"}
+
+    def _parts(self, event: Event, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        left = len(request["pixels"])
+        for step in run_parts(event, *_batch(request), self._prepared, request["part_seconds"],
+                              request.get("alone", 0)):
+            if isinstance(step, int):
+                yield {"begin": step}
+            else:
+                left -= len(step.rows)
+                yield {**_rows(step), "more": True} if left else _rows(step)
 
     def _event(self, request: Mapping[str, Any]) -> Event | None:
         event_id = request["event_id"]
@@ -66,6 +81,14 @@ class Desk:
         while len(self._events) > self._size:
             self._events.popitem(last=False)
         return self._events[event_id]
+
+
+def _batch(request: Mapping[str, Any]) -> tuple[str, int, list[int], list[Any] | None]:
+    return request["reco_algo"], request["nside"], request["pixels"], request.get("seeds")
+
+
+def _rows(result: BatchResult) -> dict[str, Any]:
+    return {"rows": result.rows, "seconds": result.seconds, "cpu_seconds": result.cpu_seconds}
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
@@ -80,7 +103,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         except msgspec.MsgspecError as error:
             _write(answers, {"error": f"not a request: {error}", "fault": "payload"})
             continue
-        _write(answers, desk.answer(request))
+        for answer in desk.answers(request):
+            _write(answers, answer)
 
 
 def _write(answers: BinaryIO, answer: dict[str, Any]) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 from grid.pilot import ends
 from grid.pilot.running import Running
-from grid.pilot.worker import Worker, WorkerEnded, WorkerStopped
+from grid.pilot.worker import PartStopped, Worker, WorkerEnded, WorkerStopped
 from iceprod.client import Client
 
 __all__ = ["Events", "Pixels"]
+
+_PART_SHARE, _PART_SECONDS = 0.125, 0.25  # a part takes no more than this share of a pixel's limit, and time
 
 
 class Events:
@@ -35,12 +37,17 @@ class Events:
 
 
 class Pixels:
-    """One batch of pixels. `result` is what the server stores, once `run` says that it is complete."""
+    """One batch of pixels. `result` is what the server stores, once `run` says that it is complete.
+
+    A worker that takes longer for a part than one pixel may is given up. What it did until then is the
+    result, and the pixels of that part are named in it as `slow`.
+    """
 
     def __init__(self, running: Running, worker: Worker, events: Events) -> None:
         self.running, self.worker, self.events = running, worker, events
-        self.result: dict[str, Any] = {}
+        self.result: dict[str, Any] = {"rows": [], "seconds": 0.0, "cpu_seconds": 0.0}
         self.worker_lost = False
+        self._begun = 0  # pixels of the part that the worker is at
 
     def run(self) -> ends.End:
         """Have the worker do it. Raises the client's errors when the event cannot be had."""
@@ -49,6 +56,9 @@ class Pixels:
         except WorkerEnded as error:
             self.worker_lost = True
             return self._end(ends.RESET, str(error))
+        except PartStopped:
+            self.worker_lost = True
+            return self._without_slow_ones()
         except WorkerStopped as error:
             self.worker_lost = True
             if self.running.stop:
@@ -59,21 +69,41 @@ class Pixels:
         if "error" in answer:
             outcome = ends.FAILED if answer.get("fault") == "payload" else ends.RESET
             return self._end(outcome, str(answer["error"]))
-        self.result = {name: answer[name] for name in ("rows", "seconds", "cpu_seconds")}
-        return self._end(ends.COMPLETE, "", answer["cpu_seconds"])
+        return self._end(ends.COMPLETE, "", self.result["cpu_seconds"])
 
     def _ask(self) -> dict[str, Any]:
+        """The last answer; rows and times of all are added to the result."""
+        request = self._request()
+        answer = self._answer(request)
+        if answer.get("need") == "event":
+            request["event"] = self.events.get(request["event_id"])
+            answer = self._answer(request)
+        return answer
+
+    def _request(self) -> dict[str, Any]:
         payload = self.running.payload
+        request = {name: payload.get(name) for name in ("reco_algo", "nside", "pixels", "seeds")}
+        request["event_id"] = str(payload.get("i3_event_id"))
+        if limit := payload.get("pixel_limit_s"):
+            request["part_seconds"] = min(_PART_SECONDS, _PART_SHARE * limit)
+            request["alone"] = payload.get("alone") or 0
+        return request
+
+    def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        payload, answer = self.running.payload, {}
         limit = self.running.limit("time") * 3600
         limit = min(limit, payload.get("limit_s") or limit)  # so many pixels may take so long
-        request = {name: payload.get(name) for name in ("reco_algo", "nside", "pixels", "seeds")}
-        event_id = str(payload.get("i3_event_id"))
-        request["event_id"] = event_id
-        answer = self.worker.ask(request, self.running.stop, limit)
-        if answer.get("need") == "event":
-            request["event"] = self.events.get(event_id)
-            answer = self.worker.ask(request, self.running.stop, limit)
+        part_limit = payload.get("pixel_limit_s") or limit
+        for answer in self.worker.ask(request, self.running.stop, limit, part_limit):
+            self._begun = answer.get("begin", 0)
+            for name in self.result.keys() & answer.keys():
+                self.result[name] += answer[name]
         return answer
+
+    def _without_slow_ones(self) -> ends.End:
+        done = len(self.result["rows"])
+        self.result["slow"] = self.running.payload["pixels"][done:done + self._begun]
+        return self._end(ends.COMPLETE, "", self.result["cpu_seconds"])
 
     def _end(self, outcome: str, reason: str, cpu_seconds: float = 0.0) -> ends.End:
         seconds = self.running.seconds

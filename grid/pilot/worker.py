@@ -13,13 +13,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from grid.pilot.processes import Usage, tree_usage
 from grid.pilot.running import Stop
 from iceprod.launch import command as launch
 
-__all__ = ["Worker", "WorkerEnded", "WorkerStopped"]
+__all__ = ["PartStopped", "Worker", "WorkerEnded", "WorkerStopped"]
 
 _START_PATIENCE = 300.0  # seconds; the first start compiles
 _STOP_PATIENCE = 5.0  # seconds that a stopped batch may go on before its worker is killed
@@ -32,6 +33,10 @@ class WorkerEnded(Exception):
 
 class WorkerStopped(Exception):
     """The batch was given up, because its task had to stop or took too long; the text says why."""
+
+
+class PartStopped(WorkerStopped):
+    """A part of a batch took longer than it may."""
 
 
 class Worker:
@@ -49,8 +54,30 @@ class Worker:
         """Wait until it has loaded what it needs. Raises WorkerEnded and WorkerStopped."""
         self._read(stop or Stop(), time.monotonic() + _START_PATIENCE)
 
-    def ask(self, request: dict[str, Any], stop: Stop, seconds: float = float("inf")) -> dict[str, Any]:
-        """Send a request and wait for its answer. Raises WorkerEnded and WorkerStopped."""
+    def ask(self, request: dict[str, Any], stop: Stop, seconds: float = float("inf"),
+            part_seconds: float = float("inf")) -> Iterator[dict[str, Any]]:
+        """Send a request; its answers, of which the last ends it.
+
+        The whole may take `seconds`, a part that the worker announces `part_seconds`. Raises WorkerEnded,
+        WorkerStopped, and PartStopped for a part that took longer.
+        """
+        self._send(request)
+        deadline = time.monotonic() + seconds
+        limit = deadline
+        while True:
+            try:
+                answer = self._read(stop, limit)
+            except WorkerStopped:
+                if limit < deadline and not stop:
+                    raise PartStopped(f"a part of the batch took longer than {part_seconds:g} s") from None
+                raise
+            yield answer
+            if "begin" in answer:
+                limit = min(deadline, time.monotonic() + part_seconds)
+            elif not answer.get("more"):
+                return
+
+    def _send(self, request: dict[str, Any]) -> None:
         pipe = self._process.stdin
         assert pipe is not None
         try:
@@ -58,7 +85,6 @@ class Worker:
             pipe.flush()
         except OSError:
             raise WorkerEnded(self._how_it_ended()) from None
-        return self._read(stop, time.monotonic() + seconds)
 
     def usage(self) -> Usage:
         """What it uses now."""

@@ -234,8 +234,13 @@ def _grown(old: Document, new: Document) -> Document:
 
 async def _avoid(ctx: Context, task: Document, verdict: Verdict) -> Document | None:
     """The host to stay away from for a while, if the rule says so and there is another."""
+    return await _elsewhere(ctx, task) if verdict.rule.action is Action.ELSEWHERE else None
+
+
+async def _elsewhere(ctx: Context, task: Document) -> Document | None:
+    """That the next try be on another host than the present one, if there is another."""
     host = (await place_of(ctx, task.get("pilot_id", ""))).host
-    if verdict.rule.action is not Action.ELSEWHERE or not host:
+    if not host:
         return None
     others = {"host": {"$ne": host}, "last_update": {"$gt": soon(-60 * ALIVE_MINUTES)}}
     if await ctx.db.pilots.find_one(others, {"_id": 1}) is None:
@@ -270,10 +275,15 @@ async def settle_reset(ctx: Context, task: Document, report: Report) -> None:
         await completion.follow(ctx, {**task, **changes})
 
 
-async def evict(ctx: Context, task_id: str, report: Report) -> Document:
-    """A pilot hands a task back, for no fault of anybody's; the task before. Raises like `reset`."""
+async def evict(ctx: Context, task_id: str, report: Report, *, elsewhere: bool = False) -> Document:
+    """A pilot hands a task back, for no fault of anybody's; the task before. Raises like `reset`.
+
+    With `elsewhere` another host shall have it next, if there is one.
+    """
     update = returned(_reason(report) or "handed back by the pilot")
     update["$set"]["ended"] = _end("evicted", report)
+    if elsewhere and (avoid := await _elsewhere(ctx, await _task(ctx, task_id))):
+        update["$set"]["avoid"] = avoid
     before = await ctx.db.tasks.find_one_and_update(_mine(task_id, report, LEASED), update, {"_id": 0})
     if before is None:
         task = await _task(ctx, task_id)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,21 @@ from server.context import Context
 from server.scans.cutting import Cut
 from server.scans.tables import pack, pixels_of, rows_of
 
-__all__ = ["Batch", "Group", "Outcome", "any_open", "by_tasks", "done", "enter_known",
+__all__ = ["Aside", "Batch", "Group", "Outcome", "any_open", "by_tasks", "done", "enter_known",
            "enter_piece", "failures", "find", "finished", "insert_new", "known_pixels", "lose", "next_seq",
-           "open_batches", "overview", "set_piece", "share_done", "store", "tables", "task_id_of", "whole",
+           "open_batches", "overview",
+           "set_aside", "set_piece", "share_done", "store", "tables", "task_id_of", "whole",
            "with_tasks"]
 
 _NAMESPACE = uuid.UUID("5c0f2fd1-6f2b-5d2f-9a55-7d0a3c1f9d11")
 _DUPLICATE_KEY = 11000
+
+
+class Aside(IntEnum):
+    """Why a pixel is set aside."""
+
+    SUSPECT = 1  # it, or a neighbour in the same part, took too long: to be done alone
+    SLOW = 2  # it took too long alone: to be done once more, elsewhere
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,7 @@ class Batch:
     known: np.ndarray | None = None  # PIXEL_DTYPE: rows that are there already, of some pixels
     piece: int | None = None  # so many pixels at a time, since more failed
     piece_instance: str = ""  # of the lease under which the latest piece came
+    aside: Mapping[int, Aside] = field(default_factory=dict)  # pixels that wait until the others are done
 
     @property
     def missing(self) -> np.ndarray:
@@ -48,10 +58,19 @@ class Batch:
         return ~np.isin(self.pixels, self.known["index"])
 
     @property
+    def stage(self) -> int:
+        """0 while pixels are missing of which nothing is known, else the least `Aside` of those missing."""
+        return int(self._stages[self.missing].min(initial=max(Aside)))
+
+    @property
     def todo(self) -> np.ndarray:
         """Which of them the next worker is to do; bool, shape (n,)."""
-        missing = self.missing
-        return missing if self.piece is None else missing & (np.cumsum(missing) <= self.piece)
+        chosen = self.missing & (self._stages == self.stage)
+        return chosen if self.piece is None else chosen & (np.cumsum(chosen) <= self.piece)
+
+    @property
+    def _stages(self) -> np.ndarray:
+        return np.array([self.aside.get(int(pixel), 0) for pixel in self.pixels], dtype=np.int64)
 
     def completed(self, rows: np.ndarray) -> np.ndarray:
         """A worker's rows together with those known before, in the order of the pixels."""
@@ -114,7 +133,8 @@ def _batch(document: dict[str, Any]) -> Batch:
     return Batch(document["task_id"], document["scan_id"], document["seq"], document["nside"],
                  pixels_of(document["pixels"]), None if seeds is None else rows_of(seeds), document["done"],
                  document.get("instance_id", ""), None if known is None else rows_of(known),
-                 document.get("piece"), document.get("piece_instance", ""))
+                 document.get("piece"), document.get("piece_instance", ""),
+                 {int(pixel): Aside(stage) for pixel, stage in document.get("aside", {}).items()})
 
 
 async def find(ctx: Context, task_id: str) -> Batch | None:
@@ -132,9 +152,10 @@ async def by_tasks(ctx: Context, task_ids: Iterable[str]) -> list[Batch]:
 async def store(ctx: Context, task_id: str, outcome: Outcome) -> bool:
     """Keep the result of a batch, unless it has one; whether it was kept."""
     fields = {"done": True, "rows": pack(outcome.table), "instance_id": outcome.instance_id,
-              "seconds": outcome.seconds, "cpu_seconds": outcome.cpu_seconds, "host": outcome.host,
-              "finished": time.time()}
-    result = await ctx.db.pixel_batches.update_one({"task_id": task_id, "done": False}, {"$set": fields})
+              "host": outcome.host, "finished": time.time()}
+    cost = {"seconds": outcome.seconds, "cpu_seconds": outcome.cpu_seconds}
+    result = await ctx.db.pixel_batches.update_one(
+        {"task_id": task_id, "done": False}, {"$set": fields, "$inc": cost})
     return bool(result.modified_count)
 
 
@@ -149,14 +170,21 @@ async def enter_known(ctx: Context, scan_id: str, cut: Cut, rows: np.ndarray) ->
         {"scan_id": scan_id, "seq": cut.seq, "done": False, "known": None}, {"$set": fields})
 
 
-async def enter_piece(ctx: Context, batch: Batch, rows: np.ndarray, piece: int, **fields: Any) -> bool:
+async def enter_piece(ctx: Context, batch: Batch, outcome: Outcome, **fields: Any) -> bool:
     """Enter rows of some more pixels of an unfinished batch, if it is as it was read; whether it was."""
     before = None if batch.known is None else pack(batch.known)
-    known = rows if batch.known is None else np.concatenate([batch.known, rows])
+    known = outcome.table if batch.known is None else np.concatenate([batch.known, outcome.table])
+    cost = {"seconds": outcome.seconds, "cpu_seconds": outcome.cpu_seconds}
     result = await ctx.db.pixel_batches.update_one(
         {"task_id": batch.task_id, "done": False, "known": before},
-        {"$set": {"known": pack(known), "piece": piece, **fields}})
+        {"$set": {"known": pack(known), "piece_instance": outcome.instance_id, **fields}, "$inc": cost})
     return bool(result.modified_count)
+
+
+async def set_aside(ctx: Context, batch: Batch, pixels: Mapping[int, Aside]) -> None:
+    """Have pixels of an unfinished batch done later than its others."""
+    fields = {f"aside.{pixel}": int(stage) for pixel, stage in pixels.items()}
+    await ctx.db.pixel_batches.update_one({"task_id": batch.task_id, "done": False}, {"$set": fields})
 
 
 async def set_piece(ctx: Context, task_id: str, piece: int) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from server import metrics
 from server.context import Context
@@ -23,7 +25,10 @@ START_SECONDS = 30  # for an event that a worker has not seen yet
 
 
 class BatchResult(msgspec.Struct, forbid_unknown_fields=True):
-    """What a pilot sends: rows [index, llh, E_in, E_tot, X, Y, Z, T], null for NaN; times in seconds."""
+    """What a pilot sends: rows [index, llh, E_in, E_tot, X, Y, Z, T], null for NaN; times in seconds.
+
+    `slow` names pixels that took longer than they may; then rows of others may be missing too.
+    """
 
     instance_id: str
     rows: list[list[Any]]
@@ -31,6 +36,7 @@ class BatchResult(msgspec.Struct, forbid_unknown_fields=True):
     cpu_seconds: float = 0.0
     host: str = ""
     site: str | None = None
+    slow: list[int] = []
 
 
 def read_result(body: dict[str, Any]) -> BatchResult:
@@ -55,18 +61,39 @@ async def take_in(ctx: Context, task_id: str, result: BatchResult) -> None:
     if batch.piece_instance == result.instance_id:  # the same piece again
         await narrowing.next_piece(ctx, batch, result.instance_id)
         return
-    rows = table_from_rows(result.rows, batch.pixels[batch.todo])
-    if not (batch.done and batch.instance_id == result.instance_id):
-        await _check_lease(ctx, batch, result.instance_id)
-    if batch.missing.sum() > len(rows):
-        await narrowing.take_piece(ctx, batch, rows, result.instance_id)
+    known = batch.done and batch.instance_id == result.instance_id
+    if not known and not await _enter(ctx, batch, result):
         return
-    outcome = Outcome(batch.completed(rows), result.instance_id, result.seconds, result.cpu_seconds,
-                      result.host)
-    if await batches.store(ctx, task_id, outcome):
-        metrics.PIXELS.inc(len(rows))
     await ends.complete(ctx, task_id, result.instance_id, time_used=result.seconds, site=result.site)
     await _go_on(ctx, batch.scan_id)
+
+
+async def _enter(ctx: Context, batch: Batch, result: BatchResult) -> bool:
+    """Store what came; whether the batch is over with that."""
+    rows = table_from_rows(result.rows, _done(batch, result))
+    await _check_lease(ctx, batch, result.instance_id)
+    outcome = Outcome(rows, result.instance_id, result.seconds, result.cpu_seconds, result.host)
+    if result.slow:
+        run = await runs.find(ctx, batch.scan_id)
+        limit = run.max_pixel_reco_time if run else 0
+        return await narrowing.take_slow(ctx, batch, outcome, result.slow, limit)
+    if batch.missing.sum() > len(rows):
+        await narrowing.take_piece(ctx, batch, outcome)
+        return False
+    if await batches.store(ctx, batch.task_id, replace(outcome, table=batch.completed(rows))):
+        metrics.PIXELS.inc(len(rows))
+    return True
+
+
+def _done(batch: Batch, result: BatchResult) -> np.ndarray:
+    """The pixels that the result must have rows of. Raises BadRequest."""
+    asked = batch.pixels[batch.todo]
+    if not result.slow:
+        return asked
+    if len(set(result.slow)) < len(result.slow) or not set(result.slow) <= set(asked.tolist()):
+        raise BadRequest("'slow': must name pixels of this batch, each once")
+    named = {row[0] for row in result.rows if isinstance(row, list) and row and isinstance(row[0], int)}
+    return asked[np.isin(asked, list(named - set(result.slow)))]
 
 
 async def _check_lease(ctx: Context, batch: Batch, instance_id: str) -> None:
@@ -97,7 +124,8 @@ def _payload(batch: Batch, run: runs.Run) -> dict[str, Any]:
     return {"scan_id": batch.scan_id, "i3_event_id": run.i3_event_id, "reco_algo": run.reco,
             "nside": batch.nside, "pixels": batch.pixels[todo].tolist(),
             "seeds": None if batch.seeds is None else seeds_json(batch.seeds[todo]),
-            "limit_s": START_SECONDS + int(todo.sum()) * run.max_pixel_reco_time}
+            "limit_s": START_SECONDS + int(todo.sum()) * run.max_pixel_reco_time,
+            "pixel_limit_s": run.max_pixel_reco_time, "alone": int(todo.sum()) if batch.stage else 0}
 
 
 async def ended(ctx: Context, task: dict[str, Any], outcome: str, reason: str) -> None:

@@ -3,9 +3,15 @@
 Those get a failed fit and a reason, and the scan goes on without them; when too many are lost, it ends.
 All pieces are done by the batch's one task, which waits again after each of them. A piece that succeeds
 makes the next one larger.
+
+Pixels that take longer than they may are found by the pilot. They are set aside until the rest is done, then
+done alone; what is too slow alone is done once more, elsewhere, and is lost when it is too slow there too.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,10 +20,10 @@ from server.context import Context
 from server.production import ends
 from server.production.task_changes import patch
 from server.scans import batches
-from server.scans.batches import Batch, Outcome
+from server.scans.batches import Aside, Batch, Outcome
 from server.scans.finish import give_up
 
-__all__ = ["failed", "next_piece", "take_piece"]
+__all__ = ["failed", "next_piece", "take_piece", "take_slow"]
 
 SHRINK, GROW = 8, 4
 
@@ -29,21 +35,50 @@ async def failed(ctx: Context, batch: Batch, reason: str) -> bool:
         await batches.set_piece(ctx, batch.task_id, max(1, len(tried) // SHRINK))
         await patch(ctx, batch.task_id, {"status": "waiting"})
         return False
-    rows, is_last = nan_rows(tried), int(batch.missing.sum()) == len(tried)
-    if not await _enter(ctx, batch, rows, is_last):
+    is_last = int(batch.missing.sum()) == len(tried)
+    if not await _enter(ctx, batch, Outcome(nan_rows(tried), "", 0.0, 0.0, ""), is_last):
         return False
-    await batches.lose(ctx, batch.task_id, reason)
-    if await _too_many(ctx, batch, reason) or is_last:
+    if await _lose(ctx, batch, reason) or is_last:
         return True
     await patch(ctx, batch.task_id, {"status": "waiting"})
     return False
 
 
-async def _enter(ctx: Context, batch: Batch, rows: np.ndarray, is_last: bool) -> bool:
-    """Enter a failed fit; whether nobody else did."""
+async def take_slow(ctx: Context, batch: Batch, outcome: Outcome, slow: Sequence[int], limit: int) -> bool:
+    """Enter what was done before a worker was too slow for some pixels; whether the batch has all its rows.
+
+    `outcome` has the rows of those that were done; a pixel may take `limit` seconds. Raises NotFound for a
+    stale lease.
+    """
+    stages = dict.fromkeys(slow, Aside.SUSPECT if len(slow) > 1 else Aside.SLOW)
+    is_lost = len(slow) == 1 and batch.aside.get(slow[0]) is Aside.SLOW
+    if is_lost:
+        outcome = replace(outcome, table=np.concatenate([outcome.table, nan_rows(np.array(slow))]))
+    is_last = int(batch.missing.sum()) == len(outcome.table)
+    await batches.set_aside(ctx, batch, stages)
+    if not await _enter(ctx, batch, outcome, is_last):
+        return False
+    where = f", the second time on {outcome.host}" if outcome.host else ""
+    reason = f"pixel {slow[0]} twice took longer than max_pixel_reco_time, {limit} s{where}"
+    if is_lost and await _lose(ctx, batch, reason):  # which ended the scan, and with it the task
+        return False
+    if not is_last:
+        await next_piece(ctx, batch, outcome.instance_id, slow=True)
+    return is_last
+
+
+async def _enter(ctx: Context, batch: Batch, outcome: Outcome, is_last: bool) -> bool:
+    """Enter some pixels of a batch, perhaps the last; whether nobody else did."""
     if is_last:
-        return await batches.store(ctx, batch.task_id, Outcome(batch.completed(rows), "", 0.0, 0.0, ""))
-    return await batches.enter_piece(ctx, batch, rows, 1)
+        whole = replace(outcome, table=batch.completed(outcome.table))
+        return await batches.store(ctx, batch.task_id, whole)
+    return await batches.enter_piece(ctx, batch, outcome, piece=batch.piece and 1)
+
+
+async def _lose(ctx: Context, batch: Batch, reason: str) -> bool:
+    """Count a pixel as lost; whether that was one too many, and ended the scan."""
+    await batches.lose(ctx, batch.task_id, reason)
+    return await _too_many(ctx, batch, reason)
 
 
 async def _too_many(ctx: Context, batch: Batch, reason: str) -> bool:
@@ -58,13 +93,14 @@ async def _too_many(ctx: Context, batch: Batch, reason: str) -> bool:
     return True
 
 
-async def take_piece(ctx: Context, batch: Batch, rows: np.ndarray, instance_id: str) -> None:
+async def take_piece(ctx: Context, batch: Batch, outcome: Outcome) -> None:
     """Enter the rows of a piece and let the next one wait for a worker. Raises NotFound for a stale lease."""
-    await batches.enter_piece(ctx, batch, rows, GROW * len(rows), piece_instance=instance_id)
-    await next_piece(ctx, batch, instance_id)
+    piece = batch.piece and GROW * len(outcome.table)
+    await batches.enter_piece(ctx, batch, outcome, piece=piece)
+    await next_piece(ctx, batch, outcome.instance_id)
 
 
-async def next_piece(ctx: Context, batch: Batch, instance_id: str) -> None:
-    """Let the task wait again. May be repeated."""
-    report = ends.Report(instance_id, reason="the other pixels of its batch follow")
-    await ends.evict(ctx, batch.task_id, report)
+async def next_piece(ctx: Context, batch: Batch, instance_id: str, *, slow: bool = False) -> None:
+    """Let the task wait again, for another host if this one was too slow. May be repeated."""
+    reason = "some pixels took too long" if slow else "the other pixels of its batch follow"
+    await ends.evict(ctx, batch.task_id, ends.Report(instance_id, reason=reason), elsewhere=slow)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from bson.binary import Binary
 
-from scanner.result import PIXEL_DTYPE
+from scanner.result import PIXEL_DTYPE, nan_rows
 from scanner.rows import BatchError, rows_from_table, seeds_from_rows
 from server.errors import BadRequest
 
@@ -44,6 +44,8 @@ def table_from_rows(rows: Sequence[Any], pixels: np.ndarray) -> np.ndarray:
 
     Raises BadRequest unless there is one row of eight numbers (or None for NaN) for each pixel.
     """
+    if not len(pixels) and not rows:
+        return nan_rows(pixels)
     wanted = {int(pixel): place for place, pixel in enumerate(pixels)}
     ordered: list[Any] = [None] * len(pixels)
     for number, row in enumerate(rows):

@@ -85,10 +85,10 @@ def tally(progression: Progression, groups: Iterable[Group], started: float, end
         level = levels[group.nside]
         level.generated += group.count
         level.reused += group.reused if group.done else 0
+        level.seconds += group.seconds
+        level.cpu_seconds += group.cpu_seconds
         if group.done:
             level.done += group.count
-            level.seconds += group.seconds
-            level.cpu_seconds += group.cpu_seconds
             tallied.latest = max(tallied.latest, group.finished)
         else:
             tallied.open_batches += group.batches

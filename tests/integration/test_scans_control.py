@@ -182,6 +182,73 @@ def test_too_many_failures_end_a_scan(user: requests.Session, pilot: PixelPilot)
     assert not pilot.claim()
 
 
+# -- what is slow
+
+
+def slow_result(pilot: PixelPilot, task: dict[str, Any], bad: int, part: int = 1) -> dict[str, Any]:
+    """What a pilot tells whose worker hangs at a pixel, in a part of so many pixels unless it is alone."""
+    pixels, whole = task["payload"]["pixels"], pilot.result(task)
+    if bad not in pixels:
+        return whole
+    start = pixels.index(bad)
+    part = 1 if task["payload"]["alone"] > start else part
+    return {**whole, "rows": whole["rows"][:start], "slow": pixels[start:start + part]}
+
+
+@pytest.mark.parametrize("part", [1, 2])
+def test_a_slow_pixel_is_tried_elsewhere_then_left_out(api: Api, user: requests.Session, pilot: PixelPilot,
+                                                       part: int) -> None:
+    scan_id = start(user, max_pixel_reco_time=7)
+    other = PixelPilot(api.session("pilot")).register("there")
+    first = batch(pilot)
+    bad = first["payload"]["pixels"][1]
+    assert (first["payload"]["pixel_limit_s"], first["payload"]["alone"]) == (7, 0)
+    tried: list[str] = []
+    stored = 0
+
+    def over() -> bool:
+        nonlocal stored
+        claimed = [(pilot, first)] if not tried else [(p, t) for p in (pilot, other) for t in p.claim(1)]
+        for one, task in claimed:
+            pixels = task["payload"]["pixels"]
+            result = slow_result(one, task, bad, part) if task["payload"]["nside"] == 2 else one.result(task)
+            if task["task_id"] == first["task_id"]:
+                tried.append(f"{one.host}: {pixels.index(bad) if 'slow' in result else '-'}")
+            answers = [one.session.put(f"/pixel_batches/{task['task_id']}", json=result) for _ in range(2)]
+            assert answers[0].status_code == 200, answers[0].text
+            assert answers[1].status_code in (200, 404)  # the same again: 404 when another has it already
+            stored += 1
+        return bool(progress(user, scan_id)["is_final"])
+
+    wait_for(over, "the final map")
+    other.session.delete(f"/pilots/{other.pilot_id}")
+    slow = [one for one in tried if not one.endswith("-")]
+    assert slow[0] == "here: 1"
+    assert len(slow) == 1 + part
+    assert slow[-1].startswith("there") or slow[-2].startswith("there")  # the last two: on two hosts
+    view = progress(user, scan_id)
+    assert view["cpu_s"] == pytest.approx(0.01 * stored)  # of all pieces, and of each once
+    [failure] = view["failed"]
+    assert (failure["nside"], failure["pixels"]) == (2, 1)
+    assert f"pixel {bad} twice took longer than max_pixel_reco_time, 7 s" in failure["reason"]
+    found = ScanResult.from_json(user.get(f"/scan/{scan_id}/result").json()["skyscan_result"]).pixels[2]
+    wanted = made_up_map("2:0,8:4")[2]
+    others = wanted["index"] != bad
+    assert found[others].tobytes() == wanted[others].tobytes()
+
+
+def test_slow_pixels_must_be_of_the_batch(user: requests.Session, pilot: PixelPilot) -> None:
+    scan_id = start(user)
+    task = batch(pilot)
+    result, pixels = pilot.result(task), task["payload"]["pixels"]
+    for wrong in ({"slow": [-1]}, {"slow": [pixels[0]] * 2}, {"slow": ["x"]},
+                  {"slow": [pixels[0]], "rows": result["rows"]}):
+        answer = pilot.session.put(f"/pixel_batches/{task['task_id']}", json={**result, **wrong})
+        assert answer.status_code == 400, answer.text
+    assert pilot.put(task).status_code == 200
+    finish(user, pilot, scan_id)
+
+
 # -- what comes late
 
 

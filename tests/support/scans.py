@@ -103,16 +103,18 @@ class PixelPilot:
     session: requests.Session
     random: random.Random = field(default_factory=lambda: random.Random(1))
     pilot_id: str = ""
+    host: str = ""
     done: int = 0
 
-    def register(self) -> PixelPilot:
+    def register(self, host: str = "here") -> PixelPilot:
+        self.host = host
         answer = self.session.post(
             "/pilots",
             json={
                 "queue_host": "test",
                 "queue_version": "1",
                 "version": "1",
-                "host": "here",
+                "host": host,
                 "site": "test",
                 "resources": _OFFER,
             },
@@ -135,7 +137,7 @@ class PixelPilot:
             "rows": rows_from_table(table),
             "seconds": 0.01,
             "cpu_seconds": 0.01,
-            "host": "here",
+            "host": self.host,
         }
 
     def put(self, task: dict[str, Any]) -> requests.Response:

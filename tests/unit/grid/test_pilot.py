@@ -37,6 +37,12 @@ for line in sys.stdin:
         assert request["pixels"] != [666], "asked to die"
         if request["pixels"] == [777]:
             time.sleep(60)
+        for place, pixel in enumerate(request["pixels"][:-1] if "part_seconds" in request else []):
+            print('{"begin": 1}', flush=True)
+            time.sleep(60 if pixel == 888 else 0)
+            row = {"rows": [[pixel, 2.0 * pixel]], "seconds": 0.1, "cpu_seconds": 0.1, "more": True}
+            print(json.dumps(row), flush=True)
+            request["pixels"] = request["pixels"][1:]
         if request["pixels"] == [400]:
             answer = {"error": "event e: frame P, byte 7: broken", "fault": "payload"}
         else:
@@ -217,6 +223,19 @@ def test_a_batch_that_takes_too_long_is_given_up(server: Any, options: Options) 
         task_id = server.add(pixels(777), kind="pixels", requirements={"time": 0.5 / 3600})
         [end] = server.wait_for(f"/tasks/{task_id}/task_actions/reset")
     assert end["reason"].startswith("time limit")
+
+
+def test_a_slow_pixel_is_named_and_the_others_are_kept(server: Any, options: Options) -> None:
+    options.pixels, options.cores = True, 1
+    with running(options, WORKER_ARGV):
+        good = server.add({**pixels(1, 2, 3), "pixel_limit_s": 1}, kind="pixels")
+        slow = server.add({**pixels(1, 2, 888, 3), "pixel_limit_s": 1}, kind="pixels")
+        after = server.add(pixels(5), kind="pixels")
+        results = [server.wait_for(f"/pixel_batches/{task_id}")[0] for task_id in (good, slow, after)]
+    assert [result["rows"] for result in results] == [
+        [[1, 2.0], [2, 4.0], [3, 6.0]], [[1, 2.0], [2, 4.0]], [[5, 10.0]]]
+    assert [result.get("slow") for result in results] == [None, [888], None]
+    assert results[0]["seconds"] == pytest.approx(0.3)
 
 
 def test_a_refused_result_is_a_failure(server: Any, options: Options) -> None:

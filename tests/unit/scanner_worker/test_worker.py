@@ -6,13 +6,16 @@ import io
 import json
 import subprocess
 import sys
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from scanner import batch
-from scanner.batch import Prepared, run_batch
+from scanner.batch import Prepared, part_sizes, run_batch
 from scanner.event import Event
 from scanner.i3live import read_event
 from scanner.recos import UnknownReco
@@ -92,18 +95,24 @@ def test_an_event_is_prepared_once(event: Event) -> None:
         prepared.get(event, "track_mep")
 
 
+def answer(desk: Desk, **changes: Any) -> dict[str, Any]:
+    """The last answer to a request."""
+    *_, last = desk.answers(request(**changes))
+    return last
+
+
 def test_the_desk_asks_for_an_event_once(document: dict[str, Any]) -> None:
     desk = Desk()
-    assert desk.answer(request()) == {"need": "event"}
-    first = desk.answer(request(event=document))
-    assert desk.answer(request())["rows"] == first["rows"]
+    assert answer(desk) == {"need": "event"}
+    first = answer(desk, event=document)
+    assert answer(desk)["rows"] == first["rows"]
 
 
 def test_the_desk_forgets_old_events(document: dict[str, Any]) -> None:
     desk = Desk(size=1)
-    desk.answer(request(event=document))
-    desk.answer(request(event_id="other", event=document))
-    assert desk.answer(request()) == {"need": "event"}
+    answer(desk, event=document)
+    answer(desk, event_id="other", event=document)
+    assert answer(desk) == {"need": "event"}
 
 
 @pytest.mark.parametrize(("changes", "text"), [
@@ -116,9 +125,37 @@ def test_the_desk_forgets_old_events(document: dict[str, Any]) -> None:
 ])
 def test_what_can_never_work_is_the_payloads_fault(document: dict[str, Any], changes: dict[str, Any],
                                                     text: str) -> None:
-    answer = Desk().answer(request(**{"event": document, **changes}))
-    assert answer["fault"] == "payload"
-    assert text in answer["error"]
+    told = answer(Desk(), **{"event": document, **changes})
+    assert told["fault"] == "payload"
+    assert text in told["error"]
+
+
+def test_a_batch_in_parts_is_the_same_batch(document: dict[str, Any]) -> None:
+    desk = Desk()
+    whole = answer(desk, event=document)["rows"]
+    for changes in ({"part_seconds": 60.0}, {"part_seconds": 0.0}, {"part_seconds": 60.0, "alone": 3}):
+        answers = list(desk.answers(request(**changes)))
+        begun = [one["begin"] for one in answers if "begin" in one]
+        parts = [one for one in answers if "rows" in one]
+        assert [row for part in parts for row in part["rows"]] == whole
+        assert begun == [len(part["rows"]) for part in parts]
+        assert [one.get("more", False) for one in parts] == [True] * (len(parts) - 1) + [False]
+        assert begun[0] == 1
+        assert changes.get("alone") is None or begun == [1, 1, 1, 1]
+
+
+@given(n=st.integers(0, 3000), alone=st.integers(0, 50), cost=st.floats(1e-5, 1.0),
+       limit=st.floats(0.01, 5.0))
+def test_parts_add_up_and_fit_their_time(n: int, alone: int, cost: float, limit: float) -> None:
+    sizes = part_sizes(n, limit, alone)
+    found, size = [], next(sizes)
+    while size:
+        found.append(size)
+        size = sizes.send(size * cost)
+    assert sum(found) == n
+    assert found[:alone] == [1] * min(alone, n)
+    assert all(one == 1 or one * cost <= limit * 1.001 for one in found)
+    assert all(later <= 2 * one for one, later in pairwise(found))
 
 
 def test_lines_that_are_no_requests_are_answered() -> None:
