@@ -13,7 +13,7 @@ from typing import Any
 from server.desk.acls import CLASSIFY, SYSTEM_ADMIN, UPLOAD_DATA
 from server.errors import BadRequest
 
-__all__ = ["Document", "Visitor", "in_groups", "may", "own_groups", "visible"]
+__all__ = ["Document", "Visitor", "in_groups", "may", "own_groups", "seen_groups", "visible"]
 
 Document = dict[str, Any]
 
@@ -119,6 +119,11 @@ def may(kind: str, who: Visitor, row: Mapping[str, Any]) -> bool:
 def in_groups(who: Visitor, group_ids: Iterable[int]) -> bool:
     """Whether the visitor belongs to all these groups."""
     return who.system or set(group_ids) <= who.groups
+
+
+def seen_groups(who: Visitor, group_ids: Iterable[int]) -> list[int]:
+    """Those of a row's groups that the visitor may know of."""
+    return [number for number in group_ids if in_groups(who, [number])]
 
 
 def own_groups(who: Visitor, group_ids: Iterable[int] | None) -> list[int]:

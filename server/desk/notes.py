@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from iceprod.ids import now
 from server.context import Context
-from server.desk.access import Document, Visitor, visible
+from server.desk.access import Document, Visitor, seen_groups, visible
 from server.desk.ids import next_id
 from server.errors import BadRequest
 from server.store.database import Index
@@ -50,10 +50,11 @@ async def of_objects(ctx: Context, who: Visitor, names: Iterable[str]) -> dict[s
     query = {"$and": [{"obj_id": {"$in": list(names)}}, visible("annotation", who)]}
     found: defaultdict[str, list[Document]] = defaultdict(list)
     for row in await ctx.db.desk_annotations.find(query, sort=[("origin", 1), ("_id", 1)]).to_list():
-        found[row["obj_id"]].append(shown(row))
+        found[row["obj_id"]].append(shown(who, row))
     return dict(found)
 
 
-def shown(row: Document) -> Document:
+def shown(who: Visitor, row: Document) -> Document:
     """An annotation as the API shows it."""
-    return {"id": row["_id"], **{name: value for name, value in row.items() if name != "_id"}}
+    rest = {name: value for name, value in row.items() if name != "_id"}
+    return {"id": row["_id"], **rest, "group_ids": seen_groups(who, row["group_ids"])}

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from server.errors import BadRequest
 
-__all__ = ["ORDER", "check_position", "galactic", "hpix29", "hpix29_many"]
+__all__ = ["ORDER", "check_position", "galactic_many", "hpix29", "hpix29_many"]
 
 ORDER = 29
 """The finest order of HEALPix whose nested index fits a signed 64-bit number (Gorski et al. 2005)."""
@@ -41,7 +41,8 @@ def check_position(ra: float | None, dec: float | None) -> None:
         raise BadRequest(f"dec: must be from -90 to 90 degrees, not {dec}")
 
 
-def galactic(ra: float, dec: float) -> tuple[float, float]:
-    """Galactic longitude and latitude in degrees of an ICRS position in degrees."""
-    place = SkyCoord(ra * units.deg, dec * units.deg, frame="icrs").galactic
-    return float(place.l.deg), float(place.b.deg)
+def galactic_many(ra: ArrayLike, dec: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Galactic longitudes and latitudes in degrees of ICRS positions in degrees, any shape."""
+    lon, lat = np.asarray(ra, float) * units.deg, np.asarray(dec, float) * units.deg
+    places = SkyCoord(lon, lat, frame="icrs").galactic
+    return np.asarray(places.l.deg), np.asarray(places.b.deg)

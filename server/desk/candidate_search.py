@@ -1,0 +1,102 @@
+"""Finding candidates: names of objects in the order of the list, newest passage first.
+
+The database finds the passages (by filter, date and place); what is said of the objects elsewhere (annotations,
+classifications, who saved them) narrows the names afterwards, each by one query on rows that the visitor sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from server.context import Context
+from server.desk import filters, object_conditions, regions
+from server.desk.access import Document, Visitor, in_groups, visible
+from server.desk.candidate_query import Place, Search
+from server.errors import BadRequest
+
+__all__ = ["Scope", "find_names", "scope_of"]
+
+WIDE = 0.02  # of the sky: in a larger region the passages are read by filter, and the place is checked here
+SKY = 12 * 4**29  # pixels
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a list is of: filters, and the groups that "selected" means."""
+
+    filter_ids: list[int]
+    group_ids: list[int]
+
+
+async def scope_of(ctx: Context, who: Visitor, search: Search) -> Scope:
+    """The filters and groups that are asked for, by default all of the visitor's.
+
+    Raises BadRequest for a filter or group that the visitor does not see.
+    """
+    if search.groups is not None and (foreign := [n for n in search.groups if not in_groups(who, [n])]):
+        raise BadRequest(f"groupIDs: no group {foreign[0]} that you belong to")
+    rows = await filters.readable(ctx, who)
+    if search.filters is not None:
+        if foreign := set(search.filters) - {row["_id"] for row in rows}:
+            raise BadRequest(f"filterIDs: no filter {min(foreign)} that you can read")
+        rows = [row for row in rows if row["_id"] in set(search.filters)]
+    if search.groups is not None:
+        rows = [row for row in rows if row["group_id"] in set(search.groups)]
+    groups = search.groups if search.groups is not None else sorted({row["group_id"] for row in rows})
+    return Scope([row["_id"] for row in rows], groups)
+
+
+async def find_names(ctx: Context, who: Visitor, search: Search, scope: Scope) -> list[str]:
+    """The names of all objects that fulfil the search, each once, in the list's order. Raises BadRequest."""
+    newest = await _passages(ctx, who, search, scope)
+    names = sorted(newest)
+    names.sort(key=newest.__getitem__, reverse=True)
+    names = await object_conditions.narrow(ctx, who, search, scope.group_ids, names)
+    if search.sort is not None:
+        names = await object_conditions.in_order(ctx, who, search.sort, names)
+    return names
+
+
+async def _passages(ctx: Context, who: Visitor, search: Search, scope: Scope) -> dict[str, datetime]:
+    """The newest passage of each object."""
+    match: Document = {"filter_id": {"$in": scope.filter_ids}}
+    if period := search.passed.query():
+        match["passed_at"] = period
+    match |= visible("candidate", who)
+    if search.place is None:
+        return _newest(await _read(ctx, match))
+    return await _inside(ctx, match, search.place)
+
+
+async def _inside(ctx: Context, match: Document, place: Place) -> dict[str, datetime]:
+    ranges = await regions.find_region(ctx, place.dateobs, place.name, place.cumprob)
+    member = regions.restrict(ranges)
+    share = float((ranges[:, 1] - ranges[:, 0]).astype(float).sum()) / SKY
+    if share > WIDE:
+        rows = [row for row in await _read(ctx, match) if row["hpix29"] is not None]
+        is_exact = False
+    else:
+        # the conditions go into every branch, so that each is one walk of the index by place
+        rows = await _read(ctx, {"$or": [{**part, **match} for part in member.query["$or"]]})
+        is_exact = member.is_exact
+    if rows and not is_exact:
+        keep = member.keep([row["hpix29"] for row in rows])
+        rows = [row for row, inside in zip(rows, keep, strict=True) if inside]
+    return _newest(rows)
+
+
+async def _read(ctx: Context, match: Mapping[str, Any]) -> list[Document]:
+    fields = {"_id": 0, "obj_id": 1, "passed_at": 1, "hpix29": 1}
+    return await ctx.db.desk_candidates.find(match, fields, batch_size=100_000).to_list()
+
+
+def _newest(rows: Iterable[Document]) -> dict[str, datetime]:
+    found: dict[str, datetime] = {}
+    for row in rows:
+        name, moment = row["obj_id"], row["passed_at"]
+        if name not in found or moment > found[name]:
+            found[name] = moment
+    return found
