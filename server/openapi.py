@@ -42,6 +42,8 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 def _operation(route: Route, name: str, method: Callable[..., Any]) -> dict[str, Any]:
     public = "everybody" in method.roles  # type: ignore[attr-defined]
     words = re.sub(r"[^a-z0-9]+", "_", route.openapi_path.lower()).strip("_")
+    if route.openapi_path.endswith("/") and words:  # the same path without the slash is a route, too
+        words += "_slash"
     uses = used(route.handler, name)
     operation: dict[str, Any] = {
         "operationId": f"{name}_{words or 'root'}",

@@ -61,7 +61,7 @@ class AnnotationTest(msgspec.Struct, frozen=True):
     def holds(self, data: Mapping[str, Any]) -> bool:
         found = data.get(self.key)
         if self.by_value:
-            return self.key in data and type(found) is type(self.value) and bool(found == self.value) \
+            return (self.key in data and type(found) is type(self.value) and bool(found == self.value)) \
                 or (number(found) and number(self.value) and found == self.value)
         if not number(found):
             return False

@@ -30,7 +30,7 @@ class Parts:
 
 async def shown_candidates(ctx: Context, who: Visitor, names: Sequence[str], parts: Parts,
                            filter_ids: Iterable[int] | None = None) -> list[Document]:
-    """The objects of these names that are candidates for the visitor (of these filters alone), in this order."""
+    """Those of the objects that are candidates for the visitor (of these filters alone), in this order."""
     passages = await candidates.of_objects(ctx, who, names, filter_ids)
     names = [name for name in names if name in passages]
     rows = await objs.find_many(ctx, names)

@@ -1,7 +1,8 @@
 """Finding candidates: names of objects in the order of the list, newest passage first.
 
-The database finds the passages (by filter, date and place); what is said of the objects elsewhere (annotations,
-classifications, who saved them) narrows the names afterwards, each by one query on rows that the visitor sees.
+The database finds the passages (by filter, date and place); what is said of the objects elsewhere
+(annotations, classifications, who saved them) narrows the names afterwards, each by one query on rows that
+the visitor sees.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ async def scope_of(ctx: Context, who: Visitor, search: Search) -> Scope:
         raise BadRequest(f"groupIDs: no group {foreign[0]} that you belong to")
     rows = await filters.readable(ctx, who)
     if search.filters is not None:
-        if foreign := set(search.filters) - {row["_id"] for row in rows}:
-            raise BadRequest(f"filterIDs: no filter {min(foreign)} that you can read")
+        if unknown := set(search.filters) - {row["_id"] for row in rows}:
+            raise BadRequest(f"filterIDs: no filter {min(unknown)} that you can read")
         rows = [row for row in rows if row["_id"] in set(search.filters)]
     if search.groups is not None:
         rows = [row for row in rows if row["group_id"] in set(search.groups)]

@@ -42,8 +42,8 @@ class Passage:
 async def add(ctx: Context, who: Visitor, passage: Passage) -> list[int]:
     """One candidate for each filter that the visitor reads; their ids. The object is made when it is new.
 
-    Raises BadRequest: no filter that is readable, no position for a new object, or the passage is there already;
-    then nothing is stored.
+    Raises BadRequest: no filter that is readable, no position for a new object, or the passage is there
+    already; then nothing is stored.
     """
     filters = await ctx.db.desk_filters.find({"$and": [
         {"_id": {"$in": sorted(passage.filter_ids)}}, visible("filter", who)]}, sort=[("_id", 1)]).to_list()
@@ -74,7 +74,8 @@ async def _insert(ctx: Context, who: Visitor, passage: Passage, obj: Document,
 
 
 def _duplicate(passage: Passage) -> BadRequest:
-    return BadRequest(f"{passage.obj_id} passed one of these filters at {passage.passed_at.isoformat()} already")
+    moment = passage.passed_at.isoformat()
+    return BadRequest(f"{passage.obj_id} passed one of these filters at {moment} already")
 
 
 async def exists(ctx: Context, who: Visitor, obj_id: str) -> bool:

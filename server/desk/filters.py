@@ -24,12 +24,12 @@ INDEXES = [
 async def add(ctx: Context, who: Visitor, name: str, stream_id: int, group_id: int, altdata: Any) -> int:
     """A new filter; the id.
 
-    Raises Unauthorized when the visitor cannot use the stream or the group; a system admin, from whom nothing is
-    hidden, gets BadRequest since then there is none.
+    Raises Unauthorized when the visitor cannot use the stream or the group; a system admin, from whom nothing
+    is hidden, gets BadRequest since then there is none.
     """
-    for collection, kind, number in (("desk_groups", "group", group_id), ("desk_streams", "stream", stream_id)):
+    for kind, number in (("group", group_id), ("stream", stream_id)):
         query = {"$and": [{"_id": number}, visible(kind, who)]}
-        if await ctx.db[collection].find_one(query, {"_id": 1}) is None:
+        if await ctx.db[f"desk_{kind}s"].find_one(query, {"_id": 1}) is None:
             refusal: type[ApiError] = BadRequest if who.system else Unauthorized
             raise refusal(f"Insufficient permissions: there is no {kind} {number} that you can use")
     moment = now()
@@ -79,7 +79,8 @@ async def change(ctx: Context, who: Visitor, filter_id: int, fields: Document) -
 async def remove(ctx: Context, who: Visitor, filter_id: int) -> None:
     """Remove a filter with its candidates. Raises BadRequest.
 
-    Candidates go first, so that who is interrupted can begin again; and once more for those that came meanwhile.
+    Candidates go first, so that who is interrupted can begin again; and once more for those that came
+    meanwhile.
     """
     await find(ctx, who, filter_id)
     await ctx.db.desk_candidates.delete_many({"filter_id": filter_id})

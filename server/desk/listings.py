@@ -19,7 +19,7 @@ INDEXES = [Index("desk_listings", "entry", [("user_id", 1), ("list_name", 1), ("
 
 
 async def add(ctx: Context, who: Visitor, obj_id: str, list_name: str) -> int:
-    """Put an object on a list of the visitor's; the id. Raises BadRequest: unknown object, or there already."""
+    """Put an object on a list of the visitor's; the id. Raises BadRequest: unknown, or there already."""
     await objs.find(ctx, obj_id)
     row: Document = {"_id": await next_id(ctx, "listings"), "user_id": who.user_id, "obj_id": obj_id,
                      "list_name": list_name, "created_at": now()}

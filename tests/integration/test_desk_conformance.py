@@ -1,0 +1,49 @@
+"""The black-box suite of the desk's API, run against a real server: on the embedded store, and on the
+database that ICEPROD_ORACLE_URL names.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.api import Api, running_server
+
+DATA = Path(os.environ.get("ICEPROD_TEST_DATA", Path(__file__).resolve().parents[3] / "shared"))
+SUITE = DATA / "conformance" / "desk_and_sensor"
+ORACLE = os.environ.get("ICEPROD_ORACLE_URL", "")
+CHECKS = {"test_sp_core.py": "", "test_sp_candidates.py": "", "test_sp_judgement.py": "classification or vote"}
+FILES = [name for name in CHECKS if (SUITE / name).exists()]
+# Checks of allocations, analyses and environment events, which are not part of the desk.
+WITHOUT = ["test_no_token_is_401[5]", "test_no_token_is_401[21]", "test_earthquake"]
+
+
+@pytest.fixture(scope="module", params=["embedded", "documentdb"])
+def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Api]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("ICEPROD_TEST_DATABASE", raising=False)
+        if request.param != "embedded":
+            if not ORACLE:
+                pytest.skip("ICEPROD_ORACLE_URL names no database")
+            environment.setenv("ICEPROD_TEST_DATABASE", ORACLE)
+        with running_server(tmp_path_factory.mktemp("desk"), {"SERVICES__REPAIR_SECONDS": 2}) as server:
+            yield server
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FILES, reason="no conformance suite below ICEPROD_TEST_DATA")
+@pytest.mark.parametrize("name", FILES)
+def test_conformance(api: Api, name: str) -> None:
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", name, "-k", CHECKS[name],
+        "--skyportal-url", api.url, "--skyportal-token", api.token("admin", username="curator"),
+        "--skyportal-view-token", api.token("nobody", username="viewer", groups=()),
+        *(argument for check in WITHOUT for argument in ("--deselect", f"{name}::{check}"))]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=SUITE, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout[-6000:]
