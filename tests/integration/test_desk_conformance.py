@@ -17,7 +17,8 @@ from tests.support.api import Api, running_server
 DATA = Path(os.environ.get("ICEPROD_TEST_DATA", Path(__file__).resolve().parents[3] / "shared"))
 SUITE = DATA / "conformance" / "desk_and_sensor"
 ORACLE = os.environ.get("ICEPROD_ORACLE_URL", "")
-CHECKS = {"test_sp_core.py": "", "test_sp_candidates.py": "", "test_sp_judgement.py": "classification or vote"}
+CHECKS = {"test_sp_core.py": "", "test_sp_candidates.py": "",
+          "test_sp_judgement.py": "classification or vote"}
 FILES = [name for name in CHECKS if (SUITE / name).exists()]
 # Checks of allocations, analyses and environment events, which are not part of the desk.
 WITHOUT = ["test_no_token_is_401[5]", "test_no_token_is_401[21]", "test_earthquake"]
@@ -40,7 +41,8 @@ def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 @pytest.mark.parametrize("name", FILES)
 def test_conformance(api: Api, name: str) -> None:
     command = [
-        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", name, "-k", CHECKS[name],
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", name,
+        "-k", CHECKS[name],
         "--skyportal-url", api.url, "--skyportal-token", api.token("admin", username="curator"),
         "--skyportal-view-token", api.token("nobody", username="viewer", groups=()),
         *(argument for check in WITHOUT for argument in ("--deselect", f"{name}::{check}"))]
