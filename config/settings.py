@@ -149,7 +149,7 @@ class Failures(Part, frozen=True):
 class Scans(Part, frozen=True):
     """Launching scans and cutting them into batches of pixels."""
 
-    # each cluster with its worker cap in debug mode
+    # each cluster with its worker cap in debug mode; the sites of registered grids need not be here
     clusters: dict[str, int] = msgspec.field(default_factory=lambda: {"local": 5, "osg": 100, "sub-2": 100})
     # the tags that a request may name, and what each stands for
     image_tags: dict[str, str] = msgspec.field(
@@ -163,6 +163,7 @@ class Scans(Part, frozen=True):
     max_failed_share: float = 0.1  # of a scan's pixels; when more fail for good, it ends
     backlog_per_user: int = 5000  # scans of one user that wait; more are refused
     running_per_user: int = 50  # scans of one user that run; more wait, but for those of priority 100 and up
+    running_per_cluster: int = 200  # the same for scans that ask for workers of one cluster
 
 
 class Pilots(Part, frozen=True):

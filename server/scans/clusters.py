@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
+from iceprod.ids import now, timestamp
 from iceprod.requirements import class_key
 from server.context import Context
 from server.scans import runs
 from server.scans.runs import Run
 
-__all__ = ["asked", "extra_slots", "site_states"]
+__all__ = ["asked", "extra_slots", "known", "site_states"]
 
 OUTSTANDING = ("waiting", "queued", "processing")
+REMEMBERED = timedelta(days=1)  # a site is known so long after its grid was heard of
+SITE_CAP = 100  # workers of a grid's site in debug mode
+
+
+async def known(ctx: Context) -> dict[str, int]:
+    """The clusters that a scan may name, with their worker caps: of the settings, and the grids' sites."""
+    heard = {"site": {"$gt": ""}, "last_update": {"$gt": timestamp(now() - REMEMBERED)}}
+    sites = sorted({grid["site"] async for grid in ctx.db.grids.find(heard, {"site": 1})})
+    return {**dict.fromkeys(sites, SITE_CAP), **ctx.settings.scans.clusters}
 
 
 async def asked(ctx: Context, scan_id: str) -> Counter[str]:

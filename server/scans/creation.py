@@ -17,8 +17,8 @@ from scanner.errors import EventError
 from scanner.levels import Progression, ProgressionError
 from scanner.result import ResultError, ScanMetadata
 from server.context import Context
-from server.errors import BadRequest, NotFound, TooManyRequests
-from server.scans import backlog, decoding, engines, manifests
+from server.errors import BadRequest, NotFound
+from server.scans import backlog, clusters, decoding, engines, manifests, quotas
 from server.scans.events import StoredEvent, event_json, find_event, parse_text, store_event
 from server.scans.manifests import Manifest, new_manifest
 from server.scans.requests import ScanRequest, read_request
@@ -38,7 +38,7 @@ class Checked:
 async def create_scan(ctx: Context, body: dict[str, Any], username: str = "") -> Manifest:
     """A new scan as POST /scan asks for. Raises BadRequest, and TooManyRequests when too many wait."""
     checked = await check_scan(ctx, body)
-    await _check_quota(ctx, username)
+    await quotas.check_waiting(ctx, username)
     request, event = checked.request, checked.event
     stored = await (store_event(ctx, event) if event else find_event(ctx, request.i3_event_id))
     request.i3_event_id = stored.i3_event_id
@@ -50,14 +50,15 @@ async def create_scan(ctx: Context, body: dict[str, Any], username: str = "") ->
 
 async def try_scan(ctx: Context, body: dict[str, Any], username: str = "") -> Manifest:
     """The manifest that `create_scan` would make; nothing is stored. Raises as that does."""
-    await _check_quota(ctx, username)
+    await quotas.check_waiting(ctx, username)
     request = (await check_scan(ctx, body)).request
     return new_manifest(request, request.scan_id, None)
 
 
 async def check_scan(ctx: Context, body: dict[str, Any]) -> Checked:
     """Everything that can be found wrong before a scan starts. Raises BadRequest."""
-    request = read_request(body, ctx.settings.scans, new_scan_id())
+    settings = msgspec.structs.replace(ctx.settings.scans, clusters=await clusters.known(ctx))
+    request = read_request(body, settings, new_scan_id())
     event = _inline_event(body)
     if bool(event) == bool(request.i3_event_id):
         raise BadRequest("Must provide either 'event_i3live_json' or 'i3_event_id' (xor)")
@@ -81,8 +82,7 @@ async def request_of(ctx: Context, scan_id: str) -> ScanRequest:
 
 
 async def rescan(ctx: Context, scan_id: str, username: str = "") -> Manifest:
-    """A new scan with the request of an earlier one. Raises NotFound, TooManyRequests."""
-    await _check_quota(ctx, username)
+    """A new scan with the request of an earlier one. Raises NotFound."""
     request = await request_of(ctx, scan_id)
     parent = await manifests.read(ctx, scan_id)
     new_id = new_scan_id()
@@ -90,13 +90,6 @@ async def rescan(ctx: Context, scan_id: str, username: str = "") -> Manifest:
     await _requests(ctx).update_one({"scan_id": request.scan_id}, {"$push": {"rescan_ids": new_id}})
     request.classifiers = {**request.classifiers, "rescan": True, "origin_scan_id": scan_id}
     return await _enqueue(ctx, request, new_manifest(request, new_id, event.hash or None), username)
-
-
-async def _check_quota(ctx: Context, username: str) -> None:
-    most = ctx.settings.scans.backlog_per_user
-    if await backlog.count_of(ctx, username) >= most:
-        raise TooManyRequests(f"{most} scans of {username or 'this user'} wait in the backlog already, as "
-                              "many as are allowed; delete some, or wait", retry_after=60)
 
 
 async def _enqueue(ctx: Context, request: ScanRequest, manifest: Manifest, username: str) -> Manifest:

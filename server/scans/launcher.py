@@ -15,7 +15,18 @@ from scanner.result import ResultError
 from server.context import Context
 from server.errors import ApiError, NotFound
 from server.production.datasets import NewDataset, create_dataset
-from server.scans import backlog, decoding, engines, finish, manifests, progress, reuse, rounds, runs
+from server.scans import (
+    backlog,
+    decoding,
+    engines,
+    finish,
+    manifests,
+    progress,
+    quotas,
+    reuse,
+    rounds,
+    runs,
+)
 from server.scans.backlog import Entry
 from server.scans.creation import request_of
 from server.scans.deletion import REASON as DELETED
@@ -25,7 +36,6 @@ from server.scans.runs import Phase, Run
 
 __all__ = ["keep_going", "launch", "task_priority"]
 
-URGENT = 100  # SkyDriver's: from this priority on, a scan starts at once
 ORPHAN_SECONDS = 600.0  # a backlog entry without a manifest is no scan: its request was cut short
 LOWEST_THRESHOLD = 0.1  # fewer results than a tenth say nothing about where to look closer
 WORKER_MEMORY_GB, WORKER_DISK_GB = 1.0, 0.5  # what our own worker needs; requests speak of the outside one's
@@ -66,7 +76,7 @@ async def _each(ctx: Context, items: Iterable[Any],
 
 async def _start_if_due(ctx: Context, entry: Entry) -> None:
     waiting = await _resolve(ctx, entry)
-    if waiting is not None and await _is_due(ctx, entry):
+    if waiting is not None and await _is_due(ctx, waiting):
         await _try_launch(ctx, waiting)
 
 
@@ -90,14 +100,13 @@ async def _resolve(ctx: Context, entry: Entry) -> _Waiting | None:
     return _Waiting(entry, manifest, request) if engines.is_ours(request.reco_algo) else None
 
 
-async def _is_due(ctx: Context, entry: Entry) -> bool:
+async def _is_due(ctx: Context, waiting: _Waiting) -> bool:
     """Scans of negative priority start when nothing else was to do for a while, all others at once.
 
-    A user who has many running waits until one ends; urgent scans do not.
+    A user or a cluster that has many running waits until one ends; urgent scans do not.
     """
-    if entry.priority >= URGENT:
-        return True
-    if await runs.count_of(ctx, entry.username) >= ctx.settings.scans.running_per_user:
+    entry = waiting.entry
+    if await quotas.full(ctx, entry.priority, entry.username, waiting.request.clusters):
         return False
     if entry.priority >= 0:
         return True
@@ -142,7 +151,7 @@ async def launch(ctx: Context, manifest: Manifest, request: ScanRequest, usernam
         threshold=max(float(request.predictive_scanning_threshold), LOWEST_THRESHOLD),
         max_pixel_reco_time=request.max_pixel_reco_time, memory_gb=WORKER_MEMORY_GB, disk_gb=WORKER_DISK_GB,
         priority=task_priority(manifest.priority), started=moment, since=moment, username=username,
-        origin_scan_id=await reuse.origin_of(ctx, scan_id)))
+        clusters=request.clusters, origin_scan_id=await reuse.origin_of(ctx, scan_id)))
     await _announce(ctx, run)
     await rounds.advance(ctx, scan_id)
 

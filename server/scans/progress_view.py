@@ -8,7 +8,19 @@ from typing import Any
 
 from server.context import Context
 from server.production.task_store import LEASED
-from server.scans import backlog, batches, deletion, engines, etas, finish, manifests, maps, progress, runs
+from server.scans import (
+    backlog,
+    batches,
+    deletion,
+    engines,
+    etas,
+    finish,
+    manifests,
+    maps,
+    progress,
+    quotas,
+    runs,
+)
 from server.scans.creation import request_of
 from server.scans.manifests import Manifest
 from server.scans.runs import Phase, Run
@@ -116,5 +128,5 @@ async def _why_it_waits(ctx: Context, manifest: Manifest) -> str:
         return "waits until nothing else is to do, since its priority is negative"
     place = f"number {ids.index(scan_id) + 1} in the backlog"
     username = next(entry.username for entry in waiting if entry.scan_id == scan_id)
-    running, most = await runs.count_of(ctx, username), ctx.settings.scans.running_per_user
-    return place if running < most else f"{place}: {running} scans of {username} run, as many as may at once"
+    why = await quotas.full(ctx, manifest.priority, username, request.clusters)
+    return f"{place}: {why}" if why else place

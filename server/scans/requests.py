@@ -47,6 +47,11 @@ class ScanRequest(msgspec.Struct, kw_only=True):
     def is_real(self) -> bool:
         return self.real_or_simulated_event.startswith("real")
 
+    @property
+    def clusters(self) -> list[str]:
+        """The clusters that are asked for workers, each once."""
+        return list(dict.fromkeys(name for name, _ in self.request_clusters))
+
     def command_line(self) -> str:
         """The scanner's arguments, for people to read: `scanner_server_args` of the manifest."""
         levels = " ".join(f"{nside}:{extension}" for nside, extension in self.nsides.items())

@@ -16,8 +16,8 @@ from scanner.result import Method, ScanMetadata
 from server.context import Context
 from server.scans.cutting import Plan
 
-__all__ = ["Phase", "Prediction", "Run", "any_since", "change", "claim_tally", "count_of", "create",
-           "find", "measured_before", "predict", "running", "stop", "unclosed"]
+__all__ = ["Phase", "Prediction", "Run", "any_since", "change", "claim_tally", "count_of", "count_on",
+           "create", "find", "measured_before", "predict", "running", "stop", "unclosed"]
 
 
 class Phase(StrEnum):
@@ -52,6 +52,7 @@ class Run(msgspec.Struct, kw_only=True):
     disk_gb: float
     priority: float  # of the tasks
     username: str = ""  # of whoever asked for the scan
+    clusters: list[str] = []  # of which it asked for workers
     computes: str = ""  # the reconstruction behind that name, for this event
     origin_scan_id: str = ""  # whose finished pixels are taken over, of a rescan
     phase: Phase = Phase.RUNNING
@@ -94,6 +95,11 @@ async def running(ctx: Context) -> list[Run]:
 async def count_of(ctx: Context, username: str) -> int:
     """How many runs of a user are not over."""
     return await ctx.db.scan_runs.count_documents({"phase": Phase.RUNNING.value, "username": username})
+
+
+async def count_on(ctx: Context, cluster: str) -> int:
+    """How many runs that asked for workers of a cluster are not over."""
+    return await ctx.db.scan_runs.count_documents({"phase": Phase.RUNNING.value, "clusters": cluster})
 
 
 async def unclosed(ctx: Context) -> list[Run]:

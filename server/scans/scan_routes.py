@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 from server.errors import BadRequest, Conflict, NotFound
 from server.handler import Handler
 from server.routing import Route, allow
-from server.scans import backlog, deletion, manifests, maps, results
+from server.scans import backlog, deletion, manifests, maps, quotas, results
 from server.scans.bodies import DELETE, FIND, PATCH, RESCAN, RESULT, SCAN
 from server.scans.creation import create_scan, request_of, rescan, try_scan
 from server.scans.events import event_json
@@ -97,6 +97,7 @@ class Rescan(ScanHandler):
     async def post(self, scan_id: str) -> None:
         body = self.checked_body(RESCAN, required=False)
         await request_of(self.ctx, scan_id)
+        await quotas.check_waiting(self.ctx, self.user.username)
         if flag(body, "abort_first"):
             await deletion.delete(self.ctx, scan_id, completed_too=True)
         manifest = await rescan(self.ctx, scan_id, self.user.username)

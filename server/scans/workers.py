@@ -41,9 +41,14 @@ async def workforce(ctx: Context, manifest: Manifest) -> dict[str, Any]:
         for site in sites.values():
             _add_jobs(statuses, site["statuses"])
             errors.update(site["top_errors"])
-    running = statuses.get("RUNNING", Counter())
     return {"workflow_id": manifest.ewms_workflow_id, "statuses": {k: dict(v) for k, v in statuses.items()},
-            "n_running": running.total(), "top_errors": dict(errors.most_common(10))}
+            "n_running": _running(statuses), "top_errors": dict(errors.most_common(10))}
+
+
+def _running(statuses: dict[str, Counter[str]]) -> int:
+    """Jobs that run, but for those whose pilot is over."""
+    words = statuses.get("RUNNING", Counter())
+    return words.total() - words["FatalError"] - words["Done"]
 
 
 def _add_jobs(statuses: dict[str, Counter[str]], jobs: dict[str, dict[str, int]]) -> None:
@@ -93,7 +98,7 @@ async def add_workers(ctx: Context, scan_id: str, workers: int, cluster: str) ->
         raise Unprocessable("an EWMS workflow has not been assigned--cannot add workers")
     if await results.is_final(ctx, scan_id) is not None:
         raise Unprocessable("this scan has a final result--cannot add workers")
-    known = ctx.settings.scans.clusters
+    known = await clusters.known(ctx)
     if cluster not in known:
         raise BadRequest(f"requested unknown cluster: {cluster} (available: {', '.join(known)})")
     taskforce = {"taskforce_uuid": f"TF-{uuid.uuid4().hex}", "n_workers": workers}

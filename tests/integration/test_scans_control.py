@@ -15,7 +15,8 @@ from tests.support.api import Api, running_server
 from tests.support.scans import PixelPilot, made_up_map, scan_body, wait_for
 
 SETTINGS = {"SCANS__FIRST_BATCH_PIXELS": 4, "SCANS__MAX_BATCH_PIXELS": 4, "SCANS__RUNNING_PER_USER": 2,
-            "SCANS__BACKLOG_PER_USER": 3, "SERVICES__REPAIR_SECONDS": 1, "LEASES__SWEEP_SECONDS": 1}
+            "SCANS__BACKLOG_PER_USER": 3, "SCANS__RUNNING_PER_CLUSTER": 3,
+            "SERVICES__REPAIR_SECONDS": 1, "LEASES__SWEEP_SECONDS": 1}
 OUTSIDE = {"nside-1": {"columns": ["index", "llh"], "metadata": {"nside": 1}, "data": [[0, 1.5]]}}
 PIXELS = sum(map(len, made_up_map("2:0,8:4").values()))
 
@@ -305,6 +306,37 @@ def test_users_have_quotas(api: Api, user: requests.Session, pilot: PixelPilot) 
     for scan_id in waiting[:2]:
         finish(user, pilot, scan_id)
     finish(user, pilot, waiting[2])
+
+
+def test_clusters_have_quotas(api: Api, pilot: PixelPilot) -> None:
+    users = [api.session("user", username=f"clustered {number}") for number in range(4)]
+    running = [start(one, request_clusters={"osg": 1, "sub-2": 1}) for one in users[:3]]
+    wait_for(lambda: all(progress(users[0], scan_id)["levels"] for scan_id in running), "the launch of three")
+    waiting = start(users[3], request_clusters={"osg": 1})
+    said = progress(users[3], waiting)["state_reason"]
+    assert said.endswith("3 scans run that ask for workers of osg, as many as may at once")
+    urgent = start(users[3], request_clusters={"osg": 1}, priority=100)
+    elsewhere = start(users[3], request_clusters={"local": 1})
+    for scan_id in (urgent, elsewhere):
+        wait_for(lambda one=scan_id: bool(progress(users[3], one)["levels"]), "the launch of another")
+    assert progress(users[3], waiting)["state"] == "PENDING__PRESTARTUP"
+    for scan_id in (*running, urgent, elsewhere):
+        users[0].delete(f"/scan/{scan_id}")
+    finish(users[3], pilot, waiting)
+
+
+def test_the_site_of_a_grid_is_a_cluster(api: Api, user: requests.Session) -> None:
+    asked = {"request_clusters": {"far-away": 3}}
+    answer = user.post("/scan", json=scan_body(**asked))
+    assert answer.status_code == 400
+    assert "unknown cluster: far-away (available: local, osg, sub-2)" in answer.json()["reason"]
+    body = {"host": "ap", "site": "far-away", "queues": {"ap": "htcondor"}, "version": "1"}
+    assert api.session("system").post("/grids", json=body).status_code == 201
+    scan_id = start(user, **asked)
+    wait_for(lambda: bool(progress(user, scan_id)["levels"]), "the launch")
+    more = {"n_workers": 2, "cluster_location": "far-away"}
+    assert user.post(f"/scan/{scan_id}/actions/add-workers", json=more).status_code == 200
+    user.delete(f"/scan/{scan_id}")
 
 
 # -- what was expected

@@ -45,7 +45,8 @@ def test_all_routes_settings_and_commands_are_there() -> None:
 def test_comments_of_settings_are_found() -> None:
     found = {one.path: one for one in settings.settings()}
     assert found["leases.seconds"].meaning.startswith("without a heartbeat")
-    assert found["scans.clusters"].meaning == "each cluster with its worker cap in debug mode"
+    assert found["scans.clusters"].meaning == (
+        "each cluster with its worker cap in debug mode; the sites of registered grids need not be here")
     assert found["credentials.issuers.*.token_url"].meaning.startswith("the issuer's token endpoint")
     assert (found["server.port"].kind, found["server.port"].default) == ("int", "8080")
 
