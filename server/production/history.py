@@ -145,22 +145,25 @@ class Efficiency:
     """What completed tasks of a name took: mean hours, and the share of all hours that was not lost."""
 
     tasks: int
-    mean_hours: float
-    efficiency: float | None
+    mean_hours: float | None
+    efficiency: float
 
 
 async def efficiencies(ctx: Context, dataset_id: str, names: Sequence[str]) -> dict[str, Efficiency]:
-    """Walltimes by name of the task, from some of its completed tasks."""
+    """Walltimes by name of the task, from some of the tasks that are complete and some of those failed."""
     found = {}
     shown = {"_id": 0, "walltime": 1, "walltime_err": 1}
     for name in names:
-        query = {"dataset_id": dataset_id, "name": name, "status": "complete"}
-        rows = await ctx.db.tasks.find(query, shown, limit=WALLTIMES).to_list()
-        good = math.fsum(row.get("walltime", 0.0) for row in rows)
-        lost = math.fsum(row.get("walltime_err", 0.0) for row in rows)
-        if rows:
-            share = good / (good + lost) if good + lost > 0 else None
-            found[name] = Efficiency(len(rows), good / len(rows), share)
+        rows = {}
+        for status in ("complete", "failed"):
+            query = {"dataset_id": dataset_id, "name": name, "status": status}
+            rows[status] = await ctx.db.tasks.find(query, shown, limit=WALLTIMES).to_list()
+        done = rows["complete"]
+        good = math.fsum(row.get("walltime", 0.0) for row in done)
+        lost = math.fsum(row.get("walltime_err", 0.0) for row in [*done, *rows["failed"]])
+        if good + lost > 0:
+            mean = good / len(done) if done else None
+            found[name] = Efficiency(len(done), mean, good / (good + lost))
     return found
 
 

@@ -19,7 +19,7 @@ from server.production import log_text
 from server.production.documents import Document, project, projection
 from server.store.database import Index
 
-__all__ = ["INDEXES", "create", "find", "get", "newest_by_name", "remove", "remove_of_task"]
+__all__ = ["INDEXES", "create", "errors_of", "find", "get", "newest_by_name", "remove", "remove_of_task"]
 
 PART = 4_000_000  # bytes in one part
 SMALL = 100_000  # characters that are packed without a thread
@@ -48,10 +48,28 @@ async def create(ctx: Context, fields: Document) -> str:
     about = {name: value for name, value in fields.items() if name != "data"}
     log: Document = {"name": "log", **about, "log_id": new_id(), "timestamp": timestamp()}
     if lines and "dataset_id" in log:
-        found = [{"form": form, "line": line} for form, line in lines.items()]
-        await ctx.db.log_errors.insert_one({**log, "lines": found})
+        await ctx.db.log_errors.insert_one(_errors(log, lines))
     await _store(ctx, log | ({"left_out": left_out} if left_out else {}), packed)
     return str(log["log_id"])
+
+
+def _errors(log: Document, lines: dict[str, str]) -> Document:
+    """The lines of a log that tell of errors, as `log_errors` keeps them."""
+    return {**log, "lines": [{"form": form, "line": line} for form, line in lines.items()]}
+
+
+async def errors_of(found: Sequence[Document]) -> list[Document]:
+    """What is to be kept in `log_errors` of logs that are stored with their text in `data`."""
+    size = sum(len(log["data"]) for log in found)
+    return await asyncio.to_thread(_errors_of, found) if size > SMALL else _errors_of(found)
+
+
+def _errors_of(found: Sequence[Document]) -> list[Document]:
+    rows = []
+    for log in found:
+        if lines := log_text.error_lines(log["data"]):
+            rows.append(_errors({name: value for name, value in log.items() if name != "data"}, lines))
+    return rows
 
 
 def _digest(text: str) -> tuple[bytes, dict[str, str]]:

@@ -20,7 +20,7 @@ from iceprod.ids import timestamp
 from server import metrics
 from server.context import Context
 from server.errors import ApiError, BadRequest
-from server.production import completion, ends, follow_ups, kinds
+from server.production import completion, ends, follow_ups, kinds, logs
 from server.production.documents import Document
 from server.production.ends import Report
 from server.production.task_store import LEASED
@@ -155,6 +155,8 @@ async def _store_details(ctx: Context, batch: Iterable[Ended], tasks: Mapping[st
         if ended.stats:
             rows["task_stats"].append({**common, "task_stat_id": _id(task_id, instance, "stats"),
                                        "create_date": moment, "stats": ended.stats})
+    if rows["logs"]:
+        rows["log_errors"] = await logs.errors_of(rows["logs"])
     for collection, documents in rows.items():
         await _insert_new(ctx, collection, documents)
 

@@ -14,7 +14,7 @@ from server.production import leases
 from server.production.documents import Document, projection
 from server.store.database import Index
 
-__all__ = ["INDEXES", "create", "expire", "find", "get", "heartbeat", "patch", "remove"]
+__all__ = ["INDEXES", "create", "drain", "expire", "find", "get", "heartbeat", "patch", "remove"]
 
 INDEXES = [
     Index("pilots", "pilot_id", [("pilot_id", 1)], unique=True),
@@ -93,6 +93,13 @@ async def heartbeat(ctx: Context, pilot_id: str, tasks: dict[str, str], fields: 
     pilot = await patch(ctx, pilot_id, {**fields, "tasks": sorted(tasks), "beats": True})
     stop = await leases.extend(ctx, tasks)
     return {"lease_seconds": ctx.settings.leases.seconds, "stop": stop, "drain": bool(pilot.get("drain"))}
+
+
+async def drain(ctx: Context, pilot_id: str) -> None:
+    """Let a pilot end after its tasks; it hears that at its next heartbeat. Raises NotFound."""
+    result = await ctx.db.pilots.update_one({"pilot_id": pilot_id}, {"$set": {"drain": True}})
+    if not result.matched_count:
+        raise NotFound("Pilot not found")
 
 
 async def expire(ctx: Context, pilot_id: str) -> None:

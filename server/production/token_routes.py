@@ -16,7 +16,7 @@ from server.production.fields import Field, takes
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
 
-__all__ = ["ROUTES", "derive"]
+__all__ = ["ROUTES", "derive", "revoke"]
 
 TYPES = ("temp", "user", "system")
 MAX_CHAIN = 16  # tokens that are derived from one another
@@ -133,11 +133,12 @@ class RevokeToken(ProductionHandler):
 
         Administrators may do so to everybody, others to themselves.
         """
-        await _revoke(self.ctx, self.user, self.body())
+        await revoke(self.ctx, self.user, self.body())
         self.send({})
 
 
-async def _revoke(ctx: Context, caller: Caller, body: dict[str, Any]) -> None:
+async def revoke(ctx: Context, caller: Caller, body: dict[str, Any]) -> None:
+    """Refuse a token, or all of a user, as the body says. Raises BadRequest, Forbidden."""
     match body:
         case {"token": str(token)}:
             await _revoke_token(ctx, caller, token)

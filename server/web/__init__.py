@@ -10,11 +10,13 @@ from typing import Any
 
 from server.routing import Route
 from server.web import (
+    admin_pages,
     dataset_pages,
     home_pages,
     login,
     root,
     scan_pages,
+    site_pages,
     static,
     submit_pages,
     task_actions,
@@ -25,7 +27,8 @@ __all__ = ["ROUTES", "SETTINGS"]
 
 ROUTES: list[Route] = [
     *root.ROUTES, *login.ROUTES, *home_pages.ROUTES, *dataset_pages.ROUTES, *task_pages.ROUTES,
-    *task_actions.ROUTES, *submit_pages.ROUTES, *scan_pages.ROUTES, *static.ROUTES]
+    *task_actions.ROUTES, *submit_pages.ROUTES, *scan_pages.ROUTES, *site_pages.ROUTES,
+    *admin_pages.ROUTES, *static.ROUTES]
 SETTINGS: dict[str, Any] = {
     "template_path": str(Path(__file__).parent / "templates"), "autoescape": "xhtml_escape",
 }

@@ -39,7 +39,7 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
 
 
 def lines(name: str, drawn: Sequence[Line], *, x_ticks: Sequence[tuple[float, str]] = (),
-          x_range: tuple[float, float] | None = None, unit: str = "") -> str:
+          x_range: tuple[float, float] | None = None) -> str:
     """Lines over a common axis, as SVG; the y axis begins at 0. Empty when there is no point."""
     points = [point for line in drawn for point in line.points]
     if not points:
@@ -59,8 +59,6 @@ def lines(name: str, drawn: Sequence[Line], *, x_ticks: Sequence[tuple[float, st
     for x, text in x_ticks:
         left, _ = place(x, 0)
         parts.append(f'<text class="tick middle" x="{left}" y="{HEIGHT - 8}">{xhtml_escape(text)}</text>')
-    if unit:
-        parts.append(f'<text class="tick" x="4" y="{TOP}">{xhtml_escape(unit)}</text>')
     for line in drawn:
         way = " ".join(f"{x},{y}" for x, y in (place(*point) for point in line.points))
         parts.append(f'<polyline class="line {line.style}" points="{way}"/>')

@@ -159,11 +159,11 @@ def _chart(samples: list[Sample], whole: int) -> str:
     done = Line("complete", "good", [(s.moment, s.complete) for s in samples])
     failed = Line("failed", "bad", [(s.moment, s.failed) for s in samples])
     active = Line("running", "busy", [(s.moment, s.active) for s in samples])
-    form = "%H:%M" if last - first < 2 * 86400 else "%m-%d"
+    form = "%H:%M:%S" if last - first < 1200 else "%H:%M" if last - first < 2 * 86400 else "%m-%d"
     moments = [first + share * (last - first) for share in (0.06, 0.35, 0.65, 0.94)]
     marks = [(m, datetime.fromtimestamp(m, UTC).strftime(form)) for m in moments]
     name = f"Tasks over time: {samples[-1].complete} of {whole} complete, {samples[-1].failed} failed"
-    return charts.lines(name, [done, active, failed], x_ticks=marks, unit="tasks")
+    return charts.lines(name, [done, active, failed], x_ticks=marks)
 
 
 class Config(DatasetPage):

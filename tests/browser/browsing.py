@@ -1,0 +1,92 @@
+"""A real browser for tests: Debian's Chromium, driven by Playwright. No page may load from elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Visitor", "chromium", "why_not"]
+
+CHROMIUM = os.environ.get("ICEPROD_TEST_BROWSER") or shutil.which("chromium") or ""
+
+
+def why_not() -> str:
+    """Why there is no browser here; empty when there is one."""
+    if not CHROMIUM:
+        return "there is no chromium here"
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        return "playwright is not installed"
+    return ""
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Any]:
+    """A running browser."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Visitor:
+    """Somebody with a browser window, and what went wrong in it, such as errors of scripts."""
+
+    browser: Any
+    url: str
+    width: int = 1280
+    scheme: str = "light"
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.context = self.browser.new_context(
+            viewport={"width": self.width, "height": 900}, color_scheme=self.scheme)
+        self.context.set_default_timeout(30_000)
+        self.page = self.context.new_page()
+        self.page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
+        self.page.on("console", self._heard)
+        self.page.on("request", self._asked)
+
+    def _heard(self, message: Any) -> None:
+        if message.type in ("error", "warning") and "status of 40" not in message.text:
+            self.problems.append(f"console: {message.text}")
+
+    def _asked(self, request: Any) -> None:
+        if not request.url.startswith((self.url, "data:", "blob:")):
+            self.problems.append(f"asked elsewhere: {request.url}")
+
+    def go(self, path: str) -> None:
+        """Open a page of the server."""
+        self.page.goto(self.url + path)
+
+    def log_in(self, token: str, path: str = "/web/") -> None:
+        """Log in with a token, as people do."""
+        self.go(path)
+        self.page.get_by_label("Token", exact=True).fill(token)
+        self.page.get_by_role("button", name="Log in", exact=True).click()
+        self.page.wait_for_url(f"**{path}")
+
+    def settle(self) -> None:
+        """Wait until what a page loads after itself is there."""
+        self.page.wait_for_load_state("load")
+        self.page.wait_for_function("!document.querySelector('.htmx-request')")
+        self.page.wait_for_function("[...document.images].every((image) => image.complete)")
+        self.page.wait_for_function("!document.querySelector('canvas[data-drawn=no]')")
+
+    def overflow(self) -> int:
+        """By how many pixels the page is wider than its window."""
+        script = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        return int(self.page.evaluate(script))
+
+    def close(self) -> None:
+        """Leave; nothing may have gone wrong."""
+        self.context.close()
+        assert not self.problems, self.problems
