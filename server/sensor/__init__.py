@@ -7,8 +7,12 @@ from server.routing import Route
 from server.sensor import (
     acquisition_routes,
     acquisitions,
+    canary,
+    dataset_actions,
     entries,
     local_actions,
+    rescan_actions,
+    scan_runs,
     schedule_routes,
     scheduler,
     sensor_routes,
@@ -17,12 +21,16 @@ from server.sensor import (
 from server.services.leader import Service
 from server.store.database import Index
 
-__all__ = ["INDEXES", "ROUTES", "SERVICES", "local_actions"]
+__all__ = ["INDEXES", "ROUTES", "SERVICES", "canary", "dataset_actions", "local_actions", "rescan_actions"]
 
 TICK_SECONDS = 1.0
 
 ROUTES: list[Route] = [*sensor_routes.ROUTES, *schedule_routes.ROUTES, *acquisition_routes.ROUTES]
-INDEXES: list[Index] = [*entries.INDEXES, *acquisitions.INDEXES]
+INDEXES: list[Index] = [
+    *entries.INDEXES, *acquisitions.INDEXES,
+    Index("schedule", "action", [("action", 1)]),
+    Index("manifests", "schedule_run", [(f"classifiers.{scan_runs.MARK}", 1)], options={"sparse": True}),
+]
 
 
 def _seconds(_: Context) -> float:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+
 from server.context import Context
 from server.errors import BadRequest, Conflict, NotFound
 from server.scans.schema import Body
@@ -84,6 +86,7 @@ class Kind:
     summary: str
     arguments: Body
     make: Callable[[str, dict[str, Any]], Action]
+    check: Callable[[dict[str, Any]], None]  # what a schema cannot say; raises BadRequest
 
 
 _actions: dict[str, Action] = {}
@@ -120,7 +123,7 @@ async def all_actions(ctx: Context) -> list[Action]:
 
 def _made(document: dict[str, Any]) -> Action | None:
     kind = _kinds.get(document["kind"])
-    return kind.make(document["_id"], document["arguments"]) if kind else None
+    return kind.make(document["_id"], msgspec.json.decode(document["arguments"])) if kind else None
 
 
 # -- stored actions
@@ -135,9 +138,11 @@ async def store(ctx: Context, name: str, arguments: dict[str, Any]) -> Action:
     if not 1 <= len(word) <= 40 or not all(c.isascii() and (c.isalnum() or c in "-_.") for c in word):
         raise BadRequest(f"name: {_NAME_HELP}")
     kind.arguments.check(arguments)
+    kind.check(arguments)
     action = kind.make(name, arguments)
+    text = msgspec.json.encode(arguments).decode()  # names in it may hold any character
     await ctx.db.schedule_actions.update_one(
-        {"_id": name}, {"$set": {"kind": kind_name, "arguments": arguments}}, upsert=True)
+        {"_id": name}, {"$set": {"kind": kind_name, "arguments": text}}, upsert=True)
     return action
 
 
