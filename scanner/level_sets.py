@@ -31,6 +31,7 @@ class LevelSet:
     name: str
     title: str
     thresholds: Mapping[float, float]
+    systematics: bool = False  # whether the thresholds cover that ice and detector are not known exactly
 
     def threshold(self, level: float) -> float:
         """The largest 2Δ ln L inside a credible level such as 0.9."""
@@ -62,5 +63,6 @@ def level_set(name: str) -> LevelSet:
 _WILKS = {0.5: 1.39, 0.9: 4.61, THREE_SIGMA: 11.83}
 LEVEL_SETS: Mapping[str, LevelSet] = MappingProxyType({
     "wilks": LevelSet("wilks", "Wilks", MappingProxyType(_WILKS)),
-    "ic160427a": LevelSet("ic160427a", "IC160427A calibration", MappingProxyType({0.5: 22.2, 0.9: 64.2})),
+    "ic160427a": LevelSet("ic160427a", "IC160427A calibration", MappingProxyType({0.5: 22.2, 0.9: 64.2}),
+                          systematics=True),
 })

@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 MAX_PIXELS = 20_000_000  # of one scan: more is a slip of the pen, and would fill the memory
+_OLD_WHOLE_SKY = 12  # HEALPix base pixels
 MAX_NSIDE = 1 << 14  # 13 arcseconds: finer than any reconstruction, and indices stay small
 
 
@@ -59,7 +60,8 @@ class Progression:
         """Read ``{"8": 0, "64": 12}`` or ``"8:0,64:12"``; ProgressionError says what is wrong and where.
 
         nsides are powers of two. Text must name them ascending; an object has no order and is sorted.
-        The first level covers the sky and has extension 0, each further one an extension above 0.
+        The first level covers the sky and has extension 0, each further one an extension above 0. Older
+        clients of SkyDriver write 12 for the first, which means the same.
         """
         if isinstance(value, str):
             levels = [_level(*_split(part)) for part in value.split(",")]
@@ -67,6 +69,8 @@ class Progression:
             levels = sorted(_level(nside, extension) for nside, extension in value.items())
         else:
             raise ProgressionError("nsides: must be an object such as {'8': 0, '64': 12} or text '8:0,64:12'")
+        if levels and levels[0].extension == _OLD_WHOLE_SKY:
+            levels[0] = levels[0]._replace(extension=0)
         _check(levels)
         progression = cls(tuple(levels))
         _check_size(progression)

@@ -164,8 +164,8 @@ def _cut_at_180(ring: list[list[float]]) -> list[list[list[float]]]:
 def gcn_json(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
     """The position in the terms of GCN's neutrino alerts; no alert by itself, since nobody judged it.
 
-    ``ra_dec_error`` is the radius of the circle that is as large as the 90 % region, in degrees. The
-    thresholds of ``ic160427a`` come from varied ice, so that set counts as including systematics.
+    Names, types and words are those of version 6.1.0 of the schema. ``ra_dec_error`` is the radius of the
+    circle that is as large as the 90 % region, in degrees.
     """
     skymap, metadata = SkyMap.from_results(result.pixels), result.metadata
     best, size = skymap.best_fit, area(skymap, 0.9, levels)
@@ -177,7 +177,7 @@ def gcn_json(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
         "alert_tense": "current" if metadata.is_real_event else "test", "number_of_events": 1,
         "ra": best.ra_deg, "dec": best.dec_deg,
         "ra_dec_error": round(float(np.degrees(np.arccos(1 - 2 * share))), 6),
-        "containment_probability": 0.9, "systematic_included": levels == "ic160427a",
+        "containment_probability": 0.9, "systematic_included": level_set(levels).systematics,
         "additional_info": f"{level_set(levels).title} thresholds, 90 % area {size:.6g} deg2"
                            + (f", reconstruction {result.method}" if str(result.method) else "")
                            + ("" if result.complete else "; the scan is not complete"),

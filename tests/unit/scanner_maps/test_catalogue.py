@@ -14,6 +14,7 @@ import pytest
 from astropy import units
 from astropy.io import fits
 from astropy.table import QTable
+from jsonschema import Draft202012Validator
 from mocpy import MOC
 
 from scanner import healpix
@@ -22,6 +23,7 @@ from scanner.level_sets import LEVEL_SETS
 from scanner.regions import area
 from scanner.result import Method, ScanMetadata, ScanResult, nan_rows
 from scanner.skymap import EmptyMapError, SkyMap
+from tests.support import gcn_schema
 
 METADATA = ScanMetadata(136766, 7637140, "neutrino", 59723.25, is_real_event=True)
 STARTS = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml", "fits": b"SIMPLE  =", "npz": b"PK"}
@@ -140,12 +142,14 @@ def test_gcn_says_where_how_large_and_by_which_set() -> None:
     result = scan()
     for levels in LEVEL_SETS:
         told = json.loads(CATALOGUE[f"gcn.{levels}.json"].make(result))
+        Draft202012Validator(gcn_schema.ALERT).validate(told)
+        assert told["levels"] == levels
         size = area(SkyMap.from_results(result.pixels), 0.9, levels)
         circle = 2 * np.pi * (1 - np.cos(np.radians(told["ra_dec_error"]))) * np.degrees(1) ** 2
         assert circle == pytest.approx(size, rel=1e-3)
         assert told["trigger_time"] == "2022-05-24T06:00:00.000000Z"
         assert (told["containment_probability"], told["alert_tense"]) == (0.9, "current")
-        assert told["systematic_included"] is (levels == "ic160427a")
+        assert told["systematic_included"] is LEVEL_SETS[levels].systematics
 
 
 def test_every_file_that_can_says_which_reconstruction_computed() -> None:

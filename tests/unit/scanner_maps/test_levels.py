@@ -180,7 +180,8 @@ def test_progression_round_trips(progression: Progression) -> None:
 
 def test_progression_accepts_the_forms_of_a_request() -> None:
     expected = (Level(8, 0), Level(64, 12))
-    for value in ({"8": 0, "64": 12}, {8: 0, 64: 12.0}, "8:0,64:12", " 8 : 0 , 64 : 12 "):
+    for value in ({"8": 0, "64": 12}, {8: 0, 64: 12.0}, "8:0,64:12", " 8 : 0 , 64 : 12 ",
+                  {"8": 12, "64": 12}):
         assert Progression.parse(value).levels == expected
 
 
