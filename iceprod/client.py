@@ -1,6 +1,7 @@
 """A client of the REST API, from the standard library alone.
 
-Pilots carry this module to worker nodes, so it keeps to Python 3.9 and imports nothing of ours. ::
+`connect` gives datasets and scans as objects; `Client` sends single requests. Pilots carry this module to
+worker nodes, so it keeps to Python 3.9 and imports nothing of ours until `connect` is called. ::
 
     ClientError
     ├── Unreachable   nobody answers, or only "try later" came for as long as the caller was patient
@@ -12,15 +13,20 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import random
 import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-__all__ = ["Client", "ClientError", "Refused", "Unreachable"]
+if TYPE_CHECKING:
+    from iceprod.session import Session
+    from iceprod.session_async import AsyncSession
+
+__all__ = ["Client", "ClientError", "Refused", "Unreachable", "connect", "connect_async"]
 
 _LATER = frozenset({429, 502, 503, 504})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
@@ -89,7 +95,7 @@ class Client:
         self._prefix = parts.path.rstrip("/")
         self._ask = token if callable(token) else (lambda: token)
         self._token = self._ask()
-        self._timeout, self._pause = timeout, pause
+        self._timeout, self.pause = timeout, pause
         self._local = threading.local()
         self._open: set[http.client.HTTPConnection] = set()
         self._lock = threading.Lock()
@@ -144,7 +150,7 @@ class Client:
             left = deadline - time.monotonic()
             if not safe or left <= 0:
                 raise Unreachable(f"{self.url} does not answer: {reason}", later)
-            self._pause(min(left, pause * (0.5 + random.random())))
+            self.pause(min(left, pause * (0.5 + random.random())))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def close(self) -> None:
@@ -238,6 +244,27 @@ class Client:
             return None, headers
         headers["Content-Type"] = "application/json"
         return json.dumps(body, separators=(",", ":")).encode(), headers
+
+
+def connect(server: str | None = None, token: str | None = None, *, data: str | None = None) -> Session:
+    """A session with the server at a URL, of the installation in `data`, or of what runs on this machine.
+
+    Without arguments it uses ``ICEPROD_SERVER`` and ``ICEPROD_TOKEN``, or finds the running ``iceprod up``.
+    Raises ClientError when there is no telling which server is meant.
+    """
+    from iceprod.finding import find_client
+    from iceprod.session import Session
+
+    server = server or (None if data else os.environ.get("ICEPROD_SERVER"))
+    return Session(find_client(server, token or os.environ.get("ICEPROD_TOKEN"), data))
+
+
+def connect_async(server: str | None = None, token: str | None = None, *,
+                  data: str | None = None) -> AsyncSession:
+    """The same for asyncio."""
+    from iceprod.session_async import AsyncSession
+
+    return AsyncSession(connect(server, token, data=data))
 
 
 def _is_json(headers: http.client.HTTPMessage) -> bool:

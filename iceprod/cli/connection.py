@@ -7,14 +7,11 @@ from typing import Any
 
 import click
 
-from config.settings import Settings
 from iceprod.cli.errors import UNREACHABLE, USAGE, CommandError
 from iceprod.client import Client
-from iceprod.installation import Installation, running_installations
+from iceprod.finding import NoServer, find_client
 
 __all__ = ["connect", "server_options"]
-
-_OWN_ROLES = ("admin", "user")
 
 
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,39 +31,7 @@ def connect(server: str | None, token: str | None, data: str | None) -> Client:
 
     Raises CommandError when there is none, or no telling which.
     """
-    if server:
-        return Client(server, token or _own_token(server))
-    here = _installation(data)
-    running = here.running()
-    if running is None:
-        raise CommandError(f"nothing runs in {here.data}; start it with `iceprod up --data {here.data}`, "
-                           "or name a server with --server URL", UNREACHABLE)
-    return Client(running.url, token or _token(here))
-
-
-def _installation(data: str | None) -> Installation:
-    default = Installation(data or Settings().data)
-    if data or default.running():
-        return default
-    found = running_installations()
-    if len(found) > 1:
-        places = ", ".join(str(one.data) for one in found)
-        raise CommandError(f"several installations run: {places}; choose one with --data DIR", USAGE)
-    return found[0] if found else default
-
-
-def _own_token(server: str) -> str:
-    """A token for a server of ours; none for any other."""
-    for here in running_installations():
-        running = here.running()
-        if running and running.url.rstrip("/") == server.rstrip("/"):
-            return _token(here)
-    return ""
-
-
-def _token(here: Installation) -> str:
     try:
-        return here.token("local", *_OWN_ROLES)
-    except OSError as error:
-        raise CommandError(f"cannot read the secret of {here.data}: {error.strerror}; give a --token",
-                           USAGE) from None
+        return find_client(server, token, data)
+    except NoServer as error:
+        raise CommandError(str(error), UNREACHABLE if error.nothing_runs else USAGE) from None

@@ -1,4 +1,4 @@
-"""Following a scan until it is over, and showing how far it is."""
+"""Showing how far a scan is."""
 
 from __future__ import annotations
 
@@ -11,31 +11,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from iceprod.client import Client
+__all__ = ["progress_lines", "show_progress"]
 
-__all__ = ["follow", "is_over", "progress_lines", "show_progress"]
-
-_WAIT = 10  # seconds per long poll
-_PATIENCE = 120.0  # a server that is being restarted does not end the watch
 _BAR = 32
-
-
-def follow(client: Client, scan_id: str) -> Iterator[dict[str, Any]]:
-    """The scan's progress, again whenever there is news, until it is over."""
-    progress = client.get(f"/scan/{scan_id}/progress")
-    while True:
-        yield progress
-        if is_over(progress):
-            return
-        progress = client.get(f"/scan/{scan_id}/progress", {"wait": _WAIT, "since": progress["version"]},
-                              timeout=_WAIT + 30, patience=_PATIENCE)
-
-
-def is_over(progress: dict[str, Any]) -> bool:
-    """Whether nothing more will come."""
-    state = str(progress["state"])
-    return bool(progress["is_final"] or progress.get("is_deleted")) or \
-        state.startswith(("ABORTED__", "FINISHED__", "STOPPED__"))
 
 
 def show_progress(console: Console, news: Iterator[dict[str, Any]]) -> dict[str, Any]:

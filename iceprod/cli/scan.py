@@ -13,14 +13,14 @@ from rich.console import Console
 from iceprod.cli.connection import connect, server_options
 from iceprod.cli.errors import USAGE, CommandError
 from iceprod.cli.files import read_json
-from iceprod.cli.follow import follow, show_progress
+from iceprod.cli.follow import show_progress
 from iceprod.cli.outcome import Outcome
 from iceprod.client import Client, Refused
+from iceprod.following import follow_scan
+from iceprod.submission import NSIDES, progression, scan_request, truth_of
 
 __all__ = ["finish", "scan"]
 
-_NSIDES = "8:0,64:12,512:24"
-_URGENT = 100  # starts without waiting
 _EVENT_FIELD, _EVENT_NAME = "'event_i3live_json': ", "event_i3live_json"  # what the server calls the file
 
 
@@ -28,7 +28,7 @@ _EVENT_FIELD, _EVENT_NAME = "'event_i3live_json': ", "event_i3live_json"  # what
 @click.argument("event", metavar="EVENT.json", type=click.Path(path_type=Path))
 @click.option("--reco-algo", default="track_mpe", show_default=True, metavar="NAME",
               help="Reconstruction; `iceprod recos` lists them.")
-@click.option("--nsides", default=_NSIDES, show_default=True, metavar="N:E,…",
+@click.option("--nsides", default=NSIDES, show_default=True, metavar="N:E,…",
               help="Levels: HEALPix nside and how many pixels of the level before are refined.")
 @click.option("--real/--simulated", "is_real", default=None, help="Default: simulated if it has a truth.")
 @click.option("--max-pixel-seconds", type=click.IntRange(1), default=3600, help="Longest time for one pixel.")
@@ -43,11 +43,11 @@ def scan(event: Path, reco_algo: str, nsides: str, is_real: bool | None, max_pix
     the sky maps. The scan runs on the server's pilots: Ctrl-C stops watching it only.
     """
     document = read_json(event)
-    request = _request(document, reco_algo, nsides, is_real, max_pixel_seconds)
+    request = scan_request(document, reco_algo, _progression(nsides), is_real, max_pixel_seconds)
     with connect(server, token, data) as client:
         _check_reco(client, reco_algo)
         scan_id = _start(client, event, request)
-        return finish(client, scan_id, out, as_json, _truth(document))
+        return finish(client, scan_id, out, as_json, truth_of(document))
 
 
 def finish(client: Client, scan_id: str, out: Path | None, as_json: bool,
@@ -57,7 +57,7 @@ def finish(client: Client, scan_id: str, out: Path | None, as_json: bool,
     address = f"{client.url}/web/scans/{scan_id}"
     console.print(f"scan {scan_id}, see {address}", highlight=False, soft_wrap=True)
     try:
-        progress = show_progress(console, follow(client, scan_id))
+        progress = show_progress(console, follow_scan(client, scan_id))
     except KeyboardInterrupt:
         console.print(f"\nNot watching any more; the scan goes on. Watch it with\n  iceprod watch {scan_id}\n"
                       f"and end it with\n  iceprod abort {scan_id}", highlight=False)
@@ -94,30 +94,8 @@ def _start(client: Client, event: Path, request: dict[str, Any]) -> str:
         raise
 
 
-def _request(document: dict[str, Any], reco_algo: str, nsides: str, is_real: bool | None,
-             max_pixel_seconds: int) -> dict[str, Any]:
-    if is_real is None:
-        is_real = _truth(document) is None
-    return {"docker_tag": "latest", "reco_algo": reco_algo, "nsides": _progression(nsides),
-            "real_or_simulated_event": "real" if is_real else "simulated", "priority": _URGENT,
-            "max_pixel_reco_time": max_pixel_seconds, "request_clusters": {"local": 1},
-            "event_i3live_json": document}
-
-
 def _progression(text: str) -> dict[str, int]:
-    levels = {}
-    for part in text.split(","):
-        nside, colon, extension = part.strip().partition(":")
-        if not (colon and nside.isdecimal() and extension.isdecimal()):
-            raise CommandError(f"--nsides: {part.strip()!r} is not nside:extension, as in {_NSIDES}", USAGE)
-        levels[nside] = int(extension)
-    return levels
-
-
-def _truth(document: dict[str, Any]) -> tuple[float, float] | None:
-    """Right ascension and declination that a simulated event's file tells."""
-    truth = document.get("truth")
     try:
-        return (float(truth["ra_deg"]), float(truth["dec_deg"])) if isinstance(truth, dict) else None
-    except (KeyError, TypeError, ValueError):
-        return None
+        return progression(text)
+    except ValueError as error:
+        raise CommandError(f"--nsides: {error}", USAGE) from None

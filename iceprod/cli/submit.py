@@ -11,7 +11,8 @@ import click
 from iceprod.cli.connection import connect, server_options
 from iceprod.cli.errors import USAGE, CommandError
 from iceprod.cli.files import read_document
-from iceprod.dataset_config import ConfigError, task_names, validate
+from iceprod.dataset_config import ConfigError
+from iceprod.submission import checked_names, dataset_of, submit_dataset
 
 __all__ = ["submit"]
 
@@ -29,33 +30,20 @@ def submit(config: Path, jobs: int, description: str | None, group: str, priorit
            as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
     """Submit the dataset that CONFIG describes; prints its id."""
     document = read_document(config)
-    names = _checked(config, document)
-    dataset = {"description": description or str(document.get("description") or config.stem), "group": group,
-               "jobs_submitted": jobs, "tasks_per_job": len(names), "tasks_submitted": jobs * len(names),
-               "priority": priority}
+    try:
+        names = checked_names(document)
+    except ConfigError as error:
+        raise CommandError(f"{config}: {error}", USAGE) from None
+    about = description or str(document.get("description") or config.stem)
+    dataset = dataset_of(document, jobs, about, group, priority)
     if dry_run:
         _tell(as_json, {"valid": True, **dataset},
               f"{config} is good: {jobs} jobs of {len(names)} tasks ({', '.join(names)}); nothing submitted")
         return 0
     with connect(server, token, data) as client:
-        # Paused until its configuration is there, so that nobody makes tasks of half a dataset.
-        dataset_id = client.post("/datasets", {**dataset, "status": "suspended"}, patience=10)["result"]
-        client.put(f"/config/{dataset_id}", document, patience=10)
-        client.put(f"/datasets/{dataset_id}/status", {"status": "processing"}, patience=10)
-    _tell(as_json, {"dataset_id": dataset_id, **dataset}, str(dataset_id))
+        dataset_id = submit_dataset(client, dataset, document)
+    _tell(as_json, {"dataset_id": dataset_id, **dataset}, dataset_id)
     return 0
-
-
-def _checked(path: Path, document: dict[str, Any]) -> list[str]:
-    """The names of the tasks. Raises CommandError."""
-    try:
-        validate(document)
-    except ConfigError as error:
-        raise CommandError(f"{path}: {error}", USAGE) from None
-    names = task_names(document)
-    if not names:
-        raise CommandError(f"{path}: tasks: there is none", USAGE)
-    return names
 
 
 def _tell(as_json: bool, document: dict[str, Any], text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,13 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from iceprod.cli.connection import connect, server_options
 from iceprod.cli.errors import FAILED
-from iceprod.client import Client
+from iceprod.following import follow_dataset
 
-__all__ = ["follow_dataset", "wait"]
-
-_LOOK_SECONDS = 1.0
-_PATIENCE = 120.0  # a server that is being restarted does not end the watch
-_OVER = ("complete", "errors", "suspended")
+__all__ = ["wait"]
 
 
 @click.command()
@@ -39,18 +34,6 @@ def wait(dataset_id: str, as_json: bool, server: str | None, token: str | None, 
     else:
         print(f"dataset {last['status']}: {_counts(last['tasks'])}")
     return 0 if last["status"] == "complete" else FAILED
-
-
-def follow_dataset(client: Client, dataset_id: str) -> Iterator[dict[str, Any]]:
-    """The dataset's status, size and counts of tasks, once a second, until it is over."""
-    while True:
-        dataset = client.get(f"/datasets/{dataset_id}", patience=_PATIENCE)
-        counts = client.get(f"/datasets/{dataset_id}/task_counts/status", patience=_PATIENCE)
-        yield {"dataset_id": dataset_id, "status": dataset["status"],
-               "tasks_submitted": dataset["tasks_submitted"], "tasks": counts}
-        if dataset["status"] in _OVER:
-            return
-        time.sleep(_LOOK_SECONDS)
 
 
 def _show(console: Console, news: Iterator[dict[str, Any]], *, quiet: bool) -> dict[str, Any]:

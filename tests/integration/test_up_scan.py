@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from iceprod.cli.follow import follow
+from iceprod.following import follow_scan
 from tests.support.installation import Installed, installation, wait_until
 
 pytestmark = pytest.mark.slow
@@ -68,7 +68,7 @@ def test_the_first_pixels_come_soon(here: Installed, record_property: Callable[[
     with here.client() as client:
         began, first = time.monotonic(), 0.0
         scan_id = client.post("/scan", request)["scan_id"]
-        for progress in follow(client, scan_id):
+        for progress in follow_scan(client, scan_id):
             if progress["pixels_done"] and not first:
                 first = time.monotonic() - began
     assert progress["is_final"]
