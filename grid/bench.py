@@ -10,10 +10,10 @@ durable as in production), a dataset whose jobs have one task each, and pilots a
 ``sleep``    tasks that run ``sleep 0.1``.
 ``claim``    the time of a claim by REST with so many tasks waiting.
 
-The rate counts from the moment when the last pilot had registered to the last end in the books (from the
-pilots' start when most tasks have ended by then). Making the tasks is measured by itself; `life` is the rate
-over both. `commands` are commands that the server sent to its database while tasks ran, `cpu` the processor
-milliseconds of each kind of process, both per task.
+The pilots register first, and are then stopped (SIGSTOP) while the tasks are made. The rate counts from the
+moment when they go on to the last end in the books. Making the tasks is measured by itself; `life` is the
+rate over both. `commands` are commands that the server sent to its database while tasks ran, `cpu` the
+processor milliseconds of each kind of process (with the processes that it started), both per task.
 Peers run their own no-op tasks in the same run, where their packages are installed (see `grid.bench_peers`).
 """
 
@@ -25,14 +25,18 @@ import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from grid.bench_peers import PEERS, measure
 from iceprod.client import Client, ClientError, Refused
@@ -41,13 +45,13 @@ __all__ = ["ClaimFigures", "TaskFigures", "main", "run"]
 
 KINDS: dict[str, list[dict[str, Any]]] = {
     "empty": [], "true": [{"src": "/bin/true"}], "sleep": [{"src": "/bin/sleep", "args": ["0.1"]}]}
-FRACTION = {"empty": 1.0, "true": 0.05, "sleep": 0.05}
+FRACTION = {"empty": 1.0, "true": 0.2, "sleep": 0.05}
 """How many tasks of each kind, as a part of the number of empty ones."""
 _PATIENCE = 900.0
-_LOOK_SECONDS = 0.4  # looks cost the server commands, too
-_TICK = os.sysconf("SC_CLK_TCK")
+_LOOK_SECONDS = 0.5  # looks cost the server commands, too
+_SETTLE_SECONDS = 1.0  # from a pilot's registration until it asks for tasks
 _CLAIMS = 200
-_PROCESSES = (("server.embedded", "store"), ("-m server", "server"))
+_PROCESSES = {"server.embedded": "store", "server": "server", "grid.pilot": "pilots"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ class Bench:
     # -- making tasks
 
     def make(self, kind: str, count: int, site: str = "") -> str:
-        """A dataset of so many tasks, all waiting; its id."""
+        """A dataset of so many tasks, ready to run; its id."""
         requirements = {"cpu": 1, "memory": 0.1, "disk": 0.1, "time": 0.1} | ({"site": site} if site else {})
         config = {"version": 3, "tasks": [{"name": kind, "requirements": requirements,
                                            "trays": [{"modules": KINDS[kind]}] if KINDS[kind] else []}]}
@@ -111,7 +115,7 @@ class Bench:
         request = self.client.post("/actions/materialization", {"dataset_id": dataset_id, "num": count})
         path = f"/actions/materialization/{request['result']}"
         _until(lambda: self.client.get(path).get("status") in ("complete", "error"))
-        _until(lambda: self.counts(dataset_id).get("waiting", 0) >= count)
+        _until(lambda: sum(self.counts(dataset_id).values()) >= count)
         return dataset_id
 
     def counts(self, dataset_id: str) -> dict[str, int]:
@@ -125,22 +129,20 @@ class Bench:
         text = self.client.get("/metrics").decode()
         return sum(map(float, re.findall(r"^iceprod_database_commands_total(?:{.*})? (\S+)$", text, re.M)))
 
-    def processor_ms(self) -> dict[str, float]:
-        """Processor time so far, of store and server."""
-        times: dict[str, float] = {}
-        for entry in Path("/proc").iterdir():
-            with contextlib.suppress(OSError):
-                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                if str(self.data) in line and entry.name.isdigit():
-                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                    name = next((name for part, name in _PROCESSES if part in line), "")
-                    if name:
-                        times[name] = times.get(name, 0.0) + 1000 * sum(map(int, fields[11:13])) / _TICK
+    def processor_ms(self, pilots: Sequence[subprocess.Popen[bytes]]) -> dict[str, float]:
+        """Processor time so far, of store, server and pilots."""
+        supervisor = psutil.Process(self.supervisor)
+        roots = [*supervisor.children(), *(psutil.Process(pilot.pid) for pilot in pilots)]
+        times: dict[str, float] = dict.fromkeys(_PROCESSES.values(), 0.0)
+        for root in roots:
+            module = next((word for word in root.cmdline() if word in _PROCESSES), "")
+            if module:
+                times[_PROCESSES[module]] += sum(map(_milliseconds, [root, *root.children(recursive=True)]))
         return times
 
     @contextlib.contextmanager
     def pilots(self, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-        """Pilots of one core each, registered."""
+        """Pilots of one core each, registered, and stopped."""
         before = len(self.client.get("/pilots", {"keys": "pilot_id"}))
         argv = [sys.executable, "-m", "grid.pilot", "--server", self.client.url, "--token-file",
                 str(self.token), "--cores", "1", "--memory", "1", "--no-pixels", "--site", "bench"]
@@ -148,37 +150,38 @@ class Bench:
             children = [subprocess.Popen([*argv, "--directory", work], stderr=nowhere) for _ in range(count)]
             try:
                 _until(lambda: len(self.client.get("/pilots", {"keys": "pilot_id"})) >= before + count)
+                time.sleep(_SETTLE_SECONDS)
+                _signal(children, signal.SIGSTOP)
                 yield children
             finally:
-                for child in children:
-                    child.terminate()
+                _signal(children, signal.SIGCONT)
+                _signal(children, signal.SIGTERM)
                 for child in children:
                     child.wait(30)
 
     def tasks(self, kind: str, count: int, pilots: int) -> TaskFigures:
         """Make tasks and run them."""
-        began = time.monotonic()
-        dataset_id = self.make(kind, count)
-        made = time.monotonic()
-        commands, cpu = self.commands(), self.processor_ms()
-        children_before = os.times()
-        started = time.monotonic()
-        with self.pilots(pilots):
-            ready, done = time.monotonic(), self.counts(dataset_id).get("complete", 0)
-            if 2 * done > count:  # too few are left to count
-                ready, done = started, 0
+        with self.pilots(pilots) as children:
+            began = time.monotonic()
+            dataset_id = self.make(kind, count)
+            make_seconds = time.monotonic() - began
+            commands, cpu = self.commands(), self.processor_ms(children)
+            started = time.time()
+            _signal(children, signal.SIGCONT)
             _until(lambda: self.counts(dataset_id).get("complete", 0) >= count)
-            ended = time.monotonic()
-            spent, after = self.commands() - commands, self.processor_ms()
-        times = os.times()
-        pilot_ms = 1000 * (times.children_user + times.children_system
-                           - children_before.children_user - children_before.children_system)
-        per_task = {name: round((value - cpu.get(name, 0.0)) / count, 3) for name, value in after.items()}
+            spent, after = self.commands() - commands, self.processor_ms(children)
+        seconds = self.last_end(dataset_id) - started
         return TaskFigures(
-            kind, count, pilots, rate=round((count - done) / max(ended - ready, 1e-9), 1),
-            life=round(count / (made - began + ended - started), 1),
-            make_rate=round(count / (made - began), 1), commands=round(spent / count, 3),
-            cpu={**per_task, "pilots": round(pilot_ms / count, 3)})
+            kind, count, pilots, rate=round(count / seconds, 1),
+            life=round(count / (make_seconds + seconds), 1), make_rate=round(count / make_seconds, 1),
+            commands=round(spent / count, 3),
+            cpu={name: round((value - cpu[name]) / count, 3) for name, value in after.items()})
+
+    def last_end(self, dataset_id: str) -> float:
+        """When the last task ended, in seconds since the epoch."""
+        tasks = self.client.get(f"/datasets/{dataset_id}/tasks", {"keys": "status_changed"})
+        last = max(task["status_changed"] for task in tasks.values())
+        return datetime.fromisoformat(last).replace(tzinfo=UTC).timestamp()
 
     def claims(self, waiting: int) -> ClaimFigures:
         """Claim and hand back with so many tasks waiting (those that are there count)."""
@@ -195,6 +198,19 @@ class Bench:
             self.client.post(path, {"instance_id": task["instance_id"]})
         took.sort()
         return ClaimFigures(waiting, round(took[_CLAIMS // 2], 3), round(took[int(0.95 * _CLAIMS)], 3))
+
+
+def _milliseconds(process: psutil.Process) -> float:
+    """Processor time of a process and of those that it waited for."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        times = process.cpu_times()
+        return 1000 * (times.user + times.system + times.children_user + times.children_system)
+    return 0.0
+
+
+def _signal(children: Sequence[subprocess.Popen[bytes]], number: int) -> None:
+    for child in children:
+        child.send_signal(number)
 
 
 def _until(what: Callable[[], Any]) -> Any:
@@ -237,6 +253,8 @@ def _text(result: dict[str, Any]) -> Iterator[str]:
         yield f"claim    {row['waiting']:>7} waiting  median {row['median']:.2f} ms  95 % {row['p95']:.2f} ms"
     for row in result["peers"]:
         rate = f"{row['rate']:.1f}/s" if row.get("rate") else f"not measured: {row['reason']}"
+        rate += f"  life {row['life']:.0f}/s" if row.get("life") else ""
+        rate += f"  CPU ms/task: {row['cpu']:.2f}" if row.get("cpu") else ""
         yield f"{row['peer']:<12} {row.get('version', ''):<10} {row.get('tasks', 0):>6} tasks  {rate}"
 
 

@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 __all__ = ["PEERS", "measure"]
 
 PEERS = ("fireworks", "parsl", "hyperqueue", "iceprod")
@@ -183,8 +185,10 @@ def _run(python: str, name: str, tasks: int, work: Path) -> dict[str, Any]:
             arguments.append(url)
         script = work / "peer.py"
         script.write_text(_SCRIPTS[name])
+        before = _processor_seconds(store)
         child = subprocess.run([python, str(script), *arguments], capture_output=True, text=True,
                                timeout=_SECONDS, check=False, cwd=work, env=_environment(python))
+        spent = _processor_seconds(store) - before
     except subprocess.TimeoutExpired:
         return {"reason": f"not done within {_SECONDS:.0f} s"}
     finally:
@@ -194,9 +198,21 @@ def _run(python: str, name: str, tasks: int, work: Path) -> dict[str, Any]:
     for line in child.stdout.splitlines():
         if line.startswith("RESULT "):
             figures: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
+            if store is not None:
+                figures["cpu"] = 1000 * spent / tasks  # from making on, with the start of all processes
             return {key: round(value, 1) if isinstance(value, float) else value
                     for key, value in figures.items()}
     return {"reason": (child.stderr.strip().splitlines() or ["it said nothing"])[-1][:300]}
+
+
+def _processor_seconds(store: subprocess.Popen[bytes] | None) -> float:
+    """Of the processes that we waited for, and of the store."""
+    times = os.times()
+    seconds = times.children_user + times.children_system
+    if store is not None:
+        own = psutil.Process(store.pid).cpu_times()
+        seconds += own.user + own.system
+    return seconds
 
 
 def _environment(python: str) -> dict[str, str]:

@@ -162,6 +162,10 @@ class Pilot:
         """How many tasks to hold beyond those that run: some while tasks are short, else none."""
         return self.pace.ahead(self.options.cores)
 
+    def has_tasks_ahead(self) -> bool:
+        """Whether tasks wait here for their turn, which comes soon."""
+        return bool(self._backlog)
+
     def _wanted(self) -> int:
         ahead, held = self.ahead(), len(self._backlog)
         if ahead:

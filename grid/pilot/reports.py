@@ -1,7 +1,7 @@
 """The thread that tells the server how tasks ended, several at once when they are short.
 
-A report waits for others for a moment only while tasks take less than that moment themselves; otherwise it is
-sent at once, together with those that came while the last ones were under way.
+A report waits for others for a moment only while the pilot has more short tasks to run; otherwise it is sent
+at once, together with those that came while the last ones were under way.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ __all__ = ["Report", "Reports", "keep_reporting", "send_rest"]
 PATH = "/task_actions/report_many"
 _MOST = 200  # reports in one request
 _MOST_CHARACTERS = 4_000_000  # of logs in one request
-_GATHER_SECONDS = 0.05
+_GATHER_SECONDS = 0.4
 
 log = logging.getLogger("pilot")
 
@@ -75,12 +76,16 @@ class Reports:
         with self._changed:
             return list(self._waiting)
 
-    def next(self, seconds: float, gather: float = 0.0) -> list[Report]:
-        """The next to be sent together; waits `seconds` for the first and `gather` for others. They stay."""
+    def next(self, seconds: float, others_come: Callable[[], bool] = lambda: False) -> list[Report]:
+        """The next to be sent together, as soon as there are any; waits so long for the first. They stay.
+
+        While others come soon, it waits a moment for them.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._waiting, seconds)
-            if self._waiting and gather:
-                self._changed.wait_for(lambda: len(self._waiting) >= _MOST, gather)
+            if self._waiting:
+                self._changed.wait_for(lambda: len(self._waiting) >= _MOST or not others_come(),
+                                       _GATHER_SECONDS)
             return _portion(self._waiting)
 
     def sending(self, now: bool) -> None:
@@ -116,7 +121,7 @@ def keep_reporting(pilot: Pilot) -> None:
     """Send reports until the pilot ends; what is left then, `send_rest` sends."""
     try:
         while not pilot.ending.is_set():
-            batch = pilot.reports.next(0.5, _GATHER_SECONDS if pilot.ahead() else 0.0)
+            batch = pilot.reports.next(0.5, pilot.has_tasks_ahead)
             if batch:
                 pilot.reports.sending(True)
                 _try(pilot, batch)

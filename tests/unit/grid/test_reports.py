@@ -119,3 +119,19 @@ def test_tasks_leased_ahead_go_back_when_those_before_them_are_long(options: Opt
     (report,) = pilot.reports.held()
     assert (report.task_id, report.end.outcome) == ("waits", "evict")
     pilot.client.close()
+
+
+def test_a_report_waits_only_while_others_come() -> None:
+    reports, more = Reports(), [True]
+    reports.add(report(1))
+
+    def last_one() -> None:
+        more.clear()
+        reports.add(report(2))
+
+    timer = threading.Timer(0.05, last_one)
+    timer.start()
+    batch = reports.next(0.0, lambda: bool(more))
+    timer.join()
+    assert [one.task_id for one in batch] in (["t1", "t2"], ["t1"])  # the latter: it came too late
+    assert len(reports.next(0.0)) == 2
