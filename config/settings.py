@@ -167,7 +167,7 @@ class Scans(Part, frozen=True):
 
 
 class Pilots(Part, frozen=True):
-    """What one pilot offers, and when it ends."""
+    """What one pilot offers, when it ends, and how it moves files."""
 
     count: int = 2  # how many `iceprod up` keeps running here
     cores: int = 1  # of one pilot; as many tasks of one core run side by side
@@ -176,6 +176,8 @@ class Pilots(Part, frozen=True):
     lifetime_hours: float = 24.0  # then a pilot ends and another one starts
     heartbeat_seconds: float = 5.0  # how often a pilot says that it lives; well below leases.seconds
     site: str = "local"  # the name that tasks may ask for
+    temp: str = ""  # address below which temporary data lie; empty: the directory temp of `data`
+    transfers: dict[str, str] = msgspec.field(default_factory=dict)  # scheme: command {source} {target}
 
 
 class Schedule(Part, frozen=True):

@@ -29,7 +29,9 @@ def run(settings: Settings, server: str, token_file: Path, pilot_token_file: Pat
 
     def make(grid_id: str) -> LocalGrid:
         token = pilot_token_file.absolute()
-        return LocalGrid(Pilots(server, token, work, grid_id, settings.pilots.heartbeat_seconds), logs)
+        temp = settings.pilots.temp or (data / "temp").as_uri()
+        return LocalGrid(Pilots(server, token, work, grid_id, settings.pilots.heartbeat_seconds, temp,
+                                settings.pilots.transfers), logs)
 
     with Client(server, TokenFile(token_file)) as client:
         service = GridService(client, make, _offer(settings), settings.pilots.count, data / "grid.id")

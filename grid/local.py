@@ -7,8 +7,8 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from grid.base import PilotClass, PilotState
@@ -28,14 +28,18 @@ class Pilots:
     directory: Path  # where their tasks run
     grid_id: str = ""
     heartbeat_seconds: float = 5.0
+    temp: str = ""  # address below which temporary data lie
+    transfers: Mapping[str, str] = field(default_factory=dict)  # commands that move files, by scheme
 
     def arguments(self, name: str, offer: PilotClass) -> list[str]:
         """The command line of the pilot that we call so, without the program."""
         given = {"server": self.server, "token-file": self.token_file, "grid-id": self.grid_id,
                  "queue-id": name, "heartbeat": self.heartbeat_seconds, "cores": offer.cores,
                  "memory": offer.memory_gb, "disk": offer.disk_gb, "lifetime": offer.lifetime_hours,
-                 "site": offer.site, "directory": self.directory}
-        return [word for name, value in given.items() if value != "" for word in (f"--{name}", str(value))]
+                 "site": offer.site, "directory": self.directory, "temp": self.temp}
+        moves = [f"--transfer={scheme}={command}" for scheme, command in self.transfers.items()]
+        return moves + [word for name, value in given.items() if value != ""
+                        for word in (f"--{name}", str(value))]
 
 
 class LocalGrid:

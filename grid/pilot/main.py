@@ -14,7 +14,7 @@ from pathlib import Path
 
 from grid.pilot.heartbeat import keep_beating
 from grid.pilot.leasing import lease_tasks
-from grid.pilot.options import Options, default_memory
+from grid.pilot.options import Options, default_memory, means_from
 from grid.pilot.pilot import Pilot
 from grid.pilot.pixels import Events
 from grid.pilot.reports import keep_reporting
@@ -57,7 +57,12 @@ def _run(pilot: Pilot, worker_argv: list[str] | None) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """The command: ``iceprod pilot``, or the zip file itself."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    return run(_options(make_parser().parse_args(arguments)))
+    parser = make_parser()
+    try:
+        options = _options(parser.parse_args(arguments))
+    except ValueError as error:
+        parser.error(str(error))
+    return run(options)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -79,6 +84,10 @@ def make_parser() -> argparse.ArgumentParser:
     add("--idle", type=float, default=0.0, metavar="SECONDS", help="end when so long without a task")
     add("--heartbeat", type=float, default=5.0, metavar="SECONDS")
     add("--directory", type=Path, default=Path(tempfile.gettempdir()), help="where tasks run")
+    add("--transfer", action="append", default=[], metavar="SCHEME=COMMAND",
+        help="how to move files of such addresses, with {source} and {target}; may be repeated "
+             "(also: ICEPROD_TRANSFER_SCHEME)")
+    add("--temp", default="", metavar="ADDRESS", help="where temporary data lie (also: ICEPROD_TEMP)")
     add("--no-pixels", action="store_true", help="keep no workers for tasks that reconstruct pixels")
     return parser
 
@@ -90,4 +99,5 @@ def _options(given: argparse.Namespace) -> Options:
         gpus=[name for name in given.gpus.split(",") if name], site=given.site, grid_id=given.grid_id,
         queue_id=given.queue_id, queue_host=given.queue_host, queue_version=given.queue_version,
         lifetime=given.lifetime * 3600, idle=given.idle, heartbeat=given.heartbeat,
-        directory=given.directory, pixels=not given.no_pixels)
+        directory=given.directory, pixels=not given.no_pixels,
+        means=means_from(given.transfer, given.temp))

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import socket
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from grid.pilot.transfer import Means
 from iceprod.client import ClientError
 
-__all__ = ["Options", "TokenFile", "default_memory"]
+__all__ = ["Options", "TokenFile", "default_memory", "means_from"]
+
+_COMMAND = "ICEPROD_TRANSFER_"  # and a scheme, in capitals: the name of a variable with its command
+_TEMP = "ICEPROD_TEMP"
 
 
 @dataclass
@@ -49,6 +55,7 @@ class Options:
     wait: float = 30.0  # longest long poll for tasks
     directory: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     pixels: bool = True  # keep warm workers for tasks that reconstruct pixels
+    means: Means = field(default_factory=Means)  # of moving files
     host: str = field(default_factory=socket.gethostname)
 
     def registration(self, version: str) -> dict[str, object]:
@@ -70,3 +77,22 @@ class Options:
 def default_memory() -> float:
     """GB of memory of this machine."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+def means_from(pairs: list[str], temp: str, variables: Mapping[str, str] = os.environ) -> Means:
+    """How files are moved: from words SCHEME=COMMAND, and from variables for what these do not say.
+
+    Raises ValueError, which names the word.
+    """
+    commands = {name[len(_COMMAND):].lower(): command for name, command in variables.items()
+                if name.startswith(_COMMAND)}
+    for pair in pairs:
+        scheme, equals, command = pair.partition("=")
+        if not (scheme and equals):
+            raise ValueError(f"expected SCHEME=COMMAND, not {pair!r}")
+        commands[scheme.lower()] = command
+    for scheme, command in commands.items():
+        if not ("{source}" in command and "{target}" in command):
+            raise ValueError(f"the command for {scheme} needs {{source}} and {{target}}, got {command!r}")
+        shlex.split(command)
+    return Means(commands, temp or variables.get(_TEMP, ""))

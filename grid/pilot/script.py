@@ -38,6 +38,7 @@ class Script:
     running: Running
     directory: Path
     launcher: Launcher
+    means: transfer.Means = field(default_factory=transfer.Means)
     peak: _Peak = field(default_factory=_Peak)
 
     def run(self) -> ends.End:
@@ -47,7 +48,7 @@ class Script:
             outcome, reason = self._whole()
         except (BadConfig, transfer.CannotTransfer) as error:
             outcome, reason = ends.FAILED, str(error)
-        except transfer.TransferFailed as error:
+        except (transfer.TransferFailed, transfer.NoMeans) as error:
             outcome, reason = ends.RESET, str(error)
         except OSError as error:
             outcome, reason = ends.EVICT, f"working directory: {error}"
@@ -71,13 +72,15 @@ class Script:
         config = self.running.payload.get("task")
         if not isinstance(config, dict):
             raise BadConfig("the task has no configuration")
-        programs, items = list(commands(config)), transfer.items_of(config)
-        transfer.fetch(items, self.directory)
+        programs = list(commands(config))
+        items = transfer.items_of(config, self.running.payload, self.means)
+        here = transfer.Here(self.directory, self.means, self._move)
+        transfer.fetch(items, here)
         for program in programs:
             outcome, reason = self._program(self._contained(program, config))
             if outcome != ends.COMPLETE:
                 return outcome, reason
-        transfer.store(items, self.directory)
+        transfer.store(items, here)
         return ends.COMPLETE, ""
 
     def _contained(self, program: Command, config: dict[str, Any]) -> Command:
@@ -91,6 +94,19 @@ class Script:
         here = str(self.directory)
         inside = [runner, "exec", "--bind", here, "--pwd", here, str(image), *program.argv]
         return Command(program.name, inside, program.clear, program.configs)
+
+    def _move(self, argv: list[str]) -> str:
+        """Run a command that moves a file; what went wrong. It gets the pilot's own environment."""
+        told = self.directory / ".transfer"
+        variables = environment(False, self.directory, {})
+        started = self.launcher.start(argv, variables, self.directory, told, told)
+        reason = self._watch(started)
+        if reason:
+            started.stop()
+            return reason
+        said = last_line(told)
+        told.unlink(missing_ok=True)
+        return started.trouble or ends.of_status(started.status, argv[0], said)[1]
 
     def _program(self, program: Command) -> tuple[str, str]:
         write_configs(program, self.directory)

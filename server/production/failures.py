@@ -66,8 +66,9 @@ class RuleError(ValueError):
 _PLACE, _WORK = Blame.INFRASTRUCTURE, Blame.PAYLOAD
 
 DEFAULT_RULES: tuple[Rule, ...] = (
-    Rule("impossible", r"no way to transfer|outside of the task's directory|is not supported, name a program|"
-                       r"neither src nor args", _WORK, Action.FAIL),
+    Rule("no means", r"has no (command to transfer|place for \w+_temp data)", _PLACE, Action.ELSEWHERE, 5),
+    Rule("impossible", r"no way to transfer|needs a remote address|outside of the task's directory|"
+                       r"is not supported, name a program|neither src nor args", _WORK, Action.FAIL),
     Rule("memory", r"(memory|\brss\b)( usage)? (limit|exceeded)|"
                    r"(exceeded|over|above|beyond) (the |its )?memory|over ?usage for memory|"
                    r"out of memory|\boom\b|oom.?kill|bad_alloc|MemoryError|cannot allocate memory",

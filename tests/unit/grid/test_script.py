@@ -9,14 +9,18 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
 from grid.pilot import ends
 from grid.pilot.launcher import Launcher
+from grid.pilot.options import means_from
 from grid.pilot.room import Share
 from grid.pilot.running import Running
 from grid.pilot.script import Script
+from grid.pilot.transfer import Means
+from server.production.failures import find_rule
 
 _launchers: list[Launcher] = []
 
@@ -29,12 +33,13 @@ def _nothing_stays() -> Iterator[None]:
 
 
 def script(tmp_path: Path, *modules: dict[str, Any], requirements: dict[str, Any] | None = None,
-           **config: Any) -> Script:
+           means: Means | None = None, **config: Any) -> Script:
     config = {"trays": [{"modules": list(modules)}], **config}
     task = {"task_id": "t1", "instance_id": "i1", "requirements": requirements or {},
             "payload": {"dataset": 7, "job_index": 3, "name": "work", "task": config}}
     _launchers.append(Launcher())
-    return Script(Running(task, Share(2, 1.0, 1.0, ("5",))), tmp_path / "work", _launchers[-1])
+    return Script(Running(task, Share(2, 1.0, 1.0, ("5",))), tmp_path / "work", _launchers[-1],
+                  means or Means())
 
 
 def shell(text: str, **more: Any) -> dict[str, Any]:
@@ -132,11 +137,79 @@ def test_other_ways_to_fail(tmp_path: Path, module: dict[str, Any], text: str) -
 @pytest.mark.parametrize("module", [
     {"name": "m"}, {"name": "m", "src": 7}, {"name": "m", "src": "/bin/true", "args": "'open"},
     {"name": "m", "src": "/bin/true", "configs": {"../escape": {}}}, {"name": "m", "running_class": "a.B"},
-    {"name": "m", "src": "/bin/true", "data": [{"remote": "gsiftp://x/y"}]},
+    {"name": "m", "src": "/bin/true", "data": [{"remote": "", "local": ""}]},
+    {"name": "m", "src": "/bin/true", "data": [{"type": "job_temp", "remote": "../../x"}]},
     {"name": "m", "src": "/bin/true", "data": [{"remote": "/etc/hostname", "local": "../../x"}]},
 ])
 def test_what_can_never_run_is_not_tried_again(tmp_path: Path, module: dict[str, Any]) -> None:
-    assert script(tmp_path, module).run().outcome == ends.FAILED
+    end = script(tmp_path, module, means=Means(temp=f"file:{tmp_path}/temp")).run()
+    assert end.outcome == ends.FAILED
+
+
+@pytest.mark.parametrize("data", [{"remote": "gsiftp://x/y"}, {"type": "job_temp", "remote": "x"}])
+def test_what_this_pilot_cannot_move_others_may(tmp_path: Path, data: dict[str, str]) -> None:
+    end = script(tmp_path, shell("true"), data=[data]).run()
+    assert end.outcome == ends.RESET
+    assert find_rule(end.reason).name == "no means"
+
+
+COPY = {"other": "sh -c 'cp \"${1#other://}\" \"${2#other://}\"' copy {source} {target}"}
+
+
+def test_files_are_moved_by_a_configured_command(tmp_path: Path) -> None:
+    (tmp_path / "in file").write_text("hello")
+    data = [{"movement": "input", "remote": f"other://{tmp_path}/in file", "local": "in"},
+            {"movement": "input", "remote": f"other://{tmp_path}/absent", "transfer": "maybe"},
+            {"movement": "output", "remote": f"other://{tmp_path}/out.txt"},
+            {"movement": "output", "remote": f"other://{tmp_path}/none.txt", "transfer": "maybe"}]
+    work = script(tmp_path, shell("tr a-z A-Z < in > out.txt; ls"), data=data, means=Means(COPY))
+    assert work.run() == ends.End(ends.COMPLETE, "", ANY, ANY, ANY)
+    assert (tmp_path / "out.txt").read_text() == "HELLO"
+    assert work.logs()["stdout"].split() == ["in", "out.txt", "stderr", "stdout"]
+
+
+def test_a_command_that_fails_is_tried_again_and_says_why(tmp_path: Path) -> None:
+    data = [{"movement": "input", "remote": f"other://{tmp_path}/absent"}]
+    end = script(tmp_path, shell("true"), data=data, means=Means(COPY)).run()
+    assert end.outcome == ends.RESET
+    assert "No such file" in end.reason
+    assert find_rule(end.reason).name == "transfer"
+
+
+def test_a_transfer_can_be_stopped(tmp_path: Path) -> None:
+    slow = {"slow": "sh -c 'echo x > begun; sleep 60' {source} {target}"}
+    work = script(tmp_path, shell("true"), data=[{"remote": "slow://x/y"}], means=Means(slow))
+
+    def stop() -> None:
+        while not (work.directory / "begun").exists():
+            time.sleep(0.02)
+        work.running.stop("enough")
+
+    threading.Thread(target=stop).start()
+    assert work.run().seconds < 30
+
+
+@pytest.mark.parametrize(("kind", "place"), [
+    ("job_temp", "7/3/a/b.txt"), ("dataset_temp", "7/a/b.txt"), ("site_temp", "a/b.txt")])
+def test_temporary_data_go_from_task_to_task(tmp_path: Path, kind: str, place: str) -> None:
+    means = Means(temp=f"file:{tmp_path}/temp/")
+    item = {"type": kind, "remote": "a/b.txt"}
+    first = script(tmp_path, shell("echo hello > b.txt"), data=[{**item, "movement": "output"}], means=means)
+    assert first.run().outcome == ends.COMPLETE
+    assert (tmp_path / "temp" / place).read_text() == "hello\n"
+    first.clean()
+    second = script(tmp_path, shell("cat b.txt"), data=[{**item, "movement": "input"}], means=means)
+    assert second.run().outcome == ends.COMPLETE
+    assert second.logs()["stdout"] == "hello\n"
+
+
+def test_means_are_told_by_words_and_variables() -> None:
+    variables = {"ICEPROD_TRANSFER_GSIFTP": "g {source} {target}", "ICEPROD_TEMP": "file:/t"}
+    means = means_from(["osdf=o {source} {target}"], "", variables)
+    assert means == Means({"gsiftp": "g {source} {target}", "osdf": "o {source} {target}"}, "file:/t")
+    for word in ("osdf", "=x", "osdf=copy {source}", "osdf=copy '{source} {target}"):
+        with pytest.raises(ValueError, match=r"osdf|SCHEME|quotation"):
+            means_from([word], "", {})
 
 
 def test_stop_ends_the_whole_process_group(tmp_path: Path) -> None:
