@@ -35,11 +35,12 @@ def is_over(progress: dict[str, Any]) -> bool:
 
 def follow_dataset(client: Client, dataset_id: str) -> Iterator[dict[str, Any]]:
     """The dataset's status, size and counts of tasks, once a second, until it is over."""
+    dataset = client.get(f"/datasets/{dataset_id}")
     while True:
-        dataset = client.get(f"/datasets/{dataset_id}", patience=_PATIENCE)
         counts = client.get(f"/datasets/{dataset_id}/task_counts/status", patience=_PATIENCE)
         yield {"dataset_id": dataset_id, "status": dataset["status"],
                "tasks_submitted": dataset["tasks_submitted"], "tasks": counts}
         if dataset["status"] in _OVER:
             return
         client.pause(_LOOK_SECONDS)
+        dataset = client.get(f"/datasets/{dataset_id}", patience=_PATIENCE)

@@ -55,7 +55,7 @@ def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> 
     (["scan", "absent.json"], "cannot read absent.json"),
     (["submit", "absent.json"], "cannot read absent.json"),
     (["submit", "x.json", "--jobs", "0"], "0"),
-    (["bench", "patience"], "known: reco, scan, store, api, tasks"),
+    (["bench", "patience"], "unknown benchmark 'patience'; known: reco, scan, "),
     (["reset", "x", "--all", "--status", "failed"], "exclude each other"),
     (["reset", "x", "--task", "a", "--job", "b"], "exclude each other"),
     (["reset", "x", "--hard"], "say which"),
