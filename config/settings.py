@@ -197,23 +197,24 @@ class Desk(Part, frozen=True):
     """The follow-up desk: how often one token may ask, and how long a list of candidates stays as it was."""
 
     requests_per_second: float = 5.0  # of one token, after a burst
-    burst: int = 10
+    burst: int = 10  # so many at once, before the rate counts
+    # who may ask as often as they like
     exempt_addresses: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1", "::1"])
-    list_minutes: float = 60.0
+    list_minutes: float = 60.0  # how long the pages of one list of candidates fit together
 
 
 class Catalogs(Part, frozen=True):
     """Services outside that the desk asks, and the limits of asking. Only hosts named here are called."""
 
-    gaia_tap_url: str = "https://gea.esac.esa.int/tap-server/tap"
-    irsa_tap_url: str = "https://irsa.ipac.caltech.edu/TAP"
-    vizier_url: str = "https://vizier.cds.unistra.fr/viz-bin/votable"
-    gaia_alerts_url: str = "https://gsaweb.ast.cam.ac.uk/alerts"
-    swift_url: str = "https://www.swift.ac.uk/API/main.php"
-    fink_url: str = "https://api.fink-portal.org/api/v1"
-    kowalski_url: str = "https://kowalski.caltech.edu"
-    glade_url: str = "http://elysium.elte.hu/~dalyag/GLADE+.txt"
-    images_url: str = "https://alasky.cds.unistra.fr/hips-image-services/hips2fits"
+    gaia_tap_url: str = "https://gea.esac.esa.int/tap-server/tap"  # the Gaia archive (TAP)
+    irsa_tap_url: str = "https://irsa.ipac.caltech.edu/TAP"  # IRSA's archive, for WISE (TAP)
+    vizier_url: str = "https://vizier.cds.unistra.fr/viz-bin/votable"  # VizieR's catalogues
+    gaia_alerts_url: str = "https://gsaweb.ast.cam.ac.uk/alerts"  # Gaia's photometric alerts
+    swift_url: str = "https://www.swift.ac.uk/API/main.php"  # the Swift observatory's interface for targets
+    fink_url: str = "https://api.fink-portal.org/api/v1"  # the broker Fink
+    kowalski_url: str = "https://kowalski.caltech.edu"  # the archive Kowalski
+    glade_url: str = "http://elysium.elte.hu/~dalyag/GLADE+.txt"  # the galaxy catalogue GLADE+
+    images_url: str = "https://alasky.cds.unistra.fr/hips-image-services/hips2fits"  # cut-outs of surveys
     # the survey that each image source of a finding chart stands for, by its HiPS id
     image_surveys: dict[str, str] = msgspec.field(default_factory=lambda: {
         "ps1": "CDS/P/PanSTARRS/DR1/r", "desi": "CDS/P/DESI-Legacy-Surveys/DR10/r", "dss": "CDS/P/DSS2/red",
@@ -221,7 +222,7 @@ class Catalogs(Part, frozen=True):
     allowed_hosts: list[str] = msgspec.field(default_factory=list)  # more hosts; host or host:port
     folder: str = "catalogs"  # relative to the data directory: files that may be imported by name
     timeout_seconds: float = 8.0  # of one whole answer
-    tries: int = 2
+    tries: int = 2  # of one request that brings no answer
     max_mb: int = 20  # of one answer
     max_file_mb: int = 10_000  # of a catalogue that is imported
 

@@ -20,11 +20,13 @@ WHOLE = "non_field_errors"
 
 
 class NotAuthenticated(ApiError):
+    """A request to the sensor API carries no token, or a wrong one."""
+
     code = 401
 
 
 class NotAllowed(ApiError):
-    """`methods` are those that the path knows."""
+    """The path of the sensor API knows other methods; `methods` are those."""
 
     code = 405
 
@@ -34,7 +36,7 @@ class NotAllowed(ApiError):
 
 
 class FieldErrors(ApiError):
-    """`texts` are lists of texts by field."""
+    """Fields of a body for the sensor API are wrong; `texts` are lists of texts by field."""
 
     code = 400
 
@@ -49,7 +51,7 @@ class FieldErrors(ApiError):
 
 
 class Protected(ApiError):
-    """`objects` are the acquisitions (entry, task id) that stand in the way."""
+    """There are acquisitions that must go first; `objects` are these: entry and task id."""
 
     code = 400
 
