@@ -24,20 +24,28 @@ Routes        a module `<noun>_routes.py` with ROUTES, and INDEXES beside the st
 from __future__ import annotations
 
 from server.desk import (
+    allocation_routes,
+    allocations,
     blobs,
     candidate_routes,
     candidates,
+    catalog_queries,
+    catalog_routes,
     classification_routes,
     classifications,
     event_routes,
     events,
     filter_routes,
     filters,
+    galaxies,
+    galaxy_imports,
+    galaxy_routes,
     group_routes,
     groups,
     handler,
     instrument_routes,
     instruments,
+    jobs,
     kept_lists,
     listings,
     localizations,
@@ -51,9 +59,11 @@ from server.desk import (
     system_routes,
     taxonomies,
     taxonomy_routes,
+    transients,
     user_routes,
     votes,
 )
+from server.desk.outside import calls
 from server.routing import Route
 from server.services.leader import Service
 from server.store.database import Index
@@ -71,6 +81,9 @@ ROUTES: list[Route] = [
     *taxonomy_routes.ROUTES,
     *classification_routes.ROUTES,
     *event_routes.ROUTES,
+    *galaxy_routes.ROUTES,
+    *catalog_routes.ROUTES,
+    *allocation_routes.ROUTES,
     Route("/api(?:/.*)?", handler.NoSuchEndpoint, "desk"),  # the last one of all below /api/
 ]
 
@@ -93,6 +106,15 @@ INDEXES: list[Index] = [
     *events.INDEXES,
     *localizations.INDEXES,
     *scan_maps.INDEXES,
+    *galaxies.INDEXES,
+    *jobs.INDEXES,
+    *calls.INDEXES,
+    *allocations.INDEXES,
 ]
 
-SERVICES: list[Service] = [*scan_maps.SERVICES]
+SERVICES: list[Service] = [
+    *scan_maps.SERVICES,
+    *galaxy_imports.SERVICES,
+    *transients.SERVICES,
+    *catalog_queries.SERVICES,
+]

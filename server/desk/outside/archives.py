@@ -94,7 +94,7 @@ async def vizier_near(ctx: Context, catalog: str, cone: Cone) -> list[list[Row]]
 
 def moved_to(row: Mapping[str, float], moment: datetime) -> tuple[float, float]:
     """Where a Gaia source is at a time (UTC), by its proper motion; degrees."""
-    years = Time(moment, scale="utc").jyear - row.get("ref_epoch", 2016.0)
+    years = Time(moment, scale="tdb").jyear - row.get("ref_epoch", 2016.0)
     dec = row["dec"] + row.get("pmdec", 0.0) * years / 3.6e6
     stretch = max(math.cos(math.radians(row["dec"])), 1e-9)  # pmra is along the sky
     ra = (row["ra"] + row.get("pmra", 0.0) * years / 3.6e6 / stretch) % 360.0

@@ -156,6 +156,8 @@ class _Attempt:
             while piece := await self._in_thread(lambda: response.read(PIECE)):
                 self._count(piece)
                 yield piece
+            if response.length:  # so many bytes were announced, and did not come
+                raise self.failed(599, "breaks off in the middle")
         finally:
             response.close()
         self.outcome = "answered"
