@@ -14,7 +14,7 @@ from server.app import ROUTES
 from tests.support.api import Api, Session, running_server
 
 OPERATIONS = [pytest.param(route.openapi_path, name, id=f"{name.upper()} {route.openapi_path}")
-              for route in ROUTES if route.handler.__module__.startswith("server.production")
+              for route in ROUTES if route.handler.__module__.startswith(("server.production", "server.scans"))
               for name in route.methods()]
 
 
