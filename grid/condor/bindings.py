@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +20,7 @@ from grid.condor.site import Condor
 __all__ = ["Bindings", "load_bindings"]
 
 OLDEST = 25
+_VERSION = re.compile(r"\d+(\.\d+)+")
 _INSTALL = "install them with: pip install 'htcondor>=25'"
 
 
@@ -44,16 +46,29 @@ def load_bindings(condor: Condor) -> Bindings:
 
 
 def _installed() -> str:
+    """The version of the bindings, whether pip or the system's packages brought them. Raises GridError."""
     try:
         version = metadata.version("htcondor")
     except metadata.PackageNotFoundError:
-        raise GridError(f"HTCondor's Python bindings are not installed; {_INSTALL}") from None
+        version = _of_system()
     major = version.partition(".")[0]
     if major.isdigit() and int(major) < OLDEST:
         raise GridError(
             f"HTCondor's Python bindings are {version}, which lack what we use (htcondor2 with a working "
             f"submit came in {OLDEST}; the pool itself may be older); {_INSTALL}")
     return version
+
+
+def _of_system() -> str:
+    """The version that the modules themselves tell; older packages have `htcondor` alone."""
+    for name in ("htcondor2", "htcondor"):
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        if found := _VERSION.search(str(module.version())):
+            return found[0]
+    raise GridError(f"HTCondor's Python bindings are not installed; {_INSTALL}")
 
 
 def _configure(condor: Condor) -> None:

@@ -25,6 +25,7 @@ __all__ = ["SHAPE", "Files", "batch_constraint", "constraint", "description", "s
 SHAPE = ("IceProdCores", "IceProdMemory", "IceProdDisk", "IceProdGpus", "IceProdHours")
 _OVERTIME = 3600  # seconds after a pilot's lifetime until HTCondor stops it
 _FORGOTTEN = 7 * 86400  # seconds that a job of ours stays queued or held when nobody looks after it
+_MOUNTED = "/cvmfs/"
 _RUNS_ONCE = "(NumJobStarts =?= undefined || NumJobStarts == 0)"
 
 
@@ -72,11 +73,19 @@ def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: 
     if shape.gpus:
         described["request_gpus"] = str(shape.gpus)
     if site.pilot.image:
-        described |= {"universe": "container", "container_image": site.pilot.image}
+        described |= _container(site.pilot.image)
     if site.condor.accounting_group:
         described["accounting_group"] = site.condor.accounting_group
     more = {f"My.{key}": _quoted(value) for key, value in site.pilot.classads.items()}
     return {**described, **more, **site.pilot.submit}
+
+
+def _container(image: str) -> dict[str, str]:
+    """The job in a container; an image that every worker mounts is not sent along."""
+    described = {"universe": "container", "container_image": image}
+    if image.startswith(_MOUNTED):
+        described["transfer_container"] = "false"
+    return described
 
 
 def shape_of(ad: Ad, site: str) -> PilotClass:

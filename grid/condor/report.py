@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,32 +18,56 @@ from grid.condor.coverage import BUSY, DRAINING, IDLE, QUEUED, STARTING, Pilot
 from grid.condor.decide import Control, Decision
 from grid.condor.ends import End
 from grid.condor.site import Site
+from iceprod.installation import write_private
 
 __all__ = ["VERSION", "Log", "body", "read_control"]
 
 VERSION = "1"
 _KEPT = 20  # of the latest ends
+_REMEMBERED = 1000
 _TAIL = 500  # characters of what a pilot printed
 _STATUSES = {QUEUED: "IDLE", STARTING: "RUNNING", IDLE: "RUNNING", BUSY: "RUNNING", DRAINING: "RUNNING"}
 _WORDS = {QUEUED: "Queued", STARTING: "Starting", IDLE: "Waiting", BUSY: "Tasking", DRAINING: "Stopping"}
 
 
-class Log:
-    """The latest ends, and how often which error came in the last day."""
+log = logging.getLogger("grid.condor")
 
-    def __init__(self) -> None:
-        self._ends: deque[tuple[End, str]] = deque(maxlen=1000)
-        self.counts: Counter[str] = Counter()
+
+class _Stored(msgspec.Struct):
+    """What is kept over restarts."""
+
+    ends: list[tuple[End, str]] = []
+    counts: dict[str, int] = {}
+
+
+class Log:
+    """The latest ends, how many of which kind there ever were, and which errors came in the last day.
+
+    `path` is the file that keeps them when the grid is started again; one that cannot be read is begun anew.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path, self._is_saved = path, True
+        stored = _load(path)
+        self._ends: deque[tuple[End, str]] = deque(stored.ends, maxlen=_REMEMBERED)
+        self.counts: Counter[str] = Counter(stored.counts)
 
     def add(self, end: End, output: str = "") -> None:
         """An end, and the last lines that the pilot printed."""
-        self._ends.append((end, output))
+        self._ends.append((end, output[-_TAIL:]))
         self.counts[end.kind] += 1
+        self._is_saved = False
+
+    def save(self) -> None:
+        """Write the file, if there is something new."""
+        if self._path is not None and not self._is_saved:
+            write_private(self._path, msgspec.json.encode(_Stored(list(self._ends), dict(self.counts))))
+            self._is_saved = True
 
     def latest(self) -> list[dict[str, Any]]:
         """The latest ends, the newest last."""
         return [{"queue_id": end.id, "kind": end.kind, "reason": end.reason, "host": end.host,
-                 "time": _time(end.when), "seconds": round(end.lived, 1), "output": text[-_TAIL:]}
+                 "time": _time(end.when), "seconds": round(end.lived, 1), "output": text}
                 for end, text in list(self._ends)[-_KEPT:]]
 
     def top_errors(self) -> dict[str, int]:
@@ -51,7 +77,17 @@ class Log:
         return dict(reasons.most_common(10))
 
 
-def body(site: Site, pilots: Iterable[Pilot], log: Log, decision: Decision | None, trouble: str,
+def _load(path: Path | None) -> _Stored:
+    if path is None or not path.exists():
+        return _Stored()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Stored)
+    except (OSError, msgspec.MsgspecError) as error:
+        log.warning("%s is not read: %s", path, error)
+        return _Stored()
+
+
+def body(site: Site, pilots: Iterable[Pilot], kept: Log, decision: Decision | None, trouble: str,
          queue: tuple[str, str], state: str = "active") -> dict[str, Any]:
     """The site's heartbeat; `queue` is the schedd's name and version, `state` the wish that it follows."""
     pilots = list(pilots)
@@ -64,7 +100,7 @@ def body(site: Site, pilots: Iterable[Pilot], log: Log, decision: Decision | Non
         "statuses": {name: dict(words) for name, words in statuses.items()},
         "resources": _total(pilot.offer for pilot in pilots if pilot.state != QUEUED),
         "limits": msgspec.to_builtins(site.limits), "largest": msgspec.to_builtins(site.largest),
-        "ends": log.latest(), "end_counts": dict(log.counts), "top_errors": log.top_errors(),
+        "ends": kept.latest(), "end_counts": dict(kept.counts), "top_errors": kept.top_errors(),
         "decision": _told(decision), "trouble": trouble, "state": state}
 
 

@@ -67,7 +67,7 @@ class SiteService:
         self.control, self.history = Control(), History()
         self.decision: Decision | None = None
         self.trouble = ""
-        self.ends = report.Log()
+        self.ends = report.Log(directory / "ends.json")
         self.pilots: list[Pilot] = []
         self.grid_id = ""
         self._ended: list[End] = []  # not dealt with yet
@@ -261,6 +261,7 @@ class SiteService:
     def _beat(self, force: bool = False) -> None:
         if not force and time.monotonic() - self._beaten < min(_BEAT_SECONDS, self.site.pace.look_seconds):
             return
+        self.ends.save()
         body = report.body(self.site, self.pilots, self.ends, self.decision, self.trouble,
                            (self.schedd.name, self.schedd.version), self.control.state)
         try:

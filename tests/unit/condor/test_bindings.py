@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,8 +37,29 @@ def test_older_ones(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
     assert "pip install 'htcondor>=25'" in str(caught.value)
 
 
+def modules(monkeypatch: pytest.MonkeyPatch, **told: str) -> None:
+    """As if the system's packages had brought modules that tell their versions so."""
+    def load(name: str) -> SimpleNamespace:
+        if name not in told:
+            raise ImportError(name)
+        return SimpleNamespace(version=lambda: told[name])
+
+    monkeypatch.setattr(bindings.importlib, "import_module", load)
+
+
+def test_those_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions(monkeypatch, None)
+    told = "$CondorVersion: 25.4.0 2026-01-01 BuildID: Debian $"
+    modules(monkeypatch, htcondor2=told, classad2=told)
+    assert load_bindings(Condor()).version == "25.4.0"
+    modules(monkeypatch, htcondor="$CondorVersion: 10.9.0 2023-11-14 $")
+    with pytest.raises(GridError, match=r"are 10\.9\.0, which lack"):
+        load_bindings(Condor())
+
+
 def test_none(monkeypatch: pytest.MonkeyPatch) -> None:
     versions(monkeypatch, None)
+    modules(monkeypatch)
     with pytest.raises(GridError, match="not installed; install them with: pip install"):
         load_bindings(Condor())
 

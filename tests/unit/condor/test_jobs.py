@@ -66,6 +66,8 @@ def test_a_container_and_more_of_the_site() -> None:
     more = {"Group": 'a"b\\', "N": 3, "Y": True}
     made = describe(image="/cvmfs/x.sif", classads=more, submit={"rank": "KFlops"})
     assert (made["universe"], made["container_image"]) == ("container", "/cvmfs/x.sif")
+    assert made["transfer_container"] == "false"
+    assert "transfer_container" not in describe(image="/home/me/x.sif")
     assert made["rank"] == "KFlops"
     assert (made["My.Group"], made["My.N"], made["My.Y"]) == (r'"a\"b\\"', "3", "true")
 

@@ -222,6 +222,24 @@ def test_what_a_site_reports() -> None:
     assert (body["trouble"], body["queues"]) == ("nobody there", {"q": "htcondor"})
 
 
+def test_ends_are_known_when_the_grid_starts_again(tmp_path: Path) -> None:
+    path = tmp_path / "ends.json"
+    before = report.Log(path)
+    before.add(end("held", "bad"), "x" * 600)
+    before.add(end("finished"))
+    before.save()
+    again = report.Log(path)
+    assert again.latest() == before.latest()
+    assert again.counts == {"held": 1, "finished": 1}
+    assert again.top_errors() == before.top_errors() == {"bad": 1}
+    assert path.stat().st_mode & 0o777 == 0o600
+    again.add(end("held", "bad"))
+    again.save()
+    assert report.Log(path).counts == {"held": 2, "finished": 1}
+    path.write_text("{")
+    assert report.Log(path).latest() == []
+
+
 def test_what_it_is_told() -> None:
     assert report.read_control({}) == Control()
     wish = {"state": "paused", "limit": 3, "reason": "x", "username": "root", "time": "now"}
