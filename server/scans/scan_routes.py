@@ -11,9 +11,9 @@ from pymongo.errors import OperationFailure
 from server.errors import BadRequest, Conflict, NotFound
 from server.handler import Handler
 from server.routing import Route, allow
-from server.scans import backlog, deletion, manifests, maps, quotas, results
+from server.scans import backlog, deletion, manifests, maps, rescans, results
 from server.scans.bodies import DELETE, FIND, PATCH, RESCAN, RESULT, SCAN
-from server.scans.creation import create_scan, request_of, rescan, try_scan
+from server.scans.creation import create_scan, request_of, try_scan
 from server.scans.events import event_json
 from server.scans.filters import check_filter, mentions
 from server.scans.handler import ScanHandler, flag, redirects, takes
@@ -96,13 +96,8 @@ class Rescan(ScanHandler):
     @redirects
     async def post(self, scan_id: str) -> None:
         body = self.checked_body(RESCAN, required=False)
-        await request_of(self.ctx, scan_id)
-        await quotas.check_waiting(self.ctx, self.user.username)
-        if flag(body, "abort_first"):
-            await deletion.delete(self.ctx, scan_id, completed_too=True)
-        manifest = await rescan(self.ctx, scan_id, self.user.username)
-        if flag(body, "replace_scan"):
-            await manifests.touch(self.ctx, scan_id, replaced_by_scan_id=manifest.scan_id)
+        how = {"abort_first": flag(body, "abort_first"), "replace": flag(body, "replace_scan")}
+        manifest = await rescans.again(self.ctx, scan_id, self.user.username, **how)
         self.send(show(manifest, names_of(body.get("manifest_projection"))))
 
 

@@ -6,16 +6,20 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from scanner.catalogue import CATALOGUE
+from scanner.catalogue import CATALOGUE, Product
+from scanner.level_sets import LEVEL_SETS
+from scanner.recos import RECOS
 from server.context import Context
 from server.errors import BadRequest, NotFound
+from server.production import task_store
+from server.production.task_store import LEASED
 from server.routing import Route, allow
-from server.scans import files, maps, pictures, progress_view, workers
+from server.scans import clusters, files, maps, pictures, progress_view, runs, workers
 from server.scans.creation import request_of
 from server.scans.manifests import Manifest, find, read
 from server.scans.requests import ScanRequest
 from server.scans.status import state_of
-from server.web import show
+from server.web import pixel_data
 from server.web.handler import READERS, PageHandler
 from server.web.overview import event_name
 
@@ -29,7 +33,7 @@ class Row:
     """A scan in the list."""
 
     scan_id: str
-    started: str
+    started: float
     event: str
     state: str
     summary: str
@@ -37,37 +41,65 @@ class Row:
 
 
 class Scans(PageHandler):
-    """All scans, the newest first."""
+    """All scans, the newest first; and a form that starts one."""
 
     @allow(*READERS)
     async def get(self) -> None:
         page = self.query_int("page", 1, minimum=1) or 1
-        with_deleted = self.query_bool("deleted")
-        query: dict[str, Any] = {} if with_deleted else {"is_deleted": False}
+        if page > 10_000:
+            raise BadRequest("page: there are no more than 10000; choose what to show")
+        with_deleted, text = self.query_bool("deleted"), (self.query("text") or "").strip()
+        query: dict[str, Any] = {**({} if with_deleted else {"is_deleted": False}), **_about(text)}
         found = await find(self.ctx, query, (page - 1) * PER_PAGE, PER_PAGE + 1, newest_first=True)
         rows = await asyncio.gather(*(_row(self.ctx, manifest) for manifest in found[:PER_PAGE]))
-        self.page("scans.html", rows=rows, number=page, is_last=len(found) <= PER_PAGE,
-                  with_deleted=with_deleted)
+        self.page("scans.html", rows=rows, number=page, is_last=len(found) <= PER_PAGE, text=text,
+                  with_deleted=with_deleted, may_start=bool(self.user.roles & {"user", "admin"}),
+                  recos=RECOS, clusters=list(await clusters.known(self.ctx)))
+
+
+def _about(text: str) -> dict[str, Any]:
+    """The query for the id of a scan, or a run, or run and event: ``136766 7637140``. Raises BadRequest."""
+    if not text:
+        return {}
+    words = text.replace("/", " ").replace(":", " ").split()
+    if all(word.isdecimal() and len(word) < 16 for word in words) and len(words) <= 2:
+        names = ("event_metadata.run_id", "event_metadata.event_id")
+        return {name: int(word) for name, word in zip(names, words, strict=False)}
+    if len(words) == 1:
+        return {"scan_id": words[0]}
+    raise BadRequest("text: give the id of a scan, the number of a run, or those of a run and an event")
 
 
 async def _row(ctx: Context, manifest: Manifest) -> Row:
     state, _, _ = await state_of(ctx, manifest)
     summary = (manifest.progress or {}).get("summary", "")
-    return Row(manifest.scan_id, show.date(manifest.timestamp), event_name(manifest), state, str(summary),
+    return Row(manifest.scan_id, manifest.timestamp, event_name(manifest), state, str(summary),
                manifest.is_deleted)
 
 
 class Scan(PageHandler):
-    """One scan: state, levels, best fit and pictures, kept up to date by a small script."""
+    """One scan: state, levels, best fit and map, kept up to date by small scripts."""
 
     @allow(*READERS)
     async def get(self, scan_id: str) -> None:
         manifest = await read(self.ctx, scan_id)
         view = await progress_view.view(self.ctx, scan_id)
-        force = await workers.workforce(self.ctx, manifest)
-        self.page("scan.html", manifest=manifest, view=view, event=event_name(manifest), force=force,
-                  started=show.date(manifest.timestamp), request=await _request(self.ctx, scan_id),
-                  has_map=view["best_fit"] is not None or view["is_final"], products=CATALOGUE.values())
+        self.page("scan.html", manifest=manifest, view=view, event=event_name(manifest),
+                  force=await workers.workforce(self.ctx, manifest),
+                  request=await _request(self.ctx, scan_id),
+                  taskforces=await workers.taskforces(self.ctx, manifest), level_sets=LEVEL_SETS,
+                  has_map=view["best_fit"] is not None or view["is_final"], products=_by_levels(),
+                  may_act=bool(self.user.roles & {"user", "admin"}),
+                  clusters=list(await clusters.known(self.ctx)))
+
+
+def _by_levels() -> dict[str, list[Product]]:
+    """The files that can be made, by the level set that they use."""
+    groups: dict[str, list[Product]] = {}
+    for product in CATALOGUE.values():
+        title = LEVEL_SETS[product.levels].title if product.levels else "The result itself"
+        groups.setdefault(title, []).append(product)
+    return groups
 
 
 async def _request(ctx: Context, scan_id: str) -> ScanRequest | None:
@@ -84,7 +116,30 @@ class ScanProgress(PageHandler):
     async def get(self, scan_id: str) -> None:
         wait = min(self.query_int("wait", 0) or 0, int(self.ctx.settings.leases.max_wait_seconds))
         await progress_view.wait_for_news(self.ctx, scan_id, self.query_int("since", 0) or 0, wait)
-        self.send(await progress_view.view(self.ctx, scan_id))
+        view = await progress_view.view(self.ctx, scan_id)
+        self.send({**view, "workers": await _workers(self.ctx, scan_id)})
+
+
+async def _workers(ctx: Context, scan_id: str) -> int:
+    """How many workers have a batch just now."""
+    run = await runs.find(ctx, scan_id)
+    counts = await task_store.counts(ctx, {"dataset_id": run.dataset_id}) if run else {}
+    return sum(counts.get(status, 0) for status in LEASED)
+
+
+class ScanPixels(PageHandler):
+    """The map's pixels for the viewer."""
+
+    @allow(*READERS)
+    async def get(self, scan_id: str) -> None:
+        levels = self.query("levels") or "wilks"
+        if levels not in LEVEL_SETS:
+            raise BadRequest(f"levels: must be one of {', '.join(LEVEL_SETS)}")
+        await read(self.ctx, scan_id)
+        result, is_final = await maps.latest(self.ctx, scan_id)
+        data = await asyncio.to_thread(pixel_data.packed, result, levels, is_final)
+        self.set_header("Content-Type", "application/octet-stream")
+        self.finish(data)
 
 
 class ScanPicture(PageHandler):
@@ -134,6 +189,7 @@ ROUTES = [
     Route("/web/scans", Scans, "web"),
     Route("/web/scans/{scan_id}", Scan, "web"),
     Route("/web/scans/{scan_id}/progress", ScanProgress, "web"),
+    Route("/web/scans/{scan_id}/pixels", ScanPixels, "web"),
     Route("/web/scans/{scan_id}/picture/{view}", ScanPicture, "web"),
     Route("/web/scans/{scan_id}/map/{kind}", ScanFile, "web"),
     Route("/web/scans/{scan_id}/products/{name:any}", ScanProduct, "web"),

@@ -50,7 +50,8 @@ class Static(Handler):
         if file is None:
             raise NotFound("no such file")
         self.set_header("Content-Type", file.type)
-        self.set_header("Cache-Control", "public, max-age=31536000, immutable")
+        is_named = self.query("v") == file.tag  # scripts import each other by their plain names
+        self.set_header("Cache-Control", "public, max-age=31536000, immutable" if is_named else "no-cache")
         self.finish(file.data)
 
 

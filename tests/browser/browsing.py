@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -77,9 +78,16 @@ class Visitor:
     def settle(self) -> None:
         """Wait until what a page loads after itself is there."""
         self.page.wait_for_load_state("load")
-        self.page.wait_for_function("!document.querySelector('.htmx-request')")
-        self.page.wait_for_function("[...document.images].every((image) => image.complete)")
-        self.page.wait_for_function("!document.querySelector('canvas[data-drawn=no]')")
+        self.wait_for("!document.querySelector('.htmx-request')")
+        self.wait_for("[...document.images].every((image) => image.complete)")
+        self.wait_for("!document.querySelector('[data-skymap]:not([hidden]) canvas[data-drawn=no]')")
+
+    def wait_for(self, script: str, seconds: float = 60.0) -> None:
+        """Wait until an expression is true; Playwright's own way is refused by the pages' policy."""
+        end = time.monotonic() + seconds
+        while not self.page.evaluate(script):
+            assert time.monotonic() < end, f"waited {seconds} s in vain for {script}"
+            self.page.wait_for_timeout(50)
 
     def overflow(self) -> int:
         """By how many pixels the page is wider than its window."""

@@ -140,7 +140,7 @@ def _scans(api: Api) -> dict[str, str]:
     scans = {}
     wanted: dict[str, dict[str, Any]] = {
         "final": {"nsides": {"8": 0, "32": 24}}, "running": {"nsides": {"8": 0, "64": 12}},
-        "outside": {"reco_algo": "splinempe"}, "deleted": {"reco_algo": "splinempe"}}
+        "outside": {"reco_algo": "elsewhere"}, "deleted": {"reco_algo": "elsewhere"}}
     for name, changes in wanted.items():
         event = simulated_event(run_id=100 + len(scans))
         answer = user.post("/scan", json=scan_body(event_i3live_json=event, **changes))

@@ -1,15 +1,19 @@
 // Keeps a scan's page up to date: asks for progress, which the server answers when there is some.
-"use strict";
-
 const scan = document.getElementById("scan");
 const root = "/web/scans/" + encodeURIComponent(scan.dataset.scan);
 let version = Number(scan.dataset.version);
-let drawn = 0;
 
 const place = (name) => scan.querySelector(`[data-show="${name}"]`);
-const put = (name, text) => { place(name).textContent = text; };
-const number = (value, digits, unit = "") => value == null ? "–" : value.toFixed(digits) + unit;
-const area = (value) => value == null ? "–" : value.toPrecision(4) + " deg²";
+const put = (name, text) => { if (place(name).textContent !== text) place(name).textContent = text; };
+const whole = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+const number = (value, digits, unit) => value == null ? "–" : `${Number(value.toPrecision(digits))}\u00a0${unit}`;
+
+/** A span of time in the unit that fits. */
+function seconds(value) {
+  if (value == null) return "–";
+  const [size, unit] = value < 100 ? [1, "s"] : value < 6000 ? [60, "min"] : value < 172800 ? [3600, "h"] : [86400, "d"];
+  return number(value / size, value / size < 10 ? 2 : 3, unit);
+}
 
 function stateClass(state) {
   const first = state.split("__")[0].toLowerCase();
@@ -23,8 +27,9 @@ function showLevels(levels) {
     const row = document.createElement("tr");
     for (const [tag, value] of [["th", level.nside], ["td", level.done], ["td", level.total]]) {
       const cell = row.appendChild(document.createElement(tag));
-      cell.textContent = value;
+      cell.textContent = tag === "td" ? whole(value) : value;
       if (tag === "td") cell.className = "number";
+      else cell.scope = "row";
     }
     return row;
   }));
@@ -32,37 +37,27 @@ function showLevels(levels) {
 
 function show(view) {
   const state = place("state");
-  state.textContent = view.state.replace("__", ": ").replaceAll("_", " ").toLowerCase();
-  state.className = "state " + stateClass(view.state);
+  put("state", view.state.replace("__", ": ").replaceAll("_", " ").toLowerCase());
+  state.className = "state wrap " + stateClass(view.state);
   put("reason", view.state_reason);
   if (view.event) put("event", `Run ${view.event.run_id} · Event ${view.event.event_id} · ${view.event.event_type}`);
   place("bar").max = Math.max(view.pixels_total, 1);
   place("bar").value = view.pixels_done;
-  put("pixels", `${view.pixels_done} of ${view.pixels_total}`);
-  put("rate", number(view.rate, 1, " pixels/s"));
-  put("left", number(view.eta_s, 0, " s"));
-  put("wall", number(view.wall_s, 1, " s"));
-  put("cpu", number(view.cpu_s, 1, " s"));
-  const best = view.best_fit || {};
-  put("ra", number(best.ra_deg, 4, "°"));
-  put("dec", (best.dec_deg > 0 ? "+" : "") + number(best.dec_deg, 4, "°"));
-  put("llh", number(best.llh, 2));
-  put("area50", area(view.area_50_deg2));
-  put("area90", area(view.area_90_deg2));
+  put("pixels", `${whole(view.pixels_done)} of ${whole(view.pixels_total)}`);
+  put("rate", number(view.rate, 3, "pixels/s"));
+  put("left", seconds(view.eta_s));
+  put("wall", seconds(view.wall_s));
+  put("cpu", seconds(view.cpu_s));
+  put("workers", `${whole(view.workers)} running`);
   showLevels(view.levels);
-}
-
-// A picture costs the server a moment: while the scan runs, not more than one in two seconds.
-function draw(view) {
-  const hasMap = view.best_fit != null || view.is_final;
-  place("pictures").hidden = place("files").hidden = !hasMap;
-  if (!hasMap || (!view.is_final && Date.now() - drawn < 2000)) return;
-  drawn = Date.now();
-  for (const image of scan.querySelectorAll("img[data-picture]")) {
-    const fresh = new Image();
-    fresh.onload = () => { image.src = fresh.src; };
-    fresh.src = `${image.dataset.picture}?n=${view.version}`;
-  }
+  const best = view.best_fit;
+  put("ra", best ? best.ra_deg.toFixed(4) + "°" : "–");
+  put("dec", best ? (best.dec_deg < 0 ? "" : "+") + best.dec_deg.toFixed(4) + "°" : "–");
+  put("llh", best ? best.llh.toFixed(2) : "–");
+  put("area50", number(view.area_50_deg2, 4, "deg²"));
+  put("area90", number(view.area_90_deg2, 4, "deg²"));
+  place("files").hidden = !best && !view.is_final;
+  document.dispatchEvent(new CustomEvent("scan:news", {detail: view}));
 }
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
@@ -75,7 +70,7 @@ async function follow() {
       const view = await answer.json();
       version = view.version;
       show(view);
-      draw(view);
+      scan.dataset.final = view.is_final ? "yes" : "no";
       if (view.is_final || /^(ABORTED|STOPPED)/.test(view.state)) return;
       await pause(300);
     } catch {
