@@ -1,4 +1,8 @@
-"""What every kind of grid can do: submit pilots, list them, remove them."""
+"""What pilots offer, on every kind of grid; and what a grid of a fixed number of equal pilots can do.
+
+`grid.service` drives such a grid. A site on HTCondor decides by demand and needs to know more of its pilots
+than their state; `grid.condor.service` has its own way (see docs/decisions/grids.md).
+"""
 
 from __future__ import annotations
 
