@@ -1,4 +1,4 @@
-"""Finished scans become localizations, whether or not somebody looked while they finished.
+"""Finished scans become localizations, and select candidates, whether or not somebody looked.
 
 A stored final result is taken in once: the mark on it is conditional on its version, so a result that is
 replaced meanwhile is taken in again, and a crash in between does no harm.
@@ -17,8 +17,9 @@ from scanner.regions import area
 from scanner.result import ScanResult
 from scanner.skymap import EmptyMapError, SkyMap
 from server.context import Context
-from server.desk import events, localizations
+from server.desk import events, localizations, selection
 from server.desk.localizations import NewLocalization
+from server.desk.selection import Alert
 from server.desk.tiles import Tiles
 from server.errors import NotFound
 from server.scans import maps
@@ -69,12 +70,22 @@ async def _store(ctx: Context, scan_id: str, result: ScanResult, skymap: SkyMap,
     tiles = await asyncio.to_thread(Tiles.of_scan, skymap)
     contours = await asyncio.to_thread(contours_of, skymap)
     new = NewLocalization(dateobs, scan_id, tiles, finished, scan_id, contours)
-    await localizations.put(ctx, new)
+    row = await localizations.put(ctx, new)
+    await selection.run(ctx, Alert(row, _moment(finished), metadata.run_id * 10**6 + metadata.event_id))
 
 
 def moment_of(result: ScanResult, finished: float) -> datetime:
     """When the event was, to milliseconds; simulated ones without a time count from the end of their scan."""
-    moment = result.metadata.time or datetime.fromtimestamp(finished, UTC)
+    moment = result.metadata.time
+    return _moment(finished) if moment is None else _to_milliseconds(moment)
+
+
+def _moment(seconds: float) -> datetime:
+    """A time since 1970 as the database keeps it."""
+    return _to_milliseconds(datetime.fromtimestamp(seconds, UTC))
+
+
+def _to_milliseconds(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=None)
 
 

@@ -13,7 +13,8 @@ from scanner import healpix
 from scanner.result import ScanMetadata, ScanResult
 from scanner.skymap import SkyMap
 from server.context import Context
-from server.desk import blobs, localizations, positions, regions, scan_maps
+from server.desk import blobs, galaxies, localizations, positions, regions, scan_maps, selection
+from server.desk.galaxy_text import Galaxy
 from server.desk.localizations import NewLocalization
 from server.desk.skymaps import of_cone
 from server.desk.tiles import Tiles, inside
@@ -186,3 +187,45 @@ def test_cells_cover_the_region() -> None:
     start, end = tiles.spans
     shift = 2 * (healpix.MAX_ORDER - localizations._CELL_ORDER)
     assert {int(pixel) for pixel in np.concatenate([start, end - 1]) >> shift} <= cells
+
+
+# -- what a scan selects
+
+
+async def galaxies_at(ctx: Context, places: list[tuple[float, float]], catalog: str = "mine") -> None:
+    await galaxies.store(ctx, catalog, [
+        Galaxy(name=f"{catalog}{number}", ra=ra, dec=dec, distmpc=float(number + 1))
+        for number, (ra, dec) in enumerate(places)])
+
+
+async def filter_with(ctx: Context, number: int, rule: Any, stream: str = "scans") -> None:
+    stream_id = await selection._stream(ctx) if stream == "scans" else 99
+    await ctx.db.desk_filters.insert_one({"_id": number, "name": f"f{number}", "group_id": 1,
+                                          "stream_id": stream_id, "altdata": rule})
+
+
+async def test_a_scan_selects_galaxies_inside(ctx: Context) -> None:
+    result = await finished(ctx, "scan1")
+    tiles = Tiles.of_scan(SkyMap.from_results(result.pixels))
+    centre = np.array(tiles.best)
+    ra, dec = np.random.default_rng(5).uniform(centre - 25, centre + 25, (300, 2)).T
+    await galaxies_at(ctx, list(zip(ra.tolist(), dec.tolist(), strict=True)))
+    await filter_with(ctx, 1, {"cumprob": 0.9})
+    await filter_with(ctx, 2, {"cumprob": 0.9, "max_distance": 100.0})
+    await filter_with(ctx, 3, {"catalog": "other"})
+    await filter_with(ctx, 4, {"cumprob": "wrong"})
+    await filter_with(ctx, 5, {"cumprob": 0.9}, stream="elsewhere")
+    for _ in range(2):  # a crash before the mark repeats all
+        await ctx.db.results.update_many({}, {"$set": {"localized": None}})
+        await scan_maps.take_in_all(ctx)
+    chosen = tiles.chosen(0.9)[tiles.rows_at(positions.hpix29_many(ra, dec))]
+    expected = {f"mine{number}" for number in np.flatnonzero(chosen)}
+    near = {name for name in expected if int(name[4:]) < 100}
+    found: dict[int, set[str]] = {}
+    async for row in ctx.db.desk_candidates.find({}):
+        found.setdefault(row["filter_id"], set()).add(row["obj_id"])
+        assert row["passing_alert_id"] == 7_000_011
+    assert near < expected
+    assert len(expected) < 300
+    assert found == {1: expected, 2: near}
+    assert await ctx.db.desk_candidates.count_documents({}) == len(expected) + len(near)
