@@ -25,18 +25,30 @@ class Signals:
 
     def notify(self, name: str) -> None:
         self._counts[name] += 1
+        self.wake(name)
+
+    def wake(self, name: str) -> None:
+        """Wake everybody who waits for the name just now, without counting."""
         for future in self._waiters.pop(name, ()):
             if not future.done():
                 future.set_result(None)
 
-    async def wait(self, name: str, timeout: float) -> bool:
-        """Wait for the signal, at most `timeout` seconds; whether it came."""
+    async def wait(self, name: str, timeout: float, *others: str) -> bool:
+        """Wait for the signal, or one of the others, at most `timeout` seconds; whether it came."""
         future = asyncio.get_running_loop().create_future()
-        self._waiters[name].add(future)
+        for one in (name, *others):
+            self._waiters[one].add(future)
         try:
             await asyncio.wait_for(future, timeout)
         except TimeoutError:
             return False
         finally:
-            self._waiters[name].discard(future)
+            for one in (name, *others):
+                self._forget(one, future)
         return True
+
+    def _forget(self, name: str, future: asyncio.Future[None]) -> None:
+        if name in self._waiters:
+            self._waiters[name].discard(future)
+            if not self._waiters[name]:
+                del self._waiters[name]

@@ -12,7 +12,7 @@ from iceprod.client import Refused, Unreachable
 
 __all__ = ["lease_tasks"]
 
-_BUSY_WAIT = 5.0  # longest poll while some cores work: their end makes a larger offer
+_BUSY_WAIT = 5.0  # longest poll while some cores work; then the server answers, for a larger offer
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0
 
 log = logging.getLogger("pilot")
@@ -33,10 +33,10 @@ def _keep_leasing(pilot: Pilot) -> None:
         if not count:
             continue
         try:
-            began = time.monotonic()
+            began, room = time.monotonic(), pilot.room.free()
             tasks = _lease(pilot, count)
             pause = _FIRST_PAUSE
-            if not tasks and time.monotonic() - began < 1.0:
+            if not tasks and time.monotonic() - began < 1.0 and room == pilot.room.free():
                 _pause(pilot, 1.0)  # the server did not wait for us
         except (Refused, Unreachable) as error:
             if not pilot.ending.is_set():

@@ -134,7 +134,7 @@ def keep_reporting(pilot: Pilot) -> None:
 def _try(pilot: Pilot, batch: list[Report]) -> None:
     """Send a batch; one that nobody takes is dropped when its leases must have run out."""
     try:
-        _send(pilot.client, batch, pilot.options.site, 2 * pilot.lease_seconds)
+        _send(pilot, pilot.client, batch, 2 * pilot.lease_seconds)
     except Refused as error:
         log.warning("%d reports were refused: %s", len(batch), error)
     except Unreachable as error:
@@ -150,12 +150,12 @@ def send_rest(pilot: Pilot, client: Client) -> None:
         batch = pilot.reports.next(0.0)
         if not batch:
             return
-        _send(client, batch, pilot.options.site, 0.0)
+        _send(pilot, client, batch, 0.0)
         pilot.reports.remove(batch)
 
 
-def _send(client: Client, batch: list[Report], site: str, patience: float) -> None:
-    body = {"reports": [report.body(site) for report in batch]}
+def _send(pilot: Pilot, client: Client, batch: list[Report], patience: float) -> None:
+    body = {"reports": [report.body(pilot.options.site) for report in batch], "pilot_id": pilot.pilot_id}
     answer = client.post(PATH, body, patience=patience, repeat=True)
     results = answer.get("results") if isinstance(answer, dict) else None
     for report, result in zip(batch, results or []):  # noqa: B905 (Python 3.9 knows no strict)

@@ -277,20 +277,27 @@ class ReportMany(ProductionHandler):
     """Many tasks ended."""
 
     @allow("admin", "client", "system", "pilot")
-    @takes(Field("reports", "list", required=True), closed=True)
+    @takes(Field("reports", "list", required=True), Field("pilot_id", "str"), closed=True)
     async def post(self) -> None:
         """Report ends: {task_id, instance_id, outcome, time_used, resources, site, reason, logs, stats} each.
 
-        Answers 200 with {task_id, status, reason} for each: 200, or what it had been answered alone.
+        Answers 200 with {task_id, status, reason} for each: 200, or what it had been answered alone. A claim
+        that the pilot waits with is answered too, for now the pilot has more room.
         """
-        rows = self.body().get("reports")
+        body = self.body()
+        rows, pilot_id = body.get("reports"), body.get("pilot_id", "")
+        if not isinstance(pilot_id, str):
+            raise BadRequest("key pilot_id should be of type str")
         if not isinstance(rows, list) or len(rows) > many_ends.MOST:
             raise BadRequest(f"key reports should be a list of at most {many_ends.MOST} objects")
         if not all(isinstance(row, dict) for row in rows):
             raise BadRequest("key reports should be a list of objects")
         batch = [many_ends.read_ended(row, number, read_report(row)) for number, row in enumerate(rows)]
+        await sites.check_names(self.ctx, self.user, {"pilot_id": pilot_id})
         only_site = sites.bound_site(self.user)
-        self.send({"results": await many_ends.report_many(self.ctx, batch, only_site=only_site)})
+        results = await many_ends.report_many(self.ctx, batch, only_site=only_site)
+        leases.end_waits(self.ctx, pilot_id)
+        self.send({"results": results})
 
 
 ROUTES = [

@@ -8,10 +8,11 @@ taken. Its cost does not depend on how many tasks wait.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -27,8 +28,8 @@ from server.production.classes import class_table
 from server.production.documents import Document
 from server.production.task_store import LEASED, soon
 
-__all__ = ["Claim", "claim", "claim_or_wait", "expire", "extend", "lease_seconds", "release_listed",
-           "release_pilot"]
+__all__ = ["Claim", "claim", "claim_or_wait", "end_waits", "expire", "extend", "lease_seconds",
+           "release_listed", "release_pilot"]
 
 ATTEMPTS = 8
 LOOK_DEEPER = 100  # candidates of a class of which only some tasks fit
@@ -66,6 +67,20 @@ class _Turn:
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     in_vain: dict[bytes, tuple[int, float]] = field(default_factory=dict)  # signals until then, and when
+    waiting: defaultdict[str, set[asyncio.Event]] = field(  # by pilot: set, an event ends a wait
+        default_factory=lambda: defaultdict(set))
+
+    @contextlib.contextmanager
+    def wait_of(self, pilot_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set when the pilot should ask again."""
+        enough = asyncio.Event()
+        self.waiting[pilot_id].add(enough)
+        try:
+            yield enough
+        finally:
+            self.waiting[pilot_id].discard(enough)
+            if not self.waiting[pilot_id]:
+                del self.waiting[pilot_id]
 
     def was_in_vain(self, ctx: Context, request: Claim) -> bool:
         """Whether an equal request found nothing a moment ago, and nothing was announced since."""
@@ -123,21 +138,38 @@ async def _claim(ctx: Context, request: Claim) -> list[Document]:
 
 
 async def claim_or_wait(ctx: Context, request: Claim, wait: float, gone: asyncio.Event) -> list[Document]:
-    """Like `claim`, but wait up to `wait` seconds for something to claim; give up when the caller is gone."""
+    """Like `claim`, but wait up to `wait` seconds for something to claim.
+
+    Gives up when the caller is gone, and when its pilot can offer more by now (see `end_waits`).
+    """
     end = time.monotonic() + wait
-    seen = ctx.signals.count("tasks")
-    got = await claim(ctx, request)
-    while not got and (left := end - time.monotonic()) > 0:
-        if ctx.signals.count("tasks") == seen:
-            await ctx.signals.wait("tasks", min(left, LOOK_SECONDS))
-        if gone.is_set():
-            return []
+    with _turns.setdefault(ctx.db, _Turn()).wait_of(request.pilot_id) as enough:
         seen = ctx.signals.count("tasks")
-        got = await claim(ctx, request, again=True)
+        got = await claim(ctx, request)
+        while not got and not enough.is_set() and (left := end - time.monotonic()) > 0:
+            if ctx.signals.count("tasks") == seen:
+                await ctx.signals.wait("tasks", min(left, LOOK_SECONDS), _wait_of(request.pilot_id))
+            if gone.is_set():
+                return []
+            seen = ctx.signals.count("tasks")
+            got = await claim(ctx, request, again=True)
     if got and gone.is_set():
         await _take_back(ctx, got)
         return []
     return got
+
+
+def end_waits(ctx: Context, pilot_id: str) -> None:
+    """A pilot has more room than when it asked: have its waiting claims answered, so that it asks again."""
+    turn = _turns.get(ctx.db)
+    if turn is not None and pilot_id and pilot_id in turn.waiting:
+        for enough in turn.waiting[pilot_id]:
+            enough.set()
+        ctx.signals.wake(_wait_of(pilot_id))
+
+
+def _wait_of(pilot_id: str) -> str:
+    return f"more room of {pilot_id}"
 
 
 async def _take_back(ctx: Context, got: list[Document]) -> None:

@@ -212,3 +212,27 @@ async def test_of_many_that_wait_for_the_same_one_looks(ctx: Context, make: Make
     got = [task["task_id"] for tasks in await asyncio.gather(*waiting) for task in tasks]
     assert (first, got) == (30, [task["task_id"]])
     assert looks <= 4
+
+
+async def test_a_waiting_claim_is_answered_when_its_pilot_has_more_room(ctx: Context, make: Maker) -> None:
+    await make.task(requirements={"memory": 3.0})
+    small, gone = Claim({"memory": 1.0}, pilot_id="p1"), asyncio.Event()
+    wait = asyncio.create_task(leases.claim_or_wait(ctx, small, 3600.0, gone))
+    other = asyncio.create_task(leases.claim_or_wait(ctx, replace(small, pilot_id="p2"), 3600.0, gone))
+    await asyncio.sleep(0.05)
+    leases.end_waits(ctx, "p1")
+    assert await asyncio.wait_for(wait, 30) == []
+    assert not other.done()
+    [got] = await leases.claim(ctx, Claim({"memory": 4.0}, pilot_id="p1"))
+    assert got["requirements"] == {"memory": 3.0}
+    leases.end_waits(ctx, "p2")
+    assert await asyncio.wait_for(other, 30) == []
+    leases.end_waits(ctx, "p2")  # nobody waits: nothing happens
+
+
+async def test_who_runs_programs_alone_gets_nothing_else(ctx: Context, make: Maker) -> None:
+    dataset = await make.dataset()
+    await make.tasks(dataset, NewTask(0, "pixels", {"kind": "pixels"}, kind="pixels"), NewTask(1, "program"))
+    got = await leases.claim(ctx, Claim({**OFFER, "kind": "script"}, num=5))
+    assert [task["name"] for task in got] == ["program"]
+    assert [task["name"] for task in await leases.claim(ctx, Claim(OFFER, num=5))] == ["pixels"]
