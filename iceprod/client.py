@@ -173,7 +173,7 @@ class Client:
 
     def _once(self, method: str, path: str, body: Any, timeout: float, again: bool) -> Any:
         status, headers, content = self._follow(method, path, body, timeout, again)
-        if status == 403 and self._renewed():
+        if status in (401, 403) and self._renewed():
             status, headers, content = self._follow(method, path, body, timeout, again)
         if status >= 400:
             raise Refused(status, _reason(headers, content))
@@ -287,7 +287,10 @@ def _reason(headers: http.client.HTTPMessage, content: bytes) -> str:
     except ValueError:
         document = None
     if isinstance(document, dict):
-        for key in ("reason", "error", "message"):
+        for key in ("reason", "error", "message", "detail"):
             if isinstance(document.get(key), str):
                 return str(document[key])
+        if texts := [f"{field}: {' '.join(map(str, lines))}" for field, lines in document.items()
+                     if isinstance(lines, list)]:
+            return "; ".join(texts)
     return "the server gave no reason"

@@ -23,7 +23,8 @@ __all__ = ["iceprod", "main"]
 _OURS = {name: f"iceprod.cli.{module}:{name}" for name, module in {
     "up": "up", "down": "down", "status": "status", "token": "token", "scan": "scan", "watch": "watch",
     "abort": "watch", "submit": "submit", "demo": "demo", "skymap": "skymap", "why": "why", "logs": "logs",
-    "sites": "places", "pilots": "places", "show": "datasets", "bench": "bench", "suspend": "control",
+    "sites": "places", "pilots": "places", "show": "datasets", "bench": "bench",
+    "schedule": "schedule", "suspend": "control",
     "resume": "control", "reset": "control", "wait": "wait", "completion": "completion"}.items()}
 _OURS["list"] = "iceprod.cli.datasets:list_datasets"
 _GROUP = "iceprod.commands"
@@ -111,7 +112,7 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _refusal(error: Refused) -> str:
-    if error.status == 403 and error.reason == "authentication failed":
+    if error.status == 401 or (error.status == 403 and error.reason == "authentication failed"):
         return f"{error.reason}: give a valid token with --token or ICEPROD_TOKEN; `iceprod token` makes one"
     if error.status == 403 and error.reason == "authorization failed":
         return f"{error.reason}: the token is good, but its roles and groups do not allow this"

@@ -18,6 +18,7 @@ from server.sensor import (
     sensor_routes,
     state,
 )
+from server.sensor.handler import PREFIX, NoSuchResource
 from server.services.leader import Service
 from server.store.database import Index
 
@@ -25,7 +26,10 @@ __all__ = ["INDEXES", "ROUTES", "SERVICES", "canary", "dataset_actions", "local_
 
 TICK_SECONDS = 1.0
 
-ROUTES: list[Route] = [*sensor_routes.ROUTES, *schedule_routes.ROUTES, *acquisition_routes.ROUTES]
+ROUTES: list[Route] = [
+    *sensor_routes.ROUTES, *schedule_routes.ROUTES, *acquisition_routes.ROUTES,
+    Route(f"{PREFIX}/.*", NoSuchResource, "sensor"),  # the last one of all below it
+]
 INDEXES: list[Index] = [
     *entries.INDEXES, *acquisitions.INDEXES,
     Index("schedule", "action", [("action", 1)]),

@@ -8,8 +8,9 @@ from typing import Any
 
 from server.errors import NotFound
 from server.routing import Route, allow
-from server.sensor import acquisitions, entries, sigmf
+from server.sensor import acquisitions, asking, entries, sigmf
 from server.sensor.acquisitions import Acquisition
+from server.sensor.errors import FieldErrors
 from server.sensor.handler import PREFIX, SensorHandler
 
 __all__ = ["ROUTES", "duration"]
@@ -66,7 +67,11 @@ class OfEntry(_Acquisitions):
     async def get(self, schedule_entry_name: str) -> None:
         """The acquisitions of an entry, the oldest first; 404 while there is none."""
         offset, limit = self.window()
-        found = await acquisitions.listed(self.ctx, schedule_entry_name, skip=offset, limit=limit)
+        ordering = self.query("ordering") or "task_id"
+        if ordering.lstrip("-") not in ("task_id", "created"):
+            raise FieldErrors.of("ordering", f'"{ordering[:50]}" is not a valid choice: task_id, created.')
+        found = await acquisitions.listed(self.ctx, schedule_entry_name, skip=offset, limit=limit,
+                                          newest=ordering.startswith("-"))
         if not found and not await acquisitions.listed(self.ctx, schedule_entry_name, limit=1):
             raise NotFound("Not found.")
         self.send([self.shown(run) for run in found])
@@ -74,7 +79,7 @@ class OfEntry(_Acquisitions):
     @allow("any")
     async def delete(self, schedule_entry_name: str) -> None:
         """Delete all acquisitions of an entry."""
-        self.check_owner(await entries.get(self.ctx, schedule_entry_name))
+        asking.check_owner(self.user, await entries.get(self.ctx, schedule_entry_name))
         found = await acquisitions.listed(self.ctx, schedule_entry_name)
         if not found:
             raise NotFound("Not found.")
@@ -94,7 +99,7 @@ class One(_Acquisitions):
     async def delete(self, schedule_entry_name: str, task_id: str) -> None:
         """Delete the acquisition."""
         run = await acquisitions.get(self.ctx, schedule_entry_name, task_id)
-        self.check_owner(await entries.get(self.ctx, schedule_entry_name))
+        asking.check_owner(self.user, await entries.get(self.ctx, schedule_entry_name))
         await acquisitions.remove_one(self.ctx, run)
         self.nothing()
 

@@ -19,7 +19,8 @@ from server.sensor.outcomes import MAX_DETAIL, Outcome, Status
 from server.store.database import Index
 
 __all__ = ["INDEXES", "MAX_DATA", "Acquisition", "begin", "counts", "data_of", "finish", "get", "hold",
-           "in_progress", "interrupted", "listed", "note_grid", "on_grid", "remove", "remove_one", "trim"]
+           "in_progress", "interrupted", "latest", "listed", "note_grid", "on_grid", "remove", "remove_one",
+           "trim"]
 
 INDEXES = [
     Index("acquisitions", "entry_task", [("entry", 1), ("task_id", 1)], unique=True),
@@ -161,6 +162,13 @@ async def listed(ctx: Context, entry: str, *, skip: int = 0, limit: int = 0, new
     """The acquisitions of an entry, the oldest first unless told otherwise; a limit of 0 is none."""
     cursor = ctx.db.acquisitions.find({"entry": entry}, sort=[("task_id", -1 if newest else 1)])
     return [_from(document) async for document in cursor.skip(skip).limit(limit)]
+
+
+async def latest(ctx: Context, entry: str, most: int) -> list[dict[str, Any]]:
+    """The latest runs of an entry, the oldest of them first; of each what a glance needs."""
+    shown = {"_id": 0, "task_id": 1, "status": 1, "detail": 1, "started": 1, "finished": 1}
+    cursor = ctx.db.acquisitions.find({"entry": entry}, shown, sort=[("task_id", -1)])
+    return (await cursor.limit(most).to_list())[::-1]
 
 
 async def counts(ctx: Context) -> dict[str, int]:

@@ -12,17 +12,14 @@ from pymongo.errors import ConnectionFailure
 from tornado.web import HTTPError
 
 from iceprod.tokens import Caller, TokenError
-from server.errors import ApiError, BadRequest, Forbidden, TooManyRequests, status_line
+from server.errors import ApiError, BadRequest, NotFound, TooManyRequests, status_line
 from server.handler import Handler
 from server.routing import METHODS
-from server.sensor.entries import Entry
 from server.sensor.errors import FieldErrors, NotAllowed, NotAuthenticated, Protected
-from server.sites import bound_site
 
-__all__ = ["PREFIX", "SensorHandler"]
+__all__ = ["PREFIX", "NoSuchResource", "SensorHandler"]
 
 PREFIX = "/api/v1"
-WRITERS = frozenset({"admin", "user", "system", "client"})
 _NO_CREDENTIALS = "Authentication credentials were not provided."
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
@@ -54,17 +51,6 @@ class SensorHandler(Handler):
             if not key.strip():
                 raise NotAuthenticated(_NO_CREDENTIALS)
         return key.strip()
-
-    def check_writer(self) -> None:
-        """Raise Forbidden for a token that may only read: one without a role, or for the work of one site."""
-        if not self.user.roles & WRITERS or bound_site(self.user):
-            raise Forbidden("You do not have permission to perform this action.")
-
-    def check_owner(self, entry: Entry) -> None:
-        """Raise Forbidden unless the caller owns the entry or is an administrator."""
-        self.check_writer()
-        if "admin" not in self.user.roles and self.user.username != entry.owner:
-            raise Forbidden("You do not have permission to perform this action.")
 
     # -- what they sent
 
@@ -139,3 +125,10 @@ class SensorHandler(Handler):
             case TooManyRequests():
                 self.set_header("Retry-After", str(error.retry_after))
         return {"detail": error.reason}
+
+
+class NoSuchResource(SensorHandler):
+    """Whatever below /api/v1/ is no route of ours."""
+
+    async def prepare(self) -> None:
+        raise NotFound("Not found.")

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from server.errors import Forbidden
 from server.routing import Route, allow
 from server.scans.schema import Body
-from server.sensor import acquisitions, actions, entries, scheduler
-from server.sensor.actions import Action
-from server.sensor.bodies import CREATE, REPLACE, UPDATE, Changes, read_changes
+from server.sensor import asking, entries
+from server.sensor.bodies import CREATE, REPLACE, UPDATE
 from server.sensor.entries import Entry
 from server.sensor.errors import FieldErrors
 from server.sensor.handler import PREFIX, SensorHandler
 
 __all__ = ["ROUTES", "arranged"]
-
-VITAL_SECONDS = 3600  # what the system cannot do without is done at least so often
 
 _INTEGER = {"type": ["integer", "null"]}
 _FIELDS: dict[str, dict[str, Any]] = {
@@ -66,17 +61,6 @@ class _Entries(SensorHandler):
             "max_failures": entry.max_failures, "failures": entry.failures, "notice": entry.notice,
             "is_vital": entry.is_vital}
 
-    async def action_of(self, asked: Changes) -> Action | None:
-        """The action that a body names, if it does. Raises FieldErrors, Forbidden."""
-        if not isinstance(asked.action, str):
-            return None
-        action = await actions.find(self.ctx, asked.action)
-        if action is None:
-            raise FieldErrors.of("action", f'"{asked.action[:200]}" is not a valid choice.')
-        if action.admin_only and "admin" not in self.user.roles:
-            raise Forbidden(f"only administrators may schedule the action {action.name}")
-        return action
-
 
 class Schedule(_Entries):
     """All entries of the schedule."""
@@ -93,10 +77,7 @@ class Schedule(_Entries):
     @_takes(CREATE, REPLACE)
     async def post(self) -> None:
         """A new entry."""
-        self.check_writer()
-        asked = read_changes(self.json_body(), CREATE, REPLACE)
-        await self.action_of(asked)
-        entry = await entries.create(self.ctx, asked, self.user.username, time.time())
+        entry = await asking.create(self.ctx, self.user, self.json_body())
         self.set_header("Location", self.entry_address(entry.name))
         self.send(self.shown(entry), 201)
 
@@ -113,56 +94,19 @@ class OneEntry(_Entries):
     @_takes(UPDATE, REPLACE)
     async def put(self, name: str) -> None:
         """Change the entry; name and action are needed, what is not mentioned stays."""
-        await self._change(name, REPLACE)
+        self.send(self.shown(await asking.change(self.ctx, self.user, name, self.json_body(), is_whole=True)))
 
     @allow("any")
     @_takes(UPDATE, ())
     async def patch(self, name: str) -> None:
         """Change some of the entry's fields."""
-        await self._change(name, ())
-
-    async def _change(self, name: str, required: tuple[str, ...]) -> None:
-        entry = await entries.get(self.ctx, name)
-        self.check_owner(entry)
-        asked = read_changes(self.json_body(), UPDATE, required)
-        await self._check_action(entry, asked)
-        changed = await entries.change(self.ctx, name, asked, time.time())
-        if asked.is_active is False:
-            await scheduler.stop_runs(self.ctx, name, f"stopped by {self.user.username}")
-        self.send(self.shown(changed))
-
-    async def _check_action(self, entry: Entry, asked: Changes) -> None:
-        """What must go on stays active, and stays what it is. Raises FieldErrors, Forbidden."""
-        wanted = await self.action_of(asked)
-        if entry.is_vital and (field := _hindrance(entry, asked, wanted)):
-            raise FieldErrors.of(field, f"The system cannot do without {entry.action}: it goes on, at least "
-                                        f"every {VITAL_SECONDS} s.")
+        self.send(self.shown(await asking.change(self.ctx, self.user, name, self.json_body())))
 
     @allow("any")
     async def delete(self, name: str) -> None:
         """Delete the entry, once its acquisitions are deleted."""
-        entry = await entries.get(self.ctx, name)
-        self.check_owner(entry)
-        if entry.owner == entries.SYSTEM:
-            raise Forbidden("this entry belongs to the system; deactivate it instead")
-        kept = [(run.entry, run.task_id) for run in await acquisitions.listed(self.ctx, name)]
-        await entries.delete(self.ctx, name, kept, entry)
+        await asking.delete(self.ctx, self.user, name)
         self.nothing()
-
-
-def _hindrance(entry: Entry, asked: Changes, action: Action | None) -> str:
-    """The field by which a change would stop an entry that must go on; empty when none does."""
-    if asked.is_active is False:
-        return "is_active"
-    if action is not None and action.name != entry.action:
-        return "action"
-    if isinstance(asked.stop, int) or asked.relative_stop is not False:
-        return "stop"
-    if asked.interval is None or (isinstance(asked.interval, int) and asked.interval > VITAL_SECONDS):
-        return "interval"
-    if isinstance(asked.start, int) and asked.start > time.time() + VITAL_SECONDS:
-        return "start"
-    return ""
 
 
 class RunNow(_Entries):
@@ -171,8 +115,7 @@ class RunNow(_Entries):
     @allow("any")
     async def post(self, name: str) -> None:
         """Run the entry now, even when it is not active; its times stay as they are."""
-        self.check_owner(await entries.get(self.ctx, name))
-        self.send(self.shown(await entries.ask(self.ctx, name, self.user.username)), 202)
+        self.send(self.shown(await asking.run_now(self.ctx, self.user, name)), 202)
 
 
 _ORDERS: dict[str, Callable[[Entry], Any]] = {

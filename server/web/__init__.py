@@ -17,6 +17,7 @@ from server.web import (
     root,
     scan_actions,
     scan_pages,
+    schedule_pages,
     site_pages,
     static,
     submit_pages,
@@ -29,7 +30,7 @@ __all__ = ["ROUTES", "SETTINGS"]
 ROUTES: list[Route] = [
     *root.ROUTES, *login.ROUTES, *home_pages.ROUTES, *dataset_pages.ROUTES, *task_pages.ROUTES,
     *task_actions.ROUTES, *submit_pages.ROUTES, *scan_actions.ROUTES, *scan_pages.ROUTES, *site_pages.ROUTES,
-    *admin_pages.ROUTES, *static.ROUTES]
+    *schedule_pages.ROUTES, *admin_pages.ROUTES, *static.ROUTES]
 SETTINGS: dict[str, Any] = {
     "template_path": str(Path(__file__).parent / "templates"), "autoescape": "xhtml_escape",
 }

@@ -30,6 +30,7 @@ NAVIGATION = [
     Entry("Submit", "/web/submit", ("user", "admin")),
     Entry("Scans", "/web/scans"),
     Entry("Sites", "/web/sites"),
+    Entry("Schedule", "/web/schedule"),
     Entry("Admin", "/web/admin", ("admin",)),
 ]
 

@@ -35,6 +35,7 @@ def pages(made: World) -> dict[str, str]:
         "scan-running": f"/web/scans/{made.scans['running']}",
         "scan-outside": f"/web/scans/{made.scans['outside']}",
         "sites": "/web/sites", "pilots": f"/web/sites/{made.grid_id}", "admin": "/web/admin",
+        "schedule": "/web/schedule", "schedule-entry": "/web/schedule/housekeeping-repair-tasks",
         "tokens": "/web/tokens", "missing": "/web/datasets/none", "no-page": "/web/scans/none",
     }
 
