@@ -394,3 +394,9 @@ def test_command(api: Api, alice: Session) -> None:
     assert "action:" in command(api, "create", name, "nonsense", status=2)
     assert "span of time" in command(api, "create", name, "logger", "--every", "often", status=2)
     assert "mock_acquire" in command(api, "actions")
+
+
+def test_what_is_no_resource(alice: Session) -> None:
+    for path in ("/nothing", "/schedule/a/b/c", "/acquisitions/a/1/archive/x", "/users/alice"):
+        answer = alice.get(ROOT + path)
+        assert (answer.status_code, answer.json()) == (404, {"detail": "Not found."})
