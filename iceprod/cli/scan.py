@@ -32,11 +32,16 @@ _EVENT_FIELD, _EVENT_NAME = "'event_i3live_json': ", "event_i3live_json"  # what
               help="Levels: HEALPix nside and how many pixels of the level before are refined.")
 @click.option("--real/--simulated", "is_real", default=None, help="Default: simulated if it has a truth.")
 @click.option("--max-pixel-seconds", type=click.IntRange(1), default=3600, help="Longest time for one pixel.")
+@click.option("--cluster", "clusters", multiple=True, metavar="SITE:N", default=["local:1"],
+              show_default=True, help="Ask a site for N workers; may be repeated.")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=1.0, show_default=True,
+              help="Share of a level's pixels after which the next level may begin.")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where files go.")
 @server_options
 def scan(event: Path, reco_algo: str, nsides: str, is_real: bool | None, max_pixel_seconds: int,
-         as_json: bool, out: Path | None, server: str | None, token: str | None, data: str | None) -> int:
+         clusters: tuple[str, ...], threshold: float, as_json: bool, out: Path | None, server: str | None,
+         token: str | None, data: str | None) -> int:
     """Scan the sky for the direction that EVENT.json came from.
 
     Shows the progress and ends with the best fit, the areas of the 50 % and 90 % regions, and the paths of
@@ -44,6 +49,7 @@ def scan(event: Path, reco_algo: str, nsides: str, is_real: bool | None, max_pix
     """
     document = read_json(event)
     request = scan_request(document, reco_algo, _progression(nsides), is_real, max_pixel_seconds)
+    request |= {"request_clusters": _clusters(clusters), "predictive_scanning_threshold": threshold}
     with connect(server, token, data) as client:
         _check_reco(client, reco_algo)
         scan_id = _start(client, event, request)
@@ -92,6 +98,16 @@ def _start(client: Client, event: Path, request: dict[str, Any]) -> str:
         if error.status == 400 and about_event != error.reason:
             raise CommandError(f"{event}{about_event.removeprefix(_EVENT_NAME)}", USAGE) from None
         raise
+
+
+def _clusters(words: tuple[str, ...]) -> list[list[str | int]]:
+    pairs: list[list[str | int]] = []
+    for word in words:
+        name, _, number = word.rpartition(":")
+        if not (name and number.isdecimal() and int(number)):
+            raise CommandError(f"--cluster: {word!r} is not SITE:N with N workers, as in local:1", USAGE)
+        pairs.append([name, int(number)])
+    return pairs
 
 
 def _progression(text: str) -> dict[str, int]:

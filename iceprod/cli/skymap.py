@@ -26,7 +26,7 @@ _ALL = "all"
               help=f"json, npz, fits, flat, moc, contours, geojson, gcn, summary, png, pdf, svg or {_ALL}; "
                    "may be repeated. Default: all but flat, pdf and svg.")
 @click.option("--levels", default="wilks", show_default=True, metavar="SET",
-              help=f"Thresholds that bound the regions: wilks, ic160427a or {_ALL}.")
+              help=f"Thresholds that bound the regions, as --list names them, or {_ALL}.")
 @click.option("--list", "only_list", is_flag=True, help="Only tell which files there are.")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 @server_options
@@ -35,7 +35,7 @@ def skymap(scan_id: str, out: Path | None, formats: tuple[str, ...], levels: str
     """Fetch the sky map of a scan as files that other programs read.
 
     Works while the scan still runs, too: then the files hold the map as far as it is known. Their names
-    tell content and level set.
+    tell content and level set. Outlines follow the edges of the map's pixels.
     """
     with connect(server, token, data) as client:
         listed = client.get(f"/scan/{scan_id}/products", patience=10)

@@ -127,6 +127,10 @@ def test_a_broken_event_names_file_frame_and_byte(here: Installed) -> None:
 @pytest.mark.parametrize(("options", "text"), [
     (["--reco-algo", "track_mep"], "did you mean 'track_mpe'?"),
     (["--nsides", "7:0"], "7 is not a power of two"),
+    (["--cluster", "osg"], "'osg' is not SITE:N"),
+    (["--cluster", "osg:0"], "'osg:0' is not SITE:N"),
+    (["--cluster", "local:1", "--cluster", "nowhere:1"], "unknown cluster: nowhere"),
+    (["--threshold", "1.5"], "--threshold"),
     (["--real"], "run_id"),
 ])
 def test_what_cannot_be_scanned(here: Installed, options: list[str], text: str) -> None:
