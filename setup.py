@@ -34,6 +34,8 @@ setup(
             "simulate = scanner.cli:simulate",
             "recos = scanner.cli:recos",
             "store = server.cli:store",
+            "backup = server.cli:backup",
+            "restore = server.cli:restore",
         ],
     },
 )

@@ -1,4 +1,4 @@
-"""``iceprod list`` and ``iceprod show``: datasets, and how far they are."""
+"""``iceprod list``, ``show`` and ``tasks``: datasets, and how far they are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import click
 
 from iceprod.cli.connection import connect, server_options
 from iceprod.cli.tables import print_table
+from iceprod.states import TASK
 
-__all__ = ["list_datasets", "show"]
+__all__ = ["list_datasets", "show", "tasks"]
 
 _MOST_ERRORS = 5
 
@@ -49,6 +50,28 @@ def show(dataset_id: str, as_json: bool, server: str | None, token: str | None, 
                     "usage": client.get(f"{path}/task_usage")["tasks"],
                     "errors": client.get(f"{path}/errors")["errors"]}
     print(json.dumps(document) if as_json else "\n".join(_lines(document)))
+    return 0
+
+
+@click.command()
+@click.argument("dataset_id", metavar="DATASET")
+@click.option("--status", type=click.Choice(TASK.states), help="In this status alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@server_options
+def tasks(dataset_id: str, status: str | None, as_json: bool, server: str | None, token: str | None,
+          data: str | None) -> int:
+    """List the tasks of DATASET: their ids for `why` and `logs`, where they run, and what went wrong."""
+    keys = "task_id|job_index|task_index|name|status|site|failures|evictions|reason"
+    with connect(server, token, data) as client:
+        query = {"keys": keys} | ({"status": status} if status else {})
+        found = list(client.get(f"/datasets/{dataset_id}/tasks", query).values())
+    found.sort(key=lambda task: (task["job_index"], task["task_index"]))
+    if as_json:
+        print(json.dumps({"tasks": found}))
+        return 0
+    names = ("task_id", "job_index", "name", "status", "site", "failures", "evictions", "reason")
+    print_table(names, [tuple(task.get(name, "") for name in names) for task in found],
+                f"there is no {status or ''} task".replace("  ", " "))
     return 0
 
 

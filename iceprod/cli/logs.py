@@ -16,6 +16,7 @@ from iceprod.client import Client, Refused
 __all__ = ["logs"]
 
 _LOOK_SECONDS = 1.0
+_LATE_LOOKS = 3  # an end is known a moment before its logs are
 _PATIENCE = 120.0
 _OVER = ("complete", "failed", "suspended")
 
@@ -55,17 +56,18 @@ def logs(task_id: str, name: tuple[str, ...], follow: bool, as_json: bool, serve
 def _follow(client: Client, task: dict[str, Any], names: tuple[str, ...]) -> int:
     """Print logs as they come, until the task is over; the exit status."""
     seen: set[str] = set()
-    status = ""
+    status, looks = "", 0
     while True:
         task = client.get(f"/tasks/{task['task_id']}/explain", patience=_PATIENCE)
         if task["status"] != status:
-            status = task["status"]
+            status, looks = task["status"], 0
             print(f"== {status}: {task['reason']}", file=sys.stderr)
-        for log in _newest(client, task, names):
-            if log["log_id"] not in seen:
-                seen.add(log["log_id"])
-                _print(log)
-        if status in _OVER:
+        fresh = [log for log in _newest(client, task, names) if log["log_id"] not in seen]
+        seen.update(log["log_id"] for log in fresh)
+        for log in fresh:
+            _print(log)
+        looks = looks + 1 if not fresh else _LATE_LOOKS
+        if status in _OVER and looks >= _LATE_LOOKS:
             return 0 if status == "complete" else FAILED
         time.sleep(_LOOK_SECONDS)
 

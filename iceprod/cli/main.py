@@ -23,9 +23,9 @@ __all__ = ["iceprod", "main"]
 _OURS = {name: f"iceprod.cli.{module}:{name}" for name, module in {
     "up": "up", "down": "down", "status": "status", "token": "token", "scan": "scan", "watch": "watch",
     "abort": "watch", "submit": "submit", "demo": "demo", "skymap": "skymap", "why": "why", "logs": "logs",
-    "sites": "places", "pilots": "places", "show": "datasets", "bench": "bench",
-    "schedule": "schedule", "suspend": "control",
-    "resume": "control", "reset": "control", "wait": "wait", "completion": "completion"}.items()}
+    "sites": "places", "pilots": "places", "show": "datasets", "tasks": "datasets", "bench": "bench",
+    "schedule": "schedule", "suspend": "control", "resume": "control", "reset": "control", "wait": "wait",
+    "completion": "completion"}.items()}
 _OURS["list"] = "iceprod.cli.datasets:list_datasets"
 _GROUP = "iceprod.commands"
 _INTERRUPTED = 130

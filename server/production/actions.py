@@ -196,6 +196,8 @@ async def dataset_status(ctx: Context, request: Work) -> None:
     dataset = await datasets.get(ctx, dataset_id)
     if request.payload.get("initial_status") not in (None, dataset["status"]):
         raise Conflict(f"the dataset is {dataset['status']}")
+    if action != "suspend":
+        await bulk.revive_jobs(ctx, Selection(dataset_id), complete=action == "hard_reset")
     await _set_dataset(ctx, dataset_id, action)
     await requests.set_payload(ctx, request, progress=10)
     await _JOBS[action](ctx, Selection(dataset_id))
@@ -210,7 +212,7 @@ async def job_status(ctx: Context, request: Work) -> None:
     job_ids = payload.get("job_ids")
     if job_ids is None:
         job_ids = await _ids(ctx, "jobs", "job_id", payload)
-    await _revive(ctx, payload)
+    await _revive(ctx, payload, Selection(payload["dataset_id"], jobs=tuple(job_ids)))
     for done, chunk in _chunks(job_ids):
         await _JOBS[payload["action"]](ctx, Selection(payload["dataset_id"], jobs=chunk))
         await _TASKS[payload["action"]](ctx, Selection(payload["dataset_id"], jobs=chunk))
@@ -224,15 +226,16 @@ async def task_status(ctx: Context, request: Work) -> None:
     task_ids = payload.get("task_ids")
     if task_ids is None:
         task_ids = await _ids(ctx, "tasks", "task_id", payload)
-    await _revive(ctx, payload)
+    await _revive(ctx, payload, Selection(payload["dataset_id"], tasks=tuple(task_ids)))
     for done, chunk in _chunks(task_ids):
         await _TASKS[payload["action"]](ctx, Selection(payload["dataset_id"], tasks=chunk))
         await requests.set_payload(ctx, request, progress=round(100 * done))
     await requests.set_payload(ctx, request, progress=100)
 
 
-async def _revive(ctx: Context, payload: Document) -> None:
+async def _revive(ctx: Context, payload: Document, selection: Selection) -> None:
     if payload["action"] != "suspend":
+        await bulk.revive_jobs(ctx, selection, complete=payload["action"] == "hard_reset")
         await _set_dataset(ctx, payload["dataset_id"], payload["action"])
 
 

@@ -19,8 +19,8 @@ from server.production.documents import Document
 from server.production.task_changes import moved
 
 __all__ = ["MOST", "Selection", "hard_reset_jobs", "hard_reset_tasks", "reset_jobs", "reset_tasks",
-           "set_job_status", "set_requirements", "set_task_status", "suspend_jobs", "suspend_stopped",
-           "suspend_tasks"]
+           "revive_jobs", "set_job_status", "set_requirements", "set_task_status", "suspend_jobs",
+           "suspend_stopped", "suspend_tasks"]
 
 MOST = 100_000
 AT_ONCE = 1000
@@ -116,6 +116,16 @@ async def revive(ctx: Context, jobs: dict[str, str]) -> None:
     await ctx.db.datasets.update_many(
         {"dataset_id": {"$in": sorted(set(jobs.values()))}, "status": "errors"},
         {"$set": {"status": "processing"}})
+
+
+async def revive_jobs(ctx: Context, selection: Selection, *, complete: bool = False) -> None:
+    """Let the jobs process again whose tasks in a selection are about to begin anew, `complete` ones too.
+
+    It comes before the dataset is revived: one whose jobs are all suspended would be suspended again.
+    """
+    states = [state for state in TASK.states if complete or state != "complete"]
+    for query in selection.queries():
+        await revive(ctx, await _jobs_of(ctx, {**query, "status": {"$in": states}}))
 
 
 async def suspend_tasks(ctx: Context, selection: Selection) -> int:

@@ -101,6 +101,16 @@ def test_reset_of_the_failed_of_one_and_of_all(api: Api, told: Callable[..., Any
     finish_all(api, dataset)
 
 
+def test_tasks_are_listed(api: Api, told: Callable[..., Any], dataset: str) -> None:
+    rows = told("tasks", dataset, "--json")["tasks"]
+    assert [(row["job_index"], row["name"], row["status"]) for row in rows] == [
+        (n, "gen", "waiting") for n in range(3)]
+    assert rows[1]["task_id"] in told("tasks", dataset, "--status", "waiting")
+    assert told("tasks", dataset, "--status", "failed") == "there is no failed task\n"
+    told("reset", dataset, "--all")
+    finish_all(api, dataset)
+
+
 def test_a_dataset_that_does_not_exist(told: Callable[..., Any]) -> None:
     for command in ("suspend", "resume", "reset", "wait"):
         told(command, "d0e5", status=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,65 @@ def test_a_database_of_a_newer_program_is_refused_in_words(tmp_path: Path) -> No
         here.up(pilots=0)
         with here.client() as client:
             assert client.get("/healthz")["schema"]["version"] == newest
+
+
+CONFIG = {"version": 3.2, "description": "to be kept", "tasks": [
+    {"name": "say", "requirements": {"cpu": 1, "memory": 1.0},
+     "trays": [{"modules": [{"src": "/bin/echo", "args": "job $(job)"}]}]}]}
+
+
+def test_an_installation_comes_back_from_its_backup(tmp_path: Path) -> None:
+    """Made while it runs; in a new directory work, logs, tokens and what still waits are as they were."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    saved = tmp_path / "backup"
+    with installation(tmp_path / "one", pilots=1) as here:
+        (here.root / "config.json").write_text(json.dumps(CONFIG))
+        dataset = here.iceprod("submit", "config.json", "--jobs", "3").strip()
+        here.iceprod("wait", dataset)
+        waiting = here.iceprod("submit", "config.json", "--jobs", "2", "--description", "late").strip()
+        here.iceprod("suspend", waiting)
+        token = here.iceprod("token", "--data", here.data, "--user", "ann", "--roles", "user,admin").strip()
+        made = json.loads(here.iceprod("backup", "--data", here.data, "--out", saved, "--json"))
+        assert made["documents"]["datasets"] == 2
+        assert "not empty" in here.iceprod("backup", "--data", here.data, "--out", saved, status=2)
+        before = json.loads(here.iceprod("list", "--json"))
+        with here.client() as client:
+            task = next(iter(client.get(f"/datasets/{dataset}/tasks")))
+        printed = here.iceprod("logs", task, "--name", "stdout")
+        assert "already" in here.iceprod("restore", "--data", here.data, "--from", saved, status=2)
+    assert (saved.stat().st_mode & 0o777, (saved / "secret").stat().st_mode & 0o777) == (0o700, 0o600)
+    with installation(tmp_path / "other", pilots=None) as there:
+        said = there.iceprod("restore", "--data", there.data, "--from", saved)
+        assert f"{sum(made['documents'].values())} documents as they were at {made['made']}" in said
+        there.up(pilots=1)
+        there.iceprod("resume", waiting, "--token", token)
+        assert "complete" in there.iceprod("wait", waiting)
+        after = json.loads(there.iceprod("list", "--json", "--token", token))
+        assert after["datasets"][0] == before["datasets"][0]
+        assert there.iceprod("logs", task, "--name", "stdout") == printed
+        there.iceprod("store", "check", "--data", there.data / "store", status=1)  # in use
+        there.down()
+        assert "sound" in there.iceprod("store", "check", "--data", there.data / "store")
+
+
+def test_what_is_no_backup_is_not_restored(tmp_path: Path) -> None:
+    (tmp_path / "half" / "database").mkdir(parents=True)
+    with installation(tmp_path, pilots=None) as here:
+        refusal = here.iceprod("restore", "--data", here.data, "--from", tmp_path / "half", status=2)
+        assert "no whole backup" in refusal
+        assert not here.data.exists()
+        refusal = here.iceprod("backup", "--data", here.data, "--out", tmp_path / "b", status=2)
+        assert "no installation" in refusal
+
+
+def test_a_backup_that_lost_documents_is_noticed(tmp_path: Path) -> None:
+    saved = tmp_path / "backup"
+    with installation(tmp_path / "one", pilots=0) as here:
+        here.iceprod("backup", "--data", here.data, "--out", saved)
+    (saved / "database" / "iceprod" / "meta.bson").unlink()
+    with installation(tmp_path / "other", pilots=None) as there:
+        refusal = there.iceprod("restore", "--data", there.data, "--from", saved, status=2)
+        assert "not whole" in refusal
+        assert not (there.data / "store").exists()
+        assert not (there.data / "secret").exists()

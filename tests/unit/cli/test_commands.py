@@ -69,7 +69,7 @@ def test_usage_errors(arguments: list[str], text: str, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["watch", "x"], ["abort", "x"], ["why", "x"],
-                                       ["logs", "x"], ["sites"], ["pilots"], ["list"], ["show", "x"],
+                                       ["logs", "x"], ["sites"], ["pilots"], ["list"], ["show", "x"], ["tasks", "x"],
                                        ["suspend", "x"], ["resume", "x"], ["reset", "x"], ["wait", "x"]])
 def test_without_a_server(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 3
@@ -147,7 +147,7 @@ def test_completion_scripts(shell: str, capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(("words", "expected"), [
-    ("iceprod res", {"reset", "resume"}), ("iceprod reset --st", {"--status"}),
+    ("iceprod resu", {"resume"}), ("iceprod reset --st", {"--status"}),
     ("iceprod reset --status su", {"suspended"}), ("iceprod completion f", {"fish"})])
 def test_what_the_shell_is_told(words: str, expected: set[str]) -> None:
     environment = {**os.environ, "COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")),

@@ -10,7 +10,7 @@ import pytest
 from iceprod.tokens import Caller
 from server.context import Context
 from server.errors import BadRequest, NotFound
-from server.production import actions, configs, datasets, materialisation, requests, task_store
+from server.production import actions, bulk, configs, datasets, materialisation, repair, requests, task_store
 from server.production.task_store import soon
 from tests.unit.production.conftest import Maker
 
@@ -198,3 +198,30 @@ async def test_materialisation_with_a_status(ctx: Context) -> None:
     assert (answer["status"], answer["payload"]["jobs"]) == ("complete", 2)
     assert (await states(ctx, dataset))[0] == {"suspended": 4}
     assert await requests.newest(ctx, "materialization", dataset)
+
+
+@pytest.mark.parametrize("what", ["task_status", "job_status", "dataset_status"])
+async def test_what_is_resumed_is_not_suspended_again(ctx: Context, monkeypatch: pytest.MonkeyPatch,
+                                                      what: str) -> None:
+    """Between the dataset's revival and its tasks', services look at datasets whose jobs have all ended."""
+    dataset_id = await submitted(ctx)
+    await materialisation.materialise(ctx, dataset_id, 3)
+    target = {"dataset_id": dataset_id, "action": "suspend"}
+    await ask(ctx, "dataset_status", actions.check_status_change(target, "dataset"))
+    assert (await datasets.get(ctx, dataset_id))["status"] == "suspended"
+    assert {task["status"] async for task in ctx.db.tasks.find({"dataset_id": dataset_id})} == {"suspended"}
+    reset = actions._TASKS["reset"]
+
+    async def interrupted(ctx: Context, selection: bulk.Selection) -> int:
+        await repair.settle(ctx)
+        changed = await reset(ctx, selection)
+        await bulk.suspend_stopped(ctx)
+        return changed
+
+    monkeypatch.setitem(actions._TASKS, "reset", interrupted)
+    again = {**target, "action": "reset", "initial_status": "suspended"}
+    answer = await ask(ctx, what, actions.check_status_change(again, what.removesuffix("_status")))
+    assert answer["status"] == "complete"
+    assert (await datasets.get(ctx, dataset_id))["status"] == "processing"
+    found = {task["status"] async for task in ctx.db.tasks.find({"dataset_id": dataset_id})}
+    assert found == {"waiting", "idle"}
