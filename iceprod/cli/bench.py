@@ -17,6 +17,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "coverage": ("scanner.coverage", []),
     "store": ("server.embedded", ["bench"]),
     "api": ("server.production.bench", []),
+    "desk": ("server.desk.bench", []),
     "tasks": ("grid.bench", []),
     "grid": ("grid.condor.bench", []),
 }

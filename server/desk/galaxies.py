@@ -13,7 +13,7 @@ from iceprod.ids import now
 from server.context import Context
 from server.desk import ids
 from server.desk.galaxy_text import Galaxy
-from server.desk.membership import Membership
+from server.desk.membership import Membership, restrict
 from server.desk.positions import hpix29_many
 from server.errors import BadRequest
 from server.store.database import Index
@@ -27,6 +27,7 @@ INDEXES = [
 ]
 
 _AT_ONCE = 1000
+WALKS = 24  # of the index; more would read less that is outside, and cost more than that
 _FIELDS = [name for name in Galaxy.__struct_fields__ if name != "name"]
 
 
@@ -67,18 +68,25 @@ async def page_of(ctx: Context, query: dict[str, Any], skip: int, limit: int
     return [row async for row in cursor], await ctx.db.desk_galaxies.count_documents(query)
 
 
-async def page_inside(ctx: Context, query: dict[str, Any], region: Membership, skip: int, limit: int
+async def page_inside(ctx: Context, query: dict[str, Any], region: np.ndarray, skip: int, limit: int
                       ) -> tuple[list[dict[str, Any]], int]:
-    """Galaxies inside a region, by their place on the sky, and how many there are.
+    """Galaxies inside a region (ranges), by their place on the sky, and how many there are.
 
-    Only the pixels of what the region's condition finds are read for that, then the rows of the page.
+    Only the pixels of what is in and near the region are read for that, then the rows of the page.
     """
-    cursor = ctx.db.desk_galaxies.find({**query, **region.query}, {"hpix29": 1})
-    found = [(row["hpix29"], row["_id"]) async for row in cursor]
-    inside = await asyncio.to_thread(_kept, found, region)
+    member = restrict(region, most=WALKS)
+    walks = await asyncio.gather(*(_pixels(ctx, {**query, **part}) for part in member.query["$or"]))
+    inside = await asyncio.to_thread(_kept, [pair for walk in walks for pair in walk], member)
     wanted = inside[skip:skip + limit]
     rows = {row["_id"]: row async for row in ctx.db.desk_galaxies.find({"_id": {"$in": wanted}})}
     return [rows[number] for number in wanted if number in rows], len(inside)
+
+
+async def _pixels(ctx: Context, query: dict[str, Any]) -> list[tuple[int, int]]:
+    """Pixels and ids of galaxies, by a walk of the index that begins with what is asked for."""
+    index = "catalog" if "catalog_name" in query else "hpix29"
+    cursor = ctx.db.desk_galaxies.find(query, {"hpix29": 1}, batch_size=100_000, hint=index)
+    return [(row["hpix29"], row["_id"]) for row in await cursor.to_list()]
 
 
 def _kept(found: list[tuple[int, int]], region: Membership) -> list[int]:

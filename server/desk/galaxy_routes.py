@@ -53,7 +53,7 @@ class Galaxies(DeskHandler):
                 raise BadRequest("localizationName: give localizationDateobs with it")
             rows, total = await galaxies.page_of(self.ctx, query, page.skip, page.size)
         else:
-            region = regions.restrict(await regions.find_region(self.ctx, dateobs, name, cumprob))
+            region = await regions.find_region(self.ctx, dateobs, name, cumprob)
             rows, total = await galaxies.page_inside(self.ctx, query, region, page.skip, page.size)
         page.check(total)
         self.success({"galaxies": [galaxies.shown(row) for row in rows], "totalMatches": total,

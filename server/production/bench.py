@@ -12,38 +12,33 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import http.client
+import itertools
 import json
 import os
 import platform
-import socket
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pymongo
-from pymongo.errors import PyMongoError
 
 from iceprod.ids import new_id, timestamp
 from iceprod.tokens import encode, read_secret
+from server.benching import measure, memory, start_server, start_store
 from server.production.access import default_rules
 from server.production.task_store import NewTask, new_task
 
-__all__ = ["Measurement", "main", "run"]
+__all__ = ["main", "run"]
 
-ROOT = Path(__file__).parents[2]
 NAMES = ("generate", "propagate", "detector", "filter", "analyse")
 STATES = ("complete", "complete", "complete", "waiting", "waiting", "idle", "idle", "processing", "queued",
           "failed")
 ROUNDS = 100
 INSERT_AT_ONCE = 2000
-START_SECONDS = 120
 
 QUERIES = {
     "datasets": "/datasets?keys=dataset|status",
@@ -63,112 +58,26 @@ QUERIES = {
 }
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """How long one kind of request took, in milliseconds, and how long its answers are, in bytes."""
-
-    name: str
-    path: str
-    requests: int
-    bytes: int
-    first_ms: tuple[float, float]  # median, 99th percentile
-    total_ms: tuple[float, float]
-
-
 def run(tasks: int, datasets: int, rounds: int = ROUNDS) -> dict[str, Any]:
     """Fill a store and measure; the figures, with what they were measured on."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory, contextlib.ExitStack() as stack:
         folder = Path(directory)
-        url, store = _store(stack, folder)
-        port, server = _server(stack, folder, url)
+        url, store = start_store(stack, folder)
+        port, server = start_server(stack, folder, url)
         client: pymongo.MongoClient[Any] = stack.enter_context(pymongo.MongoClient(url))
         started = time.monotonic()
         ids = list(_fill(client["bench"], tasks, datasets))
         filled = time.monotonic() - started
         token = encode(read_secret(folder / "server" / "secret"), "bench", ["admin", "system"])
-        before = _memory(server, store)
-        found = [_measure(port, token, name, path, ids, rounds) for name, path in QUERIES.items()]
+        before = memory(server, store)
+        found = [measure(port, token, name, _paths(path, ids, rounds)) for name, path in QUERIES.items()]
         return {
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} "
                        f"{platform.release()}, Python {platform.python_version()}",
             "load": os.getloadavg()[0], "tasks": tasks, "datasets": datasets,
             "fill_seconds": round(filled, 1), "megabytes_before": before,
-            "megabytes_after": _memory(server, store), "measurements": [asdict(item) for item in found],
+            "megabytes_after": memory(server, store), "measurements": [asdict(item) for item in found],
         }
-
-
-# -- processes
-
-
-def _store(stack: contextlib.ExitStack, folder: Path) -> tuple[str, psutil.Process]:
-    path = folder / "s.sock"
-    command = [sys.executable, "-m", "server.embedded", "serve", "--data", str(folder / "store"),
-               "--socket", str(path)]
-    process = _process(stack, command, folder / "store.log", {})
-    url = "mongodb://" + str(path).replace("/", "%2F")
-
-    def answers() -> bool:
-        client: pymongo.MongoClient[Any]
-        with pymongo.MongoClient(url, serverSelectionTimeoutMS=500) as client:
-            return bool(client.admin.command("ping")["ok"])
-
-    _wait(answers, process)
-    return url, process
-
-
-def _server(stack: contextlib.ExitStack, folder: Path, database: str) -> tuple[int, psutil.Process]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    command = [sys.executable, "-m", "server", "--data", str(folder / "server"), "--port", str(port),
-               "--database", database]
-    # the services rest, so that it is the requests alone that are measured
-    settings = {"DATABASE__NAME": "bench", "LEASES__SWEEP_SECONDS": "86400",
-                "SERVICES__REPAIR_SECONDS": "86400", "LOGGING__LEVEL": "WARNING"}
-    process = _process(stack, command, folder / "server.log", settings)
-
-    def answers() -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-        with contextlib.closing(connection):
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == 200
-
-    _wait(answers, process)
-    return port, process
-
-
-def _process(stack: contextlib.ExitStack, command: Sequence[str], log: Path,
-             settings: dict[str, str]) -> psutil.Process:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("ICEPROD__")}
-    environment |= {f"ICEPROD__{name}": value for name, value in settings.items()}
-    with log.open("wb") as file:
-        child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file)
-    stack.callback(_end, child)
-    return psutil.Process(child.pid)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    child.terminate()
-    try:
-        child.wait(30)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-
-
-def _wait(answers: Any, process: psutil.Process) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and process.is_running():
-        with contextlib.suppress(OSError, PyMongoError):
-            if answers():
-                return
-        time.sleep(0.05)
-    raise RuntimeError(f"{' '.join(process.cmdline()[1:4])} did not start")
-
-
-def _memory(*processes: psutil.Process) -> dict[str, float]:
-    return {name: round(process.memory_info().rss / 1e6, 1)
-            for name, process in zip(("server", "store"), processes, strict=True)}
 
 
 # -- tasks
@@ -212,32 +121,10 @@ def _fill_jobs(db: Any, dataset_id: str, indexes: range) -> str:
     return str(rows[-1]["task_id"])
 
 
-# -- measuring
-
-
-def _measure(port: int, token: str, name: str, path: str, ids: Sequence[tuple[str, str]],
-             rounds: int) -> Measurement:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
-    first, total, size = [], [], 0
-    with contextlib.closing(connection):
-        for number in range(rounds):
-            dataset_id, task_id = ids[number % len(ids)]
-            asked = path.replace("{d}", dataset_id).replace("{t}", task_id)
-            started = time.perf_counter()
-            connection.request("GET", asked, headers={"Authorization": f"Bearer {token}"})
-            answer = connection.getresponse()
-            first.append(1000 * (time.perf_counter() - started))
-            size = len(answer.read())
-            total.append(1000 * (time.perf_counter() - started))
-            if answer.status != 200:
-                raise RuntimeError(f"{asked} answers {answer.status}")
-    return Measurement(name, path, rounds, size, _percentiles(first), _percentiles(total))
-
-
-def _percentiles(values: list[float]) -> tuple[float, float]:
-    ordered = sorted(values)
-    return (round(ordered[len(ordered) // 2], 2), round(ordered[min(len(ordered) - 1,
-                                                                    int(0.99 * len(ordered)))], 2))
+def _paths(path: str, ids: Sequence[tuple[str, str]], rounds: int) -> list[str]:
+    """The path of each request: one dataset after the other."""
+    return [path.replace("{d}", dataset_id).replace("{t}", task_id)
+            for dataset_id, task_id in itertools.islice(itertools.cycle(ids), rounds)]
 
 
 # -- command line
