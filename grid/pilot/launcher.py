@@ -99,9 +99,15 @@ class Launcher:
         return ours
 
     def _listen(self, link: socket.socket, process: subprocess.Popen[bytes]) -> None:
-        with contextlib.suppress(OSError), link.makefile("rb") as lines:
-            for line in lines:
-                self._hear(json.loads(line))
+        try:
+            with contextlib.suppress(OSError), link.makefile("rb") as lines:
+                for line in lines:
+                    self._hear(json.loads(line))
+        finally:
+            self._give_up(link, process)
+
+    def _give_up(self, link: socket.socket, process: subprocess.Popen[bytes]) -> None:
+        """The process is gone, and with it all programs; another is started for the next."""
         process.kill()  # it is of no use without its socket
         process.wait()
         with self._starting:

@@ -1,7 +1,8 @@
 """Notes of batches of ends whose consequences are being drawn: one note for all tasks of a batch.
 
 The note is written before the ends are, and removed when all that follows is done. A note that grows old was
-left by a server that died in between; the repair pass then does what it may not have done.
+left by a server that died in between, or that is slow; the repair pass then does what it may not have done. It
+keeps the note while some of the tasks are leased, for their ends may still be on their way.
 
     follow_ups   {follow_up_id, task_ids: […], due}
 """
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from iceprod.ids import new_id, timestamp
 from server.context import Context
 from server.production import completion
-from server.production.task_store import soon
+from server.production.task_store import LEASED, soon
 from server.store.database import Index
 
 __all__ = ["INDEXES", "done", "note", "sweep"]
@@ -48,5 +49,13 @@ async def sweep(ctx: Context) -> int:
     for row in notes:
         ended = {"task_id": {"$in": row["task_ids"]}, "status": "complete"}
         await completion.follow_completed(ctx, await ctx.db.tasks.find(ended, shown).to_list())
-        await done(ctx, row["follow_up_id"])
+        if await ctx.db.tasks.find_one({**ended, "status": {"$in": list(LEASED)}}, {"_id": 1}):
+            await _look_later(ctx, row["follow_up_id"])
+        else:
+            await done(ctx, row["follow_up_id"])
     return len(notes)
+
+
+async def _look_later(ctx: Context, follow_up_id: str) -> None:
+    later = {"$set": {"due": soon(OLD_SECONDS)}}
+    await ctx.db.follow_ups.update_one({"follow_up_id": follow_up_id}, later)

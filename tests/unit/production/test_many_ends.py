@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from iceprod.ids import timestamp
 from server.context import Context
 from server.errors import BadRequest
-from server.production import claim_routes, leases, many_ends, repair
+from server.production import claim_routes, completion, follow_ups, leases, many_ends, repair
 from server.production.documents import Document
 from server.production.ends import Report
 from server.production.leases import Claim
 from server.production.many_ends import Ended, report_many
-from server.production.task_store import NewTask
+from server.production.task_store import NewTask, soon
 from tests.unit.production.conftest import Maker
 
 
@@ -55,6 +56,46 @@ async def test_dependents_jobs_and_dataset_follow(ctx: Context, make: Maker) -> 
     assert (await ctx.db.datasets.find_one({}))["status"] == "complete"
     assert await ctx.db.tasks.count_documents({"due": {"$exists": True}}) == 0
     assert await repair.sweep_tasks(ctx) == 0
+
+
+async def past(ctx: Context) -> None:
+    """Let all notes be old."""
+    await ctx.db.follow_ups.update_many({}, {"$set": {"due": soon(-1)}})
+
+
+async def test_a_server_that_dies_before_what_follows(ctx: Context, make: Maker,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await leased(ctx, make, 3)
+    with monkeypatch.context() as broken:
+        broken.setattr(completion, "follow_completed", _die)
+        with pytest.raises(ConnectionAbortedError):
+            await report_many(ctx, [ended(task) for task in first])
+    assert await leases.claim(ctx, Claim({}, num=10, pilot_id="p")) == []
+    await repair.sweep_tasks(ctx)  # the note is young: its server may be alive
+    assert await leases.claim(ctx, Claim({}, num=10, pilot_id="p")) == []
+    await past(ctx)
+    await repair.sweep_tasks(ctx)
+    assert len(await leases.claim(ctx, Claim({}, num=10, pilot_id="p"))) == 3
+    assert await ctx.db.follow_ups.count_documents({}) == 0
+
+
+async def test_a_server_that_dies_before_the_ends_or_is_slow(ctx: Context, make: Maker) -> None:
+    """The note stays while the ends may still come, and goes when nobody holds the tasks."""
+    got = await leased(ctx, make, 2)
+    await follow_ups.note(ctx, [task["task_id"] for task in got])
+    await past(ctx)
+    assert await repair.sweep_tasks(ctx) == 1
+    [kept] = await ctx.db.follow_ups.find().to_list()
+    assert kept["due"] > timestamp()
+    await leases.release_pilot(ctx, "p")
+    await past(ctx)
+    await repair.sweep_tasks(ctx)
+    assert await ctx.db.follow_ups.count_documents({}) == 0
+    assert {(await make.read(task["task_id"]))["status"] for task in got} == {"waiting"}
+
+
+async def _die(*arguments: object) -> None:
+    raise ConnectionAbortedError
 
 
 async def test_one_that_is_taken_back_meanwhile(ctx: Context, make: Maker,
