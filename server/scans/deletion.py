@@ -1,4 +1,4 @@
-"""Deleting a scan: it is marked, it does not start any more, and its workers stop."""
+"""Deleting and replacing a scan: it is marked, it does not start any more, and its workers stop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from server.scans import backlog, finish, manifests, results
 from server.scans.manifests import Manifest
 from server.scans.runs import Phase
 
-__all__ = ["REASON", "delete"]
+__all__ = ["REASON", "delete", "replace", "unwanted"]
 
 REASON = "the scan was deleted"
 
@@ -23,3 +23,17 @@ async def delete(ctx: Context, scan_id: str, *, completed_too: bool) -> Manifest
     await finish.give_up(ctx, scan_id, REASON, Phase.ABORTED)
     ctx.signals.notify(f"scan:{scan_id}")
     return manifest
+
+
+async def replace(ctx: Context, scan_id: str, new_id: str) -> None:
+    """Have users who ask for a scan be sent on to another; its results are of no use any more."""
+    manifest = await manifests.touch(ctx, scan_id, replaced_by_scan_id=new_id)
+    if manifest is not None:
+        await finish.give_up(ctx, scan_id, unwanted(manifest), Phase.ABORTED)
+
+
+def unwanted(manifest: Manifest) -> str:
+    """Why a scan needs no more results; "" when it does."""
+    if manifest.is_deleted:
+        return REASON
+    return f"the scan was replaced by {manifest.replaced_by_scan_id}" if manifest.replaced_by_scan_id else ""

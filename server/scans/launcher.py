@@ -29,7 +29,7 @@ from server.scans import (
 )
 from server.scans.backlog import Entry
 from server.scans.creation import request_of
-from server.scans.deletion import REASON as DELETED
+from server.scans.deletion import unwanted
 from server.scans.manifests import Manifest
 from server.scans.requests import ScanRequest
 from server.scans.runs import Phase, Run
@@ -81,8 +81,8 @@ async def _start_if_due(ctx: Context, entry: Entry) -> None:
 
 
 async def _go_on(ctx: Context, run: Run) -> None:
-    if (await manifests.read(ctx, run.scan_id)).is_deleted:
-        await finish.give_up(ctx, run.scan_id, DELETED, Phase.ABORTED)
+    if reason := unwanted(await manifests.read(ctx, run.scan_id)):
+        await finish.give_up(ctx, run.scan_id, reason, Phase.ABORTED)
     else:
         await rounds.advance(ctx, run.scan_id)
 
@@ -97,7 +97,12 @@ async def _resolve(ctx: Context, entry: Entry) -> _Waiting | None:
         if is_deleted or time.time() - entry.timestamp > ORPHAN_SECONDS:
             await backlog.remove(ctx, entry.scan_id)
         return None
-    return _Waiting(entry, manifest, request) if engines.is_ours(request.reco_algo) else None
+    if not engines.is_ours(request.reco_algo):
+        return None
+    if unwanted(manifest):
+        await backlog.remove(ctx, entry.scan_id)
+        return None
+    return _Waiting(entry, manifest, request)
 
 
 async def _is_due(ctx: Context, waiting: _Waiting) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.context import Context
-from server.scans import creation, deletion, manifests, quotas
+from server.scans import creation, deletion, quotas
 from server.scans.manifests import Manifest
 
 __all__ = ["again"]
@@ -21,5 +21,5 @@ async def again(ctx: Context, scan_id: str, username: str, *, abort_first: bool 
         await deletion.delete(ctx, scan_id, completed_too=True)
     manifest = await creation.rescan(ctx, scan_id, username)
     if replace:
-        await manifests.touch(ctx, scan_id, replaced_by_scan_id=manifest.scan_id)
+        await deletion.replace(ctx, scan_id, manifest.scan_id)
     return manifest

@@ -123,14 +123,6 @@ class ScanManifest(ScanHandler):
         self.send(changed)
 
 
-def _check_wanted(manifest: Manifest) -> None:
-    """Raise Conflict when a scan's results are no longer of use."""
-    if manifest.is_deleted:
-        raise Conflict("this scan was deleted: no more results are taken")
-    if manifest.replaced_by_scan_id:
-        raise Conflict(f"this scan was replaced by {manifest.replaced_by_scan_id}: no more results are taken")
-
-
 class ScanResult(ScanHandler):
     """A scan's result."""
 
@@ -148,7 +140,8 @@ class ScanResult(ScanHandler):
         if not body["skyscan_result"]:
             self.send({})
             return
-        _check_wanted(manifest)
+        if reason := deletion.unwanted(manifest):
+            raise Conflict(f"{reason}: no more results are taken")
         text = msgspec.json.encode(body["skyscan_result"])
         stored = await results.put(self.ctx, scan_id, text, body["is_final"])
         if stored.is_final:

@@ -267,6 +267,24 @@ def test_results_of_deleted_and_replaced_scans_are_refused(user: requests.Sessio
     user.delete(f"/scan/{replaced}", json={"no_redirect": True})
 
 
+def test_a_replaced_scan_is_worked_for_no_more(user: requests.Session, pilot: PixelPilot) -> None:
+    scan_id = start(user)
+    task = batch(pilot)
+    assert task["payload"]["scan_id"] == scan_id
+    new = rescan(user, scan_id, replace_scan=True)
+    assert pilot.put(task).status_code == 404
+    view = progress(user, scan_id)
+    assert view["state"].startswith("ABORTED__")
+    assert view["state_reason"] == f"the scan was replaced by {new}"
+    assert not view["is_deleted"]
+    finish(user, pilot, new)
+    waiting = start(user, priority=-1)
+    newer = rescan(user, waiting, replace_scan=True)
+    wait_for(lambda: waiting not in [e["scan_id"] for e in user.get("/scans/backlog").json()["entries"]],
+             "the entry of a replaced scan being dropped")
+    user.delete(f"/scan/{newer}")
+
+
 def test_every_final_result_is_kept(user: requests.Session, system: requests.Session) -> None:
     scan_id = start(user, reco_algo="elsewhere")
     assert user.get(f"/scan/{scan_id}/result/versions").json() == {"scan_id": scan_id, "versions": []}

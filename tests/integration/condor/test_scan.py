@@ -31,8 +31,7 @@ def event() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    clusters = {"SCANS__CLUSTERS": "{siteA: 10, local: 5}"}
-    with running_server(tmp_path_factory.mktemp("server"), clusters) as running:
+    with running_server(tmp_path_factory.mktemp("server")) as running:
         yield running
 
 
