@@ -105,6 +105,18 @@ class Search(msgspec.Struct, frozen=True):
     detected: Period
     detections: int | None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the passages' filters and dates are all that it asks about."""
+        return self == Search(**{**_NOTHING, "groups": self.groups, "filters": self.filters,
+                                 "passed": self.passed})
+
+
+_NOTHING: dict[str, Any] = {
+    "saved": "all", "exclude_origin": None, "exclude_since": None, "sort": None, "annotations": (),
+    "classes": (), "redshift": (None, None), "on_list": None, "off_list": None, "photometry": None,
+    "place": None, "detected": Period(), "detections": None}
+
 
 def read_search(given: Words) -> Search:
     """The conditions that a query spells out. Raises BadRequest, which names the parameter."""

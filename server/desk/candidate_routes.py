@@ -53,10 +53,9 @@ class Question:
     page: Page
     list_id: str | None
 
-    @property
-    def digest(self) -> str:
-        """The same for the same conditions, whatever page is asked for."""
-        return hashlib.sha256(msgspec.json.encode(self.search)).hexdigest()
+    def digest(self, scope: Scope) -> str:
+        """The same for the same conditions on the same filters, whatever page is asked for."""
+        return hashlib.sha256(msgspec.json.encode([self.search, scope])).hexdigest()
 
 
 class Candidates(DeskHandler):
@@ -107,13 +106,14 @@ class Candidates(DeskHandler):
                         self.query_given("queryID"))
 
     async def _kept(self, question: Question, scope: Scope) -> KeptList:
-        """The list of names: a new one for the first page, else the one that the caller was given."""
-        if question.page.number > 1 or question.list_id is not None:
-            kept = await kept_lists.find(self.ctx, self.who, question.digest, question.list_id)
-            if kept is not None:
-                return kept
+        """The list of names: a new one for the first page, unless nothing changed; else that of before."""
+        digest, version = question.digest(scope), await candidates.version(self.ctx)
+        kept = await kept_lists.find(self.ctx, self.who, digest, question.list_id)
+        is_later = question.page.number > 1 or question.list_id is not None
+        if kept and (is_later or (question.search.is_plain and kept.version == version)):
+            return kept
         names = await find_names(self.ctx, self.who, question.search, scope)
-        return await kept_lists.keep(self.ctx, self.who, question.digest, names)
+        return await kept_lists.keep(self.ctx, self.who, digest, names, version)
 
     async def _save(self, names: list[str], scope: Scope) -> None:
         wanted = id_list(self.query_given("autosaveGroupIds"), "autosaveGroupIds")

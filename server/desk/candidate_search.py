@@ -7,21 +7,20 @@ the visitor sees.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from server.context import Context
 from server.desk import filters, object_conditions, regions
-from server.desk.access import Document, Visitor, in_groups, visible
+from server.desk.access import Document, Visitor, in_groups
 from server.desk.candidate_query import Place, Search
 from server.errors import BadRequest
 
 __all__ = ["Scope", "find_names", "scope_of"]
 
-WIDE = 0.02  # of the sky: in a larger region the passages are read by filter, and the place is checked here
-SKY = 12 * 4**29  # pixels
+WALKS = 24  # of the index by place; more would read less that is outside, and cost more than that
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ async def scope_of(ctx: Context, who: Visitor, search: Search) -> Scope:
 
 async def find_names(ctx: Context, who: Visitor, search: Search, scope: Scope) -> list[str]:
     """The names of all objects that fulfil the search, each once, in the list's order. Raises BadRequest."""
-    newest = await _passages(ctx, who, search, scope)
+    newest = await _passages(ctx, search, scope)
     names = sorted(newest)
     names.sort(key=newest.__getitem__, reverse=True)
     names = await object_conditions.narrow(ctx, who, search, scope.group_ids, names)
@@ -61,37 +60,32 @@ async def find_names(ctx: Context, who: Visitor, search: Search, scope: Scope) -
     return names
 
 
-async def _passages(ctx: Context, who: Visitor, search: Search, scope: Scope) -> dict[str, datetime]:
-    """The newest passage of each object."""
+async def _passages(ctx: Context, search: Search, scope: Scope) -> dict[str, datetime]:
+    """The newest passage of each object. The visitor reads the scope's filters, so all their candidates."""
     match: Document = {"filter_id": {"$in": scope.filter_ids}}
     if period := search.passed.query():
         match["passed_at"] = period
-    match |= visible("candidate", who)
     if search.place is None:
-        return _newest(await _read(ctx, match))
-    return await _inside(ctx, match, search.place)
+        return _newest(await _read(ctx, match, "newest"))
+    return _newest(await _inside(ctx, match, search.place))
 
 
-async def _inside(ctx: Context, match: Document, place: Place) -> dict[str, datetime]:
-    ranges = await regions.find_region(ctx, place.dateobs, place.name, place.cumprob)
-    member = regions.restrict(ranges)
-    share = float((ranges[:, 1] - ranges[:, 0]).astype(float).sum()) / SKY
-    if share > WIDE:
-        rows = [row for row in await _read(ctx, match) if row["hpix29"] is not None]
-        is_exact = False
-    else:
-        # the conditions go into every branch, so that each is one walk of the index by place
-        rows = await _read(ctx, {"$or": [{**part, **match} for part in member.query["$or"]]})
-        is_exact = member.is_exact
-    if rows and not is_exact:
-        keep = member.keep([row["hpix29"] for row in rows])
-        rows = [row for row, inside in zip(rows, keep, strict=True) if inside]
-    return _newest(rows)
+async def _inside(ctx: Context, match: Document, place: Place) -> list[Document]:
+    """The passages in a region: a walk of the index by place for each of a few ranges that hold it."""
+    region = await regions.find_region(ctx, place.dateobs, place.name, place.cumprob)
+    member = regions.restrict(region, most=WALKS)
+    walks = [_read(ctx, {**match, **part}, "place") for part in member.query["$or"]]
+    rows = [row for found in await asyncio.gather(*walks) for row in found]
+    if not rows or member.is_exact:
+        return rows
+    keep = member.keep([row["hpix29"] for row in rows])
+    return [row for row, inside in zip(rows, keep, strict=True) if inside]
 
 
-async def _read(ctx: Context, match: Mapping[str, Any]) -> list[Document]:
+async def _read(ctx: Context, match: Document, index: str) -> list[Document]:
+    """Passages by an index that holds all that is asked for; planners may take another for long ranges."""
     fields = {"_id": 0, "obj_id": 1, "passed_at": 1, "hpix29": 1}
-    return await ctx.db.desk_candidates.find(match, fields, batch_size=100_000).to_list()
+    return await ctx.db.desk_candidates.find(match, fields, batch_size=100_000, hint=index).to_list()
 
 
 def _newest(rows: Iterable[Document]) -> dict[str, datetime]:

@@ -14,18 +14,21 @@ from iceprod.ids import now
 from server.context import Context
 from server.desk import objs
 from server.desk.access import Document, Visitor, visible
-from server.desk.ids import next_ids
+from server.desk.ids import next_id, next_ids
 from server.desk.positions import check_position
 from server.errors import BadRequest
 from server.store.database import Index
 
-__all__ = ["INDEXES", "Passage", "add", "exists", "of_objects", "remove"]
+__all__ = ["INDEXES", "Passage", "add", "changed", "exists", "of_objects", "remove", "version"]
 
 INDEXES = [
     Index("desk_candidates", "passage", [("obj_id", 1), ("filter_id", 1), ("passed_at", 1)], unique=True),
     Index("desk_candidates", "newest", [("filter_id", 1), ("passed_at", -1), ("obj_id", 1), ("hpix29", 1)]),
-    Index("desk_candidates", "place", [("hpix29", 1), ("filter_id", 1), ("passed_at", -1), ("obj_id", 1)]),
+    Index("desk_candidates", "place", [("filter_id", 1), ("hpix29", 1), ("passed_at", -1), ("obj_id", 1)]),
 ]
+
+
+CHANGES = "candidate changes"
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,19 @@ async def _insert(ctx: Context, who: Visitor, passage: Passage, obj: Document,
     except BulkWriteError:  # the same passage came at the same time
         await ctx.db.desk_candidates.delete_many({"_id": {"$in": list(ids)}})
         raise _duplicate(passage) from None
+    await changed(ctx)
     return list(ids)
+
+
+async def changed(ctx: Context) -> None:
+    """Say that candidates came, went or moved; called after every such write."""
+    await next_id(ctx, CHANGES)
+
+
+async def version(ctx: Context) -> int:
+    """A number that is another one after candidates changed."""
+    row = await ctx.db.desk_counters.find_one({"_id": CHANGES})
+    return int(row["seq"]) if row else 0
 
 
 def _duplicate(passage: Passage) -> BadRequest:
@@ -102,3 +117,4 @@ async def remove(ctx: Context, who: Visitor, obj_id: str, filter_id: int) -> Non
     query = {"$and": [{"obj_id": obj_id, "filter_id": filter_id}, visible("candidate", who)]}
     if not (await ctx.db.desk_candidates.delete_many(query)).deleted_count:
         raise BadRequest(f"no candidate {obj_id!r} of filter {filter_id}")
+    await changed(ctx)

@@ -31,9 +31,10 @@ class KeptList:
 
     list_id: str
     total: int
+    version: int = -1  # of the candidates, when the list was made
 
 
-async def keep(ctx: Context, who: Visitor, question: str, names: list[str]) -> KeptList:
+async def keep(ctx: Context, who: Visitor, question: str, names: list[str], version: int) -> KeptList:
     """Keep the names that answer a question of a user's."""
     list_id, moment = new_id(), now()
     until = moment + timedelta(minutes=ctx.settings.desk.list_minutes)
@@ -42,8 +43,8 @@ async def keep(ctx: Context, who: Visitor, question: str, names: list[str]) -> K
     if parts[1:]:
         await ctx.db.desk_lists.insert_many(parts[1:])
     await ctx.db.desk_lists.insert_one({**parts[0], "user_id": who.user_id, "question": question,
-                                        "created_at": moment, "total": len(names)})
-    return KeptList(list_id, len(names))
+                                        "created_at": moment, "total": len(names), "version": version})
+    return KeptList(list_id, len(names), version)
 
 
 def _part(list_id: str, number: int, names: list[str], until: datetime) -> Document:
@@ -55,8 +56,8 @@ async def find(ctx: Context, who: Visitor, question: str, list_id: str | None) -
     query: Document = {"user_id": who.user_id, "question": question, "expires": {"$gt": now()}}
     if list_id is not None:
         query["_id"] = f"{list_id}/0"
-    row = await ctx.db.desk_lists.find_one(query, {"total": 1}, sort=[("created_at", -1)])
-    return KeptList(row["_id"].removesuffix("/0"), row["total"]) if row else None
+    row = await ctx.db.desk_lists.find_one(query, {"names": 0}, sort=[("created_at", -1)])
+    return KeptList(row["_id"].removesuffix("/0"), row["total"], row["version"]) if row else None
 
 
 async def names_of(ctx: Context, kept: KeptList, page: Page) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from tests.support.api import Api, Session, running_server
+from tests.support.desk import ok, refused
 
 pytestmark = pytest.mark.slow
 
@@ -27,22 +28,6 @@ def admin(api: Api) -> Session:
 @pytest.fixture(scope="module")
 def viewer(api: Api) -> Session:
     return api.session("nobody", username="vera", groups=())
-
-
-def ok(answer: requests.Response) -> Any:
-    assert answer.status_code == 200, answer.text
-    body = answer.json()
-    assert body["status"] == "success"
-    assert body["version"]
-    return body["data"]
-
-
-def refused(answer: requests.Response, code: int = 400, text: str = "") -> str:
-    assert answer.status_code == code, answer.text
-    body = answer.json()
-    assert (body["status"], body["data"]) == ("error", {})
-    assert text in body["message"]
-    return str(body["message"])
 
 
 # -- envelope and credentials
