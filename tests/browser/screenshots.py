@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tests.browser import world
 from tests.browser.browsing import Visitor, chromium, why_not
 from tests.browser.world import World
 from tests.support.api import Api, running_server
 
-__all__ = ["WIDTHS", "pages", "take"]
+__all__ = ["SCHEMES", "WIDTHS", "pages", "take"]
 
 WIDTHS = (1280, 400)
 SCHEMES = ("light", "dark")
@@ -40,22 +42,20 @@ def pages(made: World) -> dict[str, str]:
     }
 
 
-def take(api: Api, made: World, folder: Path, only: str = "") -> Iterator[tuple[Path, int]]:
+def take(browser: Any, api: Api, made: World, folder: Path, only: str = "") -> Iterator[tuple[Path, int]]:
     """Take all pictures; each with the pixels by which its page is too wide."""
     folder.mkdir(parents=True, exist_ok=True)
-    with chromium() as browser:
-        for scheme in SCHEMES:
-            for width in WIDTHS:
-                visitor = Visitor(browser, api.url, width, scheme)
-                visitor.go("/web/login")
-                yield _picture(visitor, folder, "login"), visitor.overflow()
-                visitor.log_in(api.token())
-                for name, path in pages(made).items():
-                    if only in name:
-                        visitor.go(path)
-                        visitor.settle()
-                        yield _picture(visitor, folder, name), visitor.overflow()
-                visitor.close()
+    for scheme, width in itertools.product(SCHEMES, WIDTHS):
+        visitor = Visitor(browser, api.url, width, scheme)
+        visitor.go("/web/login")
+        yield _picture(visitor, folder, "login"), visitor.overflow()
+        visitor.log_in(api.token())
+        for name, path in pages(made).items():
+            if only in name:
+                visitor.go(path)
+                visitor.settle()
+                yield _picture(visitor, folder, name), visitor.overflow()
+        visitor.close()
 
 
 def _picture(visitor: Visitor, folder: Path, name: str) -> Path:
@@ -72,11 +72,17 @@ def main() -> int:
     if reason := why_not():
         print(f"no pictures: {reason}", file=sys.stderr)
         return 1
-    wide = 0
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder), world.SETTINGS) as api:
-        for path, overflow in take(api, world.build(api), Path(sys.argv[1]), "".join(sys.argv[2:3])):
-            wide += overflow > 0
-            print(path, f"is {overflow} pixels too wide" if overflow > 0 else "")
+        made = world.build(api)
+        with chromium() as browser:
+            return _print(take(browser, api, made, Path(sys.argv[1]), "".join(sys.argv[2:3])))
+
+
+def _print(pictures: Iterator[tuple[Path, int]]) -> int:
+    wide = 0
+    for path, overflow in pictures:
+        wide += overflow > 0
+        print(path, f"is {overflow} pixels too wide" if overflow > 0 else "")
     return 1 if wide else 0
 
 

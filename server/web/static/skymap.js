@@ -132,7 +132,7 @@ class Viewer {
 
   drawGrid(pen) {
     const {ra, dec, across} = this.view, whole = across > WIDEST;
-    const step = whole ? 30 : [30, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005]
+    const step = whole ? (this.canvas.clientWidth < 520 ? 60 : 30) : [30, 20, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005]
       .find((one) => one * 5 <= across) || 0.002;
     const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
     pen.strokeStyle = "rgba(255,255,255,.35)";
@@ -141,7 +141,7 @@ class Viewer {
     pen.textAlign = "center";
     const middle = Math.round((whole ? 0 : dec / DEGREE) / step) * step;
     const tall = whole ? 90 : across / 3, broad = whole ? 180 : Math.min(180, across / Math.max(0.05, Math.cos(dec)));
-    const centre = whole ? Math.round(ra / DEGREE / step) * step : Math.round(ra / DEGREE / step) * step;
+    const centre = Math.round(ra / DEGREE / step) * step;
     for (let d = Math.ceil((middle - tall) / step) * step; d <= middle + tall + 1e-9; d += step) {
       if (Math.abs(d) >= 90 - 1e-9) continue;
       this.line(pen, range(ra / DEGREE - broad, ra / DEGREE + broad, 96).map((r) => [r, d]));
@@ -244,7 +244,7 @@ class Viewer {
     if (!found) { this.out.textContent = ""; return; }
     const [delta, nside] = this.map.at(...found);
     const ra = ((found[1] / DEGREE) % 360 + 360) % 360, dec = Math.asin(found[0]) / DEGREE;
-    const what = delta === Infinity ? "not scanned yet" : `2Δ ln L = ${delta.toFixed(2)} (nside ${nside})`;
+    const what = delta === Infinity ? "no result here" : `2Δ ln L = ${delta.toFixed(2)} (nside ${nside})`;
     this.out.textContent = `RA ${ra.toFixed(3)}°, Dec ${dec > 0 ? "+" : ""}${dec.toFixed(3)}°: ${what}`;
   }
 
