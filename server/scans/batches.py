@@ -24,6 +24,7 @@ __all__ = ["Aside", "Batch", "Group", "Outcome", "any_open", "by_tasks", "done",
 
 _NAMESPACE = uuid.UUID("5c0f2fd1-6f2b-5d2f-9a55-7d0a3c1f9d11")
 _DUPLICATE_KEY = 11000
+_COSTS = ("seconds", "cpu_seconds", "round_trip")
 
 
 class Aside(IntEnum):
@@ -83,13 +84,22 @@ class Batch:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a batch: its table in the order of its pixels, and what it cost in seconds."""
+    """The result of a batch: its table in the order of its pixels, and what it cost in seconds.
+
+    The round trip is from the lease until the result came.
+    """
 
     table: np.ndarray
     instance_id: str
     seconds: float
     cpu_seconds: float
     host: str
+    round_trip: float = 0.0
+
+    @property
+    def cost(self) -> dict[str, float]:
+        """What a batch's document adds up."""
+        return {name: getattr(self, name) for name in _COSTS}
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,7 @@ class Group:
     cpu_seconds: float
     finished: float = 0.0
     reused: int = 0  # pixels that were taken over from an earlier scan
+    round_trip: float = 0.0
 
 
 def task_id_of(scan_id: str, seq: int) -> str:
@@ -153,9 +164,8 @@ async def store(ctx: Context, task_id: str, outcome: Outcome) -> bool:
     """Keep the result of a batch, unless it has one; whether it was kept."""
     fields = {"done": True, "rows": pack(outcome.table), "instance_id": outcome.instance_id,
               "host": outcome.host, "finished": time.time()}
-    cost = {"seconds": outcome.seconds, "cpu_seconds": outcome.cpu_seconds}
     result = await ctx.db.pixel_batches.update_one(
-        {"task_id": task_id, "done": False}, {"$set": fields, "$inc": cost})
+        {"task_id": task_id, "done": False}, {"$set": fields, "$inc": outcome.cost})
     return bool(result.modified_count)
 
 
@@ -174,10 +184,9 @@ async def enter_piece(ctx: Context, batch: Batch, outcome: Outcome, **fields: An
     """Enter rows of some more pixels of an unfinished batch, if it is as it was read; whether it was."""
     before = None if batch.known is None else pack(batch.known)
     known = outcome.table if batch.known is None else np.concatenate([batch.known, outcome.table])
-    cost = {"seconds": outcome.seconds, "cpu_seconds": outcome.cpu_seconds}
+    changes = {"known": pack(known), "piece_instance": outcome.instance_id, **fields}
     result = await ctx.db.pixel_batches.update_one(
-        {"task_id": batch.task_id, "done": False, "known": before},
-        {"$set": {"known": pack(known), "piece_instance": outcome.instance_id, **fields}, "$inc": cost})
+        {"task_id": batch.task_id, "done": False, "known": before}, {"$set": changes, "$inc": outcome.cost})
     return bool(result.modified_count)
 
 
@@ -273,11 +282,11 @@ async def known_pixels(ctx: Context, scan_id: str, before: int) -> dict[int, np.
 
 async def overview(ctx: Context, scan_id: str) -> list[Group]:
     """All batches of a scan, added up by nside and whether they are done."""
-    sums = {name: {"$sum": f"${name}"} for name in ("count", "seconds", "cpu_seconds", "reused")}
+    sums = {name: {"$sum": f"${name}"} for name in ("count", "reused", *_COSTS)}
     stages: list[dict[str, Any]] = [
         {"$match": {"scan_id": scan_id}},
         {"$group": {"_id": {"nside": "$nside", "done": "$done"}, "batches": {"$sum": 1}, **sums,
                     "finished": {"$max": "$finished"}}}]
     groups = await (await ctx.db.pixel_batches.aggregate(stages)).to_list()
     return [Group(g["_id"]["nside"], g["_id"]["done"], g["batches"], g["count"], g["seconds"],
-                  g["cpu_seconds"], g["finished"] or 0.0, g["reused"]) for g in groups]
+                  g["cpu_seconds"], g["finished"] or 0.0, g["reused"], g["round_trip"]) for g in groups]

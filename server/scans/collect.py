@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from iceprod.ids import now
 from server import metrics
 from server.context import Context
 from server.errors import BadRequest, NotFound
@@ -71,8 +73,9 @@ async def take_in(ctx: Context, task_id: str, result: BatchResult) -> None:
 async def _enter(ctx: Context, batch: Batch, result: BatchResult) -> bool:
     """Store what came; whether the batch is over with that."""
     rows = table_from_rows(result.rows, _done(batch, result))
-    await _check_lease(ctx, batch, result.instance_id)
-    outcome = Outcome(rows, result.instance_id, result.seconds, result.cpu_seconds, result.host)
+    leased = await _leased(ctx, batch, result.instance_id)
+    outcome = Outcome(rows, result.instance_id, result.seconds, result.cpu_seconds, result.host,
+                      max(0.0, (now() - leased).total_seconds()))
     if result.slow:
         run = await runs.find(ctx, batch.scan_id)
         limit = run.max_pixel_reco_time if run else 0
@@ -96,11 +99,16 @@ def _done(batch: Batch, result: BatchResult) -> np.ndarray:
     return asked[np.isin(asked, list(named - set(result.slow)))]
 
 
-async def _check_lease(ctx: Context, batch: Batch, instance_id: str) -> None:
-    """Before anything is stored; a lease that ends in between does no harm, as every pilot finds the same."""
+async def _leased(ctx: Context, batch: Batch, instance_id: str) -> datetime:
+    """When the lease began that a result comes from. Raises NotFound.
+
+    Nothing is stored yet; a lease that ends in between does no harm, as every pilot finds the same.
+    """
     mine = {"task_id": batch.task_id, "instance_id": instance_id, "status": {"$in": list(LEASED)}}
-    if await ctx.db.tasks.find_one(mine, {"_id": 1}) is None:
+    task = await ctx.db.tasks.find_one(mine, {"status_changed": 1})
+    if task is None:
         raise NotFound("Task not found: the instance_id is not that of its lease")
+    return datetime.fromisoformat(task["status_changed"])
 
 
 async def _go_on(ctx: Context, scan_id: str) -> None:

@@ -101,17 +101,18 @@ def _stats(run: Run, counts: Tally, over: bool) -> dict[str, Any]:
 def _rates(counts: Tally) -> dict[str, Any]:
     if not counts.done:
         return {}
-    rates = {"all recos": _rate(counts.seconds, counts.done - counts.reused, counts.wall)}
+    rates = {"all recos": _rate(counts, counts.done - counts.reused, counts.wall)}
     for level in counts.levels:
         if level.done:
-            rates[f"nside-{level.nside}"] = _rate(level.seconds, level.done - level.reused, counts.wall)
+            rates[f"nside-{level.nside}"] = _rate(level, level.done - level.reused, counts.wall)
     return rates
 
 
-def _rate(seconds: float, done: int, wall: float) -> dict[str, str]:
+def _rate(cost: LevelTally | Tally, done: int, wall: float) -> dict[str, str]:
     if not done:
         return {"worker time": "nothing: all results are an earlier scan's"}
-    return {"worker time": f"{_span(seconds / done)} per reco", "wall time": f"{_span(wall / done)} per reco"}
+    times = {"worker time": cost.seconds, "round-trip time": cost.round_trip, "wall time": wall}
+    return {name: f"{_span(seconds / done)} per reco" for name, seconds in times.items()}
 
 
 def _predictions(counts: Tally) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class LevelTally:
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     reused: int = 0  # of those done: taken over from an earlier scan
+    round_trip: float = 0.0  # from lease to result
 
     @property
     def total(self) -> int:
@@ -57,6 +58,10 @@ class Tally:
         return sum(level.cpu_seconds for level in self.levels)
 
     @property
+    def round_trip(self) -> float:
+        return sum(level.round_trip for level in self.levels)
+
+    @property
     def wall(self) -> float:
         return max(self.ended - self.started, 0.0)
 
@@ -87,6 +92,7 @@ def tally(progression: Progression, groups: Iterable[Group], started: float, end
         level.reused += group.reused if group.done else 0
         level.seconds += group.seconds
         level.cpu_seconds += group.cpu_seconds
+        level.round_trip += group.round_trip
         if group.done:
             level.done += group.count
             tallied.latest = max(tallied.latest, group.finished)

@@ -56,6 +56,17 @@ def test_progress_is_what_an_outside_scanner_could_send(phase: Phase) -> None:
         PATCH.check({"progress": document(run(phase), counts)})
 
 
+def test_rates_are_of_all_and_of_each_level() -> None:
+    done = Group(8, True, 2, 100, 50.0, 40.0, 1005.0, 20, 80.0)
+    begun = Group(64, False, 1, 48, 4.0, 4.0)
+    rate = document(run(), count(done, begun))["processing_stats"]["rate"]
+    assert rate == {
+        "all recos": {"worker time": "0.675 s per reco", "round-trip time": "1 s per reco",
+                      "wall time": "0.125 s per reco"},
+        "nside-8": {"worker time": "0.625 s per reco", "round-trip time": "1 s per reco",
+                    "wall time": "0.125 s per reco"}}
+
+
 def test_the_end_is_told() -> None:
     finished = document(run(Phase.FINAL), count(batch(8, 768, 1.0)))
     assert finished["end"] == 1010
