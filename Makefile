@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: venv demo pilot test lint clean
+.PHONY: venv demo pilot test lint docs clean
 
 venv: $(VENV)/installed
 
@@ -33,6 +33,10 @@ test: $(VENV)/installed-test
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# The reference, written by the program from itself, beside the pages that people write.
+docs: venv
+	$(BIN)/python -m server.reference docs/reference
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo
