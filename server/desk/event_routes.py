@@ -83,7 +83,8 @@ def _named_map(body: EventBody) -> tuple[str, Tiles] | None:
     if sky is None or sky == {} or sky == "":
         return None
     if isinstance(sky, str):
-        return _needed_name(body.localization_name), skymaps.of_fits(_bytes(sky))
+        data = _bytes(sky)
+        return _needed_name(body.localization_name), skymaps.of_fits(data)
     if set(sky) >= _CONE:
         ra, dec, error = (_number(sky, name) for name in ("ra", "dec", "error"))
         name = body.localization_name or sky.get("localization_name") or skymaps.cone_name(ra, dec, error)

@@ -29,6 +29,7 @@ NAVIGATION = [
     Entry("Datasets", "/web/datasets"),
     Entry("Submit", "/web/submit", ("user", "admin")),
     Entry("Scans", "/web/scans"),
+    Entry("Desk", "/web/desk"),
     Entry("Sites", "/web/sites"),
     Entry("Schedule", "/web/schedule"),
     Entry("Admin", "/web/admin", ("admin",)),
