@@ -148,8 +148,8 @@ def _has_room(task: Document, pilot: Document) -> bool:
 
 
 def _offer(pilot: Document, name: str) -> Document:
-    site = pilot.get("site")
-    return {**(pilot.get(name) or {}), **({"site": site} if site else {})}
+    site, kind = pilot.get("site"), (pilot.get("resources_available") or {}).get("kind")
+    return {**(pilot.get(name) or {}), **({"site": site} if site else {}), **({"kind": kind} if kind else {})}
 
 
 def _missing(requirements: Document, offers: list[Document]) -> list[Document]:

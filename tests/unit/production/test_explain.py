@@ -42,6 +42,15 @@ async def test_the_missing_requirement_is_named(ctx: Context, make: Maker) -> No
     assert "memory" in answer["reason"]
 
 
+async def test_a_pilot_that_runs_programs_alone_fits_no_pixels(ctx: Context, make: Maker) -> None:
+    task = await make.task(requirements={"cpu": 1, "kind": "pixels"}, kind="pixels")
+    room = {"resources": {"cpu": 1}, "resources_available": {"cpu": 1, "kind": "script"}}
+    await pilots.create(ctx, {"queue_host": "h", "queue_version": "1", **room})
+    answer = await explain(ctx, task["dataset_id"], task["task_id"])
+    assert answer["fitting_pilots"] == 0
+    assert answer["missing"] == [{"resource": "kind", "wanted": "pixels", "offered": ["script"]}]
+
+
 async def test_sites_say_why_they_send_no_pilot(ctx: Context, make: Maker) -> None:
     task = await make.task(requirements={"gpu": 4})
 
