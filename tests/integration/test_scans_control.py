@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from pymongo import MongoClient
 
+from iceprod.cli.main import main
 from scanner.result import ScanResult
 from tests.support.api import Api, running_server
 from tests.support.scans import PixelPilot, made_up_map, scan_body, wait_for
@@ -377,7 +381,8 @@ def test_predictions_are_compared_with_the_end(user: requests.Session, pilot: Pi
     assert len(predictions) == len(told)
 
 
-def test_a_dead_letter_can_be_revived(api: Api, user: requests.Session, pilot: PixelPilot) -> None:
+def test_a_dead_letter_can_be_revived(api: Api, user: requests.Session, pilot: PixelPilot,
+                                      capsys: pytest.CaptureFixture[str]) -> None:
     scan_id = start(user, priority=-1)
     assert user.post(f"/scan/{scan_id}/actions/revive").status_code == 404
     with MongoClient(api.database_url) as client:
@@ -385,8 +390,40 @@ def test_a_dead_letter_can_be_revived(api: Api, user: requests.Session, pilot: P
         backlog.update_one({"scan_id": scan_id}, {"$set": {"reason": "bad luck", "priority": 1}})
     assert "given up: bad luck" in progress(user, scan_id)["state_reason"]
     assert [e for e in user.get("/scans/dead-letters").json()["entries"] if e["scan_id"] == scan_id]
-    assert user.post(f"/scan/{scan_id}/actions/revive").status_code == 200
+    where = ["--server", api.url, "--token", api.token("user")]
+    capsys.readouterr()
+    assert main(["backlog", *where]) == 0
+    assert f"{scan_id}  20" in (shown := capsys.readouterr().out)
+    assert "bad luck" in shown
+    assert main(["backlog", "--revive", scan_id, "--json", *where]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert scan_id not in [entry["scan_id"] for entry in told["given_up"]]
     finish(user, pilot, scan_id)
+
+
+def test_the_command_line_adds_workers_and_scans_again(api: Api, user: requests.Session, pilot: PixelPilot,
+                                                       capsys: pytest.CaptureFixture[str],
+                                                       tmp_path: Path) -> None:
+    where = ["--server", api.url, "--token", api.token("user", username="at the terminal")]
+    scan_id = start(user)
+    wait_for(lambda: bool(progress(user, scan_id)["levels"]), "the launch")
+    assert main(["workers", scan_id, "osg", "3", *where]) == 0
+    assert capsys.readouterr().out == f"asked osg for 3 more workers for scan {scan_id}\n"
+    assert main(["workers", scan_id, "nowhere", "3", *where]) == 2
+    finish(user, pilot, scan_id)
+    over = threading.Event()
+    working = threading.Thread(target=lambda: [pilot.work(2) for _ in iter(lambda: over.wait(0.02), True)])
+    working.start()
+    try:
+        assert main(["rescan", scan_id, "--replace", "--json", "--out", str(tmp_path), *where]) == 0
+    finally:
+        over.set()
+        working.join(60)
+    told = json.loads(capsys.readouterr().out)
+    assert told["scan_id"] != scan_id
+    assert progress(user, told["scan_id"])["pixels_reused"] > 0
+    manifest = user.get(f"/scan/{scan_id}/manifest", params={"no_redirect": True}).json()
+    assert manifest["replaced_by_scan_id"] == told["scan_id"]
 
 
 # -- a SkyDriver user's session

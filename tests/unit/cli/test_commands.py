@@ -35,7 +35,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for name in ("up", "down", "scan", "token", "submit", "status", "watch", "abort", "demo", "why",
                  "logs", "sites", "pilots", "list", "show", "bench", "suspend", "resume", "reset", "wait",
-                 "completion"):
+                 "completion", "rescan", "workers", "backlog"):
         assert f"\n  {name} " in shown
         assert main([name, "--help"]) == 0
 
