@@ -33,6 +33,7 @@ NAVIGATION = [
     Entry("Sites", "/web/sites"),
     Entry("Schedule", "/web/schedule"),
     Entry("Admin", "/web/admin", ("admin",)),
+    Entry("Docs", "/web/docs"),
 ]
 
 
