@@ -58,6 +58,7 @@ def test_who_is_logged_in_keeps_the_navigation(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["nope", "reference/nope", "..%2fsetup", "%2e%2e/README",
-                                  "decisions/../admin.md", "decisions/nope", "index.md", "systemd/iceprod-server.service"])
+                                  "decisions/../admin.md", "decisions/nope", "index.md",
+                                  "systemd/iceprod-server.service"])
 def test_only_pages_are_shown(api: Api, path: str) -> None:
     assert api.anonymous().get(f"/web/docs/{path}").status_code == 404
