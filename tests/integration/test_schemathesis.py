@@ -13,7 +13,7 @@ from schemathesis import GenerationMode
 from server.app import ROUTES
 from tests.support.api import Api, Session, running_server
 
-FAMILIES = ("server.production", "server.scans", "server.sensor")
+FAMILIES = ("server.production", "server.scans", "server.desk", "server.sensor")
 OPERATIONS = [pytest.param(route.openapi_path, name, id=f"{name.upper()} {route.openapi_path}")
               for route in ROUTES if route.handler.__module__.startswith(FAMILIES)
               for name in route.methods()]
@@ -21,7 +21,9 @@ OPERATIONS = [pytest.param(route.openapi_path, name, id=f"{name.upper()} {route.
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with running_server(tmp_path_factory.mktemp("fuzz"), {"LEASES__MAX_WAIT_SECONDS": 0.1}) as server:
+    # nobody outside is asked
+    settings = {"LEASES__MAX_WAIT_SECONDS": 0.1, "CATALOGS__TIMEOUT_SECONDS": 0.2, "CATALOGS__TRIES": 1}
+    with running_server(tmp_path_factory.mktemp("fuzz"), settings) as server:
         yield server
 
 
