@@ -30,6 +30,7 @@ __all__ = ["HOLD_SECONDS", "Scheduler", "close", "scheduler", "stop_runs", "tick
 log = logging.getLogger("server.sensor")
 
 HOLD_SECONDS = 30.0  # a local run whose server is not heard of for so long was interrupted
+CARE_SECONDS = 5.0  # between two looks at what dead servers left
 FOLLOW_SECONDS = 2.0  # between two looks at work on the grid
 AT_ONCE = 8  # local runs side by side
 BACK_SECONDS = 5.0  # a larger step of the clock backwards is looked into
@@ -45,7 +46,7 @@ class Scheduler:
         self._work: dict[str, asyncio.Task[None]] = {}  # by acquisition
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._seen: float | None = None  # the clock at the last tick
-        self._followed: dict[str, float] = {}
+        self._cared = self._followed = float("-inf")  # when it last looked after dead servers' runs, the grid
 
     async def tick(self) -> None:
         """Everything that is due now; runs are started, not waited for."""
@@ -53,10 +54,14 @@ class Scheduler:
         if self._seen is None or now < self._seen - BACK_SECONDS:
             await self._realign(now)
         self._seen = now
-        await self._go_on_with_pending(now)
-        await self._close_interrupted(now)
+        if abs(now - self._cared) >= CARE_SECONDS:
+            self._cared = now
+            await self._go_on_with_pending(now)
+            await self._close_interrupted(now)
         await self._take_due(now)
-        await self._follow_grid(now)
+        if abs(now - self._followed) >= FOLLOW_SECONDS:
+            self._followed = now
+            await self._follow_grid(now)
 
     async def settle(self) -> None:
         """Wait until everything that was started has ended."""
@@ -178,8 +183,7 @@ class Scheduler:
 
     async def _follow_grid(self, now: float) -> None:
         for run in await acquisitions.on_grid(self.ctx):
-            if run.id not in self._work and abs(now - self._followed.get(run.id, 0.0)) >= FOLLOW_SECONDS:
-                self._followed[run.id] = now
+            if run.id not in self._work:
                 action = await actions.find(self.ctx, run.action)
                 self._spawn(run, self._follow(run, action, now))
 
@@ -190,7 +194,6 @@ class Scheduler:
         elif run.grid:
             outcome = await _outcome_of(action.follow(self.ctx, run), run)
             if outcome is not None:
-                self._followed.pop(run.id, None)
                 await close(self.ctx, run, outcome, action)
         elif run.until < now and await acquisitions.hold(
                 self.ctx, run, now + HOLD_SECONDS, held_until=run.until):

@@ -56,7 +56,7 @@ def archive(name: str, described: Mapping[str, Any], data: bytes, modified: floa
     """A POSIX tar with ``name/name.sigmf-meta`` and ``name/name.sigmf-data``; equal input, equal bytes."""
     text = json.dumps(described, indent=2, ensure_ascii=False).encode()
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for suffix, content in (("meta", text), ("data", data)):
             member = tarfile.TarInfo(f"{name}/{name}.sigmf-{suffix}")
             member.size, member.mtime = len(content), int(modified)
