@@ -1,6 +1,10 @@
 """Packaging of the workload system: five top-level packages and one command."""
 
+import runpy
+from pathlib import Path
+
 from setuptools import find_namespace_packages, setup
+from setuptools.command.build_py import build_py
 
 PACKAGES = ["config", "scanner", "iceprod", "grid", "server"]
 
@@ -15,6 +19,15 @@ TEST = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3", "hypothesis>
         "SigMF>=1.2"]
 LINT = ["ruff>=0.8", "mypy>=1.13", "types-PyYAML"]
 
+
+class Build(build_py):
+    """Also writes down the recent commits, which the server shows."""
+
+    def run(self) -> None:
+        runpy.run_path(str(Path(__file__).parent / "server" / "desk" / "gitlog.py"), run_name="__main__")
+        super().run()
+
+
 setup(
     name="iceprod-scanner",
     version="0.1.0",
@@ -23,7 +36,9 @@ setup(
     python_requires=">=3.11",
     packages=find_namespace_packages(include=[p for name in PACKAGES for p in (name, f"{name}.*")]),
     include_package_data=True,
-    package_data={"config": ["data/*", "*.yaml", "schema/*"], "server": ["web/templates/*", "web/static/*"]},
+    package_data={"config": ["data/*", "*.yaml", "schema/*"],
+                  "server": ["desk/gitlog.json", "web/templates/*", "web/static/*"]},
+    cmdclass={"build_py": Build},
     install_requires=COMMON + SCANNER + SERVER,
     extras_require={"condor": GRID, "test": TEST, "lint": LINT},
     entry_points={

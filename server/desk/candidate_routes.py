@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from server.desk import candidates, kept_lists, listings, localizations, sources
+from server.desk import candidates, kept_lists, listings, localizations, objs, sources
 from server.desk.access import Document, own_groups
 from server.desk.acls import UPLOAD_DATA
 from server.desk.bodies import Body, Id, Name, Text, takes
@@ -133,7 +133,8 @@ class Candidate(DeskHandler):
         rows = await shown_candidates(self.ctx, self.who, [obj_id], parts)
         if not rows:
             raise BadRequest(f"Invalid ID: there is no candidate {obj_id[:200]!r} that you can read")
-        self.success({**rows[0], "localizations": await self._levels(rows[0])})
+        self.success({**rows[0], "host": await objs.host(self.ctx, rows[0]),
+                      "localizations": await self._levels(rows[0])})
 
     @allow("any")
     async def head(self, obj_id: str) -> None:

@@ -18,7 +18,7 @@ from server.desk.positions import hpix29_many
 from server.errors import BadRequest
 from server.store.database import Index
 
-__all__ = ["INDEXES", "find_named", "page_inside", "page_of", "shown", "store"]
+__all__ = ["INDEXES", "find", "find_named", "page_inside", "page_of", "shown", "store"]
 
 INDEXES = [
     Index("desk_galaxies", "name", [("name", 1)], unique=True),
@@ -51,6 +51,12 @@ def _writes(catalog: str, some: Sequence[Galaxy], numbers: Sequence[int]) -> lis
                   "catalog_name": catalog, "modified": moment},
          "$setOnInsert": {"_id": number, "created_at": moment}}, upsert=True)
         for galaxy, number, pixel in zip(some, numbers, pixels, strict=True)]
+
+
+async def find(ctx: Context, number: int) -> dict[str, Any] | None:
+    """A galaxy by its id, as the API shows it; None when there is none."""
+    row = await ctx.db.desk_galaxies.find_one({"_id": number})
+    return shown(row) if row else None
 
 
 async def find_named(ctx: Context, name: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from server.desk.access import Document
 from server.desk.bodies import Body, Finite, Id, Name, Text
 from server.desk.groups import shown
 from server.desk.ids import next_id
+from server.desk.vocabulary import ENUM_TYPES
 from server.errors import BadRequest
 from server.store.database import Index
 
@@ -67,9 +68,19 @@ async def add_telescope(ctx: Context, body: TelescopeBody) -> int:
 
 
 async def add_instrument(ctx: Context, body: InstrumentBody) -> int:
-    """Add an instrument; the id. Raises BadRequest: no such telescope."""
+    """Add an instrument; the id. Raises BadRequest: no such telescope, filter or class."""
+    for name in body.filters:
+        _check_word("filters", name, "ALLOWED_BANDPASSES")
+    for field in ("api_classname", "api_classname_obsplan"):
+        if (word := getattr(body, field)) is not None:
+            _check_word(field, word, "ALLOWED_API_CLASSNAMES")
     await find_telescope(ctx, body.telescope_id)
     return await _add(ctx, "instruments", body)
+
+
+def _check_word(field: str, word: str, vocabulary: str) -> None:
+    if word not in ENUM_TYPES[vocabulary]:
+        raise BadRequest(f"{field}: {word[:60]!r} is none of {vocabulary} (see /api/enum_types)")
 
 
 async def _add(ctx: Context, kind: str, body: Body) -> int:

@@ -9,14 +9,15 @@ from pymongo.errors import DuplicateKeyError
 
 from iceprod.ids import now
 from server.context import Context
+from server.desk import galaxies
 from server.desk.access import Document, Visitor
 from server.desk.bodies import Body, Finite, Id, Text
 from server.desk.positions import check_position, hpix29
 from server.errors import BadRequest
 from server.store.database import Index
 
-__all__ = ["INDEXES", "RELATIONS", "ObjFields", "change", "ensure", "find", "find_many", "new", "own_fields",
-           "shown"]
+__all__ = ["INDEXES", "RELATIONS", "ObjFields", "change", "ensure", "find", "find_many", "host", "new",
+           "own_fields", "shown"]
 
 INDEXES = [
     Index("desk_objs", "hpix29", [("hpix29", 1)]),
@@ -91,6 +92,17 @@ def _check_name(name: str) -> None:
         raise BadRequest(f"id: a name has 1 to {MAX_NAME} characters, none of / ? # and no blank at its ends")
 
 
+async def _check_host(ctx: Context, fields: Mapping[str, Any]) -> None:
+    number = fields.get("host_id")
+    if number is not None and await galaxies.find(ctx, number) is None:
+        raise BadRequest(f"host_id: there is no galaxy {number}")
+
+
+async def host(ctx: Context, row: Mapping[str, Any]) -> Document | None:
+    """The galaxy that hosts an object."""
+    return None if row["host_id"] is None else await galaxies.find(ctx, row["host_id"])
+
+
 def _redshift_set(who: Visitor, fields: Mapping[str, Any]) -> Document:
     return {"set_by_user_id": who.user_id, "set_at_utc": now().isoformat(), "value": fields["redshift"],
             "uncertainty": fields.get("redshift_error"), "origin": fields.get("redshift_origin")}
@@ -104,6 +116,7 @@ async def ensure(ctx: Context, who: Visitor, name: str, fields: Mapping[str, Any
     known = await ctx.db.desk_objs.find_one({"_id": name})
     if known is not None:
         return dict(known)
+    await _check_host(ctx, fields)
     if fields.get("ra") is None or fields.get("dec") is None:
         raise BadRequest("RA and Declination must be given for a new object (ra, dec)")
     row = new(who, name, fields)
@@ -131,6 +144,7 @@ async def find_many(ctx: Context, names: Iterable[str]) -> dict[str, Document]:
 async def change(ctx: Context, who: Visitor, name: str, fields: Mapping[str, Any]) -> None:
     """Set some of an object's fields; its candidates follow it to a new position. Raises BadRequest."""
     row = await find(ctx, name)
+    await _check_host(ctx, fields)
     update: Document = {"$set": {**fields, "modified": now()}}
     ra, dec = fields.get("ra", row["ra"]), fields.get("dec", row["dec"])
     check_position(ra, dec)

@@ -79,7 +79,8 @@ class Source(DeskHandler):
         row = await objs.find(self.ctx, name)
         groups = await sources.saved_groups(self.ctx, self.who, [name])
         found = await notes.of_objects(self.ctx, self.who, [name])
-        return {**objs.shown(row), "groups": groups.get(name, []), "annotations": found.get(name, [])}
+        return {**objs.shown(row), "groups": groups.get(name, []), "annotations": found.get(name, []),
+                "host": await objs.host(self.ctx, row)}
 
 
 class Annotations(DeskHandler):

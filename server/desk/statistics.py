@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import Any
 
 from pymongo import UpdateOne
 
 from server.context import Context
 from server.desk.access import Document
 from server.desk.positions import hpix29_many
+from server.sensor import acquisitions
+from server.sensor.acquisitions import Acquisition
+from server.sensor.actions import Action, register
+from server.sensor.outcomes import Outcome
 
 __all__ = ["SCHEMA_VERSION", "counts", "fill_healpix", "gitlog", "healpix_counts", "recent"]
 
@@ -26,28 +29,26 @@ _COUNTED = {
     "users": "desk_users", "tokens": "desk_tokens", "filters": "desk_filters",
     "telescopes": "desk_telescopes", "instruments": "desk_instruments", "comments": "desk_comments",
     "annotations": "desk_annotations", "thumbnails": "desk_thumbnails", "GCN events": "desk_gcn_events",
-    "photometry (approx)": "desk_photometry", "localizations": "desk_localizations", "scans": "manifests",
+    "localizations": "desk_localizations", "scans": "manifests",
 }
 
 
 async def counts(ctx: Context) -> Document:
     """The number of rows of each kind, under the names that SkyPortal gives them."""
-    found: Document = {f"Number of {name}": await ctx.db[collection].estimated_document_count()
+    found: Document = {f"Number of {name}": await ctx.db[collection].count_documents({})
                        for name, collection in _COUNTED.items()}
-    saved = await ctx.db.desk_sources.count_documents({"active": True})
-    return {**found, "Number of sources": saved,
-            "Latest cron job run times & statuses": await _scheduled_runs(ctx)}
+    found["Number of sources"] = await ctx.db.desk_sources.count_documents({"active": True})
+    found["Number of photometry (approx)"] = await ctx.db.desk_photometry.estimated_document_count()
+    return {**found, "Latest cron job run times & statuses": await _scheduled_runs(ctx)}
 
 
 async def _scheduled_runs(ctx: Context) -> list[Document]:
-    """The newest run of every scheduled action."""
-    newest: list[dict[str, Any]] = [
-        {"$sort": {"started": -1}},
-        {"$group": {"_id": "$schedule_entry", "started": {"$first": "$started"},
-                    "status": {"$first": "$status"}, "detail": {"$first": "$detail"}}}, {"$sort": {"_id": 1}}]
-    rows = await (await ctx.db.sensor_acquisitions.aggregate(newest)).to_list()
-    return [{"summary": f"{row['_id']}: {row['status']} at {row['started']}", "output": row["detail"] or ""}
-            for row in rows]
+    """The newest run of every entry of the schedule."""
+    rows = []
+    for entry in sorted(await ctx.db.acquisitions.distinct("entry")):
+        rows += [{"summary": f"{entry}: {run['status']}, started {run['started']}", "output": run["detail"]}
+                 for run in await acquisitions.latest(ctx, entry, 1)]
+    return rows
 
 
 async def healpix_counts(ctx: Context) -> dict[str, int]:
@@ -70,6 +71,16 @@ async def fill_healpix(ctx: Context) -> dict[str, int]:
     return {"filled": len(rows), "left": await ctx.db.desk_objs.count_documents(missing)}
 
 
+async def _fill(ctx: Context, run: Acquisition) -> Outcome:
+    filled = left = 0
+    while (step := await fill_healpix(ctx))["filled"]:
+        filled, left = filled + step["filled"], step["left"]
+    return Outcome(detail=f"{filled} objects have a pixel index now, {left} are left")
+
+
+register(Action("fill_healpix", "Gives objects with a position but without a pixel index theirs.", run=_fill))
+
+
 @functools.cache
 def gitlog() -> list[Document]:
     """The program's recent commits, newest first, as the build wrote them; none in a source tree."""
@@ -78,6 +89,5 @@ def gitlog() -> list[Document]:
 
 def recent(commits: list[Document]) -> list[Document]:
     """At most so many commits as are shown, without those that only bump or pin something."""
-    kept = [commit for commit in commits
-            if not str(commit["description"]).lower().startswith(("bump", "pin"))]
+    kept = [commit for commit in commits if not commit["description"].lower().startswith(("bump", "pin"))]
     return kept[:MAX_COMMITS]
