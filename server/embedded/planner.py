@@ -285,11 +285,19 @@ def _finds_one(item: Plan) -> bool:
     return index.is_id or (item.exact and len(item.ranges) == 1)
 
 
+def _finds_one_each(item: Plan, index: Index) -> bool:
+    """Does each of its ranges hold one document at most?"""
+    return index.unique and item.points and item.covered_fields == len(index.fields)
+
+
 def _cost(item: Plan, sort: SortSpec, estimate: Estimate | None) -> tuple[float, ...]:
     """Fewer keys first; an order that has not to be made counts as much as a few hundred keys."""
     unsorted = bool(sort) and not item.sorted
     if estimate is None or item.index is None:
         return (unsorted, -item.covered_fields, len(item.index.fields) if item.index else 0)
+    if _finds_one_each(item, item.index):  # no need to look; and rather many of these than who knows how many
+        many = len(item.ranges) >= _TRIAL
+        return (many and unsorted, False, min(len(item.ranges), _TRIAL - 1), unsorted, -item.covered_fields)
     size = 0
     for interval in item.ranges:
         size += estimate(item.index, interval, _TRIAL - size) + 1

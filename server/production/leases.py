@@ -34,6 +34,7 @@ __all__ = ["Claim", "claim", "claim_or_wait", "end_waits", "expire", "extend", "
 ATTEMPTS = 8
 LOOK_DEEPER = 100  # candidates of a class of which only some tasks fit
 MOST_FORMS = 10_000  # different requests of which is known that they were in vain
+LONGER = 1.5  # so many times the promised seconds a lease lasts
 LOOK_SECONDS = 1.0  # another server process may have made tasks
 MOST_PAIRS = 200  # (class, dataset) pairs looked at when datasets are left out
 
@@ -259,13 +260,18 @@ def lease_seconds(ctx: Context, pilot_id: str) -> float:
     return leases.seconds if pilot_id else leases.unattended_hours * 3600
 
 
+def _due(ctx: Context, pilot_id: str) -> str:
+    """When a lease that is written now ends: later than promised, so that not every heartbeat must extend it."""
+    return soon(lease_seconds(ctx, pilot_id) * (LONGER if pilot_id else 1))
+
+
 async def _take(ctx: Context, found: list[Document], request: Claim, instance_id: str) -> list[Document]:
     """Mark the candidates as taken; those that were still there, as they are then, the best first."""
     chosen = {"$in": [task["task_id"] for task in found]}
     site = request.offer.get("site")
     changes: Document = {"status": request.target, "status_changed": timestamp(), "instance_id": instance_id,
                          "site": site if isinstance(site, str) and site else "unknown",
-                         "due": soon(lease_seconds(ctx, request.pilot_id))}
+                         "due": _due(ctx, request.pilot_id)}
     update: Document = {"$set": changes}
     if request.pilot_id:
         changes["pilot_id"] = request.pilot_id
@@ -286,18 +292,25 @@ async def _take(ctx: Context, found: list[Document], request: Claim, instance_id
 # -- keeping them
 
 
-async def extend(ctx: Context, tasks: dict[str, str]) -> list[str]:
-    """Extend the leases of tasks (id → instance_id); the ids of those that are not this holder's any more."""
+async def extend(ctx: Context, pilot_id: str, tasks: dict[str, str]) -> list[str]:
+    """Extend the leases of tasks (id → instance_id); the ids of those that are not this holder's any more.
+
+    Every lease then lasts as long as promised at least; those that did anyway are not written.
+    """
     if not tasks:
         return []
-    by_instance: defaultdict[str, list[str]] = defaultdict(list)
-    for task_id, instance_id in tasks.items():
-        by_instance[instance_id].append(task_id)
-    mine = {"status": {"$in": list(LEASED)},
-            "$or": [{"task_id": {"$in": ids}, "instance_id": instance_id}
-                    for instance_id, ids in by_instance.items()]}
-    await ctx.db.tasks.update_many(mine, {"$set": {"due": soon(ctx.settings.leases.seconds)}})
-    held = {task["task_id"] async for task in ctx.db.tasks.find(mine, {"task_id": 1})}
+    shown = {"_id": 0, "task_id": 1, "instance_id": 1, "due": 1}
+    leased = {"task_id": {"$in": list(tasks)}, "status": {"$in": list(LEASED)}}
+    held = {row["task_id"]: row.get("due", "") for row in await ctx.db.tasks.find(leased, shown).to_list()
+            if row["instance_id"] == tasks[row["task_id"]]}
+    least, most = soon(lease_seconds(ctx, pilot_id)), _due(ctx, pilot_id)
+    wrong: defaultdict[str, list[str]] = defaultdict(list)
+    for task_id, due in held.items():
+        if not least <= due <= most:  # later than that: a clock stepped back
+            wrong[tasks[task_id]].append(task_id)
+    for instance_id, ids in wrong.items():
+        mine = {"task_id": {"$in": ids}, "status": {"$in": list(LEASED)}, "instance_id": instance_id}
+        await ctx.db.tasks.update_many(mine, {"$set": {"due": most}})
     return [task_id for task_id in tasks if task_id not in held]
 
 

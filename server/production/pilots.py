@@ -91,7 +91,7 @@ async def heartbeat(ctx: Context, pilot_id: str, tasks: dict[str, str], fields: 
     Raises BadRequest, NotFound for a pilot that is not registered.
     """
     pilot = await patch(ctx, pilot_id, {**fields, "tasks": sorted(tasks), "beats": True})
-    stop = await leases.extend(ctx, tasks)
+    stop = await leases.extend(ctx, pilot_id, tasks)
     return {"lease_seconds": ctx.settings.leases.seconds, "stop": stop, "drain": bool(pilot.get("drain"))}
 
 

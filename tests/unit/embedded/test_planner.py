@@ -63,6 +63,17 @@ def test_choice(tasks: LocalStore, spec: Any, sort: Any, index: str | None) -> N
     assert found["stage"] == ("COLLSCAN" if index is None else found["stage"])
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("number", [10, 199, 200, 450, 900])
+def test_many_values_of_a_unique_index_rather_than_unknown_many(local: LocalStore, number: int,
+                                                                order: int) -> None:
+    for index in [{"status": 1, "class": 1}, {"task_id": 1}][::order]:
+        local.index(index, unique="task_id" in index)
+    local.insert(*({"_id": i, "task_id": f"t{i}", "status": "b", "class": i % 3} for i in range(1500)))
+    wanted = {"task_id": {"$in": [f"t{i}" for i in range(number)]}, "status": {"$in": ["a", "b"]}}
+    assert local.explain(wanted)["indexName"] == "task_id_1"
+
+
 def test_union_of_indexes(tasks: LocalStore) -> None:
     found = tasks.explain({"$or": [{"task_id": "t1"}, {"status": "waiting", "priority": {"$lt": 5}}]})
     assert [stage["indexName"] for stage in found["inputStages"]] == ["task_id_1", "status_1_priority_-1"]

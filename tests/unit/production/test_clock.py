@@ -56,7 +56,7 @@ async def test_a_step_back_keeps_leases_longer_and_heartbeats_put_them_right(ctx
     clock.step = timedelta(hours=-1)
     assert await repair.sweep_leases(ctx) == 0
     await pilots.heartbeat(ctx, pilot, {held["task_id"]: held["instance_id"]}, {})
-    clock.step = timedelta(hours=-1, seconds=ctx.settings.leases.seconds + 1)
+    clock.step = timedelta(hours=-1, seconds=leases.LONGER * ctx.settings.leases.seconds + 1)
     assert await repair.sweep_leases(ctx) == 1, "the heartbeat's lease is by the new clock"
     [again] = await leases.claim(ctx, Claim({}, pilot_id=pilot))
     await ends.complete(ctx, again["task_id"], again["instance_id"])

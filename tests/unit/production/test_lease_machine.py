@@ -118,7 +118,7 @@ class LeaseMachine(RuleBasedStateMachine):
 
     @rule(lease=held)
     def heartbeat(self, lease: list[tuple[str, str]]) -> None:
-        stop = self.do(leases.extend(self.ctx, dict(lease)))
+        stop = self.do(leases.extend(self.ctx, "p", dict(lease)))
         assert set(stop) == {task for task, instance in lease if self.alive.get(task) != instance}
 
     # -- what happens to them

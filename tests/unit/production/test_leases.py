@@ -163,6 +163,18 @@ async def test_heartbeats_keep_leases_and_tell_what_to_stop(ctx: Context, make: 
     assert (await make.read(c["task_id"]))["due"] < soon(30)
 
 
+async def test_a_lease_that_lasts_as_promised_is_not_written(ctx: Context, make: Maker) -> None:
+    await make.task()
+    pilot = await pilots.create(ctx, {"queue_host": "h", "queue_version": "1", "resources": {}})
+    [task] = await leases.claim(ctx, replace(CLAIM, pilot_id=pilot))
+    held, first = {task["task_id"]: task["instance_id"]}, (await make.read(task["task_id"]))["due"]
+    assert (await pilots.heartbeat(ctx, pilot, held, {}))["stop"] == []
+    assert (await make.read(task["task_id"]))["due"] == first > soon(60)
+    await ctx.db.tasks.update_one({}, {"$set": {"due": soon(59)}})
+    await pilots.heartbeat(ctx, pilot, held, {})
+    assert (await make.read(task["task_id"]))["due"] > first
+
+
 async def test_a_pilot_that_ends_gives_back_what_it_held(ctx: Context, make: Maker) -> None:
     await make.task()
     pilot = await pilots.create(ctx, {"queue_host": "h", "queue_version": "1", "resources": {}})
