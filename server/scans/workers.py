@@ -32,9 +32,9 @@ async def workforce(ctx: Context, manifest: Manifest) -> dict[str, Any]:
     statuses: dict[str, Counter[str]] = {}
     run = await runs.find(ctx, manifest.scan_id)
     if run is not None:
-        async for task in ctx.db.tasks.find({"dataset_id": run.dataset_id}, {"status": 1, "_id": 0}):
-            condor, word = _STATES.get(task["status"], ("IDLE", "Pending"))
-            statuses.setdefault(condor, Counter())[word] += 1
+        for status, number in (await _tasks(ctx, run.dataset_id)).items():
+            condor, word = _STATES.get(status, ("IDLE", "Pending"))
+            statuses.setdefault(condor, Counter())[word] += number
     errors = Counter(await _top_errors(ctx, run.dataset_id) if run else {})
     if run is not None and run.phase is runs.Phase.RUNNING:
         sites = await clusters.site_states(ctx, sorted(await clusters.asked(ctx, manifest.scan_id)))
@@ -43,6 +43,14 @@ async def workforce(ctx: Context, manifest: Manifest) -> dict[str, Any]:
             errors.update(site["top_errors"])
     return {"workflow_id": manifest.ewms_workflow_id, "statuses": {k: dict(v) for k, v in statuses.items()},
             "n_running": _running(statuses), "top_errors": dict(errors.most_common(10))}
+
+
+async def _tasks(ctx: Context, dataset_id: str) -> dict[str, int]:
+    """How many tasks of a dataset there are in which state."""
+    stages: list[dict[str, Any]] = [
+        {"$match": {"dataset_id": dataset_id}}, {"$group": {"_id": "$status", "number": {"$sum": 1}}}]
+    groups = await (await ctx.db.tasks.aggregate(stages)).to_list()
+    return {group["_id"]: group["number"] for group in groups}
 
 
 def _running(statuses: dict[str, Counter[str]]) -> int:
@@ -110,8 +118,10 @@ async def add_workers(ctx: Context, scan_id: str, workers: int, cluster: str) ->
 
 async def _top_errors(ctx: Context, dataset_id: str) -> dict[str, int]:
     """The ten most frequent reasons why tasks of a dataset failed or came back."""
+    stages: list[dict[str, Any]] = [
+        {"$match": {"dataset_id": dataset_id, "reason": {"$nin": [None, ""]}}},
+        {"$group": {"_id": "$reason", "number": {"$sum": 1}}}]
     reasons: Counter[str] = Counter()
-    async for task in ctx.db.tasks.find({"dataset_id": dataset_id, "reason": {"$nin": [None, ""]}},
-                                        {"reason": 1, "_id": 0}):
-        reasons[str(task["reason"])[:200]] += 1
+    for group in await (await ctx.db.tasks.aggregate(stages)).to_list():
+        reasons[str(group["_id"])[:200]] += group["number"]
     return dict(reasons.most_common(10))

@@ -59,7 +59,7 @@ def test_a_real_event_is_scanned(grid: Grid, event: dict[str, Any]) -> None:
     added = user.post(f"/scan/{scan_id}/actions/add-workers",
                       json={"n_workers": ADDED, "cluster_location": "siteA"})
     forces = get("ewms/taskforces")["taskforces"]
-    wait_for(lambda: get("progress")["is_final"], 150, "the final map")
+    wait_for(lambda: get("progress")["is_final"], 400, "the final map")
     assert added.status_code == 200, added.text
     sites = [force for force in forces if force.get("cluster_location") == "siteA"]
     assert [force["n_workers"] for force in sites] == [ASKED, ADDED]
