@@ -10,7 +10,7 @@ import pytest
 
 from server.context import Context
 from server.sensor.outcomes import Status
-from server.sensor.scheduler import HOLD_SECONDS, Scheduler
+from server.sensor.scheduler import CARE_SECONDS, HOLD_SECONDS, Scheduler
 from tests.unit.sensor.conftest import T0, Clock, Recorder, Sensor
 
 WRITES = ("insert_one", "update_one", "update_many", "find_one_and_update", "delete_one", "delete_many")
@@ -113,7 +113,7 @@ async def test_periodic(sensor_: Sensor, record: Recorder, write: int, after: bo
     await live_until_killed(sensor_.ctx, sensor_.clock, fate, range(T0, T0 + 8))
     assert fate.is_dead, "there are fewer writes than this test thinks"
     died = int(sensor_.clock.now)
-    end = died + int(HOLD_SECONDS) + 3
+    end = died + int(HOLD_SECONDS + CARE_SECONDS) + 3
     await sensor_.at(*range(died, end))
     record.assert_nothing_twice()
     runs = await sensor_.runs()
