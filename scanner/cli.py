@@ -25,9 +25,10 @@ _FEWEST_PULSES = 8
 @click.option("--mjd", type=click.FloatRange(41317, 88069), help="Time (UTC).")
 @click.option("--run-id", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
 @click.option("--event-id", type=click.IntRange(0, 2**31 - 1), help="[default: the seed]")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: the file and the truth.")
 def simulate(seed: int, out: Path | None, zenith: float | None, azimuth: float | None, energy: float,
              vertex: tuple[float, float, float] | None, mjd: float | None, run_id: int,
-             event_id: int | None) -> None:
+             event_id: int | None, as_json: bool) -> None:
     """Simulate a muon track in IceCube and write it as a realtime event.
 
     The file tells the true direction, so that `iceprod scan` can say how far off it is.
@@ -50,7 +51,10 @@ def simulate(seed: int, out: Path | None, zenith: float | None, azimuth: float |
     path = out or Path(f"event-{seed}.json")
     truth = _truth(event.truth.zenith, event.truth.azimuth, event.mjd) if event.truth else {}
     _write(path, {**write_event(event), "truth": truth})
-    click.echo(f"{path}: run {event.run_id} event {event.event_id}, {len(event.pulses)} pulses, from "
+    told = {"file": str(path), "run_id": event.run_id, "event_id": event.event_id,
+            "pulses": len(event.pulses), "truth": truth}
+    click.echo(json.dumps(told) if as_json else
+               f"{path}: run {event.run_id} event {event.event_id}, {len(event.pulses)} pulses, from "
                f"RA {truth['ra_deg']:.3f}° Dec {truth['dec_deg']:+.3f}°")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -62,7 +64,7 @@ def _client(site: Site) -> Client:
         if running and running.url.rstrip("/") == site.server:
             return Client(site.server, here.token(f"grid-{site.site}", "system"))
     raise CommandError("the site file names no token_file, which must hold a token of the role system; "
-                       "make one with: iceprod token --role system", USAGE)
+                       "make one with: iceprod token --user NAME --roles system", USAGE)
 
 
 def _directory(site: Site) -> Path:
@@ -99,74 +101,95 @@ def _shape(shape: PilotClass) -> str:
 # -- what administrators do
 
 
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
 @click.command("list")
+@_json_option
 @server_options
-def list_sites(server: str | None, token: str | None, data: str | None) -> int:
+def list_sites(as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
     """Show all sites: their pilots, and what troubles them."""
+    with connect(server, token, data) as client:
+        grids = sorted(client.get("/grids").values(), key=lambda grid: str(grid.get("site", "")))
+    if as_json:
+        print(json.dumps({"grids": grids}))
+    else:
+        _print_sites(grids)
+    return 0
+
+
+def _print_sites(grids: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table("site", "queue", "state", "limit", "pilots", "last heard of", "trouble", box=None)
-    with connect(server, token, data) as client:
-        for grid in sorted(client.get("/grids").values(), key=lambda grid: str(grid.get("site", ""))):
-            control = grid.get("control") or {}
-            pilots = grid.get("pilots")
-            counts = (" ".join(f"{name}:{number}" for name, number in sorted(pilots.items()))
-                      if isinstance(pilots, dict) else str(pilots or ""))
-            limit = control.get("limit")
-            table.add_row(str(grid.get("site") or grid.get("host", "")), ",".join(grid.get("queues") or {}),
-                          control.get("state", "active") if grid.get("alive", True) else "silent",
-                          "" if limit is None else str(limit), counts, str(grid.get("last_update", ""))[:19],
-                          str(grid.get("trouble") or ""))
+    for grid in grids:
+        control = grid.get("control") or {}
+        pilots = grid.get("pilots")
+        counts = (" ".join(f"{name}:{number}" for name, number in sorted(pilots.items()))
+                  if isinstance(pilots, dict) else str(pilots or ""))
+        limit = control.get("limit")
+        table.add_row(str(grid.get("site") or grid.get("host", "")), ",".join(grid.get("queues") or {}),
+                      control.get("state", "active") if grid.get("alive", True) else "silent",
+                      "" if limit is None else str(limit), counts, str(grid.get("last_update", ""))[:19],
+                      str(grid.get("trouble") or ""))
     Console(soft_wrap=True).print(table)
-    return 0
 
 
 @click.command()
 @click.argument("site")
 @click.option("--reason", default="", help="Shown to everybody who looks at the site.")
+@_json_option
 @server_options
-def pause(site: str, reason: str, server: str | None, token: str | None, data: str | None) -> int:
+def pause(site: str, reason: str, as_json: bool, server: str | None, token: str | None,
+          data: str | None) -> int:
     """Submit no more pilots to a site; those there go on."""
-    return _wish(site, "paused", reason, server, token, data)
+    return _wish(site, "paused", reason, as_json, server, token, data)
 
 
 @click.command()
 @click.argument("site")
 @click.option("--reason", default="", help="Shown to everybody who looks at the site.")
+@_json_option
 @server_options
-def drain(site: str, reason: str, server: str | None, token: str | None, data: str | None) -> int:
+def drain(site: str, reason: str, as_json: bool, server: str | None, token: str | None,
+          data: str | None) -> int:
     """Empty a site: its pilots finish their tasks and leave."""
-    return _wish(site, "draining", reason, server, token, data)
+    return _wish(site, "draining", reason, as_json, server, token, data)
 
 
 @click.command()
 @click.argument("site")
+@_json_option
 @server_options
-def resume(site: str, server: str | None, token: str | None, data: str | None) -> int:
+def resume(site: str, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
     """Take a pause or a drain back; a limit stays."""
-    return _wish(site, "active", "", server, token, data)
+    return _wish(site, "active", "", as_json, server, token, data)
 
 
 @click.command()
 @click.argument("site")
 @click.argument("pilots", type=click.IntRange(0), required=False)
+@_json_option
 @server_options
-def limit(site: str, pilots: int | None, server: str | None, token: str | None, data: str | None) -> int:
+def limit(site: str, pilots: int | None, as_json: bool, server: str | None, token: str | None,
+          data: str | None) -> int:
     """Allow a site so many PILOTS at most; without a number, as many as its site file says."""
     with connect(server, token, data) as client:
         for grid_id, grid in _named(client, site):
             wanted = _control(grid) | {"limit": pilots}
             client.put(f"/grids/{grid_id}/control", wanted)
-    print(f"site {site}: {'no limit' if pilots is None else f'at most {pilots} pilots'}")
+    text = f"site {site}: {'no limit' if pilots is None else f'at most {pilots} pilots'}"
+    print(json.dumps({"site": site, "limit": pilots}) if as_json else text)
     return 0
 
 
-def _wish(site: str, state: str, reason: str, server: str | None, token: str | None, data: str | None) -> int:
+def _wish(site: str, state: str, reason: str, as_json: bool, server: str | None, token: str | None,
+          data: str | None) -> int:
     with connect(server, token, data) as client:
         for grid_id, grid in _named(client, site):
             client.put(f"/grids/{grid_id}/control", _control(grid) | {"state": state, "reason": reason})
-    print(f"site {site} is {state}")
+    print(json.dumps({"site": site, "state": state}) if as_json else f"site {site} is {state}")
     return 0
 
 

@@ -14,6 +14,7 @@ from iceprod.cli.main import main
 from iceprod.cli.outcome import distance
 from iceprod.installation import Installation, Running
 from iceprod.tokens import decode, read_secret
+from server.reference.commands import commands
 
 ROOT = Path(__file__).parents[3]
 CONFIG = {"version": 3.2, "description": "d", "tasks": [
@@ -134,6 +135,14 @@ def test_down_without_anything_running(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["down", "--data", str(tmp_path / "none")]) == 0
     assert "nothing runs" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
+
+
+def test_all_commands_speak_json_but_those_that_cannot() -> None:
+    """A token and a script are what they are; bench, store and pilot have parsers of their own."""
+    silent = {"completion", "token", "demo", "bench", "store", "pilot", "grid", "schedule"}
+    for name, command in commands():
+        speaks = any("--json" in option.opts for option in command.params)
+        assert speaks != (name.removeprefix("iceprod ") in silent), name
 
 
 def test_down_tells_programs_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
