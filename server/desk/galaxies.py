@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from server.desk.positions import hpix29_many
 from server.errors import BadRequest
 from server.store.database import Index
 
-__all__ = ["INDEXES", "find", "find_named", "page_inside", "page_of", "shown", "store"]
+__all__ = ["INDEXES", "best_inside", "find", "find_named", "page_inside", "page_of", "shown", "store"]
 
 INDEXES = [
     Index("desk_galaxies", "name", [("name", 1)], unique=True),
@@ -80,12 +80,31 @@ async def page_inside(ctx: Context, query: dict[str, Any], region: np.ndarray, s
 
     Only the pixels of what is in and near the region are read for that, then the rows of the page.
     """
+    _, inside = await _inside(ctx, query, region)
+    return await _rows(ctx, inside[skip:skip + limit]), len(inside)
+
+
+async def best_inside(ctx: Context, region: np.ndarray, rank: Callable[[np.ndarray], np.ndarray], limit: int
+                      ) -> tuple[list[dict[str, Any]], int]:
+    """Galaxies inside a region (ranges), those of the least rank first, and how many there are.
+
+    `rank` gives a number for each order-29 pixel, such as the credible level of a map.
+    """
+    pixels, inside = await _inside(ctx, {}, region)
+    order = np.argsort(rank(np.array(pixels, dtype=np.int64)), kind="stable")[:limit]
+    return await _rows(ctx, [inside[index] for index in order]), len(inside)
+
+
+async def _rows(ctx: Context, wanted: Sequence[int]) -> list[dict[str, Any]]:
+    rows = {row["_id"]: row async for row in ctx.db.desk_galaxies.find({"_id": {"$in": list(wanted)}})}
+    return [rows[number] for number in wanted if number in rows]
+
+
+async def _inside(ctx: Context, query: dict[str, Any], region: np.ndarray) -> tuple[list[int], list[int]]:
+    """Pixels and ids of the galaxies inside a region, along the sky."""
     member = restrict(region, most=WALKS)
     walks = await asyncio.gather(*(_pixels(ctx, {**query, **part}) for part in member.query["$or"]))
-    inside = await asyncio.to_thread(_kept, [pair for walk in walks for pair in walk], member)
-    wanted = inside[skip:skip + limit]
-    rows = {row["_id"]: row async for row in ctx.db.desk_galaxies.find({"_id": {"$in": wanted}})}
-    return [rows[number] for number in wanted if number in rows], len(inside)
+    return await asyncio.to_thread(_kept, [pair for walk in walks for pair in walk], member)
 
 
 async def _pixels(ctx: Context, query: dict[str, Any]) -> list[tuple[int, int]]:
@@ -95,11 +114,12 @@ async def _pixels(ctx: Context, query: dict[str, Any]) -> list[tuple[int, int]]:
     return [(row["hpix29"], row["_id"]) for row in await cursor.to_list()]
 
 
-def _kept(found: list[tuple[int, int]], region: Membership) -> list[int]:
+def _kept(found: list[tuple[int, int]], region: Membership) -> tuple[list[int], list[int]]:
     if not found:
-        return []
+        return [], []
     pixels, numbers = np.array(sorted(found), dtype=np.int64).T
-    return [int(number) for number in numbers[region.keep(pixels)]]
+    keep = region.keep(pixels)
+    return pixels[keep].tolist(), numbers[keep].tolist()
 
 
 def shown(row: dict[str, Any]) -> dict[str, Any]:

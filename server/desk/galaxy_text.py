@@ -141,7 +141,7 @@ def glade_galaxy(line: str) -> Galaxy | None:
     if len(cells) != GLADE_COLUMNS:
         raise GalaxyTextError(f"a line of GLADE+ has {GLADE_COLUMNS} columns, not {len(cells)}")
     values = dict(_glade_values(cells))
-    if "ra" not in values or "dec" not in values or not cells[0].isdecimal():
+    if "ra" not in values or "dec" not in values:
         return None
     galaxy = Galaxy(name=f"GLADE-{cells[0]}", **values)  # type: ignore[arg-type]
     for name in _NOT_NEGATIVE:  # nearby galaxies that come towards us

@@ -85,8 +85,10 @@ async def listed(ctx: Context, who: Visitor, kinds: list[str], limit: int) -> li
 
 def shown(row: Mapping[str, Any]) -> Document:
     """A job as the API shows it."""
-    names = ("kind", "status", "progress", "payload", "created_at", "modified")
+    names = ("kind", "status", "progress", "created_at", "modified")
+    payload = {name: value for name, value in row["payload"].items() if name not in ("blob", "allocation_id")}
     return {"id": row["_id"], "requester_id": row["user_id"], "target_group_ids": row["group_ids"],
+            "allocation_id": row["payload"].get("allocation_id"), "payload": payload,
             **{name: row[name] for name in names}}
 
 

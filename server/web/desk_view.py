@@ -91,7 +91,7 @@ async def view(ctx: Context, who: Visitor, row: Document, asked: Asked) -> View:
     shown = names[(asked.page - 1) * SHOWN:asked.page * SHOWN]
     rows = await _rows(ctx, who, shown, tiles, (asked.page - 1) * SHOWN, known)
     region = await find_region(ctx, row["dateobs"].isoformat(), name, cumprob)
-    inside, total = await galaxies.page_inside(ctx, {}, region, 0, GALAXIES)
+    inside, total = await galaxies.best_inside(ctx, region, tiles.level_at, GALAXIES)
     chosen = await asyncio.to_thread(_chosen, tiles, cumprob, is_calibrated)
     marks = [Mark(one.number, one.name, one.candidate["ra"], one.candidate["dec"], _style(one))
              for one in rows if one.candidate["ra"] is not None]
