@@ -82,6 +82,10 @@ class Oidc(Part, frozen=True):
         "filtering": ["groups=/posix/i3filter"],
         "users": ["groups=/institutions/IceCube.*"],
     })
+    client_id: str = ""  # who we are to the issuer when people log in to the web pages; empty: they cannot
+    client_secret: str = ""  # empty for a public client, which PKCE alone protects
+    scope: str = "openid profile"
+    session_hours: float = 8.0  # how long a login to the web pages lasts
     keys_seconds: float = 3600.0  # how long the issuer's keys are good before they are asked for again
     retry_seconds: float = 10.0  # not more often, whatever tokens say
     timeout_seconds: float = 10.0  # for an answer of the issuer

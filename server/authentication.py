@@ -20,6 +20,7 @@ class Authenticator:
     def __init__(self, settings: Settings, db: AsyncDatabase, secret: str) -> None:
         self._secret = secret
         self._issuer = Issuer(settings.oidc) if settings.oidc.issuer else None
+        self.web_issuer = self._issuer if settings.oidc.client_id else None  # whom people log in with
         self.revocations = Revocations(db, settings.tokens.revocation_seconds)
 
     async def caller(self, token: str) -> Caller:

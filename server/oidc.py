@@ -8,10 +8,12 @@ token that names an unknown key makes us ask again, for issuers rotate their key
 from __future__ import annotations
 
 import asyncio
+import hmac
 import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import jwt
 import msgspec
@@ -32,6 +34,15 @@ class Description(msgspec.Struct):
 
     issuer: str
     jwks_uri: str
+    authorization_endpoint: str = ""
+    token_endpoint: str = ""
+
+
+class Answer(msgspec.Struct):
+    """The tokens that an issuer gives for a code."""
+
+    id_token: str
+    access_token: str = ""
 
 
 class KeySet(msgspec.Struct):
@@ -79,7 +90,9 @@ class Issuer:
 
     async def caller(self, token: str) -> Caller:
         """Check a token and tell who it is. Raises TokenError; Unavailable when there are no keys."""
-        claims = await self._verified(token)
+        return self._caller(await self._verified(token, self.settings.audiences))
+
+    def _caller(self, claims: dict[str, Any]) -> Caller:
         username = claims.get(self.settings.username_claim) or claims["sub"]
         roles = frozenset(matching(self.settings.roles, claims)) & frozenset(ROLES)
         return Caller(
@@ -87,7 +100,39 @@ class Issuer:
             kind="system" if roles == {"system"} else "user", expires=float(claims["exp"]),
             issued=float(claims.get("iat", 0)), token_ids=token_ids(claims), claims=claims)
 
-    async def _verified(self, token: str) -> dict[str, Any]:
+    async def description(self) -> Description:
+        """What the issuer says of itself. Raises Unavailable."""
+        base = self.settings.issuer.rstrip("/")
+        description = await self._get(f"{base}/.well-known/openid-configuration", Description)
+        if description.issuer != self.settings.issuer:
+            raise Unavailable("the token issuer's description is another issuer's")
+        return description
+
+    async def log_in(self, code: str, verifier: str, redirect_uri: str, nonce: str) -> Caller:
+        """Who logged in, by the code that the issuer sent with them. Raises TokenError, Unavailable.
+
+        OpenID Connect Core 1.0, section 3.1.3, with PKCE (RFC 7636). Roles come from the access token when it
+        is one that we accept, else from the ID token, which must be for us and carry the nonce.
+        """
+        endpoint = (await self.description()).token_endpoint
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri,
+                "client_id": self.settings.client_id, "code_verifier": verifier}
+        if self.settings.client_secret:
+            form["client_secret"] = self.settings.client_secret
+        tokens = await self._get(endpoint, Answer, method="POST", body=urlencode(form), headers={
+            "Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"})
+        claims = await self._verified(tokens.id_token, [self.settings.client_id])
+        if not hmac.compare_digest(str(claims.get("nonce", "")), nonce):
+            raise TokenError("it was issued for another login")
+        try:
+            caller = await self.caller(tokens.access_token)
+        except TokenError:  # not a token for us, or none that could be read
+            return self._caller(claims)
+        if caller.claims.get("sub") != claims.get("sub"):
+            raise TokenError("its two tokens are of different people")
+        return caller
+
+    async def _verified(self, token: str, audiences: list[str]) -> dict[str, Any]:
         try:
             header = jwt.get_unverified_header(token)
             if header.get("alg") not in ALGORITHMS:
@@ -95,7 +140,7 @@ class Issuer:
             key = await self._key(header.get("kid"))
             return jwt.decode(
                 token, key.key, algorithms=[header["alg"]], issuer=self.settings.issuer,
-                audience=self.settings.audiences, leeway=self.settings.leeway_seconds,
+                audience=audiences, leeway=self.settings.leeway_seconds,
                 options={"require": ["exp", "iss", "aud", "sub"]})
         except (jwt.PyJWTError, TypeError, ValueError) as error:  # also a key of another kind
             raise TokenError(str(error)) from None
@@ -128,22 +173,22 @@ class Issuer:
                 raise Unavailable("the token issuer's keys are not known yet")
 
     async def _published(self) -> dict[str, jwt.PyJWK]:
-        base = self.settings.issuer.rstrip("/")
-        description = await self._get(f"{base}/.well-known/openid-configuration", Description)
-        if description.issuer != self.settings.issuer:
-            raise Unavailable("the token issuer's description is another issuer's")
-        found = await self._get(description.jwks_uri, KeySet)
+        found = await self._get((await self.description()).jwks_uri, KeySet)
         return {str(key.key_id or ""): key for key in map(_usable, found.keys) if key}
 
-    async def _get(self, url: str, kind: type[Any]) -> Any:
+    async def _get(self, url: str, kind: type[Any], **how: Any) -> Any:
         seconds = self.settings.timeout_seconds
         client = AsyncHTTPClient(force_instance=True, max_body_size=MAX_BYTES)
         try:
             answer = await client.fetch(HTTPRequest(
-                url, connect_timeout=seconds, request_timeout=seconds, follow_redirects=False))
+                url, connect_timeout=seconds, request_timeout=seconds, follow_redirects=False, **how))
             return msgspec.json.decode(answer.body, type=kind)
-        except (HTTPClientError, OSError, ValueError) as error:  # ValueError: no URL, or no JSON of that kind
-            raise Unavailable(f"the token issuer cannot be asked for its keys: {error}") from None
+        except HTTPClientError as error:
+            if how and 400 <= error.code < 500:  # what we sent with it is refused, not we
+                raise TokenError("the issuer does not accept it") from None
+            raise Unavailable(f"the token issuer cannot be asked: {error}") from None
+        except (OSError, ValueError) as error:  # ValueError: no URL, or no JSON of that kind
+            raise Unavailable(f"the token issuer cannot be asked: {error}") from None
         finally:
             client.close()
 

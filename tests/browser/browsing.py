@@ -45,6 +45,7 @@ class Visitor:
     url: str
     width: int = 1280
     scheme: str = "light"
+    friends: tuple[str, ...] = ()  # other addresses that may be asked
     problems: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -61,7 +62,7 @@ class Visitor:
             self.problems.append(f"console: {message.text}")
 
     def _asked(self, request: Any) -> None:
-        if not request.url.startswith((self.url, "data:", "blob:")):
+        if not request.url.startswith((self.url, *self.friends, "data:", "blob:")):
             self.problems.append(f"asked elsewhere: {request.url}")
 
     def go(self, path: str) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import json
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from threading import Event, Thread
 from typing import Any
+from urllib.parse import urlencode
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from tornado.escape import xhtml_escape
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
@@ -32,6 +37,8 @@ class LoopbackIssuer:
         self.seconds = 0.0  # how long it takes to answer
         self.broken = False
         self.extra_keys: list[dict[str, Any]] = []
+        self.person: dict[str, Any] | None = {}  # the claims of whoever logs in; None: nobody is let in
+        self.codes: dict[str, dict[str, str]] = {}  # what each code was asked for with
         self.add_key("first")
 
     def add_key(self, kid: str, *, curve: bool = False) -> None:
@@ -76,14 +83,57 @@ class _Answer(RequestHandler):
         elif what == "keys":
             self.finish({"keys": self.issuer.published()})
         else:
-            self.finish({"issuer": self.issuer.url, "jwks_uri": f"{self.issuer.url}/keys"})
+            self.finish({"issuer": self.issuer.url, "jwks_uri": f"{self.issuer.url}/keys",
+                         "authorization_endpoint": f"{self.issuer.url}/authorize",
+                         "token_endpoint": f"{self.issuer.url}/token"})
+
+
+class _Authorize(RequestHandler):
+    """A login page (OpenID Connect Core 1.0, section 3.1.2) with one button."""
+
+    def initialize(self, issuer: LoopbackIssuer) -> None:
+        self.issuer = issuer
+
+    def get(self) -> None:
+        asked = {name: self.get_query_argument(name) for name in self.request.arguments}
+        assert asked["response_type"] == "code"
+        assert "openid" in asked["scope"].split()
+        answer = {"state": asked["state"], "error": "access_denied"}
+        if self.issuer.person is not None:
+            code = uuid.uuid4().hex
+            self.issuer.codes[code] = asked
+            answer = {"state": asked["state"], "code": code}
+        self.set_header("Content-Type", "text/html")
+        self.finish(f"<a href='{xhtml_escape(asked['redirect_uri'] + '?' + urlencode(answer))}'>It is me</a>")
+
+
+class _Token(RequestHandler):
+    """Tokens for a code (OpenID Connect Core 1.0, section 3.1.3), if the verifier fits (RFC 7636)."""
+
+    def initialize(self, issuer: LoopbackIssuer) -> None:
+        self.issuer = issuer
+
+    def post(self) -> None:
+        sent = {name: self.get_body_argument(name) for name in self.request.body_arguments}
+        asked = self.issuer.codes.pop(sent.get("code", ""), None)
+        hashed = hashlib.sha256(sent.get("code_verifier", "").encode()).digest()
+        challenge = base64.urlsafe_b64encode(hashed).rstrip(b"=").decode()
+        same = asked and all(asked[name] == sent.get(name) for name in ("client_id", "redirect_uri"))
+        if not asked or not same or asked["code_challenge"] != challenge:
+            self.set_status(400)
+            self.finish({"error": "invalid_grant"})
+            return
+        person = self.issuer.person or {}
+        id_claims = {"nonce": asked["nonce"], **person, "aud": asked["client_id"]}
+        self.finish({"access_token": self.issuer.token(**person), "token_type": "Bearer", "expires_in": 300,
+                     "id_token": self.issuer.token(**id_claims)})
 
 
 @contextlib.contextmanager
-def loopback_issuer() -> Iterator[LoopbackIssuer]:
-    """A running issuer, in a thread of its own."""
+def loopback_issuer(host: str = "127.0.0.1") -> Iterator[LoopbackIssuer]:
+    """A running issuer, in a thread of its own; `host` is what it calls itself."""
     issuer, ready = LoopbackIssuer(), Event()
-    thread = Thread(target=lambda: asyncio.run(_serve(issuer, ready)))
+    thread = Thread(target=lambda: asyncio.run(_serve(issuer, host, ready)))
     thread.start()
     ready.wait()
     try:
@@ -93,12 +143,14 @@ def loopback_issuer() -> Iterator[LoopbackIssuer]:
         thread.join()
 
 
-async def _serve(issuer: LoopbackIssuer, ready: Event) -> None:
+async def _serve(issuer: LoopbackIssuer, host: str, ready: Event) -> None:
     issuer.loop, issuer.stop = asyncio.get_running_loop(), asyncio.Event()  # type: ignore[attr-defined]
     sockets = bind_sockets(0, "127.0.0.1")
-    issuer.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/realms/test"
-    paths = [(rf"/realms/test/({name})", _Answer, {"issuer": issuer})
-             for name in ("keys", r"\.well-known/openid-configuration")]
+    issuer.url = f"http://{host}:{sockets[0].getsockname()[1]}/realms/test"
+    paths: list[Any] = [(rf"/realms/test/({name})", _Answer, {"issuer": issuer})
+                        for name in ("keys", r"\.well-known/openid-configuration")]
+    paths += [(r"/realms/test/authorize", _Authorize, {"issuer": issuer}),
+              (r"/realms/test/token", _Token, {"issuer": issuer})]
     server = HTTPServer(Application(paths, log_function=lambda handler: None))
     server.add_sockets(sockets)
     ready.set()
