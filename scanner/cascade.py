@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scanner import healpix
-from scanner.charges import Bins, Charges, Modules, bin_charges
+from scanner.charges import Bins, Charges, Receivers, bin_charges
 from scanner.compiled import fast_kernel, kernel
 from scanner.event import Event
 from scanner.fastmath import fast_log
@@ -87,11 +87,11 @@ def _normal_equations(bins: Bins, signals: np.ndarray, energy: float, size: floa
 
 
 @kernel
-def _fit(tables: ShowerTables, modules: Modules, bins: Bins, height: float, p: Vector, start: np.ndarray,
+def _fit(tables: ShowerTables, receivers: Receivers, bins: Bins, height: float, p: Vector, start: np.ndarray,
          steps: np.ndarray, size: float, signals: np.ndarray) -> tuple[float, np.ndarray]:
     """Fisher scoring from `start` = (x, y, z, t, ln E); the least −ln L and its place."""
     best = start.copy()
-    fill_signal(signals[0], tables, modules, bins, height, (best[0], best[1], best[2], best[3]), p)
+    fill_signal(signals[0], tables, receivers, height, (best[0], best[1], best[2], best[3]), p)
     llh = _value(bins, signals[0], np.exp(best[4]), size)
     gradient, information = np.empty(5), np.empty((5, 5))
     damping, current = 1e-2, False
@@ -101,7 +101,7 @@ def _fit(tables: ShowerTables, modules: Modules, bins: Bins, height: float, p: V
                 near = best.copy()
                 near[k] += steps[k]
                 place = (near[0], near[1], near[2], near[3])
-                fill_signal(signals[k + 1], tables, modules, bins, height, place, p)
+                fill_signal(signals[k + 1], tables, receivers, height, place, p)
             _normal_equations(bins, signals, np.exp(best[4]), size, steps, gradient, information)
             current = True
         damped = information.copy()
@@ -112,7 +112,7 @@ def _fit(tables: ShowerTables, modules: Modules, bins: Bins, height: float, p: V
             break
         step *= min(1.0, LONGEST / (np.sqrt((step[:3] ** 2).sum()) + 1e-9), 2.0 / (abs(step[4]) + 1e-9))
         near = best + step
-        fill_signal(signals[5], tables, modules, bins, height, (near[0], near[1], near[2], near[3]), p)
+        fill_signal(signals[5], tables, receivers, height, (near[0], near[1], near[2], near[3]), p)
         trial = _value(bins, signals[5], np.exp(near[4]), size)
         if trial < llh:
             best, llh, current = near, trial, False
@@ -126,14 +126,14 @@ def _fit(tables: ShowerTables, modules: Modules, bins: Bins, height: float, p: V
 
 
 @kernel
-def fit_pixels(tables: ShowerTables, modules: Modules, bins: Bins, height: float, directions: np.ndarray,
+def fit_pixels(tables: ShowerTables, receivers: Receivers, bins: Bins, height: float, directions: np.ndarray,
                starts: np.ndarray, steps: np.ndarray, size: float) -> np.ndarray:
     """Fit each direction from its start; rows of (llh, x, y, z, t, ln E)."""
     result = np.empty((len(directions), 6))
     signals = np.zeros((6, len(bins.charge)))
     for i in range(len(directions)):
         p = (directions[i, 0], directions[i, 1], directions[i, 2])
-        llh, place = _fit(tables, modules, bins, height, p, starts[i], steps, size, signals)
+        llh, place = _fit(tables, receivers, bins, height, p, starts[i], steps, size, signals)
         result[i, 0] = llh
         result[i, 1:] = place
     return result
@@ -168,7 +168,7 @@ class Cascade:
 
 def _fit_directions(charges: Charges, directions: np.ndarray, starts: np.ndarray) -> np.ndarray:
     height = float(charges.centre[2])
-    return fit_pixels(shower_tables(), charges.modules, charges.bins, height, directions, starts, STEPS,
+    return fit_pixels(shower_tables(), charges.receivers, charges.bins, height, directions, starts, STEPS,
                       1.0 / MODEL_ERROR**2)
 
 

@@ -17,7 +17,8 @@ from scanner.errors import EventError
 from scanner.event import Pulses
 from scanner.ice import local_ice
 
-__all__ = ["MIN_MODULES", "Charges", "Modules", "bin_charges"]
+__all__ = ["COLUMNS", "EDGES", "LANES", "MIN_MODULES", "Charges", "Modules", "Receivers", "bin_charges",
+           "packed"]
 
 MIN_MODULES = 5
 BRIGHTEST = 10.0
@@ -38,6 +39,12 @@ NEIGHBOUR_CHARGE = 5.0
 _HLC = 1
 NOISE_RATE, NOISE_FLOOR = 1e-6, 1e-5
 """Expected noise of a bin: per ns, and at least."""
+
+
+LANES, COLUMNS, EDGES = 8, 7, 16
+"""Modules of one vector, their columns, and room for the edges of a module's bins."""
+_BEYOND = 1e9
+"""Metres: no light reaches the modules that fill up the last vector."""
 
 
 class Modules(NamedTuple):
@@ -63,12 +70,22 @@ class Bins(NamedTuple):
     weight: np.ndarray
 
 
+class Receivers(NamedTuple):
+    """Modules and bins in the order in which vector instructions take them, LANES modules at a time."""
+
+    packed: np.ndarray  # (blocks, COLUMNS, LANES), flat: the columns of Modules but the last
+    edges: np.ndarray  # (n_modules, EDGES), flat: the times between which a module's bins lie, ns
+    first_bin: np.ndarray  # (n_modules + 1,)
+    several: int  # so many modules come first that have more than one bin
+
+
 @dataclass(frozen=True)
 class Charges:
     """Binned charges with the event's scales."""
 
     modules: Modules
     bins: Bins
+    receivers: Receivers
     n_hit: int
     centre: np.ndarray  # (3,), charge-weighted, m, detector coordinates
     time: float  # reference time, ns
@@ -157,5 +174,23 @@ def _charges(hit: np.ndarray, quiet: np.ndarray, bins: _HitBins, window: tuple[f
     noise = NOISE_RATE * (stop - start) + NOISE_FLOOR
     x, y, z = np.ascontiguousarray((positions - centre).T)
     modules = Modules(x, y, z, *local_ice(positions[:, 2]), np.cumsum([0, *counts]))
-    return Charges(modules, Bins(start, stop, charge, noise, weight), len(hit), centre, reference,
+    both = Bins(start, stop, charge, noise, weight)
+    return Charges(modules, both, _receivers(modules, both), len(hit), centre, reference,
                    bins.first - reference, total)
+
+
+def packed(modules: Modules) -> np.ndarray:
+    """The columns of modules in blocks of LANES, flat; the last block is filled up with modules far away."""
+    missing = -len(modules.x) % LANES
+    columns = [np.pad(column, (0, missing), mode="edge") for column in modules[:COLUMNS]]
+    columns[0][len(modules.x):] = _BEYOND
+    return np.ascontiguousarray(np.stack(columns).reshape(COLUMNS, -1, LANES).swapaxes(0, 1)).ravel()
+
+
+def _receivers(modules: Modules, bins: Bins) -> Receivers:
+    counts = np.diff(modules.first_bin)
+    edges = np.full((len(counts), EDGES), bins.stop.max())
+    edges[:, 0] = bins.start[modules.first_bin[:-1]]
+    for module, (first, last) in enumerate(zip(modules.first_bin[:-1], modules.first_bin[1:], strict=True)):
+        edges[module, 1 : 1 + last - first] = bins.stop[first:last]
+    return Receivers(packed(modules), edges.ravel(), modules.first_bin, int((counts > 1).sum()))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from config.ice import C_VACUUM
-from scanner.charges import Bins, Modules
+from scanner.charges import Bins, Modules, Receivers
 from scanner.compiled import fast_kernel, kernel
 from scanner.fastmath import fast_log
 from scanner.shower_light import ShowerTables, fill_signal
@@ -46,6 +46,7 @@ class Problem(NamedTuple):
 
     tables: ShowerTables
     modules: Modules
+    receivers: Receivers
     bins: Bins
     n_hit: int
     height: float  # of the event's centre, m
@@ -105,7 +106,7 @@ def _source(signal: np.ndarray, problem: Problem, line: Line, place: np.ndarray,
     x, y, z = _point(line, place, along)
     at = (x, y, z, place[2] + along / C_VACUUM)
     p = (line.p[0], line.p[1], line.p[2])
-    fill_signal(signal, problem.tables, problem.modules, problem.bins, problem.height, at, p)
+    fill_signal(signal, problem.tables, problem.receivers, problem.height, at, p)
 
 
 @fast_kernel

@@ -46,7 +46,7 @@ class Millipede:
         zenith, azimuth = np.atleast_1d(zenith).astype(float), np.atleast_1d(azimuth).astype(float)
         charges = prepared.charges
         starts = _starts(prepared, zenith, azimuth, seeds)
-        problem = Problem(shower_tables(), charges.modules, charges.bins, charges.n_hit,
+        problem = Problem(shower_tables(), charges.modules, charges.receivers, charges.bins, charges.n_hit,
                           float(charges.centre[2]), 1.0 / MODEL_ERROR**2)
         fits = fit_losses(problem, charges.centre, RADIUS, HALF_HEIGHT, flights(zenith, azimuth), starts)
         return _rows(charges, fits)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from config.ice import C_VACUUM, N_GROUP
-from scanner.charges import Bins, Modules
+from scanner.charges import COLUMNS, EDGES, LANES, Modules, Receivers, packed
 from scanner.compiled import fast_kernel, inlined, kernel
 from scanner.fastmath import fast_exp, fast_log
 from scanner.ice import GRID_BOTTOM, GRID_STEP, Z_LIMIT, ice_table
@@ -31,16 +31,23 @@ SIZE2 = 4.0
 FARTHEST = 11.0
 """Beyond so many scattering lengths no light is expected."""
 _HEADER_LINES = 5
+WIDTH = 8
+"""Columns of the light table, padded to a vector."""
 JITTER = 10.0
 """Smearing of the arrival times, ns: the modules' resolution and the errors of the ice model."""
 _S = np.linspace(np.log(0.004), np.log(1.0), 14)
 _XI = np.linspace(np.log(0.02), np.log(60.0), 48)
 _W = np.linspace(np.arcsinh(-4.0), np.arcsinh(500.0), 110)
+_XI_NODES, _W_NODES = len(_XI), len(_W)
+_ROW, _PLANE = np.uint64(_W_NODES), np.uint64(_W_NODES * _XI_NODES)
+_ONE, _TWO, _THREE, _FOUR, _WIDE = (np.uint64(n) for n in (1, 2, 3, 4, WIDTH))
+(_C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12, _C13, _C14, _C15,
+ _C16) = (np.uint64(n * LANES) for n in range(1, 17))
 _PER_S, _PER_XI, _PER_W = (1.0 / (nodes[1] - nodes[0]) for nodes in (_S, _XI, _W))
 _FIRST_S, _FIRST_XI, _FIRST_W = float(_S[0]), float(_XI[0]), float(_W[0])
 _LAST_S, _LAST_XI, _LAST_W = len(_S) - 1.0, len(_XI) - 1.0, len(_W) - 1.0
 _SCALE = C_VACUUM / N_GROUP
-_ALL = 1.0 - 1e-5  # what comes later than this share of the light is left out
+_PER_GEV = 0.5 * PHOTONS_PER_GEV * DOM_AREA / (4 * np.pi)
 
 
 Weights = tuple[float, float, float, float]
@@ -56,11 +63,11 @@ class ShowerTables(NamedTuple):
     scattering_integral: np.ndarray
     absorption: np.ndarray
     absorption_integral: np.ndarray
-    light: np.ndarray  # (ratio, distance, cosine, 5): ln yield, radial, axial, ln ξ, ln scale (in λe)
+    light: np.ndarray  # (ratio, distance, cosine, WIDTH), flat: ln yield, radial, axial, ln ξ, ln scale (λe)
     ratios: np.ndarray
     log_distances: np.ndarray
     cosines: np.ndarray
-    cdf: np.ndarray  # (ln s, ln ξ, asinh(w/2)): probability of light before u = w + s, u and s as in `pandel`
+    cdf: np.ndarray  # (ln s, ln ξ, asinh(w/2)), flat: probability before u = w + s, u and s as in `pandel`
 
 
 @cache
@@ -78,12 +85,14 @@ def _light_table() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     table = rows[:, 3:].reshape(len(ratios), len(distances), len(cosines), 5)
     light, radial, axial, mean, variance = np.moveaxis(table, -1, 0)
     columns = np.log(light), radial, axial, np.log(mean**2 / variance), np.log(variance / mean)
-    return np.ascontiguousarray(np.stack(columns, axis=-1)), ratios, np.log(distances), cosines
+    filled = np.zeros((*light.shape, WIDTH))
+    filled[..., : len(columns)] = np.stack(columns, axis=-1)
+    return filled.ravel(), ratios, np.log(distances), cosines
 
 
 def _cdf_table() -> np.ndarray:
     """The gamma distribution smeared by JITTER; interpolated linearly, which can never ring below zero."""
-    return -np.expm1(np.minimum(log_survival(2.0 * np.sinh(_W), _XI, _S), 0.0))
+    return -np.expm1(np.minimum(log_survival(2.0 * np.sinh(_W), _XI, _S), 0.0)).ravel()
 
 
 @inlined
@@ -94,26 +103,6 @@ def _place(x: float, first: float, inverse_step: float, intervals: float) -> tup
     return k, position - k
 
 
-@fast_kernel
-def _light(light: np.ndarray, q: int, fq: float, r: int, fr: float, c: int,
-           fc: float) -> tuple[float, float, float, float, float]:
-    """Trilinear ln yield, radial, axial, ln ξ, ln scale."""
-    a0 = a1 = a2 = a3 = a4 = 0.0
-    for i in range(2):
-        wi = fq if i else 1.0 - fq
-        for j in range(2):
-            wj = wi * (fr if j else 1.0 - fr)
-            for k in range(2):
-                w = wj * (fc if k else 1.0 - fc)
-                x, y, z = q + i, r + j, c + k
-                a0 += w * light[x, y, z, 0]
-                a1 += w * light[x, y, z, 1]
-                a2 += w * light[x, y, z, 2]
-                a3 += w * light[x, y, z, 3]
-                a4 += w * light[x, y, z, 4]
-    return a0, a1, a2, a3, a4
-
-
 @inlined
 def _integral(low: float, high: float, integral: float, f: float) -> float:
     """Integral of a coefficient up to fraction f of an interval."""
@@ -121,97 +110,169 @@ def _integral(low: float, high: float, integral: float, f: float) -> float:
 
 
 @inlined
-def _cdf(cdf: np.ndarray, k: int, m: int, weights: Weights, w: float) -> float:
-    """Probability of light before w, with the place and the four weights in (ln s, ln ξ) given."""
+def _clamped(x: float, first: float, inverse_step: float, intervals: float) -> float:
+    """Position of x among uniform nodes, in intervals; at the ends clamped."""
+    return min(max((x - first) * inverse_step, 0.0), intervals - 1e-6)
+
+
+@inlined
+def _among(w: float) -> float:
+    """Position of w among the nodes of the distribution."""
     half = 0.5 * max(w, -8.0)
-    n, f = _place(fast_log(half + np.sqrt(half * half + 1.0)), _FIRST_W, _PER_W, _LAST_W)
-    low = weights[0] * cdf[k, m, n] + weights[1] * cdf[k, m + 1, n]
-    low += weights[2] * cdf[k + 1, m, n] + weights[3] * cdf[k + 1, m + 1, n]
-    n += 1
-    high = weights[0] * cdf[k, m, n] + weights[1] * cdf[k, m + 1, n]
-    high += weights[2] * cdf[k + 1, m, n] + weights[3] * cdf[k + 1, m + 1, n]
-    return low + f * (high - low)
+    return _clamped(fast_log(half + np.sqrt(half * half + 1.0)), _FIRST_W, _PER_W, _LAST_W)
+
+
+@inlined
+def _corner(s: float, ln_xi: float) -> tuple[np.uint64, Weights]:
+    """Where the distributions of the nodes around (ln s, ln ξ) begin, and their weights."""
+    at_s = _clamped(fast_log(s), _FIRST_S, _PER_S, _LAST_S)
+    at_x = _clamped(ln_xi, _FIRST_XI, _PER_XI, _LAST_XI)
+    k, m = np.floor(at_s), np.floor(at_x)
+    fs, fx = at_s - k, at_x - m
+    weights = (1.0 - fs) * (1.0 - fx), (1.0 - fs) * fx, fs * (1.0 - fx), fs * fx
+    return np.uint64(k * (_XI_NODES * _W_NODES) + m * _W_NODES), weights
+
+
+@inlined
+def _blend(cdf: np.ndarray, n: np.uint64, w: Weights) -> float:
+    above = n + _PLANE
+    return w[0] * cdf[n] + w[1] * cdf[n + _ROW] + w[2] * cdf[above] + w[3] * cdf[above + _ROW]
 
 
 @fast_kernel
-def _at_modules(result: np.ndarray, tables: ShowerTables, modules: Modules, height: float, place: Place,
+def _at_modules(light: np.ndarray, tables: ShowerTables, packed: np.ndarray, height: float, place: Place,
                 p: Vector) -> None:
-    """Fill PE per GeV (0 if too far), arrival (ns), ln ξ and rate (1/ns) of modules, shape (n_modules, 4).
+    """Fill PE per GeV (0 if too far), arrival (ns), ln ξ and rate (1/ns), shape (n_modules, WIDTH), flat.
 
-    Arrays are taken out of their tuples before the loop: each time costs as much as a table look-up.
+    A block of modules is copied into `work`, where the compiler knows what overlaps, and all its lanes are
+    computed at once; then the table is looked up for one module at a time, all its columns at once.
     """
-    ice_b, ice_bi, ice_a, ice_ai, light, ratios, log_distances, cosines, _ = tables
-    dom_x, dom_y, dom_z, dom_b, dom_bi, dom_a, dom_ai, _ = modules
+    ice_b, ice_bi, ice_a, ice_ai, table, ratios, log_distances, cosines, _ = tables
     sx, sy, sz, time = place
     px, py, pz = p
     source = min(max(sz + height, -Z_LIMIT), Z_LIMIT)
     k, f = _place(source, GRID_BOTTOM, 1 / GRID_STEP, len(ice_b) - 1.0)
     source_b = _integral(ice_b[k], ice_b[k + 1], ice_bi[k], f)
     source_a = _integral(ice_a[k], ice_a[k + 1], ice_ai[k], f)
-    r0, r_step = log_distances[0], 1.0 / (log_distances[1] - log_distances[0])
-    r_last = len(log_distances) - 1.0
-    c0, c_step, c_last = cosines[0], 1.0 / (cosines[1] - cosines[0]), len(cosines) - 1.0
-    for i in range(len(dom_x)):
-        x, y, z = dom_x[i] - sx, dom_y[i] - sy, dom_z[i] - sz
-        r2 = x * x + y * y + z * z
-        r = np.sqrt(r2 + 1e-4)
-        drop = dom_z[i] + height - source
-        b, a = dom_b[i], dom_a[i]
-        if abs(drop) > 1.0:
-            b, a = (dom_bi[i] - source_b) / drop, (dom_ai[i] - source_a) / drop
-        result[i, 1] = time + r / _SCALE
-        if r * b > FARTHEST:
-            result[i, 0], result[i, 2], result[i, 3] = 0.0, 0.0, 1.0
-            continue
-        cosine = (x * px + y * py + z * pz) / r
-        ratio = a / b
-        q = 0 if ratio < ratios[1] else 1
-        fq = min(max((ratio - ratios[q]) / (ratios[q + 1] - ratios[q]), 0.0), 1.0)
-        n, fr = _place(fast_log(r * b), r0, r_step, r_last)
-        m, fc = _place(cosine, c0, c_step, c_last)
-        ln_yield, radial, axial, ln_xi, ln_scale = _light(light, q, fq, n, fr, m, fc)
-        sine = np.sqrt(max(1.0 - cosine * cosine, 1e-6))
-        upward = radial * z / r + axial * (pz - cosine * z / r) / sine
-        amount = (PHOTONS_PER_GEV * DOM_AREA / (4 * np.pi)) / (r2 + SIZE2) * fast_exp(ln_yield)
-        result[i, 0] = amount * 0.5 * (1.0 + ANISOTROPY * upward)
-        result[i, 2] = ln_xi
-        result[i, 3] = b * _SCALE * fast_exp(-ln_scale)
+    n_r, n_c = len(log_distances), len(cosines)
+    r0, per_r0, r_last = log_distances[0], 1.0 / (log_distances[1] - log_distances[0]), n_r - 1.0
+    c0, per_c0, c_last = cosines[0], 1.0 / (cosines[1] - cosines[0]), n_c - 1.0
+    ratio0, ratio1, ratio2 = ratios[0], ratios[1], ratios[2]
+    per_first, per_second = 1.0 / (ratio1 - ratio0), 1.0 / (ratio2 - ratio1)
+    below = np.uint64(WIDTH * n_c)
+    right = below * np.uint64(n_r)
+    work = np.empty(20 * LANES)
+    for block in range(len(packed) // (COLUMNS * LANES)):
+        base = np.uint64(block * COLUMNS * LANES)
+        for c in range(COLUMNS * LANES):
+            work[np.uint64(c)] = packed[base + np.uint64(c)]
+        for lane in range(LANES):
+            i = np.uint64(lane)
+            x, y, z = work[i] - sx, work[i + _C1] - sy, work[i + _C2] - sz
+            r2 = x * x + y * y + z * z
+            r = np.sqrt(r2 + 1e-4)
+            per_r = 1.0 / r
+            drop = work[i + _C2] + height - source
+            is_level = abs(drop) <= 1.0
+            per_drop = 1.0 / (1.0 if is_level else drop)
+            b_here, a_here = work[i + _C3], work[i + _C5]
+            b_mean, a_mean = (work[i + _C4] - source_b) * per_drop, (work[i + _C6] - source_a) * per_drop
+            b = b_here if is_level else b_mean
+            a = a_here if is_level else a_mean
+            ratio = a / b
+            is_first = ratio < ratio1
+            f_first, f_second = (ratio - ratio0) * per_first, (ratio - ratio1) * per_second
+            fq = f_first if is_first else f_second
+            q = 0.0 if is_first else 1.0
+            cosine = (x * px + y * py + z * pz) * per_r
+            at_r = _clamped(fast_log(r * b), r0, per_r0, r_last)
+            at_c = _clamped(cosine, c0, per_c0, c_last)
+            n, m = np.floor(at_r), np.floor(at_c)
+            work[i + _C7] = r * b
+            work[i + _C8] = ((q * n_r + n) * n_c + m) * WIDTH
+            work[i + _C9] = min(max(fq, 0.0), 1.0)
+            work[i + _C10] = at_r - n
+            work[i + _C11] = at_c - m
+            work[i + _C12] = z * per_r
+            work[i + _C13] = (pz - cosine * z * per_r) / np.sqrt(max(1.0 - cosine * cosine, 1e-6))
+            work[i + _C14] = _PER_GEV / (r2 + SIZE2)
+            work[i + _C15] = time + r * (1 / _SCALE)
+            work[i + _C16] = b * _SCALE
+        for lane in range(LANES):
+            i = np.uint64(lane)
+            o = np.uint64((block * LANES + lane) * WIDTH)
+            if work[i + _C7] > FARTHEST:
+                light[o] = 0.0
+                continue
+            fq, fr, fc = work[i + _C9], work[i + _C10], work[i + _C11]
+            w0, w1, w2, w3 = (1.0 - fq) * (1.0 - fr), (1.0 - fq) * fr, fq * (1.0 - fr), fq * fr
+            first = np.uint64(work[i + _C8])
+            for column in range(WIDTH):
+                v = np.uint64(column)
+                g = first + v
+                h = g + right
+                low = w0 * table[g] + w1 * table[g + below] + w2 * table[h] + w3 * table[h + below]
+                g, h = g + _WIDE, h + _WIDE
+                high = w0 * table[g] + w1 * table[g + below] + w2 * table[h] + w3 * table[h + below]
+                light[o + v] = low + fc * (high - low)
+            upward = light[o + _ONE] * work[i + _C12] + light[o + _TWO] * work[i + _C13]
+            light[o] = work[i + _C14] * fast_exp(light[o]) * (1.0 + ANISOTROPY * upward)
+            light[o + _ONE] = work[i + _C15]
+            light[o + _TWO] = light[o + _THREE]
+            light[o + _THREE] = work[i + _C16] * fast_exp(-light[o + _FOUR])
 
 
 @fast_kernel
-def fill_signal(signal: np.ndarray, tables: ShowerTables, modules: Modules, bins: Bins, height: float,
-                place: Place, p: Vector) -> None:
+def fill_signal(signal: np.ndarray, tables: ShowerTables, receivers: Receivers, height: float, place: Place,
+                p: Vector) -> None:
     """Expected PE per GeV in every bin of a shower at `place` that flies along p.
 
     `place` is (x, y, z, t) relative to the event's centre, which lies at `height`, and to its reference time.
     """
-    first_bin, start, stop, cdf = modules.first_bin, bins.start, bins.stop, tables.cdf
-    light = np.empty((len(first_bin) - 1, 4))
-    _at_modules(light, tables, modules, height, place, p)
+    packed, edges, first_bin, several = receivers
+    cdf = tables.cdf
+    light, row, at = np.empty(len(packed) // COLUMNS * WIDTH), np.empty(_W_NODES), np.empty(EDGES)
+    _at_modules(light, tables, packed, height, place, p)
     signal[:] = 0.0
-    for i in range(len(light)):
-        amount, arrival, ln_xi, rate = light[i, 0], light[i, 1], light[i, 2], light[i, 3]
+    for i in range(len(first_bin) - 1):
+        o, edge = np.uint64(i * WIDTH), np.uint64(i * EDGES)
+        amount = light[o]
         if amount == 0.0:
             continue
-        s = rate * JITTER
-        k, fs = _place(fast_log(s), _FIRST_S, _PER_S, _LAST_S)
-        m, fx = _place(ln_xi, _FIRST_XI, _PER_XI, _LAST_XI)
-        weights = ((1.0 - fs) * (1.0 - fx), (1.0 - fs) * fx, fs * (1.0 - fx), fs * fx)
-        begin, end = first_bin[i], first_bin[i + 1]
-        before = _cdf(cdf, k, m, weights, (start[begin] - arrival) * (1 / JITTER) - s)
-        for n in range(begin, end):
-            if before > _ALL:
-                break
-            after = _cdf(cdf, k, m, weights, (stop[n] - arrival) * (1 / JITTER) - s)
+        s = light[o + _THREE] * JITTER
+        corner, weights = _corner(s, light[o + _TWO])
+        shift = light[o + _ONE] * (1 / JITTER) + s
+        if i >= several:
+            w = _among(edges[edge + _ONE] * (1 / JITTER) - shift)
+            whole = np.floor(w)
+            node = corner + np.uint64(whole)
+            low, high = _blend(cdf, node, weights), _blend(cdf, node + _ONE, weights)
+            signal[first_bin[i]] = amount * (low + (w - whole) * (high - low))
+            continue
+        for e in range(EDGES):
+            at[np.uint64(e)] = _among(edges[edge + np.uint64(e)] * (1 / JITTER) - shift)
+        for v in range(int(at[_ONE]), _W_NODES):
+            row[np.uint64(v)] = _blend(cdf, corner + np.uint64(v), weights)
+        before, upper = 0.0, _ONE
+        for n in range(first_bin[i], first_bin[i + 1]):
+            k = int(at[upper])
+            after = row[k] + (at[upper] - k) * (row[k + 1] - row[k])
             signal[n] = amount * (after - before)
             before = after
+            upper += _ONE
 
 
 @kernel
+def _light_of(tables: ShowerTables, packed: np.ndarray, height: float, place: Place, p: Vector) -> np.ndarray:
+    light = np.zeros(len(packed) // COLUMNS * WIDTH)
+    _at_modules(light, tables, packed, height, place, p)
+    return light.reshape(-1, WIDTH)
+
+
 def light_at_modules(tables: ShowerTables, modules: Modules, height: float, place: Place,
                      p: Vector) -> np.ndarray:
     """PE per GeV, arrival (ns), ξ and rate (1/ns) of a shower's light; shape (4, n_modules)."""
-    result = np.empty((len(modules.x), 4))
-    _at_modules(result, tables, modules, height, place, p)
-    result[:, 2] = np.exp(result[:, 2])
-    return result.T
+    light = _light_of(tables, packed(modules), height, place, p)[: len(modules.x), :4].T
+    light[2] = np.exp(light[2])
+    light[3, light[0] == 0.0] = 1.0
+    return light

@@ -15,7 +15,7 @@ from scanner.ice import local_ice
 from scanner.millipede import Millipede
 from scanner.photons import COSINES, RADII, RATIOS, emission_angles, propagate
 from scanner.recos import Reco
-from scanner.shower_light import fill_signal, light_at_modules, shower_tables
+from scanner.shower_light import WIDTH, fill_signal, light_at_modules, shower_tables
 from scanner.simulate import simulate_cascade, simulate_track
 from scanner.track.fit import frame_of
 from scanner.track.hits import first_hits
@@ -37,6 +37,11 @@ def _flight(zenith: float, azimuth: float) -> tuple[float, float, float]:
     return frame_of(zenith, azimuth)[:3]
 
 
+def light_table() -> np.ndarray:
+    tables = shower_tables()
+    return tables.light.reshape(len(tables.ratios), len(tables.log_distances), len(tables.cosines), WIDTH)
+
+
 def test_photons_near_the_shower_carry_its_whole_light() -> None:
     photons = 3000
     sums = propagate(photons, 3, *emission_angles(), RADII[:4], 20, RATIOS)
@@ -48,13 +53,13 @@ def test_photons_near_the_shower_carry_its_whole_light() -> None:
 def test_the_table_is_what_the_monte_carlo_gives() -> None:
     photons = 4000
     sums = propagate(photons, 5, *emission_angles(), RADII, len(COSINES) - 1, RATIOS)
-    table = np.exp(shower_tables().light[..., 0])
+    table = np.exp(light_table()[..., 0])
     ours, tabulated = sums[..., 0].sum(axis=2) / photons, table.mean(axis=2)
     assert ours[:, 5:15] == pytest.approx(tabulated[:, 5:15], rel=0.15)
 
 
 def test_light_falls_with_distance_and_leans_forward() -> None:
-    light = shower_tables().light
+    light = light_table()
     assert (np.diff(light[:, 12:, :, 0].mean(axis=2), axis=1) < 0).all()  # from 1.5 scattering lengths on
     assert (light[:, :, 15:, 0].mean(axis=2) > light[:, :, :5, 0].mean(axis=2)).all()
     assert (np.diff(light[:, :, :, 0].mean(axis=2), axis=0) < 0).all()  # more absorption, less light
@@ -64,7 +69,7 @@ def test_bins_of_a_module_share_its_light(charges: Charges) -> None:
     place, p = (1.0, 2.0, 3.0, -300.0), _flight(1.0, 1.0)
     signal = np.empty(len(charges.bins.charge))
     height = float(charges.centre[2])
-    fill_signal(signal, shower_tables(), charges.modules, charges.bins, height, place, p)
+    fill_signal(signal, shower_tables(), charges.receivers, height, place, p)
     per_gev, arrival, _, _ = light_at_modules(shower_tables(), charges.modules, height, place, p)
     first = charges.modules.first_bin
     summed = np.add.reduceat(signal, first[:-1])
