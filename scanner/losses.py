@@ -20,7 +20,7 @@ from scanner.compiled import fast_kernel, kernel
 from scanner.fastmath import fast_log
 from scanner.shower_light import ShowerTables, fill_signal
 
-__all__ = ["Problem", "fit_losses"]
+__all__ = ["Counts", "Problem", "fit_losses"]
 
 SPACING = 10.0
 """Distance of the showers, m."""
@@ -38,7 +38,6 @@ TOLERANCE = 0.01
 """Promised gain in ln L at which a fit stops."""
 LONGEST, LONGEST_TIME = 30.0, 100.0
 """Longest step in (a, b), m, and in t0, ns."""
-_SMALL = 1e-9  # PE per GeV; less is none
 
 
 class Problem(NamedTuple):
@@ -48,6 +47,7 @@ class Problem(NamedTuple):
     modules: Modules
     receivers: Receivers
     bins: Bins
+    counts: Counts
     n_hit: int
     height: float  # of the event's centre, m
     size: float  # of the negative binomial: 1 / (relative model error)²
@@ -62,14 +62,22 @@ class Line(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Energies, their expectation per bin, and the showers' signals as sparse rows."""
+    """Showers' signals as rows of a dense matrix, their energies, and the expectation per bin; float32.
 
+    Single precision halves what streams through the processor; what is summed over bins is summed in double.
+    """
+
+    matrix: np.ndarray  # (sources, bins)
     energy: np.ndarray
     mu: np.ndarray
-    signal: np.ndarray
-    rows: np.ndarray
-    column: np.ndarray
-    value: np.ndarray
+
+
+class Counts(NamedTuple):
+    """`Bins` in single precision."""
+
+    charge: np.ndarray
+    noise: np.ndarray
+    weight: np.ndarray
 
 
 @kernel
@@ -86,9 +94,15 @@ def _line(modules: Modules, n_hit: int, p: np.ndarray) -> Line:
 
 
 @kernel
-def _work(bins: int, sources: int) -> Work:
-    return Work(np.empty(sources), np.empty(bins), np.empty(bins), np.zeros(sources + 1, dtype=np.int64),
-                np.empty(sources * bins, dtype=np.int64), np.empty(sources * bins))
+def _work(sources: int, bins: int) -> Work:
+    return Work(np.zeros((sources, bins), dtype=np.float32), np.empty(sources, dtype=np.float32),
+                np.empty(bins, dtype=np.float32))
+
+
+@kernel
+def _first(work: Work, sources: int) -> Work:
+    """The same arrays for so many sources."""
+    return Work(work.matrix[:sources], work.energy[:sources], work.mu)
 
 
 @kernel
@@ -101,7 +115,7 @@ def _point(line: Line, place: np.ndarray, along: float) -> tuple[float, float, f
 
 
 @kernel
-def _source(signal: np.ndarray, problem: Problem, line: Line, place: np.ndarray, along: float) -> None:
+def _fill(signal: np.ndarray, problem: Problem, line: Line, place: np.ndarray, along: float) -> None:
     """Signal of the shower at `along`."""
     x, y, z = _point(line, place, along)
     at = (x, y, z, place[2] + along / C_VACUUM)
@@ -110,48 +124,61 @@ def _source(signal: np.ndarray, problem: Problem, line: Line, place: np.ndarray,
 
 
 @fast_kernel
-def _append(signal: np.ndarray, column: np.ndarray, value: np.ndarray, begin: int) -> int:
-    """Append the entries of a signal to a sparse row; return its end."""
-    for i in range(len(signal)):
-        if signal[i] > _SMALL:
-            column[begin], value[begin] = i, signal[i]
-            begin += 1
-    return begin
-
-
-@fast_kernel
-def _expect(mu: np.ndarray, noise: np.ndarray, rows: np.ndarray, column: np.ndarray, value: np.ndarray,
-            energy: np.ndarray) -> None:
-    for i in range(len(mu)):
+def _expect(mu: np.ndarray, noise: np.ndarray, matrix: np.ndarray, energy: np.ndarray) -> None:
+    """Expected charges: four sources at a time, so that mu is loaded and stored less often."""
+    n, bins = len(energy), len(mu)
+    for i in range(bins):
         mu[i] = noise[i]
-    for j in range(len(energy)):
-        e = energy[j]
-        for k in range(rows[j], rows[j + 1]):
-            mu[column[k]] += e * value[k]
+    for j in range(n // 4 * 4, n):
+        a, ea = np.uint64(j * bins), energy[j]
+        for k in range(bins):
+            m = np.uint64(k)
+            mu[m] += ea * matrix[a + m]
+    for j in range(0, n // 4 * 4, 4):
+        a, b = np.uint64(j * bins), np.uint64((j + 1) * bins)
+        c, d = np.uint64((j + 2) * bins), np.uint64((j + 3) * bins)
+        ea, eb, ec, ed = energy[j], energy[j + 1], energy[j + 2], energy[j + 3]
+        for k in range(bins):
+            m = np.uint64(k)
+            mu[m] += ea * matrix[a + m] + eb * matrix[b + m] + ec * matrix[c + m] + ed * matrix[d + m]
 
 
 @fast_kernel
-def _unfold(work: Work, bins: Bins, size: float) -> None:
+def _update(energy: np.ndarray, matrix: np.ndarray, up: np.ndarray, down: np.ndarray, power: float) -> None:
+    """Multiply every energy by the ratio of its projections to a power."""
+    bins = len(up)
+    for j in range(len(energy)):
+        at = np.uint64(j * bins)
+        more = less = np.float32(1e-12)
+        for k in range(bins):
+            i = np.uint64(k)
+            more += matrix[at + i] * up[i]
+            less += matrix[at + i] * down[i]
+        energy[j] *= np.float32((more / less) ** power)
+
+
+@fast_kernel
+def _ratios(up: np.ndarray, down: np.ndarray, mu: np.ndarray, counts: Counts, per_size: np.float32) -> None:
+    charge, _, weight = counts
+    for i in range(len(mu)):
+        share = weight[i] / (np.float32(1.0) + mu[i] * per_size)
+        down[i] = share
+        up[i] = charge[i] / mu[i] * share
+
+
+@fast_kernel
+def _unfold(work: Work, counts: Counts, size: float) -> None:
     """Energies by multiplicative updates from equal ones, and their expectation."""
-    energy, mu, _, rows, column, value = work
-    noise, charge, weight = bins.noise, bins.charge, bins.weight
-    up, down = np.empty(len(mu)), np.empty(len(mu))
+    matrix, energy, mu = work.matrix.reshape(-1), work.energy, work.mu
+    up, down = np.empty_like(mu), np.empty_like(mu)
     energy[:] = 1.0
-    _expect(mu, noise, rows, column, value, energy)
-    energy *= max(charge.sum(), 1.0) / max((mu - noise).sum(), 1e-6)
+    _expect(mu, counts.noise, matrix, energy)
+    energy *= np.float32(max(counts.charge.sum(), 1.0) / max((mu - counts.noise).sum(), 1e-6))
     for step in range(UPDATES + PLAIN_UPDATES):
-        _expect(mu, noise, rows, column, value, energy)
-        for i in range(len(mu)):
-            down[i] = weight[i] / (1.0 + mu[i] / size)
-            up[i] = charge[i] / mu[i] * down[i]
-        power = ACCELERATION if step < UPDATES else 1.0
-        for j in range(len(energy)):
-            more = less = 1e-12
-            for k in range(rows[j], rows[j + 1]):
-                more += value[k] * up[column[k]]
-                less += value[k] * down[column[k]]
-            energy[j] *= (more / less) ** power
-    _expect(mu, noise, rows, column, value, energy)
+        _expect(mu, counts.noise, matrix, energy)
+        _ratios(up, down, mu, counts, np.float32(1.0 / size))
+        _update(energy, matrix, up, down, ACCELERATION if step < UPDATES else 1.0)
+    _expect(mu, counts.noise, matrix, energy)
 
 
 @fast_kernel
@@ -159,7 +186,9 @@ def _llh(mu: np.ndarray, charge: np.ndarray, weight: np.ndarray, size: float) ->
     """−ln L, terms of the charges alone left out; as in `scanner.cascade`."""
     total = 0.0
     for i in range(len(mu)):
-        total += weight[i] * ((charge[i] + size) * fast_log(1.0 + mu[i] / size) - charge[i] * fast_log(mu[i]))
+        expected = np.float64(mu[i])
+        log_part = charge[i] * fast_log(expected)
+        total += weight[i] * ((charge[i] + size) * fast_log(1.0 + expected / size) - log_part)
     return total
 
 
@@ -167,9 +196,8 @@ def _llh(mu: np.ndarray, charge: np.ndarray, weight: np.ndarray, size: float) ->
 def _evaluate(problem: Problem, line: Line, place: np.ndarray, work: Work) -> float:
     """−ln L of a vertex with its energies unfolded; fills `work`."""
     for j in range(len(line.along)):
-        _source(work.signal, problem, line, place, line.along[j])
-        work.rows[j + 1] = _append(work.signal, work.column, work.value, work.rows[j])
-    _unfold(work, problem.bins, problem.size)
+        _fill(work.matrix[j], problem, line, place, line.along[j])
+    _unfold(work, problem.counts, problem.size)
     return _llh(work.mu, problem.bins.charge, problem.bins.weight, problem.size)
 
 
@@ -192,31 +220,35 @@ def _slopes(problem: Problem, line: Line, place: np.ndarray, work: Work) -> np.n
     """Derivatives of the expectation by a, b, t0 and the active energies, shape (3 + active, bins)."""
     active = _active(work.energy)
     slopes = np.zeros((3 + len(active), len(work.mu)))
+    shifted = np.empty(len(work.mu))
     for n in range(len(active)):
-        for k in range(work.rows[active[n]], work.rows[active[n] + 1]):
-            slopes[3 + n, work.column[k]] = work.value[k]
+        slopes[3 + n] = work.matrix[active[n]]
     for q in range(3):
         near = place.copy()
         near[q] += STEPS[q]
         for n in range(len(active)):
-            _source(work.signal, problem, line, near, line.along[active[n]])
-            slopes[q] += work.energy[active[n]] / STEPS[q] * (work.signal - slopes[3 + n])
+            _fill(shifted, problem, line, near, line.along[active[n]])
+            slopes[q] += work.energy[active[n]] / STEPS[q] * (shifted - slopes[3 + n])
     return slopes
 
 
 @fast_kernel
 def _information(slopes: np.ndarray, variance: np.ndarray) -> np.ndarray:
     """Fisher information of the parameters."""
-    n = len(slopes)
+    n, bins = slopes.shape
+    flat = slopes.reshape(-1)
     information = np.empty((n, n))
-    scaled = np.empty(len(variance))
+    scaled = np.empty(bins)
     for p in range(n):
-        for i in range(len(variance)):
-            scaled[i] = slopes[p, i] / variance[i]
+        at = np.uint64(p * bins)
+        for k in range(bins):
+            i = np.uint64(k)
+            scaled[i] = flat[at + i] / variance[i]
         for q in range(p, n):
-            total = 0.0
-            for i in range(len(variance)):
-                total += scaled[i] * slopes[q, i]
+            at, total = np.uint64(q * bins), 0.0
+            for k in range(bins):
+                i = np.uint64(k)
+                total += scaled[i] * flat[at + i]
             information[p, q] = information[q, p] = total
     return information
 
@@ -297,14 +329,13 @@ def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height:
     Rows of (llh, x, y, z, t, energy inside, energy in all), shape (n, 7).
     """
     result = np.empty((len(directions), 7))
-    work = _work(len(problem.bins.charge), MOST_SOURCES)
+    work = _work(MOST_SOURCES, len(problem.bins.charge))
     for i in range(len(directions)):
         line = _line(problem.modules, problem.n_hit, directions[i])
         n, seed = len(line.along), starts[i]
         start = np.array([(seed[:3] * line.axes[0]).sum(), (seed[:3] * line.axes[1]).sum(),
                           seed[3] - (seed[:3] * line.p).sum() / C_VACUUM])
-        mine = Work(work.energy[:n], work.mu, work.signal, work.rows[: n + 1], work.column, work.value)
-        llh, place, energy = _descend(problem, line, start, mine)
+        llh, place, energy = _descend(problem, line, start, _first(work, n))
         x, y, z = _point(line, place, 0.0)
         inside = _inside(line, place, energy, centre, radius, half_height)
         result[i] = np.array([llh, x, y, z, place[2], inside, energy.sum()])

@@ -9,7 +9,7 @@ import numpy as np
 from scanner.cascade import HALF_HEIGHT, MODEL_ERROR, RADIUS, flights
 from scanner.charges import Charges, bin_charges
 from scanner.event import Event
-from scanner.losses import Problem, fit_losses
+from scanner.losses import Counts, Problem, fit_losses
 from scanner.result import PIXEL_DTYPE, nan_rows
 from scanner.shower_light import shower_tables
 from scanner.track.hits import TrackHits, first_hits
@@ -46,10 +46,14 @@ class Millipede:
         zenith, azimuth = np.atleast_1d(zenith).astype(float), np.atleast_1d(azimuth).astype(float)
         charges = prepared.charges
         starts = _starts(prepared, zenith, azimuth, seeds)
-        problem = Problem(shower_tables(), charges.modules, charges.receivers, charges.bins, charges.n_hit,
-                          float(charges.centre[2]), 1.0 / MODEL_ERROR**2)
+        problem = Problem(shower_tables(), charges.modules, charges.receivers, charges.bins, _counts(charges),
+                          charges.n_hit, float(charges.centre[2]), 1.0 / MODEL_ERROR**2)
         fits = fit_losses(problem, charges.centre, RADIUS, HALF_HEIGHT, flights(zenith, azimuth), starts)
         return _rows(charges, fits)
+
+
+def _counts(charges: Charges) -> Counts:
+    return Counts(*(column.astype(np.float32) for column in charges.bins[2:]))
 
 
 def _starts(prepared: MillipedeEvent, zenith: np.ndarray, azimuth: np.ndarray,
