@@ -27,14 +27,18 @@ SPACING = 10.0
 BEYOND = 60.0
 """Showers reach this far beyond the first and last hit module's projection, m."""
 MOST_SOURCES = 220
-UPDATES, PLAIN_UPDATES, ACCELERATION = 20, 5, 1.5
+UPDATES, FEW_UPDATES, PLAIN_UPDATES, ACCELERATION = 20, 10, 5, 1.5
+REVIVED_SHARE = 0.01
 """Multiplicative updates of the energies: accelerated by an exponent, then plain."""
 ACTIVE_SHARE, MOST_ACTIVE = 0.005, 24
 """Energies above this share of the sum enter the information matrix, at most so many."""
+CARRIER_SHARE = 0.004
+"""Showers of less than this share of the energy stay out of the vertex fit."""
 STEPS = (0.5, 0.5, 1.0)
 """Differences for the derivatives by a, b (m) and t0 (ns)."""
 MAX_STEPS = 12
-TOLERANCE = 0.01
+DAMPING, STIFFEST = 1e-2, 200.0
+TOLERANCE = 0.03
 """Promised gain in ln L at which a fit stops."""
 LONGEST, LONGEST_TIME = 30.0, 100.0
 """Longest step in (a, b), m, and in t0, ns."""
@@ -167,17 +171,23 @@ def _ratios(up: np.ndarray, down: np.ndarray, mu: np.ndarray, counts: Counts, pe
 
 
 @fast_kernel
-def _unfold(work: Work, counts: Counts, size: float) -> None:
-    """Energies by multiplicative updates from equal ones, and their expectation."""
+def _equal_energies(work: Work, counts: Counts) -> None:
+    """Energies, all the same, that give as much light as was seen."""
+    work.energy[:] = 1.0
+    _expect(work.mu, counts.noise, work.matrix.reshape(-1), work.energy)
+    seen, expected = max(counts.charge.sum(), 1.0), max((work.mu - counts.noise).sum(), 1e-6)
+    work.energy[:] = np.float32(seen / expected)
+
+
+@fast_kernel
+def _unfold(work: Work, counts: Counts, size: float, updates: int) -> None:
+    """Improve the energies by multiplicative updates, accelerated and then plain; their expectation."""
     matrix, energy, mu = work.matrix.reshape(-1), work.energy, work.mu
     up, down = np.empty_like(mu), np.empty_like(mu)
-    energy[:] = 1.0
-    _expect(mu, counts.noise, matrix, energy)
-    energy *= np.float32(max(counts.charge.sum(), 1.0) / max((mu - counts.noise).sum(), 1e-6))
-    for step in range(UPDATES + PLAIN_UPDATES):
+    for step in range(updates + PLAIN_UPDATES):
         _expect(mu, counts.noise, matrix, energy)
         _ratios(up, down, mu, counts, np.float32(1.0 / size))
-        _update(energy, matrix, up, down, ACCELERATION if step < UPDATES else 1.0)
+        _update(energy, matrix, up, down, ACCELERATION if step < updates else 1.0)
     _expect(mu, counts.noise, matrix, energy)
 
 
@@ -193,12 +203,17 @@ def _llh(mu: np.ndarray, charge: np.ndarray, weight: np.ndarray, size: float) ->
 
 
 @kernel
-def _evaluate(problem: Problem, line: Line, place: np.ndarray, work: Work) -> float:
-    """−ln L of a vertex with its energies unfolded; fills `work`."""
+def _unfolded(problem: Problem, work: Work, updates: int) -> float:
+    """−ln L of signals, their energies improved."""
+    _unfold(work, problem.counts, problem.size, updates)
+    return _llh(work.mu, problem.bins.charge, problem.bins.weight, problem.size)
+
+
+@kernel
+def _set(problem: Problem, line: Line, place: np.ndarray, work: Work) -> None:
+    """Fill in the showers' signals for a vertex."""
     for j in range(len(line.along)):
         _fill(work.matrix[j], problem, line, place, line.along[j])
-    _unfold(work, problem.counts, problem.size)
-    return _llh(work.mu, problem.bins.charge, problem.bins.weight, problem.size)
 
 
 @kernel
@@ -282,31 +297,74 @@ def _step(gradient: np.ndarray, information: np.ndarray, damping: float) -> np.n
 
 
 @kernel
-def _descend(problem: Problem, line: Line, start: np.ndarray,
-             work: Work) -> tuple[float, np.ndarray, np.ndarray]:
-    """Fisher scoring of (a, b, t0): the least −ln L, its place and energies."""
+def _carriers(energy: np.ndarray) -> np.ndarray:
+    """The showers that carry light, and the two beside each of them."""
+    n, least = len(energy), CARRIER_SHARE * energy.sum()
+    chosen = np.zeros(n, dtype=np.bool_)
+    for j in range(n):
+        if energy[j] > least:
+            chosen[max(j - 1, 0) : j + 2] = True
+    return np.flatnonzero(chosen)
+
+
+@kernel
+def _descend(problem: Problem, line: Line, start: np.ndarray, work: Work) -> np.ndarray:
+    """Fisher scoring of (a, b, t0) with the showers of a line, whose `work` is that of the start.
+
+    The energies follow a step only in part, so that the landscape is stiffer than the information says: each
+    step tells by a parabola how much, and the next is so much shorter.
+    """
     place = start.copy()
-    llh = _evaluate(problem, line, place, work)
-    energy = work.energy.copy()
+    llh = _unfolded(problem, work, FEW_UPDATES)
+    best = work.energy.copy()
     gradient, information = _equations(problem, line, place, work)
-    damping = 1e-2
+    stiffness = 1.5
     for _ in range(MAX_STEPS):
-        step = _step(gradient, information, damping)
-        if not 0.5 * abs((step * gradient).sum()) > TOLERANCE:
+        step = _step(gradient, information * stiffness, DAMPING)
+        slope = (step * gradient).sum()
+        if not -0.5 * slope * stiffness > TOLERANCE:
             break
-        trial = _evaluate(problem, line, place + step, work)
-        if trial < llh:
-            small = llh - trial < TOLERANCE
-            place, llh, energy = place + step, trial, work.energy.copy()
-            if small:
+        _set(problem, line, place + step, work)
+        work.energy[:] = best
+        trial = _unfolded(problem, work, FEW_UPDATES)
+        change = trial - llh
+        stiffness = max(stiffness * min(max(2.0 * (change - slope) / -slope, 0.5), 4.0), 1.0)
+        if change < 0.0:
+            place, llh = place + step, trial
+            best[:] = work.energy
+            if -change < TOLERANCE:
                 break
-            damping = max(damping * 0.2, 1e-6)
             gradient, information = _equations(problem, line, place, work)
-        else:
-            damping = damping * 8.0 + 1e-2
-            if damping > 1e4:
-                break
-    return llh, place, energy
+        elif stiffness > STIFFEST:
+            break
+    work.energy[:] = best
+    return place
+
+
+@kernel
+def _fit(problem: Problem, line: Line, start: np.ndarray, work: Work,
+         part: Work) -> tuple[float, np.ndarray, np.ndarray]:
+    """The least −ln L, its place and energies.
+
+    All showers are unfolded at the start and at the end; on the way only those take part that carry light.
+    """
+    _set(problem, line, start, work)
+    _equal_energies(work, problem.counts)
+    llh = _unfolded(problem, work, UPDATES)
+    energy = work.energy.copy()
+    chosen = _carriers(energy)
+    few = _first(part, len(chosen))
+    for n in range(len(chosen)):
+        few.matrix[n], few.energy[n] = work.matrix[chosen[n]], energy[chosen[n]]
+    end = _descend(problem, Line(line.p, line.axes, line.along[chosen]), start, few)
+    _set(problem, line, end, work)
+    work.energy[:] = np.maximum(energy, np.float32(REVIVED_SHARE) * energy.mean())
+    for n in range(len(chosen)):
+        work.energy[chosen[n]] = max(few.energy[n], np.float32(REVIVED_SHARE) * energy.mean())
+    final = _unfolded(problem, work, UPDATES)
+    if final < llh:
+        return final, end, work.energy
+    return llh, start, energy
 
 
 @kernel
@@ -329,13 +387,14 @@ def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height:
     Rows of (llh, x, y, z, t, energy inside, energy in all), shape (n, 7).
     """
     result = np.empty((len(directions), 7))
-    work = _work(MOST_SOURCES, len(problem.bins.charge))
+    bins = len(problem.bins.charge)
+    work, part = _work(MOST_SOURCES, bins), _work(MOST_SOURCES, bins)
     for i in range(len(directions)):
         line = _line(problem.modules, problem.n_hit, directions[i])
         n, seed = len(line.along), starts[i]
         start = np.array([(seed[:3] * line.axes[0]).sum(), (seed[:3] * line.axes[1]).sum(),
                           seed[3] - (seed[:3] * line.p).sum() / C_VACUUM])
-        llh, place, energy = _descend(problem, line, start, _first(work, n))
+        llh, place, energy = _fit(problem, line, start, _first(work, n), part)
         x, y, z = _point(line, place, 0.0)
         inside = _inside(line, place, energy, centre, radius, half_height)
         result[i] = np.array([llh, x, y, z, place[2], inside, energy.sum()])
