@@ -17,7 +17,7 @@ from typing import Any
 from scanner.level_sets import LEVEL_SETS, LevelSet
 from scanner.result import ScanResult
 
-__all__ = ["CATALOGUE", "FORMATS", "Product", "UnknownProduct", "find_product"]
+__all__ = ["CATALOGUE", "FORMATS", "Product", "UnknownProduct", "find_product", "products_for"]
 
 _FITS, _JSON, _TEXT = "application/fits", "application/json", "text/plain; charset=utf-8"
 _PICTURES = {"png": "image/png", "pdf": "application/pdf", "svg": "image/svg+xml"}
@@ -41,7 +41,8 @@ class Product:
     media_type: str
     levels: str | None  # level set; None where none matters
     description: str
-    make: Callable[[ScanResult], bytes]  # raises EmptyMapError while no fit is finite
+    make: Callable[[ScanResult], bytes]
+    """Raises EmptyMapError while no fit is finite, LevelSetError if the level set does not fit the map."""
 
     def file_name(self, result: ScanResult) -> str:
         """What a file of it is called: event and nsides, then the product."""
@@ -59,6 +60,12 @@ def _skyreader() -> Iterator[Product]:
     yield Product("result.json", "json", _JSON, None, "result as icecube-skyreader reads it", _result_json)
     yield Product("result.npz", "npz", "application/octet-stream", None,
                   "result as icecube-skyreader reads it, binary", _result_npz)
+
+
+def products_for(reco: str) -> list[Product]:
+    """The products of maps of a reconstruction: all but those of level sets that hold for another."""
+    return [product for product in CATALOGUE.values()
+            if product.levels is None or LEVEL_SETS[product.levels].fits(reco)]
 
 
 def _of_level_set(levels: LevelSet) -> Iterator[Product]:
@@ -88,7 +95,11 @@ def _of_level_set(levels: LevelSet) -> Iterator[Product]:
 
 
 def _with_levels(make: Callable[..., bytes], *arguments: Any) -> Callable[[ScanResult], bytes]:
-    return lambda result: make(result, *arguments)
+    def checked(result: ScanResult) -> bytes:
+        LEVEL_SETS[arguments[0]].check_fits(result.method.reco)
+        return make(result, *arguments)
+
+    return checked
 
 
 # -- how each is made

@@ -5,6 +5,10 @@
 ``ic160427a``
     22.2 and 64.2 for 50 % and 90 %, from re-simulations of the alert IC160427A with varied ice; the
     values IceCube's public alerts with millipede scans use (github.com/icecube/skyreader).
+``calibrated_track``, ``calibrated_cascade``
+    2Δ ln L within which 50 % and 90 % of the true directions of simulated events lay, in ice that differs
+    from the fits' by 10 %. Each holds for maps of one reconstruction alone; `iceprod bench coverage` prints
+    them, and the documentation of the kernel tells the run they come from.
 """
 
 from __future__ import annotations
@@ -32,6 +36,17 @@ class LevelSet:
     title: str
     thresholds: Mapping[float, float]
     systematics: bool = False  # whether the thresholds cover that ice and detector are not known exactly
+    reco: str = ""  # the reconstruction whose maps they hold for; empty: any
+
+    def check_fits(self, reco: str) -> None:
+        """Raise LevelSetError unless the set holds for maps of this reconstruction."""
+        if not self.fits(reco):
+            raise LevelSetError(f"levels: {self.name} holds for maps of {self.reco}, not of "
+                                f"{reco or 'an unknown reconstruction'}")
+
+    def fits(self, reco: str) -> bool:
+        """Whether the set holds for maps of this reconstruction."""
+        return self.reco in ("", reco)
 
     def threshold(self, level: float) -> float:
         """The largest 2Δ ln L inside a credible level such as 0.9."""
@@ -61,8 +76,12 @@ def level_set(name: str) -> LevelSet:
 
 
 _WILKS = {0.5: 1.39, 0.9: 4.61, THREE_SIGMA: 11.83}
-LEVEL_SETS: Mapping[str, LevelSet] = MappingProxyType({
-    "wilks": LevelSet("wilks", "Wilks", MappingProxyType(_WILKS)),
-    "ic160427a": LevelSet("ic160427a", "IC160427A calibration", MappingProxyType({0.5: 22.2, 0.9: 64.2}),
-                          systematics=True),
-})
+_ALL = (
+    LevelSet("wilks", "Wilks", MappingProxyType(_WILKS)),
+    LevelSet("ic160427a", "IC160427A calibration", MappingProxyType({0.5: 22.2, 0.9: 64.2}), True),
+    LevelSet("calibrated_track", "Calibrated on simulated tracks", MappingProxyType({0.5: 4.4, 0.9: 18.7}),
+             True, "track_mpe"),
+    LevelSet("calibrated_cascade", "Calibrated on simulated showers", MappingProxyType({0.5: 3.0, 0.9: 12.3}),
+             True, "cascade"),
+)
+LEVEL_SETS: Mapping[str, LevelSet] = MappingProxyType({one.name: one for one in _ALL})

@@ -6,13 +6,14 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from scanner.catalogue import Product, UnknownProduct, find_product
+from scanner.catalogue import Product, UnknownProduct, find_product, products_for
+from scanner.level_sets import LevelSetError
 from scanner.skymap import EmptyMapError
 from server.context import Context
 from server.errors import NotFound
-from server.scans import maps, results
+from server.scans import maps, results, runs
 
-__all__ = ["File", "make", "product"]
+__all__ = ["File", "make", "offered", "product"]
 
 KEPT_BYTES = 64 << 20
 
@@ -59,8 +60,14 @@ def product(name: str) -> Product:
         raise NotFound(str(error)) from None
 
 
+async def offered(ctx: Context, scan_id: str) -> list[Product]:
+    """The products that fit the reconstruction of a scan, as far as it is known."""
+    run = await runs.find(ctx, scan_id)
+    return products_for(run.computes if run else "")
+
+
 async def make(ctx: Context, scan_id: str, wanted: Product) -> File:
-    """A file of a scan's map as it is now. Raises NotFound while there is no map."""
+    """A file of a scan's map as it is now. Raises NotFound while there is no map, or when it does not fit."""
     finished = await results.is_final(ctx, scan_id)
     key = (scan_id, finished or 0.0, wanted.name)
     if finished is not None and (kept := _shelf.get(key)):
@@ -69,7 +76,7 @@ async def make(ctx: Context, scan_id: str, wanted: Product) -> File:
     async with _making:
         try:
             content = await asyncio.to_thread(wanted.make, result)
-        except EmptyMapError as error:
+        except (EmptyMapError, LevelSetError) as error:
             raise NotFound(str(error)) from None
     file = File(content, wanted.file_name(result), is_final)
     if is_final and finished is not None:

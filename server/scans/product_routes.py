@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scanner.catalogue import CATALOGUE, FORMATS, Product
+from scanner.catalogue import FORMATS, Product
 from scanner.level_sets import LEVEL_SETS
 from server.errors import BadRequest
 from server.routing import Route, allow
@@ -37,11 +37,13 @@ class Products(ScanHandler):
         _check("format", form, FORMATS)
         _check("levels", levels, tuple(LEVEL_SETS))
         await manifests.read(self.ctx, scan_id)
-        chosen = [product for product in CATALOGUE.values()
+        offered = await files.offered(self.ctx, scan_id)
+        sets = {product.levels: LEVEL_SETS[product.levels] for product in offered if product.levels}
+        chosen = [product for product in offered
                   if form in (None, product.form) and (levels is None or product.levels in (None, levels))]
         self.send({"scan_id": scan_id, "is_final": await results.is_final(self.ctx, scan_id) is not None,
                    "level_sets": {name: {f"{level:g}": limit for level, limit in one.thresholds.items()}
-                                  for name, one in LEVEL_SETS.items()},
+                                  for name, one in sets.items()},
                    "products": [_shown(scan_id, product) for product in chosen]})
 
 

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from scanner.catalogue import CATALOGUE, Product
+from scanner.catalogue import Product
 from scanner.level_sets import LEVEL_SETS
 from scanner.recos import RECOS
 from server.context import Context
@@ -84,19 +84,22 @@ class Scan(PageHandler):
     async def get(self, scan_id: str) -> None:
         manifest = await read(self.ctx, scan_id)
         view = await progress_view.view(self.ctx, scan_id)
+        products = await files.offered(self.ctx, scan_id)
+        sets = {product.levels: LEVEL_SETS[product.levels] for product in products if product.levels}
         self.page("scan.html", manifest=manifest, view=view, event=event_name(manifest),
                   force=await workers.workforce(self.ctx, manifest),
                   request=await _request(self.ctx, scan_id),
-                  taskforces=await workers.taskforces(self.ctx, manifest), level_sets=LEVEL_SETS,
-                  has_map=view["best_fit"] is not None or view["is_final"], products=_by_levels(),
+                  taskforces=await workers.taskforces(self.ctx, manifest), level_sets=sets,
+                  has_map=view["best_fit"] is not None or view["is_final"],
+                  products=_by_levels(products),
                   may_act=bool(self.user.roles & {"user", "admin"}),
                   clusters=list(await clusters.known(self.ctx)))
 
 
-def _by_levels() -> dict[str, list[Product]]:
+def _by_levels(products: list[Product]) -> dict[str, list[Product]]:
     """The files that can be made, by the level set that they use."""
     groups: dict[str, list[Product]] = {}
-    for product in CATALOGUE.values():
+    for product in products:
         title = LEVEL_SETS[product.levels].title if product.levels else "The result itself"
         groups.setdefault(title, []).append(product)
     return groups

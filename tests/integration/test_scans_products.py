@@ -13,7 +13,7 @@ import requests
 from astropy.io import fits
 
 from iceprod.cli.main import main
-from scanner.catalogue import CATALOGUE
+from scanner.catalogue import CATALOGUE, products_for
 from scanner.result import Method, ScanResult
 from tests.support.api import Api, running_server
 from tests.support.scans import PixelPilot, made_up_map, scan_body, wait_for
@@ -59,7 +59,8 @@ def final(user: requests.Session, pilot: PixelPilot) -> str:
     return scan_id
 
 
-@pytest.mark.parametrize("name", [name for name in CATALOGUE if not name.endswith(PICTURES)]
+@pytest.mark.parametrize("name", [product.name for product in products_for("track_mpe")
+                                   if not product.name.endswith(PICTURES)]
                          + ["sky.ic160427a.png", "zoom.wilks.svg", "zoom.wilks.pdf"])
 def test_every_product_of_a_final_map(user: requests.Session, final: str, name: str) -> None:
     answer = user.get(f"/scan/{final}/products/{name}")
@@ -77,7 +78,10 @@ def test_every_product_of_a_final_map(user: requests.Session, final: str, name: 
 def test_the_list_names_all_products_or_those_asked_for(user: requests.Session, final: str) -> None:
     listed = user.get(f"/scan/{final}/products").json()
     assert listed["is_final"] is True
-    assert [product["name"] for product in listed["products"]] == list(CATALOGUE)
+    assert [product["name"] for product in listed["products"]] == [
+        product.name for product in products_for("track_mpe")]
+    assert "moc_90.calibrated_track.json" in {product["name"] for product in listed["products"]}
+    assert "calibrated_cascade" not in listed["level_sets"]
     assert listed["level_sets"]["wilks"]["0.9"] == 4.61
     assert listed["level_sets"]["ic160427a"] == {"0.5": 22.2, "0.9": 64.2}
     query = {"format": "moc", "levels": "ic160427a"}
@@ -101,6 +105,12 @@ def test_products_of_a_partial_map(user: requests.Session, pilot: PixelPilot) ->
     finish(user, pilot, scan_id)
     again = user.get(f"/scan/{scan_id}/products/multiorder.wilks.fits")
     assert fits.getheader(io.BytesIO(again.content), 1)["COMPLETE"] is True
+
+
+def test_the_calibration_of_another_reconstruction_is_refused(user: requests.Session, final: str) -> None:
+    answer = user.get(f"/scan/{final}/products/moc_90.calibrated_cascade.json")
+    assert answer.status_code == 404
+    assert "calibrated_cascade holds for maps of cascade, not of track_mpe" in answer.json()["reason"]
 
 
 @pytest.mark.parametrize(("asked", "computes"), [
@@ -152,7 +162,7 @@ def test_the_command_writes_the_formats_asked_for(api: Api, final: str, tmp_path
                    "--levels", "all") == 0
     assert sorted(capsys.readouterr().out.split()) == sorted(map(str, tmp_path.iterdir()))
     assert {path.name for path in tmp_path.iterdir()} == {
-        f"{stem}.{levels}.{suffix}" for levels in ("wilks", "ic160427a")
+        f"{stem}.{levels}.{suffix}" for levels in ("wilks", "ic160427a", "calibrated_track")
         for stem, suffix in (("flat", "fits"), ("moc_50", "json"), ("moc_90", "json"), ("moc_50", "fits"),
                              ("moc_90", "fits"))}
     assert command(api, final, "--list") == 0

@@ -18,8 +18,8 @@ from jsonschema import Draft202012Validator
 from mocpy import MOC
 
 from scanner import healpix
-from scanner.catalogue import CATALOGUE, FORMATS, UnknownProduct, find_product
-from scanner.level_sets import LEVEL_SETS
+from scanner.catalogue import CATALOGUE, FORMATS, UnknownProduct, find_product, products_for
+from scanner.level_sets import LEVEL_SETS, LevelSetError
 from scanner.regions import area
 from scanner.result import Method, ScanMetadata, ScanResult, nan_rows
 from scanner.skymap import EmptyMapError, SkyMap
@@ -48,7 +48,7 @@ def stretched(result: ScanResult, levels: str) -> ScanResult:
     for table in tables.values():
         table["llh"] = best + 0.5 * np.interp(
             2 * (table["llh"] - best), wilks, [*theirs, theirs[2] + slope * (1e6 - wilks[2])])
-    return ScanResult(tables, result.metadata, result.complete)
+    return ScanResult(tables, result.metadata, result.complete, Method("", LEVEL_SETS[levels].reco))
 
 
 def scan(sigma: float = 2.0, complete: bool = True) -> ScanResult:
@@ -101,10 +101,10 @@ def test_astropy_mocpy_and_healpy_agree_on_the_90_percent_area(levels: str, tmp_
 
 
 def test_every_name_says_its_level_set_and_every_file_that_can_does() -> None:
-    result = scan()
     for name, product in CATALOGUE.items():
         if product.levels is None:
             continue
+        result = replace(scan(), method=Method("", LEVEL_SETS[product.levels].reco))
         assert f".{product.levels}." in name
         if product.form in ("png", "pdf", "svg"):
             continue  # checked below, one by one: drawing takes a second
@@ -141,7 +141,8 @@ def test_geojson_is_cut_where_it_crosses_180() -> None:
 def test_gcn_says_where_how_large_and_by_which_set() -> None:
     result = scan()
     for levels in LEVEL_SETS:
-        told = json.loads(CATALOGUE[f"gcn.{levels}.json"].make(result))
+        fitting = replace(result, method=Method("", LEVEL_SETS[levels].reco))
+        told = json.loads(CATALOGUE[f"gcn.{levels}.json"].make(fitting))
         Draft202012Validator(gcn_schema.ALERT).validate(told)
         assert told["levels"] == levels
         size = area(SkyMap.from_results(result.pixels), 0.9, levels)
@@ -154,7 +155,8 @@ def test_gcn_says_where_how_large_and_by_which_set() -> None:
 
 def test_every_file_that_can_says_which_reconstruction_computed() -> None:
     result = replace(scan(), method=Method("splinempe", "track_mpe"))
-    for name, product in CATALOGUE.items():
+    for product in products_for("track_mpe"):
+        name = product.name
         if product.form in ("png", "pdf", "svg", "moc") and not name.endswith(".fits"):
             continue
         content = product.make(result)
@@ -170,6 +172,15 @@ def test_every_file_that_can_says_which_reconstruction_computed() -> None:
         else:
             told = json.loads(content)
             assert (told["reconstruction"], told["reco_algo"]) == ("track_mpe", "splinempe")
+
+
+def test_a_calibration_is_refused_to_maps_of_other_reconstructions() -> None:
+    product = CATALOGUE["moc_90.calibrated_track.json"]
+    assert product in products_for("track_mpe")
+    for reco in ("", "cascade", "millipede"):
+        assert product not in products_for(reco)
+        with pytest.raises(LevelSetError, match="calibrated_track holds for maps of track_mpe, not of"):
+            product.make(replace(scan(), method=Method("auto", reco)))
 
 
 def test_pictures_say_which_reconstruction_computed() -> None:
@@ -204,7 +215,8 @@ def test_formats_cover_the_catalogue() -> None:
 
 def test_without_a_fit_only_the_table_can_be_made() -> None:
     empty = ScanResult({8: nan_rows(np.arange(768))}, METADATA)
-    for name, product in CATALOGUE.items():
+    for product in products_for(""):
+        name = product.name
         if product.levels is None:
             assert product.make(empty)
         elif not name.endswith(("pdf", "svg")):
