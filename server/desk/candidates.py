@@ -57,6 +57,8 @@ async def add(ctx: Context, who: Visitor, passage: Passage) -> list[int]:
     same = {"obj_id": passage.obj_id, "passed_at": passage.passed_at, "filter_id": {"$in": numbers}}
     if await ctx.db.desk_candidates.find_one(same, {"_id": 1}):
         raise _duplicate(passage)
+    if passage.fields.get("ra") is None:
+        await _known(ctx, passage.obj_id)
     obj = await objs.ensure(ctx, who, passage.obj_id, passage.fields)
     return await _insert(ctx, who, passage, obj, filters)
 
@@ -86,6 +88,11 @@ async def version(ctx: Context) -> int:
     """A number that is another one after candidates changed."""
     row = await ctx.db.desk_counters.find_one({"_id": CHANGES})
     return int(row["seq"]) if row else 0
+
+
+async def _known(ctx: Context, name: str) -> None:
+    if not await objs.find_many(ctx, [name]):
+        raise BadRequest("RA and Declination must be given for a new object (ra, dec)")
 
 
 def _duplicate(passage: Passage) -> BadRequest:

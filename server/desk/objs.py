@@ -111,14 +111,12 @@ def _redshift_set(who: Visitor, fields: Mapping[str, Any]) -> Document:
 async def ensure(ctx: Context, who: Visitor, name: str, fields: Mapping[str, Any]) -> Document:
     """The object of that name, made with these fields when it is new. Raises BadRequest.
 
-    The second value of a race loses: whoever comes later gets the row that is there.
+    One without a position is never found in a region. Who comes second gets the row that is there.
     """
     known = await ctx.db.desk_objs.find_one({"_id": name})
     if known is not None:
         return dict(known)
     await _check_host(ctx, fields)
-    if fields.get("ra") is None or fields.get("dec") is None:
-        raise BadRequest("RA and Declination must be given for a new object (ra, dec)")
     row = new(who, name, fields)
     try:
         await ctx.db.desk_objs.insert_one(row)

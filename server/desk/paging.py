@@ -12,7 +12,7 @@ from server.errors import BadRequest
 
 __all__ = ["Page", "id_list", "page", "words"]
 
-_NUMBER = re.compile(r"\d{1,18}")
+_NUMBER = re.compile(r"[0-9]{1,18}")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,6 +150,40 @@ def test_source_and_annotation(admin: Session, viewer: Session) -> None:
     ok(admin.patch("/api/sources/ZTF1", json={"redshift": 0.2}))
     changed = ok(admin.get("/api/sources/ZTF1"))
     assert [step["value"] for step in changed["redshift_history"]] == [0.1, 0.2]
+
+
+def test_an_object_without_a_place(admin: Session) -> None:
+    before = ok(admin.get("/api/healpix"))
+    ok(admin.post("/api/sources", json={"id": "Nowhere"}))
+    after = ok(admin.get("/api/healpix"))
+    assert after["totalWithoutHealpix"] == before["totalWithoutHealpix"] + 1
+    assert after["totalWithHealpix"] == before["totalWithHealpix"]
+    assert ok(admin.get("/api/sources/Nowhere"))["healpix"] is None
+    ok(admin.patch("/api/sources/Nowhere", json={"ra": 10, "dec": 5}))
+    assert ok(admin.get("/api/healpix")) == {**after, "totalWithHealpix": after["totalWithHealpix"] + 1,
+                                             "totalWithoutHealpix": before["totalWithoutHealpix"]}
+    assert ok(admin.post("/api/healpix")) == {"filled": 0, "left": 0}
+
+
+def test_counts_and_vocabulary(admin: Session) -> None:
+    before = ok(admin.get("/api/db_stats"))
+    ok(admin.post("/api/sources", json={"id": "Counted", "ra": 1, "dec": 1}))
+    after = ok(admin.get("/api/db_stats"))
+    assert after["Number of objs"] == before["Number of objs"] + 1
+    assert isinstance(after["Latest cron job run times & statuses"], list)
+    words = ok(admin.get("/api/enum_types"))
+    assert len(words) == 9
+    assert all(words.values())
+
+
+def test_too_many_requests(tmp_path: Path) -> None:
+    settings = {"DESK__EXEMPT_ADDRESSES": "[]", "DESK__REQUESTS_PER_SECOND": 0.001, "DESK__BURST": 3}
+    with running_server(tmp_path, settings) as strict:
+        one, two = (strict.session("user", username=name) for name in ("one", "two"))
+        assert [one.get("/api/enum_types").status_code for _ in range(4)] == [200, 200, 200, 429]
+        last = one.get("/api/sysinfo")
+        assert (last.headers["Retry-After"], last.json()["status"]) == ("1", "error")
+        ok(two.get("/api/enum_types"))
 
 
 @pytest.mark.parametrize("change", [

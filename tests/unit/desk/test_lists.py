@@ -1,0 +1,59 @@
+"""Lists that stay as they were: whatever the page size, the pages are the list."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from server.context import Context
+from server.desk import kept_lists
+from server.desk.access import Visitor
+from server.desk.paging import Page, id_list, page, words
+from server.errors import BadRequest
+
+ME, OTHER = Visitor(1, "me"), Visitor(2, "other")
+
+
+@pytest.mark.parametrize("length", [0, 1, 6, 7, 8, 50])
+async def test_pages_are_the_list(ctx: Context, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    monkeypatch.setattr(kept_lists, "PART", 7)
+    names = [f"n{number}" for number in range(length)]
+    random.Random(length).shuffle(names)
+    kept = await kept_lists.keep(ctx, ME, "question", names, 3)
+    for size in (1, 3, 7, 10, 100):
+        pages = [await kept_lists.names_of(ctx, kept, Page(number, size))
+                 for number in range(1, max(-(-length // size), 1) + 1)]
+        assert [name for found in pages for name in found] == names
+    assert kept.total == length
+    assert await kept_lists.find(ctx, ME, "question", kept.list_id) == kept
+    assert await kept_lists.find(ctx, ME, "question", None) == kept
+    assert await kept_lists.find(ctx, OTHER, "question", kept.list_id) is None
+    assert await kept_lists.find(ctx, ME, "another", kept.list_id) is None
+
+
+async def test_the_newest_list_counts(ctx: Context) -> None:
+    await kept_lists.keep(ctx, ME, "q", ["a"], 1)
+    newer = await kept_lists.keep(ctx, ME, "q", ["b"], 2)
+    assert await kept_lists.find(ctx, ME, "q", None) == newer
+
+
+def test_pages() -> None:
+    assert page("3", "10", default=25, cap=500) == Page(3, 10)
+    assert page(None, None, default=25, cap=500) == Page(1, 25)
+    assert page("1", "9999", default=25, cap=500).size == 500
+    with pytest.raises(BadRequest, match="no larger"):
+        page("1", "501", default=25, cap=500, strict=True)
+    Page(1, 10).check(0)
+    Page(2, 10).check(11)
+    with pytest.raises(BadRequest, match="Page number out of range"):
+        Page(2, 10).check(10)
+
+
+def test_lists_in_queries() -> None:
+    assert id_list("1, 2,3", "x") == id_list("[1,2,3]", "x") == [1, 2, 3]
+    assert id_list("", "x") is None
+    assert words(" a, b ,,c ") == ["a", "b", "c"]
+    for bad in ("1,", "a", "1;2", "-1", "1.0", "٣"):
+        with pytest.raises(BadRequest, match="x"):
+            id_list(bad, "x")
