@@ -51,7 +51,15 @@ def _unique_strings(_: Any, wanted: bool, value: Any, schema: Any) -> Iterator[V
             yield ValidationError("duplicates")
 
 
-_Validator = extend(Draft202012Validator, {"uniqueItems": _unique_strings})
+def _is_integer(_: Any, value: Any) -> bool:
+    """JSON Schema's rule that 60.0 is an integer too; but not numbers that no integer of a database holds."""
+    if isinstance(value, float):
+        return value.is_integer() and -_INT64 <= value < _INT64
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_Validator = extend(Draft202012Validator, {"uniqueItems": _unique_strings},
+                    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer))
 
 
 class Body:

@@ -28,6 +28,7 @@ def text_of(body: Body, document: dict[str, object]) -> str:
 @pytest.mark.parametrize(("schema", "value", "text"), [
     ({"type": "object"}, 1, "'x': must be type 'object' (dict)"),
     ({"type": "integer"}, 1.5, "'x': must be type 'integer' (int)"),
+    ({"type": "integer"}, 1e300, "'x': must be type 'integer' (int)"),
     ({"type": "integer"}, True, "'x': must be type 'integer' (int)"),
     ({"type": "number"}, "1", "'x': must be type 'number' (float or int)"),
     ({"enum": ["a", "b"]}, "c", "'x': must be one of: 'a', 'b'"),
