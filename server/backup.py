@@ -72,17 +72,15 @@ def restore_backup(settings: Settings, source: Path) -> Backup:
     Raises BackupError, OSError, PyMongoError, DataDirectoryError.
     """
     told = _read(source)
-    if told.database != settings.database.name:
-        raise BackupError(f"the backup is of a database {told.database!r}; set database.name to that")
     data = Path(settings.data)
     secret = data / settings.tokens.secret_file
     if secret.exists() or (data / "store").exists():
         raise BackupError(f"there is an installation in {data} already; restore into a new directory")
     make_private(data)
     with _target(settings, data) as url:
-        copied = restore(url, source / _DATABASE)
-    if _counts(copied) != told.documents:
-        raise BackupError(f"the backup in {source} is not whole: it should hold {told.documents}")
+        copied = restore(url, source / _DATABASE, database=settings.database.name)
+        if _counts(copied) != told.documents:
+            raise BackupError(f"the backup in {source} is not whole: it should hold {told.documents}")
     write_private(secret, (source / _SECRET).read_bytes())
     return told
 
@@ -125,7 +123,7 @@ def _target(settings: Settings, data: Path) -> Iterator[str]:
         with store_url(partial) as url:
             yield url
         partial.rename(data / "store")
-    finally:
+    finally:  # what could not be finished goes
         shutil.rmtree(partial, ignore_errors=True)
 
 

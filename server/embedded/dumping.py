@@ -25,6 +25,7 @@ _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocumen
 _INTERNAL = frozenset({"local", "config"})
 _BATCH_BYTES = 8 * 1024 * 1024
 _BATCH = 10_000
+_NOT_OPTIONS = frozenset({"key", "v", "ns", "background", "storageEngine"})  # what concerns its old server
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,12 @@ def _count(batch: bytes) -> int:
     return number
 
 
-def restore(url: str, source: Path, drop: bool = False) -> list[Copied]:
+def restore(url: str, source: Path, drop: bool = False, database: str = "") -> list[Copied]:
     """Store what `dump` (or mongodump) has written.
 
     drop: delete collections of the same names before; without it their documents stay, and a document
     whose _id exists is an error.
+    database: where all of it goes, instead of into databases of the dump's names.
 
     Raises DataDirectoryError when there is no dump, or a file is damaged; PyMongoError.
     """
@@ -95,26 +97,26 @@ def restore(url: str, source: Path, drop: bool = False) -> list[Copied]:
         raise DataDirectoryError(f"no dump in {source}: there is no <db>/<collection>.bson")
     client: pymongo.MongoClient[dict[str, Any]]
     with pymongo.MongoClient(url) as client:
-        return [_restore_collection(client, path, drop) for path in files]
+        return [_restore_collection(client[database or path.parent.name], path, drop) for path in files]
 
 
-def _restore_collection(client: Any, path: Path, drop: bool) -> Copied:
+def _restore_collection(database: Any, path: Path, drop: bool) -> Copied:
     metadata = _metadata(path)
     name = metadata.get("collectionName") or unquote(path.stem)
-    collection = client[path.parent.name].get_collection(name, codec_options=_RAW)
+    collection = database.get_collection(name, codec_options=_RAW)
     if drop:
         collection.drop()
-    if name not in client[path.parent.name].list_collection_names():
-        client[path.parent.name].create_collection(name)
+    if name not in database.list_collection_names():
+        database.create_collection(name)
     number = 0
     for batch in _batches(path):
         collection.insert_many(batch)
         number += len(batch)
     for index in metadata.get("indexes", ()):
         if index["name"] != "_id_":
-            options = {key: value for key, value in index.items() if key not in ("key", "v", "ns")}
+            options = {key: value for key, value in index.items() if key not in _NOT_OPTIONS}
             collection.create_index(list(index["key"].items()), **options)
-    return Copied(path.parent.name, name, number)
+    return Copied(database.name, name, number)
 
 
 def _metadata(path: Path) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +47,6 @@ CONFIG = {"version": 3.2, "description": "to be kept", "tasks": [
 
 def test_an_installation_comes_back_from_its_backup(tmp_path: Path) -> None:
     """Made while it runs; in a new directory work, logs, tokens and what still waits are as they were."""
-    (tmp_path / "one").mkdir()
-    (tmp_path / "other").mkdir()
     saved = tmp_path / "backup"
     with installation(tmp_path / "one", pilots=1) as here:
         (here.root / "config.json").write_text(json.dumps(CONFIG))
@@ -98,3 +98,37 @@ def test_a_backup_that_lost_documents_is_noticed(tmp_path: Path) -> None:
         assert "not whole" in refusal
         assert not (there.data / "store").exists()
         assert not (there.data / "secret").exists()
+
+
+@pytest.mark.skipif(not os.environ.get("ICEPROD_ORACLE_URL"), reason="ICEPROD_ORACLE_URL names no MongoDB")
+def test_an_installation_moves_to_a_mongodb_and_back(tmp_path: Path) -> None:
+    name, saved = f"moved_{uuid.uuid4().hex[:8]}", tmp_path / "saved"
+    config = tmp_path / "mongodb.yaml"
+    config.write_text(json.dumps({"database": {"url": os.environ["ICEPROD_ORACLE_URL"], "name": name}}))
+    client: pymongo.MongoClient[dict[str, Any]]
+    with pymongo.MongoClient(os.environ["ICEPROD_ORACLE_URL"]) as client:
+        try:
+            with installation(tmp_path / "one", pilots=0) as one:
+                (one.root / "config.json").write_text(json.dumps(CONFIG))
+                dataset = one.iceprod("submit", "config.json", "--jobs", "3").strip()
+                one.iceprod("suspend", dataset)
+                token = one.iceprod("token", "--data", one.data, "--user", "a", "--roles", "user,admin")
+                token = token.strip()
+                one.iceprod("backup", "--data", one.data, "--out", saved)
+                before = json.loads(one.iceprod("list", "--json"))
+            with installation(tmp_path / "two", pilots=None) as two:
+                two.iceprod("restore", "--data", two.data, "--from", saved, "--config", config)
+                assert client[name].datasets.count_documents({}) == 1
+                two.up("--config", str(config), pilots=0)
+                assert not (two.data / "store").exists()
+                assert json.loads(two.iceprod("list", "--json", "--token", token)) == before
+                two.iceprod("backup", "--data", two.data, "--out", tmp_path / "again", "--config", config)
+            with installation(tmp_path / "three", pilots=None) as three:
+                refusal = three.iceprod("restore", "--data", three.data, "--from", saved, "--config", config,
+                                        status=2)
+                assert "has collections already" in refusal
+                three.iceprod("restore", "--data", three.data, "--from", tmp_path / "again")
+                three.up(pilots=0)
+                assert json.loads(three.iceprod("list", "--json", "--token", token)) == before
+        finally:
+            client.drop_database(name)

@@ -117,6 +117,7 @@ class Installed:
 @contextlib.contextmanager
 def installation(root: Path, pilots: int | None = 1, **settings: object) -> Iterator[Installed]:
     """An installation that is up (unless `pilots` is None), stopped at the end; nothing of it may stay."""
+    root.mkdir(parents=True, exist_ok=True)
     here = Installed(root, settings)
     try:
         if pilots is not None:
