@@ -78,7 +78,7 @@ def _date(moment: int | None) -> str:
 
 
 def _state(entry: dict[str, Any]) -> str:
-    return "active" if entry["is_active"] else "paused" if entry["interval"] else "over"
+    return "active" if entry["is_active"] else "paused" if entry["interval"] else "finished"
 
 
 @_command("list")

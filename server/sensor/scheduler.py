@@ -273,5 +273,6 @@ def scheduler(ctx: Context) -> Scheduler:
 
 
 async def tick(ctx: Context) -> None:
-    """One look at the clock, by this process's scheduler."""
+    """One look at the clock, by this process's scheduler, when a second begins."""
+    await asyncio.sleep(-time.time() % 1.0)
     await scheduler(ctx).tick()

@@ -40,7 +40,7 @@ class Row:
         """A word for people."""
         if any(run["status"] == "in-progress" for run in self.runs[-3:]):
             return "running"
-        return "active" if self.entry.is_active else "paused" if self.entry.interval else "over"
+        return "active" if self.entry.is_active else "paused" if self.entry.interval else "finished"
 
     @property
     def strip(self) -> str:
