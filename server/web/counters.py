@@ -1,7 +1,8 @@
 """Counts that pages show, kept in memory for a while: the longer the database took, the longer.
 
 So a page on a dataset of millions of tasks costs the database a small share of its time, however often and by
-however many people it is looked at; and counts of small datasets are as good as live.
+however many people it is looked at; and counts of small datasets are as good as live. Nobody waits for a
+count that takes long once it was made: the last one is shown while the next is under way.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = ["job_counts", "name_counts", "task_counts"]
 
 KEPT = 2000
 SHARE = 50.0  # a count is kept for so many times what it cost
+LONG_SECONDS = 0.1  # nobody waits for a count that takes longer, but for the first one
 LEAST_SECONDS, MOST_SECONDS = 0.5, 120.0
 
 
@@ -30,6 +32,7 @@ LEAST_SECONDS, MOST_SECONDS = 0.5, 120.0
 class _Kept:
     value: Any
     until: float
+    cost: float
 
 
 @dataclass
@@ -44,9 +47,16 @@ class _Counters:
         if kept and kept.until > time.monotonic():
             self.kept.move_to_end(key)
             return kept.value
+        counting = self._begun(key, count)
+        if kept and kept.cost > LONG_SECONDS and time.monotonic() - kept.until < MOST_SECONDS:
+            return kept.value
+        return await asyncio.shield(counting)
+
+    def _begun(self, key: tuple[str, str], count: Callable[[], Awaitable[Any]]) -> asyncio.Future[Any]:
         if key not in self.under_way:  # several who ask at the same time make one count
             self.under_way[key] = asyncio.ensure_future(self._count(key, count))
-        return await asyncio.shield(self.under_way[key])
+            self.under_way[key].add_done_callback(_heard)
+        return self.under_way[key]
 
     async def _count(self, key: tuple[str, str], count: Callable[[], Awaitable[Any]]) -> Any:
         started = time.monotonic()
@@ -55,10 +65,17 @@ class _Counters:
         finally:
             del self.under_way[key]
         cost = time.monotonic() - started
-        self.kept[key] = _Kept(value, started + cost + min(MOST_SECONDS, max(LEAST_SECONDS, SHARE * cost)))
+        until = started + cost + min(MOST_SECONDS, max(LEAST_SECONDS, SHARE * cost))
+        self.kept[key] = _Kept(value, until, cost)
         while len(self.kept) > KEPT:
             self.kept.popitem(last=False)
         return value
+
+
+def _heard(counting: asyncio.Future[Any]) -> None:
+    """A count that nobody waited for may have failed; whoever asks next hears of it."""
+    if not counting.cancelled():
+        counting.exception()
 
 
 _counters: WeakKeyDictionary[AsyncDatabase, _Counters] = WeakKeyDictionary()

@@ -111,9 +111,9 @@ class Dataset(DatasetPage):
     @allow(*READERS)
     async def get(self, dataset_id: str) -> None:
         dataset = await self.readable(dataset_id)
-        tasks, by_job = (await counters.task_counts(self.ctx, dataset_id),
-                         await counters.job_counts(self.ctx, dataset_id))
+        by_job = await counters.job_counts(self.ctx, dataset_id)
         names = await counters.name_counts(self.ctx, dataset_id)
+        tasks = _sum(names)  # the same numbers that stand in the table
         samples = await history.of_dataset(self.ctx, dataset_id)
         whole = max(dataset["tasks_submitted"], sum(tasks.values()), 1)
         template = "dataset_now.html" if self.part_wanted == "now" else "dataset.html"
@@ -125,6 +125,12 @@ class Dataset(DatasetPage):
             usage={row["name"]: row for row in await usage.of_dataset(self.ctx, dataset_id)},
             requests=await _requests(self.ctx, dataset_id), scan_id=await _scan_of(self.ctx, dataset_id),
             may_write=await self.may_write(dataset_id), states=TASK.states)
+
+
+def _sum(names: dict[str, dict[str, int]]) -> dict[str, int]:
+    """How many tasks are in each status, whatever their names."""
+    totals = {status: sum(row.get(status, 0) for row in names.values()) for status in TASK.states}
+    return {status: number for status, number in totals.items() if number}
 
 
 class DatasetErrors(DatasetPage):

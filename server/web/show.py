@@ -34,8 +34,8 @@ def percent(part: float | None, whole: float | None = 1.0) -> str:
     if part is None or not whole:
         return NOTHING
     share = 100 * part / whole
-    if 99.95 <= share < 100:
-        return "99.9\u00a0%"
+    if 99 < share < 100:
+        return f"{math.floor(10 * share) / 10:g}\u00a0%"
     return f"{share:.0f}\u00a0%" if share in (0, 100) or share >= 10 else f"{share:.2g}\u00a0%"
 
 
