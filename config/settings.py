@@ -84,7 +84,7 @@ class Oidc(Part, frozen=True):
     })
     client_id: str = ""  # who we are to the issuer when people log in to the web pages; empty: they cannot
     client_secret: str = ""  # empty for a public client, which PKCE alone protects
-    scope: str = "openid profile"
+    scope: str = "openid profile"  # what we ask the issuer to tell of a user who logs in here
     session_hours: float = 8.0  # how long a login to the web pages lasts
     keys_seconds: float = 3600.0  # how long the issuer's keys are good before they are asked for again
     retry_seconds: float = 10.0  # not more often, whatever tokens say
