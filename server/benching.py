@@ -26,7 +26,10 @@ START_SECONDS = 120
 
 @dataclass(frozen=True)
 class Measurement:
-    """How long one kind of request took, in milliseconds, and how long its answers are, in bytes."""
+    """How long one kind of request took, in milliseconds, and how long its answers are, in bytes.
+
+    `cpu_ms` is what server and store computed for one of them, which other programs do not change.
+    """
 
     name: str
     path: str
@@ -34,6 +37,7 @@ class Measurement:
     bytes: int
     first_ms: tuple[float, float]  # median, 99th percentile
     total_ms: tuple[float, float]
+    cpu_ms: float
 
 
 # -- processes
@@ -116,8 +120,10 @@ def memory(*processes: psutil.Process) -> dict[str, float]:
 # -- measuring
 
 
-def measure(port: int, token: str, name: str, paths: Sequence[str]) -> Measurement:
+def measure(port: int, token: str, name: str, paths: Sequence[str],
+            processes: Sequence[psutil.Process]) -> Measurement:
     """Ask for each of the paths in turn. Raises RuntimeError when one is not answered with 200."""
+    before = _cpu_seconds(processes)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     first, total, size = [], [], 0
     with contextlib.closing(connection):
@@ -130,7 +136,13 @@ def measure(port: int, token: str, name: str, paths: Sequence[str]) -> Measureme
             total.append(1000 * (time.perf_counter() - started))
             if answer.status != 200:
                 raise RuntimeError(f"{asked} answers {answer.status}")
-    return Measurement(name, paths[0], len(paths), size, _percentiles(first), _percentiles(total))
+    cpu = 1000 * (_cpu_seconds(processes) - before) / len(paths)
+    return Measurement(name, paths[0], len(paths), size, _percentiles(first), _percentiles(total),
+                       round(cpu, 2))
+
+
+def _cpu_seconds(processes: Sequence[psutil.Process]) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def _percentiles(values: list[float]) -> tuple[float, float]:

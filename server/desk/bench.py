@@ -3,10 +3,10 @@
     python -m server.desk.bench --candidates 1000000 --galaxies 1000000 --json
 
 A server and an embedded store run as processes of their own, in a temporary directory. Candidates (of ten
-filters) and galaxies lie evenly over the sky. One client then asks for first pages of 25 rows: of everything,
-of one filter, and inside the 90 % regions of sky maps of several sizes, every time of another region, so that
-no list is ready. `later pages` are asked for by the id of a list. `first_ms` is the time until the answer
-begins, `total_ms` until it is there.
+filters) and galaxies lie evenly over the sky. One client then asks for first pages of 25 rows: of everything
+and of one filter, inside the 90 % regions of sky maps of several sizes, every time of another region, so that
+no list is ready; a map is read when it is asked for the first time. `later pages` are asked for by the id of a
+list. `first_ms` is the time until the answer begins, `total_ms` until it is there.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import numpy as np
+import psutil
 import pymongo
 
 from iceprod.tokens import encode, read_secret
@@ -61,7 +62,7 @@ def run(candidates: int, galaxies: int, rounds: int = ROUNDS) -> dict[str, Any]:
         maps = {name: [desk.make_map(error, number) for number in range(rounds)]
                 for name, error in ERRORS.items()}
         before = memory(server, store)
-        found = list(_measured(desk, port, maps, numbers, rounds))
+        found = list(_measured(desk, port, (server, store), maps, numbers, rounds))
         return {
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} "
                        f"{platform.release()}, Python {platform.python_version()}",
@@ -146,22 +147,24 @@ def _fill_candidates(db: Any, start: int, ra: list[float], dec: list[float],
 # -- measuring
 
 
-def _measured(desk: _Desk, port: int, maps: dict[str, list[dict[str, str]]],
-              filters: Sequence[tuple[int, int]], rounds: int) -> Iterator[Measurement]:
+def _measured(desk: _Desk, port: int, processes: Sequence[psutil.Process],
+              maps: dict[str, list[dict[str, str]]], filters: Sequence[tuple[int, int]],
+              rounds: int) -> Iterator[Measurement]:
     first = str(filters[0][0])
     for name, regions in maps.items():
-        # the first question of a region reads its map
-        for what, path in (("candidates", "/api/candidates"), ("galaxies", "/api/galaxy_catalog")):
+        for what, path in ((f"a new map of {name}", "/api/galaxy_catalog"),
+                           (f"candidates in {name}", "/api/candidates"),
+                           (f"galaxies in {name}", "/api/galaxy_catalog")):
             paths = [f"{path}?{urlencode({**region, 'numPerPage': PAGE})}" for region in regions]
-            yield measure(port, desk.token, f"{what} in {name}", paths)
+            yield measure(port, desk.token, what, paths, processes)
         asked = [{**region, "numPerPage": PAGE, "filterIDs": first} for region in regions]
         paths = [f"/api/candidates?{urlencode(query)}" for query in asked]
-        yield measure(port, desk.token, f"one filter in {name}", paths)
+        yield measure(port, desk.token, f"one filter in {name}", paths, processes)
     region = maps["1000 deg2"][0]
     query = {**region, "numPerPage": PAGE,
              "queryID": desk.ask(f"/api/candidates?{urlencode(region)}")["queryID"]}
     paths = [f"/api/candidates?{urlencode({**query, 'pageNumber': 2 + number})}" for number in range(rounds)]
-    yield measure(port, desk.token, "later pages", paths)
+    yield measure(port, desk.token, "later pages", paths, processes)
 
 
 # -- command line
@@ -172,9 +175,9 @@ def _table(result: dict[str, Any]) -> str:
         f"{result['machine']}, load {result['load']:.1f}: {result['candidates']} candidates, "
         f"{result['galaxies']} galaxies, written in {result['fill_seconds']} s",
         f"memory in MB: {result['megabytes_before']} before, {result['megabytes_after']} after",
-        f"{'':<26}{'bytes':>10}{'total p50':>11}{'p99 ms':>9}"]
+        f"{'':<26}{'bytes':>10}{'total p50':>11}{'p99 ms':>9}{'CPU ms':>9}"]
     lines += [f"{row['name']:<26}{row['bytes']:>10}{row['total_ms'][0]:>11.1f}{row['total_ms'][1]:>9.1f}"
-              for row in result["measurements"]]
+              f"{row['cpu_ms']:>9.1f}" for row in result["measurements"]]
     return "\n".join(lines)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo import UpdateOne
@@ -13,16 +14,20 @@ from iceprod.ids import now
 from server.context import Context
 from server.desk import ids, jobs, objs, sources
 from server.desk.access import Visitor
-from server.desk.bodies import Id
+from server.desk.groups import with_groups
 from server.desk.instruments import first_of_nickname
 from server.desk.jobs import Job
 from server.desk.outside import imports
 from server.desk.outside.calls import ServiceError
 from server.desk.outside.imports import Measurement, Transient
 from server.errors import BadRequest
+from server.sensor.acquisitions import Acquisition
+from server.sensor.actions import Action, register
+from server.sensor.outcomes import Outcome, failure
 
 __all__ = ["SERVICES", "keep", "start"]
 
+RECENT_DAYS = 7
 _POLITE = 0.1  # seconds between the light curves that we ask for
 
 
@@ -96,13 +101,42 @@ async def _add_points(ctx: Context, job: Job, name: str, points: Sequence[Measur
         ordered=False)
 
 
-def _write(job: Job, name: str, point: Measurement, number: Id) -> UpdateOne:
+def _write(job: Job, name: str, point: Measurement, number: int) -> UpdateOne:
     key = {"obj_id": name, "mjd": point.mjd, "filter": point.filter,
            "instrument_id": job.payload["instrument_id"]}
     values: dict[str, Any] = {"mag": point.mag, "magerr": point.magerr, "flux": point.flux,
                               "fluxerr": point.fluxerr}
     row = {"_id": number, **values, "group_ids": job.group_ids, "annotations": [], "created_at": now()}
     return UpdateOne(key, {"$setOnInsert": row}, upsert=True)
+
+
+# -- by the clock
+
+
+async def _start_by_clock(ctx: Context, run: Acquisition, *, kind: str, telescope: str) -> Outcome:
+    """Begin an import for the groups of the entry's owner."""
+    user = await ctx.db.desk_users.find_one({"username": run.owner})
+    if user is None:
+        return failure(f"{run.owner} has not used the desk yet, so there is no group to import for")
+    who = await with_groups(ctx, Visitor(user["_id"], run.owner, extra=user), user["claimed_groups"])
+    first = now() - timedelta(days=RECENT_DAYS) if kind == "gaia_alerts" else None
+    try:
+        await start(ctx, who, kind, telescope, first)
+    except BadRequest as error:
+        return failure(error.reason)
+    return Outcome(detail=f"the import for {len(who.groups)} groups has begun")
+
+
+register(Action("import_gaia_alerts", f"""\
+Imports the alerts of Gaia of the last {RECENT_DAYS} days.
+
+They become sources of the groups of the entry's owner. Needs a telescope with the nickname Gaia.""",
+                run=functools.partial(_start_by_clock, kind="gaia_alerts", telescope="Gaia")))
+register(Action("import_swift_transients", """\
+Imports the Swift LSXPS transients.
+
+They become sources of the groups of the entry's owner. Needs a telescope with the nickname Swift.""",
+                run=functools.partial(_start_by_clock, kind="swift", telescope="Swift")))
 
 
 SERVICES = [jobs.service("swift", _import_swift), jobs.service("gaia_alerts", _import_gaia)]

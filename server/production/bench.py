@@ -70,7 +70,8 @@ def run(tasks: int, datasets: int, rounds: int = ROUNDS) -> dict[str, Any]:
         filled = time.monotonic() - started
         token = encode(read_secret(folder / "server" / "secret"), "bench", ["admin", "system"])
         before = memory(server, store)
-        found = [measure(port, token, name, _paths(path, ids, rounds)) for name, path in QUERIES.items()]
+        found = [measure(port, token, name, _paths(path, ids, rounds), (server, store))
+                 for name, path in QUERIES.items()]
         return {
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} "
                        f"{platform.release()}, Python {platform.python_version()}",
@@ -135,10 +136,11 @@ def _table(result: dict[str, Any]) -> str:
         f"{result['machine']}, load {result['load']:.1f}: {result['tasks']} tasks in {result['datasets']} "
         f"datasets, written in {result['fill_seconds']} s",
         f"memory in MB: {result['megabytes_before']} before, {result['megabytes_after']} after",
-        f"{'':<22}{'bytes':>10}{'first p50':>11}{'p99 ms':>9}{'total p50':>11}{'p99 ms':>9}",
+        f"{'':<22}{'bytes':>10}{'first p50':>11}{'p99 ms':>9}{'total p50':>11}{'p99 ms':>9}{'CPU ms':>9}",
     ]
     lines += [f"{row['name']:<22}{row['bytes']:>10}{row['first_ms'][0]:>11.1f}{row['first_ms'][1]:>9.1f}"
-              f"{row['total_ms'][0]:>11.1f}{row['total_ms'][1]:>9.1f}" for row in result["measurements"]]
+              f"{row['total_ms'][0]:>11.1f}{row['total_ms'][1]:>9.1f}"
+              f"{row['cpu_ms']:>9.1f}" for row in result["measurements"]]
     return "\n".join(lines)
 
 

@@ -25,6 +25,7 @@ from server.desk import (
     localizations,
     notes,
     objs,
+    people,
     transients,
 )
 from server.desk.access import Visitor
@@ -38,6 +39,8 @@ from server.desk.outside.archives import Cone
 from server.desk.outside.calls import Call, ServiceError, check_address, fetch
 from server.desk.skymaps import of_cone
 from server.errors import BadRequest, Forbidden
+from server.sensor import actions
+from server.sensor.acquisitions import Acquisition
 from tests.support.outside import Outside, glade_line, running_services
 
 HERE = Cone(150.0, 2.2, 2.0)
@@ -273,6 +276,22 @@ async def test_an_import_that_fails_says_so(ctx: Context, who: Visitor, instrume
     await transients.start(ctx, who, "swift", "Nick")
     outside.fault = "garbage"
     assert "does not answer JSON" in await _done(ctx, "swift", transients._import_swift)
+
+
+async def test_imports_by_the_clock(ctx: Context, who: Visitor) -> None:
+    run = Acquisition(entry="nightly", task_id=1, action="import_swift_transients", kind="local",
+                      owner="vera", priority=1, time=0, created="", started="")
+    action = await actions.find(ctx, "import_swift_transients")
+    assert action
+    assert action.run
+    assert "has not used the desk" in (await action.run(ctx, run)).detail
+    await people.add_user(ctx, "vera", {"claimed_groups": ["observers"]})
+    assert "Expected a Telescope named Swift" in (await action.run(ctx, run)).detail
+    number = await instruments.add_telescope(ctx, TelescopeBody(name="Swift", nickname="Swift"))
+    await instruments.add_instrument(ctx, InstrumentBody(name="XRT", telescope_id=number))
+    assert (await action.run(ctx, run)).status == "success"
+    assert "Added 2 of 2" in await _done(ctx, "swift", transients._import_swift)
+    assert await ctx.db.desk_sources.distinct("group_id") == [1]
 
 
 async def test_unknown_telescope(ctx: Context, who: Visitor) -> None:
