@@ -1,8 +1,8 @@
 """Notes of batches of ends whose consequences are being drawn: one note for all tasks of a batch.
 
-The note is written before the ends are, and removed when all that follows is done. A note that grows old was
-left by a server that died in between, or that is slow; the repair pass then does what it may not have done. It
-keeps the note while some of the tasks are leased, for their ends may still be on their way.
+The note is written before the ends are, and removed when all that follows is done. A note that grows old
+was left by a server that died in between, or that is slow; the repair pass then does what it may not have
+done. It keeps the note while some of the tasks are leased, for their ends may still be on their way.
 
     follow_ups   {follow_up_id, task_ids: […], due}
 """

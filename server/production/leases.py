@@ -261,7 +261,7 @@ def lease_seconds(ctx: Context, pilot_id: str) -> float:
 
 
 def _due(ctx: Context, pilot_id: str) -> str:
-    """When a lease that is written now ends: later than promised, so that not every heartbeat must extend it."""
+    """When a lease that is written now ends: later than promised, so that few heartbeats must extend it."""
     return soon(lease_seconds(ctx, pilot_id) * (LONGER if pilot_id else 1))
 
 

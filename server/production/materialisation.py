@@ -185,16 +185,22 @@ async def _make_jobs(ctx: Context, plan: Plan, indexes: range, priority: float, 
 
 
 async def _repair_last_jobs(ctx: Context, plan: Plan, next_index: int, priority: float) -> None:
-    """Make the missing tasks of the jobs whose making was cut short: the last ones, walking back."""
-    dataset_id, size = plan.dataset["dataset_id"], len(plan.names)
-    incomplete: list[int] = []
-    for index in range(next_index - 1, -1, -1):
-        made = await ctx.db.tasks.count_documents({"dataset_id": dataset_id, "job_index": index})
-        if made >= size:
-            break
-        incomplete.append(index)
-    for index in incomplete:
-        await _make_jobs(ctx, plan, range(index, index + 1), priority)
+    """Make the missing tasks of the jobs whose making was cut short: the last ones.
+
+    The very last comes last: as long as it is incomplete, others may be, too, should this be cut short again.
+    """
+    first = next_index
+    while first > 0 and not await _is_whole(ctx, plan.dataset, first - 1):
+        first -= 1
+    step = max(1, TASKS_AT_ONCE // len(plan.names))
+    for start in range(first, next_index, step):
+        await _make_jobs(ctx, plan, range(start, min(start + step, next_index)), priority)
+
+
+async def _is_whole(ctx: Context, dataset: Document, job_index: int) -> bool:
+    """Whether all tasks of a job have been made."""
+    of_it = {"dataset_id": dataset["dataset_id"], "job_index": job_index}
+    return await ctx.db.tasks.count_documents(of_it) >= dataset["tasks_per_job"]
 
 
 async def _correct_depends(ctx: Context, plan: Plan, specs: list[NewTask], stored: list[Document]) -> None:
@@ -228,7 +234,10 @@ async def _needs_jobs(ctx: Context, dataset: Document) -> bool:
     of_it = {"dataset_id": dataset["dataset_id"]}
     if not dataset["jobs_submitted"] or not await ctx.db.configs.find_one(of_it, {"_id": 1}):
         return False
-    if await _next_job_index(ctx, dataset["dataset_id"]) >= dataset["jobs_submitted"]:
+    following = await _next_job_index(ctx, dataset["dataset_id"])
+    if following and not await _is_whole(ctx, dataset, following - 1):
+        return True  # their making was cut short
+    if following >= dataset["jobs_submitted"]:
         return False
     active = await ctx.db.jobs.count_documents({**of_it, "status": "processing"}, limit=BUFFER_JOBS)
     return active < BUFFER_JOBS or not await ctx.db.tasks.find_one({**of_it, "status": "waiting"}, {"_id": 1})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
 from server.context import Context
 from server.errors import BadRequest
 from server.production import configs, datasets, leases, materialisation, repair, scripts, task_store
+from server.production.documents import Document
 from server.production.leases import Claim
 from server.production.task_store import NewTask
 from tests.unit.production.conftest import Maker
@@ -134,3 +136,35 @@ async def test_create_tasks_twice_changes_nothing(ctx: Context, make: Maker) -> 
     again = await task_store.create_tasks(ctx, dataset, [NewTask(n, "other") for n in range(3)])
     assert again == first
     assert await ctx.db.jobs.count_documents({"dataset_id": dataset}) == 3
+
+
+@pytest.mark.parametrize("cuts", [(3,), (0,), (7, 9), (1, 2, 3, 9)])
+async def test_jobs_whose_making_was_cut_short_are_completed(ctx: Context, make: Maker, cuts: tuple[int, ...],
+                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    """All jobs are there, but not their tasks; and the repair is cut short, too."""
+    dataset = await submitted(ctx, make, jobs=5)
+    for cut in cuts:
+        with monkeypatch.context() as broken:
+            broken.setattr(materialisation.task_store, "create_tasks", cut_after(cut))
+            with pytest.raises(ConnectionAbortedError):
+                await materialisation.buffer(ctx)
+        assert await ctx.db.jobs.count_documents({"dataset_id": dataset}) == 5
+        await ctx.db.leases.delete_many({})
+    await materialisation.buffer(ctx)
+    assert await indexes(ctx, dataset) == [(job, task) for job in range(5) for task in range(2)]
+    assert await materialisation.buffer(ctx) == 0
+
+
+def cut_after(number: int) -> Callable[..., Awaitable[list[Document]]]:
+    """A `create_tasks` that makes all jobs, and then dies when so many tasks are there."""
+    whole = task_store.create_tasks
+
+    async def create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask]) -> list[Document]:
+        stored = await whole(ctx, dataset_id, specs)
+        extra = await ctx.db.tasks.find({"dataset_id": dataset_id}, sort=[("job_index", 1), ("task_index", 1)]
+                                        ).skip(number).to_list()
+        await ctx.db.tasks.delete_many({"task_id": {"$in": [task["task_id"] for task in extra]}})
+        assert stored
+        raise ConnectionAbortedError
+
+    return create_tasks
