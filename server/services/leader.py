@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
@@ -18,6 +19,9 @@ from server.context import Context
 
 __all__ = ["Service", "Services", "hold_lease", "release_lease"]
 
+LONGEST_WORK = 1800.0  # seconds of a run of a service that works when it is told to
+LONGEST_LOOK = 180.0  # of one that looks now and then
+
 log = logging.getLogger("server.services")
 
 
@@ -27,7 +31,7 @@ class Service:
 
     name: str
     period: Callable[[Context], float]  # seconds
-    run: Callable[[Context], Awaitable[object]]
+    run: Callable[[Context], Coroutine[Any, Any, object]]
     signal: str = ""  # also runs when this signal is given
 
 
@@ -46,6 +50,11 @@ async def hold_lease(ctx: Context, name: str, seconds: float) -> bool:
 async def release_lease(ctx: Context, name: str) -> None:
     """Give a lease of ours back before its time."""
     await ctx.db.leases.delete_one({"_id": name, "holder": ctx.server_id})
+
+
+def _longest(service: Service, period: float) -> float:
+    """Seconds after which a run is given up: nothing that never ends may keep its successors from running."""
+    return LONGEST_WORK if service.signal else max(LONGEST_LOOK, 10 * period)
 
 
 class Services:
@@ -84,9 +93,12 @@ class Services:
         seconds = max(self.ctx.settings.services.leader_seconds, 2 * period)
         try:
             if service.signal or await hold_lease(self.ctx, f"service:{service.name}", seconds):
-                await service.run(self.ctx)
+                await asyncio.wait_for(service.run(self.ctx), _longest(service, period))
                 self.last_success[service.name] = time.time()
                 metrics.SERVICE_AGE.labels(service.name).set_to_current_time()
+        except TimeoutError:
+            log.error("service took too long; it is tried again",
+                      extra={"action": "service", "service": service.name})
         except PyMongoError as error:
             log.warning("service could not reach the database",
                         extra={"action": "service", "service": service.name, "reason": str(error)})

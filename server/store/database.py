@@ -43,8 +43,8 @@ class _Counting(CommandListener):
 def connect(settings: Database) -> AsyncDatabase:
     """The database of a MongoDB, or of the embedded store: whatever the url names."""
     client: AsyncMongoClient = AsyncMongoClient(
-        settings.url, serverSelectionTimeoutMS=10_000, retryWrites=False, appname="iceprod",
-        event_listeners=[_Counting()])
+        settings.url, serverSelectionTimeoutMS=10_000, waitQueueTimeoutMS=30_000, retryWrites=False,
+        appname="iceprod", event_listeners=[_Counting()])
     return client[settings.name]
 
 
