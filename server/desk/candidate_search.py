@@ -14,8 +14,9 @@ from datetime import datetime
 
 from server.context import Context
 from server.desk import filters, object_conditions, regions
-from server.desk.access import Document, Visitor, in_groups
+from server.desk.access import Document, Visitor
 from server.desk.candidate_query import Place, Search
+from server.desk.groups import check_groups
 from server.errors import BadRequest
 
 __all__ = ["Scope", "find_names", "scope_of"]
@@ -36,8 +37,8 @@ async def scope_of(ctx: Context, who: Visitor, search: Search) -> Scope:
 
     Raises BadRequest for a filter or group that the visitor does not see.
     """
-    if search.groups is not None and (foreign := [n for n in search.groups if not in_groups(who, [n])]):
-        raise BadRequest(f"groupIDs: no group {foreign[0]} that you belong to")
+    if search.groups is not None:
+        await check_groups(ctx, who, search.groups)
     rows = await filters.readable(ctx, who)
     if search.filters is not None:
         if unknown := set(search.filters) - {row["_id"] for row in rows}:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pymongo.errors import DuplicateKeyError
 
 from iceprod.ids import now
+from iceprod.priorities import GROUP_WEIGHTS
 from server.context import Context
 from server.desk.access import Document, Visitor, may, visible
 from server.desk.errors import Unauthorized
@@ -77,7 +78,7 @@ def _member(user_id: int, admin: bool = False, can_save: bool = True) -> Documen
 
 async def add_group(ctx: Context, who: Visitor, name: str, fields: Document, admins: Iterable[int]) -> int:
     """A new group with the visitor and others as its admins; the id. Raises BadRequest: the name is taken."""
-    if await ctx.db.groups.find_one({"name": name}, {"_id": 1}) and not who.system:
+    if not who.system and await _is_installations(ctx, name):
         raise BadRequest(f"name: {name!r} is a group of the whole installation")
     members = [_member(number, admin=True) for number in sorted({who.user_id, *admins})]
     group = {**await _new_group(ctx, name, members), **fields}
@@ -86,6 +87,12 @@ async def add_group(ctx: Context, who: Visitor, name: str, fields: Document, adm
     except DuplicateKeyError:
         raise BadRequest(f"name: there is a group {name!r} already") from None
     return int(group["_id"])
+
+
+async def _is_installations(ctx: Context, name: str) -> bool:
+    """Whether tokens of the installation may name it: who took it could read what is meant for others."""
+    known = name in GROUP_WEIGHTS or name in ctx.settings.oidc.groups
+    return known or await ctx.db.groups.find_one({"name": name}, {"_id": 1}) is not None
 
 
 async def readable(ctx: Context, who: Visitor, *, own: bool = False) -> list[Document]:

@@ -102,6 +102,11 @@ def test_group_and_members(api: Api, admin: Session, viewer: Session) -> None:
     refused(mine.get("/api/groups/x"), 400, "integer")
 
 
+def test_nobody_takes_a_group_of_the_installation(api: Api) -> None:
+    mine = api.session("user", username="mallory", groups=())
+    refused(mine.post("/api/groups", json={"name": "simprod"}), 400, "installation")
+
+
 def test_a_group_of_the_token_is_a_desk_group(api: Api) -> None:
     one = api.session("user", username="carl", groups=("observers", "night"))
     names = {group["name"] for group in ok(one.get("/api/groups"))["user_groups"]}
