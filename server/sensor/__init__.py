@@ -7,6 +7,7 @@ from server.routing import Route
 from server.sensor import (
     acquisition_routes,
     acquisitions,
+    benchmarks,
     canary,
     dataset_actions,
     entries,
@@ -22,7 +23,8 @@ from server.sensor.handler import PREFIX, NoSuchResource
 from server.services.leader import Service
 from server.store.database import Index
 
-__all__ = ["INDEXES", "ROUTES", "SERVICES", "canary", "dataset_actions", "local_actions", "rescan_actions"]
+__all__ = ["INDEXES", "ROUTES", "SERVICES", "benchmarks", "canary", "dataset_actions", "local_actions",
+           "rescan_actions"]
 
 TICK_SECONDS = 1.0
 

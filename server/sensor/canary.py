@@ -21,7 +21,7 @@ from server.sensor.acquisitions import Acquisition
 from server.sensor.actions import Action, register
 from server.sensor.outcomes import Outcome, failure
 
-__all__ = ["TOLERANCE_DEG", "separation_deg"]
+__all__ = ["TOLERANCE_DEG", "known_event", "scan_request", "separation_deg"]
 
 SEED = 7
 TOLERANCE_DEG = 3.0
@@ -30,7 +30,7 @@ _EVENT = "canary event"
 _SIMULATE_SECONDS = 240.0
 
 
-async def _event(ctx: Context) -> dict[str, Any]:
+async def known_event(ctx: Context) -> dict[str, Any]:
     """Where the event is stored, and its true direction; it is simulated when it is first needed."""
     known = await ctx.db.schedule_notes.find_one({"_id": _EVENT})
     if known is not None:
@@ -62,13 +62,17 @@ async def _simulate() -> dict[str, Any]:
 
 async def start(ctx: Context, run: Acquisition) -> Outcome | None:
     """Scan the event, with workers of every cluster."""
-    event = await _event(ctx)
-    body = {"docker_tag": "latest", "reco_algo": "track_mpe", "nsides": _NSIDES,
-            "real_or_simulated_event": "simulated", "max_pixel_reco_time": 60,
+    await scan_runs.make_scans(ctx, run, [await scan_request(ctx, run, "track_mpe", _NSIDES)])
+    return None
+
+
+async def scan_request(ctx: Context, run: Acquisition, reco: str, nsides: dict[str, int]) -> dict[str, Any]:
+    """The body that asks for a scan of the known event, with workers of every cluster."""
+    event = await known_event(ctx)
+    return {"docker_tag": "latest", "reco_algo": reco, "nsides": nsides,
+            "real_or_simulated_event": "simulated", "max_pixel_reco_time": 600,
             "request_clusters": dict.fromkeys(ctx.settings.scans.clusters, 1),
             "i3_event_id": event["i3_event_id"], "priority": grid_priority.of_scan(run.priority)}
-    await scan_runs.make_scans(ctx, run, [body])
-    return None
 
 
 async def follow(ctx: Context, run: Acquisition) -> Outcome | None:
@@ -81,7 +85,7 @@ async def follow(ctx: Context, run: Acquisition) -> Outcome | None:
     scan_id, = ended.complete
     result, _ = await maps.latest(ctx, scan_id)
     best = SkyMap.from_results(result.pixels).best_fit
-    event = await _event(ctx)
+    event = await known_event(ctx)
     off = separation_deg(best.ra_deg, best.dec_deg, event["ra_deg"], event["dec_deg"])
     sites = await _sites(ctx, scan_id)
     detail = f"{off:.2f}° from the truth; batches by site: " + ", ".join(

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-__all__ = ["BYTES", "FLOATS", "archive", "metadata", "recorder"]
+__all__ = ["BYTES", "DOUBLES", "FLOATS", "archive", "metadata", "recorder"]
 
 VERSION = "1.2.0"
 BYTES, FLOATS, DOUBLES = "ru8", "rf32_le", "rf64_le"

@@ -222,6 +222,28 @@ async def test_the_canary_knows_a_wrong_map(sensor_: Sensor, is_right: bool) -> 
     assert "from the truth" in run.detail
 
 
+async def test_a_benchmark_is_a_table_of_hosts(sensor_: Sensor) -> None:
+    ctx = sensor_.ctx
+    event = (await create_scan(ctx, scan_body(), "carol")).i3_event_id
+    await ctx.db.schedule_notes.insert_one({
+        "_id": canary._EVENT, "i3_event_id": event, "ra_deg": 0.0, "dec_deg": 0.0})
+    await sensor_.make(action="benchmark/track_mpe")
+    await sensor_.at(T0)
+    scan_id, = (await sensor_.runs())[0].grid["scan_ids"]
+    for seq, (host, count, seconds) in enumerate((("fast", 10, 1.0), ("slow", 10, 5.0), ("fast", 30, 3.0))):
+        await ctx.db.pixel_batches.insert_one({
+            "scan_id": scan_id, "seq": seq, "task_id": str(seq), "done": True, "host": host, "count": count,
+            "seconds": seconds, "cpu_seconds": seconds / 2})
+    await finish_scan(ctx, scan_id)
+    await sensor_.at(T0 + 3)
+    run, = await sensor_.runs()
+    table = np.frombuffer(await acquisitions.data_of(ctx, run), "<f8").reshape(-1, 3)
+    assert table.tolist() == [[40, 4, 2], [10, 5, 2.5]]
+    assert [part["core:label"] for part in run.metadata["annotations"]] == ["fast", "slow"]
+    assert run.metadata["global"]["core:datatype"] == "rf64_le"
+    assert "slow 500 ms per pixel" in run.detail
+
+
 def test_separations() -> None:
     assert canary.separation_deg(10, 0, 370, 0) == pytest.approx(0)
     assert canary.separation_deg(0, 90, 180, 90) == pytest.approx(0, abs=1e-12)
