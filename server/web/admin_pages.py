@@ -111,6 +111,8 @@ class RevokeToken(Tokens):
     @allow("user", "admin")
     async def post(self) -> None:
         token, username = self.field("token", ""), self.field("username", "")
+        if not token and self.field("sure", "") != "yes":
+            raise BadRequest("sure: this cannot be undone; tick the box that says that you know")
         body = {"token": token} if token else {"username": username}
         if not token and not username:
             raise BadRequest("give a token, or the name of a user")

@@ -8,8 +8,8 @@ from typing import Any
 
 from iceprod.ids import now
 
-__all__ = ["count", "date", "gigabytes", "hours", "number", "percent", "seconds", "since", "state_class",
-           "state_words"]
+__all__ = ["amount", "count", "date", "gigabytes", "hours", "number", "percent", "seconds", "since",
+           "state_class", "state_words"]
 
 NOTHING = "–"
 
@@ -59,6 +59,15 @@ def gigabytes(value: float | None) -> str:
     if value is not None and 0 < value < 0.1:
         return number(1000 * value, 3, "MB")
     return number(value, 3, "GB")
+
+
+def amount(resource: str, value: Any) -> str:
+    """An amount of a resource that tasks ask for, with its unit."""
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float):
+        return NOTHING if value is None else str(value)
+    if resource == "time":
+        return hours(value)
+    return gigabytes(value) if resource in ("memory", "disk") else number(value)
 
 
 def date(moment: float | str | None) -> str:

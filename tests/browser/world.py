@@ -15,7 +15,7 @@ from tests.support.scans import PixelPilot, scan_body, simulated_event, wait_for
 
 __all__ = ["SETTINGS", "World", "build", "submit"]
 
-SETTINGS = {"SCANS__FIRST_BATCH_PIXELS": 12, "SCANS__MAX_BATCH_PIXELS": 24, "SERVICES__REPAIR_SECONDS": 0.5,
+SETTINGS = {"SCANS__FIRST_BATCH_PIXELS": 64, "SCANS__MAX_BATCH_PIXELS": 128, "SERVICES__REPAIR_SECONDS": 0.5,
             "LEASES__SWEEP_SECONDS": 0.5, "LEASES__MAX_WAIT_SECONDS": 1, "SCANS__RUNNING_PER_USER": 3}
 OFFER = {"cpu": 8, "gpu": 1, "memory": 32.0, "disk": 200.0, "time": 24.0}
 CONFIG = {"version": 3.2, "description": "NuMu, low energy, spice 3.2", "tasks": [
@@ -55,7 +55,7 @@ def submit(session: requests.Session, jobs: int, description: str, **changes: An
     assert answer.status_code == 201, answer.text
     dataset_id = str(answer.json()["result"])
     wait_for(lambda: session.get(f"/datasets/{dataset_id}/task_counts/status").status_code == 200
-             and bool(session.get(f"/datasets/{dataset_id}/task_counts/status").json()), "tasks")
+             and bool(session.get(f"/datasets/{dataset_id}/task_counts/status").json()), "tasks", 120.0)
     return dataset_id
 
 
@@ -147,8 +147,8 @@ def _scans(api: Api) -> dict[str, str]:
         assert answer.status_code == 200, answer.text
         scans[name] = str(answer.json()["scan_id"])
         if name == "final":
-            wait_for(lambda: _worked(user, pilot, scans["final"]), "the final map")
-    for _ in range(12):
+            wait_for(lambda: _worked(user, pilot, scans["final"]), "the final map", 240.0)
+    for _ in range(4):
         pilot.work(2)
     user.delete(f"/scan/{scans['deleted']}")
     return scans
