@@ -123,7 +123,7 @@ def test_wrong_addresses_are_told(api: Api, dataset_id: str, path: str, code: in
     ("/web/submit", {"description": "d", "src": "", "jobs": "1"}, "what should each job run"),
     ("/web/submit", {"description": "d", "how": "config", "config": "a: &a [1]\nb: *a"}, "aliases"),
     ("/web/submit", {"description": "d", "how": "config", "config": '{"tasks": 5'}, "line 1, column"),
-    ("/web/submit", {"description": "d", "src": "x", "jobs": "1", "memory": "nan"}, "between 0 and a million"),
+    ("/web/submit", {"description": "d", "src": "x", "jobs": "1", "memory": "nan"}, "between 0 and a"),
     ("/web/scans/start", {"reco_algo": "track_mpe", "nsides": "x", "kind": "real", "cluster": "local"},
      "levels: "),
     ("/web/sites/quarantine", {"kind": "planet", "name": "x", "reason": "y"}, "kind must be one of"),
