@@ -40,7 +40,7 @@ def test_pictures_can_be_taken(browser: Any, api: Api, made: World, tmp_path: Pa
     assert all(path.stat().st_size > 4000 for path in taken)
 
 
-@pytest.mark.parametrize(("width", "scheme"), zip(WIDTHS, SCHEMES, strict=True))
+@pytest.mark.parametrize(("width", "scheme"), list(zip(WIDTHS, SCHEMES, strict=True)))
 def test_pages_fit_and_can_be_used_without_seeing_them(api: Api, made: World, visit: Callable[..., Visitor],
                                                        width: int, scheme: str) -> None:
     visitor = visit(api.url, width=width, scheme=scheme)
