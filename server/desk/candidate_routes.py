@@ -110,7 +110,7 @@ class Candidates(DeskHandler):
         digest, version = question.digest(scope), await candidates.version(self.ctx)
         kept = await kept_lists.find(self.ctx, self.who, digest, question.list_id)
         is_later = question.page.number > 1 or question.list_id is not None
-        if kept and (is_later or (question.search.is_plain and kept.version == version)):
+        if kept and (is_later or (question.search.is_plain and kept.is_current(version))):
             return kept
         names = await find_names(self.ctx, self.who, question.search, scope)
         return await kept_lists.keep(self.ctx, self.who, digest, names, version)

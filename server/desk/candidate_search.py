@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from server.context import Context
 from server.desk import filters, object_conditions, regions
@@ -22,6 +23,10 @@ from server.errors import BadRequest
 __all__ = ["Scope", "find_names", "scope_of"]
 
 WALKS = 24  # of the index by place; more would read less that is outside, and cost more than that
+BATCH = 5000  # rows; others have their turn in between
+
+_Row = tuple[str, datetime, Any]  # an object's name, when it passed, its pixel at order 29 or None
+_making = asyncio.Semaphore(4)  # lists at a time: one of everything may be long
 
 
 @dataclass(frozen=True)
@@ -52,26 +57,26 @@ async def scope_of(ctx: Context, who: Visitor, search: Search) -> Scope:
 
 async def find_names(ctx: Context, who: Visitor, search: Search, scope: Scope) -> list[str]:
     """The names of all objects that fulfil the search, each once, in the list's order. Raises BadRequest."""
-    newest = await _passages(ctx, search, scope)
-    names = sorted(newest)
-    names.sort(key=newest.__getitem__, reverse=True)
-    names = await object_conditions.narrow(ctx, who, search, scope.group_ids, names)
-    if search.sort is not None:
-        names = await object_conditions.in_order(ctx, who, search.sort, names)
-    return names
+    async with _making:
+        passages = await _passages(ctx, search, scope)
+        names = await asyncio.to_thread(_newest_first, passages)
+        names = await object_conditions.narrow(ctx, who, search, scope.group_ids, names)
+        if search.sort is not None:
+            names = await object_conditions.in_order(ctx, who, search.sort, names)
+        return names
 
 
-async def _passages(ctx: Context, search: Search, scope: Scope) -> dict[str, datetime]:
-    """The newest passage of each object. The visitor reads the scope's filters, so all their candidates."""
+async def _passages(ctx: Context, search: Search, scope: Scope) -> list[_Row]:
+    """All passages in question. The visitor reads the scope's filters, so all their candidates."""
     match: Document = {"filter_id": {"$in": scope.filter_ids}}
     if period := search.passed.query():
         match["passed_at"] = period
     if search.place is None:
-        return _newest(await _read(ctx, match, "newest"))
-    return _newest(await _inside(ctx, match, search.place))
+        return await _read(ctx, match, "newest")
+    return await _inside(ctx, match, search.place)
 
 
-async def _inside(ctx: Context, match: Document, place: Place) -> list[Document]:
+async def _inside(ctx: Context, match: Document, place: Place) -> list[_Row]:
     """The passages in a region: a walk of the index by place for each of a few ranges that hold it."""
     region = await regions.find_region(ctx, place.dateobs, place.name, place.cumprob)
     member = regions.restrict(region, most=WALKS)
@@ -79,20 +84,21 @@ async def _inside(ctx: Context, match: Document, place: Place) -> list[Document]
     rows = [row for found in await asyncio.gather(*walks) for row in found]
     if not rows or member.is_exact:
         return rows
-    keep = member.keep([row["hpix29"] for row in rows])
+    keep = member.keep([pixel for _, _, pixel in rows])
     return [row for row, inside in zip(rows, keep, strict=True) if inside]
 
 
-async def _read(ctx: Context, match: Document, index: str) -> list[Document]:
+async def _read(ctx: Context, match: Document, index: str) -> list[_Row]:
     """Passages by an index that holds all that is asked for; planners may take another for long ranges."""
     fields = {"_id": 0, "obj_id": 1, "passed_at": 1, "hpix29": 1}
-    return await ctx.db.desk_candidates.find(match, fields, batch_size=100_000, hint=index).to_list()
+    cursor = ctx.db.desk_candidates.find(match, fields, batch_size=BATCH, hint=index)
+    return [(row["obj_id"], row["passed_at"], row["hpix29"]) async for row in cursor]
 
 
-def _newest(rows: Iterable[Document]) -> dict[str, datetime]:
-    found: dict[str, datetime] = {}
-    for row in rows:
-        name, moment = row["obj_id"], row["passed_at"]
-        if name not in found or moment > found[name]:
-            found[name] = moment
-    return found
+def _newest_first(passages: Iterable[_Row]) -> list[str]:
+    """The objects by their newest passage; those of one moment by name."""
+    newest: dict[str, datetime] = {}
+    for name, moment, _ in passages:
+        if name not in newest or moment > newest[name]:
+            newest[name] = moment
+    return sorted(sorted(newest), key=newest.__getitem__, reverse=True)

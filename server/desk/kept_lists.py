@@ -23,6 +23,7 @@ INDEXES = [
 ]
 
 PART = 2000  # names
+LONG, LONG_SECONDS = 50_000, 60.0  # so many names take seconds, and are not gathered more often than this
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,13 @@ class KeptList:
 
     list_id: str
     total: int
-    version: int = -1  # of the candidates, when the list was made
+    version: int  # of the candidates, when the list was made
+    created_at: datetime
+
+    def is_current(self, version: int) -> bool:
+        """Whether it is good for a first page: nothing changed since, or it is long and young."""
+        age = (now() - self.created_at).total_seconds()
+        return version == self.version or (self.total > LONG and age < LONG_SECONDS)
 
 
 async def keep(ctx: Context, who: Visitor, question: str, names: list[str], version: int) -> KeptList:
@@ -44,7 +51,7 @@ async def keep(ctx: Context, who: Visitor, question: str, names: list[str], vers
         await ctx.db.desk_lists.insert_many(parts[1:])
     await ctx.db.desk_lists.insert_one({**parts[0], "user_id": who.user_id, "question": question,
                                         "created_at": moment, "total": len(names), "version": version})
-    return KeptList(list_id, len(names), version)
+    return KeptList(list_id, len(names), version, moment)
 
 
 def _part(list_id: str, number: int, names: list[str], until: datetime) -> Document:
@@ -57,7 +64,7 @@ async def find(ctx: Context, who: Visitor, question: str, list_id: str | None) -
     if list_id is not None:
         query["_id"] = f"{list_id}/0"
     row = await ctx.db.desk_lists.find_one(query, {"names": 0}, sort=[("created_at", -1)])
-    return KeptList(row["_id"].removesuffix("/0"), row["total"], row["version"]) if row else None
+    return row and KeptList(row["_id"].removesuffix("/0"), row["total"], row["version"], row["created_at"])
 
 
 async def names_of(ctx: Context, kept: KeptList, page: Page) -> list[str]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from iceprod.ids import now
 from server.context import Context
 from server.desk import kept_lists
 from server.desk.access import Visitor
@@ -26,8 +29,10 @@ async def test_pages_are_the_list(ctx: Context, monkeypatch: pytest.MonkeyPatch,
                  for number in range(1, max(-(-length // size), 1) + 1)]
         assert [name for found in pages for name in found] == names
     assert kept.total == length
-    assert await kept_lists.find(ctx, ME, "question", kept.list_id) == kept
-    assert await kept_lists.find(ctx, ME, "question", None) == kept
+    for found in (kept.list_id, None):
+        again = await kept_lists.find(ctx, ME, "question", found)
+        assert again is not None
+        assert (again.list_id, again.total, again.version) == (kept.list_id, length, 3)
     assert await kept_lists.find(ctx, OTHER, "question", kept.list_id) is None
     assert await kept_lists.find(ctx, ME, "another", kept.list_id) is None
 
@@ -35,7 +40,19 @@ async def test_pages_are_the_list(ctx: Context, monkeypatch: pytest.MonkeyPatch,
 async def test_the_newest_list_counts(ctx: Context) -> None:
     await kept_lists.keep(ctx, ME, "q", ["a"], 1)
     newer = await kept_lists.keep(ctx, ME, "q", ["b"], 2)
-    assert await kept_lists.find(ctx, ME, "q", None) == newer
+    found = await kept_lists.find(ctx, ME, "q", None)
+    assert found is not None
+    assert found.list_id == newer.list_id
+
+
+def test_when_a_list_is_current() -> None:
+    short, long = (kept_lists.KeptList("x", total, 3, now()) for total in (10, kept_lists.LONG + 1))
+    assert short.is_current(3)
+    assert not short.is_current(4)
+    assert long.is_current(4)
+    old = replace(long, created_at=now() - timedelta(seconds=kept_lists.LONG_SECONDS + 1))
+    assert old.is_current(3)
+    assert not old.is_current(4)
 
 
 def test_pages() -> None:
