@@ -5,8 +5,8 @@
 A server and an embedded store run as processes of their own, in a temporary directory. Candidates (of ten
 filters) and galaxies lie evenly over the sky. One client then asks for first pages of 25 rows: of everything
 and of one filter, inside the 90 % regions of sky maps of several sizes, every time of another region, so that
-no list is ready; a map is read when it is asked for the first time. `later pages` are asked for by the id of a
-list. `first_ms` is the time until the answer begins, `total_ms` until it is there.
+no list is ready; a map is read when it is asked for the first time. `later pages` are asked for by the id of
+a list. `first_ms` is the time until the answer begins, `total_ms` until it is there.
 """
 
 from __future__ import annotations
