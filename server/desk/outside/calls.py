@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import re
 import time
 import urllib.error
 import urllib.request
@@ -136,7 +137,14 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         return None
 
 
-_OPENER = urllib.request.build_opener(_Stay)
+_OPENER = urllib.request.build_opener(_Stay)  # by the proxy that the environment names, if any
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Stay)
+_LOOPBACK = re.compile(r"localhost|127\.[\d.]+|::1")
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """What opens an address; no proxy leads to this machine itself."""
+    return _DIRECT if _LOOPBACK.fullmatch(urlsplit(url).hostname or "") else _OPENER
 
 
 class _Attempt:
@@ -183,7 +191,7 @@ class _Attempt:
 
         def act() -> Any:
             try:
-                return _OPENER.open(request, timeout=seconds)
+                return _opener(url).open(request, timeout=seconds)
             except urllib.error.HTTPError as error:  # an answer, after all
                 return error
 

@@ -38,7 +38,7 @@ from server.desk.outside import archives, imports
 from server.desk.outside.archives import Cone
 from server.desk.outside.calls import Call, ServiceError, check_address, fetch
 from server.desk.skymaps import of_cone
-from server.errors import BadRequest, Forbidden
+from server.errors import BadRequest, Forbidden, TooManyRequests
 from server.sensor import actions
 from server.sensor.acquisitions import Acquisition
 from tests.support.outside import Outside, glade_line, running_services
@@ -487,6 +487,14 @@ async def test_chart_without_an_image(ctx: Context, outside: Outside, fault: str
     outside.fault = fault
     with pytest.raises(BadRequest, match="The image service"):
         await finders.draw(ctx, finders.read(GOOD))
+
+
+async def test_many_charts_at_once_have_to_wait(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finders, "_drawing", finders._MOST_AT_ONCE)
+    with pytest.raises(TooManyRequests) as refusal:
+        await finders.draw(ctx, finders.read(GOOD))
+    assert refusal.value.retry_after > 0
+    assert finders._drawing == finders._MOST_AT_ONCE
 
 
 @pytest.mark.parametrize("over", [
