@@ -11,14 +11,17 @@ from pymongo.errors import DuplicateKeyError
 
 from server.context import Context
 
-__all__ = ["Entry", "add", "bury", "count_of", "dead_letters", "entries", "postpone", "remove", "revive",
-           "take"]
+__all__ = ["Entry", "add", "bury", "count_of", "dead_letters", "entries", "find", "place", "postpone",
+           "remove", "revive", "take"]
 
 PENDING_SECONDS = 10.0  # whoever took an entry that long ago is gone; if not, two launches do no harm
 
 
 class Entry(msgspec.Struct):
-    """One scan that waits; times are seconds since 1970, `next_attempt` counts the tries."""
+    """One scan that waits; times are seconds since 1970, `next_attempt` counts the tries.
+
+    User, reconstruction and clusters are those of its request; empty in entries of older releases.
+    """
 
     scan_id: str
     timestamp: float
@@ -26,20 +29,24 @@ class Entry(msgspec.Struct):
     pending_timestamp: float = 0.0
     next_attempt: int = 0
     username: str = ""
+    reco: str = ""
+    clusters: list[str] = []
 
     def public(self) -> dict[str, Any]:
         """The entry as SkyDriver shows it."""
-        return {name: value for name, value in msgspec.structs.asdict(self).items() if name != "username"}
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if name not in _OURS}
 
 
+_OURS = ("username", "reco", "clusters")
 _ORDER = [("priority", -1), ("timestamp", 1)]
 
 
-async def add(ctx: Context, scan_id: str, priority: int, username: str = "") -> None:
+async def add(ctx: Context, entry: Entry) -> None:
     """Put a scan on the backlog, once."""
-    entry = {**msgspec.to_builtins(Entry(scan_id, time.time(), priority, username=username)), "reason": None}
+    document = {**msgspec.to_builtins(entry), "reason": None}
     try:
-        await ctx.db.scan_backlog.update_one({"scan_id": scan_id}, {"$setOnInsert": entry}, upsert=True)
+        await ctx.db.scan_backlog.update_one(
+            {"scan_id": entry.scan_id}, {"$setOnInsert": document}, upsert=True)
     except DuplicateKeyError:
         return
 
@@ -48,6 +55,19 @@ async def entries(ctx: Context) -> list[Entry]:
     """Everything that still waits, first to start first."""
     cursor = ctx.db.scan_backlog.find({"reason": None}).sort(_ORDER)
     return [msgspec.convert(document, Entry) async for document in cursor]
+
+
+async def find(ctx: Context, scan_id: str) -> Entry | None:
+    """The entry of a scan, if it still waits."""
+    document = await ctx.db.scan_backlog.find_one({"scan_id": scan_id, "reason": None})
+    return None if document is None else msgspec.convert(document, Entry)
+
+
+async def place(ctx: Context, entry: Entry) -> int:
+    """Which place an entry has among those that wait, from 1 on."""
+    older = {"priority": entry.priority, "timestamp": {"$lt": entry.timestamp}}
+    before = {"reason": None, "$or": [{"priority": {"$gt": entry.priority}}, older]}
+    return 1 + await ctx.db.scan_backlog.count_documents(before)
 
 
 async def take(ctx: Context, scan_id: str) -> Entry | None:

@@ -6,6 +6,7 @@ later drops, backlog entries without a manifest.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from scanner.result import ResultError, ScanMetadata
 from server.context import Context
 from server.errors import BadRequest, NotFound
 from server.scans import backlog, clusters, decoding, engines, manifests, quotas
+from server.scans.backlog import Entry
 from server.scans.events import StoredEvent, event_json, find_event, parse_text, store_event
 from server.scans.manifests import Manifest, new_manifest
 from server.scans.requests import ScanRequest, read_request
@@ -93,7 +95,9 @@ async def rescan(ctx: Context, scan_id: str, username: str = "") -> Manifest:
 
 
 async def _enqueue(ctx: Context, request: ScanRequest, manifest: Manifest, username: str) -> Manifest:
-    await backlog.add(ctx, manifest.scan_id, request.priority, username)
+    await backlog.add(ctx, Entry(
+        manifest.scan_id, time.time(), request.priority, username=username, reco=request.reco_algo,
+        clusters=request.clusters))
     await ctx.db.manifests.insert_one(msgspec.to_builtins(manifest))
     ctx.signals.notify("scans")
     return manifest

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from scanner.errors import EventError
 from scanner.levels import Progression, ProgressionError
 from scanner.result import ResultError
 from server.context import Context
-from server.errors import ApiError, NotFound
+from server.errors import ApiError
 from server.production.datasets import NewDataset, create_dataset
 from server.scans import (
     backlog,
@@ -31,6 +31,7 @@ from server.scans.backlog import Entry
 from server.scans.creation import request_of
 from server.scans.deletion import unwanted
 from server.scans.manifests import Manifest
+from server.scans.quotas import Load
 from server.scans.requests import ScanRequest
 from server.scans.runs import Phase, Run
 
@@ -42,19 +43,10 @@ WORKER_MEMORY_GB, WORKER_DISK_GB = 1.0, 0.5  # what our own worker needs; reques
 _NAMESPACE = uuid.UUID("9e0d5d52-3d0c-5c4e-8f43-3f2f0a4a8a55")
 
 
-@dataclass(frozen=True)
-class _Waiting:
-    """A backlog entry with what it stands for."""
-
-    entry: Entry
-    manifest: Manifest
-    request: ScanRequest
-
-
 async def keep_going(ctx: Context) -> None:
     """Start what is due, continue every run, close what is over. Any server may do this at any time."""
     errors = [
-        *await _each(ctx, await backlog.entries(ctx), _start_if_due),
+        *await _start_due(ctx),
         *await _each(ctx, await runs.running(ctx), _go_on),
         *await _each(ctx, await runs.unclosed(ctx), finish.close)]
     if errors:
@@ -74,10 +66,26 @@ async def _each(ctx: Context, items: Iterable[Any],
     return errors
 
 
-async def _start_if_due(ctx: Context, entry: Entry) -> None:
-    waiting = await _resolve(ctx, entry)
-    if waiting is not None and await _is_due(ctx, waiting):
-        await _try_launch(ctx, waiting)
+async def _start_due(ctx: Context) -> list[Exception]:
+    """Start what is due of the backlog, which may be long: what it takes to know is read once for all."""
+    entries = await backlog.entries(ctx)
+    if not entries:
+        return []
+    known = await manifests.waiting(ctx, [entry.scan_id for entry in entries])
+    return await _each(ctx, entries, partial(_start_if_due, known=known, load=await quotas.load(ctx)))
+
+
+async def _start_if_due(ctx: Context, entry: Entry, known: Mapping[str, Manifest], load: Load) -> None:
+    """Start an entry's scan if it is due and ours; an entry that stands for nothing is dropped."""
+    manifest = known.get(entry.scan_id)
+    if manifest is None or manifest.is_deleted:
+        if manifest is not None or time.time() - entry.timestamp > ORPHAN_SECONDS:
+            await backlog.remove(ctx, entry.scan_id)
+    elif engines.is_ours(entry.reco or (await request_of(ctx, entry.scan_id)).reco_algo):
+        if unwanted(manifest):
+            await backlog.remove(ctx, entry.scan_id)
+        elif await _is_due(ctx, entry, load):
+            await _try_launch(ctx, entry, manifest, load)
 
 
 async def _go_on(ctx: Context, run: Run) -> None:
@@ -87,42 +95,23 @@ async def _go_on(ctx: Context, run: Run) -> None:
         await rounds.advance(ctx, run.scan_id)
 
 
-async def _resolve(ctx: Context, entry: Entry) -> _Waiting | None:
-    """What an entry stands for, if it is one that we start; entries that stand for nothing are dropped."""
-    try:
-        manifest = await manifests.read(ctx, entry.scan_id, include_deleted=False)
-        request = await request_of(ctx, entry.scan_id)
-    except NotFound:
-        is_deleted = await ctx.db.manifests.find_one({"scan_id": entry.scan_id}, {"_id": 1}) is not None
-        if is_deleted or time.time() - entry.timestamp > ORPHAN_SECONDS:
-            await backlog.remove(ctx, entry.scan_id)
-        return None
-    if not engines.is_ours(request.reco_algo):
-        return None
-    if unwanted(manifest):
-        await backlog.remove(ctx, entry.scan_id)
-        return None
-    return _Waiting(entry, manifest, request)
-
-
-async def _is_due(ctx: Context, waiting: _Waiting) -> bool:
+async def _is_due(ctx: Context, entry: Entry, load: Load) -> bool:
     """Scans of negative priority start when nothing else was to do for a while, all others at once.
 
     A user or a cluster that has many running waits until one ends; urgent scans do not.
     """
-    entry = waiting.entry
-    if await quotas.full(ctx, entry.priority, entry.username, waiting.request.clusters):
+    if quotas.full(ctx.settings.scans, load, entry):
         return False
     if entry.priority >= 0:
         return True
     quiet = time.time() - ctx.settings.scans.background_seconds
-    if entry.timestamp > quiet or await runs.running(ctx):
+    if entry.timestamp > quiet or load.scans:
         return False
     return not await runs.any_since(ctx, quiet)
 
 
-async def _try_launch(ctx: Context, waiting: _Waiting) -> None:
-    scan_id = waiting.entry.scan_id
+async def _try_launch(ctx: Context, entry: Entry, manifest: Manifest, load: Load) -> None:
+    scan_id = entry.scan_id
     taken = await backlog.take(ctx, scan_id)
     if taken is None:
         return
@@ -130,11 +119,13 @@ async def _try_launch(ctx: Context, waiting: _Waiting) -> None:
         await backlog.bury(ctx, scan_id, f"{taken.next_attempt - 1} attempts to start it failed")
         return
     try:
-        await launch(ctx, waiting.manifest, waiting.request, taken.username)
+        request = await request_of(ctx, scan_id)
+        await launch(ctx, manifest, request, taken.username)
     except (EventError, ProgressionError, ResultError, ApiError) as error:
         await backlog.bury(ctx, scan_id, str(error))
         return
     await backlog.remove(ctx, scan_id)
+    load.add(taken.username, request.clusters)
 
 
 async def launch(ctx: Context, manifest: Manifest, request: ScanRequest, username: str = "") -> None:

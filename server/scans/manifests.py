@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,11 +14,12 @@ from server.errors import BadRequest, NotFound
 from server.scans.requests import ScanRequest
 
 __all__ = ["FIELDS", "HEAVY_FIELDS", "UNREQUESTED", "Manifest", "assign_workflow", "find", "mark_deleted",
-           "new_manifest", "patch", "read", "revision", "touch"]
+           "new_manifest", "patch", "read", "revision", "touch", "waiting"]
 
 UNREQUESTED = "not-yet-requested"
 """`ewms_workflow_id` of a scan that has no workers yet; null means that it never will."""
 
+_AT_ONCE = 1000
 PLACEHOLDER = "use 'i3_event_id'"
 
 
@@ -73,6 +74,16 @@ async def read(ctx: Context, scan_id: str, *, include_deleted: bool = True) -> M
     if document is None or (document.get("is_deleted") and not include_deleted):
         raise NotFound("manifest not found")
     return from_document(document)
+
+
+async def waiting(ctx: Context, scan_ids: Sequence[str]) -> dict[str, Manifest]:
+    """The manifests of some scans that have no progress yet, or without it, by id."""
+    found: dict[str, Manifest] = {}
+    for start in range(0, len(scan_ids), _AT_ONCE):
+        query = {"scan_id": {"$in": list(scan_ids[start:start + _AT_ONCE])}}
+        async for document in ctx.db.manifests.find(query, {"progress": 0}):
+            found[document["scan_id"]] = from_document(document)
+    return found
 
 
 async def revision(ctx: Context, scan_id: str) -> int:

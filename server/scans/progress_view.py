@@ -117,16 +117,14 @@ async def _why_it_waits(ctx: Context, manifest: Manifest) -> str:
     buried = await ctx.db.scan_backlog.find_one({"scan_id": scan_id, "reason": {"$ne": None}})
     if buried:
         return f"given up: {buried['reason']}"
-    waiting = await backlog.entries(ctx)
-    ids = [entry.scan_id for entry in waiting]
-    if scan_id not in ids:
+    entry = await backlog.find(ctx, scan_id)
+    if entry is None:
         return "an outside scanner works for it"
-    request = await request_of(ctx, scan_id)
-    if not engines.is_ours(request.reco_algo):
-        return f"waits for an outside scanner: {request.reco_algo!r} is no reconstruction of ours"
+    reco = entry.reco or (await request_of(ctx, scan_id)).reco_algo
+    if not engines.is_ours(reco):
+        return f"waits for an outside scanner: {reco!r} is no reconstruction of ours"
     if manifest.priority < 0:
         return "waits until nothing else is to do, since its priority is negative"
-    place = f"number {ids.index(scan_id) + 1} in the backlog"
-    username = next(entry.username for entry in waiting if entry.scan_id == scan_id)
-    why = await quotas.full(ctx, manifest.priority, username, request.clusters)
+    place = f"number {await backlog.place(ctx, entry)} in the backlog"
+    why = quotas.full(ctx.settings.scans, await quotas.load(ctx), entry)
     return f"{place}: {why}" if why else place

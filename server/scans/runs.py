@@ -16,8 +16,8 @@ from scanner.result import Method, ScanMetadata
 from server.context import Context
 from server.scans.cutting import Plan
 
-__all__ = ["Phase", "Prediction", "Run", "any_since", "change", "claim_tally", "count_of", "count_on",
-           "create", "find", "measured_before", "predict", "running", "stop", "unclosed"]
+__all__ = ["Phase", "Prediction", "Run", "any_since", "change", "claim_tally", "create",
+           "find", "measured_before", "predict", "running", "stop", "unclosed"]
 
 
 class Phase(StrEnum):
@@ -90,16 +90,6 @@ async def running(ctx: Context) -> list[Run]:
     """All runs that are not over."""
     cursor = ctx.db.scan_runs.find({"phase": Phase.RUNNING.value})
     return [msgspec.convert(document, Run) async for document in cursor]
-
-
-async def count_of(ctx: Context, username: str) -> int:
-    """How many runs of a user are not over."""
-    return await ctx.db.scan_runs.count_documents({"phase": Phase.RUNNING.value, "username": username})
-
-
-async def count_on(ctx: Context, cluster: str) -> int:
-    """How many runs that asked for workers of a cluster are not over."""
-    return await ctx.db.scan_runs.count_documents({"phase": Phase.RUNNING.value, "clusters": cluster})
 
 
 async def unclosed(ctx: Context) -> list[Run]:

@@ -24,6 +24,7 @@ from server.errors import NotFound
 from server.production import kinds, leases
 from server.production.leases import Claim
 from server.scans import backlog, launcher, results
+from server.scans.backlog import Entry
 from server.scans.collect import BatchResult, take_in
 from server.scans.creation import create_scan
 from server.store.database import connect, ensure_indexes
@@ -213,3 +214,35 @@ async def test_a_scan_that_cannot_go_on_stands_in_no_others_way(db: Any) -> None
         with contextlib.suppress(ValueError):  # a batch of the broken scan
             await do_a_batch(ctx)
     await assert_map(db, good)
+
+
+class CountedDatabase:
+    """A database that counts what it is asked."""
+
+    def __init__(self, db: Any) -> None:
+        self._db, self.asked = db, 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked += 1
+        return getattr(self._db, name)
+
+    __getitem__ = __getattr__
+
+
+@pytest.mark.parametrize("reco", ["elsewhere", "track_mpe"])
+async def test_a_long_backlog_costs_no_more_than_a_short_one(db: Any, reco: str) -> None:
+    asked = []
+    for length in (3, 300):
+        for number in range(length):
+            entry = Entry(f"s{length}-{number}", number, 1, username="one", reco=reco, clusters=["osg"])
+            await backlog.add(context(db), entry)
+            await db.manifests.insert_one({"scan_id": entry.scan_id, "i3_event_id": "e"})
+        counted = CountedDatabase(db)
+        settings = msgspec.structs.replace(Settings(), scans=Scans(running_per_user=0))
+        await launcher.keep_going(Context(settings, counted, "secret"))  # type: ignore[arg-type]
+        asked.append(counted.asked)
+    assert asked[0] == asked[1]
+    present = await backlog.find(context(db), "s300-299")
+    assert present is not None
+    assert await backlog.place(context(db), present) == 300 + 3
+    assert len(await backlog.entries(context(db))) == 303
