@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from server import desk
 from tests.support.api import Api, Session, running_server
 from tests.support.desk import Night, night, ok
 
@@ -40,6 +41,37 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 @pytest.fixture(scope="module")
 def admin(api: Api) -> Session:
     return api.session("admin", username="ada", groups=())
+
+
+METHODS = [(route, name, method) for route in desk.ROUTES for name, method in route.methods().items()]
+# What a token without any right may change: its own lists, votes and tokens, what it is a group's admin of;
+# imports and annotations from catalogues are for everybody, as in SkyPortal.
+FOR_ALL = {
+    ("post", "/api/listing"), ("delete", "/api/listing/{listing_id}"), ("post", "/api/internal/tokens"),
+    ("delete", "/api/internal/tokens/{token_id}"), ("post", "/api/groups/{group_id}/users"),
+    ("delete", "/api/groups/{group_id}/users/{user_id}"), ("post", "/api/groups/{group_id}/streams"),
+    ("post", "/api/classification/votes/{classification_id}"),
+    ("delete", "/api/classification/votes/{classification_id}"),
+    ("delete", "/api/sources/{obj_id}/classifications"), ("post", "/api/catalogs/swift_lsxps"),
+    ("post", "/api/catalogs/gaia_alerts"), ("post", "/api/catalog_queries"),
+    ("post", "/api/sources/{obj_id}/annotations/gaia"), ("post", "/api/sources/{obj_id}/annotations/irsa"),
+    ("post", "/api/sources/{obj_id}/annotations/vizier")}
+
+
+def test_every_method_says_who(api: Api) -> None:
+    """Without a token 401, except for the one public method; without rights 401 for what changes things."""
+    anonymous, viewer = api.anonymous(), api.session("nobody", username="vera", groups=())
+    public, free = [], set()
+    for route, name, method in METHODS:
+        path = re.sub(r"\{\w+\}", "1", route.openapi_path)
+        if anonymous.request(name, path).status_code != 401:
+            public.append(route.path)
+        if getattr(method, "acl", None):
+            assert viewer.request(name, path, json={}).status_code == 401, (name, path)
+        elif name not in ("get", "head"):
+            free.add((name, route.openapi_path))
+    assert public == ["/api/sysinfo"]
+    assert free == FOR_ALL
 
 
 def taxonomy(admin: Session, one: Night) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
 
 from tests.support.api import Api, Session, running_server
 from tests.support.desk import Night, night, ok, refused
@@ -97,6 +99,20 @@ def test_passages(one: Night) -> None:
     assert [(found["passing_alert_id"], found["passed_at"]) for found in row["passing_alerts"]] == [
         (None, "2023-03-21T00:00:00"), (7, "2023-03-20T00:00:00")]
     assert one.names() == ["Passages"]
+
+
+def test_one_of_many_uploads_at_once(api: Api, one: Night) -> None:
+    body = {"id": "Race", "ra": 1.0, "dec": 1.0, "filter_ids": [one.filter], "passed_at": "2023-01-01"}
+    headers = dict(one.session.headers)
+
+    def upload(_: int) -> int:
+        return requests.post(f"{api.url}/api/candidates", json=body, headers=headers, timeout=60).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        codes = list(pool.map(upload, range(8)))
+    assert sorted(codes) == [200] + [400] * 7
+    row = ok(one.session.get("/api/candidates/Race", params={"includeAlerts": "true"}))
+    assert len(row["passing_alerts"]) == 1
 
 
 @pytest.mark.parametrize("change", [

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
 
 from tests.support.api import Api, Session, running_server
 from tests.support.desk import Night, night, ok, refused
@@ -143,6 +145,20 @@ def test_votes(one: Night, other: Night, tree: int) -> None:
     refused(one.session.delete(path))
     judge(one, tree, "Voted")
     assert [len(row["votes"]) for row in ok(one.session.get("/api/sources/Voted/classifications"))] == [0, 1]
+
+
+def test_one_of_many_votes_at_once(api: Api, one: Night, tree: int) -> None:
+    one.post("VoteRace")
+    number = judge(one, tree, "VoteRace", vote=False, label=False)
+    headers = dict(one.session.headers)
+
+    def vote(value: int) -> int:
+        url = f"{api.url}/api/classification/votes/{number}"
+        return requests.post(url, json={"vote": value}, headers=headers, timeout=60).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(vote, range(8))) == {200}
+    assert len(ok(one.session.get("/api/sources/VoteRace/classifications"))[0]["votes"]) == 1
 
 
 def test_lists(api: Api, admin: Session, tree: int, one: Night) -> None:
