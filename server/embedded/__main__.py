@@ -10,6 +10,7 @@ from pathlib import Path
 
 from server.embedded import serving
 from server.embedded.errors import CommandError, DataDirectoryError
+from server.embedded.storage import FILE
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,16 +39,18 @@ def make_parser() -> argparse.ArgumentParser:
     serve.add_argument("--max-pages", type=int, help="limit the file to so many pages of 4 KiB")
     serve.set_defaults(run=_serve)
     check = commands.add_parser("check", help="check a store that no server uses")
-    check.add_argument("--data", type=Path, required=True, help="the data directory")
+    check.add_argument("--data", type=_directory, required=True, help="the data directory")
     check.add_argument("--repair", action="store_true", help="mend what is wrong; damaged files are kept")
     check.set_defaults(run=_check)
     dump = commands.add_parser("dump", help="write all documents to files, as mongodump does")
-    dump.add_argument("--data", type=Path, required=True, help="the data directory; a server may run on it")
+    dump.add_argument(
+        "--data", type=_directory, required=True, help="the data directory; a server may run on it"
+    )
     dump.add_argument("--out", type=Path, required=True, help="the folder to write to")
     dump.set_defaults(run=_dump)
     restore = commands.add_parser("restore", help="store what dump or mongodump has written")
     restore.add_argument(
-        "--data", type=Path, required=True, help="the data directory; a server may run on it"
+        "--data", type=_directory, required=True, help="the data directory; a server may run on it"
     )
     restore.add_argument("--from", type=Path, required=True, dest="source", help="the folder of the dump")
     restore.add_argument("--drop", action="store_true", help="replace collections that exist")
@@ -58,6 +61,12 @@ def make_parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="print JSON")
     bench.set_defaults(run=_bench)
     return parser
+
+
+def _directory(text: str) -> Path:
+    """A store's directory; that inside an installation when this is named."""
+    path = Path(text)
+    return path / "store" if (path / "store" / FILE).is_file() else path
 
 
 def _check(parsed: argparse.Namespace) -> int:

@@ -75,7 +75,7 @@ def test_an_installation_comes_back_from_its_backup(tmp_path: Path) -> None:
         assert there.iceprod("logs", task, "--name", "stdout") == printed
         there.iceprod("store", "check", "--data", there.data / "store", status=1)  # in use
         there.down()
-        assert "sound" in there.iceprod("store", "check", "--data", there.data / "store")
+        assert "sound" in there.iceprod("store", "check", "--data", there.data)
 
 
 def test_what_is_no_backup_is_not_restored(tmp_path: Path) -> None:
