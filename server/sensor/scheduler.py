@@ -15,7 +15,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError
 
 from server.context import Context
 from server.sensor import acquisitions, actions, disk, taking
@@ -151,7 +151,13 @@ class Scheduler:
     def _spawn(self, run: Acquisition, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=f"run {run.id}")
         self._work[run.id] = task
-        task.add_done_callback(lambda _: self._work.pop(run.id, None))
+        task.add_done_callback(lambda ended: self._forget(run, ended))
+
+    def _forget(self, run: Acquisition, ended: asyncio.Task[None]) -> None:
+        self._work.pop(run.id, None)
+        if not ended.cancelled() and (error := ended.exception()):
+            log.warning("the work for a run broke off; it is taken up again or closed", exc_info=error,
+                        extra={"action": "schedule", "entry": run.entry, "task_id": run.task_id})
 
     async def _run(self, run: Acquisition, action: Action, work: actions.Run) -> None:
         """A local run, kept alive while it lasts."""
@@ -206,8 +212,13 @@ class Scheduler:
 
 
 async def _outcome_of(work: Awaitable[Outcome | None], run: Acquisition) -> Outcome | None:
-    """What a run comes to; whatever goes wrong in an action is the run's failure, and no one else's."""
+    """What a run comes to; whatever goes wrong in an action is the run's failure, and no one else's.
+
+    Raises ConnectionFailure: that the database does not answer says nothing of the run.
+    """
     outcome, = await asyncio.gather(work, return_exceptions=True)
+    if isinstance(outcome, ConnectionFailure):
+        raise outcome
     if isinstance(outcome, Exception):
         log.warning("run failed", exc_info=outcome,
                     extra={"action": "schedule", "entry": run.entry, "task_id": run.task_id})

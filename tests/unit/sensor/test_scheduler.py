@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from pymongo.errors import AutoReconnect
 
 from server.context import Context
 from server.errors import BadRequest
@@ -274,6 +275,27 @@ async def test_asking_runs_now_and_leaves_the_times(sensor_: Sensor, ctx: Contex
     await sensor_.at(T0 + 120)
     entry = await sensor_.entry()
     assert (len(record.runs), entry.is_active, entry.asked) == (3, False, None)
+
+
+async def test_a_database_that_does_not_answer_is_no_failure_of_the_run(sensor_: Sensor) -> None:
+    """Work on the grid is looked at again."""
+    is_there = asyncio.Event()
+
+    async def start(ctx: Context, run: Acquisition) -> None:
+        await acquisitions.note_grid(ctx, run, {"dataset_id": "x"})
+
+    async def follow(_: Context, __: Acquisition) -> Outcome:
+        if not is_there.is_set():
+            raise AutoReconnect("gone")
+        return Outcome(detail="there it is")
+
+    actions.register(Action("far", "Follow.", start=start, follow=follow))
+    await sensor_.make(action="far")
+    await sensor_.at(T0, T0 + 3)
+    assert [run.status for run in await sensor_.runs()] == [Status.IN_PROGRESS]
+    is_there.set()
+    await sensor_.at(T0 + 6)
+    assert [run.detail for run in await sensor_.runs()] == ["there it is"]
 
 
 # -- retention
