@@ -45,6 +45,10 @@ def render_page(folder: str, name: str) -> Rendered:
         if before.type == "heading_open":
             before.attrSet("id", _anchor(token.content))
             title = title or token.content
+        if token.type == "th_open":
+            token.attrSet("scope", "col")
+        if token.type in ("th_open", "td_open"):
+            token.attrs.pop("style", None)  # alignment, which the pages' policy refuses
         for child in token.children or ():
             if child.type == "link_open":
                 _lead(child, folder)
