@@ -10,6 +10,7 @@ from server.desk.access import Document, Visitor, visible
 from server.desk.errors import Unauthorized
 from server.desk.groups import shown
 from server.desk.ids import next_id
+from server.desk.selection import STREAM, read_rule
 from server.errors import ApiError, BadRequest
 from server.store.database import Index
 
@@ -32,12 +33,19 @@ async def add(ctx: Context, who: Visitor, name: str, stream_id: int, group_id: i
         if await ctx.db[f"desk_{kind}s"].find_one(query, {"_id": 1}) is None:
             refusal: type[ApiError] = BadRequest if who.system else Unauthorized
             raise refusal(f"Insufficient permissions: there is no {kind} {number} that you can use")
+    await _check_rule(ctx, stream_id, altdata)
     moment = now()
     row: Document = {
         "_id": await next_id(ctx, "filters"), "name": name, "stream_id": stream_id, "group_id": group_id,
         "altdata": altdata, "created_at": moment, "modified": moment}
     await ctx.db.desk_filters.insert_one(row)
     return int(row["_id"])
+
+
+async def _check_rule(ctx: Context, stream_id: int, altdata: Any) -> None:
+    """Raise BadRequest when a filter of finished scans shall have a rule that is none."""
+    if altdata is not None and await ctx.db.desk_streams.find_one({"_id": stream_id, "name": STREAM}):
+        read_rule(altdata)
 
 
 async def find(ctx: Context, who: Visitor, filter_id: int) -> Document:
@@ -72,6 +80,7 @@ async def change(ctx: Context, who: Visitor, filter_id: int, fields: Document) -
     for name in ("group_id", "stream_id"):
         if fields.get(name) not in (None, row[name]):
             raise BadRequest(f"Cannot change {name} of a filter; make a new one")
+    await _check_rule(ctx, row["stream_id"], fields.get("altdata"))
     kept = {name: fields[name] for name in ("name", "altdata") if name in fields}
     await ctx.db.desk_filters.update_one({"_id": filter_id}, {"$set": {**kept, "modified": now()}})
 

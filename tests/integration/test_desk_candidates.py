@@ -56,6 +56,17 @@ def test_filter_life(one: Night) -> None:
     assert one.session.head("/api/candidates/Life").status_code == 404
 
 
+def test_the_rule_of_a_filter_of_scans(one: Night, admin: Session) -> None:
+    known = {row["name"]: row["id"] for row in ok(admin.get("/api/streams"))}
+    stream = known.get("scans") or ok(admin.post("/api/streams", json={"name": "scans"}))["id"]
+    body = {"name": "x", "group_id": one.group, "stream_id": stream}
+    refused(admin.post("/api/filters", json={**body, "altdata": {"cumprob": 2}}), 400, "rule")
+    refused(admin.post("/api/filters", json={**body, "altdata": {"catalogue": "x"}}), 400, "rule")
+    made = ok(admin.post("/api/filters", json={**body, "altdata": {"cumprob": 0.5}}))["id"]
+    refused(admin.patch(f"/api/filters/{made}", json={"altdata": "all"}), 400, "rule")
+    assert ok(admin.get(f"/api/filters/{made}"))["altdata"] == {"cumprob": 0.5}
+
+
 @pytest.mark.parametrize("missing", ["name", "stream_id", "group_id"])
 def test_filter_needs(one: Night, missing: str) -> None:
     body = {"name": "x", "stream_id": one.stream, "group_id": one.group}
