@@ -23,7 +23,7 @@ from server.scans.tables import seeds_json, table_from_rows
 __all__ = ["BatchResult", "ended", "payloads", "read_result", "take_in"]
 
 
-START_SECONDS = 30  # for an event that a worker has not seen yet
+START_SECONDS = 300  # for an event that a worker has not seen yet; it may have to compile a kernel first
 
 
 class BatchResult(msgspec.Struct, forbid_unknown_fields=True):

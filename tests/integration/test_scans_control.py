@@ -142,7 +142,7 @@ def test_a_pixel_that_fails_is_found_and_left_out(user: requests.Session, pilot:
     scan_id = start(user)
     first = batch(pilot)
     bad = first["payload"]["pixels"][2]
-    assert first["payload"]["limit_s"] == 30 + 4 * 60
+    assert first["payload"]["limit_s"] == 300 + 4 * 60
     sizes: list[int] = []
 
     def over() -> bool:
