@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from iceprod.cli.main import main
 from iceprod.client import Client, Refused, Unreachable, connect, connect_async
 from iceprod.dataset_config import ConfigError
 from iceprod.finding import NoServer
@@ -77,6 +78,20 @@ def test_a_scan(ice: Session, pilots: None, tmp_path: Path) -> None:
     assert scan.save("multiorder.wilks.fits", tmp_path / "m.fits").read_bytes().startswith(b"SIMPLE")
     assert ice.scan_of(scan.scan_id).progress().is_final
     assert scan.url.endswith(f"/web/scans/{scan.scan_id}")
+
+
+def test_scans_are_listed(ice: Session, api: Api, pilots: None, capsys: pytest.CaptureFixture[str]) -> None:
+    scan = ice.scan(simulated_event(run_id=31), nsides=NSIDES, is_real=False)
+    scan.wait()
+    here = ("--server", api.url, "--token", api.token())
+    assert main(["scans", "--json", *here]) == 0
+    last = json.loads(capsys.readouterr().out)["scans"][-1]
+    assert (last["scan_id"], last["run_id"], last["is_final"]) == (scan.scan_id, 31, True)
+    assert (last["pixels"], last["ra_deg"]) == (PIXELS, scan.best_fit.ra_deg)
+    assert main(["scans", "--limit", "1", *here]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith(scan.scan_id)
+    assert main(["scans", "--days", "0", *here]) == 0
+    assert "there is no scan" in capsys.readouterr().out
 
 
 def test_an_aborted_scan_has_no_result(ice: Session) -> None:

@@ -72,7 +72,7 @@ def test_usage_errors(arguments: list[str], text: str, capsys: pytest.CaptureFix
 @pytest.mark.parametrize("arguments", [["status"], ["watch", "x"], ["abort", "x"], ["why", "x"],
                                        ["logs", "x"], ["sites"], ["pilots"], ["list"], ["show", "x"],
                                        ["tasks", "x"], ["suspend", "x"], ["resume", "x"], ["reset", "x"],
-                                       ["wait", "x"]])
+                                       ["wait", "x"], ["scans"]])
 def test_without_a_server(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 3
     assert "nothing runs in" in error_of(capsys)
