@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iceprod.dataset_config import with_defaults
@@ -17,28 +17,59 @@ __all__ = ["payload", "payloads"]
 
 async def payloads(ctx: Context, tasks: list[Document]) -> dict[str, Any]:
     """What to run, by task id; nothing for tasks whose dataset has no configuration."""
-    parts: dict[str, tuple[Document, Document] | None] = {}
+    sources: dict[str, _Source | None] = {}
     result: dict[str, Any] = {}
     for task in tasks:
         dataset_id = task["dataset_id"]
-        if dataset_id not in parts:
-            parts[dataset_id] = await _dataset_and_config(ctx, dataset_id)
-        found = parts[dataset_id]
-        if found is None or task["task_index"] >= len(found[1]["tasks"]):
+        if dataset_id not in sources:
+            sources[dataset_id] = await _source(ctx, dataset_id)
+        source = sources[dataset_id]
+        if source is None or task["task_index"] >= len(source.config["tasks"]):
             continue
-        made = payload(found[0], found[1], task)
-        if found[1]["tasks"][task["task_index"]].get("task_files"):
-            made["task"]["data"] = [*made["task"].get("data", []), *await files.of_task(ctx, task["task_id"])]
+        made = source.payload(task)
+        if source.config["tasks"][task["task_index"]].get("task_files"):
+            data = [*made["task"].get("data", []), *await files.of_task(ctx, task["task_id"])]
+            made["task"] = {**made["task"], "data": data}
         result[task["task_id"]] = made
     return result
 
 
-async def _dataset_and_config(ctx: Context, dataset_id: str) -> tuple[Document, Document] | None:
+@dataclass
+class _Source:
+    """What the payloads of a dataset's tasks are made of, for one batch; `config` with its defaults."""
+
+    dataset: Document
+    config: Document
+    same: dict[int, dict[str, Any] | None] = field(default_factory=dict)  # by task_index: the first one's
+
+    def payload(self, task: Document) -> dict[str, Any]:
+        """A task's payload; without expressions in it, it differs from job to job in the job alone."""
+        index = task["task_index"]
+        if index not in self.same:
+            parts = [self.config["tasks"][index], self.config.get("steering"), self.config.get("options")]
+            self.same[index] = None if _has_expressions(parts) else payload(self.dataset, self.config, task)
+        same = self.same[index]
+        if same is None:
+            return payload(self.dataset, self.config, task)
+        job = task["job_index"]
+        return {**same, "job_index": job, "name": task["name"], "options": {**same["options"], "job": job}}
+
+
+def _has_expressions(value: Any) -> bool:
+    """Whether a text in it, or a key, has the sign of expressions."""
+    if isinstance(value, str):
+        return "$" in value
+    if isinstance(value, dict):
+        return any(_has_expressions(part) for item in value.items() for part in item)
+    return isinstance(value, list) and any(_has_expressions(item) for item in value)
+
+
+async def _source(ctx: Context, dataset_id: str) -> _Source | None:
     dataset = await ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"_id": 0})
     config = await configs.find(ctx, dataset_id)
     if dataset is None or config is None or not isinstance(config.get("tasks"), list):
         return None
-    return dataset, with_defaults(config)
+    return _Source(dataset, with_defaults(config))
 
 
 def payload(dataset: Document, config: Document, task: Document) -> dict[str, Any]:

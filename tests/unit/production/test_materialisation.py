@@ -168,3 +168,19 @@ def cut_after(number: int) -> Callable[..., Awaitable[list[Document]]]:
         raise ConnectionAbortedError
 
     return create_tasks
+
+
+@pytest.mark.parametrize("text", ["plain", "12", "$(job)"])
+async def test_payloads_of_a_batch_are_those_of_each_task(ctx: Context, make: Maker, text: str) -> None:
+    config = {"version": 3.2, "description": "c", "options": {"mode": "fast"}, "tasks": [
+        {"name": name, "trays": [{"modules": [{"src": "a.sh", "args": [text, "1.5"]}]}]} for name in "ab"]}
+    dataset = await submitted(ctx, make, jobs=3, config=config)
+    await materialisation.materialise(ctx, dataset)
+    tasks = await ctx.db.tasks.find({"dataset_id": dataset}).to_list()
+    together = await scripts.payloads(ctx, tasks)
+    for task in tasks:
+        assert together[task["task_id"]] == (await scripts.payloads(ctx, [task]))[task["task_id"]]
+        assert together[task["task_id"]]["options"]["job"] == task["job_index"]
+    first = {"plain": "plain", "12": 12, "$(job)": tasks[0]["job_index"]}[text]
+    args = together[tasks[0]["task_id"]]["task"]["trays"][0]["modules"][0]["args"]
+    assert args == [first, 1.5]
