@@ -51,6 +51,8 @@ class Scheduler:
     async def tick(self) -> None:
         """Everything that is due now; runs are started, not waited for."""
         now = self.clock()
+        if self._seen is None:
+            await self._renumber()
         if self._seen is None or now < self._seen - BACK_SECONDS:
             await self._realign(now)
         self._seen = now
@@ -139,6 +141,13 @@ class Scheduler:
             self._spawn(run, self._run(run, action, action.run))
         else:
             self._spawn(run, self._begin_on_grid(run, action))
+
+    async def _renumber(self) -> None:
+        """Let no entry give an id again that a run has: after a backup was restored in part, say."""
+        for entry in await all_entries(self.ctx):
+            last = await acquisitions.latest(self.ctx, entry.name, 1)
+            if last and last[0]["task_id"] >= entry.next_task_id:
+                await taking.renumber(self.ctx, entry, last[0]["task_id"] + 1)
 
     async def _realign(self, now: float) -> None:
         for entry in await all_entries(self.ctx, {"is_active": True}):

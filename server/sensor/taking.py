@@ -16,7 +16,7 @@ from server.context import Context
 from server.sensor.entries import Entry, Pending, find, look_at
 from server.sensor.times import Look, Times
 
-__all__ = ["clear", "deactivate", "give_up_failing", "realign", "skip", "take", "take_asked"]
+__all__ = ["clear", "deactivate", "give_up_failing", "realign", "renumber", "skip", "take", "take_asked"]
 
 PENDING_SECONDS = 10.0
 
@@ -79,6 +79,12 @@ async def clear(ctx: Context, name: str, task_id: int) -> None:
     """The pending run has its acquisition."""
     await ctx.db.schedule.update_one(
         {"_id": name, "pending.task_id": task_id}, {"$unset": {"pending": ""}})
+
+
+async def renumber(ctx: Context, entry: Entry, next_task_id: int) -> None:
+    """Go on with a higher id."""
+    await ctx.db.schedule.update_one(
+        {"_id": entry.name, "next_task_id": entry.next_task_id}, {"$set": {"next_task_id": next_task_id}})
 
 
 async def give_up_failing(ctx: Context, name: str, failures: int, detail: str, *, may_stop: bool) -> bool:

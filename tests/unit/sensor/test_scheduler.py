@@ -357,6 +357,16 @@ async def test_a_local_run_whose_server_died_is_closed_and_the_entry_goes_on(
     assert (first.status, second.status) == (Status.FAILURE, Status.SUCCESS), "what is closed stays closed"
 
 
+async def test_ids_of_runs_are_not_given_again(sensor_: Sensor, ctx: Context, record: Recorder) -> None:
+    await sensor_.make(interval=1)
+    await sensor_.at(T0, T0 + 1)
+    await ctx.db.schedule.update_one({"_id": "e"}, {"$set": {"next_task_id": 1}})
+    other = Sensor(ctx, sensor_.clock, Scheduler(ctx, sensor_.clock))
+    await other.at(T0 + 2)
+    assert [number for _, number, _ in record.runs] == [1, 2, 3]
+    assert [run.task_id for run in await sensor_.runs()] == [1, 2, 3]
+
+
 async def test_a_name_cannot_be_changed_and_not_taken_twice(sensor_: Sensor) -> None:
     await sensor_.make()
     other = read_changes({"name": "f"}, UPDATE)
