@@ -25,7 +25,8 @@ _OURS = {name: f"iceprod.cli.{module}:{name}" for name, module in {
     "abort": "watch", "submit": "submit", "demo": "demo", "skymap": "skymap", "why": "why", "logs": "logs",
     "sites": "places", "pilots": "places", "show": "datasets", "tasks": "datasets", "bench": "bench",
     "schedule": "schedule", "suspend": "control", "resume": "control", "reset": "control", "wait": "wait",
-    "scans": "scans", "completion": "completion", "rescan": "again", "workers": "again", "backlog": "backlog"}.items()}
+    "scans": "scans", "completion": "completion", "rescan": "again", "workers": "again",
+    "backlog": "backlog"}.items()}
 _OURS["list"] = "iceprod.cli.datasets:list_datasets"
 _GROUP = "iceprod.commands"
 _INTERRUPTED = 130
