@@ -61,7 +61,7 @@ def _number(name: str, text: str) -> float:
 def config_of(filled: Filled) -> Document:
     """The configuration that a filled form means. Raises BadRequest."""
     if filled.how == "config":
-        return _parsed(filled.config)
+        return {"description": filled.description, **_parsed(filled.config)}
     if not filled.src:
         raise BadRequest("program: what should each job run?")
     if not re.fullmatch(r"[\w.-]{1,100}", filled.name):

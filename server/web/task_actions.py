@@ -11,7 +11,6 @@ from server.errors import BadRequest, NotFound
 from server.production import actions, bulk, datasets, requests, task_store
 from server.production.documents import Document
 from server.routing import Route, allow
-from server.web import counters
 from server.web.dataset_pages import DatasetPage, TaskFilter, task_query
 from server.web.handler import READERS
 
@@ -105,18 +104,12 @@ def _sources(action: str) -> tuple[str, ...]:
 
 
 async def _counts(ctx: Context, dataset_id: str, choice: Choice) -> dict[str, int]:
-    """How many of the chosen tasks are in each status."""
-    if choice.which == "dataset":
-        return await counters.task_counts(ctx, dataset_id)
-    query = task_query(dataset_id, choice.filter)
-    if choice.which == "filter" and choice.filter.job is None:
-        names = await counters.name_counts(ctx, dataset_id)
-        rows = [names.get(choice.filter.name, {})] if choice.filter.name else list(names.values())
-        wanted = [choice.filter.status] if choice.filter.status else TASK.states
-        totals = {status: sum(row.get(status, 0) for row in rows) for status in wanted}
-        return {status: number for status, number in totals.items() if number}
+    """How many of the chosen tasks are in each status; counted now, for somebody decides by it."""
+    query: Document = {"dataset_id": dataset_id}
     if choice.which == "ticked":
-        query = {"dataset_id": dataset_id, "task_id": {"$in": list(choice.tasks)}}
+        query = {**query, "task_id": {"$in": list(choice.tasks)}}
+    elif choice.which == "filter":
+        query = task_query(dataset_id, choice.filter)
     return await task_store.counts(ctx, query)
 
 

@@ -18,7 +18,7 @@ from tests.browser.screenshots import SCHEMES, WIDTHS, pages, take
 from tests.browser.world import World
 from tests.support.api import Api
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 NAMELESS = """() => [...document.querySelectorAll(
     "a[href], button, input:not([type=hidden]), select, textarea, svg[role=img], img, canvas")]

@@ -13,7 +13,7 @@ from tests.browser.browsing import Visitor
 from tests.support.api import Api
 from tests.support.installation import Installed, installation, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 FAILS_ONCE = """#!/bin/sh
 echo "job $1 starts"
