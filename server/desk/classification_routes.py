@@ -65,7 +65,16 @@ class VoteBody(Body):
     vote: msgspec.UnsetType | int = msgspec.UNSET
 
 
-class Classifications(DeskHandler):
+class PeriodHandler(DeskHandler):
+    """A handler whose query may name a time."""
+
+    def period(self) -> Period:
+        """From `startDate` to `endDate`. Raises BadRequest."""
+        return Period(query_date(self.query("startDate"), "startDate"),
+                      query_date(self.query("endDate"), "endDate"))
+
+
+class Classifications(PeriodHandler):
     """Judgements of objects."""
 
     @allow("any")
@@ -88,10 +97,6 @@ class Classifications(DeskHandler):
         else:
             found = await classifications.add(self.ctx, self.who, [_judgement(body)])
             self.success({"classification_id": found[0]})
-
-    def period(self) -> Period:
-        return Period(query_date(self.query("startDate"), "startDate"),
-                      query_date(self.query("endDate"), "endDate"))
 
     async def shown(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if self.query_bool("includeTaxonomy"):
@@ -166,15 +171,14 @@ class Votes(DeskHandler):
         self.success()
 
 
-class JudgedSources(DeskHandler):
+class JudgedSources(PeriodHandler):
     """Which objects were judged."""
 
     @allow("any")
     async def get(self) -> None:
         """The names of objects with a judgement of a time that the caller sees."""
-        period = Period(query_date(self.query("startDate"), "startDate"),
-                        query_date(self.query("endDate"), "endDate"))
-        self.success(await classifications.names_judged(self.ctx, self.who, period.query()))
+        created = self.period().query()
+        self.success(await classifications.names_judged(self.ctx, self.who, created))
 
 
 class ObjectClassifications(DeskHandler):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from server.desk import notes, objs, sources
 from server.desk.access import Document, own_groups
 from server.desk.acls import ANNOTATE, UPLOAD_DATA
@@ -30,6 +32,14 @@ class AnnotationBody(Body):
     origin: Name
     data: dict[str, Any]
     group_ids: list[Id] | None = None
+
+
+class SourceGroupsBody(Body):
+    """Groups that shall keep an object, and groups that shall not any more."""
+
+    objId: Name
+    inviteGroupIds: list[Id] = msgspec.field(default_factory=list)
+    unsaveGroupIds: list[Id] = msgspec.field(default_factory=list)
 
 
 class Sources(DeskHandler):
@@ -83,6 +93,22 @@ class Source(DeskHandler):
                 "host": await objs.host(self.ctx, row)}
 
 
+class SourceGroups(DeskHandler):
+    """Which groups keep an object."""
+
+    @needs(UPLOAD_DATA)
+    @takes(SourceGroupsBody)
+    async def post(self) -> None:
+        """Save an object to groups, and take it from others."""
+        body = self.typed(SourceGroupsBody)
+        both = own_groups(self.who, [*body.inviteGroupIds, *body.unsaveGroupIds])
+        await check_groups(self.ctx, self.who, both)
+        await objs.find(self.ctx, body.objId)
+        await sources.unsave(self.ctx, body.objId, body.unsaveGroupIds)
+        await sources.save(self.ctx, self.who, [body.objId], sorted(set(body.inviteGroupIds)))
+        self.success()
+
+
 class Annotations(DeskHandler):
     """Annotations of one object."""
 
@@ -107,4 +133,5 @@ ROUTES = [
     Route("/api/sources", Sources, "desk"),
     Route("/api/sources/{obj_id:any}", Source, "desk"),
     Route("/api/sources/{obj_id:any}/annotations", Annotations, "desk"),
+    Route("/api/source_groups", SourceGroups, "desk"),
 ]

@@ -191,6 +191,18 @@ def test_too_many_requests(tmp_path: Path) -> None:
         ok(two.get("/api/enum_types"))
 
 
+def test_groups_that_keep_an_object(admin: Session, api: Api) -> None:
+    one, two = (ok(admin.post("/api/groups", json={"name": f"keeper {n}"}))["id"] for n in (1, 2))
+    ok(admin.post("/api/sources", json={"id": "Moved", "ra": 1, "dec": 1, "group_ids": [one]}))
+    change = {"objId": "Moved", "inviteGroupIds": [two], "unsaveGroupIds": [one]}
+    refused(api.session("user", username="stranger").post("/api/source_groups", json=change), 400, "group")
+    refused(admin.post("/api/source_groups", json={**change, "objId": "nobody"}), 400, "nobody")
+    ok(admin.post("/api/source_groups", json=change))
+    assert [group["id"] for group in ok(admin.get("/api/sources/Moved"))["groups"]] == [two]
+    ok(admin.post("/api/source_groups", json={"objId": "Moved", "inviteGroupIds": [one]}))
+    assert [group["id"] for group in ok(admin.get("/api/sources/Moved"))["groups"]] == [one, two]
+
+
 @pytest.mark.parametrize("change", [
     {"ra": 360}, {"ra": -1}, {"dec": 91}, {"dec": None}, {"ra": "east"}, {"id": ""}, {"id": "a/b"},
     {"what": 1}, {"comments": ["x"]}, {"group_ids": [987654321]}, {"group_ids": "1"}, {"redshift": "z"},
