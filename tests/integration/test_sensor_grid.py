@@ -62,3 +62,21 @@ def test_a_rescan_survives_its_server(tmp_path: Path) -> None:
             second.close()
             if second.process.poll() is None:
                 second.kill()
+
+
+@pytest.mark.slow
+def test_the_canary_tells_a_wrong_map(tmp_path: Path) -> None:
+    """The pilot makes its results up, so the map cannot point to the event."""
+    with running_server(tmp_path, {"SERVICES__REPAIR_SECONDS": 1}) as api:
+        admin = api.session("user", "admin", username="root")
+        body = {"name": "nightly", "action": "canary_scan"}
+        assert admin.post("/api/v1/schedule/", json=body).status_code == 201
+        wait_for(lambda: bool(admin.get(RUN).json().get("grid")), "the simulated event", 240)
+        scan_id, = admin.get(RUN).json()["grid"]["scan_ids"]
+        finish(admin, PixelPilot(api.session("pilot")).register(), scan_id)
+        wait_for(lambda: admin.get(RUN).json()["status"] != "in-progress", "the run's end")
+        told = admin.get(RUN).json()
+        assert told["status"] == "failure", told
+        assert "from the truth" in told["detail"]
+        assert "more than 3°" in told["detail"]
+        assert admin.get(told["archive"]).status_code == 404
