@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
-__all__ = ["DATABASE_COMMANDS", "LABELS", "LEASES", "PIXELS", "TASK_ENDS", "observe_request", "render"]
+__all__ = ["DATABASE_COMMANDS", "LABELS", "LEASES", "PIXELS", "SCHEDULE_RUNS", "TASK_ENDS", "observe_request", "render"]
 
 REQUESTS = Counter("iceprod_requests", "Requests answered", ["handler", "method", "status"])
 SECONDS = Histogram("iceprod_request_seconds", "Time to answer a request, long polls included", ["handler"],
@@ -13,12 +13,13 @@ LEASES = Counter("iceprod_leases", "Tasks leased to pilots")
 TASK_ENDS = Counter("iceprod_task_ends", "Ends of tasks", ["outcome"])
 DATABASE_COMMANDS = Counter("iceprod_database_commands", "Commands sent to the database", ["command"])
 PIXELS = Counter("iceprod_scan_pixels", "Pixels reconstructed")
+SCHEDULE_RUNS = Counter("iceprod_schedule_runs", "Ends of runs of the schedule", ["status"])
 SERVICE_AGE = Gauge("iceprod_service_last_success", "Unix time of a service's last good run", ["service"])
 
 LABELS = {
     "handler": "names of the classes that answer routes",
     "method": "HTTP methods that routes know, and `other`",
-    "status": "HTTP statuses; for tasks and datasets their states",
+    "status": "HTTP statuses; for tasks, datasets and runs of the schedule their states",
     "outcome": "complete, reset, failed, suspended, evicted",
     "command": "names of database commands that this program sends",
     "service": "names of the periodic services",

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import ConnectionFailure, PyMongoError
 
+from server import metrics
 from server.context import Context
 from server.sensor import acquisitions, actions, disk, taking
 from server.sensor.acquisitions import Acquisition
@@ -242,6 +243,7 @@ async def close(ctx: Context, run: Acquisition, outcome: Outcome, action: Action
     description = action.summary if action else run.action
     if not await acquisitions.finish(ctx, run, outcome, description):
         return False
+    metrics.SCHEDULE_RUNS.labels(outcome.status.value).inc()
     if not outcome.is_stopped:
         failed = await _failures_in_a_row(ctx, run)
         may_stop = action is None or action.may_pause
