@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
-__all__ = ["DATABASE_COMMANDS", "LABELS", "LEASES", "PIXELS", "SCHEDULE_RUNS", "TASK_ENDS", "observe_request", "render"]
+__all__ = ["DATABASE_COMMANDS", "LABELS", "LEASES", "PIXELS", "SCHEDULE_RUNS", "TASK_ENDS",
+           "observe_request", "render"]
 
 REQUESTS = Counter("iceprod_requests", "Requests answered", ["handler", "method", "status"])
 SECONDS = Histogram("iceprod_request_seconds", "Time to answer a request, long polls included", ["handler"],
