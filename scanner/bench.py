@@ -1,10 +1,13 @@
-"""``python -m scanner.bench reco|scan [--events DIR] [--reco NAME] [--json]``: how fast the kernel is, here.
+"""``iceprod bench reco|scan [--events DIR] [--reco NAME] [--processes N] [--json]``: how fast the kernel is.
 
 ``reco``   pixels per CPU second of one core at a first and a refined level, for simulated tracks of growing
            size and for the events of a folder; beside it a plain fit (NumPy over modules, SciPy's simplex) of
-           the same likelihood in the same run, with the ratio of speeds and the difference in −ln L.
+           the same likelihood in the same run, with the ratio of speeds and the difference in −ln L; and the
+           time of one evaluation per module, with its share of the arithmetic limit: FLOPS operations at the
+           rate that this core reaches in a loop of multiplications and additions that look nothing up.
 ``scan``   whole scans in this process: pixels, CPU and wall seconds, and the distance of the best fit to the
-           truth or to the stored reconstruction.
+           truth or to the stored reconstruction; with ``--processes N`` also how pixels per second grow
+           from 1 to N processes.
 
 CPU seconds are those of the process: a busy machine changes them little.
 """
@@ -13,28 +16,39 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from scanner import healpix
+from scanner import compiled, healpix
 from scanner.directions import detector_to_icrs, pixel_directions
 from scanner.event import Event, Particle
 from scanner.i3live import read_event
 from scanner.levels import Progression, best_pixel, first_pixels, next_pixels, seeds_for
 from scanner.recos import find_reco, warm_up
 from scanner.simulate import simulate_track
+from scanner.track.fit import fit_pixels
+from scanner.track.hits import TrackHits
 from scanner.track.plain import PlainFit
+from scanner.track.reco import tables
+from scanner.track.search import GRID, valleys_for
 
-__all__ = ["DEFAULT_PROGRESSION", "RecoFigures", "ScanFigures", "bench_reco", "bench_scan", "scan_event"]
+__all__ = ["DEFAULT_PROGRESSION", "RecoFigures", "ScanFigures", "arithmetic_rate", "bench_reco",
+           "bench_scaling", "bench_scan", "scan_event"]
 
 DEFAULT_PROGRESSION = "8:0,64:12,512:24"
 ENERGIES = (1e3, 1e4, 1e5)
 """Of the simulated muons, GeV: about 90, 200 and 600 modules."""
+FLOPS = 680
+"""Additions and multiplications of the track likelihood per module: 240 to blend the splines' coefficients,
+84 along their rows, 90 for their weights, 90 for ln and exp, 176 for geometry, ice and slopes."""
+_DEGREE = 16
 _SEED = 20240
 """Of the simulated events."""
 
@@ -50,6 +64,8 @@ class RecoFigures:
     plain: float
     ratio: float  # of the first level to the plain fit
     llh_difference: float  # mean of −ln L: plain fit minus ours; positive is in our favour
+    ns_per_module: float  # of one evaluation, refined level
+    share_of_limit: float  # of that time, what the arithmetic alone would take
 
 
 @dataclass(frozen=True)
@@ -70,7 +86,47 @@ class ScanFigures:
 def bench_reco(events_dir: Path | None = None, pixels: int = 192) -> dict[str, Any]:
     """Figures of the track fit for every event: `RecoFigures` by event name."""
     warm_up()
-    return {name: asdict(_reco_figures(name, event, pixels)) for name, event in _events(events_dir)}
+    rate = arithmetic_rate()
+    return {name: asdict(_reco_figures(name, event, pixels, rate)) for name, event in _events(events_dir)}
+
+
+def arithmetic_rate() -> float:
+    """Floating-point operations per second that one core reaches in long polynomials, doubles."""
+    x, rounds = np.linspace(0.0, 1.0, 512), 2000
+    _polynomials(x.copy(), 1)
+    best = min(_cpu(lambda: _polynomials(x.copy(), rounds))[0] for _ in range(10))
+    return 2 * _DEGREE * len(x) * rounds / best
+
+
+@compiled.fast_kernel
+def _polynomials(x: np.ndarray, rounds: int) -> None:
+    """Evaluate a polynomial of degree _DEGREE in place, again and again."""
+    for _ in range(rounds):
+        for i in range(len(x)):
+            y = x[i]
+            value = 0.1
+            for _k in range(_DEGREE):
+                value = value * y + 0.3
+            x[i] = value * 0.25
+
+
+def bench_scaling(processes: int, reco: str = "track_mpe", pixels: int = 768) -> dict[str, float]:
+    """Pixels per wall second of a simulated event with 1, 2, 4 … processes, each of which fits them all."""
+    counts = sorted({1, processes, *(2**k for k in range(1, processes.bit_length()) if 2**k <= processes)})
+    figures = {}
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        list(pool.map(_fit_all, [reco] * processes, [1] * processes))  # starts, imports, loads
+        for count in counts:
+            start = time.perf_counter()
+            list(pool.map(_fit_all, [reco] * count, [pixels] * count))
+            figures[str(count)] = count * pixels / (time.perf_counter() - start)
+    return figures
+
+
+def _fit_all(name: str, pixels: int) -> None:
+    warm_up(name)
+    event, reco = next(_events(None))[1], find_reco(name)
+    reco.reconstruct(reco.prepare(event), *pixel_directions(8, np.arange(pixels), event.mjd))
 
 
 def bench_scan(events_dir: Path | None = None, reco: str = "track_mpe",
@@ -107,7 +163,7 @@ def _events(events_dir: Path | None) -> Iterator[tuple[str, Event]]:
             yield path.stem, read_event(path)
 
 
-def _reco_figures(name: str, event: Event, n: int) -> RecoFigures:
+def _reco_figures(name: str, event: Event, n: int, rate: float) -> RecoFigures:
     reco = find_reco("track_mpe")
     hits = reco.prepare(event)
     pixels = np.linspace(0, healpix.npix(8) - 1, n).astype(np.int64)
@@ -119,8 +175,17 @@ def _reco_figures(name: str, event: Event, n: int) -> RecoFigures:
     plain = PlainFit(hits)
     plain_seconds, llhs = _cpu(lambda: [plain.fit(directions[0][k], directions[1][k]) for k in few])
     speed, plain_speed = n / first_seconds, len(few) / plain_seconds
+    seconds = refined_seconds / (_evaluations(hits, fine, rows) * len(hits.doms.x))
     return RecoFigures(name, hits.n_hit, speed, n / refined_seconds, plain_speed, speed / plain_speed,
-                       float(np.mean(llhs) - rows["llh"][few].mean()))
+                       float(np.mean(llhs) - rows["llh"][few].mean()), 1e9 * seconds, FLOPS / rate / seconds)
+
+
+def _evaluations(hits: TrackHits, directions: tuple[np.ndarray, np.ndarray], seeds: np.ndarray) -> float:
+    """How often the likelihood is evaluated in refined pixels, all together."""
+    starts = np.stack([*(seeds[name] - hits.centre[k] for k, name in enumerate("XYZ")),
+                       seeds["T"] - hits.time], axis=1)
+    fits = fit_pixels(hits.doms, hits.coarse, tables(), *directions, starts, GRID, valleys_for(hits.n_hit))
+    return float(fits[:, 5].sum())
 
 
 def _cpu(work: Any) -> tuple[float, Any]:
@@ -170,13 +235,20 @@ def main() -> None:
     parser.add_argument("--events", type=Path, help="folder of i3live JSON events to measure too")
     parser.add_argument("--reco", default="track_mpe", help="reconstruction of a scan")
     parser.add_argument("--nsides", default=DEFAULT_PROGRESSION, help="progression of a scan")
+    parser.add_argument("--processes", type=int, default=0, help="measure how a scan scales to so many")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.what == "reco":
         figures = bench_reco(options.events)
     else:
         figures = bench_scan(options.events, options.reco, options.nsides)
-    print(json.dumps(figures, indent=1) if options.json else _table(figures))
+    scaling = bench_scaling(options.processes, options.reco) if options.processes > 0 else {}
+    if options.json:
+        print(json.dumps({**figures, **({"scaling": scaling} if scaling else {})}, indent=1))
+        return
+    print(_table(figures))
+    for count, speed in scaling.items():
+        print(f"{count} processes: {speed:.0f} pixels/s")
 
 
 def _table(figures: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ from scanner.event import Pulses
 from scanner.ice import local_ice
 
 __all__ = ["COLUMNS", "EDGES", "LANES", "MIN_MODULES", "Charges", "Modules", "Receivers", "bin_charges",
-           "packed"]
+           "packed", "receivers"]
 
 MIN_MODULES = 5
 BRIGHTEST = 10.0
@@ -175,7 +175,7 @@ def _charges(hit: np.ndarray, quiet: np.ndarray, bins: _HitBins, window: tuple[f
     x, y, z = np.ascontiguousarray((positions - centre).T)
     modules = Modules(x, y, z, *local_ice(positions[:, 2]), np.cumsum([0, *counts]))
     both = Bins(start, stop, charge, noise, weight)
-    return Charges(modules, both, _receivers(modules, both), len(hit), centre, reference,
+    return Charges(modules, both, receivers(modules, both), len(hit), centre, reference,
                    bins.first - reference, total)
 
 
@@ -187,7 +187,8 @@ def packed(modules: Modules) -> np.ndarray:
     return np.ascontiguousarray(np.stack(columns).reshape(COLUMNS, -1, LANES).swapaxes(0, 1)).ravel()
 
 
-def _receivers(modules: Modules, bins: Bins) -> Receivers:
+def receivers(modules: Modules, bins: Bins) -> Receivers:
+    """Modules and bins as the light of a shower is computed for them."""
     counts = np.diff(modules.first_bin)
     edges = np.full((len(counts), EDGES), bins.stop.max())
     edges[:, 0] = bins.start[modules.first_bin[:-1]]

@@ -34,6 +34,8 @@ ACTIVE_SHARE, MOST_ACTIVE = 0.005, 24
 """Energies above this share of the sum enter the information matrix, at most so many."""
 CARRIER_SHARE = 0.004
 """Showers of less than this share of the energy stay out of the vertex fit."""
+SMALLEST = np.float32(1e-9)
+"""PE per GeV in a bin; less is none."""
 STEPS = (0.5, 0.5, 1.0)
 """Differences for the derivatives by a, b (m) and t0 (ns)."""
 MAX_STEPS = 12
@@ -209,11 +211,20 @@ def _unfolded(problem: Problem, work: Work, updates: int) -> float:
     return _llh(work.mu, problem.bins.charge, problem.bins.weight, problem.size)
 
 
+@fast_kernel
+def _cut(signals: np.ndarray) -> None:
+    """Set to nothing what is too small: showers that only such bins see would take any energy."""
+    for k in range(len(signals)):
+        i = np.uint64(k)
+        signals[i] = signals[i] if signals[i] > SMALLEST else np.float32(0.0)
+
+
 @kernel
 def _set(problem: Problem, line: Line, place: np.ndarray, work: Work) -> None:
     """Fill in the showers' signals for a vertex."""
     for j in range(len(line.along)):
         _fill(work.matrix[j], problem, line, place, line.along[j])
+    _cut(work.matrix.reshape(-1))
 
 
 @kernel
@@ -353,6 +364,8 @@ def _fit(problem: Problem, line: Line, start: np.ndarray, work: Work,
     llh = _unfolded(problem, work, UPDATES)
     energy = work.energy.copy()
     chosen = _carriers(energy)
+    if len(chosen) == 0:
+        return llh, start, energy
     few = _first(part, len(chosen))
     for n in range(len(chosen)):
         few.matrix[n], few.energy[n] = work.matrix[chosen[n]], energy[chosen[n]]

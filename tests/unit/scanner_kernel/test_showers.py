@@ -15,6 +15,7 @@ from scanner.ice import local_ice
 from scanner.millipede import Millipede
 from scanner.photons import COSINES, RADII, RATIOS, emission_angles, propagate
 from scanner.recos import Reco
+from scanner.result import nan_rows
 from scanner.shower_light import WIDTH, fill_signal, light_at_modules, shower_tables
 from scanner.simulate import simulate_cascade, simulate_track
 from scanner.track.fit import frame_of
@@ -134,6 +135,17 @@ def test_millipede_finds_a_track_and_its_losses() -> None:
     flight = np.array(_flight(1.6, 4.0))
     offset = np.array([rows[name][0] for name in "XYZ"]) - (-50.0, 60.0, -100.0)
     assert np.linalg.norm(offset - (offset @ flight) * flight) < 10.0
+
+
+def test_a_track_far_from_all_light_is_fitted_too(dim_track: Event) -> None:
+    reco = Millipede()
+    prepared = reco.prepare(dim_track)
+    far = nan_rows(np.full(6, -1))
+    far["Z"], far["T"] = 0.0, 6000.0
+    far["X"] = far["Y"] = [150.0, 250.0, 350.0, 500.0, 900.0, 5000.0]
+    rows = reco.reconstruct(prepared, np.full(6, 0.2), np.linspace(0.0, 5.0, 6), far)
+    for name in ("llh", "X", "Y", "Z", "T", "E_tot"):
+        assert np.isfinite(rows[name]).all()
 
 
 @pytest.mark.parametrize("reco", [Cascade(), Millipede(), Auto()], ids=lambda reco: reco.name)
