@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(
 TRACKS = {"138632_31747601": "l2_online_SplineMPE", "136662_35405932": "OnlineL2_SplineMPE"}
 """Through-going tracks, and the stored reconstruction that a track fit is compared with."""
 
-FARTHEST = 0.35
-"""Degrees. Two likelihoods of different ice models differ by this much on such events."""
+FARTHEST = 0.2
+"""Degrees; measured 0.165 and 0.159, as with the kernel alone."""
 
 
 @pytest.fixture(scope="module")
