@@ -17,6 +17,10 @@ Ids           `ids.next_id(ctx, kind)`; objects and tokens have string ids. `gro
 Objects       `objs.find`, `objs.ensure`, `objs.change`; `hpix29` is their nested order-29 HEALPix index
               (`positions.hpix29`). `sources.save` keeps them for groups, `notes.add` annotates them.
 Instruments   `instruments.first_of_nickname` for imports that name a telescope.
+Regions       `regions.find_region` gives the ranges of a stored map's region; `membership.restrict` makes a
+              query of them and checks what it finds. `tiles.Tiles` is a map, `localizations` keeps them.
+Background    `jobs.add` stores what outlasts a request, `jobs.service` has it done; workers may be repeated.
+Outside       only through `outside.calls`: known hosts, limits, retries, records.
 Routes        a module `<noun>_routes.py` with ROUTES, and INDEXES beside the storage, joined below. The names
               of collections begin with `desk_`.
 """
