@@ -79,7 +79,7 @@ _WILKS = {0.5: 1.39, 0.9: 4.61, THREE_SIGMA: 11.83}
 _ALL = (
     LevelSet("wilks", "Wilks", MappingProxyType(_WILKS)),
     LevelSet("ic160427a", "IC160427A calibration", MappingProxyType({0.5: 22.2, 0.9: 64.2}), True),
-    LevelSet("calibrated_track", "Calibrated on simulated tracks", MappingProxyType({0.5: 3.7, 0.9: 17.1}),
+    LevelSet("calibrated_track", "Calibrated on simulated tracks", MappingProxyType({0.5: 3.6, 0.9: 17.1}),
              True, "track_mpe"),
     LevelSet("calibrated_cascade", "Calibrated on simulated showers", MappingProxyType({0.5: 3.0, 0.9: 12.3}),
              True, "cascade"),

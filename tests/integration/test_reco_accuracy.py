@@ -16,6 +16,7 @@ from scanner.bench import scan_event
 from scanner.directions import detector_to_icrs, icrs_to_detector
 from scanner.event import Event, Particle
 from scanner.i3live import read_event
+from scanner.level_sets import level_set
 from scanner.levels import best_pixel
 from scanner.recos import find_reco
 from scanner.simulate import simulate_cascade, simulate_track
@@ -72,6 +73,16 @@ def test_simulated_tracks_are_found() -> None:
         errors.append(_degrees(direction, _vector(event, event.truth)))
     assert np.median(errors) < 0.3
     assert max(errors) < 3.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hese_event_00", "hese_event_01"])
+def test_the_stored_fit_of_a_real_shower_is_inside_the_calibrated_region(name: str) -> None:
+    event = read_event(_data(f"events/{name}.json"))
+    stored, reco = _stored(event, "CascadeLlhVertexFit"), find_reco("cascade")
+    _, best = _best(scan_event(event, "cascade", "8:0,32:12"))
+    there = reco.reconstruct(reco.prepare(event), np.array([stored.zenith]), np.array([stored.azimuth]))
+    assert 2 * (there["llh"][0] - best) < level_set("calibrated_cascade").threshold(0.9)
 
 
 @pytest.mark.slow
