@@ -81,7 +81,7 @@ _ALL = (
     LevelSet("ic160427a", "IC160427A calibration", MappingProxyType({0.5: 22.2, 0.9: 64.2}), True),
     LevelSet("calibrated_track", "Calibrated on simulated tracks", MappingProxyType({0.5: 3.6, 0.9: 17.1}),
              True, "track_mpe"),
-    LevelSet("calibrated_cascade", "Calibrated on simulated showers", MappingProxyType({0.5: 3.0, 0.9: 12.3}),
+    LevelSet("calibrated_cascade", "Calibrated on simulated showers", MappingProxyType({0.5: 3.2, 0.9: 15.7}),
              True, "cascade"),
 )
 LEVEL_SETS: Mapping[str, LevelSet] = MappingProxyType({one.name: one for one in _ALL})
