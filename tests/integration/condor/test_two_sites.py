@@ -50,7 +50,8 @@ def test_each_task_runs_where_it_can(grids: tuple[Grid, Grid], work: Work) -> No
     assert sites == {"memory": {"siteB"}, "gpu": {"siteB"}, "here": {"siteA"}}
     assert sum(one["failures"] for one in tasks) == 0
     assert all(count <= 100 for count in most.values())
-    assert work.session.get(f"/datasets/{dataset_id}").json()["status"] == "complete"
+    wait_for(lambda: work.session.get(f"/datasets/{dataset_id}").json()["status"] == "complete",
+             why="the dataset's end")
     for grid, has in zip(grids, (0, 1), strict=True):
         why = {one["why"] for one in grid.report()["decision"]["unserved"]}
         assert f"it needs 4 GPUs, a pilot of this site has at most {has}" in why

