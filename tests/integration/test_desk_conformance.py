@@ -21,8 +21,8 @@ ORACLE = os.environ.get("ICEPROD_ORACLE_URL", "")
 CHECKS = {"test_sp_core.py": "", "test_sp_candidates.py": "",
           "test_sp_judgement.py": "", "test_sp_catalogs.py": ""}
 FILES = [name for name in CHECKS if (SUITE / name).exists()]
-# Checks of analyses and environment events, which are not part of the desk.
-WITHOUT = ["test_no_token_is_401[21]", "test_earthquake"]
+# A check of analyses, which are not part of the desk.
+WITHOUT = ["test_no_token_is_401[21]"]
 
 
 @pytest.fixture(scope="module", params=["embedded", "documentdb"])
