@@ -17,7 +17,7 @@ from server import metrics
 from server.context import Context
 from server.errors import ApiError, BadRequest, Forbidden, TooManyRequests, error_body, status_line
 
-__all__ = ["Handler", "NoRoute"]
+__all__ = ["Handler", "NoRoute", "encode"]
 
 log = logging.getLogger("server.http")
 
@@ -31,7 +31,8 @@ def _plain(value: object) -> int:
     raise NotImplementedError(f"no JSON for {type(value).__name__}")
 
 
-_encode = msgspec.json.Encoder(enc_hook=_plain).encode
+encode = msgspec.json.Encoder(enc_hook=_plain).encode
+"""JSON of what the database gives."""
 
 
 class Handler(RequestHandler):
@@ -130,7 +131,7 @@ class Handler(RequestHandler):
     def send(self, document: Any, status: int = 200) -> None:
         self.set_status(status)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
-        self.finish(_encode(document))
+        self.finish(encode(document))
 
     def set_default_headers(self) -> None:
         self.set_header("Server", "iceprod")

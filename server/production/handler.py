@@ -6,11 +6,9 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
-import msgspec
-
 from server import sites
 from server.errors import BadRequest
-from server.handler import Handler
+from server.handler import Handler, encode
 from server.production import access
 from server.production.documents import Document
 from server.production.fields import check_storable
@@ -66,35 +64,34 @@ class ProductionHandler(Handler):
 
     async def send_list(self, name: str, rows: AsyncIterator[Document]) -> None:
         """Answer ``{name: [row, …]}``, written as the rows come."""
-        await self._stream(f'{{"{name}":[', rows, lambda row: msgspec.json.encode(row), lambda: "]}")
+        await self._stream(f'{{"{name}":[', rows, encode, lambda: "]}")
 
     async def send_map(self, identifier: str, rows: AsyncIterator[Document]) -> None:
         """Answer ``{id: row, …}``, written as the rows come."""
-        await self._stream("{", rows, lambda row: (
-            msgspec.json.encode(row[identifier]) + b":" + msgspec.json.encode(row)), lambda: "}")
+        await self._stream("{", rows, lambda row: encode(row[identifier]) + b":" + encode(row), lambda: "}")
 
     async def send_groups(self, pairs: AsyncIterator[tuple[str, str]]) -> None:
         """Answer ``{group: [id, …], …}``, written as pairs come; those of a group follow one another."""
         last: str | None = None
 
-        def encode(pair: tuple[str, str]) -> bytes:
+        def part(pair: tuple[str, str]) -> bytes:
             nonlocal last
             (group, identifier), before = pair, last
             last = group
-            text = msgspec.json.encode(identifier)
+            text = encode(identifier)
             if group == before:
                 return b"," + text
-            return (b"" if before is None else b"],") + msgspec.json.encode(group) + b":[" + text
+            return (b"" if before is None else b"],") + encode(group) + b":[" + text
 
-        await self._stream("{", pairs, encode, lambda: "]}" if last is not None else "}", between=b"")
+        await self._stream("{", pairs, part, lambda: "]}" if last is not None else "}", between=b"")
 
-    async def _stream(self, head: str, rows: AsyncIterator[_T], encode: Callable[[_T], bytes],
+    async def _stream(self, head: str, rows: AsyncIterator[_T], of_row: Callable[[_T], bytes],
                       tail: Callable[[], str], between: bytes = b",") -> None:
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.write(head)
         size, most, first = 0, FIRST_FLUSH_BYTES, True
         async for row in rows:
-            part = encode(row)
+            part = of_row(row)
             self.write(part if first else between + part)
             first, size = False, size + len(part)
             if size > most:

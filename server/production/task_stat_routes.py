@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from server.errors import BadRequest
+from server.handler import encode
 from server.production import task_stats
 from server.production.fields import Field, takes
 from server.production.handler import ProductionHandler
@@ -65,7 +64,7 @@ class BulkStats(ProductionHandler):
         self.set_header("Content-Type", "application/x-ndjson")
         count = 0
         async for row in rows:
-            self.write(msgspec.json.encode(row) + b"\n")
+            self.write(encode(row) + b"\n")
             count += 1
             if count % min(flush_rows, FLUSH_ROWS) == 0:
                 await self.flush()

@@ -343,3 +343,21 @@ QUERIES = [
 def test_no_query_reaches_a_server_error(everything: Session, route: Route, query: dict[str, str]) -> None:
     answer = everything.get(path_of(route), params=query)
     assert answer.status_code < 500, (query, answer.text)
+
+
+def test_whole_numbers_of_sixty_four_bits_come_back(everything: Session) -> None:
+    """The database has a type of its own for them, which lists and maps must be able to write."""
+    dataset, large = new_dataset(everything, jobs=1, per_job=1), 1 << 40
+    job = everything.post("/jobs", json={"dataset_id": dataset, "job_index": large}).json()["result"]
+    made = everything.post("/tasks", json={
+        "dataset_id": dataset, "job_id": job, "task_index": 0, "job_index": large, "name": "large",
+        "depends": [], "requirements": {}, "status": "idle"})
+    task = made.json()["result"]
+    report = {"dataset_id": dataset, "large": large}
+    assert everything.post(f"/tasks/{task}/task_stats", json=report).status_code < 300
+    listed = {row["task_id"]: row for row in everything.get("/tasks").json()["tasks"]}
+    assert listed[task]["job_index"] == large
+    assert everything.get(f"/datasets/{dataset}/tasks").json()[task]["job_index"] == large
+    assert everything.get(f"/datasets/{dataset}/jobs").json()[job]["job_index"] == large
+    [line] = everything.get(f"/datasets/{dataset}/bulk/task_stats").text.splitlines()
+    assert str(large) in line
