@@ -13,23 +13,17 @@ from pathlib import Path
 import pytest
 
 from tests.support.api import Api, running_server
+from tests.support.databases import DATABASES, chosen
 
 DATA = Path(os.environ.get("ICEPROD_TEST_DATA", Path(__file__).resolve().parents[3] / "shared"))
 SUITE = DATA / "conformance" / "production_and_scans"
-ORACLE = os.environ.get("ICEPROD_ORACLE_URL", "")
 FILES = sorted(path.name for path in SUITE.glob("test_*.py"))
 
 
-@pytest.fixture(scope="module", params=["embedded", "documentdb"])
+@pytest.fixture(scope="module", params=DATABASES)
 def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Api]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("ICEPROD_TEST_DATABASE", raising=False)
-        if request.param != "embedded":
-            if not ORACLE:
-                pytest.skip("ICEPROD_ORACLE_URL names no database")
-            environment.setenv("ICEPROD_TEST_DATABASE", ORACLE)
-        with running_server(tmp_path_factory.mktemp("conformance")) as server:
-            yield server
+    with chosen(request.param), running_server(tmp_path_factory.mktemp("conformance")) as server:
+        yield server
 
 
 def environment(api: Api) -> dict[str, str]:

@@ -13,31 +13,24 @@ from pathlib import Path
 import pytest
 
 from tests.support.api import Api, running_server
+from tests.support.databases import DATABASES, chosen
 from tests.support.outside import running_services
 
 DATA = Path(os.environ.get("ICEPROD_TEST_DATA", Path(__file__).resolve().parents[3] / "shared"))
 SUITE = DATA / "conformance" / "desk_and_sensor"
-ORACLE = os.environ.get("ICEPROD_ORACLE_URL", "")
-CHECKS = {"test_sp_core.py": "", "test_sp_candidates.py": "",
-          "test_sp_judgement.py": "", "test_sp_catalogs.py": ""}
-FILES = [name for name in CHECKS if (SUITE / name).exists()]
+NAMES = ("test_sp_core.py", "test_sp_candidates.py", "test_sp_judgement.py", "test_sp_catalogs.py")
+FILES = [name for name in NAMES if (SUITE / name).exists()]
 # A check of analyses, which are not part of the desk.
 WITHOUT = ["test_no_token_is_401[21]"]
 
 
-@pytest.fixture(scope="module", params=["embedded", "documentdb"])
+@pytest.fixture(scope="module", params=DATABASES)
 def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Api]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("ICEPROD_TEST_DATABASE", raising=False)
-        if request.param != "embedded":
-            if not ORACLE:
-                pytest.skip("ICEPROD_ORACLE_URL names no database")
-            environment.setenv("ICEPROD_TEST_DATABASE", ORACLE)
-        with running_services() as outside:
-            settings = {"SERVICES__REPAIR_SECONDS": 2, "CATALOGS__ALLOWED_HOSTS": "[127.0.0.1]",
-                        **outside.settings()}
-            with running_server(tmp_path_factory.mktemp("desk"), settings) as server:
-                yield server
+    with chosen(request.param), running_services() as outside:
+        settings = {"SERVICES__REPAIR_SECONDS": 2, "CATALOGS__ALLOWED_HOSTS": "[127.0.0.1]",
+                    **outside.settings()}
+        with running_server(tmp_path_factory.mktemp("desk"), settings) as server:
+            yield server
 
 
 @pytest.mark.slow
@@ -46,7 +39,6 @@ def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 def test_conformance(api: Api, name: str) -> None:
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", name,
-        "-k", CHECKS[name],
         "--skyportal-url", api.url, "--skyportal-token", api.token("admin", username="curator"),
         "--skyportal-view-token", api.token("nobody", username="viewer", groups=()), "--skyportal-stubs",
         *(argument for check in WITHOUT for argument in ("--deselect", f"{name}::{check}"))]

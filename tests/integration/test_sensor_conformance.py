@@ -13,22 +13,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.api import Api, running_server
+from tests.support.databases import DATABASES, chosen
 
 DATA = Path(os.environ.get("ICEPROD_TEST_DATA", Path(__file__).resolve().parents[3] / "shared"))
 SUITE = DATA / "conformance" / "desk_and_sensor"
-ORACLE = os.environ.get("ICEPROD_ORACLE_URL", "")
 
 
-@pytest.fixture(scope="module", params=["embedded", "documentdb"])
+@pytest.fixture(scope="module", params=DATABASES)
 def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Api]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("ICEPROD_TEST_DATABASE", raising=False)
-        if request.param != "embedded":
-            if not ORACLE:
-                pytest.skip("ICEPROD_ORACLE_URL names no database")
-            environment.setenv("ICEPROD_TEST_DATABASE", ORACLE)
-        with running_server(tmp_path_factory.mktemp("sensor")) as server:
-            yield server
+    with chosen(request.param), running_server(tmp_path_factory.mktemp("sensor")) as server:
+        yield server
 
 
 @pytest.mark.slow
