@@ -56,6 +56,7 @@ class ScanProgress:
     best_fit: BestFit | None
     area_50_deg2: float | None
     area_90_deg2: float | None
+    level_set: str | None  # which calibration the areas are by
     is_final: bool
     document: dict[str, Any]
 
@@ -238,7 +239,7 @@ def _scan_progress(told: dict[str, Any]) -> ScanProgress:
     fit = BestFit(**{name: best[name] for name in BestFit.__dataclass_fields__}) if best else None
     return ScanProgress(
         told["state"], told["state_reason"] or "", told["pixels_done"], told["pixels_total"], told["eta_s"],
-        fit, told["area_50_deg2"], told["area_90_deg2"], told["is_final"], told)
+        fit, told["area_50_deg2"], told["area_90_deg2"], told["level_set"], told["is_final"], told)
 
 
 def _last(news: Iterator[_P], tell: Callable[[_P], object] | None, timeout: float | None) -> _P:

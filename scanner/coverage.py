@@ -27,8 +27,8 @@ from scanner.bench import scan_event
 from scanner.directions import detector_to_icrs
 from scanner.level_sets import LEVEL_SETS, LevelSet
 from scanner.population import CLASSES, ICE_SPREAD, draw_event
+from scanner.posterior import Posterior
 from scanner.recos import warm_up
-from scanner.regions import area
 from scanner.skymap import SkyMap
 
 __all__ = ["Calibration", "Containment", "Outcome", "Sample", "calibrate", "containment", "scan_outcome"]
@@ -93,9 +93,10 @@ def scan_outcome(sample: Sample, number: int) -> Outcome:
     ra, dec = np.degrees(detector_to_icrs(event.truth.zenith, event.truth.azimuth, event.mjd))
     best = healpix.unit_vectors(skymap.best_fit.ra_deg, skymap.best_fit.dec_deg)
     cosine = float(np.clip(best @ healpix.unit_vectors(ra, dec), -1.0, 1.0))
+    posterior = Posterior.of(skymap, LEVEL_SETS["wilks"])
     keys = event.cleaned.string.astype(int) * 100 + event.cleaned.om
     return Outcome(number, len(np.unique(keys)), event.truth.energy, float(np.degrees(np.arccos(cosine))),
-                   float(skymap.delta_at(ra, dec)), {f"{level:g}": area(skymap, level) for level in LEVELS},
+                   float(skymap.delta_at(ra, dec)), {f"{level:g}": posterior.area(level) for level in LEVELS},
                    seconds)
 
 

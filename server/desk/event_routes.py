@@ -18,7 +18,7 @@ from server.desk.groups import shown
 from server.desk.handler import DeskHandler, needs
 from server.desk.localizations import NewLocalization
 from server.desk.regions import CALIBRATED
-from server.desk.tiles import SkymapError, Tiles
+from server.desk.tiles import DISTANCE_COLUMNS, SkymapError, Tiles
 from server.errors import BadRequest
 from server.routing import Route, allow
 
@@ -145,7 +145,7 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _arrays(tiles: Tiles) -> dict[str, Any]:
     more = {name: [float(value) if np.isfinite(value) else None for value in column]
-            for name, column in tiles.distance.items()}
+            for name, column in tiles.distance.items() if name in DISTANCE_COLUMNS}
     return {"uniq": tiles.uniq.tolist(), "probdensity": tiles.density.tolist(), **more}
 
 

@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import Any
 
+from cachetools import LRUCache
+
 from server.context import Context
 from server.production.task_store import LEASED
 from server.scans import (
@@ -30,7 +32,11 @@ from server.scans.tallies import Tally
 __all__ = ["view", "wait_for_news"]
 
 LOOK_SECONDS = 1.0  # other servers' signals are not heard, so look this often
+_NO_MAP: dict[str, Any] = {"best_fit": None, "level_set": None, "area_50_deg2": None, "area_90_deg2": None,
+                           "area_50_limits": "", "area_90_limits": ""}
 QUIET_SECONDS = 5.0  # without a result and a lease for so long, a scan has no pilot
+
+_summaries: LRUCache[tuple[str, str, int], dict[str, Any]] = LRUCache(64)
 
 
 async def wait_for_news(ctx: Context, scan_id: str, since: int, seconds: float) -> None:
@@ -69,7 +75,7 @@ def _since(manifest: Manifest, run: Run | None) -> float:
 
 
 async def _counts(ctx: Context, run: Run, counts: Tally) -> dict[str, Any]:
-    summary = run.summary or await _summary(ctx, run.scan_id)
+    summary = run.summary or await _summary(ctx, run)
     levels = [{"nside": level.nside, "done": level.done, "total": level.total} for level in counts.levels]
     return {
         "levels": levels,
@@ -79,18 +85,23 @@ async def _counts(ctx: Context, run: Run, counts: Tally) -> dict[str, Any]:
         "failed": [{"nside": nside, "pixels": pixels, "reason": reason}
                    for nside, pixels, reason in await batches.failures(ctx, run.scan_id)],
         "eta_errors": etas.errors(run),
-        "best_fit": None, "area_50_deg2": None, "area_90_deg2": None, **summary}
+        **_NO_MAP, **summary}
 
 
 def _nothing() -> dict[str, Any]:
     return {"levels": [], "pixels_done": 0, "pixels_total": 0, "rate": 0.0, "eta_s": None, "wall_s": 0.0,
-            "cpu_s": 0.0, "pixels_reused": 0, "failed": [], "eta_errors": [], "best_fit": None,
-            "area_50_deg2": None, "area_90_deg2": None}
+            "cpu_s": 0.0, "pixels_reused": 0, "failed": [], "eta_errors": [], **_NO_MAP}
 
 
-async def _summary(ctx: Context, scan_id: str) -> dict[str, Any]:
-    tables = await maps.tables_of(ctx, scan_id)
-    return await asyncio.to_thread(finish.summary_of, tables) if tables else {}
+async def _summary(ctx: Context, run: Run) -> dict[str, Any]:
+    """The summary of a map that still grows; the same map is looked at once for all who ask."""
+    tables = await maps.tables_of(ctx, run.scan_id)
+    if not tables:
+        return {}
+    key = ctx.db.name, run.scan_id, sum(map(len, tables.values()))
+    if key not in _summaries:
+        _summaries[key] = await asyncio.to_thread(finish.summary_of, tables, run.computes)
+    return _summaries[key]
 
 
 async def _reason(ctx: Context, manifest: Manifest, run: Run | None, counts: Tally | None) -> str:
