@@ -2,9 +2,10 @@
 
 The surface is made of cubic patches over a triangulation of the centres (Clough & Tocher 1965, as SciPy has
 it) in Lambert's equal-area plane around the best fit. Cubic patches follow a parabola's bottom, where
-straight lines between centres would make regions of some thirty pixels 4 % too small. Walls of hundreds beside a flat
-bottom would make them swing, so that not 2Δ ln L itself is interpolated but t ln(1 + 2Δ ln L / t), t being
-the largest threshold; and no value leaves its triangle's by more than half of the lowest.
+straight lines between centres would make regions of some thirty pixels 4 % too small. Walls of hundreds
+beside a flat bottom would make them swing, so that not 2Δ ln L itself is interpolated but
+t ln(1 + 2Δ ln L / t), t being the largest threshold; and no value leaves its triangle's by more than half of
+the lowest.
 
 Cells are the map's pixels, divided where a threshold passes through them, so that the pixels' size does not
 show in areas and outlines. The best fit's pixel stays whole and belongs to every region: nothing smaller was
@@ -31,8 +32,8 @@ DEEPEST = 6
 """Cells are at most so many orders finer than the finest pixels."""
 MOST_CELLS = 400_000
 FAR = 4.0
-"""A pixel is left as it is when its 2Δ ln L is this often the largest threshold: halfway between a centre with
-0 and one with 3 t the surface is at t."""
+"""A pixel is left as it is when its 2Δ ln L is this often the largest threshold: halfway between a centre
+with 0 and one with 3 t the surface is at t."""
 FEWEST_POINTS = 12
 _OUTERMOST = 1.9999  # in Lambert's plane the antipode is the circle of radius 2
 

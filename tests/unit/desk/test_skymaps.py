@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 
 from scanner import healpix
+from scanner.level_sets import default_levels
 from scanner.products import flat_fits, multiorder_fits
 from scanner.result import ScanResult
 from scanner.skymap import SkyMap
@@ -26,7 +27,7 @@ def result() -> ScanResult:
 
 @pytest.fixture(scope="module")
 def expected(result: ScanResult) -> Tiles:
-    return Tiles.of_scan(SkyMap.from_results(result.pixels))
+    return Tiles.of_scan(SkyMap.from_results(result.pixels), default_levels(""))
 
 
 @pytest.mark.parametrize("packed", [False, True])
