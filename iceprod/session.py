@@ -21,7 +21,7 @@ import yaml
 
 from iceprod.client import Client, ClientError
 from iceprod.following import follow_dataset, follow_scan
-from iceprod.submission import NSIDES, dataset_of, progression, scan_request, submit_dataset
+from iceprod.submission import RECO, dataset_of, scan_request, submit_dataset
 
 __all__ = ["BestFit", "Dataset", "DatasetProgress", "Scan", "ScanProgress", "Session", "WorkFailed"]
 
@@ -191,14 +191,15 @@ class Session:
     def __exit__(self, *error: object) -> None:
         self.client.__exit__()
 
-    def scan(self, event: str | Path | dict[str, Any], *, reco_algo: str = "track_mpe", nsides: str = NSIDES,
+    def scan(self, event: str | Path | dict[str, Any], *, reco_algo: str = RECO, nsides: str | None = None,
              is_real: bool | None = None) -> Scan:
         """Start a scan of a realtime event: a file, or what such a file holds.
 
+        Levels such as ``8:0,64:12`` are scanned as they are; the usual ones grow as the regions need.
         Raises Refused when the server does not take it, ValueError for a file or levels that are none.
         """
         document = event if isinstance(event, dict) else json.loads(Path(event).read_bytes())
-        request = scan_request(document, reco_algo, progression(nsides), is_real)
+        request = scan_request(document, reco_algo, nsides, is_real)
         return Scan(self.client, str(self.client.post("/scan", request, timeout=120, patience=10)["scan_id"]))
 
     def submit(self, config: str | Path | dict[str, Any], *, jobs: int = 1, description: str = "",

@@ -29,6 +29,7 @@ import numpy as np
 from scanner import compiled, healpix
 from scanner.directions import detector_to_icrs, pixel_directions
 from scanner.event import Event, Particle
+from scanner.growth import grown_pixels
 from scanner.i3live import read_event
 from scanner.levels import Progression, best_pixel, first_pixels, next_pixels, seeds_for
 from scanner.recos import find_reco, warm_up
@@ -149,8 +150,13 @@ def scan_event(event: Event, reco_name: str, progression: str = DEFAULT_PROGRESS
             rows = reco.reconstruct(prepared, *pixel_directions(nside, pixels, event.mjd), seeds)
             rows["index"] = pixels
             tables[nside] = np.concatenate([tables[nside], rows]) if nside in tables else rows
-        wanted = next_pixels(levels, tables)
+        wanted = next_pixels(levels, tables) or _grown(levels, tables, reco_name)
     return tables
+
+
+def _grown(levels: Progression, tables: dict[int, np.ndarray], reco: str) -> dict[int, np.ndarray]:
+    known = {nside: table["index"] for nside, table in tables.items()}
+    return grown_pixels(levels, tables, known, reco) if levels.grows else {}
 
 
 def _events(events_dir: Path | None) -> Iterator[tuple[str, Event]]:

@@ -57,6 +57,7 @@ class Outcome:
         document = {
             "scan_id": self.scan_id, "run_id": event.get("run_id"), "event_id": event.get("event_id"),
             "reco_algo": reco_algo, "best_fit": {name: progress["best_fit"][name] for name in _BEST_FIT},
+            "reconstruction": progress["reconstruction"], "choice": progress["choice"],
             **{name: progress[name] for name in _REGIONS},
             "levels": [{"nside": level["nside"], "pixels": level["done"]} for level in progress["levels"]],
             "pixels": progress["pixels_done"], "wall_s": progress["wall_s"], "cpu_s": progress["cpu_s"],
@@ -79,6 +80,9 @@ class Outcome:
         lines = [f"best fit   RA {best['ra_deg']:.3f}°  Dec {best['dec_deg']:+.3f}°   "
                  f"(nside {best['nside']}, pixel {best['pixel']}, −ln L {best['llh']:.3f})",
                  f"areas      50 %: {areas[0]}   90 %: {areas[1]}   by {progress['level_set']}"]
+        if choice := progress["choice"]:
+            lines.append(f"auto       chose {choice['reco']}, {100 * choice['sureness']:.0f} % sure: "
+                         f"{choice['why']}")
         if self.truth:
             lines.append(f"truth      RA {self.truth[0]:.3f}°  Dec {self.truth[1]:+.3f}°   "
                          f"({self._distance():.3f}° from the best fit)")

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import asdict
 from typing import Any
 
+from scanner.auto import choose
 from scanner.event import Event
 from scanner.i3live import read_event
 from scanner.recos import is_choice, method_of
@@ -35,12 +36,17 @@ async def read_metadata(text: bytes, is_real: bool) -> ScanMetadata:
     return await asyncio.to_thread(_read, text, is_real)
 
 
-async def method(ctx: Context, i3_event_id: str, is_real: bool, reco_algo: str) -> Method:
-    """Which reconstruction computes what is asked for. Raises UnknownReco, EventError."""
+async def method(ctx: Context, i3_event_id: str, is_real: bool,
+                 reco_algo: str) -> tuple[Method, dict[str, Any]]:
+    """Which reconstruction computes what is asked for, and `auto`'s choice.
+
+    Raises UnknownReco, EventError.
+    """
     if not is_choice(reco_algo):
-        return method_of(reco_algo)
+        return method_of(reco_algo), {}
     text = await event_json(ctx, i3_event_id)
-    return await asyncio.to_thread(lambda: method_of(reco_algo, _event(text, is_real)))
+    choice = await asyncio.to_thread(lambda: choose(_event(text, is_real)))
+    return Method(reco_algo, choice.reco), asdict(choice)
 
 
 def _event(text: bytes, is_real: bool) -> Event:

@@ -60,7 +60,8 @@ async def view(ctx: Context, scan_id: str) -> dict[str, Any]:
     state, _, final = await state_of(ctx, manifest)
     result = {"scan_id": scan_id, "version": version, "state": state,
               "state_reason": await _reason(ctx, manifest, run, counts), "since": _since(manifest, run),
-              "is_final": final, "is_deleted": manifest.is_deleted, "event": manifest.event_metadata}
+              "is_final": final, "is_deleted": manifest.is_deleted, "event": manifest.event_metadata,
+              "reconstruction": run.computes if run else None, "choice": run.choice or None if run else None}
     return result | (await _counts(ctx, run, counts) if run and counts else _nothing())
 
 
