@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,50 +22,52 @@ PAGE = "docs/architecture.md has the wings and their order."
 
 
 def told(found: list[str], way_out: str) -> str:
-    return "\n".join(["", *found, way_out, PAGE])
+    return "\n".join(["", *found, *textwrap.wrap(way_out, 100), PAGE])
 
 
 def test_there_are_no_circles() -> None:
     found = [" ↔ ".join(circle) for circle in wings.circles()]
-    assert not found, told(found, "These import each other. Move what both need into a module below both, or "
-                                  "pass it as an argument; an import in a function or for types is one, too.")
+    assert not found, told(found, """These import each other. Move what both need into a module below
+        both, or pass it as an argument; an import inside a function or for types alone counts, too.""")
 
 
 def test_imports_follow_the_order_of_wings() -> None:
     found = list(map(str, wings.upward()))
-    assert not found, told(found, "These imports go up, or sideways. Move what is needed into a lower wing, or "
-                                  "let the higher wing register a function with the lower one (as "
-                                  "`register_kind` does). A new wing needs a place in ORDER of tools/wings.py.")
+    assert not found, told(found, """These imports go up, or sideways. Move what is needed into a lower
+        wing, or let the higher wing register a function with the lower one (as `register_kind` does). A new
+        wing needs a place in ORDER of tools/wings.py.""")
 
 
 def test_wings_are_entered_by_their_doors() -> None:
     found = list(map(str, wings.trespasses()))
-    assert not found, told(found, "These import another wing's inside. Use what its door offers, or, if others "
-                                  "should use it, name the module in `__all__` of the wing's `__init__.py`.")
+    assert not found, told(found, """These import another wing's inside. Use what its door offers, or,
+        if others should use it, name the module in `__all__` of the wing's `__init__.py`.""")
 
 
 @pytest.mark.parametrize("wing", wings.wings())
 def test_every_wing_says_what_it_is_for_and_offers_what_there_is(wing: str) -> None:
     tree = ast.parse(wings.modules()[wing].read_text(encoding="utf8"))
-    assert ast.get_docstring(tree), told([wing], "Its `__init__.py` says in three lines what it is, what enters "
-                                                 "and what leaves.")
-    named = {name for name in wings.door(wing) if name.islower() and f"{wing}.{name}" not in wings.modules()}
+    assert ast.get_docstring(tree), told([wing], """Its `__init__.py` says in three lines what it is,
+        what enters and what leaves.""")
+    missing = {name for name in wings.door(wing)
+               if name.islower() and f"{wing}.{name}" not in wings.modules()}
     offered = {alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
-    assert named <= offered, told(sorted(named), f"There is no such module in {wing}: take it out of `__all__`.")
+    assert missing <= offered, told(sorted(missing - offered), f"No such module in {wing}: correct `__all__`.")
 
 
 def test_every_divided_package_has_an_order() -> None:
-    divided = {name.rpartition(".")[0] for name, path in wings.modules().items() if path.name == "__init__.py"}
-    assert divided <= set(wings.ORDER), told(sorted(divided - set(wings.ORDER)),
-                                             "These have folders: give them a line in ORDER of tools/wings.py.")
+    divided = {name.rpartition(".")[0] for name, path in wings.modules().items()
+               if path.name == "__init__.py"}
+    found = sorted(divided - set(wings.ORDER))
+    assert not found, told(found, "These have folders: give them a line in ORDER of tools/wings.py.")
 
 
 def test_folders_are_small() -> None:
     files = [*SOURCES, *(ROOT / "tests").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]
     found = [f"{folder.relative_to(ROOT)}: {count} files"
              for folder, count in Counter(path.parent for path in files).items() if count > MOST_FILES]
-    assert not found, told(found, f"A folder holds at most {MOST_FILES} files: divide it by the nouns that "
-                                  "people look for.")
+    assert not found, told(found, f"""A folder holds at most {MOST_FILES} files: divide it by the nouns that
+        people look for.""")
 
 
 def test_the_picture_is_true() -> None:
