@@ -1,8 +1,8 @@
 """JSON from the outside, as strict as JSON is, but for the numbers that Python's own ``json`` writes.
 
-``NaN``, ``Infinity`` and ``-Infinity`` are no JSON, yet many alerts and scanners send them where a number is
-missing. `decode` lets whoever reads a document decide: with ``gaps`` they come as floats, which `without_gaps`
-(and every encoder of ours) turns into null; otherwise they are refused with their path and value.
+``NaN``, ``Infinity`` and ``-Infinity`` are no JSON, yet many alerts and scanners send them where a number
+is missing. `decode` lets whoever reads a document decide: with ``gaps`` they come as floats, which
+`without_gaps` (and every encoder of ours) turns into null; otherwise they are refused with path and value.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["JsonError", "decode", "first_gap", "is_gap", "path_text", "spelt", "without_gaps"]
+__all__ = ["JsonError", "decode", "first_gap", "gaps_of", "is_gap", "path_text", "spelt", "without_gaps"]
 
 Path = tuple[str | int, ...]
 
@@ -60,16 +60,17 @@ def is_gap(value: object) -> bool:
 
 def first_gap(document: Any) -> tuple[Path, float] | None:
     """The first NaN or infinity of a document with its path; None when there is none."""
-    return next(_gaps(document, ()), None)
+    return next(gaps_of(document), None)
 
 
-def _gaps(value: Any, path: Path) -> Iterator[tuple[Path, float]]:
+def gaps_of(value: Any, path: Path = ()) -> Iterator[tuple[Path, float]]:
+    """Every NaN and infinity of a document with its path."""
     if isinstance(value, dict):
         for key, item in value.items():
-            yield from _gaps(item, (*path, key))
+            yield from gaps_of(item, (*path, key))
     elif isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _gaps(item, (*path, number))
+            yield from gaps_of(item, (*path, number))
     elif is_gap(value):
         yield path, value
 

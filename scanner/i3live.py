@@ -3,8 +3,8 @@
 Four generations differ in the shell only: lists of frames (2016, 2017), ``data.frames`` (from 2021 on,
 with header values beside them) and the ``GCDQp_packet`` of a scanner's start-up file. Each frame is a
 pair of a stop letter and text: base64 of zlib of a pickle of one I3Frame. Nothing is unpickled, every
-size is bounded, and whatever is wrong becomes an `EventError`. A frame that nobody needs may be damaged: it is
-left out, with the reason.
+size is bounded, and whatever is wrong becomes an `EventError`. A frame that nobody needs may be damaged: it
+is left out, with the reason.
 """
 
 from __future__ import annotations
@@ -78,11 +78,15 @@ def read_event(source: Source, *, name: str = "event", is_real_event: bool | Non
 
 def name_of(source: Source) -> str:
     """The name of the file that a source is; empty for another source."""
-    return Path(source).name if _is_file(source) else ""
+    file = _as_file(source)
+    return file.name if file else ""
 
 
-def _is_file(source: Source) -> bool:
-    return isinstance(source, Path) or (isinstance(source, str) and not source.lstrip().startswith("{"))
+def _as_file(source: Source) -> Path | None:
+    """The file that a source is, if it is one."""
+    if isinstance(source, str) and not source.lstrip().startswith("{"):
+        return Path(source)
+    return source if isinstance(source, Path) else None
 
 
 def read_frames(source: Source) -> list[Frame]:
@@ -135,8 +139,10 @@ def document_of(source: Source) -> Mapping[str, Any]:
     """The JSON object of a source; raises EventError."""
     if isinstance(source, Mapping):
         return source
-    if isinstance(source, Path) or _is_file(source):
-        source = _file_content(Path(str(source)))
+    file = _as_file(source)
+    if file is not None:
+        source = _file_content(file)
+    assert not isinstance(source, Path), "a path is a file"
     if len(source) > MAX_JSON_BYTES:
         raise EventError(f"{len(source)} bytes of JSON are more than the {MAX_JSON_BYTES} allowed")
     try:

@@ -21,8 +21,9 @@ from scanner.i3time import I3Time
 from scanner.pulsemap import MAX_PULSES, PULSE, PulseMap
 
 __all__ = ["EventHeader", "TimeWindows", "read_combined_source", "read_corrected_source", "read_header",
-           "read_particle", "read_pulse_map", "read_sources", "read_string", "read_time_window", "read_time_windows", "write_header", "write_particle", "write_pulse_map",
-           "write_string", "write_time_window", "write_time_windows"]
+           "read_particle", "read_pulse_map", "read_sources", "read_string", "read_time_window",
+           "read_time_windows", "write_header", "write_particle", "write_pulse_map", "write_string",
+           "write_time_window", "write_time_windows"]
 
 #: By DOM (string, OM): windows from start to stop, ns.
 TimeWindows = Mapping[tuple[int, int], tuple[tuple[float, float], ...]]

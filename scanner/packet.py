@@ -118,8 +118,8 @@ class Packet:
         others = [key for key in self.pulse_keys() if key not in PULSE_KEYS]
         for key in _UNSPLIT_KEYS:
             if key in others:
-                self._note(f"none of {' and '.join(PULSE_KEYS)} is in the packet; {key!r} is taken, which may "
-                           "hold pulses of other events of the readout")
+                self._note(f"none of {' and '.join(PULSE_KEYS)} is in the packet; {key!r} is taken, which "
+                           "may hold pulses of other events of the readout")
                 return key
         rest = f"it has pulses under {', '.join(others)} only" if others else "it holds no pulses"
         raise EventError(f"none of {' and '.join(PULSE_KEYS)} is in the packet; {rest}", frame=self._stop)

@@ -1,12 +1,12 @@
 """SuperDST: the detector's compressed pulses.
 
-The format of ``I3SuperDST.cxx`` (icecube/icetray-public). Version 1: a *readout* is a run of pulses of
-one DOM and one kind (with or without local coincidence), ordered by the time of its first pulse. A 16-bit
-header names the DOM, then every pulse is a 16-bit stamp: 8 bits of time since the stamp before, 6 bits of
-charge, the coincidence bit and a bit that ends the readout. Codes that are full continue in whole 16-bit
-words. Widths are powers of two in four run-length coded streams; the charges of surface DOMs have 8 more
-bits in a stream of their own. Times are good to ±0.5 ns, charges to ±0.025 PE. Version 0 (2011) counts in 4 ns and
-0.15 PE, continues a full code in one word of 15 bits, and knows neither widths nor charges of the surface.
+The format of ``I3SuperDST.cxx`` (icecube/icetray-public). Version 1: a *readout* is a run of pulses of one
+DOM and one kind (with or without local coincidence), ordered by the time of its first pulse. A 16-bit header
+names the DOM, then every pulse is a 16-bit stamp: 8 bits of time since the stamp before, 6 bits of charge,
+the coincidence bit and a bit that ends the readout. Codes that are full continue in whole 16-bit words.
+Widths are powers of two in four run-length coded streams; the charges of surface DOMs have 8 more bits in a
+stream of their own. Times are good to ±0.5 ns, charges to ±0.025 PE. Version 0 (2011) counts in 4 ns and 0.15 PE,
+continues a full code in one word of 15 bits, and knows neither widths nor charges of the surface.
 """
 
 from __future__ import annotations

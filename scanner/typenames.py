@@ -14,7 +14,7 @@ from functools import lru_cache
 
 __all__ = ["class_of", "normalised"]
 
-#: IceTray's own names of instantiated templates (icecube/icetray-public: I3PODHolder/*.h, I3Map.h, I3Vector.h,
+#: IceTray's own names of instantiated templates (icecube/icetray-public: I3PODHolder/*.h, I3Map.h,
 #: physics/I3RecoPulse.h, I3TimeWindow.h), here with the members spelt out.
 _TYPEDEFS = {
     "I3String": "I3PODHolder<string>",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scanner.catalogue import Product
+from scanner.errors import EventError
 from scanner.level_sets import LEVEL_SETS
 from scanner.recos import RECOS
 from server.context import Context
@@ -14,8 +15,9 @@ from server.errors import BadRequest, NotFound
 from server.production import task_store
 from server.production.task_store import LEASED
 from server.routing import Route, allow
-from server.scans import clusters, files, maps, pictures, progress_view, runs, workers
+from server.scans import clusters, decoding, engines, files, maps, pictures, progress_view, runs, workers
 from server.scans.creation import request_of
+from server.scans.events import event_json
 from server.scans.manifests import Manifest, find, read
 from server.scans.requests import ScanRequest
 from server.scans.status import state_of
@@ -86,9 +88,10 @@ class Scan(PageHandler):
         view = await progress_view.view(self.ctx, scan_id)
         products = await files.offered(self.ctx, scan_id)
         sets = {product.levels: LEVEL_SETS[product.levels] for product in products if product.levels}
+        request = await _request(self.ctx, scan_id)
         self.page("scan.html", manifest=manifest, view=view, event=event_name(manifest),
                   force=await workers.workforce(self.ctx, manifest),
-                  request=await _request(self.ctx, scan_id),
+                  request=request, has_event=request is not None and engines.is_ours(request.reco_algo),
                   taskforces=await workers.taskforces(self.ctx, manifest), level_sets=sets,
                   has_map=view["best_fit"] is not None or view["is_final"],
                   products=_by_levels(products),
@@ -158,6 +161,21 @@ class ScanPicture(PageHandler):
         self.finish(picture)
 
 
+class ScanEventPicture(PageHandler):
+    """A drawing of the event that is scanned."""
+
+    @allow(*READERS)
+    async def get(self, scan_id: str) -> None:
+        manifest = await read(self.ctx, scan_id)
+        try:
+            picture = await decoding.picture(await event_json(self.ctx, manifest.i3_event_id))
+        except EventError as error:
+            raise NotFound(f"the event cannot be drawn: {error}") from None
+        self.set_header("Content-Type", "image/png")
+        self.set_header("Cache-Control", "private, max-age=86400")
+        self.finish(picture)
+
+
 class ScanFile(PageHandler):
     """The map as a file for icecube-skyreader."""
 
@@ -194,6 +212,7 @@ ROUTES = [
     Route("/web/scans/{scan_id}/progress", ScanProgress, "web"),
     Route("/web/scans/{scan_id}/pixels", ScanPixels, "web"),
     Route("/web/scans/{scan_id}/picture/{view}", ScanPicture, "web"),
+    Route("/web/scans/{scan_id}/event", ScanEventPicture, "web"),
     Route("/web/scans/{scan_id}/map/{kind}", ScanFile, "web"),
     Route("/web/scans/{scan_id}/products/{name:any}", ScanProduct, "web"),
 ]
