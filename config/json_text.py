@@ -46,6 +46,8 @@ def _as_python_writes_it(data: bytes | str, reason: str) -> Any:
         raise JsonError(f"{error.msg} at {where}") from None
     except RecursionError:
         raise JsonError("nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise JsonError(f"byte {error.start}: not UTF-8 text") from None
     except (ValueError, OverflowError):
         raise JsonError(reason) from None
     if not has_gap:

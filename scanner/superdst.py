@@ -5,8 +5,8 @@ DOM and one kind (with or without local coincidence), ordered by the time of its
 names the DOM, then every pulse is a 16-bit stamp: 8 bits of time since the stamp before, 6 bits of charge,
 the coincidence bit and a bit that ends the readout. Codes that are full continue in whole 16-bit words.
 Widths are powers of two in four run-length coded streams; the charges of surface DOMs have 8 more bits in a
-stream of their own. Times are good to ±0.5 ns, charges to ±0.025 PE. Version 0 (2011) counts in 4 ns and 0.15 PE,
-continues a full code in one word of 15 bits, and knows neither widths nor charges of the surface.
+stream of their own. Times are good to ±0.5 ns, charges to ±0.025 PE. Version 0 (2011) counts in 4 ns and
+0.15 PE, continues a full code in one word of 15 bits, and knows neither widths nor charges of the surface.
 """
 
 from __future__ import annotations
