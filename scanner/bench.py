@@ -1,4 +1,4 @@
-"""``iceprod bench reco|scan|event [--events DIR] [--reco NAME] [--processes N] [--json]``: how fast the kernel is.
+"""``iceprod bench reco|scan|event [--events DIR] [--reco NAME] [--processes N] [--json]``: how fast it is.
 
 ``reco``   pixels per CPU second of one core at a first and a refined level, for simulated tracks of growing
            size and for the events of a folder; beside it a plain fit (NumPy over modules, SciPy's simplex) of
