@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from scanner.errors import EventError
-from scanner.event import Event, Particle
-from scanner.frame import Frame
-from scanner.i3live import Source, document_of, event_of, name_of, read_event, read_frames
-from scanner.packet import Packet
-from scanner.recos import RECOS, why_not
+from scanner.common.errors import EventError
+from scanner.events.event import Event, Particle
+from scanner.events.frame import Frame
+from scanner.events.i3live import Source, document_of, event_of, name_of, read_event, read_frames
+from scanner.events.packet import Packet
+from scanner.recos.recos import RECOS, why_not
 
 __all__ = ["PulseCount", "StoredDirection", "Survey", "check_event", "survey"]
 
@@ -156,7 +156,7 @@ def _count(packet: Packet, key: str) -> PulseCount:
 
 
 def _direction(key: str, particle: Particle, mjd: float) -> StoredDirection:
-    from scanner.directions import detector_to_icrs  # brings healpy, which the server does without
+    from scanner.events.directions import detector_to_icrs  # brings healpy, which the server does without
 
     ra, dec = np.degrees(detector_to_icrs(particle.zenith, particle.azimuth, mjd))
     energy = particle.energy if np.isfinite(particle.energy) and particle.energy > 0 else None

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from scanner.archive import ArchiveWriter
-from scanner.frame import Frame, FrameObject, decode_frame, encode_frame
-from scanner.pickles import frame_from_pickle, frame_to_pickle
-from scanner.pulsemap import PULSE, PulseMap
+from scanner.events.archive import ArchiveWriter
+from scanner.events.frame import Frame, FrameObject, decode_frame, encode_frame
+from scanner.events.pickles import frame_from_pickle, frame_to_pickle
+from scanner.events.pulsemap import PULSE, PulseMap
 
 SPELLINGS: Mapping[str, Callable[[str], str]] = {
     "as it is": lambda name: name,
