@@ -19,9 +19,10 @@ from typing import Any, TypeVar
 
 import yaml
 
-from iceprod.client import Client, ClientError
+from config.json_text import decode
 from iceprod.following import follow_dataset, follow_scan
 from iceprod.submission import RECO, dataset_of, scan_request, submit_dataset
+from iceprod.transport import Client, ClientError
 
 __all__ = ["BestFit", "Dataset", "DatasetProgress", "Scan", "ScanProgress", "Session", "WorkFailed"]
 
@@ -198,7 +199,7 @@ class Session:
         Levels such as ``8:0,64:12`` are scanned as they are; the usual ones grow as the regions need.
         Raises Refused when the server does not take it, ValueError for a file or levels that are none.
         """
-        document = event if isinstance(event, dict) else json.loads(Path(event).read_bytes())
+        document = event if isinstance(event, dict) else decode(Path(event).read_bytes(), gaps=True)
         request = scan_request(document, reco_algo, nsides, is_real)
         return Scan(self.client, str(self.client.post("/scan", request, timeout=120, patience=10)["scan_id"]))
 

@@ -113,6 +113,10 @@ class Auto:
         """The name of the reconstruction that suits an event; raises EventError as `prepare`."""
         return _suited(line_speed(first_hits(event.cleaned)))
 
+    def check(self, event: Event) -> None:
+        """Raises EventError if too few modules are hit."""
+        self._known[self.chosen(event)].check(event)
+
     def prepare(self, event: Event) -> AutoEvent:
         """Choose and prepare; raises EventError if too few modules are hit."""
         speed = line_speed(first_hits(event.cleaned))
