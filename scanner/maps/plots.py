@@ -276,7 +276,7 @@ def _draw_colorbar(figure: Figure, norm: AsinhNorm, place: tuple[float, float, f
 
 def _draw_legend(figure: Figure, handles: list[Line2D], levels: LevelSet, place: tuple[float, float],
                  columns: int) -> None:
-    title = f"Levels: {levels.title} ({levels.name})"
+    title = f"Regions by {levels}"
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=place, fontsize=10, frameon=False,
                   ncols=columns, title=title, title_fontsize=10, alignment="left")
 

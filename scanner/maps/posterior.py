@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -173,10 +174,16 @@ def _shells(number: np.ndarray, wilks: np.ndarray, area: np.ndarray, masses: np.
 def _steepness(shells: list[_Shell]) -> list[float]:
     """α of each shell: the largest up to 1 with which the density does not rise towards the outside."""
     natural = [shell.density(1.0) for shell in shells]
-    floors = [max(float(inner.min()), outer.mean) if inner.min() < outward.max() else 0.0
-              for inner, outer, outward in zip(natural, shells[1:], natural[1:], strict=False)]
-    lower, upper = [*floors, 0.0], [np.inf, *(floor or np.inf for floor in floors)]
+    floors = [_floor(*pair, densities[0]) if densities[0].min() <= densities[1].max() else 0.0
+              for pair, densities in zip(pairwise(shells), pairwise(natural), strict=True)]
+    lower, upper = [*floors, 0.0], [np.inf, *(floor * (1 - _ROUNDING) or np.inf for floor in floors)]
     return [_largest(shell, low, high) for shell, low, high in zip(shells, lower, upper, strict=True)]
+
+
+def _floor(inner: _Shell, outer: _Shell, inward: np.ndarray) -> float:
+    """The density at a threshold: where the inner shell's ends, if the outer one can stay below that."""
+    edge = float(inward.min())
+    return edge if edge > outer.mean * (1 + 2 * _ROUNDING) else float(np.sqrt(inner.mean * outer.mean))
 
 
 def _largest(shell: _Shell, low: float, high: float) -> float:

@@ -35,7 +35,7 @@ def valley(nside: int, pixels: np.ndarray, wide: float, high: float, tilt: float
 
 
 def smooth_map(nside: int, wide: float, high: float, tilt: float = 0.0,
-               centre: tuple[float, float] = CENTRE, reach: float = 30.0) -> SkyMap:
+               centre: tuple[float, float] = CENTRE, reach: float = 6.0) -> SkyMap:
     fine = healpix.disc(nside, *centre, reach)
     return SkyMap.from_results({8: valley(8, np.arange(768), wide, high, tilt, centre),
                                 nside: valley(nside, fine, wide, high, tilt, centre)})
@@ -62,7 +62,7 @@ def ranked_area(posterior: Posterior, level: float) -> float:
                            np.cumsum(posterior.cell_area[by_density])))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(LEVEL_SETS)))
 def test_density_falls_and_covers_what_the_map_covers(seed: int, name: str) -> None:
     skymap = rugged(seed)
@@ -79,13 +79,14 @@ def test_density_falls_and_covers_what_the_map_covers(seed: int, name: str) -> N
     assert areas[0] >= skymap.area[np.argmin(skymap.llh)] - 1e-12
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(sorted(LEVEL_SETS)))
 def test_regions_are_those_of_the_thresholds_or_smaller(seed: int, name: str) -> None:
     posterior = Posterior.of(rugged(seed), level_set(name))
     area, delta = posterior.cell_area, posterior.cells.delta
     named = [float(area[delta <= limit].sum()) for limit in posterior.levels.thresholds.values()]
-    shares = np.diff([0.0, *posterior.levels.thresholds, 1.0]) / np.diff([0.0, *named, area.sum() + 1e-12])
+    sizes = np.maximum(np.diff([0.0, *named, area.sum()]), 1e-9)
+    shares = np.diff([0.0, *posterior.levels.thresholds, 1.0]) / sizes
     if (np.diff(shares) < 0).all():  # a falling density can hold what the set says
         for level, size in zip(posterior.levels.thresholds, named, strict=True):
             assert posterior.area(level) == pytest.approx(size, rel=1e-6)
@@ -102,7 +103,8 @@ def test_areas_between_pixels_are_those_of_the_likelihood(name: str, wide: float
     skymap = smooth_map(256, wide / scale, high / scale, tilt, centre)
     posterior = Posterior.of(skymap, levels)
     for level, threshold in levels.thresholds.items():
-        exact = np.pi * wide * high / scale**2 * threshold  # Lambert's plane keeps areas
+        above = 2 * (skymap.best_fit.llh - 500)  # 2Δ ln L counts from the best pixel, not from the bottom
+        exact = np.pi * wide * high / scale**2 * (threshold + above)  # Lambert's plane keeps areas
         pixels = exact / healpix.pixel_area(256)
         assert posterior.area(level) == pytest.approx(exact, rel=0.02 if pixels > 30 else 0.12)
         assert posterior.limits(level) == ((PIXEL_SIZE,) if pixels < 9 else posterior.limits(level))
@@ -156,6 +158,7 @@ def test_each_reconstruction_has_one_default_that_fits_it() -> None:
 
 def test_a_new_set_is_one_entry() -> None:
     new = LevelSet("mine", "Mine", {0.5: 2.0, 0.68: 4.0, 0.9: 9.0})
-    posterior = Posterior.of(smooth_map(256, 0.5, 0.5), new)
+    skymap = smooth_map(256, 0.5, 0.5)
+    posterior, above = Posterior.of(skymap, new), 2 * (skymap.best_fit.llh - 500)
     for level, threshold in new.thresholds.items():
-        assert posterior.area(level) == pytest.approx(np.pi * 0.25 * threshold, rel=0.02)
+        assert posterior.area(level) == pytest.approx(np.pi * 0.25 * (threshold + above), rel=0.02)

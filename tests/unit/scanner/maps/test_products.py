@@ -123,7 +123,7 @@ def test_a_flat_map_has_its_limits() -> None:
         flat_fits(scan(), 100)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 0.9]))
 def test_moc_is_the_region_and_is_normal(seed: int, level: float) -> None:
     rng = np.random.default_rng(seed)
