@@ -87,8 +87,12 @@ def test_iterations_repeat_a_tray(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("args", "seen"), [
     ("-a 'b c' d", ["-a", "b c", "d"]),
-    (["x", 1, 2.5, True], ["x", "1", "2.5", "true"]),
+    (["x", 1, 2.5, True, None, [1, "a"]], ["x", "1", "2.5", "True", "None", "[1, 'a']"]),
     ({"seed": 4, "name": "n"}, ["--seed=4", "--name=n"]),
+    ({"UseGSLRNG": None, "n": 5, "v": None, "gpu": False, "pgam": [2.65, 2.6], "text": "a b"},
+     ["--UseGSLRNG", "-n=5", "-v", "--gpu=False", "--pgam=[2.65, 2.6]", "--text=a b"]),
+    ({"args": ["a", 1], "kwargs": {"x": 2, "flag": None}}, ["a", "1", "-x=2", "--flag"]),
+    ('{"args": ["a"], "kwargs": {}}', ["a"]), ('["a b", 1]', ["a b", "1"]), (7, ["7"]), ([], []), ("", []),
     (None, []),
 ])
 def test_arguments_of_every_form(tmp_path: Path, args: Any, seen: list[str]) -> None:
@@ -136,7 +140,9 @@ def test_other_ways_to_fail(tmp_path: Path, module: dict[str, Any], text: str) -
 
 @pytest.mark.parametrize("module", [
     {"name": "m"}, {"name": "m", "src": 7}, {"name": "m", "src": "/bin/true", "args": "'open"},
-    {"name": "m", "src": "/bin/true", "configs": {"../escape": {}}}, {"name": "m", "running_class": "a.B"},
+    {"name": "m", "src": "/bin/true", "configs": {"../escape": {}}}, {"name": "m", "running_class": "B"},
+    {"name": "m", "running_class": "a.B", "args": ["x"]},
+    {"name": "m", "src": "/bin/true", "args": "$environ(NO_SUCH_VARIABLE)"},
     {"name": "m", "src": "/bin/true", "data": [{"remote": "", "local": ""}]},
     {"name": "m", "src": "/bin/true", "data": [{"type": "job_temp", "remote": "../../x"}]},
     {"name": "m", "src": "/bin/true", "data": [{"remote": "/etc/hostname", "local": "../../x"}]},

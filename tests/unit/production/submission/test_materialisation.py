@@ -123,7 +123,7 @@ async def test_payload(ctx: Context, make: Maker) -> None:
     assert task
     payload = (await scripts.payloads(ctx, [task]))[task["task_id"]]
     assert payload["task"]["trays"][0]["modules"][0]["args"] == "--job 3 --p 7 --mode fast"
-    assert payload["task"]["data"][0]["remote"] == "x/000003.i3"
+    assert payload["task"]["data"][0]["remote"].endswith("/x/000003.i3")
     assert payload["options"]["job"] == 3
     assert payload["options"]["mode"] == "fast"
     assert payload["dataset"] == (await datasets.get(ctx, dataset))["dataset"]
