@@ -12,8 +12,8 @@ Expressions are evaluated in these places, and nowhere else:
 
 Each part sees its own parameters first, then those around it. ``$(input)`` and ``$(output)`` are the local
 names of the files that a part moves, its own before those around it. ``$environ(X)`` is left for the pilot,
-which knows the environment. The rules are those of IceProd 3 (``core/exe.py``), and of IceProd 2 for what only
-version 3.0 has (``resources``, ``classes``, ``transfer: exists``).
+which knows the environment. The rules are those of IceProd 3 (``core/exe.py``), and of IceProd 2 for what
+only version 3.0 has (``resources``, ``classes``, ``transfer: exists``).
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def payload(dataset: Mapping[str, Any], config: Mapping[str, Any], task: Mapping
             files: Iterable[Document] = ()) -> Document:
     """What a pilot needs to run one task; `config` with its defaults, `files` are the task's own.
 
-    Trays that differ from one iteration to the next are there once for each, with their number as `iter`.
+    Trays that differ from one iteration to the next are there once for each, with the iteration's number as
+    `iter`; `tray` is the tray's place in the configuration.
     """
     index = task["task_index"]
     about = {"task": task["name"], **{name: value for name, value in _ids(dataset, task).items() if value}}
@@ -146,7 +147,8 @@ class _Around:
 def _task(task: Document, around: _Around) -> Document:
     inside, moved = around.inside(task)
     rest = {name: value for name, value in task.items() if name not in _INSIDE}
-    trays = [made for tray in task.get("trays") or [] for made in _turns(tray, inside)]
+    trays = [{**made, "tray": number} for number, tray in enumerate(task.get("trays") or [])
+             for made in _turns(tray, inside)]
     return {**expand(rest, inside.scope), "data": moved, "trays": trays}
 
 

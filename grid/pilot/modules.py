@@ -2,15 +2,15 @@
 
 The rules are those of IceProd's own runner (``core/exe.py``, versions 2 and 3):
 
-- ``src`` goes before ``running_class``. A program ``x.py`` is run by ``python``, ``x.sh`` by ``/bin/sh``, any
-  other as it is: from the task's directory when it lies there, else from the PATH.
-- ``running_class: package.module.Class`` is imported, made, given each argument with ``SetParameter``, and run
-  with ``Execute({})``.
+- ``src`` goes before ``running_class``. A program ``x.py`` is run by ``python``, ``x.sh`` by ``/bin/sh``,
+  any other as it is: from the task's directory when it lies there, else from the PATH.
+- ``running_class: package.module.Class`` is imported, made, given each argument with ``SetParameter``, and
+  run with ``Execute({})``.
 - ``env_shell`` stands before all that, split at blanks.
-- ``args`` as text are words; as a list, a word each; as an object, ``--name=value``, or ``-n=value`` for names
-  of one letter, without ``=value`` when that is null. ``{"args": […], "kwargs": {…}}`` is both. A text that is
-  JSON is read as such. Values are written as Python writes them: ``True``, ``[1, 2]``. A word stays one word,
-  whatever is in it.
+- ``args`` as text are words; as a list, a word each; as an object, ``--name=value``, or ``-n=value`` for
+  names of one letter, without ``=value`` when that is null. ``{"args": […], "kwargs": {…}}`` is both. A text
+  that is JSON is read as such. Values are written as Python writes them: ``True``, ``[1, 2]``. A word stays
+  one word, whatever is in it.
 - ``env_clear`` leaves of the pilot's environment what `_KEPT` names.
 """
 

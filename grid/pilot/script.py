@@ -73,7 +73,7 @@ class Script:
         config = self.running.payload.get("task")
         if not isinstance(config, dict):
             raise BadConfig("the task has no configuration")
-        known = environment(False, self.directory, self._variables())
+        known = environment(False, self.directory, self.variables())
         config, steering = variables.environ([config, self.running.payload.get("steering")], known)
         programs = list(commands(config))
         items = transfer.items_of(config, {**self.running.payload, "steering": steering}, self.means)
@@ -89,7 +89,7 @@ class Script:
 
     def _filled(self, program: Command, config: dict[str, Any]) -> Command:
         """The program with the variables in its command line replaced, where it is found."""
-        own = environment(program.clear, self.directory, self._variables())
+        own = environment(program.clear, self.directory, self.variables())
         known = {**environment(False, self.directory, {}), **own}
         if variables.of_shell(program, known):
             known.update(self._told_by_shell(program, config, own))
@@ -135,7 +135,7 @@ class Script:
 
     def _program(self, program: Command, config: dict[str, Any]) -> tuple[str, str]:
         write_files(program, self.directory)
-        own = environment(program.clear, self.directory, self._variables())
+        own = environment(program.clear, self.directory, self.variables())
         started = self.launcher.start(self._contained(program.argv, config), own, self.directory,
                                       self.directory / "stdout", self.directory / "stderr")
         reason = self._watch(started)
@@ -151,7 +151,8 @@ class Script:
             return ends.RESET, reason
         return ends.of_status(started.status, program.name, last_line(self.directory / "stderr"))
 
-    def _variables(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
+        """What the task's programs are told of it, beside their environment."""
         payload, share = self.running.payload, self.running.share
         gpus = ",".join(share.gpus)
         return {

@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from iceprod.cli.common.connection import connect, server_options
-from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.cli.common.files import read_document
-from iceprod.dataset_config import ConfigError
-from iceprod.submission import checked_names, dataset_of, submit_dataset
+from iceprod.cli.common.findings import checked
+from iceprod.dataset_config import task_names
+from iceprod.submission import dataset_of, submit_dataset
 
 __all__ = ["submit"]
 
@@ -23,25 +23,24 @@ __all__ = ["submit"]
 @click.option("--description", help="Default: the configuration's.")
 @click.option("--group", default="users", show_default=True)
 @click.option("--priority", type=click.FloatRange(0, 1), default=0.5, show_default=True)
+@click.option("--lenient", is_flag=True, help="Only warn of what may not do what was meant.")
 @click.option("--dry-run", is_flag=True, help="Check everything, submit nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @server_options
-def submit(config: Path, jobs: int, description: str | None, group: str, priority: float, dry_run: bool,
-           as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
+def submit(config: Path, jobs: int, description: str | None, group: str, priority: float, lenient: bool,
+           dry_run: bool, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
     """Submit the dataset that CONFIG describes; prints its id."""
     document = read_document(config)
-    try:
-        names = checked_names(document)
-    except ConfigError as error:
-        raise CommandError(f"{config}: {error}", USAGE) from None
+    checked(config, document, jobs, lenient=lenient)
+    names = task_names(document)
     about = description or str(document.get("description") or config.stem)
-    dataset = dataset_of(document, jobs, about, group, priority)
+    dataset = dataset_of(document, jobs, about, group, priority, lenient=lenient)
     if dry_run:
         _tell(as_json, {"valid": True, **dataset},
               f"{config} is good: {jobs} jobs of {len(names)} tasks ({', '.join(names)}); nothing submitted")
         return 0
     with connect(server, token, data) as client:
-        dataset_id = submit_dataset(client, dataset, document)
+        dataset_id = submit_dataset(client, dataset, document, lenient=lenient)
     _tell(as_json, {"dataset_id": dataset_id, **dataset}, dataset_id)
     return 0
 

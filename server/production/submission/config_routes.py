@@ -11,7 +11,7 @@ from server.production.common.documents import Document
 from server.production.common.fields import Field, takes
 from server.production.common.handler import ProductionHandler
 from server.production.datasets import configs
-from server.production.submission import previews
+from server.production.submission import checks, previews
 from server.rest.handler import Handler
 from server.rest.routing import Route, allow
 
@@ -31,11 +31,16 @@ class Config(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def put(self, dataset_id: str) -> None:
-        """Create or replace the configuration."""
+        """Create or replace the configuration; with `lenient`, also one that may not do what was meant."""
         await self.writable(dataset_id)
+        lenient = self.query_bool("lenient")
         if len(self.request.body) > configs.MAX_BYTES:
             raise BadRequest(f"the configuration is larger than {configs.MAX_BYTES >> 20} MB")
-        await configs.put(self.ctx, dataset_id, self.body())
+        config = configs.checked(self.body(), dataset_id)
+        dataset = await self.ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"_id": 0}) or {}
+        jobs = max(1, dataset.get("jobs_submitted", 1))
+        await checks.require(self.ctx, config, jobs, lenient=lenient, dataset=dataset)
+        await configs.put(self.ctx, dataset_id, config)
         self.send({})
 
 
@@ -46,7 +51,7 @@ class Validate(ProductionHandler):
         return Handler.json_body(self)  # nothing of it is stored
 
     @allow("admin", "client", "system", "user")
-    @takes(Field("config", "dict", required=True), Field("jobs_submitted", "int"))
+    @takes(Field("config", "dict", required=True), Field("jobs_submitted", "int"), Field("lenient", "bool"))
     async def post(self) -> None:
         """What is wrong with the configuration, or what its jobs and tasks would be; nothing is created.
 
@@ -58,7 +63,10 @@ class Validate(ProductionHandler):
         jobs = body.get("jobs_submitted", 1)
         if isinstance(jobs, bool) or not isinstance(jobs, int) or not 1 <= jobs < 1 << 53:
             raise BadRequest("key jobs_submitted should be of type int, and greater than 0")
-        self.send(await previews.preview(self.ctx, _config(body.get("config")), jobs))
+        lenient = body.get("lenient", False)
+        if not isinstance(lenient, bool):
+            raise BadRequest("key lenient should be of type bool")
+        self.send(await previews.preview(self.ctx, _config(body.get("config")), jobs, lenient=lenient))
 
 
 def _config(value: Any) -> Document:
