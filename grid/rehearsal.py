@@ -114,7 +114,7 @@ class Rehearsal:
         if item["type"] == "permanent" and item["movement"] in ("output", "both"):
             parts = urlsplit(address)
             place = self.directory / "store" / parts.netloc / parts.path.lstrip("/")
-            self._kept[address] = f"file:{place}"
+            self._kept[address] = f"file://{place}"
         return {**item, "remote": self._kept.get(address, address)}
 
     # -- showing

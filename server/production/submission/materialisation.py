@@ -220,8 +220,15 @@ async def _needs_jobs(ctx: Context, dataset: Document) -> bool:
     return active < BUFFER_JOBS or not await ctx.db.tasks.find_one({**of_it, "status": "waiting"}, {"_id": 1})
 
 
+def _of(dataset: Document) -> Document:
+    return {"dataset_id": dataset["dataset_id"]}
+
+
 async def _materialise_or_say(ctx: Context, dataset: Document) -> int:
-    """Make jobs; what hinders is kept with the dataset, where its user sees it."""
+    """Make jobs; what hinders is kept with the dataset, where its user sees it.
+
+    With nothing left to run, the dataset ends with errors; jobs that are there go on.
+    """
     problem, made = "", 0
     try:
         made = await materialise_alone(ctx, dataset["dataset_id"])
@@ -229,4 +236,6 @@ async def _materialise_or_say(ctx: Context, dataset: Document) -> int:
         problem = error.reason
     if problem != dataset.get("materialisation_error", ""):
         await datasets.change(ctx, dataset["dataset_id"], {"materialisation_error": problem})
+    if problem and not await ctx.db.jobs.find_one({**_of(dataset), "status": "processing"}, {"_id": 1}):
+        await datasets.set_status(ctx, dataset["dataset_id"], "errors")
     return made

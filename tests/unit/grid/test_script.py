@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import threading
@@ -125,6 +126,53 @@ def test_env_shell_goes_before_the_program(tmp_path: Path) -> None:
     work = script(tmp_path, {"src": "/bin/sh", "args": ["-c", "echo $INSIDE"], "env_shell": str(wrapper)})
     assert work.run().outcome == ends.COMPLETE
     assert work.logs()["stdout"] == "yes\n"
+
+
+def test_a_program_that_data_brings_is_found_and_made_executable(tmp_path: Path) -> None:
+    (tmp_path / "prog").write_text("#!/bin/sh\necho here $0\n")
+    work = script(tmp_path, {"src": "prog"}, data=[{"remote": f"file:{tmp_path}/prog"}])
+    assert work.run().outcome == ends.COMPLETE
+    assert work.logs()["stdout"] == "here ./prog\n"
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_fetched_program_must_have_its_checksum(tmp_path: Path, good: bool) -> None:
+    text = "#!/bin/sh\necho hello\n"
+    (tmp_path / "run").write_text(text)
+    digest = hashlib.sha256(text.encode()).hexdigest() if good else "0" * 64
+    module = {"src": "run", "data": [{"remote": f"file:{tmp_path}/run", "local": "run", "program": True,
+                                      "checksum": f"sha256={digest}"}]}
+    end = script(tmp_path, module).run()
+    assert end.outcome == (ends.COMPLETE if good else ends.FAILED)
+    assert good or f"not {digest}" in end.reason
+
+
+def test_variables_of_the_environment_and_of_its_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SITE_DISK", "/disk")
+    monkeypatch.setenv("ICEPROD_TOKEN", "very secret")
+    wrapper = tmp_path / "env-shell.sh"
+    wrapper.write_text('#!/bin/sh\nexport I3_BUILD=/the/build; exec "$@"\n')
+    wrapper.chmod(0o755)
+    words = ["$environ(SITE_DISK)/a", "$environ(I3_BUILD)/b", "$I3_BUILD/c", "${SITE_DISK}/d", "$NOT_SET/e",
+             "$ICEPROD_TOKEN"]
+    work = script(tmp_path, {"src": "/bin/echo", "args": words, "env_shell": str(wrapper)},
+                  data=[{"remote": "$environ(SITE_DISK)/none", "transfer": "maybe"}])
+    assert work.run().outcome == ends.COMPLETE
+    assert work.logs()["stdout"].split() == ["/disk/a", "/the/build/b", "/the/build/c", "/disk/d", "$NOT_SET/e",
+                                             "$ICEPROD_TOKEN"]
+
+
+def test_steering_and_parts_of_a_task_move_each_file_once(tmp_path: Path) -> None:
+    (tmp_path / "gcd").write_text("gcd")
+    steering = {"data": [{"remote": f"file:{tmp_path}/gcd"}]}
+    between = {"type": "job_temp", "local": "hits"}
+    first = shell("cat gcd; echo hits > hits", data=[{**between, "movement": "output"}])
+    second = shell("cat hits", data=[{**between, "movement": "input"}, {**between, "movement": "input"}])
+    work = script(tmp_path, first, second, means=Means(temp=f"file:{tmp_path}/temp"))
+    work.running.payload["steering"] = steering
+    assert work.run().outcome == ends.COMPLETE
+    assert work.logs()["stdout"] == "gcdhits\n"
+    assert (tmp_path / "temp/7/3/hits").exists()
 
 
 @pytest.mark.parametrize(("module", "text"), [
