@@ -140,7 +140,8 @@ def _schema_problems(config: Config, most: int) -> Iterator[ConfigError]:
     for key in unknown_keys(config, schema_of(config)):
         if key.forbidden:
             yield ConfigError(key.problem, place_of(key.path), key.nearest)
-    found = (error for error in _validator(_schema_name(config)).iter_errors(config)
+    # As in IceProd, a default stands for what is required, such as the type of data.
+    found = (error for error in _validator(_schema_name(config)).iter_errors(with_defaults(config))
              if error.validator != "additionalProperties")
     for error in sorted(found, key=relevance, reverse=True)[:most]:
         nearest = best_match([error]) or error

@@ -34,7 +34,7 @@ def is_over(progress: dict[str, Any]) -> bool:
 
 
 def follow_dataset(client: Client, dataset_id: str) -> Iterator[dict[str, Any]]:
-    """The dataset's status, size, counts of tasks, and why jobs cannot be made, each second until it is over."""
+    """The dataset's status, size, counts of tasks, and why jobs cannot be made, until it is over."""
     dataset = client.get(f"/datasets/{dataset_id}")
     while True:
         counts = client.get(f"/datasets/{dataset_id}/task_counts/status", patience=_PATIENCE)

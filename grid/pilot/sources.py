@@ -30,7 +30,7 @@ def check_programs(config: dict[str, Any], directory: Path) -> None:
 def placed(command: Command, argv: list[str], directory: Path) -> list[str]:
     """The command line with its program where it is: in the task's directory, or as it was named."""
     argv = list(argv)
-    for position in {command.program, 0} - {-1}:
+    for position in {command.program, 0} & set(range(len(argv))):
         path = directory / argv[position]
         if os.path.isabs(argv[position]) or not path.is_file():
             continue

@@ -74,6 +74,7 @@ POST   /datasets/{dataset_id}/job_actions/bulk_suspend                      W ad
 POST   /datasets/{dataset_id}/job_actions/bulk_reset                        W admin client system user
 POST   /datasets/{dataset_id}/job_actions/bulk_hard_reset                   W admin client system user
 POST   /config/validate                                                     - admin client system user
+GET    /config/schema/{version}                                             - everybody
 GET    /config/{dataset_id}                                                 R admin client system pilot user
 PUT    /config/{dataset_id}                                                 W admin client system user
 GET    /datasets/{dataset_id}/files                                         R admin client system user

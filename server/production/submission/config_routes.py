@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from server.common.errors import BadRequest
+from iceprod import dataset_config
+from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
 from server.production.common.fields import Field, takes
 from server.production.common.handler import ProductionHandler
@@ -69,6 +70,17 @@ class Validate(ProductionHandler):
         self.send(await previews.preview(self.ctx, _config(body.get("config")), jobs, lenient=lenient))
 
 
+class Schema(Handler):
+    """JSON Schema of configurations, for editors that complete and check them."""
+
+    @allow("everybody")
+    async def get(self, version: str) -> None:
+        """The schema of the version 3.1 or 3.2, with descriptions."""
+        if version not in ("3.1", "3.2"):
+            raise NotFound("there are schemas of the versions 3.1 and 3.2")
+        self.send(dataset_config.schema(version))
+
+
 def _config(value: Any) -> Document:
     if isinstance(value, str):
         try:
@@ -80,4 +92,8 @@ def _config(value: Any) -> Document:
     return value
 
 
-ROUTES = [Route("/config/validate", Validate, "config"), Route("/config/{dataset_id}", Config, "config")]
+ROUTES = [
+    Route("/config/validate", Validate, "config"),
+    Route("/config/schema/{version:any}", Schema, "config"),
+    Route("/config/{dataset_id}", Config, "config"),
+]

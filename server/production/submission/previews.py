@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from iceprod.config_check import Finding, refused
-from iceprod.evaluation import payload
 from server.common.errors import BadRequest
 from server.production.common.documents import Document
-from server.production.submission import materialisation
+from server.production.submission import materialisation, scripts
 from server.production.submission.checks import findings, shown
 from server.production.submission.materialisation import BUFFER_JOBS, Plan
 from server.rest.context import Context
@@ -50,7 +49,7 @@ def _tasks(plan: Plan) -> Iterator[Document]:
     """The tasks of the first job, as pilots would get them."""
     for task in materialisation.tasks_of_job(plan, 0, 0.5):
         index = task.task_index
-        run = payload(plan.dataset, plan.config, {
+        run = scripts.payload(plan.dataset, plan.config, {
             "job_index": 0, "task_index": index, "name": task.name})
         yield {"name": task.name, "task_index": index, "requirements": task.requirements,
                "depends": [plan.names[earlier] for earlier in plan.depends[index]] + plan.elsewhere[index],

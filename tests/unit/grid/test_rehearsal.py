@@ -24,7 +24,8 @@ REAL = ["corsika_2023", "corsika_2023.v31", "corsika_le", "corsika_le.v31", "num
 RECORD = """
 import json, os, sys
 def record(**what):
-    kept = {name: os.environ.get(name) for name in ("PYTHONNOUSERSITE", "SHELL", "MINE", "INSIDE", "http_proxy")}
+    names = "PYTHONNOUSERSITE", "SHELL", "MINE", "INSIDE", "http_proxy"
+    kept = {name: os.environ.get(name) for name in names}
     with open(os.path.join(%(told)r), "a") as file:
         file.write(json.dumps({**what, "environ": kept}) + chr(10))
     for name in open(%(outputs)r).read().split():
@@ -143,8 +144,8 @@ def test_iterations_and_classes(rehearsed: Callable[..., list[dict[str, Any]]], 
 def test_a_production_of_2023(rehearsed: Callable[..., list[dict[str, Any]]], name: str) -> None:
     told = rehearsed(name, 37)
     assert [one.get("name", "src") for one in told] == [
-        "CorsikaGenerator", "Corsika5ComponentGenerator", "src", "ClSim", "PolyplopiaModule", "IceCube", "src",
-        "src", "src"]
+        "CorsikaGenerator", "Corsika5ComponentGenerator", "src", "ClSim", "PolyplopiaModule", "IceCube",
+        "src", "src", "src"]
     assert told[1]["given"]["UseGSLRNG"] is True
     assert told[5]["given"]["MCType"] == "$steering(mctype)"  # there is no such parameter, but MCType
     assert [word for word in told[2]["argv"] if "gcdfile" not in word] == [

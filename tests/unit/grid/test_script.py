@@ -147,7 +147,8 @@ def test_a_fetched_program_must_have_its_checksum(tmp_path: Path, good: bool) ->
     assert good or f"not {digest}" in end.reason
 
 
-def test_variables_of_the_environment_and_of_its_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_the_environment_and_of_its_shell(tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SITE_DISK", "/disk")
     monkeypatch.setenv("ICEPROD_TOKEN", "very secret")
     wrapper = tmp_path / "env-shell.sh"
@@ -158,8 +159,8 @@ def test_variables_of_the_environment_and_of_its_shell(tmp_path: Path, monkeypat
     work = script(tmp_path, {"src": "/bin/echo", "args": words, "env_shell": str(wrapper)},
                   data=[{"remote": "$environ(SITE_DISK)/none", "transfer": "maybe"}])
     assert work.run().outcome == ends.COMPLETE
-    assert work.logs()["stdout"].split() == ["/disk/a", "/the/build/b", "/the/build/c", "/disk/d", "$NOT_SET/e",
-                                             "$ICEPROD_TOKEN"]
+    assert work.logs()["stdout"].split() == [
+        "/disk/a", "/the/build/b", "/the/build/c", "/disk/d", "$NOT_SET/e", "$ICEPROD_TOKEN"]
 
 
 def test_steering_and_parts_of_a_task_move_each_file_once(tmp_path: Path) -> None:

@@ -51,9 +51,9 @@ def test_unknown_keys(path: str, near: str, version: float) -> None:
     assert f"did you mean {near!r}?" in found.text or not near
 
 
-def test_keys_of_the_data(path: str = "tasks[0].data") -> None:
+def test_keys_of_the_data() -> None:
     item = {"type": "permanent", "remote": "http://a/b", "locl": "b"}
-    [found] = check_config(changed(path, [item]))
+    [found] = check_config(changed("tasks[0].data", [item]))
     assert (found.path, found.nearest) == ("tasks[0].data[0].locl", "local")
 
 
@@ -87,8 +87,9 @@ def test_expressions_without_a_value(text: str, problem: str, near: str, place: 
     assert refused([found], lenient=True) == []
 
 
-@pytest.mark.parametrize("text", ["$environ(HOME)", "$HOME", "`date`", "$(date +%s)", "$(input) $(output)", "$5",
-                                  "$(task) $(task_id) $(job_id) $(dataset_id) $(iter) $(job) $(mode)"])
+@pytest.mark.parametrize("text", [
+    "$environ(HOME)", "$HOME", "`date`", "$(date +%s)", "$(input) $(output)", "$5",
+    "$(task) $(task_id) $(job_id) $(dataset_id) $(iter) $(job) $(mode)"])
 def test_expressions_that_are_fine(text: str) -> None:
     assert check_config(changed(f"{MODULE}.args", text)) == []
 
@@ -120,7 +121,8 @@ def test_requirements_that_nobody_offers(name: str, value: float) -> None:
     assert check_config(changed("tasks[0].requirements", {name: 60}), offers=Offers({name: 64})) == []
     [found] = check_config(changed("tasks[0].requirements", {name: 65}), offers=Offers({name: 64.0}))[:1]
     assert found.kind is Kind.DOUBT
-    assert check_config(changed("tasks[0].requirements", {"memory": 9}), offers=Offers({}, {"memory": 4})) == []
+    config = changed("tasks[0].requirements", {"memory": 9})
+    assert check_config(config, offers=Offers({}, {"memory": 4})) == []
 
 
 def test_a_module_without_anything_to_run() -> None:
@@ -130,7 +132,8 @@ def test_a_module_without_anything_to_run() -> None:
 
 
 def test_kinds_of_transfer_and_classes() -> None:
-    config = changed("tasks[0].data", [{"type": "permanent", "remote": "http://a/b", "transfer": "perhaps"}], 3)
+    item = {"type": "permanent", "remote": "http://a/b", "transfer": "perhaps"}
+    config = changed("tasks[0].data", [item], 3)
     [found] = check_config(config)
     assert (found.path, "'perhaps'" in found.problem) == ("tasks[0].data[0].transfer", True)
     config = changed("tasks[0].classes", [{"name": "x", "src": "http://a/b.tgz", "libs": "lib"}], 3)

@@ -25,8 +25,10 @@ def evaluated(**changes: Any) -> dict[str, Any]:
 
 WRITTEN: dict[str, Any] = {
     "data": [{"type": "permanent", "remote": "http://a/$(x)", "local": "$(x)"}],
-    "resources": [{"remote": "http://a/$(x)", "local": "$(x)"}], "classes": [{"name": "c", "src": "http://a/$(x)"}],
-    "parameters": {"p": "$(x)", "x": "v"}, "batchsys": {"condor": {"a": "$(x)"}}, "token_scopes": {"a": "$(x)"},
+    "resources": [{"remote": "http://a/$(x)", "local": "$(x)"}],
+    "classes": [{"name": "c", "src": "http://a/$(x)"}],
+    "parameters": {"p": "$(x)", "x": "v"}, "batchsys": {"condor": {"a": "$(x)"}},
+    "token_scopes": {"a": "$(x)"},
     "configs": {"$(x).json": {"a": "$(x)"}}, "args": ["$(x)"], "iterations": "$eval(1+1)",
     "env_clear": "$(x)", "requirements": None}
 
@@ -79,8 +81,8 @@ def test_iterations_differ_only_where_they_do() -> None:
     ({"remote": "a/b"}, {}, "gsiftp://gridftp.icecube.wisc.edu/a/b"),
     ({"local": "b"}, {"data_url": "osdf:///x/$(job)/"}, "osdf:///x/3/b"),
     ({"type": "job_temp", "local": "b"}, {}, ""),
-    ({"type": "job_temp", "local": "b"}, {"site_temp": "http://t", "job_temp": "$(site_temp)/$(dataset)/$(job)"},
-     "http://t/12/3/b"),
+    ({"type": "job_temp", "local": "b"},
+     {"site_temp": "http://t", "job_temp": "$(site_temp)/$(dataset)/$(job)"}, "http://t/12/3/b"),
     ({"remote": "/data/x"}, {}, "/data/x"), ({"remote": "file:/data/x"}, {}, "file:/data/x")])
 def test_addresses(item: dict[str, str], options: dict[str, str], remote: str) -> None:
     [found] = evaluated(options=options, task={"data": [{"type": "permanent", **item}]})["task"]["data"]
@@ -88,8 +90,9 @@ def test_addresses(item: dict[str, str], options: dict[str, str], remote: str) -
 
 
 @pytest.mark.parametrize(("value", "meant"), [
-    (True, True), (False, False), (0, False), (1, True), (None, True), ("yes", True), ("N", False), ("true", True),
-    ("maybe", "maybe"), ("exists", "maybe"), ("m", "maybe"), ("if_exists", "maybe"), ("perhaps", "perhaps")])
+    (True, True), (False, False), (0, False), (1, True), (None, True), ("yes", True), ("N", False),
+    ("true", True), ("maybe", "maybe"), ("exists", "maybe"), ("m", "maybe"), ("if_exists", "maybe"),
+    ("perhaps", "perhaps")])
 def test_kinds_of_transfer(value: Any, meant: Any) -> None:
     assert transfer_of(value) == meant
 
