@@ -9,11 +9,14 @@ __all__ = ["REMEDIES", "Skip", "remedy", "table"]
 
 REMEDIES: dict[str, str] = {
     "ICEPROD_ORACLE_URL": "ICEPROD_ORACLE_URL=$(tools/documentdb.sh up) make test",
+    "136662_35405932.json": "ICEPROD_TEST_DATA=FOLDER make test    # public as a pickle only: see docs/developer.md",
+    "/older": "ICEPROD_TEST_DATA=FOLDER make test    # public as a pickle only: see docs/developer.md",
     "no real events": "make events",
     "no real sky map": "make events",
     "no reference results": "make events",
     "HTCondor's Python bindings": ".venv/bin/pip install 'htcondor>=25'",
     "no HTCondor pool": "tools/condor-pool.sh up /tmp/pool    # says what is missing",
+    "nightly": 'make test ARGS="-m nightly"',
     "slapd": "apt-get install slapd ldap-utils",
     "ICEPROD_SKYREADER_PYTHON": "python3 -m venv /tmp/reader && /tmp/reader/bin/pip install "
                                 "icecube-skyreader==1.6.3 'pandas<3' && "
@@ -24,7 +27,7 @@ REMEDIES: dict[str, str] = {
     "playwright is not": ".venv/bin/pip install playwright",
     "no chromium": "apt-get install chromium",
 }
-"""A part of the reason, and what helps."""
+"""A part of the reason, and what helps; the first that fits counts."""
 
 
 @dataclass(frozen=True)

@@ -152,10 +152,10 @@ def test_stored_directions_are_those_of_the_message(name: str) -> None:
 
 def test_the_official_map_lies_around_the_stored_direction() -> None:
     """The old map's pixels have the declination's sign flipped; its minimum is 1.6° from SplineMPE."""
-    maps = np.load(real("reference/run00136662-evt000035405932-BRONZE-8_64_512.npz"))
-    finest = maps["nside-512"]
-    theta, phi = healpy.pix2ang(512, finest["index"][np.argmin(finest["llh"])])
     event = read_event(path_of("136662_35405932"))
+    with np.load(real("reference/run00136662-evt000035405932-BRONZE-8_64_512.npz")) as maps:
+        finest = maps["nside-512"]
+    theta, phi = healpy.pix2ang(512, finest["index"][np.argmin(finest["llh"])])
     reco = event.recos["OnlineL2_SplineMPE"]
     ra, dec = detector_to_icrs(reco.zenith, reco.azimuth, event.mjd)
     official = healpy.ang2vec(np.pi - theta, phi)
