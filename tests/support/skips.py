@@ -9,8 +9,8 @@ __all__ = ["REMEDIES", "Skip", "remedy", "table"]
 
 REMEDIES: dict[str, str] = {
     "ICEPROD_ORACLE_URL": "ICEPROD_ORACLE_URL=$(tools/documentdb.sh up) make test",
-    "136662_35405932.json": "ICEPROD_TEST_DATA=FOLDER make test    # public as a pickle only: see docs/developer.md",
-    "/older": "ICEPROD_TEST_DATA=FOLDER make test    # public as a pickle only: see docs/developer.md",
+    "136662_35405932.json": "ICEPROD_TEST_DATA=FOLDER make test    # not public as JSON: docs/developer.md",
+    "/older": "ICEPROD_TEST_DATA=FOLDER make test    # not public as JSON: docs/developer.md",
     "no real events": "make events",
     "no real sky map": "make events",
     "no reference results": "make events",
