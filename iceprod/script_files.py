@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iceprod.client import Client, Refused
 from iceprod.evaluation import is_address
 from iceprod.submission import submit_dataset
+from iceprod.transport import Client, Refused
 
 __all__ = ["JobFiles", "config_of_script", "read_list", "submit_script"]
 

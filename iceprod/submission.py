@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from iceprod.client import Refused
 from iceprod.config_check import check_config, refused
 from iceprod.dataset_config import ConfigError, place_of, task_names
-from iceprod.transport import Client
+from iceprod.transport import Client, Refused
 
 __all__ = ["NSIDES", "checked_names", "dataset_of", "progression", "scan_request", "submit_dataset",
            "truth_of"]
