@@ -46,7 +46,7 @@ TRAY = ["tasks", 0, "trays", 0]
     (["tasks", 0, "name"], 5, "name"), (["tasks", 0], {"trays": [{"modules": [{}]}]}, "name"),
     ([*TRAY, "modules"], [], "modules"), ([*TRAY, "data"], [], "data"), ([*TRAY, "colour"], 1, "colour"),
     ([*TRAY, "modules", 0, "classes"], [], "classes"), (["steering", "resources"], [], "resources"),
-    (["tasks", 1, "data", 0], {"remote": "x"}, "type"), (["tasks", 1, "depends"], ["later"], "later"),
+    (["tasks", 1, "data", 0], {"remote": "x", "type": "else"}, "type"), (["tasks", 1, "depends"], ["later"], "later"),
     (["tasks", 0, "depends"], ["hits"], "hits"), (["tasks", 0, "depends"], [0], "0"),
     (["tasks", 1, "name"], "gen", "gen"), ([*TRAY, "modules", 0, "args"], "$(job", "not closed"),
     (["tasks", 0, "requirements", "memory"], "much", "memory"), (["options"], [], "options"),
