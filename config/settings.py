@@ -138,6 +138,8 @@ class Leases(Part, frozen=True):
     sweep_seconds: float = 5.0  # how often ended leases are looked for
     max_wait_seconds: float = 30.0  # longest long poll of an idle pilot
     unattended_hours: float = 72.0  # a claim by a client that sends no heartbeats
+    # so long a pilot works on while the server does not answer: longer than most upgrades and repairs
+    grace_hours: float = 2.0
 
 
 class Failures(Part, frozen=True):

@@ -46,7 +46,7 @@ class Pilot:
         self.client = Client(options.server, TokenFile(options.token_file), pause=self.pause)
         self.room = Room(options.cores, options.memory, options.disk, list(options.gpus))
         self.started = self.last_task = time.monotonic()
-        self.lease_seconds = 60.0
+        self.lease_seconds, self.grace_seconds = 60.0, 7200.0
         self.last_contact = time.monotonic()
         self.pilot_id = ""
         self.tasks: queue.SimpleQueue[Running] = queue.SimpleQueue()
@@ -106,6 +106,11 @@ class Pilot:
         self.client.close()
         self.launcher.close()
         log.info("ended; %d tasks handed back", len(held))
+
+    def hear_promise(self, answer: dict[str, Any]) -> None:
+        """Take over how long our leases last, and how long we may work on without an answer."""
+        self.lease_seconds = float(answer.get("lease_seconds") or self.lease_seconds)
+        self.grace_seconds = max(self.lease_seconds, float(answer.get("grace_seconds") or self.grace_seconds))
 
     def drain(self, reason: str) -> None:
         """Take no new tasks, and end when the present ones are done."""
@@ -257,7 +262,7 @@ class Pilot:
     def send(self, task_id: str, method: str, path: str, body: dict[str, Any]) -> bool:
         """Send what belongs to a task, as long as it may be of use; whether the server took it."""
         try:
-            self.client.request(method, path, body, patience=2 * self.lease_seconds, repeat=True)
+            self.client.request(method, path, body, patience=self.grace_seconds, repeat=True)
         except Refused as error:
             log.warning("task %s: the server refused %s %s: %s", task_id, method, path, error)
             if error.status not in (404, 409):

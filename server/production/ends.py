@@ -16,7 +16,7 @@ from iceprod.states import TASK
 from server import metrics
 from server.context import Context
 from server.errors import BadRequest, NotFound
-from server.production import completion, kinds, policy, quarantine, tallies
+from server.production import completion, kinds, leases, policy, quarantine, tallies
 from server.production.classes import class_table
 from server.production.documents import Document
 from server.production.failures import Action, Blame, Verdict, grown_blindly, judge
@@ -70,6 +70,23 @@ def _refuse(task: Document, report: Report) -> NoReturn:
     raise BadRequest("Bad state transition for status")
 
 
+async def _end_lease(ctx: Context, task_id: str, report: Report, update: Document) -> Document | None:
+    """Write an end on condition that the task is its reporter's; the task before.
+
+    A lease that ran out in silence is its reporter's again unless somebody else took the task.
+    """
+    for _ in range(2):
+        mine = _mine(task_id, report, LEASED)
+        before = await ctx.db.tasks.find_one_and_update(mine, update, {"_id": 0})
+        if before is not None or not await _come_back(ctx, task_id, report):
+            return before
+    return None
+
+
+async def _come_back(ctx: Context, task_id: str, report: Report) -> bool:
+    return bool(report.instance_id and await leases.present(ctx, "", {task_id: report.instance_id}))
+
+
 def _end(outcome: str, report: Report, moment: str = "") -> Document:
     return {"outcome": outcome, "instance_id": report.instance_id or "", "reason": _reason(report),
             "time": moment or timestamp()}
@@ -108,9 +125,8 @@ async def complete(ctx: Context, task_id: str, instance_id: str | None = None, *
     """
     report = Report(instance_id, time_used, site, resources=resources or {})
     changes = {**completed(report), "due": soon(FOLLOW_UP_SECONDS)}
-    before = await ctx.db.tasks.find_one_and_update(
-        _mine(task_id, report, LEASED), {"$set": changes, "$unset": {"pilot_id": "", "avoid": ""}},
-        {"_id": 0})
+    update = {"$set": changes, "$unset": {"pilot_id": "", "avoid": ""}}
+    before = await _end_lease(ctx, task_id, report, update)
     if before is None:
         task = await _task(ctx, task_id)
         if task["status"] == "complete" and (instance_id is None or task.get("instance_id") == instance_id):
@@ -167,6 +183,8 @@ async def _end_badly(ctx: Context, task_id: str, report: Report, outcome: str) -
         if report.instance_id is not None and task.get("instance_id") != report.instance_id:
             if _is_repeat(task, outcome, report):
                 return task
+            if await _come_back(ctx, task_id, report):
+                continue
             _refuse(task, report)
         if task["status"] not in sources:
             if _is_repeat(task, outcome, report):
@@ -284,7 +302,7 @@ async def evict(ctx: Context, task_id: str, report: Report, *, elsewhere: bool =
     update["$set"]["ended"] = _end("evicted", report)
     if elsewhere and (avoid := await _elsewhere(ctx, await _task(ctx, task_id))):
         update["$set"]["avoid"] = avoid
-    before = await ctx.db.tasks.find_one_and_update(_mine(task_id, report, LEASED), update, {"_id": 0})
+    before = await _end_lease(ctx, task_id, report, update)
     if before is None:
         task = await _task(ctx, task_id)
         if _is_repeat(task, "evicted", report):

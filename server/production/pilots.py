@@ -76,10 +76,10 @@ async def patch(ctx: Context, pilot_id: str, fields: Document) -> Document:
     return pilot
 
 
-async def remove(ctx: Context, pilot_id: str) -> None:
-    """A pilot ends; what it holds goes back at once. Raises NotFound."""
+async def remove(ctx: Context, pilot_id: str, *, silent: bool = False) -> None:
+    """A pilot ends, or is `silent` for long; what it holds goes back at once. Raises NotFound."""
     pilot = await ctx.db.pilots.find_one_and_delete({"pilot_id": pilot_id})
-    await leases.release_pilot(ctx, pilot_id)
+    await leases.release_pilot(ctx, pilot_id, silent=silent)
     if pilot is None:
         raise NotFound("Pilot not found")
     await leases.release_listed(ctx, pilot.get("tasks", []))
@@ -92,7 +92,9 @@ async def heartbeat(ctx: Context, pilot_id: str, tasks: dict[str, str], fields: 
     """
     pilot = await patch(ctx, pilot_id, {**fields, "tasks": sorted(tasks), "beats": True})
     stop = await leases.extend(ctx, pilot_id, tasks)
-    return {"lease_seconds": ctx.settings.leases.seconds, "stop": stop, "drain": bool(pilot.get("drain"))}
+    settings = ctx.settings.leases
+    return {"lease_seconds": settings.seconds, "grace_seconds": settings.grace_hours * 3600, "stop": stop,
+            "drain": bool(pilot.get("drain"))}
 
 
 async def drain(ctx: Context, pilot_id: str) -> None:
@@ -105,4 +107,4 @@ async def drain(ctx: Context, pilot_id: str) -> None:
 async def expire(ctx: Context, pilot_id: str) -> None:
     """Take out a pilot that was not heard of for long; one that is gone already is no error."""
     with contextlib.suppress(NotFound):
-        await remove(ctx, pilot_id)
+        await remove(ctx, pilot_id, silent=True)

@@ -18,6 +18,7 @@ from server.production import (
     logs,
     materialisation,
     monitor,
+    outages,
     priorities,
     requests,
 )
@@ -34,8 +35,9 @@ PILOT_DAYS = 14
 
 
 async def sweep_leases(ctx: Context) -> int:
-    """Take back tasks whose leases have ended."""
-    return await leases.expire(ctx)
+    """Take back tasks whose leases have ended, once pilots had the time to be heard after an outage."""
+    heard = (await outages.heard_for(ctx)).total_seconds()
+    return await leases.expire(ctx) if heard > leases.LONGER * ctx.settings.leases.seconds else 0
 
 
 async def sweep_tasks(ctx: Context) -> int:

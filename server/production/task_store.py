@@ -5,6 +5,8 @@ Beside what the API shows, a task's document has
     due         when the repair pass must look at it (a lease's end, an unfinished follow-up), absent if never
     ended       the last end reported: outcome, instance_id, reason, time
     avoid       the host where it failed, and until when it should try others
+    lease       the latest instance_id, also after its end
+    silent      true while it waits because the holder of `lease` was not heard of: that may come back
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ INDEXES = [
 ]
 
 LEASED = ("queued", "processing")
-HIDDEN = ("class_key", "due", "ended", "avoid")
+HIDDEN = ("class_key", "due", "ended", "avoid", "lease", "silent")
 IDS = ("task_id", "dataset_id", "job_id", "job_index", "task_index")
 TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,), "depends": (list,), "requirements": (dict,), "status": (str,), "failures": (int,),
@@ -169,7 +171,7 @@ def public(task: Document, keys: set[str] | None = None) -> Document:
 def read_keys(keys: set[str] | None) -> dict[str, int]:
     """What to read of a task so that `public` can show `keys`."""
     if keys is None:
-        return {"_id": 0, "class_key": 0, "ended": 0, "avoid": 0}
+        return {"_id": 0, **{name: 0 for name in HIDDEN if name != "due"}}
     extra = {"due": 1, "status": 1} if "lease_until" in keys else {}
     return {**projection(keys, HIDDEN), **extra}
 

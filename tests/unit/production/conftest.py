@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from pymongo.asynchronous.database import AsyncDatabase
 
 from config.settings import Database, Leases, Settings
 from server import production
@@ -15,7 +16,7 @@ from server.context import Context
 from server.production import datasets
 from server.production.datasets import NewDataset
 from server.production.documents import Document
-from server.production.task_store import NewTask, create_tasks
+from server.production.task_store import NewTask, create_tasks, soon
 from server.store.database import connect, ensure_indexes
 from tests.support.store import embedded_store
 
@@ -31,9 +32,16 @@ async def ctx(store_url: str) -> AsyncIterator[Context]:
     settings = msgspec.structs.replace(Settings(), leases=Leases(seconds=60.0))
     db = connect(Database(url=store_url, name=f"t{uuid.uuid4().hex[:12]}"))
     await ensure_indexes(db, production.INDEXES)
+    await long_up(db)
     yield Context(settings, db, "s" * 48)
     await db.client.drop_database(db.name)
     await db.client.close()
+
+
+async def long_up(db: AsyncDatabase) -> None:
+    """Have the pulse of a server that has been there all day."""
+    pulse = {"_id": "pulse", "since": soon(-86400), "last": soon(0)}
+    await db.pulses.replace_one({"_id": "pulse"}, pulse, upsert=True)
 
 
 class Maker:
