@@ -7,21 +7,32 @@ answer is the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import random
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any, NoReturn
 
-from iceprod.ids import timestamp
+from iceprod.ids import now, timestamp
 from iceprod.requirements import class_key, grow
 from iceprod.states import TASK
 from server import metrics
 from server.context import Context
 from server.errors import BadRequest, NotFound
-from server.production import completion, kinds, leases, policy, quarantine, tallies
+from server.production import attempts, completion, kinds, leases, parking, policy, quarantine, tallies
 from server.production.classes import class_table
 from server.production.documents import Document
-from server.production.failures import Action, Blame, Verdict, grown_blindly, judge
+from server.production.failures import (
+    Action,
+    Blame,
+    Scene,
+    Verdict,
+    find_rule,
+    grown_blindly,
+    judge,
+    pause,
+)
 from server.production.leases import returned
-from server.production.places import place_of
+from server.production.places import NOWHERE, Place, place_of
 from server.production.task_store import LEASED, soon
 
 __all__ = ["Report", "complete", "completed", "evict", "fail", "learn", "reset", "settle_reset", "start"]
@@ -153,6 +164,7 @@ async def learn(ctx: Context, task: Document, report: Report, *, good: bool) -> 
     counted = tallies.of(ctx)
     counted.end(task, await place_of(ctx, task.get("pilot_id", "")), good)
     if good:
+        await parking.succeeded(ctx, task, now() - timedelta(seconds=report.time_used))
         hours = {"time": report.time_used / 3600} if report.time_used else {}
         counted.used(task, {**hours, **report.resources})
     if counted.is_due:
@@ -190,16 +202,23 @@ async def _end_badly(ctx: Context, task_id: str, report: Report, outcome: str) -
             if _is_repeat(task, outcome, report):
                 return task
             _refuse(task, report)
-        verdict = await _verdict(ctx, task, report)
+        place = await place_of(ctx, task.get("pilot_id", ""))
+        verdict = await _verdict(ctx, task, report, place)
         status = await _status_after(ctx, task, verdict, outcome)
-        if await _write_bad_end(ctx, task, report, verdict, outcome, status):
+        if await _write_bad_end(ctx, task, report, verdict, outcome, status, place):
             await _after_bad_end(ctx, task, report, status)
             return task
     raise BadRequest("the task changes too often just now; try again")
 
 
-async def _verdict(ctx: Context, task: Document, report: Report) -> Verdict:
-    return judge(task, report.reason, ctx.settings.failures, await policy.rules(ctx))
+async def _verdict(ctx: Context, task: Document, report: Report, place: Place) -> Verdict:
+    rules = await policy.rules(ctx)
+    alone = good = False
+    if place.host and find_rule(report.reason, rules).action is Action.CONFIRM:
+        alone = not await _has_others(ctx, place.host)
+        good = alone and await tallies.is_good(ctx, place)
+    scene = Scene(place.host, alone, good, timestamp())
+    return judge(task, report.reason, ctx.settings.failures, rules, scene)
 
 
 async def _status_after(ctx: Context, task: Document, verdict: Verdict, outcome: str) -> str:
@@ -212,7 +231,7 @@ async def _status_after(ctx: Context, task: Document, verdict: Verdict, outcome:
 
 
 async def _write_bad_end(ctx: Context, task: Document, report: Report, verdict: Verdict, outcome: str,
-                         status: str) -> bool:
+                         status: str, place: Place) -> bool:
     """Write the end on condition that the task is still as it was read; whether it was."""
     limits = ctx.settings.failures
     grown = grow(task["requirements"], report.resources, limits)
@@ -223,25 +242,54 @@ async def _write_bad_end(ctx: Context, task: Document, report: Report, verdict: 
         "status": status, "status_changed": timestamp(), "instance_id": "", "reason": _reason(report),
         "requirements": requirements, "class_key": key, "ended": _end(outcome, report),
         "verdict": {**verdict.document(), **_grown(task["requirements"], requirements)}}
-    counted = {"failures": 1, "walltime_err": report.time_used / 3600, "walltime_err_n": 1,
-               f"failure_counts.{verdict.rule.name}": 1}
-    if verdict.rule.blame is Blame.INFRASTRUCTURE:
-        counted["infrastructure_failures"] = 1
+    counted = {"walltime_err": report.time_used / 3600, "walltime_err_n": 1,
+               f"failure_counts.{verdict.rule.name}": 1, **_spent(verdict)}
     if report.site is not None:
         changes["site"] = report.site
-    removed = {"pilot_id": ""}
+    removed = {"pilot_id": "", "parked": ""}
     avoid = await _avoid(ctx, task, verdict) if status == "waiting" else None
     if avoid:
         changes["avoid"] = avoid
     else:
         removed["avoid"] = ""
+    if verdict.rule.blame is Blame.OUTSIDE:
+        changes["outside_since"] = task.get("outside_since") or timestamp()
+    else:
+        removed["outside_since"] = ""
     if status == "waiting":
-        removed["due"] = ""
+        changes |= await _parked(ctx, task, report, verdict, place)
+        if "due" not in changes:
+            removed["due"] = ""
     else:
         changes["due"] = soon(FOLLOW_UP_SECONDS)
+    removed = {name: value for name, value in removed.items() if name not in changes}
     unchanged = {name: task.get(name) for name in ("task_id", "status", "instance_id", "failures")}
-    result = await ctx.db.tasks.update_one(unchanged, {"$set": changes, "$inc": counted, "$unset": removed})
+    update = {"$set": changes, "$inc": counted, "$unset": removed,
+              "$push": attempts.pushed(attempts.of(task, report, outcome, place, verdict))}
+    result = await ctx.db.tasks.update_one(unchanged, update)
     return bool(result.matched_count)
+
+
+def _spent(verdict: Verdict) -> dict[str, int]:
+    """What a failure takes from the task's budgets: nothing when something outside was away."""
+    match verdict.rule.blame:
+        case Blame.OUTSIDE:
+            return {"outside_failures": 1}
+        case Blame.INFRASTRUCTURE:
+            return {"failures": 1, "infrastructure_failures": 1}
+        case _:
+            return {"failures": 1}
+
+
+async def _parked(ctx: Context, task: Document, report: Report, verdict: Verdict, place: Place) -> Document:
+    """The fields of a task that does not wait for a pilot at once, but for a resource or a while first."""
+    if verdict.rule.blame is Blame.OUTSIDE:
+        breaker = await parking.failed(ctx, task, place.host, report.reason)
+        if breaker is not None:
+            return parking.parked_for(breaker)
+    seconds = pause(verdict.rule, verdict.count, ctx.settings.failures, random.random())
+    why = f"back-off after failure {verdict.count} of the kind {verdict.rule.name!r}"
+    return parking.until(seconds, why) if seconds > 0 else {}
 
 
 def _grown(old: Document, new: Document) -> Document:
@@ -252,18 +300,22 @@ def _grown(old: Document, new: Document) -> Document:
 
 async def _avoid(ctx: Context, task: Document, verdict: Verdict) -> Document | None:
     """The host to stay away from for a while, if the rule says so and there is another."""
-    return await _elsewhere(ctx, task) if verdict.rule.action is Action.ELSEWHERE else None
+    elsewhere = verdict.rule.action in (Action.ELSEWHERE, Action.CONFIRM)
+    return await _elsewhere(ctx, task) if elsewhere else None
 
 
 async def _elsewhere(ctx: Context, task: Document) -> Document | None:
     """That the next try be on another host than the present one, if there is another."""
     host = (await place_of(ctx, task.get("pilot_id", ""))).host
-    if not host:
-        return None
-    others = {"host": {"$ne": host}, "last_update": {"$gt": soon(-60 * ALIVE_MINUTES)}}
-    if await ctx.db.pilots.find_one(others, {"_id": 1}) is None:
+    if not host or not await _has_others(ctx, host):
         return None
     return {"host": host, "until": soon(60 * ELSEWHERE_MINUTES)}
+
+
+async def _has_others(ctx: Context, host: str) -> bool:
+    """Whether pilots on other hosts were heard of just now."""
+    others = {"host": {"$ne": host}, "last_update": {"$gt": soon(-60 * ALIVE_MINUTES)}}
+    return await ctx.db.pilots.find_one(others, {"_id": 1}) is not None
 
 
 async def _after_bad_end(ctx: Context, task: Document, report: Report, status: str) -> None:
@@ -279,7 +331,7 @@ async def _after_bad_end(ctx: Context, task: Document, report: Report, status: s
 
 async def settle_reset(ctx: Context, task: Document, report: Report) -> None:
     """Decide about a task that a client put into the state "reset"."""
-    verdict = await _verdict(ctx, task, report)
+    verdict = await _verdict(ctx, task, report, NOWHERE)
     outcome = await _status_after(ctx, task, verdict, "reset")
     status = "idle" if outcome == "waiting" else outcome
     changes = {"status": status, "status_changed": timestamp(), "due": timestamp()}
@@ -298,9 +350,19 @@ async def evict(ctx: Context, task_id: str, report: Report, *, elsewhere: bool =
 
     With `elsewhere` another host shall have it next, if there is one.
     """
+    task = await _task(ctx, task_id)
+    if _is_repeat(task, "failed", report):  # it was one too many
+        return task
+    is_held = task["status"] in LEASED and report.instance_id in (None, task["instance_id"])
+    one_too_many = task["evictions"] >= ctx.settings.failures.max_evictions
+    if is_held and one_too_many and kinds.kind_of(task) == kinds.DEFAULT:
+        why = f"no pilot could keep it: handed back {task['evictions'] + 1} times, the last: {report.reason}"
+        return await fail(ctx, task_id, replace(report, reason=why))
+    place = await place_of(ctx, task.get("pilot_id", ""))
     update = returned(_reason(report) or "handed back by the pilot")
-    update["$set"]["ended"] = _end("evicted", report)
-    if elsewhere and (avoid := await _elsewhere(ctx, await _task(ctx, task_id))):
+    update["$set"] |= {"ended": _end("evicted", report), "evicted_by": task.get("pilot_id", "")}
+    update["$push"] = attempts.pushed(attempts.of(task, report, "evicted", place))
+    if elsewhere and (avoid := await _elsewhere(ctx, task)):
         update["$set"]["avoid"] = avoid
     before = await _end_lease(ctx, task_id, report, update)
     if before is None:

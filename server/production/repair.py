@@ -19,6 +19,7 @@ from server.production import (
     materialisation,
     monitor,
     outages,
+    parking,
     priorities,
     requests,
 )
@@ -41,8 +42,8 @@ async def sweep_leases(ctx: Context) -> int:
 
 
 async def sweep_tasks(ctx: Context) -> int:
-    """Look at the tasks whose time has come: unfinished follow-ups, idle tasks that may be ready, resets."""
-    seen = await follow_ups.sweep(ctx)
+    """Look at the tasks whose time has come: parked ones, unfinished follow-ups, idle ones, resets."""
+    seen = await follow_ups.sweep(ctx) + await parking.sweep(ctx)
     while tasks := await _due(ctx):
         seen += len(tasks)
         await _promote_idle(ctx, [task for task in tasks if task["status"] == "idle"])

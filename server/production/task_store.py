@@ -5,6 +5,9 @@ Beside what the API shows, a task's document has
     due         when the repair pass must look at it (a lease's end, an unfinished follow-up), absent if never
     ended       the last end reported: outcome, instance_id, reason, time
     avoid       the host where it failed, and until when it should try others
+    attempts    the latest ends that were no good: time, host, site, outcome, rule, reason, and who said so
+    outside_since  since when it failed for nothing but what is outside
+    evicted_by  the pilot that handed it back, until somebody takes it again
     lease       the latest instance_id, also after its end
     silent      true while it waits because the holder of `lease` was not heard of: that may come back
 """
@@ -46,7 +49,7 @@ INDEXES = [
 ]
 
 LEASED = ("queued", "processing")
-HIDDEN = ("class_key", "due", "ended", "avoid", "lease", "silent")
+HIDDEN = ("class_key", "due", "ended", "avoid", "lease", "silent", "attempts", "outside_since", "evicted_by")
 IDS = ("task_id", "dataset_id", "job_id", "job_index", "task_index")
 TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,), "depends": (list,), "requirements": (dict,), "status": (str,), "failures": (int,),

@@ -9,7 +9,7 @@ from typing import Any
 from iceprod.ids import now, timestamp
 from iceprod.tokens import Caller
 from server.context import Context
-from server.production import quarantine
+from server.production import parking, quarantine
 from server.production.documents import Document
 from server.scans import backlog, manifests, progress, runs
 from server.scans.manifests import Manifest
@@ -105,6 +105,9 @@ async def _requests(ctx: Context, caller: Caller) -> list[Need]:
 async def _places(ctx: Context) -> list[Need]:
     rows = [Need(f"The {row['kind']} {row['name']} is quarantined", row["reason"], "/web/sites")
             for row in await quarantine.listed(ctx) if row["state"] == "quarantined"]
+    rows += [Need(f"{row['resource']} is away, {row['parked_tasks']} tasks wait for it", row["reason"],
+                  "/web/sites")
+             for row in await parking.listed(ctx) if row["state"] == "open"]
     shown = {"_id": 0, "site": 1, "host": 1, "last_update": 1}
     lately: dict[str, Any] = {"alive": False, "last_update": {"$gt": _ago(REMEMBERED)}}
     async for grid in ctx.db.grids.find(lately, shown, limit=MOST):

@@ -177,6 +177,9 @@ DELETE /failure_policy                                                      - ad
 GET    /quarantine                                                          - admin client system user
 PUT    /quarantine/{kind}/{name}                                            - admin
 DELETE /quarantine/{kind}/{name}                                            - admin
+GET    /breakers                                                            - admin client system user
+PUT    /breakers/{resource}                                                 - admin
+DELETE /breakers/{resource}                                                 - admin
 GET    /datasets/{dataset_id}/task_usage                                    R admin client system user
 GET    /tasks/{task_id}/explain                                             - admin client system user
 """

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from config.settings import Database, Leases, Settings
+from config.settings import Database, Failures, Leases, Settings
 from server import production
 from server.context import Context
 from server.production import datasets
@@ -29,7 +29,8 @@ def store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def ctx(store_url: str) -> AsyncIterator[Context]:
-    settings = msgspec.structs.replace(Settings(), leases=Leases(seconds=60.0))
+    settings = msgspec.structs.replace(Settings(), leases=Leases(seconds=60.0),
+                                      failures=Failures(backoff_seconds=0.0))
     db = connect(Database(url=store_url, name=f"t{uuid.uuid4().hex[:12]}"))
     await ensure_indexes(db, production.INDEXES)
     await long_up(db)

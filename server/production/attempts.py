@@ -1,0 +1,34 @@
+"""The latest attempts of a task that were no good: who decided what about them, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from iceprod.ids import timestamp
+from server.production.documents import Document
+from server.production.failures import Verdict
+from server.production.places import Place
+
+if TYPE_CHECKING:
+    from server.production.ends import Report
+
+__all__ = ["of", "pushed"]
+
+MOST = 20
+REASON_LENGTH = 300
+
+
+def of(task: Document, report: Report, outcome: str, place: Place, verdict: Verdict | None = None,
+       by: str = "the pilot") -> Document:
+    """One row: what became of an attempt, where, by which rule, and on whose word."""
+    row = {"time": timestamp(), "instance_id": report.instance_id or "", "host": place.host,
+           "site": report.site or place.site or task.get("site", ""), "outcome": outcome,
+           "reason": report.reason[:REASON_LENGTH], "seconds": round(report.time_used, 3), "by": by}
+    if verdict is not None:
+        row |= {"rule": verdict.rule.name, "blame": verdict.rule.blame.value, "given_up": verdict.given_up}
+    return row
+
+
+def pushed(row: Document) -> Document:
+    """The update that adds it and forgets the oldest."""
+    return {"attempts": {"$each": [row], "$slice": -MOST}}
