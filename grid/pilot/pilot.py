@@ -256,7 +256,10 @@ class Pilot:
             log.info("task %s stopped: %s", running.task_id, running.stop.reason)
             return
         self._count_faults(end)
-        self.pace.note(running.kind, end.seconds)
+        if end.outcome == ends.COMPLETE:
+            self.pace.note(running.kind, end.seconds)
+        else:
+            self.pace.forget()
         self.reports.add(Report(running.task_id, running.instance_id, end, logs or {}, stats or {}))
 
     def send(self, task_id: str, method: str, path: str, body: dict[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Whether a resource outside is away: storage by host and first folder, or the image of a container.
 
-A breaker opens after a few failures of different tasks or hosts in a short time with no success between.
+A breaker opens after a few failures on different hosts (of different tasks, where there is one host) in a
+short time with no success between: what fails at one host alone is that host's fault, see `trust`.
 While it is open, tasks that need the resource are parked (see `parking`) and a few probe it: one, and as long
 as none of them fails twice as many each time, so that a probe which computes for hours keeps nobody waiting.
 A probe's failure makes the pause longer; a success closes the breaker. All is pure here: times are seconds.
@@ -42,6 +43,7 @@ class Seen(msgspec.Struct, frozen=True):
     task_id: str
     host: str
     need: tuple[str, str]  # dataset and name of the task
+    is_only_host: bool = False  # nobody else is there who could say whether it is the host
 
 
 class Breaker(msgspec.Struct):
@@ -97,8 +99,9 @@ def failed(breaker: Breaker, seen: Seen, reason: str, limits: Limits) -> Breaker
 
 def _is_down(seen: list[Seen], limits: Limits) -> bool:
     different = {(one.task_id, one.host) for one in seen}
+    hosts = {one.host for one in seen}
     return len(different) >= limits.failures and (
-        len({one.task_id for one in seen}) > 1 or len({one.host for one in seen}) > 1)
+        len(hosts) > 1 or (seen[-1].is_only_host and len({one.task_id for one in seen}) > 1))
 
 
 def _opened(breaker: Breaker, now: float, limits: Limits) -> Breaker:

@@ -18,7 +18,17 @@ from iceprod.states import TASK
 from server import metrics
 from server.context import Context
 from server.errors import BadRequest, NotFound
-from server.production import attempts, completion, kinds, leases, parking, policy, quarantine, tallies
+from server.production import (
+    attempts,
+    completion,
+    kinds,
+    leases,
+    parking,
+    policy,
+    quarantine,
+    tallies,
+    trusted,
+)
 from server.production.classes import class_table
 from server.production.documents import Document
 from server.production.failures import (
@@ -162,7 +172,9 @@ def completed(report: Report, moment: str = "") -> Document:
 async def learn(ctx: Context, task: Document, report: Report, *, good: bool) -> None:
     """Count an end for its place, and what it used; writes once in a few seconds."""
     counted = tallies.of(ctx)
-    counted.end(task, await place_of(ctx, task.get("pilot_id", "")), good)
+    place = await place_of(ctx, task.get("pilot_id", ""))
+    counted.end(task, place, good)
+    trusted.ended(ctx, place.host, task, report.time_used, good=good)
     if good:
         await parking.succeeded(ctx, task, now() - timedelta(seconds=report.time_used))
         hours = {"time": report.time_used / 3600} if report.time_used else {}
@@ -206,7 +218,7 @@ async def _end_badly(ctx: Context, task_id: str, report: Report, outcome: str) -
         verdict = await _verdict(ctx, task, report, place)
         status = await _status_after(ctx, task, verdict, outcome)
         if await _write_bad_end(ctx, task, report, verdict, outcome, status, place):
-            await _after_bad_end(ctx, task, report, status)
+            await _after_bad_end(ctx, task, report, status, verdict, place)
             return task
     raise BadRequest("the task changes too often just now; try again")
 
@@ -318,9 +330,13 @@ async def _has_others(ctx: Context, host: str) -> bool:
     return await ctx.db.pilots.find_one(others, {"_id": 1}) is not None
 
 
-async def _after_bad_end(ctx: Context, task: Document, report: Report, status: str) -> None:
+async def _after_bad_end(ctx: Context, task: Document, report: Report, status: str, verdict: Verdict,
+                         place: Place) -> None:
     metrics.TASK_ENDS.labels(status if status != "waiting" else "reset").inc()
-    await learn(ctx, task, report, good=False)
+    if verdict.rule.blame is Blame.OUTSIDE and await parking.is_away(ctx, report.reason):
+        trusted.dropped(ctx, place.host, task)  # no fault of the host's
+    else:
+        await learn(ctx, task, report, good=False)
     if status == "waiting":
         ctx.signals.notify("tasks")
         return
@@ -370,6 +386,7 @@ async def evict(ctx: Context, task_id: str, report: Report, *, elsewhere: bool =
         if _is_repeat(task, "evicted", report):
             return task
         _refuse(task, report)
+    trusted.dropped(ctx, place.host, task)
     metrics.TASK_ENDS.labels("evicted").inc()
     ctx.signals.notify("tasks")
     return before

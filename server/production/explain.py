@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from iceprod.ids import now, timestamp
 from iceprod.requirements import NUMBERS, fits
 from server.context import Context
 from server.errors import NotFound
-from server.production import quarantine, usage
+from server.production import quarantine, trusted, usage
 from server.production.classes import PARKED
 from server.production.documents import Document
 from server.production.places import Place
@@ -152,6 +153,8 @@ async def _barred(ctx: Context, task: Document, pilot: Document) -> bool:
     """Whether a fitting pilot may not have the task: it drains, is quarantined, or the task avoids it."""
     host, avoid = str(pilot.get("host") or ""), task.get("avoid") or {}
     if pilot.get("drain") or (host and avoid.get("host") == host and avoid["until"] > timestamp()):
+        return True
+    if task["dataset_id"] in trusted.of(ctx).paused(host, time.monotonic()):
         return True
     return bool(await quarantine.reason_against(ctx, Place(host, str(pilot.get("site") or ""))))
 

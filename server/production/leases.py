@@ -24,6 +24,7 @@ from iceprod.ids import new_id, timestamp
 from iceprod.requirements import Fit, fits, parse_class
 from server import metrics
 from server.context import Context
+from server.production import trusted
 from server.production.classes import class_table
 from server.production.documents import Document
 from server.production.task_store import LEASED, soon
@@ -123,9 +124,11 @@ async def claim(ctx: Context, request: Claim, *, again: bool = False) -> list[Do
 
 async def _claim(ctx: Context, request: Claim) -> list[Document]:
     instance_id, got = new_id(), list[Document]()
-    left_out = list(request.deprioritised)
-    for _ in range(ATTEMPTS + len(left_out)):
-        wanted = replace(request, num=request.num - len(got), deprioritised=tuple(left_out))
+    left_out, may = list(request.deprioritised), trusted.leave(ctx, request.host)
+    if may.most is not None:
+        request = replace(request, num=min(request.num, may.most))
+    for _ in range(ATTEMPTS + len(left_out) if request.num else 0):
+        wanted = replace(request, num=request.num - len(got), deprioritised=(*may.not_of, *left_out))
         found = await _candidates(ctx, wanted)
         if found:
             got += await _take(ctx, found, wanted, instance_id)
@@ -135,6 +138,7 @@ async def _claim(ctx: Context, request: Claim) -> list[Document]:
             break
         if len(got) >= request.num:
             break
+    trusted.given(ctx, request.host, got)
     return got
 
 

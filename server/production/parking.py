@@ -24,13 +24,14 @@ from iceprod.ids import now, timestamp
 from iceprod.requirements import class_key
 from server.context import Context
 from server.errors import BadRequest, NotFound
-from server.production import breakers
+from server.production import breakers, trusted
 from server.production.breakers import Breaker, Limits, Seen
 from server.production.classes import PARKED, class_table
 from server.production.documents import Document
 from server.production.task_store import soon
 
-__all__ = ["close", "failed", "listed", "open_by_hand", "parked_for", "succeeded", "sweep", "until"]
+__all__ = ["close", "failed", "is_away", "listed", "open_by_hand", "parked_for", "succeeded", "sweep",
+           "until"]
 
 AT_ONCE = 1000
 KEPT_SECONDS = 2.0
@@ -125,12 +126,19 @@ async def failed(ctx: Context, task: Document, host: str, reason: str) -> Breake
     key = breakers.resources_of(reason)
     if not key:
         return None
-    seen = Seen(_seconds(), task["task_id"], host, (task["dataset_id"], task["name"]))
+    alone = not host or trusted.of(ctx).is_alone(host, time.monotonic())
+    seen = Seen(_seconds(), task["task_id"], host, (task["dataset_id"], task["name"]), alone)
     limits, said = _limits(ctx), reason[:300]
     before, after = await _change(ctx, key, lambda one: breakers.failed(one, seen, said, limits))
     if after.is_open and not before.is_open:
         await _park_all(ctx, after)
     return after if after.is_open else None
+
+
+async def is_away(ctx: Context, reason: str) -> bool:
+    """Whether the breaker of the resource that a failure's text names is open."""
+    breaker = (await _all(ctx)).get(breakers.resources_of(reason))
+    return breaker is not None and breaker.is_open
 
 
 async def succeeded(ctx: Context, task: Document, began: datetime) -> None:
