@@ -135,7 +135,8 @@ async def test_a_black_hole_costs_no_task_and_few_starts(ctx: Context, make: Mak
 async def test_tasks_that_a_black_hole_made_fail_are_revived(ctx: Context, make: Maker) -> None:
     dataset = await make.dataset(jobs=1)
     [task] = await make.tasks(dataset, NewTask(0, "gen", {"cpu": 1}))
-    hole = await pilots.create(ctx, {"queue_host": "h", "queue_version": "1", "resources": {}, "host": "hole"})
+    about = {"queue_host": "h", "queue_version": "1", "resources": {}, "host": "hole"}
+    hole = await pilots.create(ctx, about)
     await ctx.db.tasks.update_one({"task_id": task["task_id"]}, {"$set": {"max_failures": 2}})
     for _ in range(3):
         [got] = await leases.claim(ctx, Claim({"cpu": 1}, pilot_id=hole, host="hole"))
