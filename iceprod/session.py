@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 
 import yaml
 
-from iceprod.client import Client, ClientError
 from iceprod.following import follow_dataset, follow_scan
 from iceprod.submission import NSIDES, dataset_of, progression, scan_request, submit_dataset
+from iceprod.transport import Client, ClientError
 
 __all__ = ["BestFit", "Dataset", "DatasetProgress", "Scan", "ScanProgress", "Session", "WorkFailed"]
 
