@@ -21,6 +21,7 @@ from grid.pilot.pace import Pace
 from grid.pilot.reports import Report, Reports, send_rest
 from grid.pilot.room import Room, Share
 from grid.pilot.running import Running
+from grid.pilot.slot_memory import SlotMemory
 from iceprod.transport import Client, ClientError, Refused, Unreachable
 
 __all__ = ["VERSION", "Pilot"]
@@ -53,6 +54,7 @@ class Pilot:
         self.faults = 0
         self._was_ready = False  # whether a slot could ever take a task; before that we are not idle
         self.launcher = Launcher()
+        self.slot_memory = SlotMemory(options.slot_memory)
         self.reports = Reports()
         self.pace = Pace()
         self._running: dict[tuple[str, str], Running] = {}
@@ -80,6 +82,7 @@ class Pilot:
         """Wait until a signal or a limit ends us."""
         while not self.ending.wait(0.2):
             self._look_at_limits()
+            self.slot_memory.look(self.running())
             self._hand_back_late_ones()
             if self.draining.is_set() and not self._running and not len(self.reports):
                 self.ending.set()

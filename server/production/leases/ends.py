@@ -179,12 +179,12 @@ async def learn(ctx: Context, task: Document, report: Report, *, good: bool) -> 
 # -- bad ends
 
 
-async def reset(ctx: Context, task_id: str, report: Report) -> Document:
+async def reset(ctx: Context, task_id: str, report: Report, *, by: str = "the pilot") -> Document:
     """An attempt failed: try again, with more of what was short, until the budget is spent; the task before.
 
     Raises NotFound for an unknown task or a stale instance_id, BadRequest when the task cannot fail now.
     """
-    return await _end_badly(ctx, task_id, report, "reset")
+    return await _end_badly(ctx, task_id, report, "reset", by)
 
 
 async def fail(ctx: Context, task_id: str, report: Report) -> Document:
@@ -192,7 +192,8 @@ async def fail(ctx: Context, task_id: str, report: Report) -> Document:
     return await _end_badly(ctx, task_id, report, "failed")
 
 
-async def _end_badly(ctx: Context, task_id: str, report: Report, outcome: str) -> Document:
+async def _end_badly(ctx: Context, task_id: str, report: Report, outcome: str,
+                     by: str = "the pilot") -> Document:
     sources = TASK.sources("failed") if outcome == "failed" else [s for s in TASK.states if s != "complete"]
     for _ in range(ATTEMPTS):
         task = await _task(ctx, task_id)
@@ -209,7 +210,8 @@ async def _end_badly(ctx: Context, task_id: str, report: Report, outcome: str) -
         place = await place_of(ctx, task.get("pilot_id", ""))
         verdict = await _verdict(ctx, task, report, place)
         status = await _status_after(ctx, task, verdict, outcome)
-        if await _write_bad_end(ctx, task, report, verdict, outcome, status, place):
+        row = attempts.of(task, report, outcome, place, verdict, by)
+        if await _write_bad_end(ctx, task, report, verdict, row, status, place):
             await _after_bad_end(ctx, task, report, status, verdict, place)
             return task
     raise BadRequest("the task changes too often just now; try again")
@@ -234,7 +236,7 @@ async def _status_after(ctx: Context, task: Document, verdict: Verdict, outcome:
     return "failed" if verdict.given_up else "waiting"
 
 
-async def _write_bad_end(ctx: Context, task: Document, report: Report, verdict: Verdict, outcome: str,
+async def _write_bad_end(ctx: Context, task: Document, report: Report, verdict: Verdict, row: Document,
                          status: str, place: Place) -> bool:
     """Write the end on condition that the task is still as it was read; whether it was."""
     limits = ctx.settings.failures
@@ -244,7 +246,7 @@ async def _write_bad_end(ctx: Context, task: Document, report: Report, verdict: 
     await class_table(ctx).register(ctx, [(task["dataset_id"], key)])
     changes: Document = {
         "status": status, "status_changed": timestamp(), "instance_id": "", "reason": _reason(report),
-        "requirements": requirements, "class_key": key, "ended": _end(outcome, report),
+        "requirements": requirements, "class_key": key, "ended": _end(row["outcome"], report),
         "verdict": {**verdict.document(), **_grown(task["requirements"], requirements)}}
     counted = {"walltime_err": report.time_used / 3600, "walltime_err_n": 1,
                f"failure_counts.{verdict.rule.name}": 1, **_spent(verdict)}
@@ -268,8 +270,7 @@ async def _write_bad_end(ctx: Context, task: Document, report: Report, verdict: 
         changes["due"] = soon(FOLLOW_UP_SECONDS)
     removed = {name: value for name, value in removed.items() if name not in changes}
     unchanged = {name: task.get(name) for name in ("task_id", "status", "instance_id", "failures")}
-    update = {"$set": changes, "$inc": counted, "$unset": removed,
-              "$push": attempts.pushed(attempts.of(task, report, outcome, place, verdict))}
+    update = {"$set": changes, "$inc": counted, "$unset": removed, "$push": attempts.pushed(row)}
     result = await ctx.db.tasks.update_one(unchanged, update)
     return bool(result.matched_count)
 

@@ -276,7 +276,7 @@ async def _take(ctx: Context, found: list[Document], request: Claim, instance_id
     changes: Document = {"status": request.target, "status_changed": timestamp(), "instance_id": instance_id,
                          "lease": instance_id, "site": site if isinstance(site, str) and site else "unknown",
                          "due": _due(ctx, request.pilot_id)}
-    removed = {"silent": ""}
+    removed = {"silent": "", "evicted_by": ""}
     if request.pilot_id:
         changes["pilot_id"] = request.pilot_id
     else:
@@ -357,14 +357,14 @@ def returned(reason: str) -> Document:
 async def expire(ctx: Context) -> int:
     """Take back the tasks whose leases have ended; how many."""
     late = {"due": {"$lt": timestamp()}, "status": {"$in": list(LEASED)}}
-    return await _return(ctx, late, "lease expired: the pilot was not heard of", silent=True)
+    return await _return(ctx, late, "lease expired: the pilot was not heard of", {"silent": True})
 
 
 async def release_pilot(ctx: Context, pilot_id: str, *, silent: bool = False) -> int:
     """Take back the tasks of a pilot that ended, or is `silent`; how many."""
     held = {"pilot_id": pilot_id, "status": {"$in": list(LEASED)}}
-    return await _return(ctx, held, "the pilot was not heard of" if silent else "the pilot ended",
-                         silent=silent)
+    why = "the pilot was not heard of" if silent else "the pilot ended"
+    return await _return(ctx, held, why, {"evicted_by": pilot_id, **({"silent": True} if silent else {})})
 
 
 async def release_listed(ctx: Context, task_ids: list[str]) -> int:
@@ -373,10 +373,9 @@ async def release_listed(ctx: Context, task_ids: list[str]) -> int:
     return await _return(ctx, held, "the pilot ended") if task_ids else 0
 
 
-async def _return(ctx: Context, query: Document, reason: str, *, silent: bool = False) -> int:
+async def _return(ctx: Context, query: Document, reason: str, more: Document | None = None) -> int:
     update = returned(reason)
-    if silent:
-        update["$set"]["silent"] = True  # its holder may come back, see `present`
+    update["$set"] |= more or {}
     result = await ctx.db.tasks.update_many(query, update)
     if result.modified_count:
         metrics.TASK_ENDS.labels("evicted").inc(result.modified_count)

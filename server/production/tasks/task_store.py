@@ -47,6 +47,7 @@ INDEXES = [
     Index("tasks", "depends", [("depends", 1)]),
     Index("tasks", "due", [("due", 1)], options={"sparse": True}),
     Index("tasks", "pilot_id", [("pilot_id", 1)], options={"sparse": True}),
+    Index("tasks", "evicted_by", [("evicted_by", 1)], options={"sparse": True}),
 ]
 
 LEASED = ("queued", "processing")
