@@ -1,8 +1,8 @@
 """The memory of the whole slot: a batch system looks at the pilot and all its tasks together.
 
 Before it holds the pilot, and every task with it, we end the one task that is most above what it asked for.
-What counts is the control group when it is ours (cgroup v2, memory.current without the cache of files that the
-kernel gives back by itself; kernel documentation, admin-guide/cgroup-v2), else the resident memory of our
+What counts is the control group when it is ours (cgroup v2, memory.current without the cache of files that
+the kernel gives back by itself; kernel documentation, admin-guide/cgroup-v2), else the resident memory of our
 processes (proc(5)).
 """
 
@@ -27,8 +27,8 @@ _CGROUPS = Path("/sys/fs/cgroup")
 def group_memory(limit: float, root: Path = _CGROUPS, membership: Path = Path("/proc/self/cgroup")) -> float:
     """GB that our control group uses; 0 when it is not one for this slot alone (it has no such limit)."""
     try:
-        place = next(line[3:].strip() for line in membership.read_text().splitlines() if line.startswith("0::"))
-        folder = root / place.lstrip("/")
+        lines = membership.read_text().splitlines()
+        folder = root / next(line[3:].strip().lstrip("/") for line in lines if line.startswith("0::"))
         most = (folder / "memory.max").read_text().strip()
         if most == "max" or int(most) > 1.25e9 * limit:
             return 0.0

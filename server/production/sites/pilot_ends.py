@@ -1,11 +1,13 @@
 """What the batch system says about a pilot's end becomes the end of the tasks that it held.
 
-A pilot that is held or killed hands its tasks back as best it can, or not at all: nobody's failure, by itself.
+A pilot that is held or killed hands its tasks back as best it can, or not at all: nobody's failure by itself.
 Only the batch system knows why; its grid tells it here, before or after the pilot's own goodbye. What was
 short then grows, up to the cap, and a task that kills its pilots again and again is given up in the end.
 """
 
 from __future__ import annotations
+
+import contextlib
 
 from server.common.errors import NotFound
 from server.production.common.documents import Document
@@ -26,14 +28,13 @@ LIKELY = 0.8  # of what a task asked for; who used less is not to blame for what
 
 async def ended(ctx: Context, pilot_id: str, kind: str, reason: str) -> int:
     """A pilot's job is over, for such a reason: end what it held so; how many tasks. May be repeated."""
-    try:
+    with contextlib.suppress(NotFound):  # it said goodbye itself
         await pilots.remove(ctx, pilot_id)
-    except NotFound:
-        pass  # it said goodbye itself
     tasks = await ctx.db.tasks.find({"evicted_by": pilot_id, "status": "waiting"}, {"_id": 0}).to_list()
     kind = await _meant(ctx, kind, reason)
     if kind not in CHARGED:
-        told = {"$set": {"reason": f"its pilot ended ({kind}): {reason}"[:2000]}, "$unset": {"evicted_by": ""}}
+        why = f"its pilot ended ({kind}): {reason}"
+        told = {"$set": {"reason": why[:2000]}, "$unset": {"evicted_by": ""}}
         await ctx.db.tasks.update_many({"evicted_by": pilot_id, "status": "waiting"}, told)
         return len(tasks)
     for task in _culprits(tasks, kind):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +42,15 @@ def test_a_control_group_counts_when_it_is_the_slots(tmp_path: Path, most: str, 
 
 
 def test_a_task_ends_before_its_pilot_would(server: Any, options: Options) -> None:
-    """A real program that takes memory until somebody stops it."""
-    options.slot_memory = 0.4
-    grow = "x=$(head -c 60000000 /dev/zero | tr '\\\\0' x); y=$x$x$x$x$x; sleep 60"
-    with running(options):
-        task_id = server.add(shell(grow), requirements={"cpu": 1, "memory": 3.0})
+    """A real program that holds 300 MB of a slot of 250, and asked for more."""
+    program = "import time; x = bytearray(b'x') * 300_000_000; time.sleep(60)"
+    hold = f'exec {sys.executable} -S -c "{program}"'
+    options.slot_memory = 0.25
+    with running(options) as pilot:
+        task_id = server.add(shell(hold), requirements={"cpu": 1, "memory": 0.5})
+        while not any(task.memory > 0.25 for task in pilot.running()):
+            time.sleep(0.05)
+        pilot.slot_memory.look(pilot.running())
         [end] = server.wait_for(f"/tasks/{task_id}/task_actions/reset")
-    assert end["reason"].startswith("memory limit: the slot's 0.4 GB were used up to 0.")
-    assert end["resources"]["memory"] > 0.1
+    assert end["reason"].startswith("memory limit: the slot's 0.25 GB were used up to 0.")
+    assert end["resources"]["memory"] > 0.25
