@@ -17,7 +17,8 @@ from iceprod.client import Client, Refused
 
 __all__ = ["Entry", "Roster", "read_time"]
 
-_KEYS = "grid_queue_id|queue_host|tasks|last_update|submit_date|host|drain|resources_available|version"
+_KEYS = ("grid_queue_id|queue_host|tasks|last_update|submit_date|host|drain|resources_available|version|"
+         "heartbeat_seconds")
 _REMEMBERED = 20_000  # pilots by job
 _SILENT_BEATS = 4  # missed heartbeats after which a pilot that HTCondor lost is taken for dead
 _CLOCKS_APART = 300.0  # seconds that the server's clock and ours may differ
@@ -37,6 +38,7 @@ class Entry:
     drains: bool = False
     free: dict[str, Any] = field(default_factory=dict)
     host: str = ""
+    beat_seconds: float = 0.0  # between heartbeats, as the server asked for
 
 
 class Roster:
@@ -135,13 +137,15 @@ class Roster:
         if job is None or entry.registered < job.submitted - _CLOCKS_APART:
             return True
         silent = time.monotonic() - self._heard[entry.pilot_id][1]
-        return job.state == LOST and silent > _SILENT_BEATS * self._site.pilot.heartbeat_seconds
+        period = max(self._site.pilot.heartbeat_seconds, entry.beat_seconds)
+        return job.state == LOST and silent > _SILENT_BEATS * period
 
 
 def _entry(pilot_id: str, row: dict[str, Any]) -> Entry:
     return Entry(pilot_id, str(row.get("grid_queue_id") or ""), len(row.get("tasks") or ()),
                  read_time(row.get("submit_date")), str(row.get("last_update", "")), bool(row.get("drain")),
-                 row.get("resources_available") or {}, str(row.get("host") or ""))
+                 row.get("resources_available") or {}, str(row.get("host") or ""),
+                 float(row.get("heartbeat_seconds") or 0.0))
 
 
 def read_time(text: Any) -> float:

@@ -19,7 +19,7 @@ log = logging.getLogger("pilot")
 def keep_beating(pilot: Pilot) -> None:
     """Send heartbeats until the pilot ends."""
     try:
-        while not pilot.ending.wait(pilot.options.heartbeat):
+        while not pilot.ending.wait(pilot.beat_seconds):
             beat(pilot)
     finally:
         pilot.client.close()

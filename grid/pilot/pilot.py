@@ -48,6 +48,7 @@ class Pilot:
         self.room = Room(options.cores, options.memory, options.disk, list(options.gpus))
         self.started = self.last_task = time.monotonic()
         self.lease_seconds, self.grace_seconds = 60.0, 7200.0
+        self.beat_seconds = options.heartbeat
         self.last_contact = time.monotonic()
         self.pilot_id = ""
         self.tasks: queue.SimpleQueue[Running] = queue.SimpleQueue()
@@ -111,8 +112,10 @@ class Pilot:
         log.info("ended; %d tasks handed back", len(held))
 
     def hear_promise(self, answer: dict[str, Any]) -> None:
-        """Take over how long our leases last, and how long we may work on without an answer."""
+        """Take over how long leases last, how often to say that we live, and how long we may go on alone."""
         self.lease_seconds = float(answer.get("lease_seconds") or self.lease_seconds)
+        if "heartbeat_seconds" in answer:
+            self.beat_seconds = max(self.options.heartbeat, float(answer["heartbeat_seconds"]))
         self.grace_seconds = max(self.lease_seconds, float(answer.get("grace_seconds") or self.grace_seconds))
 
     def drain(self, reason: str) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pymongo import ReturnDocument
+from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import new_id, timestamp
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document, projection
 from server.production.leases import leases
+from server.production.tasks.task_store import soon
 from server.rest.context import Context
 from server.store.database import Index
 
@@ -22,6 +27,9 @@ INDEXES = [
     Index("pilots", "grid_id", [("grid_id", 1)]),
     Index("pilots", "site", [("site", 1)]),
 ]
+
+BEATS_PER_SECOND = 50.0  # of one installation: at 4 ms each a fifth of a core
+COUNT_SECONDS, HEARD_SECONDS = 30.0, 120.0
 
 DEFAULTS: Document = {
     "start_date": "", "tasks": [], "host": "", "site": "", "version": "", "grid_queue_id": "", "grid_id": "",
@@ -90,11 +98,42 @@ async def heartbeat(ctx: Context, pilot_id: str, tasks: dict[str, str], fields: 
 
     Raises BadRequest, NotFound for a pilot that is not registered.
     """
-    pilot = await patch(ctx, pilot_id, {**fields, "tasks": sorted(tasks), "beats": True})
+    period = await _period(ctx)
+    about = {"tasks": sorted(tasks), "beats": True, "heartbeat_seconds": period}
+    pilot = await patch(ctx, pilot_id, {**fields, **about})
     stop = await leases.extend(ctx, pilot_id, tasks)
     settings = ctx.settings.leases
-    return {"lease_seconds": settings.seconds, "grace_seconds": settings.grace_hours * 3600, "stop": stop,
-            "drain": bool(pilot.get("drain"))}
+    return {"lease_seconds": settings.seconds, "grace_seconds": settings.grace_hours * 3600,
+            "heartbeat_seconds": period, "stop": stop, "drain": bool(pilot.get("drain"))}
+
+
+@dataclass
+class _Counted:
+    """How many pilots one process last counted."""
+
+    number: int = 0
+    read_at: float = -1e9
+
+
+_counted: WeakKeyDictionary[AsyncDatabase, _Counted] = WeakKeyDictionary()
+
+
+async def _period(ctx: Context) -> float:
+    """Seconds between heartbeats, at least, that are bearable with the pilots there are."""
+    known = _counted.setdefault(ctx.db, _Counted())
+    if time.monotonic() - known.read_at > COUNT_SECONDS:
+        known.read_at = time.monotonic()
+        heard_of = {"last_update": {"$gt": soon(-HEARD_SECONDS)}}
+        known.number = await ctx.db.pilots.count_documents(heard_of)
+    return heartbeat_period(known.number, ctx.settings.leases.seconds)
+
+
+def heartbeat_period(pilots: int, lease_seconds: float) -> float:
+    """So many seconds that all pilots together send no more than the beats a server easily takes.
+
+    Three beats at least fit into a lease, so one that is lost loses nothing.
+    """
+    return round(min(lease_seconds / 3, pilots / BEATS_PER_SECOND), 1)
 
 
 async def drain(ctx: Context, pilot_id: str) -> None:

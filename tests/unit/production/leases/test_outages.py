@@ -33,6 +33,13 @@ def test_a_gap_begins_anew(up: float, gap: float, longest: float) -> None:
     assert since == (MOMENT if abs((MOMENT - last).total_seconds()) > longest else before)
 
 
+@given(st.integers(0, 100_000), st.floats(1, 1000))
+def test_thousands_of_pilots_say_less_often_that_they_live(number: int, lease: float) -> None:
+    period = pilots.heartbeat_period(number, lease)
+    assert 0 <= period <= lease / 3 + 0.05
+    assert number < 5000 or lease < 60 or period == round(min(lease / 3, number / 50), 1) >= 20
+
+
 async def _pilot(ctx: Context) -> str:
     return await pilots.create(ctx, {"queue_host": "h", "queue_version": "1", "resources": {}, "beats": True})
 
