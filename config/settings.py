@@ -147,7 +147,7 @@ class Failures(Part, frozen=True):
 
     max_failures: int = 10  # a task that failed so often by its own fault is given up
     growth: float = 1.5  # by this factor grows what a task had too little of
-    backoff_seconds: float = 5.0  # before the first retry; doubles each time, and is spread by half of it
+    backoff_seconds: float = 5.0  # before the first retry; doubles each time, spread by half; 0: never
     backoff_max_minutes: float = 15.0  # no longer than this: then an outage is over sooner than we notice
     outage_hours: float = 48.0  # so long a task waits for storage that is away; outages last a day, no more
     max_evictions: int = 50  # in a row; a task that no pilot can keep is given up

@@ -101,7 +101,7 @@ DEFAULT_RULES: tuple[Rule, ...] = (
          _PLACE, Action.ELSEWHERE),
     Rule("taken away", r"sigterm|sigkill|\bkilled\b|lease|evict|preempt|held by|removed by|"
                        r"queue time exceeded", _PLACE, Action.RETRY),
-    Rule("other", "", _WORK, Action.RETRY),
+    Rule("other", "", _WORK, Action.RETRY, wait=1.0),  # time heals few of these, and somebody wants to know
 )
 """What holds until an administrator says otherwise. The last row is for all that no other knows."""
 
@@ -231,10 +231,11 @@ def _waited_out(task: Document, moment: str, limits: Failures) -> str:
 def pause(rule: Rule, count: int, limits: Failures, chance: float) -> float:
     """Seconds before the retry after the `count`-th failure by a rule; `chance` from 0 to 1 spreads them.
 
-    More of what was short is the cure for that, so there is nothing to wait for then.
+    More of what was short is the cure for that, so there is nothing to wait for then; and with a setting of 0
+    nothing ever waits.
     """
     first = limits.backoff_seconds if rule.wait is None else rule.wait
-    if rule.action is Action.GROW and rule.wait is None:
+    if not limits.backoff_seconds or (rule.action is Action.GROW and rule.wait is None):
         return 0.0
     longest = 60 * limits.backoff_max_minutes
     return min(longest, first * 2.0 ** min(count - 1, 30)) * (0.5 + chance)

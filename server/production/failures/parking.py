@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -21,19 +20,18 @@ import msgspec
 from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import now, timestamp
-from iceprod.requirements import class_key
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
 from server.production.failures import breakers, trusted
 from server.production.failures.breakers import Breaker, Limits, Seen
-from server.production.tasks.classes import PARKED, class_table
+from server.production.tasks import parked
+from server.production.tasks.classes import PARKED
 from server.production.tasks.task_store import soon
 from server.rest.context import Context
 
 __all__ = ["close", "failed", "is_away", "listed", "open_by_hand", "parked_for", "succeeded", "sweep",
            "until"]
 
-AT_ONCE = 1000
 KEPT_SECONDS = 2.0
 RUNS_SECONDS = 120.0  # a probe that has run so long has its inputs
 ATTEMPTS = 8
@@ -148,7 +146,7 @@ async def succeeded(ctx: Context, task: Document, began: datetime) -> None:
         if need in known.needs and (known.is_open or known.seen):
             before, after = await _change(ctx, key, lambda one: breakers.succeeded(one, _seconds(began)))
             if before.is_open and not after.is_open:
-                await _release_of(ctx, key)
+                await parked.release_all(ctx, {"parked.resource": key})
 
 
 # -- parking and releasing
@@ -165,34 +163,6 @@ async def _park_all(ctx: Context, breaker: Breaker) -> int:
     return changed
 
 
-async def _release_of(ctx: Context, key: str) -> int:
-    released = 0
-    query = {"status": "waiting", "class_key": PARKED, "parked.resource": key}
-    while tasks := await ctx.db.tasks.find(query, _SHOWN, limit=AT_ONCE).to_list():
-        released += await _release(ctx, tasks)
-    return released
-
-
-_SHOWN = {"_id": 0, "task_id": 1, "dataset_id": 1, "requirements": 1, "parked": 1, "due": 1}
-
-
-async def _release(ctx: Context, tasks: Sequence[Document]) -> int:
-    """Let parked tasks wait for pilots."""
-    by_class: defaultdict[str, list[Document]] = defaultdict(list)
-    for task in tasks:
-        by_class[class_key(task["requirements"])].append(task)
-    pairs = {(task["dataset_id"], key) for key, members in by_class.items() for task in members}
-    await class_table(ctx).register(ctx, pairs)
-    for key, members in by_class.items():
-        parked = {"task_id": {"$in": [task["task_id"] for task in members]}, "status": "waiting",
-                  "class_key": PARKED}
-        free = {"$set": {"class_key": key}, "$unset": {"due": "", "parked": ""}}
-        await ctx.db.tasks.update_many(parked, free)
-    if tasks:
-        ctx.signals.notify("tasks")
-    return len(tasks)
-
-
 async def sweep(ctx: Context) -> int:
     """Release what is due, park what came back since, and let the next probes go; how many were released."""
     rows = await _all(ctx, fresh=True)
@@ -206,14 +176,9 @@ async def sweep(ctx: Context) -> int:
 
 async def _release_due(ctx: Context, away: set[str]) -> int:
     """Release parked tasks whose time has come, and those that wait for nothing any more."""
-    parked: Document = {"status": "waiting", "class_key": PARKED}
-    ready = [{**parked, "due": {"$lt": timestamp()}},
-             {**parked, "due": {"$exists": False}, "parked.resource": {"$nin": sorted(away)}}]
-    released = 0
-    for query in ready:
-        while tasks := await ctx.db.tasks.find(query, _SHOWN, limit=AT_ONCE).to_list():
-            released += await _release(ctx, tasks)
-    return released
+    late = {"due": {"$lt": timestamp()}}
+    nothing = {"due": {"$exists": False}, "parked.resource": {"$nin": sorted(away)}}
+    return await parked.release_all(ctx, late) + await parked.release_all(ctx, nothing)
 
 
 async def _probe(ctx: Context, key: str, breaker: Breaker) -> int:
@@ -223,14 +188,16 @@ async def _probe(ctx: Context, key: str, breaker: Breaker) -> int:
     running, waiting = await _state_of(ctx, breaker.probes)
     count = breakers.most_released(breaker, moment, running, waiting)
     query = {"status": "waiting", "class_key": PARKED, "parked.resource": key}
-    tasks = await ctx.db.tasks.find(query, _SHOWN, sort=[("priority", -1)], limit=max(1, count)).to_list()
-    if not count or not tasks:
+    if not count:
+        return 0
+    tasks = await ctx.db.tasks.find(query, parked.SHOWN, sort=[("priority", -1)], limit=count).to_list()
+    if not tasks:
         return 0
     ids = [task["task_id"] for task in tasks]
     _, after = await _change(ctx, key, lambda one: breakers.probed(one, ids, moment, _limits(ctx)))
     if not after.is_open:
-        return await _release_of(ctx, key)
-    return await _release(ctx, tasks)
+        return await parked.release_all(ctx, {"parked.resource": key})
+    return await parked.release(ctx, tasks)
 
 
 async def _state_of(ctx: Context, probes: Iterable[str]) -> tuple[int, int]:
@@ -252,13 +219,13 @@ async def listed(ctx: Context) -> list[Document]:
     rows = []
     for key, breaker in sorted((await _all(ctx, fresh=True)).items()):
         if breaker.is_open or breaker.seen:
-            parked = {"status": "waiting", "class_key": PARKED, "parked.resource": key}
+            waits = {"status": "waiting", "class_key": PARKED, "parked.resource": key}
             rows.append({
                 "resource": key, "state": "open" if breaker.is_open else "closed",
                 "since": _text(breaker.since), "reason": breaker.reason, "username": breaker.by,
                 "next_probe": _text(breaker.next_probe) if breaker.is_open and not breaker.by else None,
                 "failures": len(breaker.seen), "hosts": sorted({one.host for one in breaker.seen})[:20],
-                "parked_tasks": await ctx.db.tasks.count_documents(parked),
+                "parked_tasks": await ctx.db.tasks.count_documents(waits),
                 "datasets": sorted({dataset for dataset, _ in breaker.needs})[:100]})
     return rows
 
@@ -302,7 +269,7 @@ async def close(ctx: Context, key: str) -> int:
         return breakers.succeeded(msgspec.structs.replace(one, by=""), float("inf"))
 
     await _change(ctx, key, change)
-    return await _release_of(ctx, key)
+    return await parked.release_all(ctx, {"parked.resource": key})
 
 
 async def clean(ctx: Context) -> int:

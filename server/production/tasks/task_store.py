@@ -29,7 +29,7 @@ from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document, projection
 from server.production.datasets import jobs
 from server.production.tasks import kinds
-from server.production.tasks.classes import class_table
+from server.production.tasks.classes import PARKED, class_table
 from server.rest.context import Context
 from server.store.database import Index
 
@@ -267,6 +267,8 @@ async def patch(ctx: Context, task_id: str, fields: Document) -> tuple[Document,
     if "requirements" in fields:
         changes["class_key"] = checked_class(fields["requirements"])
         await class_table(ctx).register(ctx, [(before["dataset_id"], changes["class_key"])])
+    elif "status" in fields and before["class_key"] == PARKED:  # somebody wants it not to wait
+        changes["class_key"] = checked_class(before["requirements"])
     if "status" in fields:
         changes["status_changed"] = timestamp()
         if fields["status"] != before["status"]:
