@@ -262,7 +262,7 @@ def _fixed_values(node: query.Node) -> Iterator[tuple[str, Any]]:
             yield from _fixed_values(only)
         case query.Predicate(path, "$eq", operand):
             yield path, operand
-        case query.Predicate(path, "$in" | "$all", [operand]) if not query.is_operators(operand):
+        case query.Predicate(path, "$in", [operand]) if not query.is_operators(operand):
             yield path, operand
 
 
