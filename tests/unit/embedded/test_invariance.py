@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from server.embedded.errors import Code, CommandError
+from server.embedded.documents.errors import Code, CommandError
 from tests.support import store_shapes as shapes
 from tests.unit.embedded.conftest import LocalStore
 
@@ -107,7 +107,7 @@ def _readings(local: LocalStore, spec: Any, order: Any) -> Iterator[tuple[str, C
 
 def _distinct(local: LocalStore, name: str, path: str, spec: Any) -> list[bytes]:
     """Of equal values either may stand for both: 1 or 1.0."""
-    from server.embedded import keys
+    from server.embedded.documents import keys
 
     return [keys.encode(value) for value in local.command({"distinct": name, "key": path, "query": spec})["values"]]
 
