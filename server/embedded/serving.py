@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote_plus
 
 from server.embedded.commands.authentication import set_password
+from server.embedded.documents import budget
 from server.embedded.documents.errors import DataDirectoryError
 from server.embedded.network import Server
 
@@ -76,6 +77,7 @@ async def serve(options: Options, ready: asyncio.Event | None = None) -> None:
         raise DataDirectoryError(
             "--no-auth is only for loopback addresses: everybody could read and change all data"
         )
+    budget.install()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

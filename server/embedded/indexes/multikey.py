@@ -82,7 +82,8 @@ def _of_element(index: Index, node: query.Predicate) -> Iterator[Witness]:
     else:
         children = {f"{node.path}.{child.path}": child for child in query.parse(operand).children
                     if isinstance(child, query.Predicate)}  # fmt: skip
-        fields = {path: _positive(child, index) for path, child in children.items() if path in index.sure_paths}
+        sure = index.sure_paths & children.keys()
+        fields = {path: _positive(children[path], index) for path in sure}
     fields = {path: item for path, item in fields.items() if not item.everything}
     if fields:
         yield Witness(fields, node.path)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from server.embedded.documents import keys
 from server.embedded.documents.errors import Code, CommandError
-from server.embedded.indexes import bounds
-from server.embedded.indexes import multikey as arrays
+from server.embedded.indexes import bounds, multikey
 from server.embedded.indexes.bounds import Bounds
 from server.embedded.indexes.index import Index
 from server.embedded.query import matching, query
@@ -103,7 +102,8 @@ def plan(
 def _concerns(index: Index, paths: set[str | None], sort: SortSpec) -> bool:
     """Can the index be of use at all?"""
     first = index.fields[0][0]
-    return first in paths or (bool(sort) and first == sort[0][0])
+    within = any(path is not None and first.startswith(f"{path}.") for path in paths)  # by an $elemMatch
+    return first in paths or within or (bool(sort) and first == sort[0][0])
 
 
 def _hinted(
@@ -147,7 +147,7 @@ def _implies(mine: query.Node, wanted: query.Node) -> bool:
 def field_bounds(index: Index, needed: list[query.Node]) -> tuple[list[Bounds], int]:
     """The bounds of the index's fields, and how many conditions they hold exactly."""
     if index.multikey:
-        return arrays.field_bounds(index, needed), 0
+        return multikey.field_bounds(index, needed), 0
     found, held, alone = [], 0, len(index.fields) == 1
     for path, _ in index.fields:
         nodes = [node for node in needed if path_of(node) == path]

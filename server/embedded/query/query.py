@@ -77,9 +77,10 @@ def same(left: Node, right: Node) -> bool:
             return names and keys.equal(left.operand, right.operand)
         case Not(), Not():
             return same(left.child, right.child)
-        case (Every(), Every()) | (Some(), Some()):
-            pairs = zip(left.children, right.children, strict=False)
-            return len(left.children) == len(right.children) and all(same(*pair) for pair in pairs)
+        case Every(mine), Every(theirs):
+            return len(mine) == len(theirs) and all(map(same, mine, theirs))
+        case Some(mine), Some(theirs):
+            return len(mine) == len(theirs) and all(map(same, mine, theirs))
     return isinstance(left, Constant) and left == right
 
 

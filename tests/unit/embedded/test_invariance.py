@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
+from server.embedded.documents import keys
 from server.embedded.documents.errors import Code, CommandError
 from tests.support import store_shapes as shapes
 from tests.unit.embedded.conftest import LocalStore
@@ -29,6 +30,7 @@ _check = settings(
 _subsets = st.sets(st.sampled_from(range(len(shapes.INDEXES))), min_size=1, max_size=5)
 _filters = st.lists(shapes.filters, min_size=4, max_size=4)
 _numbers = itertools.count()
+_PAIRS = [{"x": 1, "y": 2}, {"x": 3, "y": 4}]
 
 
 @pytest.fixture
@@ -107,9 +109,8 @@ def _readings(local: LocalStore, spec: Any, order: Any) -> Iterator[tuple[str, C
 
 def _distinct(local: LocalStore, name: str, path: str, spec: Any) -> list[bytes]:
     """Of equal values either may stand for both: 1 or 1.0."""
-    from server.embedded.documents import keys
-
-    return [keys.encode(value) for value in local.command({"distinct": name, "key": path, "query": spec})["values"]]
+    values = local.command({"distinct": name, "key": path, "query": spec})["values"]
+    return [keys.encode(value) for value in values]
 
 
 def _writings(local: LocalStore, spec: Any) -> Iterator[tuple[str, Callable[[str], Any]]]:
@@ -118,8 +119,8 @@ def _writings(local: LocalStore, spec: Any) -> Iterator[tuple[str, Callable[[str
         return local.command({"update": name, "updates": [entry]})["n"], _seen(local, name)
 
     def modify(name: str) -> Any:
-        command = {"findAndModify": name, "query": spec, "sort": {"_id": -1}, "update": {"$inc": {"taken": 1}}}
-        value = local.command(command)["value"]
+        change = {"sort": {"_id": -1}, "update": {"$inc": {"taken": 1}}}
+        value = local.command({"findAndModify": name, "query": spec, **change})["value"]
         return value and value["_id"]
 
     def delete(name: str) -> Any:
@@ -152,7 +153,8 @@ def check(local: LocalStore, documents: Any, indexes: set[int], specs: list[Any]
 def _check_hints(twins: Twins, spec: Any) -> None:
     expected = _outcome(lambda name: _ids(twins.local, name, spec), twins.plain)
     for index in filter(shapes.whole, twins.specs):
-        found = _outcome(lambda name, hint=index["name"]: _ids(twins.local, name, spec, hint=hint), twins.indexed)
+        hint = index["name"]
+        found = _outcome(lambda name, hint=hint: _ids(twins.local, name, spec, hint=hint), twins.indexed)
         assert found == expected, f"hint {index}, {spec}: {found} instead of {expected}"
 
 
@@ -163,8 +165,9 @@ def _ids(local: LocalStore, name: str, spec: Any, **options: Any) -> list[Any]:
 
 @settings(_check, max_examples=60)
 @given(shapes.documents(), _subsets, _filters, shapes.orders)
-@example([{"_id": 0, "a": [{"x": 1, "y": 2}, {"x": 3, "y": 4}]}], {2}, [{"a.x": 1, "a.y": 4}], {})
-@example([{"_id": 0, "a": [{"x": 1, "y": 2}, {"x": 3, "y": 4}], "b": 0}], {4}, [{"a.x": 1, "b": 0, "a.y": 4}], {})
+@example([{"_id": 0, "a": _PAIRS}], {2}, [{"a.x": 1, "a.y": 4}], {})
+@example([{"_id": 0, "a": _PAIRS, "b": 0}], {4}, [{"a.x": 1, "b": 0, "a.y": 4}], {})
+@example([{"_id": 0, "b": 1}, {"_id": 1, "c": 1}], {12}, [{"b": {"$exists": True}}], {})
 @example([{"_id": 0, "a": [5, {"y": 1}]}], {3}, [{"a": 5, "a.y": 1}], {})
 @example([{"_id": 0, "c": 1}], {14}, [{"c": {"$gt": 0}}], {})
 @example([{"_id": 0, "b": 1}, {"_id": 1, "b": True}], {16}, [{"b": 1}], {})
