@@ -6,7 +6,7 @@ import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from server.embedded.documents import keys
 from server.embedded.documents.errors import Code, CommandError
@@ -15,9 +15,6 @@ from server.embedded.indexes.bounds import Bounds
 from server.embedded.indexes.index import Index
 from server.embedded.query import matching, query
 from server.embedded.query.query import path_of
-
-if TYPE_CHECKING:
-    from server.embedded.storage.catalog import Collection
 
 Range = tuple[bytes, bytes]
 Group = tuple[int, list[Range]]  # ranges in order, whose keys begin with so many equal bytes
@@ -68,7 +65,7 @@ def conditions(node: query.Node) -> Iterator[query.Node]:
 
 
 def plan(
-    collection: Collection,
+    indexes: Iterable[Index],
     tree: query.Every,
     matches: matching.Matcher,
     sort: SortSpec = (),
@@ -81,9 +78,9 @@ def plan(
     Raises CommandError(BadValue) when `hint` names no index.
     """
     needed = list(conditions(tree))
-    indexes = [index for index in collection.indexes.values() if usable(index)]
+    indexes = [index for index in indexes if usable(index)]
     if hint is not None and hint != {}:
-        return _hinted(collection, indexes, needed, matches, sort, hint)
+        return _hinted(indexes, needed, matches, sort, hint)
     paths = {path_of(node) for node in needed}
     found = [
         index_plan(index, needed, sort) for index in indexes
@@ -107,8 +104,7 @@ def _concerns(index: Index, paths: set[str | None], sort: SortSpec) -> bool:
 
 
 def _hinted(
-    collection: Collection, indexes: Iterable[Index], needed: list[query.Node], matches: matching.Matcher,
-    sort: SortSpec, hint: Any,
+    indexes: Iterable[Index], needed: list[query.Node], matches: matching.Matcher, sort: SortSpec, hint: Any,
 ) -> Plan:  # fmt: skip
     if isinstance(hint, dict) and "$natural" in hint:
         return Plan(reverse=hint["$natural"] < 0, exact=not needed, matches=matches)
