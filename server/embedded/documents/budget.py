@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator
-from functools import wraps
 from types import FrameType
 from typing import ParamSpec, TypeVar
 
@@ -60,7 +59,6 @@ def computing(function: Callable[P, T]) -> Callable[P, T]:
     Then it raises CommandError(MaxTimeMSExpired).
     """
 
-    @wraps(function)
     def run(*arguments: P.args, **named: P.kwargs) -> T:
         before, _budget.computing = _budget.computing, True
         try:

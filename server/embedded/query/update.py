@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from bson import ObjectId
@@ -179,6 +180,7 @@ def _parse_operator(name: str, fields: Any) -> Iterator[Step]:
             yield Step(name, _checked_path(operand), lambda document, parts: None)
 
 
+@lru_cache(maxsize=4096)
 def _checked_path(path: str) -> paths.Parts:
     parts = paths.split(path)
     if "" in parts:
@@ -206,6 +208,7 @@ def _is_placeholder(part: str) -> bool:
     return part == "$" or part.startswith("$[")
 
 
+@lru_cache(maxsize=4096)
 def _fixed_path(parts: paths.Parts) -> str:
     """The path before the first placeholder or number, which is what indexes see."""
     fixed = []
