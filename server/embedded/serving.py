@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote_plus
 
-from server.embedded.commands.authentication import set_password
 from server.embedded import limits
+from server.embedded.commands.authentication import set_password
 from server.embedded.documents import budget
 from server.embedded.documents.errors import DataDirectoryError
 from server.embedded.network import Server
