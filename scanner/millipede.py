@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from config.ice import ICE_MODELS
 from scanner.cascade import HALF_HEIGHT, MODEL_ERROR, RADIUS, flights
 from scanner.charges import Charges, bin_charges
 from scanner.event import Event
@@ -36,9 +37,12 @@ class Millipede:
                    "charges in time bins; slow, gives energies")
     cost = "100"
 
+    def __init__(self, ice: str = ICE_MODELS[0]) -> None:
+        self._ice = ice
+
     def prepare(self, event: Event) -> MillipedeEvent:
         """Charges and first hits; raises EventError if too few modules are hit."""
-        return MillipedeEvent(bin_charges(event.pulses), first_hits(event.cleaned))
+        return MillipedeEvent(bin_charges(event, self._ice), first_hits(event.cleaned))
 
     def reconstruct(self, prepared: MillipedeEvent, zenith: np.ndarray, azimuth: np.ndarray,
                     seeds: np.ndarray | None = None) -> np.ndarray:
@@ -46,8 +50,8 @@ class Millipede:
         zenith, azimuth = np.atleast_1d(zenith).astype(float), np.atleast_1d(azimuth).astype(float)
         charges = prepared.charges
         starts = _starts(prepared, zenith, azimuth, seeds)
-        problem = Problem(shower_tables(), charges.modules, charges.receivers, charges.bins, _counts(charges),
-                          charges.n_hit, float(charges.centre[2]), 1.0 / MODEL_ERROR**2)
+        problem = Problem(shower_tables(self._ice), charges.modules, charges.receivers, charges.bins,
+                          _counts(charges), charges.n_hit, charges.place, 1.0 / MODEL_ERROR**2)
         fits = fit_losses(problem, charges.centre, RADIUS, HALF_HEIGHT, flights(zenith, azimuth), starts)
         return _rows(charges, fits)
 
