@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from config.ice import ICE_MODELS
+from config.ice import ENERGY_ICE
 from scanner import healpix
 from scanner.charges import Bins, Charges, Receivers, bin_charges
 from scanner.compiled import fast_kernel, kernel
@@ -22,7 +22,8 @@ from scanner.result import PIXEL_DTYPE, nan_rows
 from scanner.shower_light import ShowerTables, Vector, fill_signal, shower_tables
 from scanner.track.fit import frame_of
 
-__all__ = ["HALF_HEIGHT", "MODEL_ERROR", "RADIUS", "Cascade", "CascadeEvent", "contained", "flights"]
+__all__ = ["HALF_HEIGHT", "MODEL_ERROR", "RADIUS", "Cascade", "CascadeEvent", "contained", "flights",
+           "in_ice"]
 
 MODEL_ERROR = 0.3
 """Relative uncertainty of an expected charge; 0 would be Poisson."""
@@ -140,6 +141,11 @@ def fit_pixels(tables: ShowerTables, receivers: Receivers, bins: Bins, centre: V
     return result
 
 
+def in_ice(name: str, ice: str) -> str:
+    """The name of an energy fit in an ice model: ``cascade``, or in another ice ``cascade.spice_mie``."""
+    return name if ice == ENERGY_ICE else f"{name}.{ice}"
+
+
 def flights(zenith: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
     """Unit vectors of flight, shape (n, 3)."""
     return np.array([frame_of(z, a)[:3] for z, a in zip(zenith, azimuth, strict=True)]).reshape(-1, 3)
@@ -153,8 +159,9 @@ class Cascade:
                    "from charges in time bins")
     cost = "10"
 
-    def __init__(self, ice: str = ICE_MODELS[0]) -> None:
+    def __init__(self, ice: str = ENERGY_ICE) -> None:
         self._ice = ice
+        self.name = in_ice(type(self).name, ice)
 
     def prepare(self, event: Event) -> CascadeEvent:
         """Charges and a common vertex; raises EventError if too few modules are hit."""

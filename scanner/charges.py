@@ -15,7 +15,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from config.detector import DOMS_PER_STRING, dom_positions, relative_efficiency
-from config.ice import ICE_MODELS
+from config.ice import ENERGY_ICE
 from scanner.errors import EventError
 from scanner.event import Event, Pulses
 from scanner.ice import levelled, local_ice
@@ -108,8 +108,11 @@ class Charges:
         return x, y, z
 
 
-def bin_charges(event: Event, ice: str = ICE_MODELS[0]) -> Charges:
-    """Bin an event's pulses for an ice model; EventError if fewer than MIN_MODULES are hit."""
+def bin_charges(event: Event, ice: str = ENERGY_ICE, brightest: float = np.inf) -> Charges:
+    """Bin an event's pulses for an ice model; EventError if fewer than MIN_MODULES are hit.
+
+    Modules with more than `brightest` times the mean charge of the hit ones are left out.
+    """
     pulses = event.pulses
     module = (pulses.string.astype(np.int64) - 1) * DOMS_PER_STRING + pulses.om - 1
     keys, place = np.unique(module, return_inverse=True)
@@ -119,7 +122,8 @@ def bin_charges(event: Event, ice: str = ICE_MODELS[0]) -> Charges:
     total = np.bincount(place, weights=pulses.charge)
     low, median, high = _quantiles(pulses.time, pulses.charge, (0.10, 0.50, 0.95))
     window = low - MARGIN, high + MARGIN
-    take = (pulses.time >= window[0]) & (pulses.time < min(window[1], median + LATE))
+    dim = total <= brightest * total.mean()
+    take = (pulses.time >= window[0]) & (pulses.time < min(window[1], median + LATE)) & dim[place]
     chosen = np.unique(place[take])
     hit = _hit_bins(pulses.select(take), np.searchsorted(chosen, place[take]), len(chosen), window)
     quiet = _quiet_modules(keys, total, np.unique(module[(pulses.flags & _HLC) != 0]))

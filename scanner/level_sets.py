@@ -46,7 +46,7 @@ class LevelSet:
 
     def fits(self, reco: str) -> bool:
         """Whether the set holds for maps of this reconstruction."""
-        return self.reco in ("", reco)
+        return self.reco in ("", reco.partition(".")[0])
 
     def threshold(self, level: float) -> float:
         """The largest 2Δ ln L inside a credible level such as 0.9."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from config.ice import ICE_MODELS
-from scanner.cascade import HALF_HEIGHT, MODEL_ERROR, RADIUS, flights
+from config.ice import ENERGY_ICE
+from scanner.cascade import HALF_HEIGHT, MODEL_ERROR, RADIUS, flights, in_ice
 from scanner.charges import Charges, bin_charges
 from scanner.event import Event
 from scanner.losses import Counts, Problem, fit_losses
@@ -18,6 +18,8 @@ from scanner.track.reco import TrackMPE
 
 __all__ = ["Millipede", "MillipedeEvent"]
 
+BRIGHTEST = 10.0
+"""Modules with more than this times the mean charge are left out: showers every 10 m are too coarse there."""
 _FARTHEST = 1e5  # m and ns: a seed beyond is no seed
 
 
@@ -37,12 +39,13 @@ class Millipede:
                    "charges in time bins; slow, gives energies")
     cost = "100"
 
-    def __init__(self, ice: str = ICE_MODELS[0]) -> None:
+    def __init__(self, ice: str = ENERGY_ICE) -> None:
         self._ice = ice
+        self.name = in_ice(type(self).name, ice)
 
     def prepare(self, event: Event) -> MillipedeEvent:
         """Charges and first hits; raises EventError if too few modules are hit."""
-        return MillipedeEvent(bin_charges(event, self._ice), first_hits(event.cleaned))
+        return MillipedeEvent(bin_charges(event, self._ice, BRIGHTEST), first_hits(event.cleaned))
 
     def reconstruct(self, prepared: MillipedeEvent, zenith: np.ndarray, azimuth: np.ndarray,
                     seeds: np.ndarray | None = None) -> np.ndarray:

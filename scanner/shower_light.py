@@ -39,7 +39,8 @@ COLOUR_LENGTH, COLOUR_POWER = 25.0, 0.165
 """Light of all wavelengths fades as (1 + path/25 m)^−0.165 beside light of 400 nm.
 
 Long waves are absorbed sooner: A exp(−B/λ), with A, B and the dust's κ of SPICE (IceCube, NIM A711 (2013)
-73), averaged over the wavelengths that a module sees of Cherenkov light; within 2 % up to 350 m, for any dust."""
+73), averaged over the wavelengths that a module sees of Cherenkov light; within 2 % up to 350 m, for any
+dust."""
 SIZE2 = 4.0
 """A shower's own size squared, m²: the light density stays finite near it."""
 FARTHEST = 11.0
