@@ -97,14 +97,13 @@ def tilt_table(model: str = ICE_MODELS[0]) -> np.ndarray:
     tilt = layer_tilt(model)
     if tilt is None:
         return np.zeros(TILT_SHAPE)
-    x, y, z = (np.arange(n) for n in TILT_SHAPE)
-    x, y = TILT_EDGE + TILT_STEP * x, TILT_EDGE + TILT_STEP * y
+    x, y = (TILT_EDGE + TILT_STEP * np.arange(n) for n in TILT_SHAPE[:2])
     places = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1)
     known = np.stack([tilt.x, tilt.y], axis=1)
     rise = LinearNDInterpolator(known, tilt.rise.T)(places)
     outside = np.isnan(rise[..., 0])
     rise[outside] = NearestNDInterpolator(known, tilt.rise.T)(places[outside])
-    heights = TILT_BOTTOM + TILT_HEIGHT * z
+    heights = TILT_BOTTOM + TILT_HEIGHT * np.arange(TILT_SHAPE[2])
     return np.apply_along_axis(lambda column: np.interp(heights, tilt.z, column), 2, rise)
 
 

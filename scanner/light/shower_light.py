@@ -94,7 +94,7 @@ class ShowerTables(NamedTuple):
 
 @cache
 def shower_tables(model: str = ICE_MODELS[0]) -> ShowerTables:
-    """Tables of an ice model: the light of `scanner.light.photons` and the gamma distribution, once per process."""
+    """Tables of an ice model: light of `scanner.light.photons`, gamma distribution; once per process."""
     ice = ice_table(model)
     return ShowerTables(ice.scattering, ice.scattering_integral, ice.absorption, ice.absorption_integral,
                         tilt_table(model).ravel(), *_light_table(), _cdf_table())

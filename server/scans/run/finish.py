@@ -6,17 +6,23 @@ import asyncio
 import time
 from typing import Any
 
+import msgspec
 import numpy as np
 from pymongo.errors import DocumentTooLarge
 
+from scanner.common.errors import EventError
+from scanner.events.directions import pixel_directions
+from scanner.events.event import Event
 from scanner.maps.regions import area
 from scanner.maps.result import ScanResult
-from scanner.maps.skymap import EmptyMapError, SkyMap
-from server.common.errors import BadRequest
+from scanner.maps.skymap import BestFit, EmptyMapError, SkyMap
+from scanner.recos.energy import event_energy
+from server.common.errors import BadRequest, NotFound
 from server.production.datasets import datasets
 from server.production.tasks import completion
 from server.production.tasks.task_changes import moved
 from server.rest.context import Context
+from server.scans.manifests import decoding
 from server.scans.pixels import batches, runs
 from server.scans.pixels.runs import Phase, Run
 from server.scans.results import maps, results
@@ -33,6 +39,7 @@ async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
     if not summary:
         await give_up(ctx, run.scan_id, "no pixel could be fitted: there is no map")
         return
+    summary["energy"] = await _energy(ctx, run, tables)
     result = ScanResult(tables, run.event, True, run.method)
     try:
         await results.put(ctx, run.scan_id, await asyncio.to_thread(maps.result_text, result), True)
@@ -86,6 +93,23 @@ def summary_of(tables: dict[int, np.ndarray]) -> dict[str, Any]:
     return {"best_fit": {"ra_deg": best.ra_deg, "dec_deg": best.dec_deg, "llh": best.llh, "nside": best.nside,
                          "pixel": best.pixel},
             "area_50_deg2": area(skymap, 0.5), "area_90_deg2": area(skymap, 0.9)}
+
+
+async def _energy(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> dict[str, Any] | None:
+    """The event's energy at the best fit; None where it is not known or the event is gone."""
+    try:
+        event = await decoding.event(ctx, run.i3_event_id, run.event.is_real_event)
+    except (EventError, NotFound):
+        return None
+    return await asyncio.to_thread(_energy_of, event, run, SkyMap.from_results(tables).best_fit, tables)
+
+
+def _energy_of(event: Event, run: Run, best: BestFit, tables: dict[int, np.ndarray]) -> dict[str, Any] | None:
+    table = tables[best.nside]
+    row = table[table["index"] == best.pixel][0]
+    zenith, azimuth = pixel_directions(best.nside, np.array([best.pixel]), event.mjd)
+    energy = event_energy(event, run.method.reco, float(zenith[0]), float(azimuth[0]), row)
+    return None if energy is None else msgspec.to_builtins(energy)
 
 
 async def seconds_per_pixel(ctx: Context, run: Run) -> float | None:
