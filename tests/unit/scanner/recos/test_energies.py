@@ -84,9 +84,13 @@ def test_a_shower_in_another_ice_is_fitted_by_name(shower: Event) -> None:
 
 def test_saturated_bins_do_not_count(shower: Event) -> None:
     before = bin_charges(shower)
-    brightest = int(np.argmax(before.hit_charges))
-    keys = np.unique((shower.pulses.string.astype(int) - 1) * 60 + shower.pulses.om - 1)
-    module = (int(keys[brightest]) // 60 + 1, int(keys[brightest]) % 60 + 1)
+    pulses = shower.pulses
+    keys, place = np.unique((pulses.string.astype(int) - 1) * 60 + pulses.om - 1, return_inverse=True)
+    key = int(keys[np.argmax(np.bincount(place, weights=pulses.charge))])
+    module = (key // 60 + 1, key % 60 + 1)
+    position = dom_positions().reshape(-1, 3)[key] - before.centre
+    found = np.stack([before.modules.x, before.modules.y, before.modules.z], axis=1)
+    brightest = int(np.argmin(np.linalg.norm(found - position, axis=1)))
     late = before.time + float(before.first_times[brightest]) + 100.0
     after = bin_charges(replace(shower, exclusions={module: ((late, late + 5000.0),)}))
     first, last = after.modules.first_bin[brightest : brightest + 2]
