@@ -24,7 +24,7 @@ from scanner.recos.track.fit import frame_of
 from scanner.recos.track.likelihood import MIN_DISTANCE2, PATH_FACTOR
 from scanner.recos.track.model import delay_shape
 
-__all__ = ["DEFAULT_MJD", "simulate_cascade", "simulate_track"]
+__all__ = ["DEFAULT_MJD", "event_of", "simulate_cascade", "simulate_track"]
 
 IceScale = tuple[float, float]
 """Factors on the scattering and absorption coefficients."""
@@ -113,6 +113,15 @@ def simulate_cascade(
     """A point-like shower of `energy` GeV at `vertex` in an ice model; arguments as of `simulate_track`."""
     truth = Particle(zenith, azimuth, *vertex, time, energy, "cascade")
     return _as_event(rng, _cascade_light(rng, truth, ice, ice_model), truth, mjd, run_id, event_id)
+
+
+def event_of(rng: np.random.Generator, module: np.ndarray, time: np.ndarray, truth: Particle,
+             mjd: float = DEFAULT_MJD) -> Event:
+    """An event of given photo-electrons, such as an outside program's, with our noise, pulses and cleaning.
+
+    ``module`` is (string - 1)·60 + om - 1, ``time`` ns in a readout of 14 µs, both of shape (n,).
+    """
+    return _as_event(rng, _Hits(module, time), truth, mjd, 0, 0)
 
 
 def _losses(rng: np.random.Generator, muon: Particle) -> list[Particle]:
