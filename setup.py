@@ -49,9 +49,12 @@ setup(
             "grid = grid.cli:grid",
             "simulate = scanner.cli:simulate",
             "recos = scanner.cli:recos",
+            "event = scanner.cli:event",
             "store = server.cli:store",
             "backup = server.cli:backup",
             "restore = server.cli:restore",
         ],
+        # What `iceprod` asks before it sends something.
+        "iceprod.checks": ["event = scanner.survey:check_event"],
     },
 )

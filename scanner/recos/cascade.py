@@ -163,6 +163,10 @@ class Cascade:
         self._ice = ice
         self.name = in_ice(type(self).name, ice)
 
+    def check(self, event: Event) -> None:
+        """Raises EventError if too few modules are hit."""
+        bin_charges(event, self._ice)
+
     def prepare(self, event: Event) -> CascadeEvent:
         """Charges and a common vertex; raises EventError if too few modules are hit."""
         charges = bin_charges(event, self._ice)

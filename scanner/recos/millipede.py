@@ -43,6 +43,11 @@ class Millipede:
         self._ice = ice
         self.name = in_ice(type(self).name, ice)
 
+    def check(self, event: Event) -> None:
+        """Raises EventError if too few modules are hit."""
+        bin_charges(event, self._ice)
+        first_hits(event.cleaned)
+
     def prepare(self, event: Event) -> MillipedeEvent:
         """Charges and first hits; raises EventError if too few modules are hit."""
         return MillipedeEvent(bin_charges(event, self._ice, BRIGHTEST), first_hits(event.cleaned))
