@@ -17,8 +17,8 @@ from scanner.recos.recos import is_choice, method_of, why_not
 from server.rest.context import Context
 from server.scans.manifests.events import event_json
 
-__all__ = ["EventFacts", "address", "as_dict", "event", "event_metadata", "method", "picture", "read_metadata",
-           "remember"]
+__all__ = ["EventFacts", "address", "as_dict", "event", "event_metadata", "method", "picture",
+           "read_metadata", "remember"]
 
 EVENTS_KEPT = 256
 
