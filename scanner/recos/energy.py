@@ -7,6 +7,7 @@ import math
 import msgspec
 import numpy as np
 
+from scanner.events.directions import icrs_to_detector
 from scanner.events.event import Event, Particle
 from scanner.recos.track.energy import SPECTRUM, muon_energy, neutrino_energy
 
@@ -37,15 +38,16 @@ class EventEnergy(msgspec.Struct, frozen=True):
     text: str = ""  # the same for people
 
 
-def event_energy(event: Event, reco: str, zenith: float, azimuth: float, row: np.void) -> EventEnergy | None:
-    """The energy that belongs to a best fit from (zenith, azimuth), rad; None where there is none.
+def event_energy(event: Event, reco: str, ra_deg: float, dec_deg: float, row: np.void) -> EventEnergy | None:
+    """The energy that belongs to a best fit in a direction (ICRS); None where there is none.
 
     ``row`` is the fit's row of `PIXEL_DTYPE`, ``reco`` the name of the reconstruction that made it.
     """
     base = reco.partition(".")[0]
     if base.startswith("track"):
+        zenith, azimuth = icrs_to_detector(np.radians([ra_deg]), np.radians([dec_deg]), event.mjd)
         x, y, z, time = (float(row[name]) for name in "XYZT")
-        return _of_muon(event, Particle(zenith, azimuth, x, y, z, time))
+        return _of_muon(event, Particle(float(zenith[0]), float(azimuth[0]), x, y, z, time))
     total = float(row["E_tot"])
     if not math.isfinite(total):
         return None

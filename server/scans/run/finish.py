@@ -11,7 +11,6 @@ import numpy as np
 from pymongo.errors import DocumentTooLarge
 
 from scanner.common.errors import EventError
-from scanner.events.directions import pixel_directions
 from scanner.events.event import Event
 from scanner.maps.regions import area
 from scanner.maps.result import ScanResult
@@ -107,8 +106,7 @@ async def _energy(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> dict
 def _energy_of(event: Event, run: Run, best: BestFit, tables: dict[int, np.ndarray]) -> dict[str, Any] | None:
     table = tables[best.nside]
     row = table[table["index"] == best.pixel][0]
-    zenith, azimuth = pixel_directions(best.nside, np.array([best.pixel]), event.mjd)
-    energy = event_energy(event, run.method.reco, float(zenith[0]), float(azimuth[0]), row)
+    energy = event_energy(event, run.method.reco, best.ra_deg, best.dec_deg, row)
     return None if energy is None else msgspec.to_builtins(energy)
 
 
