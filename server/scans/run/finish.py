@@ -38,13 +38,13 @@ async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
     if not summary:
         await give_up(ctx, run.scan_id, "no pixel could be fitted: there is no map")
         return
-    summary["energy"] = await _energy(ctx, run, tables)
     result = ScanResult(tables, run.event, True, run.method)
     try:
         await results.put(ctx, run.scan_id, await asyncio.to_thread(maps.result_text, result), True)
     except (BadRequest, DocumentTooLarge) as error:  # it would be so at every other try
         await give_up(ctx, run.scan_id, f"the final map cannot be stored: {error}")
         return
+    summary["energy"] = await _energy(ctx, run, tables)
     ended = await runs.change(
         ctx, run.scan_id, {"phase": Phase.RUNNING.value}, phase=Phase.FINAL, reason=await _verdict(ctx, run),
         since=time.time(), summary=summary, seconds_per_pixel=await seconds_per_pixel(ctx, run))
