@@ -151,7 +151,10 @@ class Script:
 
     def _over_limit(self, guard: int) -> str:
         running, peak = self.running, self.peak
-        peak.memory = max(peak.memory, tree_usage(guard).memory)
+        running.memory = tree_usage(guard).memory
+        peak.memory = max(peak.memory, running.memory)
+        if running.over:
+            return running.over
         peak.disk = max(peak.disk, _size(self.directory))
         if peak.memory > running.limit("memory") + _MEMORY_SLACK:
             return f"memory limit: used {peak.memory:.2f} GB of {running.requirements['memory']} GB"

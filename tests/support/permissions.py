@@ -109,6 +109,7 @@ GET    /pilots/{pilot_id}                                                   - ad
 PATCH  /pilots/{pilot_id}                                                   - admin client system pilot
 DELETE /pilots/{pilot_id}                                                   - admin client system pilot
 POST   /pilots/{pilot_id}/heartbeat                                         - admin client system pilot
+POST   /pilots/{pilot_id}/end                                               - admin client system
 GET    /roles                                                               - admin
 GET    /roles/{name}                                                        - admin
 PUT    /roles/{name}                                                        - admin
@@ -177,6 +178,9 @@ DELETE /failure_policy                                                      - ad
 GET    /quarantine                                                          - admin client system user
 PUT    /quarantine/{kind}/{name}                                            - admin
 DELETE /quarantine/{kind}/{name}                                            - admin
+GET    /breakers                                                            - admin client system user
+PUT    /breakers/{resource}                                                 - admin
+DELETE /breakers/{resource}                                                 - admin
 GET    /datasets/{dataset_id}/task_usage                                    R admin client system user
 GET    /tasks/{task_id}/explain                                             - admin client system user
 """
