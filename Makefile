@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: venv demo pilot test lint docs picture clean
+.PHONY: venv demo pilot test lint docs picture events clean
 
 venv: $(VENV)/installed
 
@@ -27,8 +27,15 @@ dist/iceprod-pilot.pyz: $(wildcard grid/pilot/*.py) grid/bundle.py iceprod/trans
 	mkdir -p dist
 	$(PYTHON) -m grid.bundle $@
 
+# Ends with a table of what was left out, why, and the command that brings it in. WORKERS=0: one after the other.
+WORKERS ?= auto
+
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+# Public real events and official results, for the tests that compare with them (see tools/events.py).
+events:
+	$(PYTHON) -m tools.events
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -59,6 +59,7 @@ class Outcome:
             "reco_algo": reco_algo, "best_fit": {name: progress["best_fit"][name] for name in _BEST_FIT},
             "reconstruction": progress["reconstruction"], "choice": progress["choice"],
             **{name: progress[name] for name in _REGIONS},
+            "energy": progress.get("energy"),
             "levels": [{"nside": level["nside"], "pixels": level["done"]} for level in progress["levels"]],
             "pixels": progress["pixels_done"], "wall_s": progress["wall_s"], "cpu_s": progress["cpu_s"],
             "files": self.files}
@@ -83,6 +84,8 @@ class Outcome:
         if choice := progress["choice"]:
             lines.append(f"auto       chose {choice['reco']}, {100 * choice['sureness']:.0f} % sure: "
                          f"{choice['why']}")
+        if progress.get("energy"):
+            lines.append(f"energy     {progress['energy']['text']}")
         if self.truth:
             lines.append(f"truth      RA {self.truth[0]:.3f}°  Dec {self.truth[1]:+.3f}°   "
                          f"({self._distance():.3f}° from the best fit)")

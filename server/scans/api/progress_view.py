@@ -24,7 +24,7 @@ __all__ = ["view", "wait_for_news"]
 
 LOOK_SECONDS = 1.0  # other servers' signals are not heard, so look this often
 _NO_MAP: dict[str, Any] = {"best_fit": None, "level_set": None, "area_50_deg2": None, "area_90_deg2": None,
-                           "area_50_limits": "", "area_90_limits": ""}
+                           "area_50_limits": "", "area_90_limits": "", "energy": None}
 QUIET_SECONDS = 5.0  # without a result and a lease for so long, a scan has no pilot
 
 _summaries: LRUCache[tuple[str, str, int], dict[str, Any]] = LRUCache(64)

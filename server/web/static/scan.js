@@ -59,6 +59,7 @@ function show(view) {
   put("limits50", view.area_50_limits);
   put("limits90", view.area_90_limits);
   put("levelset", view.level_set ?? "–");
+  put("energy", view.energy ? view.energy.text : "–");
   place("files").hidden = !best && !view.is_final;
   document.dispatchEvent(new CustomEvent("scan:news", {detail: view}));
 }

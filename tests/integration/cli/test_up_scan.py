@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from iceprod.following import follow_scan
-from tests.support.installation import Installed, installation, wait_until
+from tests.support.installation import PATIENCE, Installed, installation
 
 pytestmark = pytest.mark.slow
 
@@ -38,12 +38,14 @@ def test_one_object_with_everything(here: Installed) -> None:
     document = json.loads(here.iceprod("scan", "event.json", "--nsides", SMALL, "--json", "--out", "results"))
     truth = json.loads((here.root / "event.json").read_text())["truth"]
     assert set(document) == {
-        "scan_id", "run_id", "event_id", "reco_algo", "best_fit", "area_50_deg2", "area_90_deg2", "levels",
-        "pixels", "wall_s", "cpu_s", "files", "truth", "distance_deg"}
+        "scan_id", "run_id", "event_id", "reco_algo", "best_fit", "area_50_deg2", "area_90_deg2", "energy",
+        "levels", "pixels", "wall_s", "cpu_s", "files", "truth", "distance_deg"}
     assert (document["run_id"], document["event_id"], document["reco_algo"]) == (0, 7, "track_mpe")
     assert set(document["best_fit"]) == {"ra_deg", "dec_deg", "llh", "nside", "pixel"}
     assert document["truth"] == {"ra_deg": truth["ra_deg"], "dec_deg": truth["dec_deg"]}
     assert document["distance_deg"] < 1.5
+    assert document["energy"]["kind"] == "muon"
+    assert document["energy"]["gev"] < document["energy"]["neutrino"]["gev"]
     assert 0 < document["area_50_deg2"] <= document["area_90_deg2"]
     assert [level["nside"] for level in document["levels"]] == [4, 32, 128]
     assert document["levels"][0]["pixels"] == 192
@@ -88,9 +90,9 @@ def test_ctrl_c_leaves_the_scan_running_and_says_how_to_go_on(here: Installed) -
     process = here.start("scan", "event.json", "--nsides", "32:0")
     assert process.stdout is not None
     said = process.stdout.readline()
-    wait_until(lambda: "nside 32" in process.stdout.readline())
+    assert any("nside 32" in line for line in iter(process.stdout.readline, "")), "it ended before"
     process.send_signal(signal.SIGINT)
-    rest, err = process.communicate(timeout=60)
+    rest, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
     scan_id = scan_id_of(said)
     assert f"iceprod watch {scan_id}" in rest
@@ -105,7 +107,7 @@ def test_an_aborted_scan_has_no_result(here: Installed) -> None:
     assert process.stdout is not None
     scan_id = scan_id_of(process.stdout.readline())
     here.iceprod("abort", scan_id)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert err.startswith(f"error: scan {scan_id} has no result: ")
     assert here.iceprod("watch", scan_id, status=1).endswith(err)

@@ -5,7 +5,6 @@ The real events are not part of the project; ``ICEPROD_TEST_DATA`` names the fol
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +19,15 @@ from scanner.maps.level_sets import level_set
 from scanner.maps.levels import best_pixel
 from scanner.recos.recos import find_reco
 from scanner.simulation.simulate import simulate_cascade, simulate_track
+from tests.support.data import TEST_DATA
 
-DATA = Path(os.environ.get("ICEPROD_TEST_DATA") or Path(__file__).parents[4] / "shared")
 OFFICIAL_MAP = "events/reference/run00136662-evt000035405932-BRONZE-8_64_512.npz"
 
 
 def _data(name: str) -> Path:
-    path = DATA / name
+    path = TEST_DATA / name
     if not path.exists():
-        pytest.skip(f"{path} is absent; set ICEPROD_TEST_DATA to the folder that holds events/")
+        pytest.skip(f"no real events: {path}")
     return path
 
 
@@ -83,6 +82,16 @@ def test_the_stored_fit_of_a_real_shower_is_inside_the_calibrated_region(name: s
     _, best = _best(scan_event(event, "cascade", "8:0,32:12"))
     there = reco.reconstruct(reco.prepare(event), np.array([stored.zenith]), np.array([stored.azimuth]))
     assert 2 * (there["llh"][0] - best) < level_set("calibrated_cascade").threshold(0.9)
+
+
+@pytest.mark.parametrize("name", ["hese_event_00", "hese_event_01", "event_HESE_2017-11-28"])
+def test_the_stored_energy_of_a_shower_is_a_polynomial_of_its_charge(name: str) -> None:
+    """Why ours need not agree: see "The energies of showers" in the kernel's documentation."""
+    event = read_event(_data(f"events/{name}.json"))
+    coincident = event.pulses.flags & 1 > 0
+    charge = np.log10(event.pulses.charge[coincident].sum(dtype=float))
+    energy = 10 ** (1.069 + 1.842 * charge - 0.492 * charge**2 + 0.075 * charge**3)
+    assert _stored(event, "CascadeLlhVertexFit").energy == pytest.approx(energy, rel=1e-4)
 
 
 @pytest.mark.slow

@@ -43,7 +43,8 @@ def test_flat_file(result: ScanResult, expected: Tiles) -> None:
     tiles = of_fits(flat_fits(result, 16))
     wanted = np.zeros(12 * 16**2)
     order, nested = healpix.from_uniq(expected.uniq)
-    for depth, pixel, share in zip(order.tolist(), nested.tolist(), expected.probability.tolist(), strict=True):
+    shares = zip(order.tolist(), nested.tolist(), expected.probability.tolist(), strict=True)
+    for depth, pixel, share in shares:
         if depth >= 4:
             wanted[pixel >> 2 * (depth - 4)] += share
         else:
