@@ -24,7 +24,7 @@ from scanner.track.fit import frame_of
 from scanner.track.likelihood import MIN_DISTANCE2, PATH_FACTOR
 from scanner.track.model import delay_shape
 
-__all__ = ["DEFAULT_MJD", "simulate_cascade", "simulate_track"]
+__all__ = ["DEFAULT_MJD", "READOUT", "event_of_light", "simulate_cascade", "simulate_track"]
 
 IceScale = tuple[float, float]
 """Factors on the scattering and absorption coefficients."""
@@ -94,7 +94,8 @@ def simulate_track(
     light = [_track_light(rng, truth, 0.0 if single_losses else energy, ice)]
     if single_losses:
         light += [_cascade_light(rng, shower, ice) for shower in _losses(rng, truth)]
-    return _as_event(rng, _joined(light), truth, mjd, run_id, event_id)
+    hits = _joined(light)
+    return event_of_light(rng, hits.module, hits.time, truth, mjd, run_id, event_id)
 
 
 def simulate_cascade(
@@ -112,7 +113,8 @@ def simulate_cascade(
 ) -> Event:
     """A point-like shower of `energy` GeV at `vertex`; arguments as of `simulate_track`."""
     truth = Particle(zenith, azimuth, *vertex, time, energy, "cascade")
-    return _as_event(rng, _cascade_light(rng, truth, ice), truth, mjd, run_id, event_id)
+    hits = _cascade_light(rng, truth, ice)
+    return event_of_light(rng, hits.module, hits.time, truth, mjd, run_id, event_id)
 
 
 def _losses(rng: np.random.Generator, muon: Particle) -> list[Particle]:
@@ -184,7 +186,7 @@ def _delayed(rng: np.random.Generator, expected: np.ndarray, arrival: np.ndarray
     counts = np.minimum(rng.poisson(expected), MAX_PHOTONS)
     module = np.repeat(np.arange(len(counts)), counts)
     delay = rng.gamma(shape[module], 1.0 / rate[module])
-    return _Hits(module, arrival[module] + delay + rng.normal(0.0, JITTER, len(module)))
+    return _Hits(module, arrival[module] + delay)
 
 
 def _noise(rng: np.random.Generator, modules: int) -> _Hits:
@@ -193,10 +195,19 @@ def _noise(rng: np.random.Generator, modules: int) -> _Hits:
     return _Hits(module, rng.uniform(0.0, READOUT, len(module)))
 
 
-def _as_event(rng: np.random.Generator, light: _Hits, truth: Particle, mjd: float, run_id: int,
-              event_id: int) -> Event:
+def event_of_light(rng: np.random.Generator, module: np.ndarray, time: np.ndarray, truth: Particle,
+                   mjd: float = DEFAULT_MJD, run_id: int = 0, event_id: int = 0) -> Event:
+    """An event of photo-electrons, as the detector would give it.
+
+    Parameters
+    ----------
+    module, time : ndarray, shape (n,)
+        Module number (string-1)·60 + om-1 and time in the readout (ns) of every photo-electron. The modules'
+        time resolution, noise, the merging to pulses, local coincidence and the cleaning are added.
+    """
     noise = _noise(rng, STRINGS * DOMS_PER_STRING)
-    module, time = np.append(light.module, noise.module), np.append(light.time, noise.time)
+    time = time + rng.normal(0.0, JITTER, len(time))
+    module, time = np.append(module, noise.module), np.append(time, noise.time)
     inside = (time >= 0.0) & (time < READOUT)
     pulses = _pulses(rng, module[inside], time[inside])
     cleaned = clean(pulses, dom_positions())
