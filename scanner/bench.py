@@ -37,7 +37,7 @@ from scanner.track.fit import fit_pixels
 from scanner.track.hits import TrackHits
 from scanner.track.plain import PlainFit
 from scanner.track.reco import tables
-from scanner.track.search import GRID, valleys_for
+from scanner.track.search import GRID, MPE_WIDTHS, valleys_for
 
 __all__ = ["DEFAULT_PROGRESSION", "RecoFigures", "ScanFigures", "arithmetic_rate", "bench_reco",
            "bench_scaling", "bench_scan", "scan_event"]
@@ -184,7 +184,8 @@ def _evaluations(hits: TrackHits, directions: tuple[np.ndarray, np.ndarray], see
     """How often the likelihood is evaluated in refined pixels, all together."""
     starts = np.stack([*(seeds[name] - hits.centre[k] for k, name in enumerate("XYZ")),
                        seeds["T"] - hits.time], axis=1)
-    fits = fit_pixels(hits.doms, hits.coarse, tables(), *directions, starts, GRID, valleys_for(hits.n_hit))
+    fits = fit_pixels(hits.doms, hits.doms, hits.coarse, tables(), *directions, starts, GRID,
+                      valleys_for(hits.n_hit), MPE_WIDTHS)
     return float(fits[:, 5].sum())
 
 

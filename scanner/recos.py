@@ -23,7 +23,7 @@ from scanner.errors import ScannerError
 from scanner.event import Event, Pulses
 from scanner.millipede import Millipede
 from scanner.result import PIXEL_DTYPE, Method
-from scanner.track.reco import TrackMPE
+from scanner.track.reco import Track, TrackMPE
 
 __all__ = ["ALIASES", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco", "find_reco", "is_choice", "method_of",
            "warm_up"]
@@ -49,7 +49,7 @@ class Reco(Protocol):
 
 
 _AUTO = Auto()
-_ALL: list[Reco] = [TrackMPE(), Cascade(), Millipede(), _AUTO]
+_ALL: list[Reco] = [Track(), TrackMPE(), Cascade(), Millipede(), _AUTO]
 RECOS: Mapping[str, Reco] = MappingProxyType({reco.name: reco for reco in _ALL})
 ALIASES: Mapping[str, str] = MappingProxyType({
     "splinempe": "track_mpe", "splinempe_pointed": "track_mpe",
