@@ -52,12 +52,13 @@ _ENERGIES = np.geomspace(5.0, 1e8, 37)  # GeV
 
 @dataclass(frozen=True)
 class MuonLosses:
-    """Single losses in the order of flight; arrays of shape (n,), and the energy at the end of the way, GeV."""
+    """Single losses in the order of flight; arrays of shape (n,), and sums over the way, GeV."""
 
     distance: np.ndarray  # m from the start
     energy: np.ndarray  # GeV
     muon_energy: np.ndarray  # of the muon before each loss, GeV
-    left: float
+    left: float  # energy at the end of the way; 0 where the muon stopped
+    even: float  # radiated in pieces below the cut
 
 
 def _pairs(atom: _Atom, energy: float, v: np.ndarray) -> np.ndarray:
@@ -173,10 +174,10 @@ def _rows(energy: float) -> tuple[np.ndarray, np.ndarray]:
     return ((1 - f) * table.above[k] + f * table.above[k + 1], (1 - f) * table.below[k] + f * table.below[k + 1])
 
 
-def _continuous(energy: float, cut: float, below: np.ndarray) -> float:
-    """GeV per metre lost by ionisation and by radiation in pieces of less than `cut` GeV."""
+def _ionisation(energy: float, cut: float) -> float:
+    """GeV per metre lost by ionisation in pieces of less than `cut` GeV."""
     single = 0.5 * 0.307075e-3 * 1e-4 * _DENSITY * 10 / _MOLAR * np.log(max(energy / cut, 1.0))
-    return max(_IONISATION - single, 0.15) + energy * float(np.interp(cut / energy, _SHARES, below))
+    return float(max(_IONISATION - single, 0.15))
 
 
 def draw_losses(rng: np.random.Generator, energy: float, length: float, cut: float) -> MuonLosses:
@@ -185,21 +186,23 @@ def draw_losses(rng: np.random.Generator, energy: float, length: float, cut: flo
     The muon stops where its energy falls below five times the cut.
     """
     distance, losses, before = [], [], []
-    here = 0.0
+    here = even = 0.0
     while energy > 5 * cut and energy > _ENERGIES[0]:
         above, below = _rows(energy)
         rate = float(np.interp(cut / energy, _SHARES, above))
-        slow = _continuous(energy, cut, below)
+        radiated = energy * float(np.interp(cut / energy, _SHARES, below))
+        slow = _ionisation(energy, cut) + radiated
         free = rng.exponential(1.0 / rate) if rate > 0 else np.inf
         step = min(free, 0.05 * energy / slow)  # so far the rates hold
-        if here + step >= length:
-            energy -= slow * (length - here)
-            break
-        here, energy = here + step, energy - slow * step
+        is_over = here + step >= length
+        way = min(step, length - here)
+        here, energy, even = here + way, energy - slow * way, even + radiated * way
+        if is_over:
+            return MuonLosses(np.array(distance), np.array(losses), np.array(before), energy, even)
         if step == free:
             share = float(np.interp(rng.uniform() * rate, above[::-1], _SHARES[::-1]))
             distance.append(here)
             before.append(energy)
             losses.append(share * energy)
             energy -= share * energy
-    return MuonLosses(np.array(distance), np.array(losses), np.array(before), max(energy, 0.0))
+    return MuonLosses(np.array(distance), np.array(losses), np.array(before), 0.0, even)

@@ -56,7 +56,7 @@ ADVANCE = 2.2
 length, and of many photons one is jittered early."""
 LARGEST_CHARGE = 100.0
 """PE; more make the first photon no sharper."""
-NEAREST, FARTHEST = 0.05, 12.0
+NEAREST, FARTHEST = 0.05, 60.0
 """Bounds of x inside the formulas."""
 _ROW = np.uint64(ASINH_W.nodes)
 _TWO_ROWS, _THREE_ROWS = np.uint64(2 * ASINH_W.nodes), np.uint64(3 * ASINH_W.nodes)
@@ -174,7 +174,7 @@ def evaluate_first(doms: FirstPhotons, tables: Tables, frame: Frame, a: float, b
         # the two parts
         late = times[i] - t0 - (x * px + y * py + z * pz + PATH_FACTOR * d) * (1 / C_VACUUM)
         u_free = (late + ADVANCE) * per_sigma
-        u = min(max(u_free, _LOW_U), _HIGH_U)
+        u = min(max(u_free, _LOW_U + s), _HIGH_U)  # the table's range is that of u − s
         kx, fx = locate(ln_xi, XI.first, XI.inverse_step, _LAST_XI)
         v, dv = value_weights(fx), slope_weights(fx)
         slow = s * _PER_SLOWER
