@@ -15,7 +15,7 @@ from scanner.cascade import Cascade, CascadeEvent
 from scanner.event import Event
 from scanner.millipede import Millipede, MillipedeEvent
 from scanner.track.hits import TrackHits, first_hits
-from scanner.track.reco import TrackMPE
+from scanner.track.reco import Track
 
 __all__ = ["SHOWER_SPEED", "TRACK_SPEED", "Auto", "AutoEvent", "line_speed"]
 
@@ -56,18 +56,18 @@ class Auto:
     """Track, shower or losses, whichever the event looks like."""
 
     name = "auto"
-    description = ("track_mpe for events whose light moves like a passing track, cascade for those where it "
+    description = ("track for events whose light moves like a passing track, cascade for those where it "
                    "spreads from a point, millipede for those between")
     cost = "1 … 100"
 
     def __init__(self) -> None:
-        self._track, self._cascade, self._millipede = TrackMPE(), Cascade(), Millipede()
+        self._track, self._cascade, self._millipede = Track(), Cascade(), Millipede()
 
     def chosen(self, event: Event) -> str:
         """The name of the reconstruction that suits an event; raises EventError as `prepare`."""
         return self._suited(line_speed(first_hits(event.cleaned))).name
 
-    def _suited(self, speed: float) -> TrackMPE | Cascade | Millipede:
+    def _suited(self, speed: float) -> Track | Cascade | Millipede:
         if speed >= TRACK_SPEED:
             return self._track
         return self._cascade if speed <= SHOWER_SPEED else self._millipede

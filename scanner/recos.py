@@ -93,7 +93,7 @@ def method_of(name: str, event: Event | None = None) -> Method:
 FIRST = "track_mpe"
 """The reconstruction that every worker has ready before it takes work."""
 
-_PARTS = {"auto": ("track_mpe", "cascade")}  # what a reconstruction runs that has no kernel of its own
+_PARTS = {"auto": ("track", "cascade")}  # what a reconstruction runs that has no kernel of its own
 _warm: set[str] = set()
 
 
