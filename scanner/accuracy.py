@@ -1,15 +1,16 @@
 """``iceprod bench accuracy --sample DIR [--reco NAME] [--processes N] [--json]``: an independent judge.
 
-Scans every event of a folder of simulated events with truth (forms: `scanner.samples`), made by whatever
-program, and compares with the truth:
+Scans every event of a folder of simulated events with truth (forms: `scanner.simulation.samples`),
+made by whatever program, and compares with the truth:
 
 - angle between best fit and truth (median, 68 %, 90 % of the events);
 - pull: that angle over the radius at which Wilks' 50 % region says that half of the truths lie; 1 is right
   for the median;
-- per level set, the share of events whose truth lies inside the 50 % and 90 % regions, and their median areas;
+- per level set, the share of events whose truth lies inside the 50 % and 90 % regions, and their median
+  areas;
 - the thresholds on 2Δ ln L that would have been right for this sample, with the median areas they give;
-- energy over true energy, where a reconstruction has one: median (bias) and half the 16 … 84 % interval of its
-  logarithm (spread);
+- energy over true energy, where a reconstruction has one: median (bias) and half the 16 … 84 % interval of
+  its logarithm (spread);
 
 for all events together, and by true energy and by length in the detector. ``--keep FILE`` writes a line per
 event and goes on where an earlier run ended.
@@ -33,17 +34,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from scanner import healpix
 from scanner.bench import DEFAULT_PROGRESSION, scan_event
+from scanner.common.errors import ScannerError
 from scanner.coverage import LEVELS, calibrate, containment
-from scanner.directions import detector_to_icrs
-from scanner.errors import ScannerError
-from scanner.level_sets import LEVEL_SETS
-from scanner.levels import best_pixel
-from scanner.recos import find_reco, method_of, warm_up
-from scanner.regions import area
-from scanner.samples import read_true_event, sample_files
-from scanner.skymap import SkyMap
+from scanner.events.directions import detector_to_icrs
+from scanner.maps import healpix
+from scanner.maps.level_sets import LEVEL_SETS
+from scanner.maps.levels import best_pixel
+from scanner.maps.regions import area
+from scanner.maps.skymap import SkyMap
+from scanner.recos.recos import find_reco, method_of, warm_up
+from scanner.simulation.samples import read_true_event, sample_files
 
 __all__ = ["Judgement", "judge", "length_inside", "summary"]
 
@@ -217,8 +218,9 @@ def _lines(figures: dict[str, Any]) -> list[str]:
     for name, found in figures["coverage"].items():
         lines += [f"{100 * one['level']:g} % region of {name}: holds {100 * one['observed']:.0f} ± "
                   f"{100 * one['error']:.0f} % of the truths, median {one['area']:.3g} deg²" for one in found]
-    lines += [f"calibrated here, {100 * one['level']:g} %: 2Δ ln L = {one['threshold']:.2f} ({one['low']:.2f} … "
-              f"{one['high']:.2f}), median {one['area']:.3g} deg²" for one in figures["calibrated"]]
+    lines += [f"calibrated here, {100 * one['level']:g} %: 2Δ ln L = {one['threshold']:.2f} "
+              f"({one['low']:.2f} … {one['high']:.2f}), median {one['area']:.3g} deg²"
+              for one in figures["calibrated"]]
     if "energy" in figures:
         energy = figures["energy"]
         lines.append(f"energy over truth: median {energy['median_ratio']:.2f}, spread of its logarithm "
@@ -230,7 +232,8 @@ def main() -> int:
     """Judge a sample and print the figures as text or as JSON; 2 when something asked for does not exist."""
     parser = argparse.ArgumentParser(prog="iceprod bench accuracy", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sample", type=Path, required=True, metavar="DIR", help="folder of events with truth")
+    parser.add_argument("--sample", type=Path, required=True, metavar="DIR",
+                        help="folder of events with truth")
     parser.add_argument("--reco", default="auto", help="[%(default)s]")
     parser.add_argument("--nsides", default=DEFAULT_PROGRESSION, help="levels to scan [%(default)s]")
     parser.add_argument("--processes", type=int, default=1, metavar="N", help="[%(default)s]")

@@ -1,0 +1,52 @@
+"""Filters of scans/find: database queries from clients, without what runs code or never ends."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from server.common.errors import BadRequest
+
+__all__ = ["check_filter", "mentions"]
+
+FORBIDDEN = ("$where", "$function", "$accumulator", "$expr")  # they run code, or defeat every index
+MAX_PATTERN = 200
+MAX_REPEATS = 2
+
+_ESCAPE = re.compile(r"\\.", re.DOTALL)
+_SET = re.compile(r"\[\^?\]?[^\]]*\]")
+_REPEAT = re.compile(r"[*+]|\{\d*,\d*\}")
+_REPEATED_GROUP = re.compile(r"\)(?:[*+]|\{)")
+
+
+def check_filter(query: Any) -> None:
+    """Raise BadRequest for a filter that may not be asked, or could keep the database busy for ever."""
+    if isinstance(query, dict):
+        for name, value in query.items():
+            if name in FORBIDDEN:
+                raise BadRequest(f"'filter': {name} is not allowed")
+            if name == "$regex":
+                _check_pattern(value)
+            check_filter(value)
+    elif isinstance(query, list):
+        for item in query:
+            check_filter(item)
+
+
+def mentions(query: Any, name: str) -> bool:
+    """Whether a filter speaks of a field, however deep."""
+    if isinstance(query, dict):
+        return name in query or any(mentions(value, name) for value in query.values())
+    return isinstance(query, list) and any(mentions(item, name) for item in query)
+
+
+def _check_pattern(pattern: Any) -> None:
+    """Matching takes time that grows with a power of the text's length: the number of repeats."""
+    if not isinstance(pattern, str):
+        return  # the database says what is wrong
+    if len(pattern) > MAX_PATTERN:
+        raise BadRequest(f"'filter': a $regex must have no more than {MAX_PATTERN} characters")
+    bare = _SET.sub("x", _ESCAPE.sub("x", pattern))
+    if len(_REPEAT.findall(bare)) > MAX_REPEATS or _REPEATED_GROUP.search(bare):
+        raise BadRequest(f"'filter': a $regex may repeat (* + {{m,n}}) at most {MAX_REPEATS} times, "
+                         "and no group")
