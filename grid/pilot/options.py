@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grid.pilot.transfer import Means
-from iceprod.client import ClientError
+from iceprod.transport import ClientError
 
 __all__ = ["Options", "TokenFile", "default_memory", "means_from"]
 

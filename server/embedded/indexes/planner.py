@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from server.embedded.documents import keys
 from server.embedded.documents.errors import Code, CommandError
@@ -13,9 +13,6 @@ from server.embedded.indexes import bounds
 from server.embedded.indexes.bounds import Bounds
 from server.embedded.indexes.index import Index
 from server.embedded.query import matching, query
-
-if TYPE_CHECKING:
-    from server.embedded.storage.catalog import Collection
 
 Range = tuple[bytes, bytes]
 Group = tuple[int, list[Range]]  # ranges in order, whose keys begin with so many equal bytes
@@ -73,7 +70,7 @@ def path_of(node: query.Node) -> str | None:
 
 
 def plan(
-    collection: Collection,
+    indexes: Iterable[Index],
     tree: query.Every,
     matches: matching.Matcher,
     sort: SortSpec = (),
@@ -86,9 +83,9 @@ def plan(
     Raises CommandError(BadValue) when `hint` names no index.
     """
     needed = list(conditions(tree))
-    indexes = [index for index in collection.indexes.values() if usable(index)]
+    indexes = [index for index in indexes if usable(index)]
     if hint is not None and hint != {}:
-        return _hinted(collection, indexes, needed, matches, sort, hint)
+        return _hinted(indexes, needed, matches, sort, hint)
     paths = {path_of(node) for node in needed}
     found = [
         index_plan(index, needed, sort) for index in indexes
@@ -111,8 +108,7 @@ def _concerns(index: Index, paths: set[str | None], sort: SortSpec) -> bool:
 
 
 def _hinted(
-    collection: Collection, indexes: Iterable[Index], needed: list[query.Node], matches: matching.Matcher,
-    sort: SortSpec, hint: Any,
+    indexes: Iterable[Index], needed: list[query.Node], matches: matching.Matcher, sort: SortSpec, hint: Any,
 ) -> Plan:  # fmt: skip
     if isinstance(hint, dict) and "$natural" in hint:
         return Plan(reverse=hint["$natural"] < 0, exact=not needed, matches=matches)

@@ -119,5 +119,5 @@ def search_tree(
         sql = f"SELECT count(*) FROM (SELECT 1 FROM {index.table} WHERE key >= ? AND key < ? LIMIT ?)"
         return sum(number for (number,) in view.query(sql, (*interval, most)))
 
-    plan = planner.plan(collection, tree, matches, sort, hint, estimate, view.usable)
+    plan = planner.plan(collection.indexes.values(), tree, matches, sort, hint, estimate, view.usable)
     return Search(view, collection, tree, matches, plan, sort)

@@ -27,8 +27,7 @@ def sources() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("name", [name for name, _ in sources()])
 def test_it_is_old_python_and_needs_nothing(name: str) -> None:
     tree = ast.parse(dict(sources())[name], name, feature_version=(3, 9))
-    # The client's own connect() imports what it needs when somebody calls it; the pilot does not.
-    for node in tree.body if name == "iceprod/client.py" else ast.walk(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             _check(node.module or "")
         elif isinstance(node, ast.Import):
@@ -37,7 +36,7 @@ def test_it_is_old_python_and_needs_nothing(name: str) -> None:
 
 
 def _check(module: str) -> None:
-    ours = module.startswith(("grid.pilot", "iceprod.client", "iceprod.launch"))
+    ours = module.startswith(("grid.pilot", "iceprod.transport", "iceprod.launch"))
     assert ours or module.partition(".")[0] in sys.stdlib_module_names
 
 
