@@ -60,6 +60,10 @@ class Track:
                    "from simulated muons with single losses; fast, no energies")
     cost = "1"
 
+    def check(self, event: Event) -> None:
+        """As of `TrackMPE`."""
+        first_hits(event.cleaned)
+
     def prepare(self, event: Event) -> TrackHits:
         """As of `TrackMPE`."""
         return first_hits(event.cleaned)
