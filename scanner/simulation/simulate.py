@@ -32,7 +32,7 @@ from scanner.recos.track.likelihood import MIN_DISTANCE2, PATH_FACTOR
 from scanner.recos.track.model import delay_shape
 from scanner.simulation.muon_losses import MuonLosses, draw_losses
 
-__all__ = ["DEFAULT_MJD", "READOUT", "event_of_light", "simulate_cascade", "simulate_track"]
+__all__ = ["DEFAULT_MJD", "MUON_LIGHT", "READOUT", "event_of_light", "simulate_cascade", "simulate_track"]
 
 IceScale = tuple[float, float]
 """Factors on the scattering and absorption coefficients."""
