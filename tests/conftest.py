@@ -21,6 +21,15 @@ TOGETHER = ("tests/integration/condor/", "tests/browser/", "tests/chaos/")
 """Folders whose tests share something expensive: a pool, a browser, the whole machine."""
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long forms run at night or by hand: ``pytest … -m nightly``."""
+    if "nightly" in (config.option.markexpr or ""):
+        return
+    for item in items:
+        if item.get_closest_marker("nightly"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes; run it with -m nightly"))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """The table at the end of a run."""
     skips = [Skip(report.nodeid.partition("::")[0], str(report.longrepr[2]))

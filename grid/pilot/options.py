@@ -43,6 +43,7 @@ class Options:
     cores: int = 1
     memory: float = 4.0
     disk: float = 10.0
+    slot_memory: float = 0.0  # at which the batch system ends us; 0: nobody does
     gpus: list[str] = field(default_factory=list)
     site: str = "local"
     grid_id: str = ""

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from config.detector import DOMS_PER_STRING, FIRST_DEEPCORE_STRING, STRINGS, dom_positions
-from config.ice import C_VACUUM, COS_CHERENKOV, SIN_CHERENKOV
+from config.detector import DOMS_PER_STRING, STRINGS, dom_positions, relative_efficiency
+from config.ice import C_VACUUM, COS_CHERENKOV, ICE_MODELS, SIN_CHERENKOV
 from scanner.events.cleaning import clean
 from scanner.events.event import Event, Particle, Pulses
 from scanner.light.charges import Modules
-from scanner.light.ice import local_ice, mean_coefficients
+from scanner.light.ice import levelled, local_ice, mean_coefficients
 from scanner.light.light import (
     DOM_AREA,
     METRES_PER_GEV,
@@ -45,8 +45,7 @@ NOISE_RATE = 5.6e-7
 """Noise hits per module and ns (IceCube, JINST 12 (2017) P03012)."""
 JITTER = 2.0
 """Time resolution of a module, ns (same source)."""
-DEEPCORE_EFFICIENCY = 1.35
-"""Of a high-efficiency module relative to a standard one (IceCube, Astropart. Phys. 35 (2012) 615)."""
+ORIGIN = (0.0, 0.0, 0.0)
 MAX_PHOTONS = 2000
 """Photo-electrons followed per module; brighter modules saturate."""
 PULSE_WIDTH = 8.0
@@ -59,9 +58,9 @@ SMALLEST_LOSS, SMALLEST_SHARE = 1.0, 3e-5
 BARE_LIGHT, BARE_RISE = 0.188, 0.0206
 """Light of a muon's knock-on electrons below 0.5 GeV relative to its own, and its rise with ln E
 (L. Rädel & C. Wiebusch, Astropart. Phys. 38 (2012) 53)."""
-MUON_LIGHT = 0.8
-"""Factor on all light of a muon with single losses: with it charges are those of an outside simulation, which
-knows cable shadows and the hole ice (the documentation of the kernel has the comparison)."""
+MUON_LIGHT, LOSS_LIGHT = 0.8, 1.35
+"""Factors on the light of a muon with single losses, its own and that of its showers: with them charges and hit
+modules are those of an outside simulation (the documentation of the kernel has the comparison)."""
 LATE_START = 17.0
 """Of a muon with single losses: light of shape ξ comes no earlier than LATE_START ξ² ns, the mean delay kept.
 The gamma distribution promises more early photons than that outside simulation shows."""
@@ -117,7 +116,7 @@ def simulate_track(
         bare = 1.0 + BARE_LIGHT + BARE_RISE * float(np.log(energy))
         even = METRES_PER_GEV * losses.even / (2 * HALF_TRACK)
         light = [_track_light(rng, truth, MUON_LIGHT * PHOTONS_PER_METRE * (bare + even), ice, LATE_START)]
-        light += [_cascade_light(rng, shower, ice, MUON_LIGHT, LATE_START)
+        light += [_cascade_light(rng, shower, ice, share=LOSS_LIGHT, start=LATE_START)
                   for shower in _showers(losses, truth)]
     hits = _joined(light)
     return event_of_light(rng, hits.module, hits.time, truth, mjd, run_id, event_id)
@@ -135,10 +134,11 @@ def simulate_cascade(
     run_id: int = 0,
     event_id: int = 0,
     ice: IceScale = NOMINAL,
+    ice_model: str = ICE_MODELS[0],
 ) -> Event:
-    """A point-like shower of `energy` GeV at `vertex`; arguments as of `simulate_track`."""
+    """A point-like shower of `energy` GeV at `vertex` in an ice model; arguments as of `simulate_track`."""
     truth = Particle(zenith, azimuth, *vertex, time, energy, "cascade")
-    hits = _cascade_light(rng, truth, ice)
+    hits = _cascade_light(rng, truth, ice, ice_model)
     return event_of_light(rng, hits.module, hits.time, truth, mjd, run_id, event_id)
 
 
@@ -157,19 +157,20 @@ def _joined(parts: list[_Hits]) -> _Hits:
                  np.concatenate([part.time for part in parts]))
 
 
-def _cascade_light(rng: np.random.Generator, shower: Particle, ice: IceScale, share: float = 1.0,
-                   start: float = 0.0) -> _Hits:
+def _cascade_light(rng: np.random.Generator, shower: Particle, ice: IceScale,
+                   model: str = ICE_MODELS[0], share: float = 1.0, start: float = 0.0) -> _Hits:
     """Light of a shower, `share` of it; `start` as of `_delayed`."""
     positions = dom_positions().reshape(-1, 3)
     x, y, z = np.ascontiguousarray(positions.T)
-    scattering, scattering_integral, absorption, absorption_integral = local_ice(z)
+    level = levelled(positions, model)
+    scattering, scattering_integral, absorption, absorption_integral = local_ice(level, model)
     modules = Modules(x, y, z, scattering * ice[0], scattering_integral * ice[0], absorption * ice[1],
-                      absorption_integral * ice[1], np.arange(len(x) + 1))
+                      absorption_integral * ice[1], level, _efficiency(), np.arange(len(x) + 1))
     place = (shower.x, shower.y, shower.z, shower.time)
     frame = frame_of(shower.zenith, shower.azimuth)
-    per_gev, arrival, shape, rate = light_at_modules(_scaled(shower_tables(), ice), modules, 0.0, place,
-                                                     frame[:3])
-    return _delayed(rng, per_gev * shower.energy * share * _efficiency(), arrival, shape, rate, start)
+    tables = _scaled(shower_tables(model), ice)
+    per_gev, arrival, shape, rate = light_at_modules(tables, modules, ORIGIN, place, frame[:3])
+    return _delayed(rng, per_gev * shower.energy * share, arrival, shape, rate, start)
 
 
 def _scaled(tables: ShowerTables, ice: IceScale) -> ShowerTables:
@@ -201,8 +202,7 @@ def _track_light(rng: np.random.Generator, track: Particle, photons: float, ice:
 
 def _efficiency() -> np.ndarray:
     """Relative efficiency of all modules, shape (5160,)."""
-    strings = np.repeat(np.arange(1, STRINGS + 1), DOMS_PER_STRING)
-    return np.where(strings >= FIRST_DEEPCORE_STRING, DEEPCORE_EFFICIENCY, 1.0)
+    return relative_efficiency().ravel()
 
 
 def _delayed(rng: np.random.Generator, expected: np.ndarray, arrival: np.ndarray, shape: np.ndarray,

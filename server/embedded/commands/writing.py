@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.embedded.commands.registry import Answer, Context, command, refuse_collation
-from server.embedded.documents import keys
+from server.embedded.documents import budget, keys
 from server.embedded.documents.errors import Code, CommandError, DuplicateKey
 from server.embedded.documents.values import Document, decode, encode
 from server.embedded.documents.wire import document_reply
@@ -216,7 +216,7 @@ def _apply(found: Search, match: Match, replace: Replace, paused: bool) -> Steps
 
 def _upsert(context: Context, found: Search, compiled: Update) -> Steps[Document]:
     writer = Writer(context.view, context.store.catalog, found.collection)
-    return (yield from writer.insert(encode(compiled.for_upsert(found.tree))))
+    return (yield from writer.insert(encode(budget.computing(compiled.for_upsert)(found.tree))))
 
 
 def _same_key(found: Search, error: DuplicateKey) -> bool:

@@ -44,9 +44,9 @@ class Index:
         partial = self.spec.get("partialFilterExpression")
         self.partial = query.parse(partial) if partial else None
         self._indexed = matching.compile_node(self.partial) if self.partial else None
-        # a number in a path may go through an array, of which the key tells nothing
-        numbered = any(paths.is_index(part) for path, _ in self.fields for part in paths.split(path))
-        self.multikey = self.multikey or numbered
+        # a number in a path may go through an array, and then it has two meanings, of which keys have one
+        self.sure_paths = frozenset(path for path, _ in self.fields if not paths.has_index(path))
+        self.multikey = self.multikey or len(self.sure_paths) < len(self.fields)
         self._parts = tuple((paths.split(path), descending) for path, descending in self.fields)
         self._paths = tuple(self._all_paths())
         self._make_statements()

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from bson import ObjectId
 
+from server.embedded.documents import budget
 from server.embedded.documents.errors import Code, CommandError
 from server.embedded.documents.values import MAX_DOCUMENT_BYTES, Document, decode, encode
 from server.embedded.indexes.index import ArrayKeys, Index
@@ -56,7 +57,7 @@ class Writer:
         if holder is not None:
             return holder
         before = self._keys(change.affected, document)
-        new = change.update.apply(document, change.tree)
+        new = budget.computing(change.update.apply)(document, change.tree)
         new_raw = encode(new)
         if new_raw == raw:
             return raw

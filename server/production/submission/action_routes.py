@@ -5,8 +5,8 @@ from __future__ import annotations
 from server.common.errors import BadRequest, Forbidden
 from server.production.common.documents import Document
 from server.production.common.handler import ProductionHandler
-from server.production.datasets import configs
-from server.production.submission import actions
+from server.production.datasets import configs, datasets
+from server.production.submission import actions, checks
 from server.production.tasks import requests
 from server.rest.routing import Route, allow
 
@@ -39,7 +39,10 @@ class Submit(ActionHandler):
     action = "submit"
 
     async def payload(self, body: Document) -> Document:
-        return actions.check_submission(body, self.user)
+        checked = actions.check_submission(body, self.user)
+        config = actions.parse_config(checked["config"])
+        await checks.require(self.ctx, config, checked["jobs_submitted"], lenient=body.get("lenient") is True)
+        return checked
 
 
 class EditConfig(ActionHandler):
@@ -56,6 +59,9 @@ class EditConfig(ActionHandler):
         await actions.may_write(self.ctx, self.user, dataset_id)
         config = actions.parse_config(body["config"])
         await configs.get(self.ctx, dataset_id)
+        dataset = await datasets.get(self.ctx, dataset_id)
+        await checks.require(self.ctx, config, max(1, dataset["jobs_submitted"]), dataset=dataset,
+                             lenient=body.get("lenient") is True)
         return {"dataset_id": dataset_id, "config": actions.text_of(config)}
 
 
