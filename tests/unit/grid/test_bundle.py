@@ -29,7 +29,10 @@ def test_it_is_old_python_and_needs_nothing(name: str) -> None:
     tree = ast.parse(dict(sources())[name], name, feature_version=(3, 9))
     # The client's own connect() imports what it needs when somebody calls it; the pilot does not.
     for node in tree.body if name == "iceprod/client.py" else ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
+        if isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            for alias in node.names:
+                _check(f"{node.module}.{alias.name}")
+        elif isinstance(node, ast.ImportFrom):
             _check(node.module or "")
         elif isinstance(node, ast.Import):
             for alias in node.names:
@@ -37,7 +40,8 @@ def test_it_is_old_python_and_needs_nothing(name: str) -> None:
 
 
 def _check(module: str) -> None:
-    ours = module.startswith(("grid.pilot", "iceprod.client", "iceprod.launch"))
+    package, _, name = module.rpartition(".")
+    ours = module in MODULES or f"{package}/{name}.py" in dict(sources())
     assert ours or module.partition(".")[0] in sys.stdlib_module_names
 
 
