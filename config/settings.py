@@ -12,7 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import msgspec
 import yaml
@@ -182,6 +182,10 @@ class Pilots(Part, frozen=True):
     site: str = "local"  # the name that tasks may ask for
     temp: str = ""  # address below which temporary data lie; empty: the directory temp of `data`
     transfers: dict[str, str] = msgspec.field(default_factory=dict)  # scheme: command {source} {target}
+    isolation: Literal["auto", "required", "off"] = "auto"  # of tasks: where possible, or run none, or never
+    account: str = "nobody"  # that tasks run as when `iceprod up` runs as root
+    visible: list[str] = msgspec.field(default_factory=list)  # paths that tasks may read besides the system's
+    writable: list[str] = msgspec.field(default_factory=list)  # paths that tasks may change
 
 
 class Schedule(Part, frozen=True):

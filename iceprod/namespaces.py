@@ -5,8 +5,8 @@
 `begin_walled` leaves the caller outside; the first process makes the root that the program sees, and when it
 ends, the kernel ends all below it. See unshare(2), user_namespaces(7), pid_namespaces(7), pivot_root(2).
 
-Mounts are triples (kind, source, target), in the order in which they are made: ``ro`` and ``rw`` show a file or
-directory of this machine with all that is mounted below it, ``own`` a directory without, ``dev`` a device;
+Mounts are triples (kind, source, target), in the order in which they are made: ``ro`` and ``rw`` show a file
+or directory of this machine with all that is mounted below it, ``own`` a directory without, ``dev`` a device;
 ``link`` is a symbolic link, ``cover`` hides a file or directory.
 """
 
@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-__all__ = ["PROCESSES", "CannotWall", "begin_walled", "confine", "end_walled", "hide_memory", "limit"]
+__all__ = ["PROCESSES", "CannotWall", "begin_walled", "confine", "end_walled", "hide_memory", "limit", "read_only"]
 
 PROCESSES = 4096
 """The most processes and threads of one task."""
@@ -124,15 +124,16 @@ def _furnish(root: str, mounts: list[tuple[str, str, str]]) -> None:
         _show(kind, source, root + target)
     _directory(root + "/proc")
     _mount("proc", root + "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
-    if not any(target == "/" for _, _, target in mounts):
-        _protect(root, _RDONLY | _NOSUID, 0)
+    for target in read_only(mounts):  # now that all is in place
+        if os.path.isdir(root + target):
+            _protect(root + target, _RDONLY | _NOSUID, 0)
     os.chdir(root)
     _call("pivot_root", b".", b".")
     _call("umount2", b".", _DETACH)
     os.chdir("/")
 
 
-def confine(account: tuple[int, int] | None, file_bytes: int) -> None:
+def confine(account: tuple[int, int] | None, processes: int, file_bytes: int) -> None:
     """Give up all rights for good, and take limits; with an account (user, group), become that."""
     if account is not None:
         os.setgroups([])
@@ -142,7 +143,7 @@ def confine(account: tuple[int, int] | None, file_bytes: int) -> None:
         for capability in range(_LAST_CAPABILITY + 1):
             _call("prctl", _PR_CAPBSET_DROP, capability, 0, 0, 0)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _limit(resource.RLIMIT_NPROC, PROCESSES)
+    _limit(resource.RLIMIT_NPROC, processes)
     limit(file_bytes)
 
 
@@ -154,7 +155,7 @@ def limit(file_bytes: int) -> None:
 
 
 def hide_memory() -> None:
-    """Let no other process of this user read our memory, environment or open files, and leave no core dump."""
+    """Let no other process of this user read our memory, environment or files, and leave no core dump."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _prctl(_PR_SET_DUMPABLE, 0)
 
@@ -168,6 +169,12 @@ def _limit(which: int, most: int) -> None:
     hard = resource.getrlimit(which)[1]
     most = most if hard == resource.RLIM_INFINITY else min(most, hard)
     resource.setrlimit(which, (most, most))
+
+
+def read_only(mounts: list[tuple[str, str, str]]) -> list[str]:
+    """Directories that exist behind the walls alone; what is written there would be lost without a word."""
+    own_root = [] if any(target == "/" for _, _, target in mounts) else ["/"]
+    return [target for kind, _, target in mounts if kind == "cover"] + own_root
 
 
 def _show(kind: str, source: str, target: str) -> None:

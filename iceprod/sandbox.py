@@ -27,7 +27,8 @@ from typing import Any, NoReturn
 
 from iceprod import namespaces
 
-__all__ = ["ISOLATION", "MEANS", "Sandbox", "View", "bwrap", "find_sandbox", "try_out"]
+__all__ = ["ISOLATION", "MEANS", "Sandbox", "View", "bwrap", "find_sandbox", "status_of_bwrap",
+           "try_out"]
 
 ISOLATION = ("auto", "required", "off")
 """What a setting may say: with walls where that is possible, not without, never."""
@@ -48,8 +49,8 @@ _PROBE_SECONDS = 20.0
 class View:
     """What programs see besides the system and their own directory.
 
-    All of it is paths: `readable` and `writable` ones are shown (``/`` among the writable: the whole machine, as
-    far as the account may); `hidden` ones are not, also where they lie below a shown one.
+    All of it is paths: `readable` and `writable` ones are shown (``/`` among the writable: the whole machine,
+    as far as the account may); `hidden` ones are not, also where they lie below a shown one.
     """
 
     readable: tuple[str, ...] = ()
@@ -58,7 +59,8 @@ class View:
 
     def mounts(self) -> Iterator[tuple[str, str, str]]:
         """What to mount, parents first, but for the program's own directory."""
-        shown = self._shown()
+        kinds = self._kinds()
+        shown = _without_those_inside(kinds)
         for path in sorted(shown, key=_depth):
             if os.path.islink(path) and _covering(os.path.realpath(path), shown):
                 yield "link", os.readlink(path), path
@@ -69,18 +71,14 @@ class View:
         for path in sorted({os.path.realpath(path) for path in self.hidden}, key=_depth):
             if os.path.exists(path) and _covering(path, shown):
                 yield "cover", "", path
-                yield from ((kind, other, other) for other, kind in shown.items()
+                yield from ((kind, other, other) for other, kind in kinds.items()
                             if other != path and _is_below(other, path))
 
-    def _shown(self) -> dict[str, str]:
-        """How paths are shown, without those that others show already."""
+    def _kinds(self) -> dict[str, str]:
+        """How paths of this machine are shown."""
         kinds = dict.fromkeys((*_SYSTEM, *_python(), *map(os.path.abspath, self.readable)), "ro")
         kinds.update(dict.fromkeys(map(os.path.abspath, self.writable), "rw"))
-        kinds = {path: kind for path, kind in kinds.items() if os.path.exists(path)}
-        if "/" in kinds:
-            return {"/": kinds["/"]}
-        return {path: kind for path, kind in kinds.items()
-                if kind == "rw" or not _covering(path, kinds.keys() - {path})}
+        return {path: kind for path, kind in kinds.items() if os.path.exists(path)}
 
 
 @dataclass(frozen=True)
@@ -91,6 +89,7 @@ class Sandbox:
     why: str = ""
     mounts: tuple[tuple[str, str, str], ...] = ()
     account: tuple[int, int] | None = None
+    processes: int = namespaces.PROCESSES  # and threads of one program, at most
 
     @property
     def is_walled(self) -> bool:
@@ -101,8 +100,9 @@ class Sandbox:
         """What the process that starts programs has to know, for one directory; None without a sandbox."""
         if self.means == "none":
             return None
-        for path in (directory, *(os.path.join(directory, name) for name in (ROOT, TMP))):
-            os.makedirs(path, 0o700, exist_ok=True)
+        if self.is_walled:
+            for name in (ROOT, TMP):
+                os.makedirs(os.path.join(directory, name), 0o700, exist_ok=True)
         own = os.path.join(directory, TMP)
         private = [("own", own, place) for place in ("/tmp", "/var/tmp", "/dev/shm")]
         whole = [mount for mount in self.mounts if mount[2] == "/"]
@@ -111,21 +111,14 @@ class Sandbox:
             _hand_over(directory, self.account)
         return {"means": self.means, "account": self.account, "root": os.path.join(directory, ROOT),
                 "mounts": [*whole, *private, *parts, ("own", directory, directory)],
-                "file_bytes": int(disk_gb * 1e9)}
-
-    def may_read(self, path: str) -> bool:
-        """Whether programs see a file or directory of this machine, be it there or not."""
-        real = os.path.realpath(path)
-        best = max((mount for mount in self.mounts if _is_below(real, os.path.realpath(mount[2]))),
-                   key=lambda mount: _depth(mount[2]), default=None)
-        return not self.is_walled or best is not None and best[0] != "cover"
+                "processes": self.processes, "file_bytes": int(disk_gb * 1e9)}
 
 
 def find_sandbox(wanted: str, view: View, account: str = "") -> Sandbox:
     """The best sandbox that works here, found by trying; `wanted` is one of `ISOLATION`.
 
-    `account` names the user that programs run as when we are root. Its absence, or that of all means, is told in
-    the answer's `why`.
+    `account` names the user that programs run as when we are root. Why there is nothing better is told in the
+    answer's `why`.
     """
     if wanted == "off":
         return Sandbox(why="it is turned off")
@@ -134,9 +127,9 @@ def find_sandbox(wanted: str, view: View, account: str = "") -> Sandbox:
     if as_root and ids is None:
         return Sandbox(why=f"we are root, and there is no account {account!r} to run programs as")
     mounts = tuple(view.mounts())
-    troubles = []
+    troubles: list[str] = []
     for means in MEANS[:-1]:
-        if means == "account" and ids is None or means == "bwrap" and ids is not None:
+        if (means == "account" and ids is None) or (means == "bwrap" and ids is not None):
             continue
         one = Sandbox(means, "; ".join(troubles), mounts if means != "account" else (), ids)
         trouble = _try(one)
@@ -158,7 +151,15 @@ def bwrap(box: dict[str, Any], argv: list[str], directory: str) -> list[str]:
             words += ["--tmpfs", target] if os.path.isdir(target) else ["--ro-bind", "/dev/null", target]
         else:
             words += [*of_kind[kind], source, target]
+    for target in namespaces.read_only(box["mounts"]):
+        words += ["--remount-ro", target] if os.path.isdir(target) else []
     return [*words, "--", *argv]
+
+
+def status_of_bwrap(status: int) -> int:
+    """The status that a program ended with, of bubblewrap's own, which tells a signal as shells do."""
+    number = os.WEXITSTATUS(status) - 128 if os.WIFEXITED(status) else 0
+    return number if number > 0 else status
 
 
 def _try(sandbox: Sandbox) -> str:
@@ -169,7 +170,8 @@ def _try(sandbox: Sandbox) -> str:
         box = sandbox.box(os.path.realpath(directory))
         code = "import json, sys; sys.path.append(sys.argv[1]); from iceprod import sandbox; " \
                "sandbox.try_out(json.loads(sys.argv[2]))"
-        argv = [sys.executable, "-I", "-S", "-c", code, os.path.dirname(os.path.dirname(__file__)), json.dumps(box)]
+        home = os.path.dirname(os.path.dirname(__file__))
+        argv = [sys.executable, "-I", "-S", "-c", code, home, json.dumps(box)]
         try:
             done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
                                   timeout=_PROBE_SECONDS)
@@ -184,7 +186,7 @@ def try_out(box: dict[str, Any]) -> NoReturn:
 
     def become() -> None:
         os.chdir(directory)
-        namespaces.confine(box["account"], 0)
+        namespaces.confine(box["account"], box["processes"], 0)
         os.execvp(argv[0], argv)
 
     try:
@@ -197,6 +199,14 @@ def try_out(box: dict[str, Any]) -> NoReturn:
     except OSError as error:
         sys.exit(str(error))
     sys.exit(1)
+
+
+def _without_those_inside(kinds: dict[str, str]) -> dict[str, str]:
+    """Only paths that no other path shows already."""
+    if "/" in kinds:
+        return {"/": kinds["/"]}
+    return {path: kind for path, kind in kinds.items()
+            if kind == "rw" or not _covering(path, kinds.keys() - {path})}
 
 
 def _hand_over(directory: str, account: tuple[int, int]) -> None:

@@ -5,15 +5,16 @@ It is a process of its own, small, so that it forks fast, and needs Python 3.9's
     pilot ── socket ── keeper ─┬─ guard ── program ── whatever the program starts
                                └─ guard ── program …
 
-The pilot writes lines of JSON to the socket: {id, argv, env, cwd, stdout, stderr, box} starts a program, in the
-sandbox that `box` describes (see `iceprod.sandbox`) or without one, and {id, signal} sends a signal to all that it started. It reads {id, pid} of the guard, and {id, status, seconds,
-memory} at the end: the status as `subprocess` gives it, processor seconds, and GB of the largest process.
+The pilot writes lines of JSON to the socket: {id, argv, env, cwd, stdout, stderr, box} starts a program, in
+the sandbox that `box` describes (see `iceprod.sandbox`) or without one, and {id, signal} sends a signal to all
+that it started. It reads {id, pid} of the guard, and {id, status, seconds, memory} at the end: the status as
+`subprocess` gives it, processor seconds, and GB of the largest process.
 
 A guard adopts whatever its program leaves behind, also in sessions of its own (prctl(2),
 PR_SET_CHILD_SUBREAPER), and kills it when the program has ended. When the pilot dies, the socket closes, and
 the keeper has all guards kill what they guard; when the keeper dies, the kernel tells the guards. Where there
-is no prctl, what left the program's process group is not found. Of a program behind walls the kernel itself ends
-whatever is left.
+is no prctl, what left the program's process group is not found. What a program behind walls leaves, the kernel
+itself ends.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def guard(request: dict[str, Any], keeper: int) -> NoReturn:
         become(request, outputs)
     status = wait_for(program)
     clear(me)
-    end_as(status)
+    end_as(sandbox.status_of_bwrap(status) if box.get("means") == "bwrap" else status)
 
 
 def guard_walled(request: dict[str, Any], box: dict[str, Any], keeper: int, outputs: list[int]) -> int:
@@ -129,7 +130,7 @@ def watch(keeper: int, guarded: Callable[[], list[int]]) -> None:
 
 
 def open_output(path: str, account: tuple[int, int] | None) -> int:
-    """Open a file that a program's output is added to; one that programs put something else for is refused."""
+    """Open a file that a program's output is added to; what is no file by now is refused."""
     descriptor = os.open(path, _APPEND, 0o600)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise OSError(f"{path} is no file")
@@ -152,7 +153,7 @@ def become(request: dict[str, Any], outputs: list[int]) -> NoReturn:
             argv = sandbox.bwrap(box, argv, request["cwd"])
             namespaces.limit(box["file_bytes"])
         elif box:
-            namespaces.confine(box["account"], box["file_bytes"])
+            namespaces.confine(box["account"], box["processes"], box["file_bytes"])
     except OSError as error:
         os.write(2, f"cannot prepare {argv[0]}: {error}\n".encode())
         os._exit(_CANNOT_PREPARE)

@@ -15,7 +15,7 @@ __all__ = ["BadConfig", "Command", "commands", "environment", "write_configs"]
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "HOSTNAME")
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
-_SECRETS = ("ICEPROD_TOKEN",)
+_SECRETS = ("ICEPROD_TOKEN", "ICEPROD__")  # beginnings of names: a token, and settings, which have passwords
 
 
 class BadConfig(Exception):
@@ -49,7 +49,7 @@ def environment(clear: bool, directory: Path, extra: dict[str, str]) -> dict[str
     if clear:
         variables = {name: os.environ[name] for name in _KEPT if name in os.environ}
     else:
-        variables = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
     variables.setdefault("PATH", _DEFAULT_PATH)
     return {**variables, "HOME": str(directory), "TMPDIR": str(directory), "PWD": str(directory), **extra}
 
@@ -61,6 +61,7 @@ def write_configs(command: Command, directory: Path) -> None:
         if directory.resolve() not in path.parents:
             raise BadConfig(f"{command.name}: config file {name!r} is outside of the task's directory")
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
         text = document if isinstance(document, str) else json.dumps(document, indent=1)
         path.write_text(text, encoding="utf8")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from grid.pilot.transfer import Means
 from iceprod.client import ClientError
+from iceprod.sandbox import Sandbox, View
 
 __all__ = ["Options", "TokenFile", "default_memory", "means_from"]
 
@@ -56,6 +57,10 @@ class Options:
     directory: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     pixels: bool = True  # keep warm workers for tasks that reconstruct pixels
     means: Means = field(default_factory=Means)  # of moving files
+    isolation: str = "auto"  # of tasks; see `iceprod.sandbox.ISOLATION`
+    account: str = "nobody"  # that tasks run as when the pilot is root
+    view: View = field(default_factory=View)  # what tasks see of this machine
+    sandbox: Sandbox = field(default_factory=Sandbox)  # what came of these three
     host: str = field(default_factory=socket.gethostname)
 
     def registration(self, version: str) -> dict[str, object]:
@@ -64,6 +69,7 @@ class Options:
             "queue_host": self.queue_host or self.host,
             "queue_version": self.queue_version or platform.python_version(),
             "host": self.host, "site": self.site, "version": version, "pid": os.getpid(),
+            "isolation": self.sandbox.means,
             "start_date": time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime()),
             "resources": {"cpu": self.cores, "gpu": len(self.gpus), "memory": self.memory, "disk": self.disk,
                           "time": self.lifetime / 3600}}

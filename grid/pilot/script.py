@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +17,13 @@ from grid.pilot.modules import BadConfig, Command, commands, environment, write_
 from grid.pilot.output import head_and_tail, last_line
 from grid.pilot.processes import tree_usage
 from grid.pilot.running import Running
+from iceprod.sandbox import Sandbox
 
 __all__ = ["Script"]
 
 _LOOK_SECONDS = 1.0  # between looks at what a running program uses
 _MEMORY_SLACK = 0.05  # GB
+_OUR_PROCESSES = 3  # above a program: its guard, and what keeps it behind walls
 
 
 @dataclass
@@ -39,6 +43,7 @@ class Script:
     directory: Path
     launcher: Launcher
     means: transfer.Means = field(default_factory=transfer.Means)
+    sandbox: Sandbox = field(default_factory=Sandbox)
     peak: _Peak = field(default_factory=_Peak)
 
     def run(self) -> ends.End:
@@ -60,11 +65,15 @@ class Script:
         return {name: text for name, text in texts.items() if text}
 
     def clean(self) -> None:
-        """Remove the task's directory."""
+        """Remove the task's directory, however programs left it."""
         try:
             os.rmdir(self.directory)
         except OSError:  # there is something in it
-            shutil.rmtree(self.directory, ignore_errors=True)
+            with contextlib.suppress(RecursionError):
+                shutil.rmtree(self.directory, ignore_errors=True)
+        if self.directory.exists():  # too deep for us, or its owner may not enter a part of it
+            for argv in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+                subprocess.run([*argv, "--", str(self.directory)], check=False, capture_output=True)
 
     # -- steps
 
@@ -74,7 +83,8 @@ class Script:
             raise BadConfig("the task has no configuration")
         programs = list(commands(config))
         items = transfer.items_of(config, self.running.payload, self.means)
-        here = transfer.Here(self.directory, self.means, self._move)
+        here = transfer.Here(self.directory, self.means, self._move,
+                             self._copy if self.sandbox.is_walled else None)
         transfer.fetch(items, here)
         for program in programs:
             outcome, reason = self._program(self._contained(program, config))
@@ -97,9 +107,19 @@ class Script:
 
     def _move(self, argv: list[str]) -> str:
         """Run a command that moves a file; what went wrong. It gets the pilot's own environment."""
+        return self._aside(argv, environment(False, self.directory, {}), None)
+
+    def _copy(self, argv: list[str]) -> str:
+        """Run a command that copies a file of this machine, and sees what programs see; what went wrong."""
+        return self._aside(argv, environment(True, self.directory, {}), self._box())
+
+    def _box(self) -> dict[str, Any] | None:
+        disk = self.running.limit("disk")
+        return self.sandbox.box(str(self.directory), 0.0 if disk == float("inf") else disk)
+
+    def _aside(self, argv: list[str], variables: dict[str, str], box: dict[str, Any] | None) -> str:
         told = self.directory / ".transfer"
-        variables = environment(False, self.directory, {})
-        started = self.launcher.start(argv, variables, self.directory, told, told)
+        started = self.launcher.start(argv, variables, self.directory, told, told, box)
         reason = self._watch(started)
         if reason:
             started.stop()
@@ -112,7 +132,7 @@ class Script:
         write_configs(program, self.directory)
         variables = environment(program.clear, self.directory, self._variables())
         started = self.launcher.start(program.argv, variables, self.directory, self.directory / "stdout",
-                                      self.directory / "stderr")
+                                      self.directory / "stderr", self._box())
         reason = self._watch(started)
         if reason:
             started.stop()
@@ -151,8 +171,11 @@ class Script:
 
     def _over_limit(self, guard: int) -> str:
         running, peak = self.running, self.peak
-        peak.memory = max(peak.memory, tree_usage(guard).memory)
+        usage = tree_usage(guard)
+        peak.memory = max(peak.memory, usage.memory)
         peak.disk = max(peak.disk, _size(self.directory))
+        if usage.processes > self.sandbox.processes + _OUR_PROCESSES:
+            return f"process limit: {usage.processes} of {self.sandbox.processes}"
         if peak.memory > running.limit("memory") + _MEMORY_SLACK:
             return f"memory limit: used {peak.memory:.2f} GB of {running.requirements['memory']} GB"
         if peak.disk > running.limit("disk") + _MEMORY_SLACK:

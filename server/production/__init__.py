@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.health import register_probe
 from server.production import (
     action_routes,
     auth_routes,
@@ -66,3 +67,5 @@ INDEXES: list[Index] = [
 ]
 SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES, *reliability.SERVICES,
                            *history.SERVICES]
+
+register_probe("pilots", pilots.probe)
