@@ -21,7 +21,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-__all__ = ["PROCESSES", "CannotWall", "begin_walled", "confine", "end_walled", "hide_memory", "limit", "read_only"]
+__all__ = ["PROCESSES", "CannotWall", "begin_walled", "confine", "end_walled", "hide_memory", "limit",
+           "read_only"]
 
 PROCESSES = 4096
 """The most processes and threads of one task."""

@@ -6,15 +6,15 @@ It is a process of its own, small, so that it forks fast, and needs Python 3.9's
                                └─ guard ── program …
 
 The pilot writes lines of JSON to the socket: {id, argv, env, cwd, stdout, stderr, box} starts a program, in
-the sandbox that `box` describes (see `iceprod.sandbox`) or without one, and {id, signal} sends a signal to all
+the sandbox that `box` describes (see `iceprod.sandbox`) or without one; {id, signal} sends a signal to all
 that it started. It reads {id, pid} of the guard, and {id, status, seconds, memory} at the end: the status as
 `subprocess` gives it, processor seconds, and GB of the largest process.
 
 A guard adopts whatever its program leaves behind, also in sessions of its own (prctl(2),
 PR_SET_CHILD_SUBREAPER), and kills it when the program has ended. When the pilot dies, the socket closes, and
 the keeper has all guards kill what they guard; when the keeper dies, the kernel tells the guards. Where there
-is no prctl, what left the program's process group is not found. What a program behind walls leaves, the kernel
-itself ends.
+is no prctl, what left the program's process group is not found. What a program behind walls leaves, the
+kernel itself ends.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from grid.pilot.modules import BadConfig, Command, commands, environment, write_
 from grid.pilot.output import head_and_tail, last_line
 from grid.pilot.processes import tree_usage
 from grid.pilot.running import Running
-from iceprod.sandbox import Sandbox
+from iceprod.sandbox import ROOT, TMP, Sandbox
 
 __all__ = ["Script"]
 
@@ -67,7 +67,9 @@ class Script:
     def clean(self) -> None:
         """Remove the task's directory, however programs left it."""
         try:
-            os.rmdir(self.directory)
+            for path in (self.directory / ROOT, self.directory / TMP, self.directory):
+                if path == self.directory or self.sandbox.is_walled:
+                    os.rmdir(path)
         except OSError:  # there is something in it
             with contextlib.suppress(RecursionError):
                 shutil.rmtree(self.directory, ignore_errors=True)
