@@ -239,8 +239,9 @@ class Supervisor:
     def _renew_tokens(self) -> None:
         """Tokens for the grid and its pilots, in files that they read again when a token has ended."""
         self._renewed = time.monotonic()
-        for name, role in (("grid", "system"), ("pilot", "pilot")):
-            token = self.here.token(name, role, hours=_TOKEN_HOURS)
+        site = {"site": self.settings.pilots.site}
+        for name, role, bounds in (("grid", "system", {}), ("pilot", "pilot", site)):
+            token = self.here.token(name, role, hours=_TOKEN_HOURS, **bounds)
             write_private(self._tokens / name, token.encode())
 
     # -- stop

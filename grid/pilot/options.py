@@ -16,10 +16,11 @@ from grid.pilot.transfer import Means
 from iceprod.client import ClientError
 from iceprod.sandbox import Sandbox, View
 
-__all__ = ["Options", "TokenFile", "default_memory", "means_from"]
+__all__ = ["Options", "OwnToken", "TokenFile", "default_memory", "means_from"]
 
 _COMMAND = "ICEPROD_TRANSFER_"  # and a scheme, in capitals: the name of a variable with its command
 _TEMP = "ICEPROD_TEMP"
+_EARLY_SECONDS = 60.0  # before a token's end we use it no more
 
 
 @dataclass
@@ -33,6 +34,27 @@ class TokenFile:
             return self.path.read_text(encoding="ascii").strip()
         except OSError as error:
             raise ClientError(f"cannot read the token file {self.path}: {error.strerror}") from None
+
+
+@dataclass
+class OwnToken:
+    """The token that the server gave us when we registered; without one, or after its end, the file's."""
+
+    file: TokenFile
+    token: str = ""
+    expires: float = 0.0  # seconds since 1970
+
+    def __call__(self) -> str:
+        return self.token if time.time() < self.expires - _EARLY_SECONDS else self.file()
+
+    def take(self, answer: dict[str, object]) -> str:
+        """Go on as the pilot that a registration's answer names; its id."""
+        self.token, self.expires = str(answer.get("token") or ""), float(str(answer.get("expires") or 0))
+        return str(answer["result"])
+
+    def drop(self) -> None:
+        """Be nobody in particular again."""
+        self.expires = 0.0
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from iceprod.states import JOB
+from server import sites
 from server.errors import BadRequest
 from server.production import jobs
 from server.production.fields import Field, read_fields, takes
@@ -39,7 +40,11 @@ class Job(ProductionHandler):
 
     @allow("admin", "client", "system", "pilot")
     async def get(self, job_id: str) -> None:
-        self.send(await jobs.get(self.ctx, job_id))
+        """The job; a pilot's own token reads those of tasks that it holds."""
+        job = await jobs.get(self.ctx, job_id)
+        if sites.bound_pilot(self.user):
+            await self.readable(job["dataset_id"])
+        self.send(job)
 
     @allow("admin", "client", "system")
     async def patch(self, job_id: str) -> None:

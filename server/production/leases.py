@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
+import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 from pymongo.asynchronous.database import AsyncDatabase
 
-from iceprod.ids import new_id, timestamp
+from iceprod.ids import timestamp
 from iceprod.requirements import Fit, fits, parse_class
 from server import metrics
 from server.context import Context
@@ -122,7 +123,7 @@ async def claim(ctx: Context, request: Claim, *, again: bool = False) -> list[Do
 
 
 async def _claim(ctx: Context, request: Claim) -> list[Document]:
-    instance_id, got = new_id(), list[Document]()
+    instance_id, got = secrets.token_hex(16), list[Document]()  # only who gets it may report
     left_out = list(request.deprioritised)
     for _ in range(ATTEMPTS + len(left_out)):
         wanted = replace(request, num=request.num - len(got), deprioritised=tuple(left_out))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from iceprod.tokens import Caller, encode
 from server import sites
-from server.errors import BadRequest
+from server.context import Context
+from server.errors import BadRequest, Forbidden
 from server.production import pilots
 from server.production.documents import Document
 from server.production.fields import Field, read_fields, takes
@@ -31,12 +33,15 @@ class Pilots(ProductionHandler):
     @allow("admin", "client", "system", "pilot")
     @takes(*REQUIRED)
     async def post(self) -> None:
-        """Register a pilot."""
+        """Register a pilot; who is no more than a pilot also gets a token that is good for this one alone."""
         body = self.update_fields() if self.body() else {}
         read_fields(body, REQUIRED, closed=False)
         if site := sites.own_site(self.user, body.get("site")):
             body["site"] = site
-        self.send({"result": await pilots.create(self.ctx, body)}, 201)
+        if sites.bound_pilot(self.user):
+            raise Forbidden("this token is of a pilot that is registered already")
+        pilot_id = await pilots.create(self.ctx, body)
+        self.send({"result": pilot_id, **_own_token(self.ctx, self.user, pilot_id)}, 201)
 
 
 class Pilot(ProductionHandler):
@@ -72,6 +77,18 @@ class Heartbeat(ProductionHandler):
             name: body[name] for name in ("resources_available", "resources_claimed") if name in body
         }
         self.send(await pilots.heartbeat(self.ctx, pilot_id, _held(body), fields))
+
+
+def _own_token(ctx: Context, caller: Caller, pilot_id: str) -> Document:
+    """A token for one pilot, and its end in seconds since 1970; it is revoked with the caller's."""
+    if not sites.is_mere_pilot(caller):
+        return {}
+    bounds: dict[str, Any] = {"pilot": pilot_id}
+    if site := sites.bound_site(caller):
+        bounds["site"] = site
+    token = encode(ctx.secret, caller.username, ["pilot"], groups=caller.groups, kind="temp",
+                   exp=caller.expires, chain=list(caller.token_ids), **bounds)
+    return {"token": token, "expires": caller.expires}
 
 
 def _held(body: dict[str, Any]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from iceprod.states import TASK
+from server import sites
 from server.errors import BadRequest
 from server.production import first_tasks, task_changes, task_store
 from server.production.fields import Field, read_fields, takes
@@ -76,7 +77,11 @@ class Task(ProductionHandler):
 
     @allow("admin", "client", "system", "pilot")
     async def get(self, task_id: str) -> None:
-        self.send(await task_store.get(self.ctx, task_id, keys=self.keys("task_id")))
+        """The task; a pilot does not learn the leases of others."""
+        task = await task_store.get(self.ctx, task_id, keys=self.keys("task_id"))
+        if sites.is_mere_pilot(self.user) and not sites.bound_pilot(self.user):
+            task.pop("instance_id", None)
+        self.send(task)
 
     @allow("admin", "client", "system")
     async def patch(self, task_id: str) -> None:
