@@ -11,7 +11,8 @@ PACKAGES = ["config", "scanner", "iceprod", "grid", "server"]
 SCANNER = ["numpy>=1.26", "healpy>=1.17", "numba>=0.60", "scipy>=1.11", "astropy>=6.1",
            "astropy-healpix>=1.0", "mocpy>=0.15", "matplotlib>=3.9"]
 SERVER = ["tornado>=6.5", "pymongo>=4.9", "cachetools>=5", "PyJWT[crypto]>=2.9", "prometheus-client>=0.20",
-          "psutil>=5.9", "markdown-it-py>=3", "jsonschema>=4.20", "ldap3>=2.9"]
+          "psutil>=5.9", "markdown-it-py>=3", "jsonschema>=4.20", "ldap3>=2.9",
+          "google-re2>=1.1"]  # patterns of clients, in a time that grows with the text alone
 GRID = ["htcondor>=25"]
 COMMON = ["msgspec>=0.19", "pyyaml>=6", "click>=8.1", "rich>=13"]
 TEST = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3", "hypothesis>=6.100", "schemathesis>=4",

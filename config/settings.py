@@ -11,6 +11,7 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
@@ -40,7 +41,15 @@ class Server(Part, frozen=True):
     port: int = 8080  # 0: any free one
     public_url: str = ""  # how clients reach us, when that is not http://host:port
     max_body_mb: int = 64  # larger requests are refused
+    trusted_proxies: list[str] = []  # networks whose X-Forwarded-For or Forwarded says who asks
     shutdown_seconds: float = 5.0  # how long requests may take to end when the server stops
+
+    def __post_init__(self) -> None:
+        for name in self.trusted_proxies:
+            try:
+                ip_network(name, strict=False)
+            except ValueError as error:
+                raise ValueError(f"trusted_proxies: {error}") from None
 
 
 class Database(Part, frozen=True):

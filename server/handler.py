@@ -14,6 +14,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from iceprod.tokens import Caller, TokenError
 from server import metrics
+from server.addresses import client_address
 from server.context import Context
 from server.errors import ApiError, BadRequest, Forbidden, TooManyRequests, error_body, status_line
 
@@ -66,6 +67,11 @@ class Handler(RequestHandler):
             return await self.ctx.tokens.caller(token.strip())
         except TokenError:
             raise Forbidden("authentication failed") from None
+
+    @property
+    def caller_address(self) -> str:
+        """Where the request comes from, as far as those say so whom we trust."""
+        return client_address(self.request.remote_ip or "", self.request.headers, self.ctx.trusted_proxies)
 
     @property
     def user(self) -> Caller:

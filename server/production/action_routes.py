@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.errors import BadRequest, Forbidden
-from server.production import actions, configs, requests
+from server.production import actions, configs, groups, requests
 from server.production.documents import Document
 from server.production.handler import ProductionHandler
 from server.routing import Route, allow
@@ -37,7 +37,9 @@ class Submit(ActionHandler):
     action = "submit"
 
     async def payload(self, body: Document) -> Document:
-        return actions.check_submission(body, self.user)
+        submission = actions.check_submission(body, self.user)
+        await groups.check_group(self.ctx, self.user, submission["group"])
+        return submission
 
 
 class EditConfig(ActionHandler):

@@ -17,6 +17,7 @@ from server.production import access, bulk, configs, datasets, materialisation, 
 from server.production.bulk import Selection
 from server.production.datasets import NewDataset
 from server.production.documents import Document
+from server.production.groups import check_member
 from server.production.requests import Work
 
 __all__ = ["ACTIONS", "check_materialization", "check_status_change", "check_submission", "may_write",
@@ -58,8 +59,9 @@ def check_submission(body: Document, caller: Caller) -> Document:
     privileged = bool(caller.roles & {"admin", "system"})
     if username != caller.username and not privileged:
         raise BadRequest("cannot submit as a different user")
-    if not privileged and group not in caller.groups:
-        raise BadRequest("not a member of selected group")
+    if not isinstance(group, str):
+        raise BadRequest('key "group" should be of type str')
+    check_member(caller, group)
     extra = body.get("extra_submit_fields", {})
     extra = parse_extra(extra)
     config = parse_config(body["config"])

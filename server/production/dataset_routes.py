@@ -8,7 +8,7 @@ from typing import Any
 
 from iceprod.states import DATASET
 from server.errors import BadRequest
-from server.production import access, datasets, users
+from server.production import access, datasets, groups, users
 from server.production.datasets import NewDataset
 from server.production.fields import Field, number, read_fields, takes
 from server.production.handler import ProductionHandler
@@ -48,6 +48,7 @@ class Datasets(ProductionHandler):
     async def post(self) -> None:
         """Create a dataset."""
         new = self.new_dataset()
+        await groups.check_group(self.ctx, self.user, new.group)
         await users.ensure(self.ctx, new.username)
         dataset_id = await datasets.create_dataset(self.ctx, new)
         self.set_header("Location", f"/datasets/{dataset_id}")

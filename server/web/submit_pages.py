@@ -15,6 +15,7 @@ from server.context import Context
 from server.errors import BadRequest, TooManyRequests
 from server.production import access, actions, configs, datasets, previews, requests
 from server.production.documents import Document
+from server.production.groups import check_group
 from server.routing import Route, allow
 from server.web.handler import PageHandler
 
@@ -176,6 +177,7 @@ class Submit(SubmitPage):
                 "jobs_submitted": self.jobs_of(filled),
                 "extra_submit_fields": {"priority": _priority(filled)}}
         checked = actions.check_submission(body, self.user)
+        await check_group(self.ctx, self.user, checked["group"])
         dataset_id = await _submit(self.ctx, checked, self.user)
         self.done("Submitted. Its first tasks are made within seconds.", f"/web/datasets/{dataset_id}")
 
