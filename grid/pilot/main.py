@@ -50,7 +50,7 @@ def _sandbox(options: Options) -> Sandbox:
     ours = (str(options.directory), str(options.token_file.absolute().parent))
     view = replace(options.view, hidden=(*options.view.hidden, *ours))
     sandbox = find_sandbox(options.isolation, view, options.account)
-    if not sandbox.is_walled:
+    if not sandbox.is_walled and options.isolation != "off":
         log.warning("tasks are not isolated (%s): %s", sandbox.means, sandbox.why)
     return sandbox
 

@@ -72,7 +72,8 @@ def test_the_file_runs_a_task(server: Any, tmp_path: Path, old: bool) -> None:
             {"movement": "output", "local": "stdout", "remote": f"file://{tmp_path}/result"}]
     task_id = server.add({"task": {"trays": [{"modules": modules}], "data": data}})
     argv = [python, "-I", "-S", str(program), "--server", server.url, "--no-pixels", "--cores", "1",
-            "--token-file", str(tmp_path / "token"), "--directory", str(tmp_path), "--idle", "0.5"]
+            "--token-file", str(tmp_path / "token"), "--directory", str(tmp_path), "--idle", "0.5",
+            "--isolation", "off"]
     child = subprocess.run(argv, cwd="/", timeout=120, check=False, capture_output=True, text=True)
     assert child.returncode == 0, child.stderr
     assert server.bodies(f"/tasks/{task_id}/task_actions/complete"), child.stderr
