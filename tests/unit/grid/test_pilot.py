@@ -287,7 +287,8 @@ def test_a_refused_pilot_says_why(server: Any, tmp_path: Path) -> None:
     server.answers["POST", "/pilots"] = (403, {"reason": "authentication failed"})
     (tmp_path / "token").write_text("wrong")
     child = subprocess.run([sys.executable, "-m", "grid.pilot", "--server", server.url, "--token-file",
-                            str(tmp_path / "token"), "--isolation", "off"], capture_output=True, text=True, check=False)
+                            str(tmp_path / "token"), "--isolation", "off"],
+                           capture_output=True, text=True, check=False)
     assert child.returncode == 1
     assert child.stderr == "error: authentication failed (HTTP 403)\n"
 
