@@ -4,7 +4,7 @@ import sys
 
 from config.settings import SettingsError
 from grid.cli import grid
-from iceprod.cli.errors import CommandError
+from iceprod.cli.common.errors import CommandError
 from iceprod.client import ClientError
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from grid import daemon
 from grid.condor import cli as condor
 from grid.condor.site import is_site_file
 from grid.pilot import main as pilot_main
-from iceprod.cli.passing import Passing
+from iceprod.cli.common.passing import Passing
 
 __all__ = ["grid", "pilot"]
 

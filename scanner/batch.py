@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from scanner.directions import pixel_directions
-from scanner.event import Event
-from scanner.recos import find_reco, warm_up
-from scanner.rows import BatchError, Row, rows_from_table, seeds_from_rows
+from scanner.events.directions import pixel_directions
+from scanner.events.event import Event
+from scanner.maps.rows import BatchError, Row, rows_from_table, seeds_from_rows
+from scanner.recos.recos import find_reco, warm_up
 
 __all__ = ["BatchResult", "Prepared", "part_sizes", "reconstruct_pixels", "run_batch", "run_parts"]
 

@@ -26,18 +26,19 @@ from typing import Any
 
 import numpy as np
 
-from scanner import compiled, healpix
-from scanner.directions import detector_to_icrs, pixel_directions
-from scanner.event import Event, Particle
-from scanner.i3live import read_event
-from scanner.levels import Progression, best_pixel, first_pixels, next_pixels, seeds_for
-from scanner.recos import find_reco, warm_up
-from scanner.simulate import simulate_track
-from scanner.track.fit import fit_pixels
-from scanner.track.hits import TrackHits
-from scanner.track.plain import PlainFit
-from scanner.track.reco import tables
-from scanner.track.search import GRID, valleys_for
+from scanner.common import compiled
+from scanner.events.directions import detector_to_icrs, pixel_directions
+from scanner.events.event import Event, Particle
+from scanner.events.i3live import read_event
+from scanner.maps import healpix
+from scanner.maps.levels import Progression, best_pixel, first_pixels, next_pixels, seeds_for
+from scanner.recos.recos import find_reco, warm_up
+from scanner.recos.track.fit import fit_pixels
+from scanner.recos.track.hits import TrackHits
+from scanner.recos.track.plain import PlainFit
+from scanner.recos.track.reco import tables
+from scanner.recos.track.search import GRID, valleys_for
+from scanner.simulation.simulate import simulate_track
 
 __all__ = ["DEFAULT_PROGRESSION", "RecoFigures", "ScanFigures", "arithmetic_rate", "bench_reco",
            "bench_scaling", "bench_scan", "scan_event"]

@@ -35,8 +35,8 @@ def simulate(seed: int, out: Path | None, zenith: float | None, azimuth: float |
     """
     import numpy as np
 
-    from scanner.simulate import DEFAULT_MJD, simulate_track
-    from scanner.writer import write_event
+    from scanner.events.writer import write_event
+    from scanner.simulation.simulate import DEFAULT_MJD, simulate_track
 
     rng = np.random.default_rng(seed)
     drawn = np.arccos(rng.uniform(-1, 1)), rng.uniform(0, 2 * np.pi), rng.uniform(-150, 150, 3)
@@ -61,7 +61,7 @@ def simulate(seed: int, out: Path | None, zenith: float | None, azimuth: float |
 def _truth(zenith: float, azimuth: float, mjd: float) -> dict[str, float]:
     import numpy as np
 
-    from scanner.directions import detector_to_icrs
+    from scanner.events.directions import detector_to_icrs
 
     ra, dec = np.degrees(detector_to_icrs(zenith, azimuth, mjd))
     return {"ra_deg": float(ra), "dec_deg": float(dec), "zenith_deg": float(np.degrees(zenith)),
@@ -81,7 +81,7 @@ def _write(path: Path, document: dict[str, object]) -> None:
 @click.option("--compile", "compile_all", is_flag=True, help="Compile them now, ahead of their first use.")
 def recos(as_json: bool, compile_all: bool) -> None:
     """List the reconstructions that a scan can use."""
-    from scanner.recos import ALIASES, RECOS, warm_up
+    from scanner.recos.recos import ALIASES, RECOS, warm_up
 
     if compile_all:
         warm_up(*RECOS)

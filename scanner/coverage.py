@@ -1,11 +1,12 @@
 """``iceprod bench coverage --class track --events 500``: do regions hold the truth as often as they say?
 
-Scans simulated events (`scanner.population`) and looks up 2Δ ln L of the map at the true direction. It prints
-the share of events whose truth lies inside the 50 % and 90 % regions of each level set, and the calibrated
-thresholds: the 2Δ ln L within which 50 % and 90 % of the truths lay, with their statistical errors.
+Scans simulated events (`scanner.simulation.population`) and looks up 2Δ ln L of the map at the true
+direction. It prints the share of events whose truth lies inside the 50 % and 90 % regions of each level set,
+and the calibrated thresholds: the 2Δ ln L within which 50 % and 90 % of the truths lay, with their
+statistical errors.
 
-The shipped set of `scanner.level_sets` is the output of this command. ``--keep FILE`` writes a line per event
-and goes on where an earlier run ended.
+The shipped set of `scanner.maps.level_sets` is the output of this command. ``--keep FILE`` writes a line per
+event and goes on where an earlier run ended.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from scanner import healpix
 from scanner.bench import scan_event
-from scanner.directions import detector_to_icrs
-from scanner.level_sets import LEVEL_SETS, LevelSet
-from scanner.population import CLASSES, ICE_SPREAD, draw_event
-from scanner.recos import warm_up
-from scanner.regions import area
-from scanner.skymap import SkyMap
+from scanner.events.directions import detector_to_icrs
+from scanner.maps import healpix
+from scanner.maps.level_sets import LEVEL_SETS, LevelSet
+from scanner.maps.regions import area
+from scanner.maps.skymap import SkyMap
+from scanner.recos.recos import warm_up
+from scanner.simulation.population import CLASSES, ICE_SPREAD, draw_event
 
 __all__ = ["Calibration", "Containment", "Outcome", "Sample", "calibrate", "containment", "scan_outcome"]
 

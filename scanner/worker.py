@@ -26,11 +26,11 @@ from typing import Any, BinaryIO
 import msgspec
 
 from scanner.batch import BatchResult, Prepared, run_batch, run_parts
-from scanner.errors import ScannerError
-from scanner.event import Event
-from scanner.i3live import read_event
-from scanner.recos import UnknownReco, warm_up
-from scanner.rows import BatchError
+from scanner.common.errors import ScannerError
+from scanner.events.event import Event
+from scanner.events.i3live import read_event
+from scanner.maps.rows import BatchError
+from scanner.recos.recos import UnknownReco, warm_up
 
 __all__ = ["Desk", "serve"]
 

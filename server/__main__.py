@@ -9,9 +9,9 @@ import sys
 import msgspec
 
 from config.settings import Settings, SettingsError, load
-from server import logs
 from server.app import serve
-from server.store.migrations import FromTheFuture, LeaseLost
+from server.common import logs
+from server.services.migrations import FromTheFuture, LeaseLost
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

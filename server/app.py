@@ -13,15 +13,16 @@ from tornado.web import Application
 
 from config.settings import Settings
 from iceprod.tokens import read_secret
-from server import desk, openapi, production, revocations, scans, sensor, status, web
-from server.context import Context
-from server.door import Door
-from server.handler import NoRoute
-from server.routing import Route
-from server.sensor import housekeeping
+from server import desk, openapi, production, scans, sensor, web
+from server.rest import revocations, status
+from server.rest.context import Context
+from server.rest.door import Door
+from server.rest.handler import NoRoute
+from server.rest.routing import Route
+from server.sensor.actions import housekeeping
 from server.services.leader import Service, Services
+from server.services.migrations import migrate
 from server.store.database import Index, connect, ensure_indexes
-from server.store.migrations import migrate
 
 __all__ = ["INDEXES", "ROUTES", "SERVICES", "make_app", "serve"]
 

@@ -29,7 +29,7 @@ from iceprod.ids import timestamp
 from iceprod.installation import make_private, write_private
 from server.embedded.access import store_url
 from server.embedded.dumping import Copied, dump, restore
-from server.embedded.storage import FILE
+from server.embedded.storage.storage import FILE
 
 __all__ = ["Backup", "BackupError", "make_backup", "restore_backup"]
 

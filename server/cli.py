@@ -12,11 +12,11 @@ import msgspec
 from pymongo.errors import PyMongoError
 
 from config.settings import Settings, load
-from iceprod.cli.errors import USAGE, CommandError
-from iceprod.cli.passing import Passing
+from iceprod.cli.common.errors import USAGE, CommandError
+from iceprod.cli.common.passing import Passing
 from server.backup import Backup, BackupError, make_backup, restore_backup
 from server.embedded import __main__ as embedded
-from server.embedded.errors import DataDirectoryError
+from server.embedded.documents.errors import DataDirectoryError
 
 __all__ = ["backup", "restore", "store"]
 

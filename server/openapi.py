@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from server.handler import Handler
-from server.introspection import Used, used
-from server.routing import Route, allow
-from server.scans.manifests import Manifest
-from server.scans.results import Result
+from server.common.introspection import Used, used
+from server.rest.handler import Handler
+from server.rest.routing import Route, allow
+from server.scans.manifests.manifests import Manifest
+from server.scans.results.results import Result
 
 __all__ = ["ROUTES", "document"]
 

@@ -28,7 +28,7 @@ from grid.condor import jobs
 from grid.condor.roster import read_time
 from grid.condor.service import SiteService
 from grid.condor.site import Condor, Limits, Pace, Pilot, Site, Size
-from iceprod.cli.errors import FAILED, USAGE, CommandError
+from iceprod.cli.common.errors import FAILED, USAGE, CommandError
 from iceprod.client import Client, ClientError
 from iceprod.installation import Installation
 

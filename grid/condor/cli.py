@@ -17,8 +17,8 @@ from grid.condor.decide import Decision
 from grid.condor.service import SiteService, hold_site
 from grid.condor.site import Site, load_site
 from grid.pilot.options import TokenFile
-from iceprod.cli.connection import connect, server_options
-from iceprod.cli.errors import FAILED, USAGE, CommandError
+from iceprod.cli.common.connection import connect, server_options
+from iceprod.cli.common.errors import FAILED, USAGE, CommandError
 from iceprod.client import Client
 from iceprod.installation import running_installations
 

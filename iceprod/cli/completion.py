@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from iceprod.cli.errors import USAGE, CommandError
+from iceprod.cli.common.errors import USAGE, CommandError
 
 __all__ = ["completion"]
 

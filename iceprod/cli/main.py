@@ -14,20 +14,22 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from config.settings import SettingsError
-from iceprod.cli.errors import FAILED, UNREACHABLE, USAGE, CommandError
+from iceprod.cli.common.errors import FAILED, UNREACHABLE, USAGE, CommandError
 from iceprod.client import ClientError, Refused, Unreachable
 from iceprod.supervisor import StartError
 
 __all__ = ["iceprod", "main"]
 
 _OURS = {name: f"iceprod.cli.{module}:{name}" for name, module in {
-    "up": "up", "down": "down", "status": "status", "token": "token", "scan": "scan", "watch": "watch",
-    "abort": "watch", "submit": "submit", "demo": "demo", "skymap": "skymap", "why": "why", "logs": "logs",
-    "sites": "places", "pilots": "places", "show": "datasets", "tasks": "datasets", "bench": "bench",
-    "schedule": "schedule", "suspend": "control", "resume": "control", "reset": "control", "wait": "wait",
-    "scans": "scans", "completion": "completion", "rescan": "again", "workers": "again",
-    "backlog": "backlog"}.items()}
-_OURS["list"] = "iceprod.cli.datasets:list_datasets"
+    "up": "house.up", "down": "house.down", "status": "house.status", "token": "house.token",
+    "scan": "sky.scan", "watch": "sky.watch", "abort": "sky.watch", "submit": "work.submit",
+    "demo": "house.demo", "skymap": "sky.skymap", "why": "work.why", "logs": "work.logs",
+    "sites": "work.places", "pilots": "work.places", "show": "work.datasets", "tasks": "work.datasets",
+    "bench": "house.bench", "schedule": "work.schedule", "suspend": "work.control",
+    "resume": "work.control", "reset": "work.control", "wait": "work.wait", "scans": "sky.scans",
+    "completion": "completion", "rescan": "sky.again", "workers": "sky.again",
+    "backlog": "sky.backlog"}.items()}
+_OURS["list"] = "iceprod.cli.work.datasets:list_datasets"
 _GROUP = "iceprod.commands"
 _INTERRUPTED = 130
 

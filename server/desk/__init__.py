@@ -27,50 +27,37 @@ Routes        a module `<noun>_routes.py` with ROUTES, and INDEXES beside the st
 
 from __future__ import annotations
 
-from server.desk import (
-    allocation_routes,
-    allocations,
-    blobs,
+from server.desk.catalogs import catalog_queries, catalog_routes, transients
+from server.desk.common import blobs, jobs
+from server.desk.judgement import (
     candidate_routes,
     candidates,
-    catalog_queries,
-    catalog_routes,
     classification_routes,
     classifications,
-    earthquake_routes,
-    earthquakes,
-    event_routes,
-    events,
     filter_routes,
     filters,
+    kept_lists,
+    scan_maps,
+    taxonomies,
+    taxonomy_routes,
+    votes,
+)
+from server.desk.maps import earthquake_routes, earthquakes, event_routes, events, localizations
+from server.desk.objects import (
     galaxies,
     galaxy_imports,
     galaxy_routes,
-    group_routes,
-    groups,
-    handler,
-    instrument_routes,
-    instruments,
-    jobs,
-    kept_lists,
     listings,
-    localizations,
     measurements,
     notes,
     objs,
-    people,
-    scan_maps,
     source_routes,
     sources,
-    system_routes,
-    taxonomies,
-    taxonomy_routes,
-    transients,
-    user_routes,
-    votes,
 )
+from server.desk.observing import allocation_routes, allocations, instrument_routes, instruments
 from server.desk.outside import calls
-from server.routing import Route
+from server.desk.people import group_routes, groups, handler, people, system_routes, user_routes
+from server.rest.routing import Route
 from server.services.leader import Service
 from server.store.database import Index
 

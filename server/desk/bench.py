@@ -33,8 +33,8 @@ import pymongo
 
 from iceprod.tokens import encode, read_secret
 from server.benching import Measurement, measure, memory, start_server, start_store
-from server.desk import objs
-from server.desk.positions import hpix29_many
+from server.desk.common.positions import hpix29_many
+from server.desk.objects import objs
 
 __all__ = ["main", "run"]
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 from server.embedded import serving
-from server.embedded.errors import CommandError, DataDirectoryError
-from server.embedded.storage import FILE
+from server.embedded.documents.errors import CommandError, DataDirectoryError
+from server.embedded.storage.storage import FILE
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -70,7 +70,7 @@ def _directory(text: str) -> Path:
 
 
 def _check(parsed: argparse.Namespace) -> int:
-    from server.embedded.checking import check
+    from server.embedded.sessions.checking import check
 
     report = check(parsed.data, parsed.repair)
     print("\n".join([*report.problems, *report.repairs]) or "sound")

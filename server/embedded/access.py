@@ -13,7 +13,7 @@ from typing import Any
 import pymongo
 from pymongo.errors import PyMongoError
 
-from server.embedded.errors import DataDirectoryError
+from server.embedded.documents.errors import DataDirectoryError
 from server.embedded.network import Server
 from server.embedded.serving import unix_url, url_of
 

@@ -19,7 +19,7 @@ from bson import json_util
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 
-from server.embedded.errors import DataDirectoryError
+from server.embedded.documents.errors import DataDirectoryError
 
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 _INTERNAL = frozenset({"local", "config"})

@@ -11,11 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from server.embedded import commands, expiry, wire
+from server.embedded import commands
 from server.embedded.commands import Peer
-from server.embedded.errors import Code, CommandError, DataDirectoryError
-from server.embedded.runner import Runner
-from server.embedded.store import Store
+from server.embedded.documents import wire
+from server.embedded.documents.errors import Code, CommandError, DataDirectoryError
+from server.embedded.sessions import expiry
+from server.embedded.sessions.runner import Runner
+from server.embedded.sessions.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import quote_plus
 
 from server.embedded.commands.authentication import set_password
-from server.embedded.errors import DataDirectoryError
+from server.embedded.documents.errors import DataDirectoryError
 from server.embedded.network import Server
 
 log = logging.getLogger(__name__)

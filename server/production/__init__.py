@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-from server.health import register_probe
-from server.production import (
-    action_routes,
+from server.production import repair
+from server.production.datasets import configs, dataset_routes, datasets, job_routes, jobs
+from server.production.failures import insight_routes, reliability, reliability_routes, tallies
+from server.production.leases import claim_routes, demand_routes
+from server.production.people import (
     auth_routes,
-    bulk_routes,
-    claim_routes,
-    classes,
-    config_routes,
-    configs,
     credential_routes,
     credentials,
-    dataset_routes,
-    datasets,
-    demand_routes,
-    file_routes,
-    files,
-    follow_ups,
-    grid_routes,
-    grids,
     groups,
-    history,
-    insight_routes,
-    job_routes,
-    jobs,
-    log_routes,
-    logs,
-    pilot_routes,
-    pilots,
-    reliability,
-    reliability_routes,
-    repair,
-    requests,
-    scripts,
-    site_control,
-    tallies,
-    task_routes,
-    task_stat_routes,
-    task_stats,
-    task_store,
     token_routes,
     user_routes,
     users,
 )
-from server.routing import Route
+from server.production.records import file_routes, files, log_routes, logs, task_stat_routes, task_stats
+from server.production.sites import grid_routes, grids, pilot_routes, pilots, site_control
+from server.production.submission import action_routes, config_routes, scripts
+from server.production.tasks import (
+    bulk_routes,
+    classes,
+    follow_ups,
+    history,
+    requests,
+    task_routes,
+    task_store,
+)
+from server.rest.health import register_probe
+from server.rest.routing import Route
 from server.services.leader import Service
 from server.store.database import Index
 

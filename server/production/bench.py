@@ -29,8 +29,8 @@ import pymongo
 from iceprod.ids import new_id, timestamp
 from iceprod.tokens import encode, read_secret
 from server.benching import measure, memory, start_server, start_store
-from server.production.access import default_rules
-from server.production.task_store import NewTask, new_task
+from server.production.common.access import default_rules
+from server.production.tasks.task_store import NewTask, new_task
 
 __all__ = ["main", "run"]
 

@@ -6,24 +6,16 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from iceprod.ids import now, timestamp
-from server.context import Context
-from server.production import (
-    bulk,
-    classes,
-    completion,
-    datasets,
-    ends,
-    follow_ups,
-    leases,
-    logs,
-    materialisation,
-    monitor,
-    priorities,
-    requests,
-)
-from server.production.documents import Document
-from server.production.ends import Report
-from server.production.task_store import LEASED
+from server.production.common.documents import Document
+from server.production.datasets import datasets, priorities
+from server.production.leases import ends, leases
+from server.production.leases.ends import Report
+from server.production.records import logs
+from server.production.sites import monitor
+from server.production.submission import materialisation
+from server.production.tasks import bulk, classes, completion, follow_ups, requests
+from server.production.tasks.task_store import LEASED
+from server.rest.context import Context
 from server.services.leader import Service
 
 __all__ = ["SERVICES", "sweep_leases", "sweep_tasks"]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import click
 
+from iceprod.cli.common.passing import Passing
 from iceprod.cli.main import iceprod
-from iceprod.cli.passing import Passing
 from server.reference.markdown import code, table
 
 __all__ = ["commands", "missing", "text"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from server.errors import ApiError
+from server.common.errors import ApiError
 from server.reference.markdown import code, first_line, table
 
 __all__ = ["missing", "text"]

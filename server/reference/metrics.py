@@ -7,7 +7,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY
 
-from server.metrics import LABELS
+from server.common.metrics import LABELS
 from server.reference.markdown import code, table
 
 __all__ = ["Described", "described", "missing", "text"]

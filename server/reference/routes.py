@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
 
-from server.introspection import used
+from server.common.introspection import used
 from server.reference.markdown import code, first_line, table
-from server.routing import Route
+from server.rest.routing import Route
 
 __all__ = ["missing", "text"]
 

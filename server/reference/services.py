@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from config.settings import Settings
-from server.context import Context
-from server.health import registered
 from server.reference.markdown import code, first_line, table
+from server.rest.context import Context
+from server.rest.health import registered
 from server.services.leader import Service
 
 __all__ = ["missing", "text"]

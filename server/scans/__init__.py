@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from server.health import register_probe
-from server.production.demand import register_wanted
-from server.production.kinds import register_kind
-from server.routing import Route
-from server.scans import (
-    clusters,
-    collect,
-    ewms_routes,
-    health,
-    launcher,
-    map_routes,
-    product_routes,
-    reco_routes,
-    scan_routes,
-)
+from server.production.leases.demand import register_wanted
+from server.production.tasks.kinds import register_kind
+from server.rest.health import register_probe
+from server.rest.routing import Route
+from server.scans.api import ewms_routes, map_routes, product_routes, reco_routes, scan_routes
+from server.scans.run import clusters, collect, health, launcher
 from server.services.leader import Service
 from server.store.database import Index
 

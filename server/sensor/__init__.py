@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from server.context import Context
-from server.routing import Route
-from server.sensor import (
-    acquisition_routes,
-    acquisitions,
+from server.rest.context import Context
+from server.rest.routing import Route
+from server.sensor.acquisitions import acquisitions
+from server.sensor.actions import (
     benchmarks,
     canary,
     dataset_actions,
-    entries,
     local_actions,
     rescan_actions,
     scan_runs,
-    schedule_routes,
-    scheduler,
-    sensor_routes,
-    state,
 )
-from server.sensor.handler import PREFIX, NoSuchResource
+from server.sensor.clock import acquisition_routes, schedule_routes, scheduler, sensor_routes, state
+from server.sensor.common.handler import PREFIX, NoSuchResource
+from server.sensor.schedule import entries
 from server.services.leader import Service
 from server.store.database import Index
 

@@ -14,8 +14,8 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from iceprod.ids import now
-from server import metrics
-from server.context import Context
+from server.common import metrics
+from server.rest.context import Context
 
 __all__ = ["Service", "Services", "hold_lease", "release_lease"]
 

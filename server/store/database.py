@@ -11,7 +11,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from config.settings import Database
-from server import metrics
+from server.common import metrics
 
 __all__ = ["Index", "connect", "ensure_indexes"]
 

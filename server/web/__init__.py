@@ -8,24 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from server.routing import Route
-from server.web import (
-    admin_pages,
-    dataset_pages,
-    desk_pages,
-    docs_pages,
-    home_pages,
-    login,
-    root,
-    scan_actions,
-    scan_pages,
-    schedule_pages,
-    site_pages,
-    static,
-    submit_pages,
-    task_actions,
-    task_pages,
-)
+from server.rest.routing import Route
+from server.web.common import static
+from server.web.desk import desk_pages
+from server.web.home import admin_pages, docs_pages, home_pages, login, root, schedule_pages, site_pages
+from server.web.production import dataset_pages, submit_pages, task_actions, task_pages
+from server.web.scans import scan_actions, scan_pages
 
 __all__ = ["ROUTES", "SETTINGS"]
 

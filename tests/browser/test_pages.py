@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scanner import healpix
+from scanner.maps import healpix
 from tests.browser.browsing import Visitor
 from tests.browser.screenshots import SCHEMES, WIDTHS, pages, take
 from tests.browser.world import World

@@ -13,9 +13,9 @@ import msgspec
 from pymongo.asynchronous.database import AsyncDatabase
 
 from config.settings import Database, Services, Settings
-from server.context import Context
+from server.rest.context import Context
+from server.services.migrations import Migration, in_batches, migrate
 from server.store.database import connect
-from server.store.migrations import Migration, in_batches, migrate
 
 __all__ = ["STEPS", "context"]
 

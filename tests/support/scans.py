@@ -12,12 +12,12 @@ import numpy as np
 import requests
 
 from config.detector import dom_positions
-from scanner import healpix
-from scanner.event import Event, Particle, Pulses
-from scanner.levels import Progression, first_pixels, next_pixels
-from scanner.result import nan_rows
-from scanner.rows import rows_from_table
-from scanner.writer import write_event
+from scanner.events.event import Event, Particle, Pulses
+from scanner.events.writer import write_event
+from scanner.maps import healpix
+from scanner.maps.levels import Progression, first_pixels, next_pixels
+from scanner.maps.result import nan_rows
+from scanner.maps.rows import rows_from_table
 
 __all__ = ["PixelPilot", "made_up_map", "made_up_rows", "scan_body", "simulated_event", "wait_for"]
 

@@ -11,10 +11,10 @@ from jsonschema import Draft202012Validator
 
 import server
 from server.app import ROUTES
-from server.handler import Handler
-from server.introspection import used
+from server.common.introspection import used
 from server.openapi import document
-from server.routing import METHODS, allow
+from server.rest.handler import Handler
+from server.rest.routing import METHODS, allow
 
 OPERATIONS = [
     ("get", "/"), ("get", "/openapi.json"), ("post", "/scans/find"), ("post", "/scan"),

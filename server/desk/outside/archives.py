@@ -17,10 +17,10 @@ from astropy import units
 from astropy.coordinates import SkyCoord
 from astropy.time import Time
 
-from server.context import Context
+from server.common.errors import BadRequest
 from server.desk.outside.calls import Call, ServiceError, fetch
 from server.desk.outside.votables import Row, read_tables, tap
-from server.errors import BadRequest
+from server.rest.context import Context
 
 __all__ = ["Cone", "gaia_by_id", "gaia_near", "irsa_near", "moved_to", "vizier_near"]
 

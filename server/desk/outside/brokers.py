@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from server.context import Context
 from server.desk.outside.calls import Call, ServiceError, fetch
 from server.desk.outside.imports import Transient
+from server.rest.context import Context
 
 __all__ = ["BROKERS", "RADIUS", "Window"]
 

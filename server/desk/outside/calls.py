@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from iceprod.ids import now
-from server.context import Context
-from server.desk.ids import next_id
-from server.errors import BadRequest
+from server.common.errors import BadRequest
+from server.desk.common.ids import next_id
+from server.rest.context import Context
 from server.store.database import Index
 
 __all__ = ["INDEXES", "Call", "ServiceError", "allowed_hosts", "check_address", "fetch", "stream"]

@@ -17,8 +17,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from server.context import Context
 from server.desk.outside.calls import Call, ServiceError, fetch
+from server.rest.context import Context
 
 __all__ = ["Measurement", "Transient", "gaia_alerts", "gaia_light_curve", "swift_transients"]
 

@@ -12,8 +12,8 @@ from astropy.io.votable import parse
 from astropy.io.votable.exceptions import VOTableSpecError
 from astropy.io.votable.tree import VOTableFile
 
-from server.context import Context
 from server.desk.outside.calls import Call, ServiceError, fetch
+from server.rest.context import Context
 
 __all__ = ["Row", "read_tables", "tap"]
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from server.embedded import matching
-from server.embedded.catalog import Collection, check_index_specs, find_same
-from server.embedded.checking import check_collection
 from server.embedded.commands.reading import first_batch
 from server.embedded.commands.registry import Answer, Context, command
-from server.embedded.errors import Code, CommandError, DuplicateKey, NotSupported
-from server.embedded.index import ArrayKeys, Index
-from server.embedded.scan import Clock, Position
-from server.embedded.storage import GroupLost
-from server.embedded.values import Document, decode, encode
-from server.embedded.writes import Steps
+from server.embedded.documents.errors import Code, CommandError, DuplicateKey, NotSupported
+from server.embedded.documents.values import Document, decode, encode
+from server.embedded.indexes.index import ArrayKeys, Index
+from server.embedded.query import matching
+from server.embedded.reading.scan import Clock, Position
+from server.embedded.sessions.checking import check_collection
+from server.embedded.storage.catalog import Collection, check_index_specs, find_same
+from server.embedded.storage.storage import GroupLost
+from server.embedded.storage.writes import Steps
 
 _BUILD_CHUNK = 100
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from server.embedded import paths
-from server.embedded.aggregate import Pipeline, Source, compile_pipeline
-from server.embedded.catalog import Collection
 from server.embedded.commands.reading import first_batch
 from server.embedded.commands.registry import Answer, Context, command, refuse_collation
 from server.embedded.commands.writing import run_update
-from server.embedded.cursors import FIRST_BATCH
-from server.embedded.errors import Code, CommandError
+from server.embedded.documents import paths
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.values import MISSING, Document, encode
 from server.embedded.expressions import compile_expression
-from server.embedded.scan import Clock, Position
+from server.embedded.reading.cursors import FIRST_BATCH
+from server.embedded.reading.scan import Clock, Position
+from server.embedded.stages.aggregate import Pipeline, Source, compile_pipeline
 from server.embedded.stages.registry import Stream
-from server.embedded.values import MISSING, Document, encode
-from server.embedded.writes import Steps, Writer
+from server.embedded.storage.catalog import Collection
+from server.embedded.storage.writes import Steps, Writer
 
 
 @command("aggregate", transactions=True)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from server.embedded import scram
 from server.embedded.commands.registry import Answer, Context, command
-from server.embedded.errors import Code, CommandError
-from server.embedded.values import decode, encode
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.values import decode, encode
+from server.embedded.sessions import scram
 
 _MECHANISM = "SCRAM-SHA-256"
 

@@ -12,9 +12,9 @@ import bson
 
 from server.embedded.commands.authentication import speculate
 from server.embedded.commands.registry import COMMANDS, Answer, Context, command
-from server.embedded.errors import Code, CommandError
-from server.embedded.values import MAX_DOCUMENT_BYTES, now
-from server.embedded.wire import MAX_MESSAGE_BYTES
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.values import MAX_DOCUMENT_BYTES, now
+from server.embedded.documents.wire import MAX_MESSAGE_BYTES
 
 VERSION = "7.0.0"  # of the MongoDB whose commands are spoken
 WIRE_VERSION = 21

@@ -7,13 +7,13 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 from server.embedded.commands.registry import COMMANDS, Answer, Command, Context, Peer, time_limit
-from server.embedded.errors import Code, CommandError
-from server.embedded.storage import GroupFailed, GroupLost
-from server.embedded.store import Store
-from server.embedded.values import Document
-from server.embedded.views import View
-from server.embedded.wire import Message
-from server.embedded.writes import Steps
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.values import Document
+from server.embedded.documents.wire import Message
+from server.embedded.sessions.store import Store
+from server.embedded.storage.storage import GroupFailed, GroupLost
+from server.embedded.storage.views import View
+from server.embedded.storage.writes import Steps
 
 
 def dispatch(store: Store, peer: Peer, message: Message) -> Steps[Answer]:

@@ -10,11 +10,11 @@ from typing import Any
 from server.embedded.commands.aggregation import compile_command
 from server.embedded.commands.diagnostics import VERSION
 from server.embedded.commands.registry import Answer, Context, command
-from server.embedded.errors import Code, CommandError
-from server.embedded.planner import Plan
-from server.embedded.queries import Search, search
-from server.embedded.scan import Statistics
-from server.embedded.writes import Steps
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.indexes.planner import Plan
+from server.embedded.reading.queries import Search, search
+from server.embedded.reading.scan import Statistics
+from server.embedded.storage.writes import Steps
 
 
 @command("explain")

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from server.embedded import covered, keys, paths
 from server.embedded.commands.registry import Answer, Context, command, refuse_collation, time_limit
-from server.embedded.cursors import FIRST_BATCH, Cursor
-from server.embedded.errors import Code, CommandError, NotSupported
-from server.embedded.matching import compile_filter
-from server.embedded.projection import compile_projection
-from server.embedded.queries import Search, search
-from server.embedded.query import parse
-from server.embedded.scan import Position, Statistics
-from server.embedded.values import MISSING, Document, decode, encode
-from server.embedded.wire import cursor_reply
-from server.embedded.writes import Steps
+from server.embedded.documents import keys, paths
+from server.embedded.documents.errors import Code, CommandError, NotSupported
+from server.embedded.documents.values import MISSING, Document, decode, encode
+from server.embedded.documents.wire import cursor_reply
+from server.embedded.query.matching import compile_filter
+from server.embedded.query.projection import compile_projection
+from server.embedded.query.query import parse
+from server.embedded.reading import covered
+from server.embedded.reading.cursors import FIRST_BATCH, Cursor
+from server.embedded.reading.queries import Search, search
+from server.embedded.reading.scan import Position, Statistics
+from server.embedded.storage.writes import Steps
 
 _REFUSED = ("min", "max", "returnKey", "showRecordId", "tailable", "awaitData", "oplogReplay")
 

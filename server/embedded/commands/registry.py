@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.embedded.catalog import Collection
-from server.embedded.errors import Code, CommandError, NotSupported
+from server.embedded.documents.errors import Code, CommandError, NotSupported
+from server.embedded.documents.values import Document, decode, encode, is_number, now
+from server.embedded.documents.wire import Reply
 from server.embedded.expressions import compile_expression
-from server.embedded.store import Store
-from server.embedded.values import Document, decode, encode, is_number, now
-from server.embedded.views import View
-from server.embedded.wire import Reply
-from server.embedded.writes import Steps
+from server.embedded.sessions.store import Store
+from server.embedded.storage.catalog import Collection
+from server.embedded.storage.views import View
+from server.embedded.storage.writes import Steps
 
 Answer = Mapping[str, Any] | Reply
 Handler = Callable[["Context"], "Answer | Steps[Answer]"]

@@ -6,20 +6,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from server.embedded import keys
-from server.embedded.aggregate import compile_update_pipeline
-from server.embedded.catalog import Collection
 from server.embedded.commands.registry import Answer, Context, command, refuse_collation
-from server.embedded.errors import Code, CommandError, DuplicateKey
-from server.embedded.matching import compile_filter
-from server.embedded.projection import compile_projection
-from server.embedded.queries import Search, search
-from server.embedded.scan import Clock, Match
-from server.embedded.transactions import Transaction
-from server.embedded.update import Update, compile_update, equalities
-from server.embedded.values import Document, decode, encode
-from server.embedded.wire import document_reply
-from server.embedded.writes import Change, Steps, Writer
+from server.embedded.documents import keys
+from server.embedded.documents.errors import Code, CommandError, DuplicateKey
+from server.embedded.documents.values import Document, decode, encode
+from server.embedded.documents.wire import document_reply
+from server.embedded.query.matching import compile_filter
+from server.embedded.query.projection import compile_projection
+from server.embedded.query.update import Update, compile_update, equalities
+from server.embedded.reading.queries import Search, search
+from server.embedded.reading.scan import Clock, Match
+from server.embedded.stages.aggregate import compile_update_pipeline
+from server.embedded.storage.catalog import Collection
+from server.embedded.storage.transactions import Transaction
+from server.embedded.storage.writes import Change, Steps, Writer
 
 _UPSERT_ATTEMPTS = 100
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from bson import Decimal128
 
-from server.embedded import keys
-from server.embedded.errors import Code, CommandError
+from server.embedded.documents import keys
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.values import INT32, MISSING, as_document, is_number, truthy, type_alias
 from server.embedded.expressions.core import (
     MANY,
     Expression,
@@ -20,7 +21,6 @@ from server.embedded.expressions.core import (
     operator,
     plain,
 )  # fmt: skip
-from server.embedded.values import INT32, MISSING, as_document, is_number, truthy, type_alias
 
 _MOST_ELEMENTS = 2_000_000
 
@@ -255,7 +255,7 @@ def _sort_array(operand: Any) -> Expression:
             return None
         array_of("$sortArray", array)
         if isinstance(order, Mapping):
-            from server.embedded.sorting import parse_sort, sort_key  # which needs expressions
+            from server.embedded.documents.sorting import parse_sort, sort_key  # which needs expressions
 
             key = sort_key(parse_sort(order))
             return sorted(array, key=lambda item: key(as_document(item) or {}))

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from server.embedded import paths
-from server.embedded.errors import Code, CommandError
-from server.embedded.values import MISSING, truthy
+from server.embedded.documents import paths
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.values import MISSING, truthy
 
 Variables = Mapping[str, Any]
 Expression = Callable[[Any, Variables], Any]

@@ -11,7 +11,8 @@ from typing import Any
 
 from bson import Int64, ObjectId, Timestamp
 
-from server.embedded.errors import Code, CommandError
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.values import EPOCH, as_date, date_millis, is_date, type_alias
 from server.embedded.expressions.arrays import whole
 from server.embedded.expressions.core import (
     Expression,
@@ -23,7 +24,6 @@ from server.embedded.expressions.core import (
     operator,
 )  # fmt: skip
 from server.embedded.expressions.types import parse_date
-from server.embedded.values import EPOCH, as_date, date_millis, is_date, type_alias
 
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)?\Z")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from server.embedded import keys
-from server.embedded.errors import Code, CommandError
+from server.embedded.documents import keys
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.values import MISSING, truthy
 from server.embedded.expressions.core import (
     MANY,
     Expression,
@@ -18,7 +19,6 @@ from server.embedded.expressions.core import (
     operator,
     plain,
 )  # fmt: skip
-from server.embedded.values import MISSING, truthy
 
 
 def _key(value: Any) -> bytes:

@@ -10,7 +10,16 @@ from typing import Any
 
 from bson import Decimal128, Int64
 
-from server.embedded.errors import Code, CommandError
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.values import (
+    INT32,
+    INT64,
+    as_date,
+    date_millis,
+    is_date,
+    is_number,
+    type_alias,
+)
 from server.embedded.expressions.core import (
     MANY,
     Expression,
@@ -21,7 +30,6 @@ from server.embedded.expressions.core import (
     plain,
     unary,
 )  # fmt: skip
-from server.embedded.values import INT32, INT64, as_date, date_millis, is_date, is_number, type_alias
 
 Number = int | float | Decimal128
 _DECIMAL = decimal.Context(

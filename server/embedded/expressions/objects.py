@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from server.embedded.errors import Code, CommandError
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.values import MISSING, as_document, type_alias
 from server.embedded.expressions.core import (
     MANY,
     Expression,
@@ -15,7 +16,6 @@ from server.embedded.expressions.core import (
     is_null,
     operator,
 )  # fmt: skip
-from server.embedded.values import MISSING, as_document, type_alias
 
 
 def merge(values: list[Any]) -> dict[str, Any]:

@@ -8,7 +8,9 @@ from typing import Any
 
 from bson import Regex
 
-from server.embedded.errors import Code, CommandError
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.predicates import compile_regex, regex_with_options
+from server.embedded.documents.values import is_date, is_number, type_alias
 from server.embedded.expressions.arrays import whole
 from server.embedded.expressions.core import (
     MANY,
@@ -21,8 +23,6 @@ from server.embedded.expressions.core import (
     plain,
 )  # fmt: skip
 from server.embedded.expressions.types import to_string
-from server.embedded.predicates import compile_regex, regex_with_options
-from server.embedded.values import is_date, is_number, type_alias
 
 _SPACES = "\0\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
 _ASCII_UPPER = {ord("a") + i: ord("A") + i for i in range(26)}

@@ -11,18 +11,8 @@ from typing import Any
 import bson
 from bson import Binary, Decimal128, Int64, ObjectId
 
-from server.embedded.errors import Code, CommandError
-from server.embedded.expressions.core import (
-    Expression,
-    Variables,
-    arguments,
-    compile_expression,
-    is_null,
-    operator,
-    plain,
-)  # fmt: skip
-from server.embedded.expressions.numbers import as_decimal128, to_decimal, to_float
-from server.embedded.values import (
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.values import (
     EPOCH,
     INT32,
     INT64,
@@ -35,7 +25,17 @@ from server.embedded.values import (
     is_date,
     is_number,
     type_alias,
+)
+from server.embedded.expressions.core import (
+    Expression,
+    Variables,
+    arguments,
+    compile_expression,
+    is_null,
+    operator,
+    plain,
 )  # fmt: skip
+from server.embedded.expressions.numbers import as_decimal128, to_decimal, to_float
 
 plain("$type", 1, None, type_alias)
 plain("$isNumber", 1, None, lambda value: value is not MISSING and is_number(value))

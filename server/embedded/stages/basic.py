@@ -6,20 +6,15 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from server.embedded import matching, paths, query
-from server.embedded.errors import Code, CommandError
+from server.embedded.documents import paths
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.sorting import Sorter, parse_sort, sort_key
+from server.embedded.documents.values import MISSING, Document, as_document, decode, encode, is_number
 from server.embedded.expressions import Variables, compile_expression
-from server.embedded.projection import (
-    Tree,
-    compile_add_fields,
-    compile_projection,
-    exclude,
-    insert,
-)  # fmt: skip
-from server.embedded.queries import paced
-from server.embedded.sorting import Sorter, parse_sort, sort_key
+from server.embedded.query import matching, query
+from server.embedded.query.projection import Tree, compile_add_fields, compile_projection, exclude, insert
+from server.embedded.reading.queries import paced
 from server.embedded.stages.registry import Builder, Stage, Stream, mapped, stage
-from server.embedded.values import MISSING, Document, as_document, decode, encode, is_number
 
 
 def _object(name: str, operand: Any) -> Mapping[str, Any]:

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
-from server.embedded import keys
-from server.embedded.accumulators import Accumulator, Compiled, compile_accumulator
-from server.embedded.errors import Code, CommandError
+from server.embedded.documents import keys
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.values import MAX_DOCUMENT_BYTES, MISSING, Document, encode
 from server.embedded.expressions import Expression, Variables, compile_expression
 from server.embedded.expressions.numbers import integer
-from server.embedded.scan import Clock
+from server.embedded.reading.scan import Clock
+from server.embedded.stages.accumulators import Accumulator, Compiled, compile_accumulator
 from server.embedded.stages.basic import _natural, _object
 from server.embedded.stages.registry import STAGES, Builder, Stage, Stream, stage
-from server.embedded.values import MAX_DOCUMENT_BYTES, MISSING, Document, encode
 
 MEMORY_BYTES = 256 * 1024 * 1024
 _ENTRY_BYTES = 400  # about what a group or a held document costs beside its bytes

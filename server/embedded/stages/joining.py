@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from server.embedded import keys, paths
-from server.embedded.errors import Code, CommandError
+from server.embedded.documents import keys, paths
+from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.values import MAX_DOCUMENT_BYTES, MISSING, Document, encode
 from server.embedded.expressions import Variables, compile_expression
-from server.embedded.matching import compile_filter
+from server.embedded.query.matching import compile_filter
 from server.embedded.stages.basic import _object, _replaced
 from server.embedded.stages.registry import Builder, Stage, Stream, stage
-from server.embedded.values import MAX_DOCUMENT_BYTES, MISSING, Document, encode
 
 _MOST_JOINED = 1_000_000
 

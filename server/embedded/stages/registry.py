@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from server.embedded.documents.values import Document
 from server.embedded.expressions import Variables
-from server.embedded.values import Document
 
 Stream = Iterator[Document | None]  # None is a pause
 Stage = Callable[[Stream, Variables], Stream]

@@ -19,10 +19,10 @@ import pytest
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 
 from server.embedded.access import store_url
-from server.embedded.checking import check
+from server.embedded.documents.errors import DataDirectoryError
 from server.embedded.dumping import dump, restore
-from server.embedded.errors import DataDirectoryError
 from server.embedded.serving import url_of
+from server.embedded.sessions.checking import check
 from tests.support.store import ROOT, StoreProcess, store_process
 
 
@@ -244,7 +244,7 @@ def test_kill_while_an_index_is_made(store: StoreProcess) -> None:
 
 def test_full_disk(tmp_path: Path) -> None:
     """A write that does not fit is refused with MongoDB's code, and everything else goes on."""
-    from server.embedded.storage import Storage
+    from server.embedded.storage.storage import Storage
 
     with store_process(tmp_path) as store:
         with connected(store) as client:

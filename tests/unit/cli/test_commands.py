@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from iceprod.cli.main import main
-from iceprod.cli.outcome import distance
+from iceprod.cli.sky.outcome import distance
 from iceprod.installation import Installation, Running
 from iceprod.tokens import decode, read_secret
 from server.reference.commands import commands

@@ -9,7 +9,7 @@ import pytest
 
 from config.settings import Database, Settings
 from server import desk
-from server.context import Context
+from server.rest.context import Context
 from server.store.database import connect, ensure_indexes
 from tests.support.store import embedded_store
 

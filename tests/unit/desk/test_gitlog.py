@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from server.desk.gitlog import parse
-from server.desk.statistics import recent
+from server.desk.people.statistics import recent
 
 LINES = ["2026-01-02T00:00:00+00:00\x1fabc1234\x1fa@x\x1fAda\x1fFind what was lost (#12)",
          "2026-01-01T00:00:00+00:00\x1fabc1233\x1fb@x\x1fBob\x1fBump tornado"]

@@ -9,12 +9,13 @@ import pytest
 from prometheus_client import REGISTRY, Counter
 
 from config.settings import Part, Settings
-from server import app, health, reference
-from server.errors import ApiError
-from server.handler import Handler
+from server import app, reference
+from server.common.errors import ApiError
 from server.reference import PAGES, commands, settings
 from server.reference.__main__ import main
-from server.routing import Route, allow
+from server.rest import health
+from server.rest.handler import Handler
+from server.rest.routing import Route, allow
 from server.services.leader import Service
 
 
@@ -114,7 +115,7 @@ def test_it_is_written_to_files(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_methods_that_clients_make_up_are_one_label() -> None:
-    from server import metrics
+    from server.common import metrics
 
     metrics.observe_request("Test", "FROBNICATE", 405, 0.001)
     labels = {"handler": "Test", "method": "other", "status": "405"}

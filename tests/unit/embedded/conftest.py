@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from server.embedded import commands
-from server.embedded.runner import drain
-from server.embedded.store import Store
-from server.embedded.values import decode, encode
-from server.embedded.wire import Message, Reply
+from server.embedded.documents.values import decode, encode
+from server.embedded.documents.wire import Message, Reply
+from server.embedded.sessions.runner import drain
+from server.embedded.sessions.store import Store
 
 
 class LocalStore:

@@ -12,13 +12,15 @@ from bson import DBRef
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.embedded import commands, scram, sorting
-from server.embedded.errors import Code, CommandError, DataDirectoryError
-from server.embedded.runner import Runner
-from server.embedded.storage import Storage
-from server.embedded.store import Store
-from server.embedded.values import decode, encode
-from server.embedded.wire import Message
+from server.embedded import commands
+from server.embedded.documents import sorting
+from server.embedded.documents.errors import Code, CommandError, DataDirectoryError
+from server.embedded.documents.values import decode, encode
+from server.embedded.documents.wire import Message
+from server.embedded.sessions import scram
+from server.embedded.sessions.runner import Runner
+from server.embedded.sessions.store import Store
+from server.embedded.storage.storage import Storage
 from tests.support import store_cases
 from tests.unit.embedded.conftest import LocalStore
 

@@ -11,11 +11,11 @@ import pytest
 
 from config.settings import Database, Leases, Settings
 from server import production
-from server.context import Context
-from server.production import datasets
-from server.production.datasets import NewDataset
-from server.production.documents import Document
-from server.production.task_store import NewTask, create_tasks
+from server.production.common.documents import Document
+from server.production.datasets import datasets
+from server.production.datasets.datasets import NewDataset
+from server.production.tasks.task_store import NewTask, create_tasks
+from server.rest.context import Context
 from server.store.database import connect, ensure_indexes
 from tests.support.store import embedded_store
 

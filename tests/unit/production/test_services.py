@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from server.context import Context
+from server.rest.context import Context
 from server.services import leader
 from server.services.leader import Service, Services
 

@@ -13,14 +13,16 @@ import pytest
 
 from config.settings import Database, Settings
 from server import production, scans, sensor
-from server.context import Context
-from server.sensor import acquisitions, actions, entries
-from server.sensor.acquisitions import Acquisition
-from server.sensor.actions import Action, Overlap
-from server.sensor.bodies import Changes, read_changes
-from server.sensor.entries import Entry
-from server.sensor.outcomes import Outcome
-from server.sensor.scheduler import Scheduler
+from server.rest.context import Context
+from server.sensor.acquisitions import acquisitions
+from server.sensor.acquisitions.acquisitions import Acquisition
+from server.sensor.acquisitions.outcomes import Outcome
+from server.sensor.actions import actions
+from server.sensor.actions.actions import Action, Overlap
+from server.sensor.clock.scheduler import Scheduler
+from server.sensor.common.bodies import Changes, read_changes
+from server.sensor.schedule import entries
+from server.sensor.schedule.entries import Entry
 from server.store.database import connect, ensure_indexes
 from tests.support.store import embedded_store
 

@@ -1,0 +1,6 @@
+"""What all commands share: the connection, errors with an exit status, files, tables.
+
+In: options. Out: a `Client`, `CommandError`, text on the screen.
+"""
+
+__all__ = ["connection", "errors", "files", "passing", "tables"]

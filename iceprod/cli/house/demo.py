@@ -1,0 +1,56 @@
+"""``iceprod demo``: everything once, from an empty directory to a sky map."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from iceprod.cli.common.errors import CommandError
+from iceprod.installation import Installation
+
+__all__ = ["demo"]
+
+_SEED = "7"
+
+
+@click.command()
+@click.option("--dir", "directory", default="demo", show_default=True,
+              type=click.Path(file_okay=False, path_type=Path), help="Where everything goes.")
+@click.option("--keep", is_flag=True, help="Leave it running at the end.")
+def demo(directory: Path, keep: bool) -> int:
+    """Start everything in a directory of its own, simulate a neutrino event, scan it, and stop again.
+
+    Each step is a command that you could type; it is shown before it runs.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    data, event = directory / "data", directory / "event.json"
+    if not Installation(data).running():
+        _run("up", "--data", data, "--port", "0")
+    try:
+        _run("simulate", "--seed", _SEED, "--out", event)
+        print("\n(A pilot's first start on a machine compiles the reconstruction, for up to a minute.)")
+        _run("scan", event, "--data", data, "--out", directory)
+    except (CommandError, KeyboardInterrupt):
+        if not keep:
+            _run("down", "--data", data)
+        raise
+    if keep:
+        print(f"\nstill running; stop it with: iceprod down --data {data}")
+    else:
+        _run("down", "--data", data)
+    print(f"\nThe sky map is in {directory / 'skymap.png'}, the surroundings of the best fit in "
+          f"{directory / 'zoom.png'}.")
+    return 0
+
+
+def _run(*words: str | Path) -> None:
+    """Run one of our commands as the user would. Raises CommandError when it fails."""
+    arguments = [str(word) for word in words]
+    print(f"\n$ iceprod {shlex.join(arguments)}", flush=True)
+    status = subprocess.run([sys.executable, "-P", "-m", "iceprod", *arguments], check=False).returncode
+    if status:
+        raise CommandError(f"`iceprod {shlex.join(arguments)}` ended with status {status}", status)

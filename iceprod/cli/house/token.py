@@ -1,0 +1,35 @@
+"""``iceprod token``: make an access token for an installation on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from config.settings import Settings, Tokens
+from iceprod.cli.common.errors import USAGE, CommandError
+from iceprod.installation import Installation
+from iceprod.tokens import ROLES
+
+__all__ = ["token"]
+
+
+@click.command()
+@click.option("--data", metavar="DIR", default=Settings().data, help="Directory of the installation.")
+@click.option("--user", required=True, metavar="NAME", help="Whom the token names.")
+@click.option("--roles", default="", metavar="R,R", help=f"Of: {', '.join(ROLES)}. None: valid, may nothing.")
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), default=Tokens().hours,
+              show_default=True, help="How long it is valid.")
+def token(data: str, user: str, roles: str, hours: float) -> int:
+    """Print a token that the installation's server accepts."""
+    names = [name.strip() for name in roles.split(",") if name.strip()]
+    for name in names:
+        if name not in ROLES:
+            raise CommandError(f"--roles: unknown role {name!r}; known: {', '.join(ROLES)}", USAGE)
+    here = Installation(data)
+    if not here.data.is_dir():
+        raise CommandError(f"{here.data} does not exist; `iceprod up --data {data}` makes an installation",
+                           USAGE)
+    try:
+        print(here.token(user, *names, hours=hours))
+    except OSError as error:
+        raise CommandError(f"cannot read the secret of {here.data}: {error.strerror}", USAGE) from None
+    return 0

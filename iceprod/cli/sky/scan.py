@@ -1,0 +1,117 @@
+"""``iceprod scan``: find where a neutrino came from."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from iceprod.cli.common.connection import connect, server_options
+from iceprod.cli.common.errors import USAGE, CommandError
+from iceprod.cli.common.files import read_json
+from iceprod.cli.sky.follow import show_progress
+from iceprod.cli.sky.outcome import Outcome
+from iceprod.client import Client, Refused
+from iceprod.following import follow_scan
+from iceprod.submission import NSIDES, progression, scan_request, truth_of
+
+__all__ = ["finish", "scan"]
+
+_EVENT_FIELD, _EVENT_NAME = "'event_i3live_json': ", "event_i3live_json"  # what the server calls the file
+
+
+@click.command()
+@click.argument("event", metavar="EVENT.json", type=click.Path(path_type=Path))
+@click.option("--reco-algo", default="track_mpe", show_default=True, metavar="NAME",
+              help="Reconstruction; `iceprod recos` lists them.")
+@click.option("--nsides", default=NSIDES, show_default=True, metavar="N:E,…",
+              help="Levels: HEALPix nside and how many pixels of the level before are refined.")
+@click.option("--real/--simulated", "is_real", default=None, help="Default: simulated if it has a truth.")
+@click.option("--max-pixel-seconds", type=click.IntRange(1), default=3600, help="Longest time for one pixel.")
+@click.option("--cluster", "clusters", multiple=True, metavar="SITE:N", default=["local:1"],
+              show_default=True, help="Ask a site for N workers; may be repeated.")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=1.0, show_default=True,
+              help="Share of a level's pixels after which the next level may begin.")
+@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where files go.")
+@server_options
+def scan(event: Path, reco_algo: str, nsides: str, is_real: bool | None, max_pixel_seconds: int,
+         clusters: tuple[str, ...], threshold: float, as_json: bool, out: Path | None, server: str | None,
+         token: str | None, data: str | None) -> int:
+    """Scan the sky for the direction that EVENT.json came from.
+
+    Shows the progress and ends with the best fit, the areas of the 50 % and 90 % regions, and the paths of
+    the sky maps. The scan runs on the server's pilots: Ctrl-C stops watching it only.
+    """
+    document = read_json(event)
+    request = scan_request(document, reco_algo, _progression(nsides), is_real, max_pixel_seconds)
+    request |= {"request_clusters": _clusters(clusters), "predictive_scanning_threshold": threshold}
+    with connect(server, token, data) as client:
+        _check_reco(client, reco_algo)
+        scan_id = _start(client, event, request)
+        return finish(client, scan_id, out, as_json, truth_of(document))
+
+
+def finish(client: Client, scan_id: str, out: Path | None, as_json: bool,
+           truth: tuple[float, float] | None = None) -> int:
+    """Follow a scan to its end and show what came out; the exit status."""
+    console = Console(stderr=as_json)
+    address = f"{client.url}/web/scans/{scan_id}"
+    console.print(f"scan {scan_id}, see {address}", highlight=False, soft_wrap=True)
+    try:
+        progress = show_progress(console, follow_scan(client, scan_id))
+    except KeyboardInterrupt:
+        console.print(f"\nNot watching any more; the scan goes on. Watch it with\n  iceprod watch {scan_id}\n"
+                      f"and end it with\n  iceprod abort {scan_id}", highlight=False)
+        raise
+    if not progress["is_final"]:
+        raise CommandError(f"scan {scan_id} has no result: {progress['state_reason'] or progress['state']}")
+    outcome = Outcome(scan_id, client.get(f"/scan/{scan_id}/manifest", patience=30), progress, truth)
+    outcome = outcome.fetch(client, out or Path(outcome.name))
+    if as_json:
+        request = client.get(f"/scan-request/{scan_id}", patience=30)
+        print(json.dumps(outcome.document(request["reco_algo"])))
+    else:
+        outcome.show(console, address)
+    return 0
+
+
+def _check_reco(client: Client, name: str) -> None:
+    """Raise CommandError for a name that none of our pilots knows, though the server takes it for others."""
+    known = client.get("/recos", patience=10)
+    names = [*known, *(alias for reco in known.values() for alias in reco["aliases"])]
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+        raise CommandError(f"--reco-algo: there is no reconstruction {name!r}; {hint}", USAGE)
+
+
+def _start(client: Client, event: Path, request: dict[str, Any]) -> str:
+    try:
+        return str(client.post("/scan", request, timeout=120, patience=10)["scan_id"])
+    except Refused as error:
+        about_event = error.reason.removeprefix(_EVENT_FIELD)
+        if error.status == 400 and about_event != error.reason:
+            raise CommandError(f"{event}{about_event.removeprefix(_EVENT_NAME)}", USAGE) from None
+        raise
+
+
+def _clusters(words: tuple[str, ...]) -> list[list[str | int]]:
+    pairs: list[list[str | int]] = []
+    for word in words:
+        name, _, number = word.rpartition(":")
+        if not (name and number.isdecimal() and int(number)):
+            raise CommandError(f"--cluster: {word!r} is not SITE:N with N workers, as in local:1", USAGE)
+        pairs.append([name, int(number)])
+    return pairs
+
+
+def _progression(text: str) -> dict[str, int]:
+    try:
+        return progression(text)
+    except ValueError as error:
+        raise CommandError(f"--nsides: {error}", USAGE) from None

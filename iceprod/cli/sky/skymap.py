@@ -1,0 +1,82 @@
+"""``iceprod skymap``: the files of a scan's map, finished or not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from iceprod.cli.common.connection import connect, server_options
+from iceprod.cli.common.errors import USAGE, CommandError
+from iceprod.cli.common.files import save
+from iceprod.client import Client
+
+__all__ = ["skymap"]
+
+_USUAL = ("json", "npz", "fits", "moc", "contours", "geojson", "gcn", "summary", "png")  # quick and small
+_ALL = "all"
+
+
+@click.command()
+@click.argument("scan_id")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: the scan's id]")
+@click.option("--format", "formats", multiple=True, metavar="F",
+              help=f"json, npz, fits, flat, moc, contours, geojson, gcn, summary, png, pdf, svg or {_ALL}; "
+                   "may be repeated. Default: all but flat, pdf and svg.")
+@click.option("--levels", default="wilks", show_default=True, metavar="SET",
+              help=f"Thresholds that bound the regions, as --list names them, or {_ALL}.")
+@click.option("--list", "only_list", is_flag=True, help="Only tell which files there are.")
+@click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
+@server_options
+def skymap(scan_id: str, out: Path | None, formats: tuple[str, ...], levels: str, only_list: bool,
+           as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
+    """Fetch the sky map of a scan as files that other programs read.
+
+    Works while the scan still runs, too: then the files hold the map as far as it is known. Their names
+    tell content and level set. Outlines follow the edges of the map's pixels.
+    """
+    with connect(server, token, data) as client:
+        listed = client.get(f"/scan/{scan_id}/products", patience=10)
+        chosen = _chosen(listed, formats, levels)
+        if only_list:
+            return _tell(chosen, as_json)
+        written = {product["name"]: str(_fetch(client, product, out or Path(scan_id))) for product in chosen}
+        if as_json:
+            print(json.dumps({"scan_id": scan_id, "is_final": listed["is_final"], "files": written}))
+        else:
+            print(*written.values(), sep="\n")
+            if not listed["is_final"]:
+                print(f"scan {scan_id} is not final: these files hold what is known so far")
+    return 0
+
+
+def _chosen(listed: dict[str, Any], formats: tuple[str, ...], levels: str) -> list[dict[str, Any]]:
+    """The products that the options name. Raises CommandError for a format or set that does not exist."""
+    known = list(dict.fromkeys(product["format"] for product in listed["products"]))
+    for form in formats:
+        if form not in (*known, _ALL):
+            raise CommandError(f"--format: must be {', '.join(known)} or {_ALL}, not {form!r}", USAGE)
+    if levels not in (*listed["level_sets"], _ALL):
+        raise CommandError(f"--levels: must be {', '.join(listed['level_sets'])} or {_ALL}, not {levels!r}",
+                           USAGE)
+    wanted = known if _ALL in formats else formats or _USUAL
+    return [product for product in listed["products"] if product["format"] in wanted
+            and (levels == _ALL or product["levels"] in (None, levels))]
+
+
+def _tell(products: list[dict[str, Any]], as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"products": products}))
+    else:
+        for product in products:
+            print(f"{product['name']:<30} {product['format']:<9} {product['description']}")
+    return 0
+
+
+def _fetch(client: Client, product: dict[str, Any], folder: Path) -> Path:
+    content = client.get(product["path"], timeout=120, patience=30)
+    if not isinstance(content, bytes):  # the client has read the JSON already
+        content = json.dumps(content).encode()
+    return save(folder / product["name"], content)

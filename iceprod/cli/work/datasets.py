@@ -1,0 +1,89 @@
+"""``iceprod list``, ``show`` and ``tasks``: datasets, and how far they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from iceprod.cli.common.connection import connect, server_options
+from iceprod.cli.common.tables import print_table
+from iceprod.states import TASK
+
+__all__ = ["list_datasets", "show", "tasks"]
+
+_MOST_ERRORS = 5
+
+
+@click.command(name="list")
+@click.option("--status", help="Of this status alone: processing, suspended, errors or complete.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@server_options
+def list_datasets(status: str | None, as_json: bool, server: str | None, token: str | None,
+                  data: str | None) -> int:
+    """List datasets, the newest last."""
+    keys = "dataset_id|dataset|status|description|username|jobs_submitted"
+    with connect(server, token, data) as client:
+        query = {"keys": keys} | ({"status": status} if status else {})
+        found = list(client.get("/datasets", query).values())
+    found.sort(key=lambda dataset: dataset.get("dataset") or 0)
+    if as_json:
+        print(json.dumps({"datasets": found}))
+        return 0
+    names = ("dataset", "dataset_id", "status", "username", "jobs_submitted", "description")
+    print_table(names, [tuple(dataset.get(name, "") for name in names) for dataset in found],
+                "there is no dataset")
+    return 0
+
+
+@click.command()
+@click.argument("dataset_id", metavar="DATASET")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@server_options
+def show(dataset_id: str, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
+    """Show one dataset: its tasks by name and status, what they use, and its most frequent errors."""
+    with connect(server, token, data) as client:
+        path = f"/datasets/{dataset_id}"
+        document = {"dataset": client.get(path), "tasks": client.get(f"{path}/task_counts/name_status"),
+                    "usage": client.get(f"{path}/task_usage")["tasks"],
+                    "errors": client.get(f"{path}/errors")["errors"]}
+    print(json.dumps(document) if as_json else "\n".join(_lines(document)))
+    return 0
+
+
+@click.command()
+@click.argument("dataset_id", metavar="DATASET")
+@click.option("--status", type=click.Choice(TASK.states), help="In this status alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@server_options
+def tasks(dataset_id: str, status: str | None, as_json: bool, server: str | None, token: str | None,
+          data: str | None) -> int:
+    """List the tasks of DATASET: their ids for `why` and `logs`, where they run, and what went wrong."""
+    keys = "task_id|job_index|task_index|name|status|site|failures|evictions|reason"
+    with connect(server, token, data) as client:
+        query = {"keys": keys} | ({"status": status} if status else {})
+        found = list(client.get(f"/datasets/{dataset_id}/tasks", query).values())
+    found.sort(key=lambda task: (task["job_index"], task["task_index"]))
+    if as_json:
+        print(json.dumps({"tasks": found}))
+        return 0
+    names = ("task_id", "job_index", "name", "status", "site", "failures", "evictions", "reason")
+    print_table(names, [tuple(task.get(name, "") for name in names) for task in found],
+                f"there is no {status or ''} task".replace("  ", " "))
+    return 0
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    dataset = document["dataset"]
+    yield f"dataset {dataset['dataset']} of {dataset['username']}: {dataset['status']}"
+    yield f"  {dataset['description'] or 'no description'}; {dataset['jobs_submitted']} jobs"
+    for name, counts in document["tasks"].items():
+        yield f"  {name}: " + ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    for row in document["usage"]:
+        for resource, used in row["used"].items():
+            yield (f"  {row['name']} uses {resource} {used['median']:.3g}, 95 % at most {used['p95']:.3g}, "
+                   f"and asks for {row['asked'].get(resource, 'the default')}")
+    for error in document["errors"][:_MOST_ERRORS]:
+        yield f"  {error['count']} × {error['example']} (such as {error['tasks'][0]})"

@@ -1,0 +1,71 @@
+"""``iceprod sites`` and ``iceprod pilots``: where tasks run."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from typing import Any
+
+import click
+
+from iceprod.cli.common.connection import connect, server_options
+from iceprod.cli.common.tables import print_table
+
+__all__ = ["pilots", "sites"]
+
+_RESOURCES = ("cpu", "gpu", "memory", "disk")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@server_options
+def sites(as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
+    """List sites: their pilots, what these offer and run, and which places are quarantined."""
+    with connect(server, token, data) as client:
+        rows = _by_site(client.get("/pilots"))
+        barred = client.get("/quarantine")["quarantine"]
+    if as_json:
+        print(json.dumps({"sites": rows, "quarantine": barred}))
+        return 0
+    print_table(("site", "pilots", "tasks", *_RESOURCES),
+                [(row["site"], row["pilots"], row["tasks"], *(row["offered"][name] for name in _RESOURCES))
+                 for row in rows], "no pilot is registered")
+    for row in barred:
+        until = f" until {row['until']} UTC" if row["state"] == "quarantined" else " (tried again)"
+        print(f"{row['kind']} {row['name']}: {row['state']}{until}: {row['reason']}")
+    return 0
+
+
+def _by_site(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    groups: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for pilot in found.values():
+        groups[pilot.get("site") or "unknown"].append(pilot)
+    return [{"site": site, "pilots": len(members),
+             "tasks": sum(len(pilot.get("tasks") or ()) for pilot in members),
+             "offered": {name: round(sum(pilot["resources"].get(name) or 0 for pilot in members), 1)
+                         for name in _RESOURCES}}
+            for site, members in sorted(groups.items())]
+
+
+@click.command()
+@click.option("--site", help="Of this site alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@server_options
+def pilots(site: str | None, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
+    """List pilots: where they are, what they run, and when they were last heard of."""
+    with connect(server, token, data) as client:
+        found = list(client.get("/pilots", {"site": site} if site else None).values())
+    found.sort(key=lambda pilot: (pilot.get("site") or "", pilot.get("host") or "", pilot["pilot_id"]))
+    if as_json:
+        print(json.dumps({"pilots": found}))
+        return 0
+    print_table(("pilot", "site", "host", "tasks", "free", "last heard of (UTC)"),
+                [(pilot["pilot_id"], pilot.get("site", ""), pilot.get("host", ""),
+                  len(pilot.get("tasks") or ()), _free(pilot), pilot["last_update"]) for pilot in found],
+                "no pilot is registered")
+    return 0
+
+
+def _free(pilot: dict[str, Any]) -> str:
+    free = pilot.get("resources_available") or pilot["resources"]
+    return ", ".join(f"{name} {free[name]:g}" for name in _RESOURCES if free.get(name))

@@ -1,0 +1,6 @@
+"""What every wing of the scanner uses: errors, compiled kernels, fast arithmetic.
+
+In: nothing of ours. Out: `ScannerError` and its kinds, the decorators for numba, exp and log for kernels.
+"""
+
+__all__ = ["compiled", "errors", "fastmath"]

@@ -1,0 +1,176 @@
+"""Realtime events as i3live delivers them: JSON around compressed, pickled frames.
+
+Four generations differ in the shell only: lists of frames (2016, 2017), ``data.frames`` (from 2021 on,
+with header values beside them) and the ``GCDQp_packet`` of a scanner's start-up file. Each frame is a
+pair of a stop letter and text: base64 of zlib of a pickle of one I3Frame. Nothing is unpickled, every
+size is bounded, and whatever is wrong becomes an `EventError`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from config.detector import dom_positions
+from scanner.common.errors import EventError
+from scanner.events.cleaning import clean
+from scanner.events.event import Event
+from scanner.events.frame import Frame, decode_frame
+from scanner.events.packet import Packet
+from scanner.events.pickles import frame_from_pickle
+
+__all__ = ["MAX_JSON_BYTES", "read_event", "read_frames"]
+
+#: Bounds on what is read at all; the largest known event has 0.5 MB of JSON and 0.8 MB of frames.
+MAX_JSON_BYTES = 8 << 20
+MAX_FRAMES = 32
+MAX_INFLATED_BYTES = 16 << 20
+
+_REAL_RUNS = range(100_000, 1_000_000)  # as icecube-skyreader has it
+_UNKNOWN_TYPE = "unknown"
+
+Source = Mapping[str, Any] | bytes | str | Path
+
+
+def read_event(source: Source, *, name: str = "event", is_real_event: bool | None = None,
+               positions: np.ndarray | None = None) -> Event:
+    """Read an i3live event of any generation.
+
+    Parameters
+    ----------
+    source : mapping, bytes, str or Path
+        The parsed JSON, its text, or the file that holds it (a ``str`` that does not start with a brace is
+        the name of a file).
+    name : str
+        What error messages call the event; of a file its name.
+    is_real_event : bool, optional
+        Whether the detector saw it. By default its run number decides: 100000 … 999999 are real, except for
+        an event that carries its simulated truth.
+    positions : ndarray, shape (86, 60, 3), optional
+        DOM positions in metres for the pulse cleaning; by default IceCube's.
+
+    Returns
+    -------
+    Event
+        Times in ns as stored, which is since the start of the readout; ``mjd`` is the start of the split.
+
+    Raises
+    ------
+    EventError
+        When the source is not such an event; the text names file, frame and byte.
+    """
+    if isinstance(source, Path) or (isinstance(source, str) and not source.lstrip().startswith("{")):
+        name = Path(source).name
+    try:
+        packet = Packet(read_frames(source))
+        return _event_of(packet, is_real_event, dom_positions() if positions is None else positions)
+    except EventError as error:
+        error.source = name
+        raise
+
+
+def read_frames(source: Source) -> list[Frame]:
+    """Decode all frames of an i3live event, checksums included; arguments and errors as of `read_event`."""
+    pairs = _frame_pairs(_document(source))
+    frames = []
+    left = MAX_INFLATED_BYTES
+    for number, pair in enumerate(pairs):
+        stop, text = _stop_and_text(number, pair)
+        try:
+            pickled = _inflate(text, left)
+            frame = decode_frame(frame_from_pickle(pickled))
+            if frame.stop != stop:
+                raise EventError(f"the frame calls itself {frame.stop!r}", offset=10)
+        except EventError as error:
+            error.frame = error.frame or stop
+            raise
+        left -= len(pickled)
+        frames.append(frame)
+    return frames
+
+
+def _event_of(packet: Packet, is_real_event: bool | None, positions: np.ndarray) -> Event:
+    header = packet.header()
+    pulses = packet.pulses()
+    truth = packet.truth()
+    if is_real_event is None:
+        is_real_event = truth is None and header.run_id in _REAL_RUNS
+    return Event(
+        run_id=header.run_id, subrun_id=header.subrun_id, event_id=header.event_id,
+        event_type=packet.event_type() or _UNKNOWN_TYPE, mjd=header.start.mjd, is_real_event=is_real_event,
+        pulses=pulses, cleaned=clean(pulses, positions), recos=packet.recos(), truth=truth,
+        exclusions=packet.exclusions())
+
+
+def _document(source: Source) -> Mapping[str, Any]:
+    if isinstance(source, Mapping):
+        return source
+    if isinstance(source, Path) or (isinstance(source, str) and not source.lstrip().startswith("{")):
+        source = _file_content(Path(source))
+    if len(source) > MAX_JSON_BYTES:
+        raise EventError(f"{len(source)} bytes of JSON are more than the {MAX_JSON_BYTES} allowed")
+    try:
+        document = json.loads(source)
+    except RecursionError:
+        raise EventError("the JSON is nested too deeply") from None
+    except ValueError as error:
+        raise EventError(f"this is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise EventError("the JSON is not an object")
+    return document
+
+
+def _file_content(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_JSON_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise EventError(f"the file cannot be read: {error}") from None
+
+
+def _frame_pairs(document: Mapping[str, Any]) -> list[Any]:
+    """The list of frames, wherever this generation keeps it."""
+    place = document
+    if "GCDQp_packet" in document:
+        place = document["GCDQp_packet"]
+    elif isinstance(document.get("value"), Mapping):
+        place = document["value"].get("data")
+    pairs = place.get("frames") if isinstance(place, Mapping) else place
+    if not isinstance(pairs, list):
+        raise EventError("no list of frames at value.data, value.data.frames or GCDQp_packet.frames")
+    if len(pairs) > MAX_FRAMES:
+        raise EventError(f"{len(pairs)} frames are more than the {MAX_FRAMES} allowed")
+    return pairs
+
+
+def _stop_and_text(number: int, pair: Any) -> tuple[str, str]:
+    if isinstance(pair, list | tuple) and len(pair) == 2:
+        stop, text = pair
+        if isinstance(stop, str) and isinstance(text, str) and len(stop) == 1:
+            return stop, text
+    raise EventError("a frame is a pair of a stop letter and text", frame=f"number {number}")
+
+
+def _inflate(text: str, limit: int) -> bytes:
+    """Undo base64 and zlib; never more than ``limit`` bytes are produced."""
+    try:
+        compressed = base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise EventError(f"this is not base64: {error}") from None
+    stream = zlib.decompressobj()
+    try:
+        data = stream.decompress(compressed, limit + 1)
+    except zlib.error as error:
+        raise EventError(f"this is not a zlib stream: {error}") from None
+    if len(data) > limit:
+        raise EventError(f"the frames inflate to more than {MAX_INFLATED_BYTES} bytes")
+    if not stream.eof or stream.unused_data:
+        raise EventError("the zlib stream is cut off or followed by other bytes")
+    return data

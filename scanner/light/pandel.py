@@ -1,0 +1,165 @@
+"""When the light of a track or shower arrives: a gamma distribution smeared by the modules' time resolution.
+
+The delay t of a photon, scattered and absorbed on its way, follows a gamma distribution with shape ξ (the
+path in scattering lengths) and rate ρ (D. Pandel, diploma thesis, Humboldt-Universität Berlin 1996; AMANDA,
+NIM A524 (2004) 169). Electronics add a Gaussian of width σ; the convolution is van Eijndhoven et al.,
+Astropart. Phys. 28 (2007) 456. With u = t/σ and s = ρσ only two shapes are left::
+
+    ln σ f = ξ ln s + s²/2 − s u + G(u − s; ξ)
+    G(w; ξ) = ln[ 1/(Γ(ξ) √2π) ∫₀^∞ x^(ξ−1) exp(−(x−w)²/2) dx ]        (a parabolic cylinder function)
+
+and the probability SF(u; ξ, s) that a photon comes later. Both are tabulated as cubic B-splines on one grid
+in (ln s,) ln ξ and asinh(w/2), w = u − s, built in a fraction of a second from the integrals.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy.interpolate import CubicSpline
+from scipy.special import erfc, gammainc, gammaincc, gammaln, logsumexp
+
+from scanner.light.spline import MARGIN, coefficients
+
+__all__ = ["ASINH_W", "LN_S", "XI", "Axis", "PandelTables", "log_shape", "log_survival", "packed",
+           "pandel_tables"]
+
+_TINY_X = 1e-6  # below this delay (in σ) the Gaussian does not change
+_FAR_X = 34.0  # no smearing brings a longer delay below _NEAR
+_NEAR = 14.0  # smearing is integrated over the delay below, over the Gaussian above
+
+
+class Axis(NamedTuple):
+    """A uniform grid: its first node, the inverse spacing, the number of nodes and the usable range."""
+
+    first: float
+    inverse_step: float
+    nodes: int
+
+    @classmethod
+    def covering(cls, low: float, high: float, intervals: int) -> Axis:
+        """The axis whose usable range is [low, high], with margins for the spline's ends."""
+        step = (high - low) / intervals
+        return cls(low - MARGIN * step, 1.0 / step, intervals + 1 + 2 * MARGIN)
+
+    @property
+    def points(self) -> np.ndarray:
+        """All nodes, margins included; float64 of shape (nodes,)."""
+        return self.first + np.arange(self.nodes) / self.inverse_step
+
+
+W_RANGE = (-10.0, 1250.0)
+LN_S = Axis.covering(np.log(0.006), np.log(1.6), 14)
+XI = Axis.covering(np.log(0.06), np.log(80.0), 40)
+ASINH_W = Axis.covering(float(np.arcsinh(W_RANGE[0] / 2)), float(np.arcsinh(W_RANGE[1] / 2)), 110)
+
+
+class PandelTables(NamedTuple):
+    """Packed B-spline coefficients of G, axes (ξ, w), and of ln SF, axes (s, ξ, w); float64, flat."""
+
+    shape: np.ndarray
+    survival: np.ndarray
+
+
+@cache
+def _delay_nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Gauss–Legendre nodes x and weights of ∫ … dx/x, `_TINY_X` … `_FAR_X`: in ln x below 1, in x above."""
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    low, low_weights = _panels(np.linspace(np.log(_TINY_X), 0.0, 25), nodes, weights)
+    high, high_weights = _panels(np.arange(1.0, _FAR_X + 0.5), nodes, weights)
+    return np.append(np.exp(low), high), np.append(low_weights, high_weights / high)
+
+
+def _panels(edges: np.ndarray, nodes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A rule for [−1, 1] repeated between all neighbouring edges."""
+    half = 0.5 * np.diff(edges)[:, None]
+    return (edges[:-1, None] + half * (1 + nodes)).ravel(), (half * weights).ravel()
+
+
+def _gauss_nodes() -> tuple[np.ndarray, np.ndarray]:
+    """Trapezoid for an expectation over a normal variable, exact to 1e-8 for smooth functions."""
+    z = np.arange(-9.0, 10.0)
+    weights = np.exp(-0.5 * z * z)
+    return z, weights / weights.sum()
+
+
+def _upper_normal(x: np.ndarray) -> np.ndarray:
+    return 0.5 * erfc(x / np.sqrt(2.0))
+
+
+def _log_gammaincc(xi: float, x: np.ndarray) -> np.ndarray:
+    """ln Q(ξ, x), by two terms of the continued fraction (DLMF 8.9.2) where Q itself would underflow."""
+    far = x > 500.0
+    below = xi - 1
+    fraction = x - below + below / (x - below + 2.0)
+    asymptotic = xi * np.log(x) - x - np.log(np.where(far, fraction, 1.0)) - gammaln(xi)
+    return np.where(far, asymptotic, np.log(gammaincc(xi, np.where(far, 1.0, x))))
+
+
+def log_shape(w: np.ndarray, ln_xi: np.ndarray) -> np.ndarray:
+    """G(w; ξ) on the grid of both axes; shape (len(ln_xi), len(w)), −40 < w."""
+    xi = np.exp(ln_xi)[:, None, None]
+    result = np.empty((len(ln_xi), len(w)))
+    near = w < _NEAR
+    x, dx = _delay_nodes()
+    logs = xi * np.log(x) - 0.5 * (x - w[near, None]) ** 2 + np.log(dx)
+    rest = xi * np.log(_TINY_X) - np.log(xi) - 0.5 * w[near, None] ** 2
+    result[:, near] = logsumexp(np.concatenate([logs, rest], axis=2), axis=2) - 0.5 * np.log(2 * np.pi)
+    z, weights = _gauss_nodes()
+    result[:, ~near] = logsumexp((xi - 1) * np.log(w[~near, None] + z), b=weights, axis=2)
+    return result - gammaln(xi[:, :, 0])
+
+
+def log_survival(w: np.ndarray, ln_xi: np.ndarray, ln_s: np.ndarray) -> np.ndarray:
+    """ln SF(w + s; ξ, s) on the grid of three axes; shape (len(ln_s), len(ln_xi), len(w))."""
+    result = np.empty((len(ln_s), len(ln_xi), len(w)))
+    near = w < _NEAR
+    for plane, s in zip(result, np.exp(ln_s), strict=True):
+        plane[:, near] = _near_survival(w[near] + s, np.exp(ln_xi)[:, None], s)
+    if not near.all():
+        result[:, :, ~near] = _far_survival(w[~near], np.exp(ln_xi), np.exp(ln_s))
+    return result
+
+
+def _near_survival(u: np.ndarray, xi: np.ndarray, s: float) -> np.ndarray:
+    """Integral over the delay: probability that delay and Gaussian together exceed u."""
+    x, dx = _delay_nodes()
+    density = np.exp(xi * np.log(s * x) - s * x - gammaln(xi)) * dx
+    inside = density @ _upper_normal(u[:, None] - x).T
+    tail = gammainc(xi, s * _TINY_X) * _upper_normal(u) + gammaincc(xi, s * _FAR_X)
+    return np.log(np.minimum(inside + tail, 1.0))
+
+
+def _far_survival(w: np.ndarray, xi: np.ndarray, s: np.ndarray) -> np.ndarray:
+    """Expectation of Q over the Gaussian; ln Q by a spline per ξ, since Q itself is slow."""
+    z, weights = _gauss_nodes()
+    ln_x = np.log(s[:, None, None] * (w[:, None] + s[:, None, None] - z))
+    nodes = np.linspace(ln_x.min(), ln_x.max(), 1000)
+    planes = []
+    for shape in xi:
+        log_q = CubicSpline(nodes, _log_gammaincc(shape, np.exp(nodes)))
+        planes.append(logsumexp(log_q(ln_x), b=weights, axis=2))
+    return np.stack(planes, axis=1)
+
+
+def packed(table: np.ndarray) -> np.ndarray:
+    """Every entry with its right neighbour in one word: a look-up of four entries fetches two words.
+
+    The word read as float64 is the entry itself, to 2⁻²¹; its lower half holds the neighbour's upper half.
+    """
+    bits = np.ascontiguousarray(table, dtype=float).view(np.int64)
+    halves = (bits + (1 << 31)) >> 32
+    right = np.concatenate([halves[..., 1:], halves[..., -1:]], axis=-1) & 0xFFFFFFFF
+    upper = (bits - right + (1 << 31)) >> 32
+    return ((upper << 32) | right).view(np.float64)
+
+
+@cache
+def pandel_tables() -> PandelTables:
+    """The spline tables, built on first use (in about a second) and kept."""
+    w = 2 * np.sinh(ASINH_W.points)
+    shape = coefficients(log_shape(w, XI.points), axes=(0, 1))
+    survival = coefficients(log_survival(w, XI.points, LN_S.points), axes=(0, 1, 2))
+    return PandelTables(packed(shape).ravel(), packed(survival).ravel())

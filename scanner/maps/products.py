@@ -1,0 +1,271 @@
+"""What a scan gives to the world: sky map files, regions and outlines that other programs read.
+
+* multi-order FITS with UNIQ and PROBDENSITY, as GCN, LIGO/Virgo/KAGRA, astropy and mocpy read it
+  (emfollow.docs.ligo.org/userguide/tutorial/multiorder_skymaps.html);
+* a flat FITS map for programs without multi-order support, such as healpy;
+* regions as MOC in JSON (IVOA MOC 2.0, section 4.3.2) and in FITS (section 4.3.1);
+* outlines as JSON, as GeoJSON and as text;
+* the position in the terms of GCN's unified schema (github.com/nasa-gcn/gcn-schema).
+
+Every function takes the scan result and returns the product; ``scanner.maps.catalogue`` names them all.
+EmptyMapError while no fit is finite.
+"""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from scanner.maps import healpix
+from scanner.maps.level_sets import level_set
+from scanner.maps.regions import area, contours, inside
+from scanner.maps.result import ScanResult
+from scanner.maps.skymap import SkyMap
+
+__all__ = ["contour_geojson", "contour_json", "contour_text", "flat_fits", "gcn_json", "moc",
+           "moc_fits", "multiorder_fits", "summary"]
+
+_GCN_SCHEMA = "https://gcn.nasa.gov/schema/v6.1.0/gcn/notices/neutrino/Alert.schema.json"
+
+_SR_PER_DEG2 = np.radians(1.0) ** 2
+_FLAT_PER_ROW = 1024
+_FINEST_FLAT = 11
+
+
+def multiorder_fits(result: ScanResult, levels: str = "wilks") -> bytes:
+    """The map as a FITS table of NUNIQ pixels that cover the whole sky, sorted by UNIQ.
+
+    PROBDENSITY is the posterior density per steradian under a flat prior (0 where nothing was scanned),
+    DELTA2LLH is −2Δ ln L to the best pixel (NaN there).
+    """
+    skymap = SkyMap.from_results(result.pixels)
+    empty_order, empty_nested = skymap.unscanned()
+    uniq = np.concatenate([skymap.uniq, healpix.to_uniq(empty_order, empty_nested)])
+    density = skymap.probability(levels) / (skymap.area * _SR_PER_DEG2)
+    nothing = np.zeros(len(empty_order))
+    by_uniq = np.argsort(uniq)
+    columns = [
+        fits.Column("UNIQ", "K", array=uniq[by_uniq]),
+        fits.Column("PROBDENSITY", "D", unit="sr-1", array=np.concatenate([density, nothing])[by_uniq]),
+        fits.Column("DELTA2LLH", "D", array=np.concatenate([skymap.delta, nothing + np.nan])[by_uniq]),
+    ]
+    table = fits.BinTableHDU.from_columns(columns)
+    _describe_pixels(table.header, "NUNIQ", "EXPLICIT")
+    table.header["MOCORDER"] = int(skymap.order.max()), "finest order"
+    _describe_event(table.header, result, skymap, levels)
+    return _fits_bytes(table)
+
+
+def flat_fits(result: ScanResult, nside: int | None = None, levels: str = "wilks") -> bytes:
+    """The probability of each pixel of one nside as a NESTED FITS map; the pixels add up to 1.
+
+    By default the finest nside up to 512, which makes 12 MB; HealpixError above 2048 (200 MB). Prefer the
+    multi-order file where you can.
+    """
+    skymap = SkyMap.from_results(result.pixels)
+    order = healpix.order_of(nside) if nside else min(int(skymap.order.max()), 9)
+    if order > _FINEST_FLAT:
+        limit = healpix.nside_of(_FINEST_FLAT)
+        raise healpix.HealpixError(f"nside: a flat map has at most {limit}, not {nside}")
+    per_row = min(_FLAT_PER_ROW, healpix.npix(healpix.nside_of(order)))
+    rows = _flat_probability(skymap, order, levels).astype(np.float32).reshape(-1, per_row)
+    column = fits.Column("PROB", f"{per_row}E", unit="pix-1", array=rows)
+    table = fits.BinTableHDU.from_columns([column])
+    _describe_pixels(table.header, "NESTED", "IMPLICIT")
+    table.header["NSIDE"] = healpix.nside_of(order)
+    table.header["FIRSTPIX"] = 0
+    table.header["LASTPIX"] = healpix.npix(healpix.nside_of(order)) - 1
+    _describe_event(table.header, result, skymap, levels)
+    return _fits_bytes(table)
+
+
+def moc(result: ScanResult, level: float = 0.9, levels: str = "wilks") -> dict[str, list[int]]:
+    """A credible region as a MOC: order → NESTED pixels, four siblings always joined to their parent."""
+    skymap = SkyMap.from_results(result.pixels)
+    chosen = inside(skymap, level, levels)
+    deeper = np.empty(0, dtype=np.int64)
+    found: dict[str, list[int]] = {}
+    for order in range(int(skymap.order.max()), -1, -1):
+        here = np.union1d(skymap.nested[chosen & (skymap.order == order)], deeper)
+        parents, counts = np.unique(here >> 2, return_counts=True)
+        deeper = parents[counts == 4] if order else parents[:0]
+        alone = here[~np.isin(here >> 2, deeper)] if order else here
+        if len(alone):
+            found[str(order)] = alone.tolist()
+    return dict(sorted(found.items(), key=lambda item: int(item[0])))
+
+
+def moc_fits(result: ScanResult, level: float = 0.9, levels: str = "wilks") -> bytes:
+    """The same region as a FITS table of NUNIQ numbers, with the event and the level set in its header."""
+    cells = [4 ** (int(order) + 1) + pixel for order, pixels in moc(result, level, levels).items()
+             for pixel in pixels]
+    table = fits.BinTableHDU.from_columns([fits.Column("UNIQ", "K", array=np.array(cells, dtype=np.int64))])
+    header, skymap = table.header, SkyMap.from_results(result.pixels)
+    header["EXTNAME"] = "MOC"
+    header["MOCVERS"], header["MOCDIM"] = "2.0", "SPACE"
+    header["ORDERING"], header["COORDSYS"] = "NUNIQ", "C"
+    header["MOCORD_S"] = int(skymap.order.max()), "finest order"
+    header["LEVEL"] = level, "credible level"
+    _describe_event(header, result, skymap, levels)
+    return _fits_bytes(table)
+
+
+def contour_json(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
+    """The outlines of all credible regions of a level set, with their areas.
+
+    Rings are closed lists of [ra, dec] in degrees (ICRS); islands run counter-clockwise seen from
+    outside the sphere, holes clockwise.
+    """
+    skymap = SkyMap.from_results(result.pixels)
+    regions = [{"level": level, "threshold": threshold, "area_deg2": area(skymap, level, levels),
+                "rings": [np.round(ring, 6).tolist() for ring in contours(skymap, level, levels)]}
+               for level, threshold in level_set(levels).thresholds.items()]
+    return {**_origin(result), "frame": "ICRS", "unit": "deg", "levels": levels, "regions": regions}
+
+
+def contour_geojson(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
+    """The same outlines as a FeatureCollection for map software (RFC 7946, but of the sky).
+
+    Each region is a MultiLineString of closed rings; right ascension takes the place of longitude and
+    counts from -180, and a line is cut where it crosses 180, as the RFC asks.
+    """
+    document = contour_json(result, levels)
+    features = [{
+        "type": "Feature",
+        "properties": {**{name: region[name] for name in ("level", "threshold", "area_deg2")},
+                       "levels": levels, **_origin(result)},
+        "geometry": {"type": "MultiLineString",
+                     "coordinates": [line for ring in region["rings"] for line in _cut_at_180(ring)]},
+    } for region in document["regions"]]
+    return {"type": "FeatureCollection", **_origin(result), "levels": levels, "frame": "ICRS",
+            "complete": result.complete, "features": features}
+
+
+def _cut_at_180(ring: list[list[float]]) -> list[list[list[float]]]:
+    """Lines with longitudes from -180 to 180 that together follow the ring."""
+    lines: list[list[list[float]]] = [[]]
+    for ra, dec in ring:
+        point = [ra - 360.0 if ra > 180.0 else ra, dec]
+        if lines[-1] and abs(point[0] - lines[-1][-1][0]) > 180.0:
+            before = lines[-1][-1]
+            edge = 180.0 if before[0] > 0 else -180.0
+            near, far = edge - before[0], point[0] + edge
+            middle = before[1] + (dec - before[1]) * (near / (near + far) if near + far else 0.5)
+            lines[-1].append([edge, round(middle, 6)])
+            lines.append([[-edge, round(middle, 6)]])
+        lines[-1].append([round(point[0], 6), dec])
+    return [line for line in lines if len(line) > 1]
+
+
+def gcn_json(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
+    """The position in the terms of GCN's neutrino alerts; no alert by itself, since nobody judged it.
+
+    Names, types and words are those of version 6.1.0 of the schema. ``ra_dec_error`` is the radius of the
+    circle that is as large as the 90 % region, in degrees.
+    """
+    skymap, metadata = SkyMap.from_results(result.pixels), result.metadata
+    best, size = skymap.best_fit, area(skymap, 0.9, levels)
+    share = min(size / healpix.FULL_SKY_DEG2, 1.0)
+    document = {
+        "$schema": _GCN_SCHEMA, "mission": "IceCube", "messenger": "Neutrino",
+        "id": [f"{metadata.run_id}_{metadata.event_id}"],
+        "alert_datetime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "alert_tense": "current" if metadata.is_real_event else "test", "number_of_events": 1,
+        "ra": best.ra_deg, "dec": best.dec_deg,
+        "ra_dec_error": round(float(np.degrees(np.arccos(1 - 2 * share))), 6),
+        "containment_probability": 0.9, "systematic_included": level_set(levels).systematics,
+        "additional_info": f"{level_set(levels).title} thresholds, 90 % area {size:.6g} deg2"
+                           + (f", reconstruction {result.method}" if str(result.method) else "")
+                           + ("" if result.complete else "; the scan is not complete"),
+        "levels": levels, "complete": result.complete, "area_90_deg2": size,
+        "reco_algo": result.method.requested, "reconstruction": result.method.reco}
+    if metadata.time:
+        document["trigger_time"] = metadata.time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return document
+
+
+def contour_text(result: ScanResult, level: float = 0.9, levels: str = "wilks") -> str:
+    """The outline of one region as two columns, RA and Dec in degrees; a blank line between rings."""
+    skymap = SkyMap.from_results(result.pixels)
+    head = [f"# {result.metadata}: {level:g} credible region ({level_set(levels).title}: {levels}),"
+            f" {area(skymap, level, levels):.6g} deg2", *_method_line(result), "# ra_deg dec_deg (ICRS)"]
+    rings = ["\n".join(f"{ra:.6f} {dec:.6f}" for ra, dec in ring) for ring in contours(skymap, level, levels)]
+    return "\n".join(head) + "\n" + "\n\n".join(rings) + "\n"
+
+
+def _method_line(result: ScanResult) -> list[str]:
+    return [f"# reconstruction {result.method}"] if str(result.method) else []
+
+
+def summary(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
+    """The numbers people ask for first: best fit, areas and how far the scan is."""
+    skymap = SkyMap.from_results(result.pixels)
+    best = skymap.best_fit
+    return {
+        **_origin(result), "complete": result.complete, "levels": levels,
+        "best_fit": {"ra_deg": best.ra_deg, "dec_deg": best.dec_deg, "llh": best.llh, "nside": best.nside,
+                     "pixel": best.pixel},
+        "area_deg2": {f"{level:g}": area(skymap, level, levels) for level in level_set(levels).thresholds},
+        "pixels": {str(nside): len(table) for nside, table in result.pixels.items()},
+    }
+
+
+def _origin(result: ScanResult) -> dict[str, str]:
+    """The event, which reconstruction was asked for, and which one computed."""
+    return {"event": str(result.metadata), "reco_algo": result.method.requested,
+            "reconstruction": result.method.reco}
+
+
+def _flat_probability(skymap: SkyMap, order: int, levels: str) -> np.ndarray:
+    """Probability per NESTED pixel of an order: finer pixels add up, coarser ones are shared out."""
+    flat = np.zeros(healpix.npix(healpix.nside_of(order)))
+    probability = skymap.probability(levels)
+    for depth in np.unique(skymap.order):
+        here = skymap.order == depth
+        shift = 2 * (order - int(depth))
+        if shift <= 0:
+            np.add.at(flat, skymap.nested[here] >> -shift, probability[here])
+        else:
+            spread = (skymap.nested[here] << shift)[:, None] + np.arange(1 << shift)
+            flat[spread] = probability[here][:, None] / (1 << shift)
+    return flat
+
+
+def _describe_pixels(header: fits.Header, ordering: str, scheme: str) -> None:
+    header["EXTNAME"] = "SKYMAP"
+    header["PIXTYPE"] = "HEALPIX", "HEALPix pixelisation"
+    header["ORDERING"] = ordering, "pixel ordering scheme"
+    header["COORDSYS"] = "C", "celestial (equatorial, ICRS)"
+    header["INDXSCHM"] = scheme, "indexing"
+
+
+def _describe_event(header: fits.Header, result: ScanResult, skymap: SkyMap, levels: str) -> None:
+    metadata, best = result.metadata, skymap.best_fit
+    header["OBJECT"] = str(metadata), "event"
+    header["INSTRUME"] = "IceCube"
+    header["ORIGIN"] = "iceprod-scanner"
+    header["CREATOR"] = "scanner.products"
+    header["DATE"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC of this file"
+    if metadata.time:
+        header["DATE-OBS"] = metadata.time.strftime("%Y-%m-%dT%H:%M:%S.%f"), "UTC of the event"
+        header["MJD-OBS"] = metadata.mjd
+    header["RUNID"], header["EVENTID"] = metadata.run_id, metadata.event_id
+    header["EVTTYPE"] = metadata.event_type
+    header["REALEVT"] = metadata.is_real_event, "false: simulated"
+    header["COMPLETE"] = result.complete, "false: the scan was still running"
+    header["RA"], header["DEC"] = (best.ra_deg, "deg, best fit"), (best.dec_deg, "deg, best fit")
+    header["RECO"] = result.method.reco, "reconstruction that computed"
+    header["RECOALGO"] = result.method.requested, "reconstruction asked for"
+    header["LEVELSET"] = levels, "thresholds on 2 delta ln L"
+    for level, name in ((0.5, "AREA50"), (0.9, "AREA90")):
+        header[name] = area(skymap, level, levels), f"deg2, {100 * level:g} % region"
+
+
+def _fits_bytes(table: fits.BinTableHDU) -> bytes:
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(file)
+    return file.getvalue()

@@ -1,0 +1,84 @@
+"""The reconstruction `millipede`: energy losses along a track, from the charges in time bins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scanner.events.event import Event
+from scanner.light.charges import Charges, bin_charges
+from scanner.light.shower_light import shower_tables
+from scanner.maps.result import PIXEL_DTYPE, nan_rows
+from scanner.recos.cascade import HALF_HEIGHT, MODEL_ERROR, RADIUS, flights
+from scanner.recos.losses import Counts, Problem, fit_losses
+from scanner.recos.track.hits import TrackHits, first_hits
+from scanner.recos.track.reco import TrackMPE
+
+__all__ = ["Millipede", "MillipedeEvent"]
+
+_FARTHEST = 1e5  # m and ns: a seed beyond is no seed
+
+
+@dataclass(frozen=True)
+class MillipedeEvent:
+    """Charges, and the first hits from which a track fit makes the first vertices."""
+
+    charges: Charges
+    hits: TrackHits
+
+
+class Millipede:
+    """Energy losses along a track, unfolded."""
+
+    name = "millipede"
+    description = ("energy losses along a starting, stopping or passing track: vertex and energies from "
+                   "charges in time bins; slow, gives energies")
+    cost = "100"
+
+    def prepare(self, event: Event) -> MillipedeEvent:
+        """Charges and first hits; raises EventError if too few modules are hit."""
+        return MillipedeEvent(bin_charges(event.pulses), first_hits(event.cleaned))
+
+    def reconstruct(self, prepared: MillipedeEvent, zenith: np.ndarray, azimuth: np.ndarray,
+                    seeds: np.ndarray | None = None) -> np.ndarray:
+        """Fit n directions (rad) from the parents' vertices; PIXEL_DTYPE of shape (n,)."""
+        zenith, azimuth = np.atleast_1d(zenith).astype(float), np.atleast_1d(azimuth).astype(float)
+        charges = prepared.charges
+        starts = _starts(prepared, zenith, azimuth, seeds)
+        problem = Problem(shower_tables(), charges.modules, charges.receivers, charges.bins, _counts(charges),
+                          charges.n_hit, float(charges.centre[2]), 1.0 / MODEL_ERROR**2)
+        fits = fit_losses(problem, charges.centre, RADIUS, HALF_HEIGHT, flights(zenith, azimuth), starts)
+        return _rows(charges, fits)
+
+
+def _counts(charges: Charges) -> Counts:
+    return Counts(*(column.astype(np.float32) for column in charges.bins[2:]))
+
+
+def _starts(prepared: MillipedeEvent, zenith: np.ndarray, azimuth: np.ndarray,
+            seeds: np.ndarray | None) -> np.ndarray:
+    """Per direction the parent's vertex, or where there is none that of a track fit; shape (n, 4)."""
+    starts = np.full((len(zenith), 4), np.nan)
+    if seeds is not None:
+        starts[:] = _relative(prepared.charges, np.asarray(seeds, dtype=PIXEL_DTYPE))
+    missing = ~(np.abs(starts) < _FARTHEST).all(axis=1)
+    if missing.any():
+        tracks = TrackMPE().reconstruct(prepared.hits, zenith[missing], azimuth[missing])
+        starts[missing] = _relative(prepared.charges, tracks)
+    return starts
+
+
+def _relative(charges: Charges, rows: np.ndarray) -> np.ndarray:
+    vertices = [rows[name] - charges.centre[column] for column, name in enumerate("XYZ")]
+    return np.stack([*vertices, rows["T"] - charges.time], axis=1)
+
+
+def _rows(charges: Charges, fits: np.ndarray) -> np.ndarray:
+    pixels = nan_rows(np.full(len(fits), -1))
+    pixels["llh"] = fits[:, 0]
+    for column, name in enumerate("XYZ"):
+        pixels[name] = fits[:, 1 + column] + charges.centre[column]
+    pixels["T"] = fits[:, 4] + charges.time
+    pixels["E_in"], pixels["E_tot"] = fits[:, 5], fits[:, 6]
+    return pixels

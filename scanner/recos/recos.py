@@ -1,0 +1,131 @@
+"""The reconstructions that a scan can use, by name, and what each of them offers.
+
+A reconstruction turns an event into arrays once (`Reco.prepare`) and then answers pixel after pixel. The
+result of a pixel depends on the event, its direction and its seed alone: batches may be cut in any way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import difflib
+import signal
+import sys
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+
+from scanner.common.compiled import compile_apart, is_compiled
+from scanner.common.errors import ScannerError
+from scanner.events.event import Event, Pulses
+from scanner.maps.result import PIXEL_DTYPE, Method
+from scanner.recos.auto import Auto
+from scanner.recos.cascade import Cascade
+from scanner.recos.millipede import Millipede
+from scanner.recos.track.reco import TrackMPE
+
+__all__ = ["ALIASES", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco", "find_reco", "is_choice", "method_of",
+           "warm_up"]
+
+
+class Reco(Protocol):
+    """What the pixel worker needs of a reconstruction."""
+
+    name: str
+    description: str
+    cost: str  # CPU time per pixel relative to `track_mpe`, told to users
+
+    def prepare(self, event: Event) -> Any:
+        """The event's arrays, kept warm by the worker; raises `EventError` if unusable."""
+
+    def reconstruct(
+        self, prepared: Any, zenith: np.ndarray, azimuth: np.ndarray, seeds: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Fit n directions (rad, shape (n,)); seeds are the parents' rows or None; PIXEL_DTYPE of shape (n,).
+
+        The index is −1 in every row: the caller knows which pixels it asked for.
+        """
+
+
+_AUTO = Auto()
+_ALL: list[Reco] = [TrackMPE(), Cascade(), Millipede(), _AUTO]
+RECOS: Mapping[str, Reco] = MappingProxyType({reco.name: reco for reco in _ALL})
+ALIASES: Mapping[str, str] = MappingProxyType({
+    "splinempe": "track_mpe", "splinempe_pointed": "track_mpe",
+    "millipede_original": "millipede", "millipede_wilks": "millipede",
+})
+"""SkyDriver's names of the official algorithms, and which of ours stands in for each."""
+
+
+class UnknownReco(ScannerError):
+    """No reconstruction has this name."""
+
+    def __init__(self, name: str) -> None:
+        near = difflib.get_close_matches(name, [*RECOS, *ALIASES], n=1, cutoff=0.0)[0]
+        super().__init__(f"unknown reconstruction {name!r}; did you mean {near!r}? Known: {', '.join(RECOS)}")
+
+
+def find_reco(name: str) -> Reco:
+    """The reconstruction of this name or of SkyDriver's name for it; raises UnknownReco."""
+    try:
+        return RECOS[ALIASES.get(name, name)]
+    except KeyError:
+        raise UnknownReco(name) from None
+
+
+def is_choice(name: str) -> bool:
+    """Whether what computes under this name depends on the event; raises UnknownReco."""
+    return find_reco(name).name == _AUTO.name
+
+
+def method_of(name: str, event: Event | None = None) -> Method:
+    """What is asked for by a name and what computes then; for `auto` that needs the event.
+
+    Raises UnknownReco, and EventError when the event cannot be used.
+    """
+    reco = find_reco(name).name
+    if event is not None and is_choice(name):
+        reco = _AUTO.chosen(event)
+    return Method(name, reco)
+
+
+FIRST = "track_mpe"
+"""The reconstruction that every worker has ready before it takes work."""
+
+_PARTS = {"auto": ("track_mpe", "cascade")}  # what a reconstruction runs that has no kernel of its own
+_warm: set[str] = set()
+
+
+def warm_up(*names: str) -> None:
+    """Load the kernels of reconstructions: a first pixel then costs as much as a second.
+
+    Without names: of the one that is used most, and of all that this machine has compiled before. Compiling
+    takes ten to twenty seconds each, once on a machine.
+    """
+    wanted = names or [name for name in RECOS if name == FIRST or is_compiled(name)]
+    for name in (part for each in wanted for part in _PARTS.get(each, (each,))):
+        if name not in _warm:
+            compile_apart(name, [sys.executable, "-m", "scanner.recos.recos", name])
+            _run_through(RECOS[name])
+            _warm.add(name)
+
+
+def _run_through(reco: Reco) -> None:
+    prepared = reco.prepare(_smallest_event())
+    pixel = reco.reconstruct(prepared, np.array([1.0]), np.array([1.0]), None)
+    reco.reconstruct(prepared, np.array([1.0]), np.array([1.0]), pixel)
+
+
+def _smallest_event() -> Event:
+    """A few pulses on one string: enough to run through every kernel."""
+    n = 8
+    pulses = Pulses(np.full(n, 36, np.int16), np.arange(20, 20 + n, dtype=np.int16), 60.0 * np.arange(n),
+                    np.full(n, 2.0, np.float32), np.full(n, 10.0, np.float32), np.ones(n, np.uint8))
+    return Event(0, 0, 0, "warm-up", 60000.0, False, pulses, pulses)
+
+
+if __name__ == "__main__":  # compiles the named ones; ends with the process that wants them
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    for _name in sys.argv[1:]:
+        _run_through(RECOS[_name])

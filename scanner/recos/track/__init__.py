@@ -1,0 +1,6 @@
+"""The track: a muon's hits, its likelihood, the fit and the search for a start.
+
+In: an `Event` and directions. Out: fitted tracks; used by `recos` and, for its densities, by the simulation.
+"""
+
+__all__ = ["fit", "hits", "likelihood", "model", "plain", "reco", "search"]

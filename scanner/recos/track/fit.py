@@ -1,0 +1,75 @@
+"""From directions and seeds to vertices: the loop over pixels of the track fit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from config.ice import C_VACUUM
+from scanner.common.compiled import kernel
+from scanner.recos.track.likelihood import SIGMA, Doms, Frame, Tables
+from scanner.recos.track.minimise import End, descend
+from scanner.recos.track.search import COARSE, TIGHT, follow, survey
+
+__all__ = ["fit_pixels", "frame_of"]
+
+
+@kernel
+def frame_of(zenith: float, azimuth: float) -> Frame:
+    """The flight direction of a particle that comes from (zenith, azimuth), and the axes across it."""
+    sin_zenith = max(np.sin(zenith), 1e-9)
+    cosine, sine, pz = np.cos(azimuth), np.sin(azimuth), -np.cos(zenith)
+    px, py = -sin_zenith * cosine, -sin_zenith * sine
+    return Frame(px, py, pz, -cosine * pz, -sine * pz, -sin_zenith, sine, -cosine)
+
+
+@kernel
+def _better(first: End, second: End) -> End:
+    """The deeper end, with the evaluations of both."""
+    count = first.evaluations + second.evaluations
+    best = second if second.llh < first.llh else first
+    return End(best.llh, best.a, best.b, best.t, count)
+
+
+@kernel
+def _refit(doms: Doms, tables: Tables, frame: Frame, seed: np.ndarray) -> End:
+    """The better end of two ways from a parent's vertex: straight down, and through coarser resolutions."""
+    a = seed[0] * frame.e1x + seed[1] * frame.e1y + seed[2] * frame.e1z
+    b = seed[0] * frame.e2x + seed[1] * frame.e2y
+    t = seed[3] - (seed[0] * frame.px + seed[1] * frame.py + seed[2] * frame.pz) / C_VACUUM
+    straight = descend(doms, tables, frame, a, b, t, SIGMA, TIGHT)
+    start = np.array([[0.0, a, b, t + COARSE - SIGMA]])
+    return _better(straight, follow(doms, doms, tables, frame, start))
+
+
+@kernel
+def fit_pixels(doms: Doms, coarse: Doms, tables: Tables, zenith: np.ndarray, azimuth: np.ndarray,
+               seeds: np.ndarray, grid: np.ndarray, valleys: int) -> np.ndarray:
+    """Fit every direction on its own.
+
+    Parameters
+    ----------
+    doms, coarse : Doms
+        All modules and a sample of them.
+    zenith, azimuth : ndarray, shape (n,)
+    seeds : ndarray, shape (n, 4)
+        Parents' vertices x, y, z, t relative to the event's centre and time; NaN for a first-level pixel.
+    grid : ndarray, shape (m, 2)
+        Vertex offsets that a first-level pixel looks at.
+    valleys : int
+        How many of them it follows.
+
+    Returns
+    -------
+    ndarray, shape (n, 6)
+        −ln L, vertex x, y, z, t (relative as the seeds), evaluations of the likelihood.
+    """
+    result = np.empty((len(zenith), 6))
+    for i in range(len(zenith)):
+        frame = frame_of(zenith[i], azimuth[i])
+        if np.isfinite(seeds[i]).all():
+            end = _refit(doms, tables, frame, seeds[i])
+        else:
+            end = follow(doms, coarse, tables, frame, survey(coarse, tables, frame, grid, valleys))
+        x, y = end.a * frame.e1x + end.b * frame.e2x, end.a * frame.e1y + end.b * frame.e2y
+        result[i] = (end.llh, x, y, end.a * frame.e1z, end.t, float(end.evaluations))
+    return result

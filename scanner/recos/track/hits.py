@@ -1,0 +1,79 @@
+"""The first pulse of every hit module, with the ice around it: what the track likelihood sees of an event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from config.detector import FIRST_DEEPCORE_STRING, dom_positions
+from scanner.common.errors import EventError
+from scanner.events.event import Pulses
+from scanner.light.ice import local_ice
+from scanner.recos.track.likelihood import ABSENT, LANES, NOISE, Doms
+
+__all__ = ["MAX_PHOTONS", "MIN_DOMS", "SAMPLE", "TrackHits", "first_hits"]
+
+SAMPLE = 48
+"""Modules that show the valleys of −ln L as well as all of them."""
+
+MIN_DOMS = 4
+"""One more than the vertex has parameters."""
+MAX_PHOTONS = 20.0
+"""Cap of N: beyond, the width of the first photon's time is electronics and geometry, not statistics."""
+
+
+@dataclass(frozen=True)
+class TrackHits:
+    """Hit modules relative to their charge-weighted centre and a reference time."""
+
+    doms: Doms  # padded; the first n_hit are real
+    coarse: Doms  # a sample of them, evenly over the strings
+    n_hit: int
+    centre: np.ndarray  # (3,), m
+    time: float  # ns
+
+    @property
+    def padding_llh(self) -> float:
+        """What the padding adds to −ln L."""
+        return -(len(self.doms.time) - self.n_hit) * float(np.log(NOISE))
+
+
+def first_hits(pulses: Pulses) -> TrackHits:
+    """First pulse and charge of every module of strings 1 … 78; EventError if fewer than MIN_DOMS."""
+    pulses = pulses.select(pulses.string < FIRST_DEEPCORE_STRING)
+    module = pulses.string.astype(np.int64) * 64 + pulses.om
+    keys, place = np.unique(module, return_inverse=True)
+    if len(keys) < MIN_DOMS:
+        raise EventError(f"a track fit needs pulses in at least {MIN_DOMS} modules; "
+                         f"after cleaning the event has {len(keys)}")
+    charge = np.bincount(place, weights=pulses.charge)
+    time = np.full(len(keys), np.inf)
+    np.minimum.at(time, place, pulses.time)
+    position = dom_positions()[keys // 64 - 1, keys % 64 - 1]
+    centre = np.average(position, axis=0, weights=np.maximum(charge, 1e-3))
+    doms = _padded(_doms(position, centre, time - time.min(), charge))
+    return TrackHits(doms, _sampled(doms, len(keys)), len(keys), centre, float(time.min()))
+
+
+def _doms(position: np.ndarray, centre: np.ndarray, time: np.ndarray, charge: np.ndarray) -> Doms:
+    x, y, z = np.ascontiguousarray((position - centre).T)
+    height = position[:, 2].copy()
+    photons = np.clip(charge, 1.0, MAX_PHOTONS)
+    return Doms(x, y, z, time, height, photons - 1.0, np.log(photons), *local_ice(height))
+
+
+def _sampled(doms: Doms, n_hit: int) -> Doms:
+    """SAMPLE of the first n_hit modules, or all if there are no more."""
+    if n_hit <= SAMPLE:
+        return doms
+    chosen = np.linspace(0, n_hit - 1, SAMPLE).astype(int)
+    return Doms(*(column[chosen] for column in doms))
+
+
+def _padded(doms: Doms) -> Doms:
+    """The modules, followed by copies of the last that see only noise, up to whole vectors."""
+    missing = -len(doms.time) % LANES
+    padded = Doms(*(np.pad(column, (0, missing), mode="edge") for column in doms))
+    padded.log_n[len(doms.time):] = ABSENT
+    return padded

@@ -1,0 +1,67 @@
+"""The track reconstruction `track_mpe` as the scanner sees it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from scanner.events.event import Event
+from scanner.light.ice import ice_table
+from scanner.light.pandel import pandel_tables
+from scanner.maps.result import PIXEL_DTYPE, nan_rows
+from scanner.recos.track.fit import fit_pixels
+from scanner.recos.track.hits import TrackHits, first_hits
+from scanner.recos.track.likelihood import Tables
+from scanner.recos.track.search import GRID, valleys_for
+
+__all__ = ["TrackMPE", "tables"]
+
+_FARTHEST = 1e6  # m and ns: a seed beyond is no seed
+
+
+@cache
+def tables() -> Tables:
+    """Ice and arrival-time tables, built once per process."""
+    ice, pandel = ice_table(), pandel_tables()
+    return Tables(ice.scattering, ice.scattering_integral, ice.absorption, ice.absorption_integral,
+                  pandel.shape, pandel.survival)
+
+
+class TrackMPE:
+    """First photon of every module against a through-going track in layered ice."""
+
+    name = "track_mpe"
+    description = ("through-going track: arrival time of the first of N photons in each module (MPE) "
+                   "in layered ice; fast, no energies")
+    cost = "1"
+
+    def prepare(self, event: Event) -> TrackHits:
+        """First hits of the cleaned pulses; raises EventError if there are too few."""
+        return first_hits(event.cleaned)
+
+    def reconstruct(
+        self, prepared: TrackHits, zenith: np.ndarray, azimuth: np.ndarray, seeds: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Fit the vertex for n directions (rad) from the parents' vertices; PIXEL_DTYPE of shape (n,)."""
+        zenith, azimuth = np.atleast_1d(zenith).astype(float), np.atleast_1d(azimuth).astype(float)
+        starts = _starts(prepared, len(zenith), seeds)
+        fits = fit_pixels(prepared.doms, prepared.coarse, tables(), zenith, azimuth, starts, GRID,
+                          valleys_for(prepared.n_hit))
+        pixels = nan_rows(np.full(len(zenith), -1))
+        pixels["llh"] = fits[:, 0] - prepared.padding_llh
+        for column, name in enumerate("XYZ"):
+            pixels[name] = fits[:, 1 + column] + prepared.centre[column]
+        pixels["T"] = fits[:, 4] + prepared.time
+        return pixels
+
+
+def _starts(hits: TrackHits, n: int, seeds: np.ndarray | None) -> np.ndarray:
+    """Parents' vertices (x, y, z, t) relative to the hits; NaN where there is none; shape (n, 4)."""
+    starts = np.full((n, 4), np.nan)
+    if seeds is not None:
+        rows = np.asarray(seeds, dtype=PIXEL_DTYPE)
+        starts[:, :3] = np.stack([rows[name] for name in "XYZ"], axis=1) - hits.centre
+        starts[:, 3] = rows["T"] - hits.time
+        starts[~(np.abs(starts) < _FARTHEST).all(axis=1)] = np.nan
+    return starts

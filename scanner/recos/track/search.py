@@ -1,0 +1,129 @@
+"""Finding the right valley: where descents of one direction should start.
+
+−ln L has a cusp wherever the track passes a module, and many valleys for a wrong direction. Seen through
+modules of coarse time resolution the cusps disappear, and a sample of the modules shows the same valleys. A
+first-level pixel looks at a grid of vertices through coarse eyes, keeps the best few well apart, and follows
+each down while the resolution sharpens to the true one (graduated optimisation: Blake & Zisserman 1987).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from config.ice import C_VACUUM
+from scanner.common.compiled import kernel
+from scanner.recos.track.likelihood import PATH_FACTOR, SIGMA, Doms, Frame, Tables, evaluate
+from scanner.recos.track.minimise import End, descend
+
+__all__ = ["COARSE", "GRID", "TIGHT", "follow", "survey", "valleys_for"]
+
+COARSE, MEDIUM = 50.0, 17.0
+"""Time resolutions (ns) on the way down to SIGMA."""
+LOOSE, FIRM, TIGHT = 1.0, 0.3, 1e-5
+"""Promised gains in ln L at which a descent stops: coarse, medium and true resolution."""
+LEAST_VALLEYS, MOST_VALLEYS, DESCENTS = 4, 10, 640
+"""Valleys followed from the grid: with few modules a descent is cheap and the landscape flat."""
+APART = 50.0
+"""Least distance (m) between the starts of two valleys."""
+SAME = 8.0
+"""Ends closer than this (m, and ns × 0.3) are one."""
+EARLY, LATE = 0.05, 0.3
+"""Shares of modules that may be hit before the light of a start can arrive."""
+
+
+def _rings(*rings: tuple[float, int]) -> np.ndarray:
+    points = [(0.0, 0.0)]
+    for radius, count in rings:
+        angles = 2 * np.pi * np.arange(count) / count
+        points += [(radius * np.cos(angle), radius * np.sin(angle)) for angle in angles]
+    return np.array(points)
+
+
+GRID = _rings((50.0, 6), (110.0, 10), (190.0, 12), (290.0, 12))
+"""Vertex offsets (m) from the charge-weighted centre, denser where tracks are more likely; shape (41, 2)."""
+
+
+@kernel
+def _start_times(doms: Doms, frame: Frame, a: float, b: float, scratch: np.ndarray) -> tuple[float, float]:
+    """Vertex times before which a share EARLY and LATE of the modules would have been hit."""
+    for i in range(len(doms.x)):
+        x, y, z = doms.x[i], doms.y[i], doms.z[i]
+        across = x * frame.e1x + y * frame.e1y + z * frame.e1z - a
+        level = x * frame.e2x + y * frame.e2y - b
+        along = x * frame.px + y * frame.py + z * frame.pz
+        distance = np.sqrt(across * across + level * level)
+        scratch[i] = doms.time[i] - (along + PATH_FACTOR * distance) / C_VACUUM
+    scratch.sort()
+    return scratch[int(EARLY * len(scratch))], scratch[int(LATE * len(scratch))]
+
+
+def valleys_for(modules: int) -> int:
+    """How many valleys to follow in an event with so many hit modules."""
+    return min(max(DESCENTS // modules, LEAST_VALLEYS), MOST_VALLEYS)
+
+
+@kernel
+def survey(coarse: Doms, tables: Tables, frame: Frame, grid: np.ndarray, valleys: int) -> np.ndarray:
+    """The best grid points that lie APART, shape (valleys, 4): llh, a, b, t; inf where there are fewer."""
+    scratch = np.empty(len(coarse.x))
+    points = np.empty((2 * len(grid), 4))
+    for k in range(len(grid)):
+        a, b = grid[k]
+        times = _start_times(coarse, frame, a, b, scratch)
+        for m in range(2):
+            llh = evaluate(coarse, tables, frame, a, b, times[m], COARSE).llh
+            points[2 * k + m] = (llh, a, b, times[m])
+    return _best_apart(points, valleys)
+
+
+@kernel
+def _best_apart(points: np.ndarray, count: int) -> np.ndarray:
+    best = np.full((count, 4), np.inf)
+    for n in range(count):
+        chosen = points[np.argmin(points[:, 0])].copy()
+        if not np.isfinite(chosen[0]):
+            break
+        best[n] = chosen
+        for k in range(len(points)):
+            if np.hypot(points[k, 1] - chosen[1], points[k, 2] - chosen[2]) < APART:
+                points[k, 0] = np.inf
+    return best
+
+
+@kernel
+def _is_new(ends: np.ndarray, n: int, end: End) -> bool:
+    for k in range(n):
+        a, b, t = ends[k, 1] - end.a, ends[k, 2] - end.b, ends[k, 3] - end.t
+        if a * a + b * b + 0.09 * t * t < SAME * SAME:
+            return False
+    return True
+
+
+@kernel
+def _sharpen(doms: Doms, tables: Tables, frame: Frame, starts: np.ndarray, sigma: float, shift: float,
+             tolerance: float) -> int:
+    """Replace every start by the end of its descent, each end once; return the number of evaluations.
+
+    A sharper resolution moves the best vertex time earlier by about the difference, `shift`.
+    """
+    n = evaluations = 0
+    for k in range(len(starts)):
+        if not np.isfinite(starts[k, 0]):
+            continue
+        end = descend(doms, tables, frame, starts[k, 1], starts[k, 2], starts[k, 3] - shift, sigma, tolerance)
+        evaluations += end.evaluations
+        if _is_new(starts, n, end):
+            starts[n] = (end.llh, end.a, end.b, end.t)
+            n += 1
+    starts[n:, 0] = np.inf
+    return evaluations
+
+
+@kernel
+def follow(doms: Doms, coarse: Doms, tables: Tables, frame: Frame, starts: np.ndarray) -> End:
+    """Follow valleys given at COARSE resolution down to SIGMA: the best end (llh inf without a start)."""
+    count = _sharpen(coarse, tables, frame, starts, COARSE, 0.0, LOOSE)
+    count += _sharpen(coarse, tables, frame, starts, MEDIUM, COARSE - MEDIUM, FIRM)
+    count += _sharpen(doms, tables, frame, starts, SIGMA, MEDIUM - SIGMA, TIGHT)
+    best = starts[np.argmin(starts[:, 0])]
+    return End(best[0], best[1], best[2], best[3], count)

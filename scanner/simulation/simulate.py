@@ -1,0 +1,240 @@
+"""Simulated events: the light of a track or shower in IceCube's geometry and ice, with noise and triggers.
+
+Times follow the very density that the track likelihood uses, so a fit should find the truth within its own
+errors; amounts of light follow `scanner.light.light`. The pulses then go through the official cleaning. Two
+things can be made harder than the fits assume: a muon that loses its energy in single showers, and ice that
+scatters and absorbs more or less than the table says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from config.detector import DOMS_PER_STRING, FIRST_DEEPCORE_STRING, STRINGS, dom_positions
+from config.ice import C_VACUUM, COS_CHERENKOV, SIN_CHERENKOV
+from scanner.events.cleaning import clean
+from scanner.events.event import Event, Particle, Pulses
+from scanner.light.charges import Modules
+from scanner.light.ice import local_ice, mean_coefficients
+from scanner.light.light import DOM_AREA, RADIATIVE_LOSS, acceptance, track_density, track_yield
+from scanner.light.shower_light import ShowerTables, light_at_modules, shower_tables
+from scanner.recos.track.fit import frame_of
+from scanner.recos.track.likelihood import MIN_DISTANCE2, PATH_FACTOR
+from scanner.recos.track.model import delay_shape
+
+__all__ = ["DEFAULT_MJD", "simulate_cascade", "simulate_track"]
+
+IceScale = tuple[float, float]
+"""Factors on the scattering and absorption coefficients."""
+NOMINAL: IceScale = (1.0, 1.0)
+
+DEFAULT_MJD = 60000.0
+READOUT = 14000.0
+"""Length of a readout, ns."""
+NOISE_RATE = 5.6e-7
+"""Noise hits per module and ns (IceCube, JINST 12 (2017) P03012)."""
+JITTER = 2.0
+"""Time resolution of a module, ns (same source)."""
+DEEPCORE_EFFICIENCY = 1.35
+"""Of a high-efficiency module relative to a standard one (IceCube, Astropart. Phys. 35 (2012) 615)."""
+MAX_PHOTONS = 2000
+"""Photo-electrons followed per module; brighter modules saturate."""
+PULSE_WIDTH = 8.0
+"""Photo-electrons in one such interval (ns) make one pulse."""
+HLC_SPAN, HLC_WINDOW = 2, 1000.0
+"""Local coincidence: another hit within two modules on the string and 1 µs."""
+_HLC, _ATWD, _FADC = 1, 2, 4
+SMALLEST_LOSS, LARGEST_LOSS = 1e-3, 0.5
+"""Shares of the muon's energy that single losses carry, log-uniform as bremsstrahlung at low shares."""
+HALF_TRACK = 900.0
+"""Losses are drawn this far from the vertex to both sides, m."""
+
+
+@dataclass(frozen=True)
+class _Hits:
+    """Single photo-electrons: module number (string-1)·60 + om-1 and time, both of shape (n,)."""
+
+    module: np.ndarray
+    time: np.ndarray
+
+
+def simulate_track(
+    rng: np.random.Generator,
+    zenith: float,
+    azimuth: float,
+    *,
+    energy: float = 1e5,
+    vertex: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    time: float = 6000.0,
+    mjd: float = DEFAULT_MJD,
+    run_id: int = 0,
+    event_id: int = 0,
+    single_losses: bool = False,
+    ice: IceScale = NOMINAL,
+) -> Event:
+    """A through-going muon.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        All randomness comes from it: equal states give equal events.
+    zenith, azimuth : float
+        Where the muon comes from, rad.
+    energy : float
+        GeV; sets the light per metre, constant along the track.
+    vertex, time : position (m) and time (ns, in a readout of 14 µs)
+        A point on the track.
+    single_losses : bool
+        Whether the radiative losses are showers at random places, or spread evenly over the track.
+    ice : factors on scattering and absorption.
+    """
+    truth = Particle(zenith, azimuth, *vertex, time, energy, "track")
+    light = [_track_light(rng, truth, 0.0 if single_losses else energy, ice)]
+    if single_losses:
+        light += [_cascade_light(rng, shower, ice) for shower in _losses(rng, truth)]
+    return _as_event(rng, _joined(light), truth, mjd, run_id, event_id)
+
+
+def simulate_cascade(
+    rng: np.random.Generator,
+    zenith: float,
+    azimuth: float,
+    *,
+    energy: float = 1e5,
+    vertex: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    time: float = 6000.0,
+    mjd: float = DEFAULT_MJD,
+    run_id: int = 0,
+    event_id: int = 0,
+    ice: IceScale = NOMINAL,
+) -> Event:
+    """A point-like shower of `energy` GeV at `vertex`; arguments as of `simulate_track`."""
+    truth = Particle(zenith, azimuth, *vertex, time, energy, "cascade")
+    return _as_event(rng, _cascade_light(rng, truth, ice), truth, mjd, run_id, event_id)
+
+
+def _losses(rng: np.random.Generator, muon: Particle) -> list[Particle]:
+    """Showers along a track whose mean energy loss is that of `scanner.light.light`, dN/dv ∝ 1/v."""
+    span = np.log(LARGEST_LOSS / SMALLEST_LOSS)
+    per_metre = RADIATIVE_LOSS / (LARGEST_LOSS - SMALLEST_LOSS) * span
+    count = rng.poisson(per_metre * 2 * HALF_TRACK)
+    along = rng.uniform(-HALF_TRACK, HALF_TRACK, count)
+    energies = muon.energy * SMALLEST_LOSS * np.exp(span * rng.uniform(size=count))
+    flight = np.array(frame_of(muon.zenith, muon.azimuth)[:3])
+    x, y, z = np.array([[muon.x], [muon.y], [muon.z]]) + along * flight[:, None]
+    times = muon.time + along / C_VACUUM
+    return [Particle(muon.zenith, muon.azimuth, *place, "cascade")
+            for place in zip(x, y, z, times, energies, strict=True)]
+
+
+def _joined(parts: list[_Hits]) -> _Hits:
+    return _Hits(np.concatenate([part.module for part in parts]),
+                 np.concatenate([part.time for part in parts]))
+
+
+def _cascade_light(rng: np.random.Generator, shower: Particle, ice: IceScale) -> _Hits:
+    positions = dom_positions().reshape(-1, 3)
+    x, y, z = np.ascontiguousarray(positions.T)
+    scattering, scattering_integral, absorption, absorption_integral = local_ice(z)
+    modules = Modules(x, y, z, scattering * ice[0], scattering_integral * ice[0], absorption * ice[1],
+                      absorption_integral * ice[1], np.arange(len(x) + 1))
+    place = (shower.x, shower.y, shower.z, shower.time)
+    frame = frame_of(shower.zenith, shower.azimuth)
+    per_gev, arrival, shape, rate = light_at_modules(_scaled(shower_tables(), ice), modules, 0.0, place,
+                                                     frame[:3])
+    return _delayed(rng, per_gev * shower.energy * _efficiency(), arrival, shape, rate)
+
+
+def _scaled(tables: ShowerTables, ice: IceScale) -> ShowerTables:
+    return tables._replace(
+        scattering=tables.scattering * ice[0], scattering_integral=tables.scattering_integral * ice[0],
+        absorption=tables.absorption * ice[1], absorption_integral=tables.absorption_integral * ice[1])
+
+
+def _track_light(rng: np.random.Generator, track: Particle, lost_evenly: float, ice: IceScale) -> _Hits:
+    """Light of the muon and of the losses of a muon of energy `lost_evenly` (GeV), evenly along the track."""
+    positions = dom_positions().reshape(-1, 3)
+    frame = frame_of(track.zenith, track.azimuth)
+    relative = positions - np.array([track.x, track.y, track.z])
+    across = relative @ np.array([frame.e1x, frame.e1y, frame.e1z])
+    level = relative @ np.array([frame.e2x, frame.e2y, 0.0])
+    along = relative @ np.array([frame.px, frame.py, frame.pz])
+    distance = np.sqrt(across**2 + level**2 + MIN_DISTANCE2)
+    cosine = frame.pz * COS_CHERENKOV + across / distance * frame.e1z * SIN_CHERENKOV
+    height = positions[:, 2]
+    scattering, absorption = mean_coefficients(height - cosine * distance / SIN_CHERENKOV, height)
+    scattering, absorption = scattering * ice[0], absorption * ice[1]
+    expected = track_yield(lost_evenly) * DOM_AREA * track_density(distance, scattering, absorption)
+    expected *= acceptance(cosine, distance / SIN_CHERENKOV * scattering) * _efficiency()
+    arrival = track.time + (along + PATH_FACTOR * distance) / C_VACUUM
+    return _delayed(rng, expected, arrival, *delay_shape(distance, cosine, scattering, absorption))
+
+
+def _efficiency() -> np.ndarray:
+    """Relative efficiency of all modules, shape (5160,)."""
+    strings = np.repeat(np.arange(1, STRINGS + 1), DOMS_PER_STRING)
+    return np.where(strings >= FIRST_DEEPCORE_STRING, DEEPCORE_EFFICIENCY, 1.0)
+
+
+def _delayed(rng: np.random.Generator, expected: np.ndarray, arrival: np.ndarray, shape: np.ndarray,
+             rate: np.ndarray) -> _Hits:
+    """Photo-electrons of every module: a Poisson number of gamma-distributed delays after the arrival."""
+    counts = np.minimum(rng.poisson(expected), MAX_PHOTONS)
+    module = np.repeat(np.arange(len(counts)), counts)
+    delay = rng.gamma(shape[module], 1.0 / rate[module])
+    return _Hits(module, arrival[module] + delay + rng.normal(0.0, JITTER, len(module)))
+
+
+def _noise(rng: np.random.Generator, modules: int) -> _Hits:
+    counts = rng.poisson(NOISE_RATE * READOUT, modules)
+    module = np.repeat(np.arange(modules), counts)
+    return _Hits(module, rng.uniform(0.0, READOUT, len(module)))
+
+
+def _as_event(rng: np.random.Generator, light: _Hits, truth: Particle, mjd: float, run_id: int,
+              event_id: int) -> Event:
+    noise = _noise(rng, STRINGS * DOMS_PER_STRING)
+    module, time = np.append(light.module, noise.module), np.append(light.time, noise.time)
+    inside = (time >= 0.0) & (time < READOUT)
+    pulses = _pulses(rng, module[inside], time[inside])
+    cleaned = clean(pulses, dom_positions())
+    return Event(run_id, 0, event_id, "neutrino", mjd, False, pulses, cleaned, {}, truth)
+
+
+def _pulses(rng: np.random.Generator, module: np.ndarray, time: np.ndarray) -> Pulses:
+    """Photo-electrons merged to pulses with fluctuating charges, sorted; isolated modules keep one pulse."""
+    order = np.lexsort((time, module))
+    module, time = module[order], time[order]
+    starts = np.ones(len(time), dtype=bool)
+    interval = np.floor(time / PULSE_WIDTH)
+    starts[1:] = (module[1:] != module[:-1]) | (interval[1:] != interval[:-1])
+    charge = np.clip(rng.normal(1.0, 0.3, len(time)), 0.1, None)
+    first = np.flatnonzero(starts)
+    charge = np.add.reduceat(charge, first) if len(first) else charge
+    module, time = module[first], time[first]
+    coincident = _coincident(module, time)
+    keep = coincident | (np.diff(module, prepend=-1) != 0)
+    flags = np.where(coincident, _HLC | _ATWD | _FADC, _FADC).astype(np.uint8)
+    string, om = np.divmod(module, DOMS_PER_STRING)
+    width = np.full(len(time), PULSE_WIDTH, np.float32)
+    pulses = Pulses((string + 1).astype(np.int16), (om + 1).astype(np.int16), time, charge.astype(np.float32),
+                    width, flags)
+    return pulses.select(keep)
+
+
+def _coincident(module: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Which pulses, sorted by module and time, have another module of the string hit near them."""
+    apart = 10 * READOUT  # per module: larger than any difference in time
+    key = module * apart + time
+    om = module % DOMS_PER_STRING
+    found = np.zeros(len(module), dtype=bool)
+    for span in range(1, HLC_SPAN + 1):
+        for step in (-span, span):
+            wanted = key + step * apart
+            partner = np.searchsorted(key, wanted - HLC_WINDOW)
+            near = partner < len(key)
+            near[near] &= key[partner[near]] <= wanted[near] + HLC_WINDOW
+            found |= near & (om + step >= 0) & (om + step < DOMS_PER_STRING)
+    return found

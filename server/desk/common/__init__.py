@@ -1,0 +1,9 @@
+"""What the wings of the desk share: rights, ids, dates, bodies, pages, background jobs.
+
+In: nothing of other wings. Out: `Visitor` and `visible`, checked bodies, numbers for new rows.
+"""
+
+__all__ = [
+    "access", "acls", "blobs", "bodies", "dates", "errors", "ids", "jobs", "paging", "positions",
+    "throttle", "vocabulary",
+]

@@ -1,0 +1,99 @@
+"""Finished scans become localizations, and select candidates, whether or not somebody looked.
+
+A stored final result is taken in once: the mark on it is conditional on its version, so a result that is
+replaced meanwhile is taken in again, and a crash in between does no harm.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+from iceprod.ids import now
+from scanner.maps.level_sets import LEVEL_SETS
+from scanner.maps.regions import area
+from scanner.maps.result import ScanResult
+from scanner.maps.skymap import EmptyMapError, SkyMap
+from server.common.errors import NotFound
+from server.desk.judgement import selection
+from server.desk.judgement.selection import Alert
+from server.desk.maps import events, localizations
+from server.desk.maps.localizations import NewLocalization
+from server.desk.maps.tiles import Tiles
+from server.rest.context import Context
+from server.scans.results import maps
+from server.services.leader import Service
+from server.store.database import Index
+
+__all__ = ["INDEXES", "SERVICES", "take_in"]
+
+log = logging.getLogger("server.desk")
+
+PERIOD = 10.0  # seconds; for results that another server process stored
+_AT_ONCE = 20
+
+INDEXES = [Index("results", "localized", [("is_final", 1), ("localized", 1)])]
+
+
+async def take_in_all(ctx: Context) -> None:
+    """Take in every final result that was not yet."""
+    waiting = {"is_final": True, "localized": None}
+    while True:
+        cursor = ctx.db.results.find(waiting, {"scan_id": 1, "finished": 1}).limit(_AT_ONCE)
+        found = [document async for document in cursor]
+        for document in found:
+            await take_in(ctx, document["scan_id"], document.get("finished"))
+        if len(found) < _AT_ONCE:
+            return
+
+
+async def take_in(ctx: Context, scan_id: str, finished: float | None) -> None:
+    """Make one final result (by its time, seconds since 1970) the localization of its scan."""
+    outcome = "stored"
+    try:
+        result, _ = await maps.latest(ctx, scan_id)
+        skymap = await asyncio.to_thread(SkyMap.from_results, result.pixels)
+        await _store(ctx, scan_id, result, skymap, finished or 0.0)
+    except (NotFound, EmptyMapError) as error:  # it would be so at every other try
+        outcome = str(error)
+    await ctx.db.results.update_one({"scan_id": scan_id, "is_final": True, "finished": finished},
+                                    {"$set": {"localized": now(), "localization": outcome}})
+    log.info("scan taken in", extra={"action": "localization", "scan_id": scan_id, "outcome": outcome})
+
+
+async def _store(ctx: Context, scan_id: str, result: ScanResult, skymap: SkyMap, finished: float) -> None:
+    dateobs = moment_of(result, finished)
+    metadata = result.metadata
+    event = [f"run{metadata.run_id}.evt{metadata.event_id}"] if metadata.run_id else []
+    await events.put(ctx, dateobs, [*event, scan_id], ["scan"])
+    tiles = await asyncio.to_thread(Tiles.of_scan, skymap)
+    contours = await asyncio.to_thread(contours_of, skymap)
+    new = NewLocalization(dateobs, scan_id, tiles, finished, scan_id, contours)
+    row = await localizations.put(ctx, new)
+    await selection.run(ctx, Alert(row, _moment(finished), metadata.run_id * 10**6 + metadata.event_id))
+
+
+def moment_of(result: ScanResult, finished: float) -> datetime:
+    """When the event was, to milliseconds; simulated ones without a time count from the end of their scan."""
+    moment = result.metadata.time
+    return _moment(finished) if moment is None else _to_milliseconds(moment)
+
+
+def _moment(seconds: float) -> datetime:
+    """A time since 1970 as the database keeps it."""
+    return _to_milliseconds(datetime.fromtimestamp(seconds, UTC))
+
+
+def _to_milliseconds(moment: datetime) -> datetime:
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=None)
+
+
+def contours_of(skymap: SkyMap) -> list[dict[str, Any]]:
+    """The thresholds on 2Δ ln L of all level sets, and the areas of their regions in square degrees."""
+    return [{"levels": name, "level": level, "threshold": threshold, "area_deg2": area(skymap, level, name)}
+            for name, known in LEVEL_SETS.items() for level, threshold in known.thresholds.items()]
+
+
+SERVICES = [Service("localizations", lambda ctx: PERIOD, take_in_all, signal="results")]

@@ -1,0 +1,156 @@
+"""Events in the sky and their sky maps: those of our scans, and those that come from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from server.common.errors import BadRequest
+from server.desk.common.bodies import Body, Name, takes
+from server.desk.common.dates import parse_date
+from server.desk.maps import events, localizations, skymaps
+from server.desk.maps.localizations import NewLocalization
+from server.desk.maps.regions import CALIBRATED
+from server.desk.maps.tiles import SkymapError, Tiles
+from server.desk.people.groups import shown
+from server.desk.people.handler import DeskHandler, needs
+from server.rest.routing import Route, allow
+
+__all__ = ["ROUTES"]
+
+_CONE = {"ra", "dec", "error"}
+_HIDDEN = ("blob", "cells", "version")
+
+
+class EventBody(Body):
+    """An event, perhaps with a sky map: a cone, multi-order arrays, or a FITS file in base64."""
+
+    dateobs: Name
+    skymap: dict[str, Any] | str | None = None
+    localization_name: Name | None = None
+    tags: list[Name] = msgspec.field(default_factory=list)
+    aliases: list[Name] = msgspec.field(default_factory=list)
+
+
+class Events(DeskHandler):
+    """Events in the sky."""
+
+    @allow("any")
+    async def get(self) -> None:
+        """All events, the latest first, a page of them."""
+        page = self.page(default=100, cap=500)
+        total = await events.count(self.ctx)
+        page.check(total)
+        rows = [shown(row) for row in await events.newest(self.ctx, page.skip, page.size)]
+        self.success({"events": rows, "totalMatches": total, "pageNumber": page.number,
+                      "numPerPage": page.size})
+
+    @needs("Manage GCNs")
+    @takes(EventBody)
+    async def post(self) -> None:
+        """Add an event, or a sky map to one that is there."""
+        body = self.typed(EventBody)
+        dateobs = parse_date(body.dateobs, "dateobs")
+        made = await asyncio.to_thread(_read_map, body)
+        event = await events.put(self.ctx, dateobs, body.aliases, body.tags)
+        answer = {"id": event["_id"], "gcnevent_id": event["_id"], "dateobs": event["dateobs"].isoformat()}
+        if made is not None:
+            name, tiles = made
+            row = await localizations.put(self.ctx, NewLocalization(dateobs, name, tiles, version=0.0))
+            answer |= {"localization_id": row["_id"], "localization_name": name}
+        self.success(answer)
+
+
+def _read_map(body: EventBody) -> tuple[str, Tiles] | None:
+    """Name and tiles of a body's sky map. Raises BadRequest."""
+    try:
+        found = _named_map(body)
+    except SkymapError as error:
+        raise BadRequest(str(error)) from None
+    if found and (found[0].endswith(CALIBRATED) or "/" in found[0]):
+        raise BadRequest(f"localization_name: must not end in {CALIBRATED} nor hold a /")
+    return found
+
+
+def _named_map(body: EventBody) -> tuple[str, Tiles] | None:
+    sky = body.skymap
+    if sky is None or sky == {} or sky == "":
+        return None
+    if isinstance(sky, str):
+        data = _bytes(sky)
+        return _needed_name(body.localization_name), skymaps.of_fits(data)
+    if set(sky) >= _CONE:
+        ra, dec, error = (_number(sky, name) for name in ("ra", "dec", "error"))
+        name = body.localization_name or sky.get("localization_name") or skymaps.cone_name(ra, dec, error)
+        return str(name), skymaps.of_cone(ra, dec, error)
+    return _needed_name(sky.get("localization_name") or body.localization_name), skymaps.of_arrays(sky)
+
+
+def _needed_name(name: Any) -> str:
+    if not isinstance(name, str) or not 0 < len(name) <= 500:
+        raise SkymapError("localization_name: a map that is not a cone needs a name")
+    return name
+
+
+def _number(document: Mapping[str, Any], name: str) -> float:
+    value = document[name]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SkymapError(f"skymap.{name}: must be a number, not {str(value)[:40]!r}")
+    return float(value)
+
+
+def _bytes(text: str) -> bytes:
+    """What base64 text says, also in a data URL."""
+    try:
+        return base64.b64decode(text.partition(",")[2] if text.startswith("data:") else text, validate=True)
+    except (binascii.Error, ValueError):
+        raise SkymapError("skymap: a FITS file must be given in base64") from None
+
+
+class Event(DeskHandler):
+    """One event."""
+
+    @allow("any")
+    async def get(self, dateobs: str) -> None:
+        """An event with its localizations, the newest first."""
+        event = await events.find(self.ctx, parse_date(dateobs, "dateobs"))
+        rows = await localizations.of_event(self.ctx, event["dateobs"])
+        self.success({**shown(event), "localizations": [_shown(row) for row in rows]})
+
+
+class Localization(DeskHandler):
+    """One sky map."""
+
+    @allow("any")
+    async def get(self, dateobs: str, name: str) -> None:
+        """A sky map by its event's time and its name; with its tiles when asked for (include2DMap)."""
+        row = await localizations.find(self.ctx, parse_date(dateobs, "dateobs"), name)
+        answer = _shown(row)
+        if self.query_bool("include2DMap"):
+            tiles = await localizations.tiles_of(self.ctx, row)
+            answer |= await asyncio.to_thread(_arrays, tiles)
+        self.success(answer)
+
+
+def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {name: value for name, value in row.items() if name not in ("_id", "name", *_HIDDEN)}
+    return {"id": row["_id"], "localization_name": row["name"], "scan_id": None, **rest}
+
+
+def _arrays(tiles: Tiles) -> dict[str, Any]:
+    more = {name: [float(value) if np.isfinite(value) else None for value in column]
+            for name, column in tiles.distance.items()}
+    return {"uniq": tiles.uniq.tolist(), "probdensity": tiles.density.tolist(), **more}
+
+
+ROUTES = [
+    Route("/api/gcn_event", Events, "desk"),
+    Route("/api/gcn_event/{dateobs:any}", Event, "desk"),
+    Route("/api/localization/{dateobs:any}/name/{name:any}", Localization, "desk"),
+]

@@ -1,0 +1,6 @@
+"""Objects: what is in the sky: sources, galaxies, notes about them, listings.
+
+In: requests and imported catalogs. Out: objects with positions, kept for groups.
+"""
+
+__all__ = ["distances", "galaxies", "listings", "measurements", "notes", "objs", "sources"]

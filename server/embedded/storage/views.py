@@ -1,0 +1,131 @@
+"""How documents are read and changed: directly, or (in `transactions`) privately until a commit."""
+
+from __future__ import annotations
+
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from server.embedded.documents.errors import DuplicateKey
+from server.embedded.documents.values import Document
+from server.embedded.indexes.index import Index
+from server.embedded.storage.catalog import Catalog, Collection
+from server.embedded.storage.locks import Locks
+from server.embedded.storage.storage import Storage
+
+if TYPE_CHECKING:
+    from server.embedded.storage.transactions import Transaction
+
+Row = tuple[bytes | None, int, bytes]  # the index key, or None; the document's number; its bytes
+Keys = list[tuple[Index, bytes]]
+
+
+class View(ABC):
+    """What one operation sees and changes."""
+
+    transaction: Transaction | None = None
+
+    @abstractmethod
+    def query(self, sql: str, parameters: Sequence[Any]) -> Iterable[Any]:
+        """Rows of the stored documents, without what `overlay` has."""
+
+    @abstractmethod
+    def get(self, collection: Collection, rid: int) -> bytes | None:
+        """A document's bytes, if it exists."""
+
+    def overlay(self, collection: Collection) -> dict[int, bytes | None]:
+        """Documents that hide the stored ones with their numbers (None: deleted)."""
+        return {}
+
+    def usable(self, index: Index) -> bool:
+        """Can the view use the index?"""
+        return index.ready
+
+    @abstractmethod
+    def holder(self, collection: Collection, rid: int) -> Transaction | None:
+        """The transaction to wait for before the document may be changed.
+
+        Raises WriteConflict instead, in a transaction.
+        """
+
+    @abstractmethod
+    def key_holder(self, found: Keys) -> Transaction | None:
+        """The transaction that has claimed one of these keys of unique indexes."""
+
+    @abstractmethod
+    def owner(self, index: Index, key: bytes) -> int | None:
+        """Which document has the key."""
+
+    @abstractmethod
+    def put(self, collection: Collection, rid: int, raw: bytes | None, removed: Keys, added: Keys) -> None:
+        """Store, replace or (None) delete a document, and change its index entries."""
+
+    @abstractmethod
+    def count(self, collection: Collection) -> int:
+        """How many documents the collection has."""
+
+    def check_unique(self, collection: Collection, rid: int, document: Document, added: Keys) -> None:
+        """Raise DuplicateKey when another document has one of the keys."""
+        for index, key in added:
+            if not index.unique:
+                continue
+            owner = self.owner(index, key)
+            if owner is not None and owner != rid:
+                value = index.values(document, key)
+                raise DuplicateKey(collection.namespace, index.name, index.spec["key"], value)
+
+
+class DirectView(View):
+    """Reads and changes what all others see."""
+
+    def __init__(self, storage: Storage, catalog: Catalog, locks: Locks) -> None:
+        self._storage, self._catalog, self._locks = storage, catalog, locks
+
+    def query(self, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
+        return self._storage.db.execute(sql, parameters)
+
+    def get(self, collection: Collection, rid: int) -> bytes | None:
+        row = self._storage.db.execute(collection.get_sql, (rid,)).fetchone()
+        return row[0] if row else None
+
+    def holder(self, collection: Collection, rid: int) -> Transaction | None:
+        return self._locks.documents.get((collection.id, rid))
+
+    def key_holder(self, found: Keys) -> Transaction | None:
+        held = self._locks.keys
+        if held:
+            for index, key in found:
+                if (index.id, key) in held:
+                    return held[index.id, key]
+        return None
+
+    def owner(self, index: Index, key: bytes) -> int | None:
+        row = self._storage.db.execute(index.owner_sql, (key,)).fetchone()
+        return row[0] if row else None
+
+    def put(self, collection: Collection, rid: int, raw: bytes | None, removed: Keys, added: Keys) -> None:
+        write = self._storage.write
+        for index, key in removed:
+            write(index.delete_sql, (key, rid))
+        if raw is None:
+            write(collection.delete_sql, (rid,))
+            change = -1
+        elif write(collection.update_sql, (raw, rid)).rowcount:
+            change = 0
+        else:
+            write(collection.insert_sql, (rid, raw))
+            change = 1
+        for index, key in added:
+            write(index.insert_sql, (key, rid))
+        if collection.count is not None:
+            collection.count += change
+        self._locks.changed(collection.id, rid)
+
+    def count(self, collection: Collection) -> int:
+        return self._catalog.count(collection)
+
+
+def keys_of(indexes: Iterable[Index], document: Document) -> Keys:
+    """The document's keys in the indexes."""
+    return [(index, key) for index in indexes for key in index.keys(document)]

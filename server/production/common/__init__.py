@@ -1,0 +1,6 @@
+"""What the wings of production share: documents, access rights, fields, the handler.
+
+In: requests and stored documents. Out: checked fields, rights to a dataset, lists of a collection.
+"""
+
+__all__ = ["access", "documents", "fields", "handler"]

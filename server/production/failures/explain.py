@@ -1,0 +1,165 @@
+"""Why a task does not run: what it waits for, how many come before it, and which pilots could take it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from iceprod.ids import now, timestamp
+from iceprod.requirements import NUMBERS, fits
+from server.common.errors import NotFound
+from server.production.common.documents import Document
+from server.production.failures import quarantine, usage
+from server.production.failures.places import Place
+from server.rest.context import Context
+
+__all__ = ["explain"]
+
+ALIVE_SECONDS = 300.0  # a pilot that was heard of so recently counts
+MOST_COUNTED = 10_000
+REASONS = {
+    "queued": "a pilot has it and will start it",
+    "processing": "it runs",
+    "complete": "it is done",
+    "failed": "it failed and needs somebody to look at it",
+    "suspended": "it was suspended",
+    "reset": "an attempt failed; what follows is about to be decided",
+}
+
+
+async def explain(ctx: Context, dataset_id: str, task_id: str) -> Document:
+    """Why a task is where it is. Raises NotFound."""
+    task = await ctx.db.tasks.find_one({"task_id": task_id, "dataset_id": dataset_id}, {"_id": 0})
+    if task is None:
+        raise NotFound("Task not found")
+    answer: Document = {
+        "task_id": task_id, "dataset_id": dataset_id, "name": task["name"], "job_index": task["job_index"],
+        "status": task["status"], "since": task["status_changed"], "failures": task["failures"],
+        "infrastructure_failures": task.get("infrastructure_failures", 0), "evictions": task["evictions"],
+        "failure_counts": task.get("failure_counts", {}), "last_reason": task.get("reason", ""),
+        "verdict": task.get("verdict"), "requirements": task["requirements"],
+        "used_by_such_tasks": await usage.of_task(ctx, task)}
+    return {**answer, **await _story(ctx, task)}
+
+
+async def _story(ctx: Context, task: Document) -> Document:
+    """What there is to say in the task's state, `reason` in words."""
+    status = task["status"]
+    if status == "idle":
+        return await _dependencies(ctx, task)
+    if status == "waiting":
+        pilots, sites = await _pilots(ctx, task), await _sites(ctx, task)
+        if not pilots["fitting_pilots"] and sites:
+            pilots["reason"] += f"; {_what_sites_say(sites)}"
+        return {**await _rank(ctx, task), **pilots, "sites": sites}
+    if status in ("queued", "processing"):
+        return await _lease(ctx, task)
+    given_up = (task.get("verdict") or {}).get("given_up")
+    because = f": {given_up}" if status == "failed" and given_up else ""
+    return {"reason": REASONS[status] + because}
+
+
+async def _lease(ctx: Context, task: Document) -> Document:
+    """Who has the task, until when, and when that pilot was last heard of."""
+    pilot_id = task.get("pilot_id", "")
+    pilot = await ctx.db.pilots.find_one({"pilot_id": pilot_id}) if pilot_id else None
+    names = ("pilot_id", "host", "site", "last_update", "grid_queue_id")
+    holder = {name: pilot.get(name, "") for name in names} if pilot else None
+    reason = REASONS[task["status"]]
+    if holder:
+        reason += f" on {holder['host'] or 'a host without a name'}, last heard of at {holder['last_update']}"
+    elif not pilot_id:
+        reason += "; who has it sends no heartbeats"
+    else:
+        reason += "; its pilot is not registered any more, so the lease will run out"
+    return {"reason": reason, "lease_until": task.get("due"), "pilot": holder, "site": task["site"]}
+
+
+async def _dependencies(ctx: Context, task: Document) -> Document:
+    query = {"task_id": {"$in": task["depends"]}, "status": {"$ne": "complete"}}
+    shown = {"_id": 0, "task_id": 1, "name": 1, "status": 1, "job_index": 1}
+    open_ones = await ctx.db.tasks.find(query, shown, limit=100).to_list()
+    reason = (f"it waits for {len(open_ones)} other tasks" if open_ones
+              else "all it depends on is complete; it will wait for a pilot soon")
+    return {"reason": reason, "depends_on": open_ones}
+
+
+async def _rank(ctx: Context, task: Document) -> Document:
+    """How many tasks of the same requirement class come before it."""
+    before = {"status": "waiting", "class_key": task["class_key"], "priority": {"$gt": task["priority"]}}
+    number = await ctx.db.tasks.count_documents(before, limit=MOST_COUNTED)
+    return {"priority": task["priority"], "tasks_before": number, "at_least": number >= MOST_COUNTED}
+
+
+async def _pilots(ctx: Context, task: Document) -> Document:
+    """The pilots that were heard of, which of them fit, have room now, or may have no tasks."""
+    heard_of = {"last_update": {"$gt": timestamp(now() - timedelta(seconds=ALIVE_SECONDS))}}
+    shown = {"_id": 0, "resources": 1, "resources_available": 1, "site": 1, "host": 1, "tasks": 1, "drain": 1}
+    pilots = await ctx.db.pilots.find(heard_of, shown).to_list()
+    fitting = [pilot for pilot in pilots if fits(task["requirements"], _offer(pilot, "resources"))]
+    barred = [pilot for pilot in fitting if await _barred(ctx, task, pilot)]
+    free = [pilot for pilot in fitting if pilot not in barred and _has_room(task, pilot)]
+    numbers = {"pilots": len(pilots), "fitting_pilots": len(fitting), "barred_pilots": len(barred),
+               "free_pilots": len(free), "busy_pilots": len(fitting) - len(barred) - len(free)}
+    if not pilots:
+        return {**numbers, "missing": [], "reason": "no pilot was heard of in the last minutes"}
+    if not fitting:
+        missing = _missing(task["requirements"], [_offer(pilot, "resources") for pilot in pilots])
+        short = ", ".join(row["resource"] for row in missing) or "at once"
+        return {**numbers, "missing": missing, "reason": f"no pilot offers enough {short}"}
+    reason = f"{len(fitting)} of {len(pilots)} pilots could take it: {numbers['busy_pilots']} are busy"
+    reason += f", {len(free)} have room" if free else ""
+    reason += f", {len(barred)} get no tasks or not this one, as they failed" if barred else ""
+    return {**numbers, "missing": [], "reason": reason}
+
+
+async def _sites(ctx: Context, task: Document) -> list[Document]:
+    """The sites that submit pilots, and why they cannot for this task (empty when they can)."""
+    shown = {"_id": 0, "site": 1, "control": 1, "trouble": 1, "decision": 1}
+    rows = []
+    async for grid in ctx.db.grids.find({"alive": True, "site": {"$exists": True}}, shown):
+        refused = (grid.get("decision") or {}).get("unserved") or []
+        why = next((one["why"] for one in refused if one.get("class_key") == task["class_key"]), "")
+        state = (grid.get("control") or {}).get("state", "active")
+        why = why or grid.get("trouble") or ("" if state == "active" else f"the site is {state}")
+        rows.append({"site": grid["site"], "why": why})
+    return sorted(rows, key=lambda row: str(row["site"]))
+
+
+def _what_sites_say(sites: list[Document]) -> str:
+    able = [str(row["site"]) for row in sites if not row["why"]]
+    if able:
+        return f"{', '.join(able)} can send one"
+    return "no site can send one: " + "; ".join(f"{row['site']}: {row['why']}" for row in sites)
+
+
+async def _barred(ctx: Context, task: Document, pilot: Document) -> bool:
+    """Whether a fitting pilot may not have the task: it drains, is quarantined, or the task avoids it."""
+    host, avoid = str(pilot.get("host") or ""), task.get("avoid") or {}
+    if pilot.get("drain") or (host and avoid.get("host") == host and avoid["until"] > timestamp()):
+        return True
+    return bool(await quarantine.reason_against(ctx, Place(host, str(pilot.get("site") or ""))))
+
+
+def _has_room(task: Document, pilot: Document) -> bool:
+    if pilot.get("resources_available"):
+        return fits(task["requirements"], _offer(pilot, "resources_available"))
+    return not pilot.get("tasks")
+
+
+def _offer(pilot: Document, name: str) -> Document:
+    site, kind = pilot.get("site"), (pilot.get("resources_available") or {}).get("kind")
+    return {**(pilot.get(name) or {}), **({"site": site} if site else {}), **({"kind": kind} if kind else {})}
+
+
+def _missing(requirements: Document, offers: list[Document]) -> list[Document]:
+    """The requirements that no single pilot meets, each with the most that is offered."""
+    result: list[Document] = []
+    for name, wanted in requirements.items():
+        if any(fits({name: wanted}, {name: offer[name]}) for offer in offers if name in offer):
+            continue
+        values: list[Any] = [offer[name] for offer in offers if offer.get(name) is not None]
+        best = max(values, default=None) if name in NUMBERS else sorted({str(value) for value in values})
+        if values:
+            result.append({"resource": name, "wanted": wanted, "offered": best})
+    return result

@@ -1,0 +1,331 @@
+"""Routes by which pilots get work and report on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from typing import Any
+
+from iceprod.requirements import RequirementError, check
+from server.common.errors import BadRequest, NotFound
+from server.production.common.documents import Document
+from server.production.common.fields import Field, number, takes
+from server.production.common.handler import ProductionHandler
+from server.production.failures import quarantine
+from server.production.failures.places import Place, place_of
+from server.production.leases import ends, leases, many_ends
+from server.production.leases.ends import Report
+from server.production.leases.leases import Claim
+from server.production.tasks import kinds, queueing, task_store
+from server.rest import sites
+from server.rest.routing import Route, allow
+
+__all__ = ["ROUTES"]
+
+MOST_TASKS = 1000
+FILTERS = ("dataset_id", "site", "instance_id", "priority", "requirements.site")
+
+
+def read_claim(body: dict[str, Any]) -> Claim:
+    """The offer and filters of a claim. Raises BadRequest."""
+    offer, params = body.get("requirements", {}), body.get("query_params", {})
+    for name, value in (("requirements", offer), ("query_params", params)):
+        if not isinstance(value, dict):
+            raise BadRequest(f"key {name} should be of type dict")
+    _check_offer(offer)
+    for name, value in params.items():
+        if name == "status" or (name in FILTERS and _overrides(name, value, offer)):
+            raise BadRequest(f"param {name} would override an already set filter")
+        if name not in FILTERS:
+            raise BadRequest(f"param {name[:100]} is not allowed")
+        if isinstance(value, dict | list):
+            raise BadRequest(f"param {name} must be a scalar value")
+    pilot_id = body.get("pilot_id", "")
+    if not isinstance(pilot_id, str):
+        raise BadRequest("key pilot_id should be of type str")
+    return Claim(offer=offer, filters=params, pilot_id=pilot_id)
+
+
+def _overrides(name: str, value: Any, offer: dict[str, Any]) -> bool:
+    return name == "requirements.site" and "site" in offer and offer["site"] != value
+
+
+def _check_offer(offer: dict[str, Any]) -> None:
+    """Offers may be fractions; otherwise they are like requirements."""
+    for name, value in offer.items():
+        if name in ("cpu", "gpu", "memory", "disk", "time"):
+            if value is not None and not number(value):
+                raise BadRequest(f"Bad type for {name}, should be float")
+        elif isinstance(value, dict):
+            raise BadRequest(f"Bad type for {name}")
+    try:
+        check({name: value for name, value in offer.items() if name in ("os", "site")})
+    except RequirementError as error:
+        raise BadRequest(str(error)) from None
+
+
+class ClaimHandler(ProductionHandler):
+    """A handler that hands out tasks."""
+
+    def initialize(self) -> None:
+        super().initialize()
+        self.gone = asyncio.Event()
+
+    async def claim(self, body: dict[str, Any]) -> Claim:
+        """What a body asks for; a caller of one site gets tasks for that site alone."""
+        request = read_claim(body)
+        await sites.check_names(self.ctx, self.user, {"pilot_id": request.pilot_id})
+        request = replace(request, pilot_id=sites.own_pilot(self.user, request.pilot_id))
+        site = sites.own_site(self.user, request.offer.get("site"))
+        place = await place_of(self.ctx, request.pilot_id)
+        offer = {**request.offer, "site": site} if site else request.offer
+        return replace(request, offer=offer, host=place.host)
+
+    async def check_place(self, request: Claim, wait: float = 0.0) -> None:
+        """Raise NotFound, after a while, for a place that is quarantined."""
+        place = await place_of(self.ctx, request.pilot_id)
+        site = place.site or str(request.offer.get("site") or "")
+        if reason := await quarantine.reason_against(self.ctx, Place(place.host, site)):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.gone.wait(), wait)
+            raise NotFound(f"no tasks for this pilot: {reason}")
+
+    def on_connection_close(self) -> None:
+        self.gone.set()
+
+
+class Queue(ClaimHandler):
+    """Queue tasks, or lease one: the body decides."""
+
+    @allow("admin", "client", "system")
+    @takes(Field("num_tasks", "int"), Field("requirements", "dict"), Field("query_params", "dict"))
+    async def post(self) -> None:
+        """With requirements or query_params, lease the best waiting task that fits; else queue num_tasks."""
+        body = self.body(required=False)
+        if "requirements" in body or "query_params" in body:
+            await self.lease(await self.claim(body))
+            return
+        amount = body.get("num_tasks", 100)
+        if isinstance(amount, bool) or not isinstance(amount, int) or amount < 0:
+            raise BadRequest("key num_tasks should be of type int")
+        self.send({"queued": await queueing.queue(self.ctx, min(amount, 100_000))})
+
+    async def lease(self, request: Claim) -> None:
+        await self.check_place(request)
+        got = await leases.claim(self.ctx, request)
+        if not got:
+            raise NotFound("Task not found")
+        self.send(task_store.public(got[0]))
+
+
+class Process(Queue):
+    """Take the best queued task, which is then processing."""
+
+    @allow("admin", "client", "system", "pilot")
+    @takes(Field("requirements", "dict"), Field("query_params", "dict"))
+    async def post(self) -> None:
+        """Take the best queued task that fits; it is processing then."""
+        await self.lease(replace(await self.claim(self.body()), source="queued", target="processing"))
+
+
+class QueueMany(ClaimHandler):
+    """Lease several tasks at once; wait for some when there are none."""
+
+    @allow("admin", "client", "system", "pilot")
+    @takes(Field("num", "int"), Field("requirements", "dict"), Field("query_params", "dict"),
+           Field("dataset_deprio", "list"), Field("wait", "number"), Field("start", "bool"),
+           Field("pilot_id", "str"))
+    async def post(self) -> None:
+        """Lease up to num tasks, with what to run; with wait, a long poll of so many seconds."""
+        body = self.body()
+        request = replace(await self.claim(body), num=self.number_of_tasks(body),
+                          deprioritised=self.left_out(body),
+                          target="processing" if self.flag(body, "start") else "queued")
+        wait = body.get("wait", 0)
+        if not number(wait) or wait < 0:
+            raise BadRequest("key wait should be a number >= 0")
+        wait = min(wait, self.ctx.settings.leases.max_wait_seconds)
+        await self.check_place(request, wait)
+        got = await leases.claim_or_wait(self.ctx, request, wait, self.gone)
+        if not got:
+            raise NotFound("Task not found")
+        self.send(await self.with_payloads(got, request.pilot_id))
+
+    def number_of_tasks(self, body: dict[str, Any]) -> int:
+        amount = body.get("num", 1)
+        if isinstance(amount, bool) or not isinstance(amount, int) or amount < 1:
+            raise BadRequest("key num should be an int >= 1")
+        return min(amount, MOST_TASKS)
+
+    def left_out(self, body: dict[str, Any]) -> tuple[str, ...]:
+        datasets = body.get("dataset_deprio", [])
+        if not isinstance(datasets, list) or not all(isinstance(d, str) for d in datasets):
+            raise BadRequest("key dataset_deprio should be a list of str")
+        return tuple(datasets)
+
+    def flag(self, body: dict[str, Any], name: str) -> bool:
+        value = body.get(name, False)
+        if not isinstance(value, bool):
+            raise BadRequest(f"key {name} should be of type bool")
+        return value
+
+    async def with_payloads(self, tasks: list[Document], pilot_id: str) -> list[Document]:
+        payloads = await kinds.payloads(self.ctx, tasks)
+        seconds = leases.lease_seconds(self.ctx, pilot_id)
+        return [{**task_store.public(task), "kind": kinds.kind_of(task), "lease_seconds": seconds,
+                 "payload": payloads.get(task["task_id"])} for task in tasks]
+
+
+class Waiting(ProductionHandler):
+    """Let idle tasks wait for a pilot."""
+
+    @allow("admin", "client", "system")
+    @takes(Field("task_ids", "list", required=True))
+    async def post(self) -> None:
+        """Move the idle tasks among task_ids to waiting."""
+        ids = self.body().get("task_ids")
+        if not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
+            raise BadRequest("Missing task_ids in body")
+        if len(ids) > 100:
+            raise BadRequest("too many tasks. must be <= 100")
+        self.send({"waiting": await queueing.make_waiting(self.ctx, ids)})
+
+
+# -- reports
+
+
+def read_report(body: dict[str, Any]) -> Report:
+    """What a pilot says of an attempt. Raises BadRequest."""
+    instance_id, site, reason = body.get("instance_id"), body.get("site"), body.get("reason")
+    for name, value in (("instance_id", instance_id), ("site", site)):
+        if value is not None and not isinstance(value, str):
+            raise BadRequest(f"key {name} should be of type str")
+    time_used = body.get("time_used") or 0
+    if not number(time_used) or not 0 <= time_used < 1e12:
+        raise BadRequest("key time_used should be a number of seconds")
+    resources = body.get("resources") or {}
+    if not isinstance(resources, dict):
+        raise BadRequest("key resources should be of type dict")
+    text = reason if isinstance(reason, str) else str(reason or "")
+    return Report(instance_id, time_used, site, text, resources)
+
+
+class ReportHandler(ProductionHandler):
+    """A handler of what a pilot says of a task that it holds, or held."""
+
+    names_ended_tasks = True
+
+    def report(self, *, required: bool = False) -> Report:
+        """What the body says; a pilot says by which lease."""
+        report = read_report(self.body(required=required))
+        sites.check_lease(self.user, report.instance_id)
+        return report
+
+
+class TaskStart(ReportHandler):
+    """A leased task begins to run."""
+
+    @allow("admin", "client", "system", "pilot")
+    @takes(Field("instance_id", "str", required=True), Field("site", "str"))
+    async def post(self, task_id: str) -> None:
+        """Say that the task runs now; the task before."""
+        report = self.report(required=True)
+        if report.instance_id is None:
+            raise BadRequest("Missing instance_id in body")
+        self.send(task_store.public(await ends.start(self.ctx, task_id, report)))
+
+
+class TaskComplete(ReportHandler):
+    """A task is done."""
+
+    @allow("admin", "client", "system", "pilot")
+    @takes(Field("instance_id", "str"), Field("time_used", "number"), Field("resources", "dict"),
+           Field("site", "str"), Field("reason", "str"))
+    async def post(self, task_id: str) -> None:
+        """Say that the task is done; the task before."""
+        report = self.report()
+        before = await ends.complete(self.ctx, task_id, report.instance_id, time_used=report.time_used,
+                                     site=report.site, resources=report.resources)
+        if before["status"] != "complete":
+            await kinds.announce_end(self.ctx, before, "complete", report.reason)
+        self.send(task_store.public(before))
+
+
+class TaskReset(ReportHandler):
+    """An attempt failed; another may follow."""
+
+    @allow("admin", "client", "system", "pilot")
+    @takes(Field("instance_id", "str"), Field("time_used", "number"), Field("resources", "dict"),
+           Field("site", "str"), Field("reason", "str"))
+    async def post(self, task_id: str) -> None:
+        """Say that an attempt failed; the task before."""
+        report = self.report()
+        self.send(task_store.public(await ends.reset(self.ctx, task_id, report)))
+
+
+class TaskFailed(ReportHandler):
+    """An attempt failed; none may follow."""
+
+    @allow("admin", "client", "system", "pilot")
+    @takes(Field("instance_id", "str"), Field("time_used", "number"), Field("resources", "dict"),
+           Field("site", "str"), Field("reason", "str"))
+    async def post(self, task_id: str) -> None:
+        """Say that the task failed for good; the task before."""
+        report = self.report()
+        self.send(task_store.public(await ends.fail(self.ctx, task_id, report)))
+
+
+class TaskEvict(ReportHandler):
+    """A pilot hands a task back."""
+
+    @allow("admin", "client", "system", "pilot")
+    @takes(Field("instance_id", "str"), Field("time_used", "number"), Field("resources", "dict"),
+           Field("site", "str"), Field("reason", "str"))
+    async def post(self, task_id: str) -> None:
+        """Hand the task back, for no fault of anybody's; the task before."""
+        report = self.report()
+        self.send(task_store.public(await ends.evict(self.ctx, task_id, report)))
+
+
+class ReportMany(ProductionHandler):
+    """Many tasks ended."""
+
+    @allow("admin", "client", "system", "pilot")
+    @takes(Field("reports", "list", required=True), Field("pilot_id", "str"), closed=True)
+    async def post(self) -> None:
+        """Report ends: {task_id, instance_id, outcome, time_used, resources, site, reason, logs, stats} each.
+
+        Answers 200 with {task_id, status, reason} for each: 200, or what it had been answered alone. A claim
+        that the pilot waits with is answered too, for now the pilot has more room.
+        """
+        body = self.body()
+        rows, pilot_id = body.get("reports"), body.get("pilot_id", "")
+        if not isinstance(pilot_id, str):
+            raise BadRequest("key pilot_id should be of type str")
+        if not isinstance(rows, list) or len(rows) > many_ends.MOST:
+            raise BadRequest(f"key reports should be a list of at most {many_ends.MOST} objects")
+        if not all(isinstance(row, dict) for row in rows):
+            raise BadRequest("key reports should be a list of objects")
+        batch = [many_ends.read_ended(row, number, read_report(row)) for number, row in enumerate(rows)]
+        await sites.check_names(self.ctx, self.user, {"pilot_id": pilot_id})
+        for ended in batch:
+            sites.check_lease(self.user, ended.report.instance_id)
+        results = await many_ends.report_many(self.ctx, batch, only_site=sites.bound_site(self.user),
+                                              only_pilot=sites.bound_pilot(self.user))
+        leases.end_waits(self.ctx, pilot_id)
+        self.send({"results": results})
+
+
+ROUTES = [
+    Route("/task_actions/queue", Queue, "tasks"),
+    Route("/task_actions/process", Process, "tasks"),
+    Route("/task_actions/queue_many", QueueMany, "tasks"),
+    Route("/task_actions/waiting", Waiting, "tasks"),
+    Route("/task_actions/report_many", ReportMany, "tasks"),
+    Route("/tasks/{task_id}/task_actions/processing", TaskStart, "tasks"),
+    Route("/tasks/{task_id}/task_actions/complete", TaskComplete, "tasks"),
+    Route("/tasks/{task_id}/task_actions/reset", TaskReset, "tasks"),
+    Route("/tasks/{task_id}/task_actions/failed", TaskFailed, "tasks"),
+    Route("/tasks/{task_id}/task_actions/evict", TaskEvict, "tasks"),
+]

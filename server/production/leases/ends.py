@@ -1,0 +1,296 @@
+"""How tasks end: every report is checked against the lease it comes from, and may come twice.
+
+A report that carries the task's present instance_id, or none, is acted on. One that carries another is
+refused, unless it repeats the very end that this instance already reported: then nothing changes and the
+answer is the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from iceprod.ids import timestamp
+from iceprod.requirements import class_key, grow
+from iceprod.states import TASK
+from server.common import metrics
+from server.common.errors import BadRequest, NotFound
+from server.production.common.documents import Document
+from server.production.failures import policy, quarantine, tallies
+from server.production.failures.failures import Action, Blame, Verdict, grown_blindly, judge
+from server.production.failures.places import place_of
+from server.production.leases.leases import returned
+from server.production.tasks import completion, kinds
+from server.production.tasks.classes import class_table
+from server.production.tasks.task_store import LEASED, soon
+from server.rest.context import Context
+
+__all__ = ["Report", "complete", "completed", "evict", "fail", "learn", "reset", "settle_reset", "start"]
+
+FOLLOW_UP_SECONDS = 10.0  # when the repair pass looks whether an end's consequences were drawn
+ATTEMPTS = 8
+REASON_LENGTH = 2000
+ELSEWHERE_MINUTES = 10.0  # so long a task stays away from the host where it failed
+ALIVE_MINUTES = 2.0  # another host counts when it was heard of so recently
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a pilot says of an attempt."""
+
+    instance_id: str | None = None
+    time_used: float = 0.0  # seconds
+    site: str | None = None
+    reason: str = ""
+    resources: dict[str, Any] = field(default_factory=dict)
+
+
+async def _task(ctx: Context, task_id: str) -> Document:
+    task = await ctx.db.tasks.find_one({"task_id": task_id}, {"_id": 0})
+    if task is None:
+        raise NotFound("Task not found")
+    return task
+
+
+def _mine(task_id: str, report: Report, states: tuple[str, ...] | list[str]) -> Document:
+    query: Document = {"task_id": task_id, "status": {"$in": list(states)}}
+    if report.instance_id is not None:
+        query["instance_id"] = report.instance_id
+    return query
+
+
+def _is_repeat(task: Document, outcome: str, report: Report) -> bool:
+    ended = task.get("ended") or {}
+    return ended.get("outcome") == outcome and ended.get("instance_id") == (report.instance_id or "")
+
+
+def _refuse(task: Document, report: Report) -> NoReturn:
+    """Raise what a report that cannot be acted on deserves: it is stale, or it comes at a wrong time."""
+    if report.instance_id is not None and task.get("instance_id") != report.instance_id:
+        raise NotFound("Task not found: the instance_id is not that of its lease")
+    raise BadRequest("Bad state transition for status")
+
+
+def _end(outcome: str, report: Report, moment: str = "") -> Document:
+    return {"outcome": outcome, "instance_id": report.instance_id or "", "reason": _reason(report),
+            "time": moment or timestamp()}
+
+
+def _reason(report: Report) -> str:
+    return report.reason[:REASON_LENGTH]
+
+
+# -- start
+
+
+async def start(ctx: Context, task_id: str, report: Report) -> Document:
+    """A leased task begins to run; as it was before. Raises NotFound for another's lease, BadRequest."""
+    changes: Document = {"status": "processing", "status_changed": timestamp()}
+    if report.site is not None:
+        changes["site"] = report.site
+    before = await ctx.db.tasks.find_one_and_update(
+        _mine(task_id, report, ("queued",)), {"$set": changes}, {"_id": 0})
+    if before is not None:
+        return before
+    task = await _task(ctx, task_id)
+    if task["status"] == "processing" and report.instance_id == task.get("instance_id"):
+        return task
+    _refuse(task, report)
+
+
+# -- good ends
+
+
+async def complete(ctx: Context, task_id: str, instance_id: str | None = None, *, time_used: float = 0.0,
+                   site: str | None = None, resources: Document | None = None) -> Document:
+    """A task is done; as it was before. Dependents, job and dataset follow in the same call.
+
+    Raises NotFound for an unknown task or a stale instance_id, BadRequest when the task was not leased.
+    """
+    report = Report(instance_id, time_used, site, resources=resources or {})
+    changes = {**completed(report), "due": soon(FOLLOW_UP_SECONDS)}
+    before = await ctx.db.tasks.find_one_and_update(
+        _mine(task_id, report, LEASED), {"$set": changes, "$unset": {"pilot_id": "", "avoid": ""}},
+        {"_id": 0})
+    if before is None:
+        task = await _task(ctx, task_id)
+        if task["status"] == "complete" and (instance_id is None or task.get("instance_id") == instance_id):
+            return task
+        _refuse(task, report)
+    metrics.TASK_ENDS.labels("complete").inc()
+    await completion.follow(ctx, {**before, **changes})
+    await learn(ctx, before, report, good=True)
+    return before
+
+
+def completed(report: Report, moment: str = "") -> Document:
+    """The fields of a task that is done, at a moment (default: now)."""
+    moment = moment or timestamp()
+    changes: Document = {"status": "complete", "status_changed": moment,
+                         "walltime": report.time_used / 3600, "ended": _end("complete", report, moment)}
+    if report.site is not None:
+        changes["site"] = report.site
+    return changes
+
+
+async def learn(ctx: Context, task: Document, report: Report, *, good: bool) -> None:
+    """Count an end for its place, and what it used; writes once in a few seconds."""
+    counted = tallies.of(ctx)
+    counted.end(task, await place_of(ctx, task.get("pilot_id", "")), good)
+    if good:
+        hours = {"time": report.time_used / 3600} if report.time_used else {}
+        counted.used(task, {**hours, **report.resources})
+    if counted.is_due:
+        await counted.flush(ctx)
+    await quarantine.judge_suspects(ctx)
+
+
+# -- bad ends
+
+
+async def reset(ctx: Context, task_id: str, report: Report) -> Document:
+    """An attempt failed: try again, with more of what was short, until the budget is spent; the task before.
+
+    Raises NotFound for an unknown task or a stale instance_id, BadRequest when the task cannot fail now.
+    """
+    return await _end_badly(ctx, task_id, report, "reset")
+
+
+async def fail(ctx: Context, task_id: str, report: Report) -> Document:
+    """An attempt failed and no other is wanted; the task before. Raises like `reset`."""
+    return await _end_badly(ctx, task_id, report, "failed")
+
+
+async def _end_badly(ctx: Context, task_id: str, report: Report, outcome: str) -> Document:
+    sources = TASK.sources("failed") if outcome == "failed" else [s for s in TASK.states if s != "complete"]
+    for _ in range(ATTEMPTS):
+        task = await _task(ctx, task_id)
+        if report.instance_id is not None and task.get("instance_id") != report.instance_id:
+            if _is_repeat(task, outcome, report):
+                return task
+            _refuse(task, report)
+        if task["status"] not in sources:
+            if _is_repeat(task, outcome, report):
+                return task
+            _refuse(task, report)
+        verdict = await _verdict(ctx, task, report)
+        status = await _status_after(ctx, task, verdict, outcome)
+        if await _write_bad_end(ctx, task, report, verdict, outcome, status):
+            await _after_bad_end(ctx, task, report, status)
+            return task
+    raise BadRequest("the task changes too often just now; try again")
+
+
+async def _verdict(ctx: Context, task: Document, report: Report) -> Verdict:
+    return judge(task, report.reason, ctx.settings.failures, await policy.rules(ctx))
+
+
+async def _status_after(ctx: Context, task: Document, verdict: Verdict, outcome: str) -> str:
+    if outcome == "failed":
+        return "failed"
+    dataset = await ctx.db.datasets.find_one({"dataset_id": task["dataset_id"]}, {"debug": 1})
+    if dataset and dataset.get("debug"):
+        return "suspended"
+    return "failed" if verdict.given_up else "waiting"
+
+
+async def _write_bad_end(ctx: Context, task: Document, report: Report, verdict: Verdict, outcome: str,
+                         status: str) -> bool:
+    """Write the end on condition that the task is still as it was read; whether it was."""
+    limits = ctx.settings.failures
+    grown = grow(task["requirements"], report.resources, limits)
+    requirements = grown_blindly(grown, task["requirements"], verdict.rule, limits)
+    key = class_key(requirements)
+    await class_table(ctx).register(ctx, [(task["dataset_id"], key)])
+    changes: Document = {
+        "status": status, "status_changed": timestamp(), "instance_id": "", "reason": _reason(report),
+        "requirements": requirements, "class_key": key, "ended": _end(outcome, report),
+        "verdict": {**verdict.document(), **_grown(task["requirements"], requirements)}}
+    counted = {"failures": 1, "walltime_err": report.time_used / 3600, "walltime_err_n": 1,
+               f"failure_counts.{verdict.rule.name}": 1}
+    if verdict.rule.blame is Blame.INFRASTRUCTURE:
+        counted["infrastructure_failures"] = 1
+    if report.site is not None:
+        changes["site"] = report.site
+    removed = {"pilot_id": ""}
+    avoid = await _avoid(ctx, task, verdict) if status == "waiting" else None
+    if avoid:
+        changes["avoid"] = avoid
+    else:
+        removed["avoid"] = ""
+    if status == "waiting":
+        removed["due"] = ""
+    else:
+        changes["due"] = soon(FOLLOW_UP_SECONDS)
+    unchanged = {name: task.get(name) for name in ("task_id", "status", "instance_id", "failures")}
+    result = await ctx.db.tasks.update_one(unchanged, {"$set": changes, "$inc": counted, "$unset": removed})
+    return bool(result.matched_count)
+
+
+def _grown(old: Document, new: Document) -> Document:
+    """What grew, as {"grown": {resource: [old, new]}}."""
+    grown = {name: [old.get(name), value] for name, value in new.items() if value != old.get(name)}
+    return {"grown": grown} if grown else {}
+
+
+async def _avoid(ctx: Context, task: Document, verdict: Verdict) -> Document | None:
+    """The host to stay away from for a while, if the rule says so and there is another."""
+    return await _elsewhere(ctx, task) if verdict.rule.action is Action.ELSEWHERE else None
+
+
+async def _elsewhere(ctx: Context, task: Document) -> Document | None:
+    """That the next try be on another host than the present one, if there is another."""
+    host = (await place_of(ctx, task.get("pilot_id", ""))).host
+    if not host:
+        return None
+    others = {"host": {"$ne": host}, "last_update": {"$gt": soon(-60 * ALIVE_MINUTES)}}
+    if await ctx.db.pilots.find_one(others, {"_id": 1}) is None:
+        return None
+    return {"host": host, "until": soon(60 * ELSEWHERE_MINUTES)}
+
+
+async def _after_bad_end(ctx: Context, task: Document, report: Report, status: str) -> None:
+    metrics.TASK_ENDS.labels(status if status != "waiting" else "reset").inc()
+    await learn(ctx, task, report, good=False)
+    if status == "waiting":
+        ctx.signals.notify("tasks")
+        return
+    if status == "failed":
+        await kinds.announce_end(ctx, task, "failed", report.reason)
+    await completion.follow(ctx, {**task, "status": status})
+
+
+async def settle_reset(ctx: Context, task: Document, report: Report) -> None:
+    """Decide about a task that a client put into the state "reset"."""
+    verdict = await _verdict(ctx, task, report)
+    outcome = await _status_after(ctx, task, verdict, "reset")
+    status = "idle" if outcome == "waiting" else outcome
+    changes = {"status": status, "status_changed": timestamp(), "due": timestamp()}
+    query = {"task_id": task["task_id"], "status": "reset"}
+    result = await ctx.db.tasks.update_one(query, {"$set": changes})
+    if not result.matched_count:
+        return
+    if status == "idle":
+        await completion.promote(ctx, [{**task, **changes}])
+    else:
+        await completion.follow(ctx, {**task, **changes})
+
+
+async def evict(ctx: Context, task_id: str, report: Report, *, elsewhere: bool = False) -> Document:
+    """A pilot hands a task back, for no fault of anybody's; the task before. Raises like `reset`.
+
+    With `elsewhere` another host shall have it next, if there is one.
+    """
+    update = returned(_reason(report) or "handed back by the pilot")
+    update["$set"]["ended"] = _end("evicted", report)
+    if elsewhere and (avoid := await _elsewhere(ctx, await _task(ctx, task_id))):
+        update["$set"]["avoid"] = avoid
+    before = await ctx.db.tasks.find_one_and_update(_mine(task_id, report, LEASED), update, {"_id": 0})
+    if before is None:
+        task = await _task(ctx, task_id)
+        if _is_repeat(task, "evicted", report):
+            return task
+        _refuse(task, report)
+    metrics.TASK_ENDS.labels("evicted").inc()
+    ctx.signals.notify("tasks")
+    return before

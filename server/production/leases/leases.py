@@ -1,0 +1,350 @@
+"""Claims and leases: how tasks reach pilots, stay with them, and come back when a pilot is silent.
+
+A claim reads the table of requirement classes, takes the first entries of one compound index for each class
+that fits, and marks the best of them with a fresh instance_id on condition that they are still there to be
+taken. Its cost does not depend on how many tasks wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import msgspec
+from pymongo.asynchronous.database import AsyncDatabase
+
+from iceprod.ids import timestamp
+from iceprod.requirements import Fit, fits, parse_class
+from server.common import metrics
+from server.production.common.documents import Document
+from server.production.tasks.classes import class_table
+from server.production.tasks.task_store import LEASED, soon
+from server.rest.context import Context
+
+__all__ = ["Claim", "claim", "claim_or_wait", "end_waits", "expire", "extend", "lease_seconds",
+           "release_listed", "release_pilot"]
+
+ATTEMPTS = 8
+LOOK_DEEPER = 100  # candidates of a class of which only some tasks fit
+MOST_FORMS = 10_000  # different requests of which is known that they were in vain
+LONGER = 1.5  # so many times the promised seconds a lease lasts
+LOOK_SECONDS = 1.0  # another server process may have made tasks
+MOST_PAIRS = 200  # (class, dataset) pairs looked at when datasets are left out
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a pilot asks for."""
+
+    offer: dict[str, Any]
+    num: int = 1
+    source: str = "waiting"  # the status that tasks are taken from
+    target: str = "queued"
+    filters: dict[str, Any] = field(default_factory=dict)
+    deprioritised: tuple[str, ...] = ()  # datasets, used only if others cannot fill
+    pilot_id: str = ""
+    host: str = ""  # where the pilot runs
+
+
+@dataclass(frozen=True)
+class _Look:
+    """Places of the index to take candidates from, in one query; no `datasets`: of any dataset."""
+
+    keys: list[str]
+    datasets: list[str]
+    fit: Fit
+
+
+@dataclass
+class _Turn:
+    """Claims of one process go one after another, so that they do not all run after the same tasks."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    in_vain: dict[bytes, tuple[int, float]] = field(default_factory=dict)  # signals until then, and when
+    waiting: defaultdict[str, set[asyncio.Event]] = field(  # by pilot: set, an event ends a wait
+        default_factory=lambda: defaultdict(set))
+
+    @contextlib.contextmanager
+    def wait_of(self, pilot_id: str) -> Iterator[asyncio.Event]:
+        """An event that is set when the pilot should ask again."""
+        enough = asyncio.Event()
+        self.waiting[pilot_id].add(enough)
+        try:
+            yield enough
+        finally:
+            self.waiting[pilot_id].discard(enough)
+            if not self.waiting[pilot_id]:
+                del self.waiting[pilot_id]
+
+    def was_in_vain(self, ctx: Context, request: Claim) -> bool:
+        """Whether an equal request found nothing a moment ago, and nothing was announced since."""
+        count, moment = self.in_vain.get(_form(request), (-1, 0.0))
+        return count == ctx.signals.count("tasks") and time.monotonic() - moment < LOOK_SECONDS
+
+    def note_in_vain(self, request: Claim, count: int) -> None:
+        if len(self.in_vain) > MOST_FORMS:
+            self.in_vain.clear()
+        self.in_vain[_form(request)] = (count, time.monotonic())
+
+
+_turns: WeakKeyDictionary[AsyncDatabase, _Turn] = WeakKeyDictionary()
+
+
+def _form(request: Claim) -> bytes:
+    """What two requests for the same tasks have in common."""
+    return msgspec.json.encode([request.offer, request.filters, request.source, request.host], order="sorted")
+
+
+async def claim(ctx: Context, request: Claim, *, again: bool = False) -> list[Document]:
+    """Lease up to `num` tasks, best priority first, all with one fresh instance_id; maybe none.
+
+    Who asks `again` is content to hear that an equal request found nothing a moment ago: however many pilots
+    wait for the same, one of them looks.
+    """
+    turn = _turns.setdefault(ctx.db, _Turn())
+    async with turn.lock:
+        if again and turn.was_in_vain(ctx, request):
+            return []
+        count = ctx.signals.count("tasks")
+        got = await _claim(ctx, request)
+        if not got:
+            turn.note_in_vain(request, count)
+    if got:
+        metrics.LEASES.inc(len(got))
+    return got
+
+
+async def _claim(ctx: Context, request: Claim) -> list[Document]:
+    instance_id, got = secrets.token_hex(16), list[Document]()  # only who gets it may report
+    left_out = list(request.deprioritised)
+    for _ in range(ATTEMPTS + len(left_out)):
+        wanted = replace(request, num=request.num - len(got), deprioritised=tuple(left_out))
+        found = await _candidates(ctx, wanted)
+        if found:
+            got += await _take(ctx, found, wanted, instance_id)
+        elif left_out:
+            left_out.pop()
+        else:
+            break
+        if len(got) >= request.num:
+            break
+    return got
+
+
+async def claim_or_wait(ctx: Context, request: Claim, wait: float, gone: asyncio.Event) -> list[Document]:
+    """Like `claim`, but wait up to `wait` seconds for something to claim.
+
+    Gives up when the caller is gone, and when its pilot can offer more by now (see `end_waits`).
+    """
+    end = time.monotonic() + wait
+    with _turns.setdefault(ctx.db, _Turn()).wait_of(request.pilot_id) as enough:
+        seen = ctx.signals.count("tasks")
+        got = await claim(ctx, request)
+        while not got and not enough.is_set() and (left := end - time.monotonic()) > 0:
+            if ctx.signals.count("tasks") == seen:
+                await ctx.signals.wait("tasks", min(left, LOOK_SECONDS), _wait_of(request.pilot_id))
+            if gone.is_set():
+                return []
+            seen = ctx.signals.count("tasks")
+            got = await claim(ctx, request, again=True)
+    if got and gone.is_set():
+        await _take_back(ctx, got)
+        return []
+    return got
+
+
+def end_waits(ctx: Context, pilot_id: str) -> None:
+    """A pilot has more room than when it asked: have its waiting claims answered, so that it asks again."""
+    turn = _turns.get(ctx.db)
+    if turn is not None and pilot_id and pilot_id in turn.waiting:
+        for enough in turn.waiting[pilot_id]:
+            enough.set()
+        ctx.signals.wake(_wait_of(pilot_id))
+
+
+def _wait_of(pilot_id: str) -> str:
+    return f"more room of {pilot_id}"
+
+
+async def _take_back(ctx: Context, got: list[Document]) -> None:
+    """Nobody is there to hear of the claim: whatever the caller said at its end came too early for it."""
+    mine = {"task_id": {"$in": [task["task_id"] for task in got]}, "instance_id": got[0]["instance_id"]}
+    await _return(ctx, mine, "the pilot was gone before it had the task")
+
+
+# -- finding candidates
+
+
+async def _candidates(ctx: Context, request: Claim) -> list[Document]:
+    """The best tasks that fit."""
+    looks = await _looks(ctx, request)
+    found = await asyncio.gather(*(_best_of(ctx, request, look) for look in looks))
+    return heapq.nlargest(request.num, (task for tasks in found for task in tasks), key=_priority)
+
+
+def _priority(task: Document) -> float:
+    return float(task["priority"])
+
+
+async def _looks(ctx: Context, request: Claim) -> list[_Look]:
+    """Where to look: once for all classes that fit as a whole, once for each of which only some tasks do."""
+    table = class_table(ctx)
+    fitting = await table.fitting(ctx, request.offer)
+    if (site := request.filters.get("requirements.site")) is not None:
+        fitting = {key: fit for key, fit in fitting.items() if parse_class(key).get("site") == site}
+    only, left_out = request.filters.get("dataset_id"), set(request.deprioritised)
+    if only is not None:
+        fitting = {key: fit for key, fit in fitting.items() if only in table.datasets[key]}
+        return _split(fitting, [only])
+    pairs = {(key, dataset_id) for key in fitting for dataset_id in table.datasets[key] - left_out}
+    if not pairs:
+        return []
+    if left_out and len(pairs) <= MOST_PAIRS:
+        return _split(fitting, sorted({dataset_id for _, dataset_id in pairs}))
+    return _split(fitting, [])
+
+
+def _split(fitting: dict[str, Fit], datasets: list[str]) -> list[_Look]:
+    whole = [key for key, fit in fitting.items() if fit is Fit.ALL]
+    return [*([_Look(whole, datasets, Fit.ALL)] if whole else []),
+            *(_Look([key], datasets, Fit.SOME) for key, fit in fitting.items() if fit is Fit.SOME)]
+
+
+async def _best_of(ctx: Context, request: Claim, look: _Look) -> Sequence[Document]:
+    query: Document = {"status": request.source, "class_key": _one_of(look.keys)}
+    if look.datasets:
+        query["dataset_id"] = _one_of(look.datasets)
+    elif request.deprioritised:
+        query["dataset_id"] = {"$nin": list(request.deprioritised)}
+    query |= {name: value for name, value in request.filters.items() if name != "dataset_id"}
+    limit = request.num if look.fit is Fit.ALL else max(request.num, LOOK_DEEPER)
+    tasks = await _first(ctx, query, limit)
+    if any(_avoids(task, request.host) for task in tasks):
+        tasks = await _first(ctx, {**query, "$nor": [_avoiding(request.host)]}, limit)
+    if look.fit is Fit.ALL:
+        return tasks
+    return [task for task in tasks if fits(task["requirements"], request.offer)]
+
+
+async def _first(ctx: Context, query: Document, limit: int) -> list[Document]:
+    return await ctx.db.tasks.find(query, {"_id": 0}, sort=[("priority", -1)], limit=limit).to_list()
+
+
+def _avoids(task: Document, host: str) -> bool:
+    """Whether a task that failed at a host should try another first, for a while."""
+    avoid = task.get("avoid")
+    return bool(avoid and host and avoid["host"] == host and avoid["until"] > timestamp())
+
+
+def _avoiding(host: str) -> Document:
+    return {"avoid.host": host, "avoid.until": {"$gt": timestamp()}}
+
+
+def _one_of(values: list[str]) -> Any:
+    return values[0] if len(values) == 1 else {"$in": values}
+
+
+# -- taking them
+
+
+def lease_seconds(ctx: Context, pilot_id: str) -> float:
+    """How long a lease lasts: short for a pilot that sends heartbeats, long for one that cannot."""
+    leases = ctx.settings.leases
+    return leases.seconds if pilot_id else leases.unattended_hours * 3600
+
+
+def _due(ctx: Context, pilot_id: str) -> str:
+    """When a lease that is written now ends: later than promised, so that few heartbeats must extend it."""
+    return soon(lease_seconds(ctx, pilot_id) * (LONGER if pilot_id else 1))
+
+
+async def _take(ctx: Context, found: list[Document], request: Claim, instance_id: str) -> list[Document]:
+    """Mark the candidates as taken; those that were still there, as they are then, the best first."""
+    chosen = {"$in": [task["task_id"] for task in found]}
+    site = request.offer.get("site")
+    changes: Document = {"status": request.target, "status_changed": timestamp(), "instance_id": instance_id,
+                         "site": site if isinstance(site, str) and site else "unknown",
+                         "due": _due(ctx, request.pilot_id)}
+    update: Document = {"$set": changes}
+    if request.pilot_id:
+        changes["pilot_id"] = request.pilot_id
+    else:
+        update["$unset"] = {"pilot_id": ""}
+    result = await ctx.db.tasks.update_many({"task_id": chosen, "status": request.source}, update)
+    if not result.modified_count:
+        return []
+    if result.modified_count == len(found):
+        if not request.pilot_id:
+            found = [{name: value for name, value in task.items() if name != "pilot_id"} for task in found]
+        return [{**task, **changes} for task in found]
+    mine = {"task_id": chosen, "instance_id": instance_id}
+    tasks = await ctx.db.tasks.find(mine, {"_id": 0}).to_list()
+    return sorted(tasks, key=_priority, reverse=True)
+
+
+# -- keeping them
+
+
+async def extend(ctx: Context, pilot_id: str, tasks: dict[str, str]) -> list[str]:
+    """Extend the leases of tasks (id → instance_id); the ids of those that are not this holder's any more.
+
+    Every lease then lasts as long as promised at least; those that did anyway are not written.
+    """
+    if not tasks:
+        return []
+    shown = {"_id": 0, "task_id": 1, "instance_id": 1, "due": 1}
+    leased = {"task_id": {"$in": list(tasks)}, "status": {"$in": list(LEASED)}}
+    held = {row["task_id"]: row.get("due", "") for row in await ctx.db.tasks.find(leased, shown).to_list()
+            if row["instance_id"] == tasks[row["task_id"]]}
+    least, most = soon(lease_seconds(ctx, pilot_id)), _due(ctx, pilot_id)
+    wrong: defaultdict[str, list[str]] = defaultdict(list)
+    for task_id, due in held.items():
+        if not least <= due <= most:  # later than that: a clock stepped back
+            wrong[tasks[task_id]].append(task_id)
+    for instance_id, ids in wrong.items():
+        mine = {"task_id": {"$in": ids}, "status": {"$in": list(LEASED)}, "instance_id": instance_id}
+        await ctx.db.tasks.update_many(mine, {"$set": {"due": most}})
+    return [task_id for task_id in tasks if task_id not in held]
+
+
+# -- giving them back
+
+
+def returned(reason: str) -> Document:
+    """The update that takes leased tasks back to waiting: nobody's failure."""
+    return {"$set": {"status": "waiting", "status_changed": timestamp(), "instance_id": "", "reason": reason},
+            "$inc": {"evictions": 1}, "$unset": {"due": "", "pilot_id": ""}}
+
+
+async def expire(ctx: Context) -> int:
+    """Take back the tasks whose leases have ended; how many."""
+    late = {"due": {"$lt": timestamp()}, "status": {"$in": list(LEASED)}}
+    return await _return(ctx, late, "lease expired: the pilot was not heard of")
+
+
+async def release_pilot(ctx: Context, pilot_id: str) -> int:
+    """Take back the tasks of a pilot that ended; how many."""
+    held = {"pilot_id": pilot_id, "status": {"$in": list(LEASED)}}
+    return await _return(ctx, held, "the pilot ended")
+
+
+async def release_listed(ctx: Context, task_ids: list[str]) -> int:
+    """Take back the tasks that an ended pilot listed and that nobody holds a timed lease of; how many."""
+    held = {"task_id": {"$in": task_ids}, "status": "processing", "pilot_id": {"$exists": False}}
+    return await _return(ctx, held, "the pilot ended") if task_ids else 0
+
+
+async def _return(ctx: Context, query: Document, reason: str) -> int:
+    result = await ctx.db.tasks.update_many(query, returned(reason))
+    if result.modified_count:
+        metrics.TASK_ENDS.labels("evicted").inc(result.modified_count)
+        ctx.signals.notify("tasks")
+    return result.modified_count

@@ -1,0 +1,232 @@
+"""Routes of users, groups and roles."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote
+
+from server.common.errors import BadRequest, Conflict
+from server.production.common.documents import Document
+from server.production.common.fields import Field, number, takes
+from server.production.common.handler import ProductionHandler
+from server.production.people import groups, users
+from server.rest.routing import Route, allow
+
+__all__ = ["ROUTES"]
+
+MAX_NAME = 200
+
+
+class NameHandler(ProductionHandler):
+    """A handler of things with names, which may hold any character."""
+
+    def matching_name(self, raw: str, what: str) -> tuple[str, Document]:
+        """The name of the path, and the body, whose name must be the same if it has one."""
+        name, body = unquote(raw), self.body(required=False)
+        if body.get("name", name) != name:
+            raise BadRequest(f"{what} name mismatch")
+        if len(name) > MAX_NAME or "\0" in name:
+            raise BadRequest(f"{what} name is too long, or holds a NUL character")
+        return name, body
+
+
+def _names(body: Document, field: str, problem: str) -> list[str]:
+    if field not in body:
+        raise BadRequest(f"missing {field}")
+    value = body[field]
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise BadRequest(problem)
+    return value
+
+
+# -- roles
+
+
+class Roles(ProductionHandler):
+    """All roles."""
+
+    @allow("admin")
+    async def get(self) -> None:
+        self.send({"results": await groups.roles(self.ctx)})
+
+
+class Role(NameHandler):
+    """One role."""
+
+    @allow("admin")
+    async def get(self, name: str) -> None:
+        self.send(await groups.get_role(self.ctx, unquote(name)))
+
+    @allow("admin")
+    @takes(Field("name", "str"))
+    async def put(self, name: str) -> None:
+        """Add the role."""
+        name, _ = self.matching_name(name, "role")
+        await groups.add_role(self.ctx, name)
+        self.send({})
+
+    @allow("admin")
+    async def delete(self, name: str) -> None:
+        await groups.remove_role(self.ctx, unquote(name))
+        self.send({})
+
+
+# -- groups
+
+
+class Groups(NameHandler):
+    """All groups."""
+
+    @allow("admin", "client", "system")
+    async def get(self) -> None:
+        self.send({"results": await groups.groups(self.ctx)})
+
+    @allow("admin")
+    @takes(Field("name", "str", required=True))
+    async def post(self) -> None:
+        """Add a group."""
+        body = self.update_fields() if self.body(required=False) else {}
+        name = body.get("name")
+        if not isinstance(name, str) or not name:
+            raise BadRequest("missing name")
+        self.matching_name(name.replace("%", "%25"), "group")
+        group_id = await groups.add_group(self.ctx, name, body)
+        self.set_header("Location", f"/groups/{group_id}")
+        self.send({"result": f"/groups/{group_id}"}, 201)
+
+
+class Group(NameHandler):
+    """One group, by name or id."""
+
+    @allow("admin", "client", "system")
+    async def get(self, name: str) -> None:
+        self.send(await groups.get_group(self.ctx, unquote(name)))
+
+    @allow("admin")
+    @takes(Field("name", "str"))
+    async def put(self, name: str) -> None:
+        """Add the group, or change its fields."""
+        name, body = self.matching_name(name, "group")
+        await groups.add_group(self.ctx, name, self.update_fields() if body else {})
+        self.send({})
+
+    @allow("admin")
+    async def delete(self, name: str) -> None:
+        await groups.remove_group(self.ctx, unquote(name))
+        self.send({})
+
+
+# -- users
+
+
+class Users(ProductionHandler):
+    """All users."""
+
+    @allow("admin")
+    async def get(self) -> None:
+        """Users; filter username."""
+        self.send({"results": await users.find(self.ctx, self.query("username"))})
+
+    @allow("admin")
+    @takes(Field("username", "str", required=True))
+    async def post(self) -> None:
+        """Add a user."""
+        username = self.body().get("username")
+        if not isinstance(username, str) or not username or len(username) > MAX_NAME:
+            raise BadRequest("missing username")
+        user_id = await users.create(self.ctx, username)
+        if user_id is None:
+            raise BadRequest("duplicate username")
+        self.set_header("Location", f"/users/{user_id}")
+        self.send({"result": f"/users/{user_id}"}, 201)
+
+
+class User(ProductionHandler):
+    """One user, by name or id."""
+
+    @allow("admin")
+    async def get(self, user: str) -> None:
+        self.send(await users.get(self.ctx, unquote(user)))
+
+    @allow("admin")
+    async def put(self, user: str) -> None:
+        """Add a user of that name."""
+        if await users.create(self.ctx, unquote(user)) is None:
+            raise Conflict("duplicate username")
+        self.send({})
+
+    @allow("admin")
+    async def delete(self, user: str) -> None:
+        await users.remove(self.ctx, unquote(user))
+        self.send({})
+
+
+class UserPriority(ProductionHandler):
+    """A user's weight among others."""
+
+    @allow("admin")
+    @takes(Field("priority", "number", required=True))
+    async def put(self, user: str) -> None:
+        """Set the weight, between 0 and 1."""
+        priority = self.body().get("priority")
+        if not number(priority) or not 0 <= priority <= 1:
+            raise BadRequest("priority should be a number between 0 and 1")
+        await users.change(self.ctx, unquote(user), {"$set": {"priority": priority}})
+        self.send({})
+
+
+class UserGroups(ProductionHandler):
+    """A user's groups."""
+
+    @allow("admin")
+    async def get(self, user: str) -> None:
+        self.send({"results": (await users.get(self.ctx, unquote(user)))["groups"]})
+
+    @allow("admin")
+    @takes(Field("group", "str", required=True))
+    async def post(self, user: str) -> None:
+        """Add the user to a group."""
+        body = self.body()
+        if "group" not in body:
+            raise BadRequest("missing group")
+        group = body["group"]
+        if not isinstance(group, str) or await groups.unknown_groups(self.ctx, [group]):
+            raise BadRequest("invalid group")
+        await users.change(self.ctx, unquote(user), {"$addToSet": {"groups": group}})
+        self.send({})
+
+    @allow("admin")
+    @takes(Field("groups", "list", required=True))
+    async def put(self, user: str) -> None:
+        """Set the user's groups."""
+        names = _names(self.body(), "groups", "invalid group")
+        if await groups.unknown_groups(self.ctx, names):
+            raise BadRequest("invalid group")
+        await users.change(self.ctx, unquote(user), {"$set": {"groups": list(dict.fromkeys(names))}})
+        self.send({})
+
+
+class UserRoles(ProductionHandler):
+    """A user's roles."""
+
+    @allow("admin")
+    @takes(Field("roles", "list", required=True))
+    async def put(self, user: str) -> None:
+        """Set the user's roles."""
+        names = _names(self.body(), "roles", "invalid role name")
+        if await groups.unknown_roles(self.ctx, names):
+            raise BadRequest("invalid role name")
+        await users.change(self.ctx, unquote(user), {"$set": {"roles": list(dict.fromkeys(names))}})
+        self.send({})
+
+
+ROUTES = [
+    Route("/roles", Roles, "auth"),
+    Route("/roles/{name:any}", Role, "auth"),
+    Route("/groups", Groups, "auth"),
+    Route("/groups/{name:any}", Group, "auth"),
+    Route("/users", Users, "auth"),
+    Route("/users/{user:any}", User, "auth"),
+    Route("/users/{user:any}/priority", UserPriority, "auth"),
+    Route("/users/{user:any}/groups", UserGroups, "auth"),
+    Route("/users/{user:any}/roles", UserRoles, "auth"),
+]

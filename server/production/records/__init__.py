@@ -1,0 +1,6 @@
+"""Records: what tasks leave behind: logs, statistics, files.
+
+In: reports of pilots. Out: texts to search, problems grouped by form, numbers per task.
+"""
+
+__all__ = ["files", "log_search", "log_text", "logs", "problems", "task_stats"]

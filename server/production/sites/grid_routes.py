@@ -1,0 +1,58 @@
+"""Routes of grids."""
+
+from __future__ import annotations
+
+from server.production.common.fields import Field, read_fields, takes
+from server.production.common.handler import ProductionHandler
+from server.production.sites import grids, site_control
+from server.rest.routing import Route, allow
+
+__all__ = ["ROUTES"]
+
+FIELDS = [Field("host", "str", required=True), Field("queues", "dict", required=True),
+          Field("version", "str", required=True)]
+
+
+class Grids(ProductionHandler):
+    """All grids."""
+
+    @allow("admin", "client", "system")
+    async def get(self) -> None:
+        """Grids by id."""
+        self.send(await grids.find(self.ctx))
+
+    @allow("admin", "client", "system")
+    @takes(*FIELDS)
+    async def post(self) -> None:
+        """Register a grid."""
+        body = self.update_fields() if self.body() else {}
+        read_fields(body, FIELDS, closed=False)
+        self.send({"result": await grids.create(self.ctx, body, self.user.username)}, 201)
+
+
+class Grid(ProductionHandler):
+    """One grid."""
+
+    @allow("admin", "client", "system")
+    async def get(self, grid_id: str) -> None:
+        self.send(await grids.get(self.ctx, grid_id))
+
+    @allow("admin", "client", "system")
+    async def patch(self, grid_id: str) -> None:
+        """Merge fields into the grid; its heartbeat."""
+        fields = self.update_fields() if self.request.body.strip() not in (b"", b"{}") else {}
+        self.send(await grids.patch(self.ctx, grid_id, fields))
+
+
+class Control(ProductionHandler):
+    """What administrators want of a grid."""
+
+    @allow("admin")
+    @takes(Field("state", "str"), Field("limit", "int"), Field("reason", "str"))
+    async def put(self, grid_id: str) -> None:
+        """Pause, drain, limit or free a grid; the grid."""
+        self.send(await site_control.control(self.ctx, grid_id, self.body(), self.user.username))
+
+
+ROUTES = [Route("/grids", Grids, "grids"), Route("/grids/{grid_id}", Grid, "grids"),
+          Route("/grids/{grid_id}/control", Control, "grids")]

@@ -1,0 +1,46 @@
+"""Gauges of the production system: tasks by status, pilots, and what these offer and use."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+from prometheus_client import Gauge
+
+from iceprod.ids import now, timestamp
+from iceprod.requirements import NUMBERS
+from iceprod.states import DATASET, TASK
+from server.production.common.documents import Document
+from server.rest.context import Context
+
+__all__ = ["measure"]
+
+ALIVE_SECONDS = 300.0  # a pilot that was heard of so recently counts
+
+TASKS = Gauge("iceprod_tasks", "Tasks by status", ["status"])
+DATASETS = Gauge("iceprod_datasets", "Datasets by status", ["status"])
+PILOTS = Gauge("iceprod_pilots", "Pilots heard of in the last minutes")
+RESOURCES = Gauge("iceprod_pilot_resources", "Resources of pilots", ["resource", "state"])
+
+
+async def measure(ctx: Context) -> int:
+    """Set the gauges of this process; how many pilots there are."""
+    for status in TASK.states:
+        TASKS.labels(status).set(await ctx.db.tasks.count_documents({"status": status}))
+    for status in DATASET.states:
+        DATASETS.labels(status).set(await ctx.db.datasets.count_documents({"status": status}))
+    pilots = await _pilots(ctx)
+    PILOTS.set(len(pilots))
+    for state in ("available", "claimed"):
+        total: Counter[str] = Counter()
+        for pilot in pilots:
+            total.update({name: amount for name, amount in pilot.get(f"resources_{state}", {}).items()
+                          if name in NUMBERS and isinstance(amount, int | float)})
+        for name in NUMBERS:
+            RESOURCES.labels(name, state).set(total[name])
+    return len(pilots)
+
+
+async def _pilots(ctx: Context) -> list[Document]:
+    heard_of = {"last_update": {"$gt": timestamp(now() - timedelta(seconds=ALIVE_SECONDS))}}
+    return await ctx.db.pilots.find(heard_of, {"resources_available": 1, "resources_claimed": 1}).to_list()

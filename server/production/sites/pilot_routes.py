@@ -1,0 +1,112 @@
+"""Routes of pilots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from iceprod.tokens import Caller, encode
+from server.common.errors import BadRequest, Forbidden
+from server.production.common.documents import Document
+from server.production.common.fields import Field, read_fields, takes
+from server.production.common.handler import ProductionHandler
+from server.production.sites import pilots
+from server.rest import sites
+from server.rest.context import Context
+from server.rest.routing import Route, allow
+
+__all__ = ["ROUTES"]
+
+REQUIRED = [Field("queue_host", "str", required=True), Field("queue_version", "str", required=True),
+            Field("resources", "dict", required=True)]
+
+
+class Pilots(ProductionHandler):
+    """All pilots."""
+
+    @allow("admin", "client", "system")
+    async def get(self) -> None:
+        """Pilots by id; filters queue_host, queue_version, host, version, site, grid_id, and keys."""
+        names = ("queue_host", "queue_version", "host", "version", "site", "grid_id")
+        query = {name: value for name in names if (value := self.query(name)) is not None}
+        self.send(await pilots.find(self.ctx, query, self.keys("pilot_id")))
+
+    @allow("admin", "client", "system", "pilot")
+    @takes(*REQUIRED)
+    async def post(self) -> None:
+        """Register a pilot; who is no more than a pilot also gets a token that is good for this one alone."""
+        body = self.update_fields() if self.body() else {}
+        read_fields(body, REQUIRED, closed=False)
+        if site := sites.own_site(self.user, body.get("site")):
+            body["site"] = site
+        if sites.bound_pilot(self.user):
+            raise Forbidden("this token is of a pilot that is registered already")
+        pilot_id = await pilots.create(self.ctx, body)
+        self.send({"result": pilot_id, **_own_token(self.ctx, self.user, pilot_id)}, 201)
+
+
+class Pilot(ProductionHandler):
+    """One pilot."""
+
+    @allow("admin", "client", "system", "pilot")
+    async def get(self, pilot_id: str) -> None:
+        self.send(await pilots.get(self.ctx, pilot_id))
+
+    @allow("admin", "client", "system", "pilot")
+    async def patch(self, pilot_id: str) -> None:
+        """Merge fields into the pilot."""
+        fields = self.update_fields()
+        sites.own_site(self.user, fields.get("site"))
+        self.send(await pilots.patch(self.ctx, pilot_id, fields))
+
+    @allow("admin", "client", "system", "pilot")
+    async def delete(self, pilot_id: str) -> None:
+        """The pilot ends; what it holds goes back to waiting."""
+        await pilots.remove(self.ctx, pilot_id)
+        self.send({})
+
+
+class Heartbeat(ProductionHandler):
+    """A pilot says that it is alive."""
+
+    @allow("admin", "client", "system", "pilot")
+    @takes(Field("tasks", "list"), Field("resources_available", "dict"), Field("resources_claimed", "dict"))
+    async def post(self, pilot_id: str) -> None:
+        """Extend the leases of the listed tasks; says which of them to stop."""
+        body = self.body()
+        fields: Document = {
+            name: body[name] for name in ("resources_available", "resources_claimed") if name in body
+        }
+        self.send(await pilots.heartbeat(self.ctx, pilot_id, _held(body), fields))
+
+
+def _own_token(ctx: Context, caller: Caller, pilot_id: str) -> Document:
+    """A token for one pilot, and its end in seconds since 1970; it is revoked with the caller's."""
+    if not sites.is_mere_pilot(caller):
+        return {}
+    bounds: dict[str, Any] = {"pilot": pilot_id}
+    if site := sites.bound_site(caller):
+        bounds["site"] = site
+    token = encode(ctx.secret, caller.username, ["pilot"], groups=caller.groups, kind="temp",
+                   exp=caller.expires, chain=list(caller.token_ids), **bounds)
+    return {"token": token, "expires": caller.expires}
+
+
+def _held(body: dict[str, Any]) -> dict[str, str]:
+    rows = body.get("tasks", [])
+    if not isinstance(rows, list) or len(rows) > 10_000:
+        raise BadRequest("key tasks should be a list of at most 10000 objects")
+    held: dict[str, str] = {}
+    for row in rows:
+        match row:
+            case {"task_id": str(task_id), "instance_id": str(instance_id)}:
+                held[task_id] = instance_id
+            case _:
+                raise BadRequest("each of tasks needs task_id and instance_id")
+    return held
+
+
+ROUTES = [
+    Route("/pilots", Pilots, "pilots"),
+    Route("/pilots/{pilot_id}", Pilot, "pilots"),
+    Route("/pilots/{pilot_id}/heartbeat", Heartbeat, "pilots"),
+]

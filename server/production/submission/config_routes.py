@@ -1,0 +1,75 @@
+"""Routes of configurations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from server.common.errors import BadRequest
+from server.production.common.documents import Document
+from server.production.common.fields import Field, takes
+from server.production.common.handler import ProductionHandler
+from server.production.datasets import configs
+from server.production.submission import previews
+from server.rest.handler import Handler
+from server.rest.routing import Route, allow
+
+__all__ = ["ROUTES"]
+
+
+class Config(ProductionHandler):
+    """A dataset's configuration."""
+
+    def json_body(self) -> Any:
+        return Handler.json_body(self)  # it is kept as text, which takes any JSON
+
+    @allow("admin", "client", "system", "pilot", "user")
+    async def get(self, dataset_id: str) -> None:
+        await self.readable(dataset_id)
+        self.send(await configs.get(self.ctx, dataset_id))
+
+    @allow("admin", "client", "system", "user")
+    async def put(self, dataset_id: str) -> None:
+        """Create or replace the configuration."""
+        await self.writable(dataset_id)
+        if len(self.request.body) > configs.MAX_BYTES:
+            raise BadRequest(f"the configuration is larger than {configs.MAX_BYTES >> 20} MB")
+        await configs.put(self.ctx, dataset_id, self.body())
+        self.send({})
+
+
+class Validate(ProductionHandler):
+    """Trying a configuration."""
+
+    def json_body(self) -> Any:
+        return Handler.json_body(self)  # nothing of it is stored
+
+    @allow("admin", "client", "system", "user")
+    @takes(Field("config", "dict", required=True), Field("jobs_submitted", "int"))
+    async def post(self) -> None:
+        """What is wrong with the configuration, or what its jobs and tasks would be; nothing is created.
+
+        The configuration may also be given as text, as for a submission.
+        """
+        body = self.body()
+        if len(self.request.body) > configs.MAX_BYTES:
+            raise BadRequest(f"the configuration is larger than {configs.MAX_BYTES >> 20} MB")
+        jobs = body.get("jobs_submitted", 1)
+        if isinstance(jobs, bool) or not isinstance(jobs, int) or not 1 <= jobs < 1 << 53:
+            raise BadRequest("key jobs_submitted should be of type int, and greater than 0")
+        self.send(await previews.preview(self.ctx, _config(body.get("config")), jobs))
+
+
+def _config(value: Any) -> Document:
+    if isinstance(value, str):
+        try:
+            value = msgspec.json.decode(value)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise BadRequest(f"key config is not JSON-encoded: {error}") from None
+    if not isinstance(value, dict):
+        raise BadRequest("key config should be of type dict")
+    return value
+
+
+ROUTES = [Route("/config/validate", Validate, "config"), Route("/config/{dataset_id}", Config, "config")]

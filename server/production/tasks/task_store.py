@@ -1,0 +1,279 @@
+"""Tasks: creating, reading and presenting them, and the writes that every change of status goes through.
+
+Beside what the API shows, a task's document has
+    class_key   the requirement class it is claimed by
+    due         when the repair pass must look at it (a lease's end, an unfinished follow-up), absent if never
+    ended       the last end reported: outcome, instance_id, reason, time
+    avoid       the host where it failed, and until when it should try others
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.errors import BulkWriteError, DuplicateKeyError
+
+from iceprod.ids import new_id, now, timestamp
+from iceprod.requirements import RequirementError, check, class_key
+from iceprod.states import TASK
+from server.common.errors import BadRequest, NotFound
+from server.production.common.documents import Document, projection
+from server.production.datasets import jobs
+from server.production.tasks import kinds
+from server.production.tasks.classes import class_table
+from server.rest.context import Context
+from server.store.database import Index
+
+__all__ = ["HIDDEN", "INDEXES", "LEASED", "NewTask", "counts", "create_task", "create_tasks", "find", "get",
+           "name_counts", "new_task", "patch", "public", "soon", "summaries", "task_classes_of"]
+
+INDEXES = [
+    Index("tasks", "task_id", [("task_id", 1)], unique=True),
+    Index("tasks", "dataset_job_task", [("dataset_id", 1), ("job_index", 1), ("task_index", 1)], unique=True),
+    Index("tasks", "claim", [("status", 1), ("class_key", 1), ("priority", -1)]),
+    Index("tasks", "dataset_claim",
+          [("dataset_id", 1), ("status", 1), ("class_key", 1), ("priority", -1)]),
+    Index("tasks", "dataset_name", [("dataset_id", 1), ("name", 1), ("status", 1)]),
+    Index("tasks", "job_status", [("job_id", 1), ("status", 1)]),
+    Index("tasks", "depends", [("depends", 1)]),
+    Index("tasks", "due", [("due", 1)], options={"sparse": True}),
+    Index("tasks", "pilot_id", [("pilot_id", 1)], options={"sparse": True}),
+]
+
+LEASED = ("queued", "processing")
+HIDDEN = ("class_key", "due", "ended", "avoid")
+IDS = ("task_id", "dataset_id", "job_id", "job_index", "task_index")
+TYPES: dict[str, tuple[type, ...]] = {
+    "name": (str,), "depends": (list,), "requirements": (dict,), "status": (str,), "failures": (int,),
+    "evictions": (int,), "walltime": (int, float), "walltime_err": (int, float), "walltime_err_n": (int,),
+    "site": (str,), "priority": (int, float), "instance_id": (str,), "pilot_id": (str,), "kind": (str,),
+    "status_changed": (str,), "reason": (str,)}
+"""Fields of a task that have a type; other fields may be added and hold anything."""
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """What a new task is made of; `depends` are task ids."""
+
+    job_index: int
+    name: str
+    requirements: dict[str, Any] = field(default_factory=dict)
+    task_index: int = 0
+    depends: tuple[str, ...] = ()
+    priority: float = 1.0
+    kind: str = kinds.DEFAULT
+    status: str = ""  # default: waiting without dependencies, else idle
+    task_id: str = ""  # default: a new one
+
+
+def soon(seconds: float) -> str:
+    """The time in so many seconds, as tasks store times."""
+    return timestamp(now() + timedelta(seconds=seconds))
+
+
+def new_task(dataset_id: str, job_id: str, new: NewTask) -> Document:
+    """A task's document, not yet stored. Raises BadRequest for requirements of wrong types."""
+    status = new.status or ("idle" if new.depends else "waiting")
+    return {
+        "task_id": new.task_id or new_id(), "dataset_id": dataset_id, "job_id": job_id,
+        "task_index": new.task_index, "job_index": new.job_index, "name": new.name,
+        "depends": list(new.depends), "requirements": new.requirements, "status": status,
+        "status_changed": timestamp(), "failures": 0, "evictions": 0, "walltime": 0.0, "walltime_err": 0.0,
+        "walltime_err_n": 0, "site": "", "priority": new.priority, "instance_id": "", "kind": new.kind,
+        "class_key": checked_class(new.requirements),
+    }
+
+
+def checked_class(requirements: dict[str, Any]) -> str:
+    """The class of some requirements. Raises BadRequest when they have wrong types."""
+    try:
+        check(requirements)
+    except RequirementError as error:
+        raise BadRequest(str(error)) from None
+    return class_key(requirements)
+
+
+def task_classes_of(tasks: Iterable[Document]) -> set[tuple[str, str]]:
+    """The (dataset, class) pairs of some tasks."""
+    return {(task["dataset_id"], task["class_key"]) for task in tasks}
+
+
+async def create_task(ctx: Context, task: Document) -> str:
+    """Store one task; its id. Raises BadRequest when the job has a task of that index."""
+    await class_table(ctx).register(ctx, task_classes_of([task]))
+    if task["status"] == "idle":
+        task = {**task, "due": soon(ctx.settings.services.repair_seconds)}
+    try:
+        await ctx.db.tasks.insert_one(dict(task))
+    except DuplicateKeyError:
+        raise BadRequest("duplicate task_index") from None
+    if task["status"] == "waiting":
+        ctx.signals.notify("tasks")
+    return str(task["task_id"])
+
+
+async def create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask]) -> list[Document]:
+    """Store jobs and tasks that are not there yet; all of them, as stored, in the order of `specs`.
+
+    A second call with the same indexes changes nothing, whichever server makes it.
+    """
+    if not specs:
+        return []
+    job_ids = await _create_jobs(ctx, dataset_id, sorted({spec.job_index for spec in specs}))
+    documents = [new_task(dataset_id, job_ids[spec.job_index], spec) for spec in specs]
+    for document in documents:
+        if document["status"] == "idle":  # what it depends on may be complete before it is stored
+            document["due"] = soon(ctx.settings.services.repair_seconds)
+    await class_table(ctx).register(ctx, task_classes_of(documents))
+    await _insert_new(ctx, "tasks", documents)
+    query = {"dataset_id": dataset_id, "job_index": {"$in": sorted(job_ids)}}
+    stored = {(task["job_index"], task["task_index"]): task
+              async for task in ctx.db.tasks.find(query, {"_id": 0})}
+    if any(document["status"] == "waiting" for document in documents):
+        ctx.signals.notify("tasks")
+    return [stored[spec.job_index, spec.task_index] for spec in specs]
+
+
+async def _create_jobs(ctx: Context, dataset_id: str, indexes: list[int]) -> dict[int, str]:
+    await _insert_new(ctx, "jobs", [jobs.new_job(dataset_id, index) for index in indexes])
+    query = {"dataset_id": dataset_id, "job_index": {"$in": indexes}}
+    return {job["job_index"]: job["job_id"]
+            async for job in ctx.db.jobs.find(query, {"job_index": 1, "job_id": 1})}
+
+
+async def _insert_new(ctx: Context, collection: str, documents: list[Document]) -> None:
+    """Insert what is not there yet, as the unique indexes decide."""
+    try:
+        await ctx.db[collection].insert_many(documents, ordered=False)
+    except BulkWriteError as error:
+        others = [e for e in error.details["writeErrors"] if e["code"] != 11000]
+        if others:
+            raise
+
+
+# -- reading
+
+
+def public(task: Document, keys: set[str] | None = None) -> Document:
+    """A task as the API shows it."""
+    shown = {name: value for name, value in task.items()
+             if name not in HIDDEN and name != "_id" and (keys is None or name in keys)}
+    if task.get("status") in LEASED and "due" in task and (keys is None or "lease_until" in keys):
+        shown["lease_until"] = task["due"]
+    return shown
+
+
+def read_keys(keys: set[str] | None) -> dict[str, int]:
+    """What to read of a task so that `public` can show `keys`."""
+    if keys is None:
+        return {"_id": 0, "class_key": 0, "ended": 0, "avoid": 0}
+    extra = {"due": 1, "status": 1} if "lease_until" in keys else {}
+    return {**projection(keys, HIDDEN), **extra}
+
+
+async def get(ctx: Context, task_id: str, dataset_id: str = "", keys: set[str] | None = None) -> Document:
+    """One task as the API shows it, of one dataset when that is given. Raises NotFound."""
+    query = {"task_id": task_id} | ({"dataset_id": dataset_id} if dataset_id else {})
+    task = await ctx.db.tasks.find_one(query, read_keys(keys))
+    if task is None:
+        raise NotFound("Task not found")
+    return public(task, keys)
+
+
+async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None = None, *,
+               sort: Sequence[tuple[str, int]] = (), limit: int = 0) -> AsyncIterator[Document]:
+    """Tasks as the API shows them."""
+    cursor = ctx.db.tasks.find(query, read_keys(keys), sort=list(sort) or None, limit=limit)
+    async for task in cursor:
+        yield public(task, keys)
+
+
+async def counts(ctx: Context, query: dict[str, Any], states: Iterable[str] = TASK.states) -> dict[str, int]:
+    """How many tasks are in each status, from an index."""
+    stages: list[Document] = [{"$match": query}, {"$group": {"_id": "$status", "n": {"$sum": 1}}}]
+    numbers = {row["_id"]: row["n"] async for row in await ctx.db.tasks.aggregate(stages)}
+    return {state: numbers[state] for state in states if numbers.get(state)}
+
+
+async def summaries(ctx: Context, dataset_id: str) -> AsyncIterator[tuple[str, str]]:
+    """The status and id of each of a dataset's tasks, in the order of the states."""
+    for state in await counts(ctx, {"dataset_id": dataset_id}):
+        query = {"dataset_id": dataset_id, "status": state}
+        async for task in ctx.db.tasks.find(query, {"_id": 0, "task_id": 1}):
+            yield state, task["task_id"]
+
+
+async def name_counts(ctx: Context, dataset_id: str) -> dict[str, dict[str, int]]:
+    """How many tasks of each name are in each status; names in the order of their tasks.
+
+    The names are read off the index in leaps, the numbers counted in it: no other task is looked at.
+    """
+    order: dict[str, tuple[int, str]] = {}
+    after: Document = {"$gte": ""}
+    while first := await _first_of_name(ctx, dataset_id, after):
+        order[first["name"]] = (first["task_index"], first["name"])
+        after = {"$gt": first["name"]}
+    stages: list[Document] = [
+        {"$match": {"dataset_id": dataset_id}},
+        {"$group": {"_id": {"name": "$name", "status": "$status"}, "n": {"$sum": 1}}},
+    ]
+    numbers = {(row["_id"]["name"], row["_id"]["status"]): row["n"]
+               async for row in await ctx.db.tasks.aggregate(stages)}
+    return {
+        name: {state: numbers[name, state] for state in TASK.states if numbers.get((name, state))}
+        for name in sorted(order, key=order.__getitem__)
+    }
+
+
+async def _first_of_name(ctx: Context, dataset_id: str, name: Document) -> Document | None:
+    query = {"dataset_id": dataset_id, "name": name}
+    return await ctx.db.tasks.find_one(query, {"_id": 0, "name": 1, "task_index": 1}, sort=[("name", 1)])
+
+
+# -- changing one task by hand
+
+
+def check_patch(task: Document, fields: Document) -> None:
+    """Raise BadRequest when fields of a PATCH cannot be merged into a task."""
+    for name, value in fields.items():
+        if name in HIDDEN or name == "lease_until":
+            raise BadRequest(f"{name} cannot be changed")
+        if name in IDS and value != task.get(name):
+            raise BadRequest(f"{name} cannot be changed")
+        kinds_of_value = TYPES.get(name)
+        if kinds_of_value and (isinstance(value, bool) or not isinstance(value, kinds_of_value)):
+            raise BadRequest(f"key {name} should be of type {kinds_of_value[-1].__name__}")
+    if "status" in fields and not TASK.knows(fields["status"]):
+        raise BadRequest("Bad status")
+
+
+async def patch(ctx: Context, task_id: str, fields: Document) -> tuple[Document, Document]:
+    """Merge fields into a task, whatever its status; it before and after. Raises BadRequest, NotFound."""
+    before = await ctx.db.tasks.find_one({"task_id": task_id}, {"_id": 0})
+    if before is None:
+        raise NotFound("Task not found")
+    check_patch(before, fields)
+    changes, removed = dict(fields), {}
+    if "requirements" in fields:
+        changes["class_key"] = checked_class(fields["requirements"])
+        await class_table(ctx).register(ctx, [(before["dataset_id"], changes["class_key"])])
+    if "status" in fields:
+        changes["status_changed"] = timestamp()
+        if fields["status"] != before["status"]:
+            removed = {"due": "", **({} if "pilot_id" in fields else {"pilot_id": ""})}
+            await class_table(ctx).register(ctx, task_classes_of([{**before, **changes}]))
+    if fields.get("status") == "idle":
+        changes["due"] = soon(2 * ctx.settings.services.repair_seconds)
+        removed.pop("due", None)
+    update: Document = {"$set": changes} | ({"$unset": removed} if removed else {})
+    after = await ctx.db.tasks.find_one_and_update({"task_id": task_id}, update, {"_id": 0},
+                                                   return_document=ReturnDocument.AFTER)
+    if after is None:
+        raise NotFound("Task not found")
+    if after["status"] == "waiting":
+        ctx.signals.notify("tasks")
+    return before, after

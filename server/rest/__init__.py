@@ -1,0 +1,7 @@
+"""REST: how a request comes in, who sends it, and how the answer goes out.
+
+In: HTTP requests, tokens, settings. Out: the base `Handler`, `Route` and `@allow`, the `Context` that every
+rule gets, health probes.
+"""
+
+__all__ = ["context", "handler", "health", "oidc", "routing", "sites"]

@@ -1,0 +1,189 @@
+"""The base of every REST handler: who calls, what they sent, and how answers and errors are written."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+from pymongo.errors import ConnectionFailure
+from tornado.web import HTTPError, RequestHandler
+
+from iceprod.tokens import Caller, TokenError
+from server.common import metrics
+from server.common.errors import ApiError, BadRequest, Forbidden, TooManyRequests, error_body, status_line
+from server.rest.addresses import client_address
+from server.rest.context import Context
+
+__all__ = ["Handler", "NoRoute", "encode"]
+
+log = logging.getLogger("server.http")
+
+_TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
+
+
+def _plain(value: object) -> int:
+    """What the encoder does not know: the database's 64-bit integers."""
+    if isinstance(value, int):
+        return int(value)
+    raise NotImplementedError(f"no JSON for {type(value).__name__}")
+
+
+encode = msgspec.json.Encoder(enc_hook=_plain).encode
+"""JSON of what the database gives."""
+
+
+class Handler(RequestHandler):
+    """Decode, authorise, call one function of the domain, encode."""
+
+    def initialize(self) -> None:
+        self.started = time.perf_counter()
+        self.caller: Caller | None = None
+
+    @property
+    def ctx(self) -> Context:
+        return self.application.settings["context"]
+
+    # -- who calls
+
+    async def prepare(self) -> None:
+        method = getattr(self, self.request.method.lower() if self.request.method else "", None)
+        roles = getattr(method, "roles", None)
+        if roles is None:
+            raise HTTPError(405)
+        if "everybody" not in roles:
+            self.caller = await self.authenticate()
+            if "any" not in roles and not self.caller.roles & roles:
+                raise Forbidden("authorization failed")
+
+    async def authenticate(self) -> Caller:
+        kind, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer":
+            raise Forbidden("authentication failed")
+        try:
+            return await self.ctx.tokens.caller(token.strip())
+        except TokenError:
+            raise Forbidden("authentication failed") from None
+
+    @property
+    def caller_address(self) -> str:
+        """Where the request comes from, as far as those say so whom we trust."""
+        return client_address(self.request.remote_ip or "", self.request.headers, self.ctx.trusted_proxies)
+
+    @property
+    def user(self) -> Caller:
+        """The caller of a method that needs a token."""
+        if self.caller is None:
+            raise Forbidden("authentication failed")
+        return self.caller
+
+    # -- what they sent
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:
+        try:
+            return value.decode("utf8")
+        except UnicodeDecodeError:
+            raise BadRequest(f"{name or 'path'}: not UTF-8") from None
+
+    def body(self, *, required: bool = True) -> dict[str, Any]:
+        """The body as a JSON object; an absent one is refused, or ``{}`` when it is not required."""
+        if not self.request.body.strip():
+            if required:
+                raise BadRequest("Missing required request body")
+            return {}
+        document = self.json_body()
+        if not isinstance(document, dict):
+            raise BadRequest(f"request body must be type 'object' (dict), not {type(document).__name__}")
+        return document
+
+    def json_body(self) -> Any:
+        try:
+            return msgspec.json.decode(self.request.body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BadRequest(f"request body is not JSON-encoded: {error}") from None
+
+    def query(self, name: str, default: str | None = None) -> str | None:
+        value = self.get_query_argument(name, default)
+        return value
+
+    def query_bool(self, name: str, default: bool = False) -> bool:
+        value = self.get_query_argument(name, None)
+        if value is None:
+            return default
+        if value.lower() in _TRUE:
+            return True
+        if value.lower() in _FALSE:
+            return False
+        raise BadRequest(f"{name!r}: must be true or false, not {value!r}")
+
+    def query_int(self, name: str, default: int | None = None, *, minimum: int = 0) -> int | None:
+        value = self.get_query_argument(name, None)
+        if value is None:
+            return default
+        if not re.fullmatch(r"[+-]?\d{1,18}", value) or int(value) < minimum:
+            raise BadRequest(f"bad {name} param. must be int >= {minimum}")
+        return int(value)
+
+    def query_list(self, name: str) -> list[str]:
+        """A list whose parts are separated by ``|``; empty when absent."""
+        value = self.get_query_argument(name, "")
+        return [part for part in value.split("|") if part]
+
+    # -- what we answer
+
+    def send(self, document: Any, status: int = 200) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.finish(encode(document))
+
+    def set_default_headers(self) -> None:
+        self.set_header("Server", "iceprod")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        self.set_header("Cache-Control", "no-store")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        reason = self._reason
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        if isinstance(error, ApiError):
+            status_code, reason = error.code, error.reason
+        elif isinstance(error, HTTPError):
+            reason = error.log_message or reason
+        elif isinstance(error, ConnectionFailure):
+            status_code, reason = 503, "the database does not answer just now; try again later"
+        elif status_code >= 500:
+            reason = "internal error"
+        self.set_status(status_code, status_line(reason))
+        if isinstance(error, TooManyRequests):
+            self.set_header("Retry-After", str(error.retry_after))
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.finish(msgspec.json.encode(self.error_document(status_code, reason)))
+
+    def error_document(self, code: int, reason: str) -> dict[str, object]:
+        """The body of an error; a family whose API has a shape of its own overrides this."""
+        return error_body(code, reason)
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        if isinstance(value, ConnectionFailure):
+            log.warning("the database does not answer: %s", str(value)[:200],
+                        extra={"path": self.request.path})
+        elif not isinstance(value, ApiError | HTTPError):
+            log.error("request failed", exc_info=(typ, value, tb), extra={"path": self.request.path})
+
+    def on_finish(self) -> None:
+        seconds = time.perf_counter() - self.started
+        metrics.observe_request(type(self).__name__, self.request.method or "", self.get_status(), seconds)
+        log.debug("request", extra={
+            "action": "request", "method": self.request.method, "path": unquote(self.request.path),
+            "status": self.get_status(), "ms": round(seconds * 1000, 2),
+            "user": self.caller.username if self.caller else None})
+
+
+class NoRoute(Handler):
+    """Whatever is no route of ours."""
+
+    async def prepare(self) -> None:
+        self.set_status(404)
+        self.send(error_body(404, "no such route"), 404)

@@ -1,0 +1,71 @@
+"""Tokens that were revoked before their time: single ones, or all that a user got until a moment.
+
+Every server keeps what the database knows for a few seconds (`tokens.revocation_seconds`). A token that was
+derived from a revoked one is revoked with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+
+from iceprod.tokens import Caller, TokenError
+from server.common.errors import Unavailable
+from server.store.database import Index
+
+__all__ = ["INDEXES", "Revocations"]
+
+INDEXES = [Index("revocations", "until", [("until", 1)], options={"expireAfterSeconds": 0})]
+
+
+class Revocations:
+    """What was revoked, as far as this server knows."""
+
+    def __init__(self, db: AsyncDatabase, seconds: float) -> None:
+        self._db, self._seconds = db, seconds
+        self._tokens: frozenset[str] = frozenset()
+        self._users: dict[str, float] = {}
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+
+    async def check(self, caller: Caller) -> None:
+        """Raise TokenError when the caller's token was revoked; Unavailable when nobody can tell."""
+        if self._is_old():
+            await self._read()
+        if self._tokens.intersection(caller.token_ids):
+            raise TokenError("it was revoked")
+        if caller.issued <= self._users.get(caller.username, -1.0):
+            raise TokenError("it was revoked with all tokens of its user")
+
+    async def revoke_token(self, token_id: str, expires: float) -> None:
+        """Refuse one token, and those derived from it, from now on."""
+        until = datetime.fromtimestamp(min(expires, 4e9) + 60, UTC)
+        await self._put(f"token:{token_id}", {"token_id": token_id, "until": until})
+
+    async def revoke_user(self, username: str) -> None:
+        """Refuse all tokens that were issued for a user until now."""
+        await self._put(f"user:{username}", {"username": username, "before": time.time()})
+
+    async def _put(self, key: str, fields: dict[str, object]) -> None:
+        await self._db.revocations.update_one({"_id": key}, {"$set": fields}, upsert=True)
+        self._read_at = float("-inf")
+
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._read_at > self._seconds
+
+    async def _read(self) -> None:
+        async with self._reading:
+            if not self._is_old():  # somebody else read it meanwhile
+                return
+            started = time.monotonic()
+            try:
+                rows = await self._db.revocations.find({}, {"_id": 0}).to_list()
+            except PyMongoError as error:
+                raise Unavailable(f"the database does not answer: {error}") from None
+            self._tokens = frozenset(row["token_id"] for row in rows if "token_id" in row)
+            self._users = {row["username"]: row["before"] for row in rows if "username" in row}
+            self._read_at = started

@@ -1,0 +1,121 @@
+"""A scan's progress as one document, and waiting until there is something new in it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from server.production.tasks.task_store import LEASED
+from server.rest.context import Context
+from server.scans.api.status import state_of
+from server.scans.manifests import engines, manifests
+from server.scans.manifests.manifests import Manifest
+from server.scans.pixels import batches, etas, runs
+from server.scans.pixels.runs import Phase, Run
+from server.scans.pixels.tallies import Tally
+from server.scans.results import maps
+from server.scans.run import backlog, deletion, finish, progress, quotas
+from server.scans.run.creation import request_of
+
+__all__ = ["view", "wait_for_news"]
+
+LOOK_SECONDS = 1.0  # other servers' signals are not heard, so look this often
+QUIET_SECONDS = 5.0  # without a result and a lease for so long, a scan has no pilot
+
+
+async def wait_for_news(ctx: Context, scan_id: str, since: int, seconds: float) -> None:
+    """Return when the scan's version is above `since`, or the time is up."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        if await _version(ctx, scan_id) > since:
+            return
+        await ctx.signals.wait(f"scan:{scan_id}", min(left, LOOK_SECONDS))
+
+
+async def view(ctx: Context, scan_id: str) -> dict[str, Any]:
+    """Where a scan stands. Raises NotFound.
+
+    `levels`, counts and times are of scans by our own workers; for others they are empty or null.
+    """
+    version = await _version(ctx, scan_id)  # before what it speaks of, so that nothing new is missed
+    manifest = await manifests.read(ctx, scan_id)
+    run = await runs.find(ctx, scan_id)
+    counts = await progress.current(ctx, run) if run else None
+    state, _, final = await state_of(ctx, manifest)
+    result = {"scan_id": scan_id, "version": version, "state": state,
+              "state_reason": await _reason(ctx, manifest, run, counts), "since": _since(manifest, run),
+              "is_final": final, "is_deleted": manifest.is_deleted, "event": manifest.event_metadata}
+    return result | (await _counts(ctx, run, counts) if run and counts else _nothing())
+
+
+async def _version(ctx: Context, scan_id: str) -> int:
+    """A number that grows with everything that happens to a scan."""
+    run = await runs.find(ctx, scan_id)
+    return await manifests.revision(ctx, scan_id) + (run.version if run else 0)
+
+
+def _since(manifest: Manifest, run: Run | None) -> float:
+    return run.since if run else manifest.timestamp
+
+
+async def _counts(ctx: Context, run: Run, counts: Tally) -> dict[str, Any]:
+    summary = run.summary or await _summary(ctx, run.scan_id)
+    levels = [{"nside": level.nside, "done": level.done, "total": level.total} for level in counts.levels]
+    return {
+        "levels": levels,
+        "pixels_done": counts.done, "pixels_total": counts.total, "rate": counts.rate,
+        "eta_s": counts.left if run.phase is Phase.RUNNING else None,
+        "wall_s": counts.wall, "cpu_s": counts.cpu_seconds, "pixels_reused": counts.reused,
+        "failed": [{"nside": nside, "pixels": pixels, "reason": reason}
+                   for nside, pixels, reason in await batches.failures(ctx, run.scan_id)],
+        "eta_errors": etas.errors(run),
+        "best_fit": None, "area_50_deg2": None, "area_90_deg2": None, **summary}
+
+
+def _nothing() -> dict[str, Any]:
+    return {"levels": [], "pixels_done": 0, "pixels_total": 0, "rate": 0.0, "eta_s": None, "wall_s": 0.0,
+            "cpu_s": 0.0, "pixels_reused": 0, "failed": [], "eta_errors": [], "best_fit": None,
+            "area_50_deg2": None, "area_90_deg2": None}
+
+
+async def _summary(ctx: Context, scan_id: str) -> dict[str, Any]:
+    tables = await maps.tables_of(ctx, scan_id)
+    return await asyncio.to_thread(finish.summary_of, tables) if tables else {}
+
+
+async def _reason(ctx: Context, manifest: Manifest, run: Run | None, counts: Tally | None) -> str:
+    """Why the scan is in its state, in words."""
+    if run is not None and run.reason:
+        return run.reason
+    if manifest.is_deleted:  # said before its run is given up, which takes a moment
+        return deletion.REASON
+    if run is not None and counts is not None:
+        return await _what_runs(ctx, run, counts)
+    return await _why_it_waits(ctx, manifest)
+
+
+async def _what_runs(ctx: Context, run: Run, counts: Tally) -> str:
+    leased = {"dataset_id": run.dataset_id, "status": {"$in": list(LEASED)}}
+    news, left = max(counts.latest, run.started), counts.open_batches
+    if time.time() - news > QUIET_SECONDS and not await ctx.db.tasks.find_one(leased, {"_id": 1}):
+        return f"round {run.round}: {left} batches wait for a pilot that has room for them"
+    return f"round {run.round}: {left} batches are left"
+
+
+async def _why_it_waits(ctx: Context, manifest: Manifest) -> str:
+    scan_id = manifest.scan_id
+    buried = await ctx.db.scan_backlog.find_one({"scan_id": scan_id, "reason": {"$ne": None}})
+    if buried:
+        return f"given up: {buried['reason']}"
+    entry = await backlog.find(ctx, scan_id)
+    if entry is None:
+        return "an outside scanner works for it"
+    reco = entry.reco or (await request_of(ctx, scan_id)).reco_algo
+    if not engines.is_ours(reco):
+        return f"waits for an outside scanner: {reco!r} is no reconstruction of ours"
+    if manifest.priority < 0:
+        return "waits until nothing else is to do, since its priority is negative"
+    place = f"number {await backlog.place(ctx, entry)} in the backlog"
+    why = quotas.full(ctx.settings.scans, await quotas.load(ctx), entry)
+    return f"{place}: {why}" if why else place

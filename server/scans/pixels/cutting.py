@@ -1,0 +1,90 @@
+"""Rounds of pixels and how they are cut into batches: pure functions, so that any server cuts alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+
+import msgspec
+import numpy as np
+
+from config.settings import Scans
+from scanner.maps.levels import Progression, first_pixels, next_pixels, seeds_for
+from server.scans.pixels.tables import spread
+
+__all__ = ["Cut", "Plan", "batch_size", "cut_round", "first_plan", "round_pixels"]
+
+LEAD = 4  # small batches at the very start, so that the first result comes soon
+MIN_BATCHES = 8  # a round is cut into so many, so that several pilots share it,
+WORTHWHILE_SECONDS = 0.25  # unless a batch would take less than this: then sharing costs more than it gains
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """How one round is cut: everything needed to cut it again, the same way.
+
+    The round's pixels follow from the results of all batches before `first`, but for those in `missing`,
+    which were not in when it was planned. Sizes are in pixels.
+    """
+
+    first: int  # sequence number of the round's first batch
+    size: int
+    lead: int = 0  # so many first batches
+    lead_size: int = 0  # are that small
+    missing: list[int] = []
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One batch of a round: pixels int64 and seeds PIXEL_DTYPE, both of shape (n,)."""
+
+    seq: int
+    nside: int
+    pixels: np.ndarray
+    seeds: np.ndarray | None
+
+
+def round_pixels(progression: Progression, results: Mapping[int, np.ndarray],
+                 known: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """The pixels to do next by nside: the first level, or what the results call for; {}: the scan is over."""
+    if not known:
+        return {progression.levels[0].nside: first_pixels(progression)}
+    return next_pixels(progression, results, known)
+
+
+def cut_round(progression: Progression, plan: Plan, results: Mapping[int, np.ndarray],
+              known: Mapping[int, np.ndarray]) -> list[Cut]:
+    """The batches of the planned round, in their order."""
+    cuts: list[Cut] = []
+    for nside, pixels in sorted(round_pixels(progression, results, known).items()):
+        pixels = spread(pixels)
+        seeds = seeds_for(progression, nside, pixels, results) if known else None
+        for start, end in _pieces(len(pixels), plan, len(cuts)):
+            part_seeds = None if seeds is None else seeds[start:end]
+            cuts.append(Cut(plan.first + len(cuts), nside, pixels[start:end], part_seeds))
+    return cuts
+
+
+def _pieces(n: int, plan: Plan, before: int) -> list[tuple[int, int]]:
+    edges = [0]
+    while edges[-1] < n:
+        is_lead = before + len(edges) - 1 < plan.lead
+        edges.append(min(n, edges[-1] + (plan.lead_size if is_lead else plan.size)))
+    return list(pairwise(edges))
+
+
+def batch_size(settings: Scans, pixels: int, seconds_per_pixel: float | None) -> int:
+    """Pixels per batch so that one takes about `batch_seconds`; the first batches' size while unmeasured."""
+    if seconds_per_pixel is None:
+        return min(settings.first_batch_pixels, settings.max_batch_pixels)
+    per_second = min(1 / max(seconds_per_pixel, 1e-9), 1e9)
+    share = max(math.ceil(pixels / MIN_BATCHES), int(WORTHWHILE_SECONDS * per_second))
+    return max(1, min(int(settings.batch_seconds * per_second), share, settings.max_batch_pixels))
+
+
+def first_plan(settings: Scans, pixels: int, seconds_per_pixel: float | None) -> Plan:
+    """The plan of the first round: it starts with small batches."""
+    size = batch_size(settings, pixels, seconds_per_pixel)
+    small = min(settings.first_batch_pixels, size)
+    return Plan(first=0, size=size, lead=LEAD if small < size else 0, lead_size=small)

@@ -1,0 +1,152 @@
+"""Runs: what our own scanner has to remember of a scan that it works for."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from scanner.maps.levels import Progression
+from scanner.maps.result import Method, ScanMetadata
+from server.rest.context import Context
+from server.scans.pixels.cutting import Plan
+
+__all__ = ["Phase", "Prediction", "Run", "any_since", "change", "claim_tally", "create",
+           "find", "measured_before", "predict", "running", "stop", "unclosed"]
+
+
+class Phase(StrEnum):
+    """Where a run stands."""
+
+    RUNNING = "running"
+    FINAL = "final"  # the map is complete and stored
+    ABORTED = "aborted"  # its scan was deleted
+    FAILED = "failed"  # given up; the reason says why
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """What was expected when a share of the pixels was done; seconds since the start."""
+
+    share: float
+    at: float
+    total: float  # of the whole run, as predicted then
+
+
+class Run(msgspec.Struct, kw_only=True):
+    """The run of one scan; times are seconds since 1970."""
+
+    scan_id: str
+    dataset_id: str
+    i3_event_id: str
+    event: ScanMetadata
+    reco: str  # as asked for
+    nsides: str  # such as "8:0,64:12"
+    threshold: float  # share of the pixels that must be in before the next ones are chosen
+    max_pixel_reco_time: int  # seconds
+    memory_gb: float
+    disk_gb: float
+    priority: float  # of the tasks
+    username: str = ""  # of whoever asked for the scan
+    clusters: list[str] = []  # of which it asked for workers
+    computes: str = ""  # the reconstruction behind that name, for this event
+    origin_scan_id: str = ""  # whose finished pixels are taken over, of a rescan
+    phase: Phase = Phase.RUNNING
+    reason: str = ""
+    since: float = 0.0  # of the phase
+    started: float = 0.0
+    round: int = 0  # the latest that was planned, from 1
+    plan: Plan | None = None
+    is_cut: bool = True  # whether the plan's batches and tasks all exist
+    is_closed: bool = False  # whether what follows from the end was done
+    version: int = 0  # grows with everything that readers may want to see
+    tallied: float = 0.0  # when the progress was last written
+    summary: dict[str, Any] = {}  # of the final map
+    seconds_per_pixel: float | None = None  # measured, of the whole run
+    predictions: list[Prediction] = []
+
+    @property
+    def progression(self) -> Progression:
+        return Progression.parse(self.nsides)
+
+    @property
+    def method(self) -> Method:
+        return Method(self.reco, self.computes)
+
+
+async def create(ctx: Context, run: Run) -> Run:
+    """Store a run, unless its scan has one already; the one that is stored."""
+    document = msgspec.to_builtins(run)
+    with contextlib.suppress(DuplicateKeyError):
+        await ctx.db.scan_runs.update_one({"scan_id": run.scan_id}, {"$setOnInsert": document}, upsert=True)
+    return await find(ctx, run.scan_id) or run
+
+
+async def running(ctx: Context) -> list[Run]:
+    """All runs that are not over."""
+    cursor = ctx.db.scan_runs.find({"phase": Phase.RUNNING.value})
+    return [msgspec.convert(document, Run) async for document in cursor]
+
+
+async def unclosed(ctx: Context) -> list[Run]:
+    """Runs that are over, but not all that follows from it was done."""
+    over = [phase.value for phase in Phase if phase is not Phase.RUNNING]
+    cursor = ctx.db.scan_runs.find({"phase": {"$in": over}, "is_closed": False})
+    return [msgspec.convert(document, Run) async for document in cursor]
+
+
+async def any_since(ctx: Context, moment: float) -> bool:
+    """Whether a run began or ended after that time."""
+    return await ctx.db.scan_runs.find_one({"since": {"$gt": moment}}, {"_id": 1}) is not None
+
+
+async def measured_before(ctx: Context, reco: str) -> float | None:
+    """Seconds per pixel in the latest finished run of a reconstruction; None when there was none."""
+    cursor = ctx.db.scan_runs.find({"reco": reco, "phase": Phase.FINAL.value}, {"seconds_per_pixel": 1})
+    async for document in cursor.sort([("since", -1)]).limit(1):
+        return document.get("seconds_per_pixel")
+    return None
+
+
+async def find(ctx: Context, scan_id: str) -> Run | None:
+    """The run of a scan, when our scanner works (or worked) for it."""
+    return _from_document(await ctx.db.scan_runs.find_one({"scan_id": scan_id}))
+
+
+async def change(ctx: Context, scan_id: str, condition: dict[str, Any], **fields: Any) -> Run | None:
+    """Set fields of a run that meets the condition, as one step; the run then, or None."""
+    update = {"$inc": {"version": 1}, **({"$set": msgspec.to_builtins(fields)} if fields else {})}
+    document = await ctx.db.scan_runs.find_one_and_update(
+        {"scan_id": scan_id, **condition}, update, return_document=ReturnDocument.AFTER)
+    if document is not None:
+        ctx.signals.notify(f"scan:{scan_id}")
+    return _from_document(document)
+
+
+async def claim_tally(ctx: Context, run: Run) -> bool:
+    """Whether this server, and no other, is to write the progress now."""
+    result = await ctx.db.scan_runs.update_one(
+        {"scan_id": run.scan_id, "tallied": run.tallied}, {"$set": {"tallied": time.time()}})
+    return bool(result.modified_count)
+
+
+async def predict(ctx: Context, run: Run, prediction: Prediction) -> None:
+    """Keep the first prediction at its share."""
+    new = {"predictions.share": {"$ne": prediction.share}}
+    await ctx.db.scan_runs.update_one(
+        {"scan_id": run.scan_id, "phase": Phase.RUNNING.value, **new},
+        {"$push": {"predictions": msgspec.to_builtins(prediction)}})
+
+
+async def stop(ctx: Context, scan_id: str, phase: Phase, reason: str) -> Run | None:
+    """End a running run; None when there is none or it ended before."""
+    running_one = {"phase": Phase.RUNNING.value}
+    return await change(ctx, scan_id, running_one, phase=phase, reason=reason, since=time.time())
+
+
+def _from_document(document: dict[str, Any] | None) -> Run | None:
+    return None if document is None else msgspec.convert(document, Run)

@@ -1,0 +1,85 @@
+"""Files made of a scan's map, off the event loop; those of final maps are kept for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from scanner.maps.catalogue import Product, UnknownProduct, find_product, products_for
+from scanner.maps.level_sets import LevelSetError
+from scanner.maps.skymap import EmptyMapError
+from server.common.errors import NotFound
+from server.rest.context import Context
+from server.scans.pixels import runs
+from server.scans.results import maps, results
+
+__all__ = ["File", "make", "offered", "product"]
+
+KEPT_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class File:
+    """A product's content and the name to store it under."""
+
+    content: bytes
+    name: str
+    is_final: bool
+
+
+class _Shelf:
+    """The files used last, as many as fit."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._used = size, 0
+        self._files: OrderedDict[tuple[str, float, str], File] = OrderedDict()
+
+    def get(self, key: tuple[str, float, str]) -> File | None:
+        if key in self._files:
+            self._files.move_to_end(key)
+        return self._files.get(key)
+
+    def put(self, key: tuple[str, float, str], file: File) -> None:
+        if key not in self._files:
+            self._used += len(file.content)
+        self._files[key] = file
+        while self._used > self._size:
+            _, oldest = self._files.popitem(last=False)
+            self._used -= len(oldest.content)
+
+
+_shelf = _Shelf(KEPT_BYTES)
+_making = asyncio.Semaphore(1)  # a picture costs a second of CPU; requests must not wait for many of them
+
+
+def product(name: str) -> Product:
+    """The product of a name. Raises NotFound."""
+    try:
+        return find_product(name)
+    except UnknownProduct as error:
+        raise NotFound(str(error)) from None
+
+
+async def offered(ctx: Context, scan_id: str) -> list[Product]:
+    """The products that fit the reconstruction of a scan, as far as it is known."""
+    run = await runs.find(ctx, scan_id)
+    return products_for(run.computes if run else "")
+
+
+async def make(ctx: Context, scan_id: str, wanted: Product) -> File:
+    """A file of a scan's map as it is now. Raises NotFound while there is no map, or when it does not fit."""
+    finished = await results.is_final(ctx, scan_id)
+    key = (scan_id, finished or 0.0, wanted.name)
+    if finished is not None and (kept := _shelf.get(key)):
+        return kept
+    result, is_final = await maps.latest(ctx, scan_id)
+    async with _making:
+        try:
+            content = await asyncio.to_thread(wanted.make, result)
+        except (EmptyMapError, LevelSetError) as error:
+            raise NotFound(str(error)) from None
+    file = File(content, wanted.file_name(result), is_final)
+    if is_final and finished is not None:
+        _shelf.put(key, file)
+    return file

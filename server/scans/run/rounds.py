@@ -1,0 +1,128 @@
+"""Rounds: which pixels come next is decided when those before are in, written down, then made into tasks.
+
+Every step is one conditional write or can be done twice: a server that stops anywhere leaves something
+that any server goes on with, and two servers that go on at once come to the same batches.
+
+    plan    the run's `round` grows by one and its `plan` says how the round will be cut   (is_cut = False)
+    cut     batches, then tasks are stored under keys that follow from the plan            (is_cut = True)
+            (pixels that the origin of a rescan has done are entered in between)
+    ...     results come in
+    plan    the next round; or no pixels are left, and the run is finished
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from server.production.tasks.task_store import NewTask, create_tasks
+from server.rest.context import Context
+from server.scans.pixels import batches, runs
+from server.scans.pixels.cutting import Cut, Plan, batch_size, cut_round, first_plan, round_pixels
+from server.scans.pixels.runs import Phase, Run
+from server.scans.results import maps
+from server.scans.run import finish, progress, reuse
+
+__all__ = ["advance", "is_due"]
+
+KIND = "pixels"
+SHORTEST_HOURS, LONGEST_HOURS = 0.25, 4.0  # a task's time limit, whatever the pixels' own limits add up to
+
+_locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known before a batch: results by nside, and the pixels that were ever asked for."""
+
+    results: dict[int, np.ndarray]
+    pixels: dict[int, np.ndarray]
+
+
+async def advance(ctx: Context, scan_id: str) -> None:
+    """Take a run as far as the results that are in allow. May be called at any time, by anybody."""
+    lock = _locks.setdefault(scan_id, asyncio.Lock())  # spares this process double work, no more
+    async with lock:
+        while await _step(ctx, scan_id):
+            pass
+
+
+async def _step(ctx: Context, scan_id: str) -> bool:
+    """One step; whether another may follow."""
+    run = await runs.find(ctx, scan_id)
+    if run is None or run.phase is not Phase.RUNNING:
+        return False
+    if not run.is_cut:
+        await _cut(ctx, run)
+        return True
+    return await _plan_next(ctx, run) if await is_due(ctx, run) else False
+
+
+async def is_due(ctx: Context, run: Run) -> bool:
+    """Whether enough is in to choose the next pixels: the threshold's share of the latest round, or all."""
+    if run.plan is None or not await batches.any_open(ctx, run.scan_id):
+        return True
+    return run.threshold < 1.0 and await batches.share_done(ctx, run.scan_id, run.plan.first) >= run.threshold
+
+
+async def _plan_next(ctx: Context, run: Run) -> bool:
+    """Write down the next round; finish the run when there are no more pixels and none is missing."""
+    missing = await batches.open_batches(ctx, run.scan_id)
+    first = await batches.next_seq(ctx, run.scan_id)
+    known = await _known(ctx, run.scan_id, first, missing)
+    pixels = await asyncio.to_thread(round_pixels, run.progression, known.results, known.pixels)
+    if not pixels:
+        if not missing and await _is_current(ctx, run):
+            await finish.finish(ctx, run, known.results)
+        return False
+    plan = await _new_plan(ctx, run, first, missing, sum(map(len, pixels.values())))
+    unchanged = {"phase": Phase.RUNNING.value, "round": run.round, "is_cut": True}
+    planned = await runs.change(ctx, run.scan_id, unchanged, round=run.round + 1, plan=plan, is_cut=False)
+    return planned is not None or not await _is_current(ctx, run)
+
+
+async def _is_current(ctx: Context, run: Run) -> bool:
+    """Whether no other server planned a round meanwhile: then all that was read belongs together."""
+    present = await runs.find(ctx, run.scan_id)
+    return present is not None and present.round == run.round
+
+
+async def _new_plan(ctx: Context, run: Run, first: int, missing: list[int], pixels: int) -> Plan:
+    settings = ctx.settings.scans
+    if first == 0:
+        return first_plan(settings, pixels, await runs.measured_before(ctx, run.reco))
+    measured = await finish.seconds_per_pixel(ctx, run)
+    return Plan(first, batch_size(settings, pixels, measured), missing=missing)
+
+
+async def _cut(ctx: Context, run: Run) -> None:
+    """Make the planned round's batches, then their tasks."""
+    assert run.plan is not None
+    known = await _known(ctx, run.scan_id, run.plan.first, run.plan.missing)
+    cuts = await asyncio.to_thread(cut_round, run.progression, run.plan, known.results, known.pixels)
+    await batches.insert_new(ctx, run.scan_id, cuts)
+    whole = await reuse.fill(ctx, run, cuts)
+    await create_tasks(ctx, run.dataset_id, [_task(run, cut) for cut in cuts if cut.seq not in whole])
+    await runs.change(ctx, run.scan_id, {"round": run.round, "is_cut": False}, is_cut=True)
+    present = await runs.find(ctx, run.scan_id)
+    if present is not None and whole:
+        await progress.write(ctx, present, force=True)
+    if present is not None and present.phase is not Phase.RUNNING:
+        await finish.close(ctx, present)  # it was stopped while its tasks were made
+
+
+async def _known(ctx: Context, scan_id: str, before: int, missing: list[int]) -> _Known:
+    seqs = sorted(set(range(before)) - set(missing))
+    return _Known(await maps.tables_of(ctx, scan_id, seqs), await batches.known_pixels(ctx, scan_id, before))
+
+
+def _task(run: Run, cut: Cut) -> NewTask:
+    hours = len(cut.pixels) * run.max_pixel_reco_time / 3600
+    requirements = {"cpu": 1, "memory": run.memory_gb, "disk": run.disk_gb,
+                    "time": min(max(hours, SHORTEST_HOURS), LONGEST_HOURS), "kind": KIND}
+    return NewTask(job_index=cut.seq, name=f"nside-{cut.nside}", requirements=requirements, kind=KIND,
+                   priority=run.priority, task_id=batches.task_id_of(run.scan_id, cut.seq))
+

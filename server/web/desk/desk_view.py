@@ -1,0 +1,160 @@
+"""What the desk's page of a scan shows: candidates inside its region with all that is known of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from server.desk.common import positions
+from server.desk.common.access import Document, Visitor
+from server.desk.judgement import classifications, filters, taxonomies
+from server.desk.judgement.candidate_query import read_search
+from server.desk.judgement.candidate_rows import Parts, shown_candidates
+from server.desk.judgement.candidate_search import find_names, scope_of
+from server.desk.maps import localizations
+from server.desk.maps.regions import CALIBRATED, find_region
+from server.desk.maps.tiles import Tiles
+from server.desk.objects import galaxies, listings
+from server.rest.context import Context
+from server.web.desk.desk_map import Mark, draw
+
+__all__ = ["FAVORITES", "REGIONS", "REJECTED", "Asked", "Choice", "Row", "View", "view"]
+
+SHOWN = 50  # candidates on a page
+GALAXIES = 25
+FAVORITES, REJECTED = "favorites", "rejected_candidates"
+
+REGIONS = {"50": (0.5, False), "90": (0.9, False), "95": (0.95, False), "99": (0.99, False),
+           "50c": (0.5, True), "90c": (0.9, True)}
+"""The regions that a page offers: probability, and whether by the calibrated thresholds."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What of a scan's candidates is asked for."""
+
+    region: str = "90"
+    filter_id: int | None = None
+    with_rejected: bool = False
+    page: int = 1
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Something to choose in a form."""
+
+    value: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A candidate on the page."""
+
+    number: int
+    candidate: Document
+    level: float
+    filters: list[str]
+    judgements: list[Document]
+    is_favorite: bool
+    is_rejected: bool
+
+    @property
+    def name(self) -> str:
+        return str(self.candidate["id"])
+
+
+@dataclass(frozen=True)
+class View:
+    """The page."""
+
+    localization: Document
+    rows: list[Row]
+    total: int
+    galaxies: list[tuple[float, Document]]
+    galaxies_total: int
+    filters: list[Choice]
+    classes: list[Choice]
+    picture: str
+    area: float
+
+
+async def view(ctx: Context, who: Visitor, row: Document, asked: Asked) -> View:
+    """The page of a localization's row, as the visitor may see it. Raises BadRequest."""
+    tiles = await localizations.tiles_of(ctx, row)
+    cumprob, is_calibrated = REGIONS[asked.region]
+    name = row["name"] + (CALIBRATED if is_calibrated else "")
+    known = await filters.readable(ctx, who)
+    names = await _names(ctx, who, row, name, cumprob, asked)
+    shown = names[(asked.page - 1) * SHOWN:asked.page * SHOWN]
+    rows = await _rows(ctx, who, shown, tiles, (asked.page - 1) * SHOWN, known)
+    region = await find_region(ctx, row["dateobs"].isoformat(), name, cumprob)
+    inside, total = await galaxies.best_inside(ctx, region, tiles.level_at, GALAXIES)
+    chosen = await asyncio.to_thread(_chosen, tiles, cumprob, is_calibrated)
+    marks = [Mark(one.number, one.name, one.candidate["ra"], one.candidate["dec"], _style(one))
+             for one in rows if one.candidate["ra"] is not None]
+    picture = await asyncio.to_thread(draw, tiles, [("busy", chosen), ("bad", tiles.chosen(0.5))], marks)
+    return View(row, rows, len(names), _by_level(tiles, inside), total,
+                [Choice(str(one["_id"]), one["name"]) for one in known], await _classes(ctx, who), picture,
+                float(tiles.area[chosen].sum()))
+
+
+def _chosen(tiles: Tiles, cumprob: float, is_calibrated: bool) -> np.ndarray:
+    return tiles.chosen_calibrated(cumprob) if is_calibrated else tiles.chosen(cumprob)
+
+
+def _style(row: Row) -> str:
+    return "good" if row.judgements else "idle" if row.is_rejected else "wait" if row.is_favorite else "busy"
+
+
+async def _names(ctx: Context, who: Visitor, row: Mapping[str, Any], name: str, cumprob: float,
+                 asked: Asked) -> list[str]:
+    given: defaultdict[str, str | None] = defaultdict(lambda: None)
+    given |= {"localizationDateobs": row["dateobs"].isoformat(), "localizationName": name,
+              "localizationCumprob": str(cumprob)}
+    if asked.filter_id is not None:
+        given["filterIDs"] = str(asked.filter_id)
+    if not asked.with_rejected:
+        given["listNameReject"] = REJECTED
+    search = read_search(given)
+    return await find_names(ctx, who, search, await scope_of(ctx, who, search))
+
+
+async def _rows(ctx: Context, who: Visitor, names: Sequence[str], tiles: Tiles, before: int,
+                known: Sequence[Document]) -> list[Row]:
+    shown = await shown_candidates(ctx, who, names, Parts(alerts=True))
+    judged = await classifications.of_objects(ctx, who, names)
+    favorites, rejected = await _on_list(ctx, who, FAVORITES), await _on_list(ctx, who, REJECTED)
+    title = {one["_id"]: one["name"] for one in known}
+    return [Row(before + number, one, _level(tiles, one),
+                [title.get(each, str(each)) for each in one["filter_ids"]], judged.get(one["id"], []),
+                one["id"] in favorites, one["id"] in rejected)
+            for number, one in enumerate(shown, 1)]
+
+
+async def _on_list(ctx: Context, who: Visitor, name: str) -> set[str]:
+    return {one["obj_id"] for one in await listings.listed(ctx, who, name)}
+
+
+def _level(tiles: Tiles, candidate: Mapping[str, Any]) -> float:
+    deep = candidate["healpix"]
+    return 1.0 if deep is None else float(tiles.level_at(deep))
+
+
+def _by_level(tiles: Tiles, rows: Sequence[Document]) -> list[tuple[float, Document]]:
+    """Galaxies with their credible levels, the most probable places first."""
+    if not rows:
+        return []
+    levels = tiles.level_at(positions.hpix29_many([row["ra"] for row in rows], [row["dec"] for row in rows]))
+    return sorted(zip(levels.tolist(), rows, strict=True), key=lambda pair: (pair[0], pair[1]["name"]))
+
+
+async def _classes(ctx: Context, who: Visitor) -> list[Choice]:
+    """The classes of all taxonomies that the visitor may use."""
+    return [Choice(f"{one['_id']}:{name}", f"{name} ({one['name']})")
+            for one in await taxonomies.readable(ctx, who) for name in one["classes"]]

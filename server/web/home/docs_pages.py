@@ -1,0 +1,115 @@
+"""The documentation: the pages of `docs/`, and the reference as this server writes it of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from server.common.errors import NotFound
+from server.reference import PAGES
+from server.rest.routing import Route, allow
+from server.web.common.handler import NotLoggedIn, PageHandler
+
+__all__ = ["ROUTES", "render_page"]
+
+FOLDER = Path(__file__).parents[3] / "docs"
+BASE = "/web/docs"
+_NAME = re.compile(r"[a-z0-9-]+")
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A page as HTML, and its title."""
+
+    title: str
+    html: str
+
+
+@functools.cache
+def render_page(folder: str, name: str) -> Rendered:
+    """A page of the documentation; it takes a moment the first time. Raises NotFound."""
+    text = _text(folder, name)
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = reader.parse(text)
+    title = ""
+    for before, token in pairwise(tokens):
+        if before.type == "heading_open":
+            before.attrSet("id", _anchor(token.content))
+            title = title or token.content
+        if token.type == "th_open":
+            token.attrSet("scope", "col")
+        if token.type in ("th_open", "td_open"):
+            token.attrs.pop("style", None)  # alignment, which the pages' policy refuses
+        for child in token.children or ():
+            if child.type == "link_open":
+                _lead(child, folder)
+    return Rendered(title.replace("`", "") or name, reader.renderer.render(tokens, reader.options, {}))
+
+
+def _text(folder: str, name: str) -> str:
+    if folder == "reference" and name in PAGES:
+        return PAGES[name].text()
+    path = FOLDER / folder / f"{name}.md"
+    if _NAME.fullmatch(name) and _NAME.fullmatch(folder or "x"):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return path.read_text(encoding="utf8")
+    if (folder, name) == ("", "index"):  # installed without the pages
+        return "# Documentation\n\n" + "\n".join(
+            f"- [{page.title}](reference/{key}.md)" for key, page in PAGES.items()) + "\n"
+    raise NotFound("there is no such page")
+
+
+def _lead(link: Token, folder: str) -> None:
+    """Let a link to another page lead to it here; one to another file of the source leads nowhere."""
+    target, hashed, part = str(link.attrGet("href") or "").partition("#")
+    if "://" in target or not target:
+        return
+    path = PurePosixPath(_resolved(folder, target))
+    if path.suffix == ".md" and ".." not in path.parts:
+        link.attrSet("href", f"{BASE}/{path.with_suffix('')}{hashed}{part}")
+    else:
+        link.attrs.pop("href")
+
+
+def _resolved(folder: str, target: str) -> str:
+    """A relative path as seen from the folder of all pages."""
+    parts = [folder] if folder else []
+    for part in target.split("/"):
+        if part == ".." and parts:
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
+def _anchor(heading: str) -> str:
+    """The name that links use for a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+class Docs(PageHandler):
+    """A page of the documentation, for everybody."""
+
+    @allow("everybody")
+    async def get(self, page: str = "index", folder: str = "") -> None:
+        with contextlib.suppress(NotLoggedIn):  # who is logged in also sees the navigation
+            self.caller = await self.authenticate()
+        rendered: Any = await asyncio.to_thread(render_page, folder, page)
+        self.page("docs.html", title=rendered.title, content=rendered.html, is_index=page == "index")
+
+
+ROUTES = [
+    Route(BASE, Docs, "web"),
+    Route(f"{BASE}/", Docs, "web"),
+    Route(BASE + "/{page:any}", Docs, "web"),
+    Route(BASE + "/{folder}/{page:any}", Docs, "web"),
+]

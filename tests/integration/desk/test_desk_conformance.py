@@ -1,0 +1,47 @@
+"""The black-box suite of the desk's API, run against a real server: on the embedded store, and on the
+database that ICEPROD_ORACLE_URL names.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.api import Api, running_server
+from tests.support.databases import DATABASES, chosen
+from tests.support.outside import running_services
+
+DATA = Path(os.environ.get("ICEPROD_TEST_DATA", Path(__file__).resolve().parents[4] / "shared"))
+SUITE = DATA / "conformance" / "desk_and_sensor"
+NAMES = ("test_sp_core.py", "test_sp_candidates.py", "test_sp_judgement.py", "test_sp_catalogs.py")
+FILES = [name for name in NAMES if (SUITE / name).exists()]
+# A check of analyses, which are not part of the desk.
+WITHOUT = ["test_no_token_is_401[21]"]
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def api(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Api]:
+    with chosen(request.param), running_services() as outside:
+        settings = {"SERVICES__REPAIR_SECONDS": 2, "CATALOGS__ALLOWED_HOSTS": "[127.0.0.1]",
+                    **outside.settings()}
+        with running_server(tmp_path_factory.mktemp("desk"), settings) as server:
+            yield server
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FILES, reason="no conformance suite below ICEPROD_TEST_DATA")
+@pytest.mark.parametrize("name", FILES)
+def test_conformance(api: Api, name: str) -> None:
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", name,
+        "--skyportal-url", api.url, "--skyportal-token", api.token("admin", username="curator"),
+        "--skyportal-view-token", api.token("nobody", username="viewer", groups=()), "--skyportal-stubs",
+        *(argument for check in WITHOUT for argument in ("--deselect", f"{name}::{check}"))]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, cwd=SUITE, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout[-6000:]

@@ -1,0 +1,287 @@
+"""The desk from the API to its pages: a scan that ends, what lies inside, and what a shifter does with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from scanner.maps.result import ScanMetadata, ScanResult
+from scanner.maps.skymap import SkyMap
+from server.desk.maps.tiles import Tiles
+from server.scans.results.maps import result_text
+from tests.support.api import Api, Session, running_server
+from tests.support.outside import Outside, running_services
+from tests.support.scans import made_up_map, scan_body, wait_for
+
+pytestmark = pytest.mark.slow
+
+TREE = {"class": "Counterpart", "subclasses": [{"class": "Blazar"}, {"class": "TDE"}]}
+RESULT = ScanResult(made_up_map("4:0,16:12"), ScanMetadata(136000, 42, "neutrino", 60017.25, True), True)
+TILES = Tiles.of_scan(SkyMap.from_results(RESULT.pixels))
+BEST = TILES.best
+
+
+@pytest.fixture(scope="module")
+def outside() -> Iterator[Outside]:
+    with running_services() as services:
+        yield services
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory, outside: Outside) -> Iterator[Api]:
+    with running_server(tmp_path_factory.mktemp("desk"), outside.settings()) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def admin(api: Api) -> Session:
+    return api.session("admin", "user", "system", username="ada", groups=("observers",))
+
+
+@pytest.fixture(scope="module")
+def viewer(api: Api) -> Session:
+    return api.session("nobody", username="vera", groups=())
+
+
+def ok(answer: requests.Response) -> Any:
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["status"] == "success"
+    return answer.json()["data"]
+
+
+def refused(answer: requests.Response, code: int, text: str) -> None:
+    assert answer.status_code == code, answer.text
+    assert text in answer.json()["message"]
+
+
+@pytest.fixture(scope="module")
+def filter_id(admin: Session) -> int:
+    """A filter that selects galaxies inside finished scans."""
+    groups = ok(admin.get("/api/groups"))["user_groups"]
+    group = next(one["id"] for one in groups if one["name"] == "observers")
+
+    def scans() -> list[int]:
+        return [one["id"] for one in ok(admin.get("/api/streams")) if one["name"] == "scans"]
+
+    if not scans():
+        ok(admin.post("/api/streams", json={"name": "scans"}))
+    ok(admin.post(f"/api/groups/{group}/streams", json={"stream_id": scans()[0]}))
+    body = {"name": "near", "stream_id": scans()[0], "group_id": group,
+            "altdata": {"catalog": "mine", "cumprob": 0.9, "max_distance": 100.0}}
+    ok(admin.post("/api/taxonomy", json={"name": "ours", "version": "1", "hierarchy": TREE,
+                                         "group_ids": [group]}))
+    return int(ok(admin.post("/api/filters", json=body))["id"])
+
+
+@pytest.fixture(scope="module")
+def scan_id(admin: Session, filter_id: int) -> str:
+    """A finished scan whose map lies over three galaxies: near, far away on the sky, far away in space."""
+    away = (BEST[0] + 180) % 360
+    table = (f"name,ra,dec,distmpc\ninside,{BEST[0]},{BEST[1]},40\noutside,{away},{-BEST[1]},40\n"
+             f"distant,{BEST[0]},{BEST[1]},4000\n")
+    ok(admin.post("/api/galaxy_catalog/ascii", json={"catalogName": "mine", "catalogData": table}))
+    wait_for(lambda: ok(admin.get("/api/galaxy_catalog?catalog_name=mine"))["totalMatches"] == 3, "galaxies")
+    scan = str(admin.post("/scan", json=scan_body(reco_algo="outside")).json()["scan_id"])
+    body = b'{"is_final": true, "skyscan_result": ' + result_text(RESULT) + b"}"
+    answer = admin.put(f"/scan/{scan}/result", data=body)
+    assert answer.status_code == 200, answer.text
+    wait_for(lambda: bool(localizations(admin, scan)), "the localization")
+    return scan
+
+
+def localizations(session: Session, name: str) -> list[dict[str, Any]]:
+    rows = ok(session.get("/api/gcn_event?numPerPage=500"))["events"]
+    found = [ok(session.get(f"/api/gcn_event/{one['dateobs']}"))["localizations"] for one in rows]
+    return [one for some in found for one in some if one["localization_name"] == name]
+
+
+def region(admin: Session, scan_id: str, **more: str) -> dict[str, str]:
+    row = localizations(admin, scan_id)[0]
+    return {"localizationDateobs": row["dateobs"], "localizationName": scan_id, **more}
+
+
+# -- the API
+
+
+def test_a_finished_scan_is_a_localization(admin: Session, scan_id: str) -> None:
+    row, = localizations(admin, scan_id)
+    assert row["scan_id"] == scan_id
+    assert row["dateobs"].startswith("2023-03-14T06:00:00")
+    data = ok(admin.get(f"/api/localization/{row['dateobs']}/name/{scan_id}?include2DMap=true"))
+    assert data["uniq"] == TILES.uniq.tolist()
+    assert not {"blob", "cells", "version"} & set(data)
+
+
+def test_the_filter_selected_what_is_inside(admin: Session, scan_id: str, filter_id: int) -> None:
+    def names() -> list[str]:
+        query = region(admin, scan_id, localizationCumprob="0.9", filterIDs=str(filter_id))
+        return [one["id"] for one in ok(admin.get("/api/candidates", params=query))["candidates"]]
+
+    wait_for(lambda: names() == ["inside"], "the candidate")
+    one = ok(admin.get("/api/candidates/inside?includeAlerts=true"))
+    assert one["passing_alerts"][0]["passing_alert_id"] == 136000 * 10**6 + 42
+    assert [level["name"] for level in one["localizations"]] == [scan_id]
+    assert one["host_id"] is not None
+
+
+def test_galaxies_inside_a_region(admin: Session, scan_id: str) -> None:
+    query = region(admin, scan_id, localizationCumprob="0.9")
+    found = ok(admin.get("/api/galaxy_catalog", params=query))
+    assert (found["totalMatches"], {one["name"] for one in found["galaxies"]}) == (2, {"inside", "distant"})
+    calibrated = {**query, "localizationName": f"{scan_id}:calibrated", "maxDistance": "50"}
+    found = ok(admin.get("/api/galaxy_catalog", params=calibrated))
+    assert [one["name"] for one in found["galaxies"]] == ["inside"]
+
+
+@pytest.mark.parametrize(("query", "text"), [
+    ("localizationDateobs=2001-01-01", "localization"), ("localizationName=x", "localizationDateobs"),
+    ("localizationDateobs=soon", "localizationDateobs"), ("localizationCumprob=2", "localizationCumprob"),
+    ("localizationCumprob=nan", "localizationCumprob"), ("minDistance=x", "distmpc"),
+    ("pageNumber=0", "page"),
+    ("pageNumber=99", "Page number out of range"), ("numPerPage=x", "numPerPage"),
+])  # fmt: skip
+def test_bad_questions_about_galaxies(admin: Session, query: str, text: str) -> None:
+    refused(admin.get(f"/api/galaxy_catalog?{query}"), 400, text)
+
+
+SKYMAPS: list[tuple[Any, str]] = [
+    ({"ra": 1}, "localization_name"), ({"ra": 361, "dec": 0, "error": 1}, "ra"), ("####", "base64"),
+    ({"ra": "x", "dec": 0, "error": 1}, "skymap.ra"), ({"ra": 1, "dec": 0, "error": 0}, "error"),
+    ({"localization_name": "x", "uniq": [4, 4], "probdensity": [1, 1]}, "overlap"),
+    ({"localization_name": "x", "uniq": "4", "probdensity": [1]}, "skymap.uniq"),
+    ({"localization_name": "x:calibrated", "uniq": [4], "probdensity": [1]}, "calibrated"),
+    ("bm8gZmlsZQ==", "localization_name"),
+]
+
+
+@pytest.mark.parametrize(("sky", "text"), SKYMAPS, ids=lambda value: str(value)[:40])
+def test_bad_sky_maps(admin: Session, sky: Any, text: str) -> None:
+    refused(admin.post("/api/gcn_event", json={"dateobs": "2023-01-01", "skymap": sky}), 400, text)
+
+
+def test_an_event_from_outside(admin: Session, viewer: Session) -> None:
+    body = {"dateobs": "2022-02-02T02:02:02", "tags": ["GRB"],
+            "skymap": {"ra": 0.0, "dec": 90.0, "error": 1.0}}
+    first = ok(admin.post("/api/gcn_event", json=body))
+    assert ok(admin.post("/api/gcn_event", json=body)) == first
+    data = ok(viewer.get("/api/localization/2022-02-02T02:02:02/name/0.00000_90.00000_1.00000"))
+    assert data["area_90"] == pytest.approx(14.47, rel=0.02)
+    refused(viewer.post("/api/gcn_event", json=body), 401, "Manage GCNs")
+    refused(admin.get("/api/localization/2022-02-02T02:02:02/name/other"), 400, "other")
+    refused(admin.get("/api/gcn_event/2001-01-01"), 400, "no event")
+
+
+def test_host(admin: Session, viewer: Session, scan_id: str) -> None:
+    ok(admin.post("/api/sources", json={"id": "host-test", "ra": 1.0, "dec": 2.0}))
+    ok(admin.post("/api/sources/host-test/host", json={"galaxyName": "distant"}))
+    host = ok(admin.get("/api/sources/host-test"))["host_id"]
+    galaxy, = ok(admin.get("/api/galaxy_catalog?galaxyName=distant"))["galaxies"]
+    assert host == galaxy["id"]
+    ok(admin.delete("/api/sources/host-test/host"))
+    assert ok(admin.get("/api/sources/host-test"))["host_id"] is None
+    refused(viewer.post("/api/sources/host-test/host", json={"galaxyName": "distant"}), 401, "Upload data")
+
+
+def test_allocations_hide_their_secret(admin: Session, filter_id: int) -> None:
+    group = ok(admin.get("/api/filters"))[0]["group_id"]
+    telescope = ok(admin.post("/api/telescope", json={"name": "T", "nickname": "T"}))["id"]
+    instrument = ok(admin.post("/api/instrument", json={"name": "I", "telescope_id": telescope}))["id"]
+    body = {"group_id": group, "instrument_id": instrument, "hours_allocated": 5,
+            "_altdata": '{"access_token": "hidden-word"}'}
+    number = ok(admin.post("/api/allocation", json=body))["id"]
+    ok(admin.put(f"/api/allocation/{number}", json={"hours_allocated": 7, "requests": []}))
+    answer = admin.get(f"/api/allocation/{number}")
+    assert ok(answer)["hours_allocated"] == 7
+    assert "hidden-word" not in answer.text
+    assert "secret" not in answer.text
+    refused(admin.post("/api/allocation", json={**body, "_altdata": "no json"}), 400, "_altdata")
+    refused(admin.put(f"/api/allocation/{number}", json={"group_id": 999999}), 400, "group")
+    ok(admin.delete(f"/api/allocation/{number}"))
+    refused(admin.get(f"/api/allocation/{number}"), 400, "no allocation")
+
+
+def test_finder(admin: Session) -> None:
+    answer = admin.get("/api/unsourced_finder?location_type=pos&ra=150&dec=2.2")
+    assert answer.content.startswith(b"%PDF")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "attachment" in answer.headers["Content-Disposition"]
+    refused(admin.get("/api/unsourced_finder?location_type=pos&ra=east&dec=2.2"), 400, "ra")
+
+
+# -- the pages
+
+
+@pytest.fixture(scope="module")
+def browser(api: Api) -> Session:
+    session = api.anonymous()
+    session.cookies.set("iceprod_session", api.token("admin", "user", username="ada", groups=("observers",)))
+    return session
+
+
+def test_from_the_scan_to_its_candidates(browser: Session, scan_id: str, filter_id: int) -> None:
+    assert f"/web/desk/scans/{scan_id}" in browser.get(f"/web/scans/{scan_id}").text
+    page = browser.get(f"/web/desk/scans/{scan_id}")
+    assert page.status_code == 200
+    assert "inside" in page.text
+    assert "<svg" in page.text
+    assert 'href="#candidate-1"' in page.text
+    assert scan_id in browser.get("/web/desk").text
+
+
+def act(browser: Session, path: str, name: str, **fields: object) -> str:
+    answer = browser.post(f"/web/desk/objects/{name}", data={**fields, "back": path})
+    assert answer.status_code == 200, answer.text[-500:]
+    return answer.text
+
+
+def test_what_a_shifter_does(browser: Session, scan_id: str, filter_id: int, outside: Outside) -> None:
+    path = browser.get(f"/web/desk/scans/{scan_id}").url.removeprefix(browser.url)
+    chosen = re.search(r'<option value="(\d+:Blazar)"', browser.get(path).text)
+    assert chosen
+    page = act(browser, path, "inside", action="classify", **{"class": chosen[1]})
+    assert "inside is classified as Blazar" in page
+    number = re.search(r'name="classification" value="(\d+)"', page)
+    assert number
+    page = act(browser, path, "inside", action="vote", classification=number[1], vote=-1)
+    assert "ada, -1" in page
+    assert ">favorite<" in act(browser, path, "inside", action="favorite")
+    assert ">saved<" in act(browser, path, "inside", action="save")
+    page = act(browser, path, "inside", action="reject")
+    assert "No candidate of these filters" in page
+    assert ">rejected<" in browser.get(f"{path}?rejected=yes").text
+    act(browser, path, "inside", action="forget", list="rejected_candidates")
+    page = act(browser, path, "distant", action="candidate", filter=filter_id, map=path.rpartition("/")[2])
+    assert 'href="#candidate-2"' in page
+
+
+def test_finding_charts_of_the_page(browser: Session, scan_id: str) -> None:
+    path = f"/web/desk/finder?ra={BEST[0]}&dec={BEST[1]}&type=png"
+    assert browser.get(path).content.startswith(b"\x89PNG")
+    assert browser.get(f"{path}&image_source=skymap").content.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("path", "code"), [
+    ("/web/desk/scans/none", 404), ("/web/desk/maps/99999", 404), ("/web/desk/maps/x", 404),
+    ("/web/desk/finder?ra=x&dec=0", 400),
+])  # fmt: skip
+def test_pages_that_are_not_there(browser: Session, path: str, code: int) -> None:
+    assert browser.get(path).status_code == code
+
+
+@pytest.mark.parametrize(("fields", "code"), [
+    ({"action": "explode"}, 400), ({}, 400), ({"action": "classify", "class": "x"}, 400),
+    ({"action": "vote", "classification": "1", "vote": "7"}, 400), ({"action": "match", "service": "x"}, 400),
+    ({"action": "vote", "classification": "999999", "vote": "1"}, 400),
+])  # fmt: skip
+def test_bad_actions(browser: Session, fields: dict[str, str], code: int) -> None:
+    assert browser.post("/web/desk/objects/inside", data=fields).status_code == code
+
+
+def test_who_may_not_classify(api: Api, scan_id: str) -> None:
+    session = api.anonymous()
+    session.cookies.set("iceprod_session", api.token("pilot", username="p"))
+    assert session.get("/web/desk").status_code == 403

@@ -1,0 +1,68 @@
+"""Real alerts, from ``iceprod scan`` through server, store, pilot and kernel to the final result.
+
+The data are public but not part of the project: set ICEPROD_TEST_DATA to the folder that holds `events/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import astropy.units as u
+import pytest
+from astropy.coordinates import SkyCoord
+
+from scanner.events.directions import detector_to_icrs
+from scanner.events.i3live import read_event
+from scanner.maps.result import ScanResult
+from scanner.maps.skymap import SkyMap
+from tests.support.installation import Installed, installation
+
+EVENTS = Path(os.environ.get("ICEPROD_TEST_DATA", Path(__file__).parents[4] / "shared")) / "events"
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(
+    not EVENTS.is_dir(), reason=f"no real events: {EVENTS} does not exist")]
+
+TRACKS = {"138632_31747601": "l2_online_SplineMPE", "136662_35405932": "OnlineL2_SplineMPE"}
+"""Through-going tracks, and the stored reconstruction that a track fit is compared with."""
+
+FARTHEST = 0.2
+"""Degrees; measured 0.165 and 0.159, as with the kernel alone."""
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    with installation(tmp_path_factory.mktemp("real"), pilots=2) as here:
+        yield here
+
+
+def stored_direction(path: Path, reco: str) -> SkyCoord:
+    event = read_event(path)
+    particle = event.recos[reco]
+    ra, dec = detector_to_icrs(particle.zenith, particle.azimuth, event.mjd)
+    return SkyCoord(ra, dec, unit=u.rad)
+
+
+@pytest.mark.parametrize("name", TRACKS)
+def test_a_track_comes_from_where_the_online_fit_says(here: Installed, name: str) -> None:
+    path = EVENTS / f"{name}.json"
+    found = json.loads(here.iceprod("scan", path, "--reco-algo", "track_mpe", "--json", "--out", name))
+    fit = SkyCoord(found["best_fit"]["ra_deg"], found["best_fit"]["dec_deg"], unit=u.deg)
+    assert fit.separation(stored_direction(path, TRACKS[name])).deg < FARTHEST
+    assert f"{found['run_id']}_{found['event_id']}" == name
+    assert [level["nside"] for level in found["levels"]] == [8, 64, 512]
+    assert found["levels"][0]["pixels"] == 768
+    assert 0 < found["area_50_deg2"] < found["area_90_deg2"] < 2
+
+
+def test_the_result_file_holds_what_the_command_says(here: Installed) -> None:
+    path = EVENTS / "138632_31747601.json"
+    found = json.loads(here.iceprod("scan", path, "--reco-algo", "track_mpe", "--nsides", "8:0,64:12",
+                                    "--json", "--out", "levels"))
+    result = ScanResult.from_json(json.loads((here.root / found["files"]["result"]).read_text()))
+    best = SkyMap.from_results(result.pixels).best_fit
+    said = found["best_fit"]
+    assert (best.nside, best.pixel, best.llh) == (said["nside"], said["pixel"], said["llh"])
+    assert result.metadata.is_real_event
+    assert result.metadata.mjd == read_event(path).mjd

@@ -1,0 +1,83 @@
+"""The vectorised track likelihood against the slow one, against its own differences, and padding."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scanner.events.event import Event
+from scanner.recos.track.fit import frame_of
+from scanner.recos.track.hits import SAMPLE, TrackHits, first_hits
+from scanner.recos.track.likelihood import LANES, REACH, SIGMA, Doms, Frame, evaluate
+from scanner.recos.track.reco import tables
+from scanner.simulation.simulate import simulate_track
+from tests.unit.scanner.recos import oracle
+
+
+def _offset(hits: TrackHits, frame: Frame, vertex: np.ndarray) -> tuple[float, float, float]:
+    """(a, b) and the metres along the track from the vertex to the plane through the centre."""
+    relative = vertex - hits.centre
+    return (float(relative @ frame[3:6]), float(relative[:2] @ frame[6:8]), float(relative @ frame[:3]))
+
+
+@pytest.mark.parametrize("sigma", [SIGMA, 50.0])
+@pytest.mark.parametrize(("tilt", "shift"), [(0.0, 0.0), (0.02, 10.0), (0.3, 40.0)])
+def test_agrees_with_the_slow_likelihood(dim_track: Event, dim_hits: TrackHits, tilt: float, shift: float,
+                                         sigma: float) -> None:
+    truth = dim_track.truth
+    assert truth is not None
+    zenith, azimuth = truth.zenith + tilt, truth.azimuth - tilt
+    vertex = np.array([truth.x + shift, truth.y, truth.z - shift])
+    frame = Frame(*frame_of(zenith, azimuth))
+    a, b, along = _offset(dim_hits, frame, vertex)
+    t0 = truth.time - dim_hits.time - along / oracle.C_VACUUM
+    fast = evaluate(dim_hits.doms, tables(), frame, a, b, t0, sigma).llh - dim_hits.padding_llh
+    penalty = 0.5 * ((a * a + b * b) / REACH**2) ** 2
+    slow = oracle.llh(dim_track, zenith, azimuth, vertex, truth.time, sigma)
+    assert fast - penalty == pytest.approx(slow, abs=0.05)
+
+
+@pytest.mark.parametrize("point", [(1.0, 2.0, 300.0), (25.0, -40.0, 150.0), (150.0, 70.0, 0.0),
+                                   (-300.0, 10.0, -500.0)])
+@pytest.mark.parametrize("direction", [(1.2, 2.0), (0.02, 0.3), (3.1, 5.0), (1.9, 4.2)])
+def test_slopes_are_those_of_the_value(dim_hits: TrackHits, point: tuple[float, ...],
+                                       direction: tuple[float, float]) -> None:
+    frame = Frame(*frame_of(*direction))
+    value = evaluate(dim_hits.doms, tables(), frame, *point, SIGMA)
+    for axis, slope in enumerate((value.ga, value.gb, value.gt)):
+        step = np.zeros(3)
+        step[axis] = 1e-5
+        above = evaluate(dim_hits.doms, tables(), frame, *(np.array(point) + step), SIGMA).llh
+        below = evaluate(dim_hits.doms, tables(), frame, *(np.array(point) - step), SIGMA).llh
+        assert slope == pytest.approx((above - below) / 2e-5, abs=2e-4, rel=1e-3)
+
+
+def test_absurd_places_give_a_number(dim_hits: TrackHits) -> None:
+    frame = Frame(*frame_of(1.0, 1.0))
+    for point in ((1e6, 0.0, 0.0), (0.0, -1e7, 1e9), (0.0, 0.0, -1e12)):
+        assert np.isfinite(evaluate(dim_hits.doms, tables(), frame, *point, SIGMA).llh)
+
+
+def test_padding_adds_a_constant_and_no_slope(dim_hits: TrackHits) -> None:
+    frame = Frame(*frame_of(1.2, 2.0))
+    bare = Doms(*(column[: dim_hits.n_hit].copy() for column in dim_hits.doms))
+    assert len(dim_hits.doms.time) % LANES == 0
+    padded = evaluate(dim_hits.doms, tables(), frame, 3.0, 4.0, 5.0, SIGMA)
+    plain = evaluate(bare, tables(), frame, 3.0, 4.0, 5.0, SIGMA)
+    assert padded.llh - dim_hits.padding_llh == pytest.approx(plain.llh, abs=1e-9)
+    assert padded[1:] == pytest.approx(plain[1:], rel=1e-9)
+
+
+def test_frames_are_orthonormal() -> None:
+    for zenith, azimuth in ((1.2, 2.0), (0.0, 1.0), (np.pi, 0.0), (1.5, 6.0)):
+        frame = frame_of(zenith, azimuth)
+        axes = np.array([frame[:3], frame[3:6], (*frame[6:8], 0.0)])
+        assert axes @ axes.T == pytest.approx(np.eye(3), abs=1e-8)
+        assert np.array(frame[:3]) == pytest.approx(oracle.flight(zenith, azimuth), abs=1e-8)
+
+
+def test_hits_are_the_first_pulses_of_regular_strings(dim_track: Event, dim_hits: TrackHits) -> None:
+    expected = sorted(time for _, time, _ in oracle.first_pulses(dim_track))
+    assert sorted(dim_hits.doms.time[: dim_hits.n_hit] + dim_hits.time) == pytest.approx(expected)
+    bright = first_hits(simulate_track(np.random.default_rng(1), 1.0, 1.0, energy=1e5).cleaned)
+    assert len(bright.coarse.time) == SAMPLE < bright.n_hit
