@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: venv demo pilot test lint docs clean
+.PHONY: venv demo pilot test lint docs picture events clean
 
 venv: $(VENV)/installed
 
@@ -23,12 +23,19 @@ demo: venv
 pilot: dist/iceprod-pilot.pyz
 
 # One file that runs under a bare Python 3.9 or later on any worker node.
-dist/iceprod-pilot.pyz: $(wildcard grid/pilot/*.py) grid/bundle.py iceprod/client.py iceprod/launch.py
+dist/iceprod-pilot.pyz: $(wildcard grid/pilot/*.py) grid/bundle.py iceprod/transport.py iceprod/launch.py
 	mkdir -p dist
 	$(PYTHON) -m grid.bundle $@
 
+# Ends with a table of what was left out, why, and the command that brings it in. WORKERS=0: one after the other.
+WORKERS ?= auto
+
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+# Public real events and official results, for the tests that compare with them (see tools/events.py).
+events:
+	$(PYTHON) -m tools.events
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -37,6 +44,10 @@ lint: $(VENV)/installed-test
 # The reference, written by the program from itself, beside the pages that people write.
 docs: venv
 	$(BIN)/python -m server.reference docs/reference
+
+# The wings and who imports whom, drawn into docs/architecture.md from the imports themselves.
+picture:
+	$(PYTHON) -m tools.wings
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo

@@ -9,13 +9,13 @@ from setuptools.command.build_py import build_py
 PACKAGES = ["config", "scanner", "iceprod", "grid", "server"]
 
 SCANNER = ["numpy>=1.26", "healpy>=1.17", "numba>=0.60", "scipy>=1.11", "astropy>=6.1",
-           "astropy-healpix>=1.0", "mocpy>=0.15", "matplotlib>=3.9"]
+           "astropy-healpix>=1.0", "matplotlib>=3.9"]
 SERVER = ["tornado>=6.5", "pymongo>=4.9", "cachetools>=5", "PyJWT[crypto]>=2.9", "prometheus-client>=0.20",
-          "psutil>=5.9", "markdown-it-py>=3", "jsonschema>=4.20", "ldap3>=2.9",
-          "google-re2>=1.1"]  # patterns of clients, in a time that grows with the text alone
+          "psutil>=5.9", "google-re2>=1.1", "markdown-it-py>=3", "jsonschema>=4.20", "ldap3>=2.9"]
 GRID = ["htcondor>=25"]
 COMMON = ["msgspec>=0.19", "pyyaml>=6", "click>=8.1", "rich>=13"]
-TEST = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3", "hypothesis>=6.100", "schemathesis>=4",
+TEST = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "mocpy>=0.15",
+        "hypothesis>=6.100", "schemathesis>=4",
         "mongomock>=4.3", "requests>=2.32", "wipac-rest-tools>=1.8", "pyvo>=1.6", "playwright>=1.48",
         "SigMF>=1.2"]
 LINT = ["ruff>=0.8", "mypy>=1.13", "types-PyYAML"]
@@ -50,9 +50,12 @@ setup(
             "grid = grid.cli:grid",
             "simulate = scanner.cli:simulate",
             "recos = scanner.cli:recos",
+            "event = scanner.cli:event",
             "store = server.cli:store",
             "backup = server.cli:backup",
             "restore = server.cli:restore",
         ],
+        # What `iceprod` asks before it sends something.
+        "iceprod.checks": ["event = scanner.survey:check_event"],
     },
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from config.settings import Settings
-from iceprod.client import Client, ClientError
 from iceprod.installation import Installation, running_installations
+from iceprod.transport import Client, ClientError
 
 __all__ = ["NoServer", "find_client"]
 

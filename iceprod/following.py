@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from iceprod.client import Client
+from iceprod.transport import Client
 
 __all__ = ["follow_dataset", "follow_scan", "is_over"]
 

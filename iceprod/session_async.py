@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from iceprod.client import Client, ClientError
 from iceprod.session import (
     BestFit,
     Dataset,
@@ -32,6 +31,7 @@ from iceprod.session import (
     scan_result,
 )
 from iceprod.submission import NSIDES
+from iceprod.transport import Client, ClientError
 
 __all__ = ["AsyncDataset", "AsyncScan", "AsyncSession"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from iceprod.client import Client
 from iceprod.dataset_config import ConfigError, task_names, validate
+from iceprod.transport import Client
 
 __all__ = ["NSIDES", "checked_names", "dataset_of", "progression", "scan_request", "submit_dataset",
            "truth_of"]

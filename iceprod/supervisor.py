@@ -22,11 +22,11 @@ import msgspec
 
 from config.settings import Settings, SettingsError, load
 from iceprod.children import Child, last_lines, rotate
-from iceprod.client import Client, ClientError, Unreachable
 from iceprod.ids import timestamp
 from iceprod.installation import Installation, Running, make_private, write_private
 from iceprod.namespaces import hide_memory
 from iceprod.sandbox import View, find_sandbox
+from iceprod.transport import Client, ClientError, Unreachable
 
 __all__ = ["Plan", "StartError", "Supervisor", "plan", "wait_healthy"]
 

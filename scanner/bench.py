@@ -1,4 +1,4 @@
-"""``iceprod bench reco|scan [--events DIR] [--reco NAME] [--processes N] [--json]``: how fast the kernel is.
+"""``iceprod bench reco|scan|event [--events DIR] [--reco NAME] [--processes N] [--json]``: how fast it is.
 
 ``reco``   pixels per CPU second of one core at a first and a refined level, for simulated tracks of growing
            size and for the events of a folder; beside it a plain fit (NumPy over modules, SciPy's simplex) of
@@ -8,6 +8,7 @@
 ``scan``   whole scans in this process: pixels, CPU and wall seconds, and the distance of the best fit to the
            truth or to the stored reconstruction; with ``--processes N`` also how pixels per second grow
            from 1 to N processes.
+``event``  how long it takes to decode an event, from its JSON text to cleaned pulses: CPU milliseconds.
 
 CPU seconds are those of the process: a busy machine changes them little.
 """
@@ -30,6 +31,7 @@ from scanner.common import compiled
 from scanner.events.directions import detector_to_icrs, pixel_directions
 from scanner.events.event import Event, Particle
 from scanner.events.i3live import read_event
+from scanner.events.writer import write_event
 from scanner.maps import healpix
 from scanner.maps.levels import Progression, best_pixel, first_pixels, next_pixels, seeds_for
 from scanner.recos.recos import find_reco, warm_up
@@ -40,8 +42,8 @@ from scanner.recos.track.reco import tables
 from scanner.recos.track.search import GRID, valleys_for
 from scanner.simulation.simulate import simulate_track
 
-__all__ = ["DEFAULT_PROGRESSION", "RecoFigures", "ScanFigures", "arithmetic_rate", "bench_reco",
-           "bench_scaling", "bench_scan", "scan_event"]
+__all__ = ["DEFAULT_PROGRESSION", "EventFigures", "RecoFigures", "ScanFigures", "arithmetic_rate",
+           "bench_event", "bench_reco", "bench_scaling", "bench_scan", "scan_event"]
 
 DEFAULT_PROGRESSION = "8:0,64:12,512:24"
 ENERGIES = (1e3, 1e4, 1e5)
@@ -50,6 +52,7 @@ FLOPS = 680
 """Additions and multiplications of the track likelihood per module: 240 to blend the splines' coefficients,
 84 along their rows, 90 for their weights, 90 for ln and exp, 176 for geometry, ice and slopes."""
 _DEGREE = 16
+_REPEATS = 9
 _SEED = 20240
 """Of the simulated events."""
 
@@ -84,6 +87,17 @@ class ScanFigures:
     degrees_off: float
 
 
+@dataclass(frozen=True)
+class EventFigures:
+    """Decoding one event: CPU milliseconds the first time in this process, and the median of later times."""
+
+    event: str
+    json_bytes: int
+    pulses: int
+    first_ms: float
+    ms: float
+
+
 def bench_reco(events_dir: Path | None = None, pixels: int = 192) -> dict[str, Any]:
     """Figures of the track fit for every event: `RecoFigures` by event name."""
     warm_up()
@@ -109,6 +123,20 @@ def _polynomials(x: np.ndarray, rounds: int) -> None:
             for _k in range(_DEGREE):
                 value = value * y + 0.3
             x[i] = value * 0.25
+
+
+def bench_event(events_dir: Path | None = None) -> dict[str, Any]:
+    """Figures of decoding: `EventFigures` by event name."""
+    texts = {name: json.dumps(write_event(event)).encode() for name, event in _events(None)}
+    for path in sorted(events_dir.glob("**/*.json")) if events_dir else []:
+        texts[path.stem] = path.read_bytes()
+    return {name: asdict(_event_figures(name, text)) for name, text in texts.items()}
+
+
+def _event_figures(name: str, text: bytes) -> EventFigures:
+    first, event = _cpu(lambda: read_event(text, name=name))
+    again = sorted(_cpu(lambda: read_event(text, name=name))[0] for _ in range(_REPEATS))
+    return EventFigures(name, len(text), len(event.pulses), 1e3 * first, 1e3 * again[_REPEATS // 2])
 
 
 def bench_scaling(processes: int, reco: str = "track_mpe", pixels: int = 768) -> dict[str, float]:
@@ -232,7 +260,7 @@ def _degrees_off(event: Event, nside: int, pixel: int, particle: Particle | None
 def main() -> None:
     """Print the figures as a table or as JSON."""
     parser = argparse.ArgumentParser(prog="python -m scanner.bench", description="Measure the kernel.")
-    parser.add_argument("what", choices=("reco", "scan"))
+    parser.add_argument("what", choices=("reco", "scan", "event"))
     parser.add_argument("--events", type=Path, help="folder of i3live JSON events to measure too")
     parser.add_argument("--reco", default="track_mpe", help="reconstruction of a scan")
     parser.add_argument("--nsides", default=DEFAULT_PROGRESSION, help="progression of a scan")
@@ -241,6 +269,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.what == "reco":
         figures = bench_reco(options.events)
+    elif options.what == "event":
+        figures = bench_event(options.events)
     else:
         figures = bench_scan(options.events, options.reco, options.nsides)
     scaling = bench_scaling(options.processes, options.reco) if options.processes > 0 else {}

@@ -1,4 +1,4 @@
-"""The commands ``iceprod simulate`` and ``iceprod recos``.
+"""The commands ``iceprod simulate``, ``iceprod event`` and ``iceprod recos``.
 
 What computes is imported when a command runs, so that listing the commands stays quick.
 """
@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-__all__ = ["recos", "simulate"]
+if TYPE_CHECKING:
+    from scanner.events.event import Event
+
+__all__ = ["event", "recos", "simulate"]
 
 _FEWEST_PULSES = 8
 
@@ -74,6 +78,40 @@ def _write(path: Path, document: dict[str, object]) -> None:
         path.write_text(json.dumps(document), encoding="utf8")
     except OSError as error:
         raise click.ClickException(f"cannot write {path}: {error.strerror}") from None
+
+
+@click.command()
+@click.argument("file", metavar="EVENT.json", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="OUT.png",
+              help="Draw the event, from the side and from above (PNG, PDF or SVG).")
+def event(file: Path, as_json: bool, plot: Path | None) -> None:
+    """Show what is in the file of an event, without scanning it."""
+    from scanner.common.errors import EventError
+    from scanner.survey import survey
+    from scanner.survey_text import as_document, as_text
+
+    try:
+        told, found = survey(file, name=str(file))
+    except EventError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(json.dumps(as_document(told)) if as_json else as_text(told))
+    if plot is None:
+        return
+    if found is None:
+        raise click.ClickException(f"there is nothing to draw: {told.problem}")
+    _draw(found, plot)
+    click.echo(str(plot), err=as_json)
+
+
+def _draw(found: Event, plot: Path) -> None:
+    from scanner.events.event_plot import plot_event
+
+    try:
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        plot_event(found, plot)
+    except (OSError, ValueError) as error:  # matplotlib's for an ending that it does not know
+        raise click.ClickException(f"cannot draw {plot}: {error}") from None
 
 
 @click.command()

@@ -14,6 +14,7 @@ from tornado.web import Application
 from config.settings import Settings
 from iceprod.tokens import read_secret
 from server import desk, openapi, production, scans, sensor, web
+from server.reference import house
 from server.rest import revocations, status
 from server.rest.context import Context
 from server.rest.door import Door
@@ -37,6 +38,7 @@ INDEXES: list[Index] = [
     *revocations.INDEXES, *production.INDEXES, *scans.INDEXES, *desk.INDEXES, *sensor.INDEXES]
 PERIODIC: list[Service] = [*production.SERVICES, *scans.SERVICES, *desk.SERVICES]
 SERVICES: list[Service] = [*housekeeping.divide(PERIODIC), *sensor.SERVICES]
+house.describe(ROUTES, SERVICES)
 
 
 def make_app(ctx: Context, services: Services | None = None) -> Application:

@@ -11,3 +11,5 @@ One process serves one site. What it does in one round:
 HTCondor's queue is the only record of what was submitted: every job carries ClassAd attributes that say whose
 it is, so that a grid that starts again finds its pilots there and neither loses nor doubles any.
 """
+
+__all__: list[str] = []

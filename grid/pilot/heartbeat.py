@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from grid.pilot.pilot import VERSION, Pilot
-from iceprod.client import ClientError, Refused
+from iceprod.transport import ClientError, Refused
 
 __all__ = ["beat", "keep_beating"]
 

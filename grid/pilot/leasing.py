@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from grid.pilot.pilot import Pilot
-from iceprod.client import Refused, Unreachable
+from iceprod.transport import Refused, Unreachable
 
 __all__ = ["lease_tasks"]
 

@@ -18,11 +18,11 @@ from grid.pilot.leasing import lease_tasks
 from grid.pilot.options import Options, default_memory, means_from
 from grid.pilot.pilot import Pilot
 from grid.pilot.pixels import Events
-from grid.pilot.reports import keep_reporting
+from grid.pilot.reporting import keep_reporting
 from grid.pilot.slot import Slot
-from iceprod.client import ClientError
 from iceprod.namespaces import hide_memory
 from iceprod.sandbox import ISOLATION, Sandbox, View, find_sandbox
+from iceprod.transport import ClientError
 
 __all__ = ["main", "run"]
 

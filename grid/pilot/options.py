@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grid.pilot.transfer import Means
-from iceprod.client import ClientError
 from iceprod.sandbox import Sandbox, View
+from iceprod.transport import ClientError
 
 __all__ = ["Options", "OwnToken", "TokenFile", "default_memory", "means_from"]
 

@@ -21,7 +21,7 @@ from grid.pilot.pace import Pace
 from grid.pilot.reports import Report, Reports, send_rest
 from grid.pilot.room import Room, Share
 from grid.pilot.running import Running
-from iceprod.client import Client, ClientError, Refused, Unreachable
+from iceprod.transport import Client, ClientError, Refused, Unreachable
 
 __all__ = ["VERSION", "Pilot"]
 
@@ -99,7 +99,7 @@ class Pilot:
         if self.pilot_id:
             try:
                 with Client(self.options.server, self.token, timeout=_PARTING_PATIENCE) as parting:
-                    send_rest(self, parting)
+                    send_rest(self.reports, parting, self.options.site, self.pilot_id)
                     parting.delete(f"/pilots/{self.pilot_id}")
             except ClientError as error:
                 log.warning("could not say goodbye, the leases will run out: %s", error)

@@ -9,7 +9,7 @@ from typing import Any
 from grid.pilot import ends
 from grid.pilot.running import Running
 from grid.pilot.worker import PartStopped, Worker, WorkerEnded, WorkerStopped
-from iceprod.client import Client
+from iceprod.transport import Client
 
 __all__ = ["Events", "Pixels"]
 

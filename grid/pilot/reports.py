@@ -1,4 +1,4 @@
-"""The thread that tells the server how tasks ended, several at once when they are short.
+"""Reports of how tasks ended, and sending them, several at once when tasks are short.
 
 A report waits for others for a moment only while the pilot has more short tasks to run; otherwise it is sent
 at once, together with those that came while the last ones were under way.
@@ -11,15 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grid.pilot.ends import End
-from iceprod.client import Client, Refused, Unreachable
+from iceprod.transport import Client
 
-if TYPE_CHECKING:
-    from grid.pilot.pilot import Pilot
-
-__all__ = ["Report", "Reports", "keep_reporting", "send_rest"]
+__all__ = ["Report", "Reports", "send", "send_rest"]
 
 PATH = "/task_actions/report_many"
 _MOST = 200  # reports in one request
@@ -117,45 +114,9 @@ def _portion(waiting: list[Report]) -> list[Report]:
     return waiting[:count]
 
 
-def keep_reporting(pilot: Pilot) -> None:
-    """Send reports until the pilot ends; what is left then, `send_rest` sends."""
-    try:
-        while not pilot.ending.is_set():
-            batch = pilot.reports.next(0.5, pilot.has_tasks_ahead)
-            if batch:
-                pilot.reports.sending(True)
-                _try(pilot, batch)
-                pilot.reports.sending(False)
-    finally:
-        pilot.reports.sending(False)
-        pilot.client.close()
-
-
-def _try(pilot: Pilot, batch: list[Report]) -> None:
-    """Send a batch; one that nobody takes is dropped when its leases must have run out."""
-    try:
-        _send(pilot, pilot.client, batch, 2 * pilot.lease_seconds)
-    except Refused as error:
-        log.warning("%d reports were refused: %s", len(batch), error)
-    except Unreachable as error:
-        if pilot.ending.is_set():
-            return
-        log.warning("%d reports are lost, the leases run out: %s", len(batch), error)
-    pilot.reports.remove(batch)
-
-
-def send_rest(pilot: Pilot, client: Client) -> None:
-    """Send what is left when the pilot ends. Raises the client's errors."""
-    while True:
-        batch = pilot.reports.next(0.0)
-        if not batch:
-            return
-        _send(pilot, client, batch, 0.0)
-        pilot.reports.remove(batch)
-
-
-def _send(pilot: Pilot, client: Client, batch: list[Report], patience: float) -> None:
-    body = {"reports": [report.body(pilot.options.site) for report in batch], "pilot_id": pilot.pilot_id}
+def send(client: Client, batch: list[Report], site: str, pilot_id: str, patience: float = 0.0) -> None:
+    """Send a batch together. Raises the client's errors."""
+    body = {"reports": [report.body(site) for report in batch], "pilot_id": pilot_id}
     answer = client.post(PATH, body, patience=patience, repeat=True)
     results = answer.get("results") if isinstance(answer, dict) else None
     for report, result in zip(batch, results or []):  # noqa: B905 (Python 3.9 knows no strict)
@@ -165,3 +126,13 @@ def _send(pilot: Pilot, client: Client, batch: list[Report], patience: float) ->
         else:
             log.warning("task %s: the server refused %s: %s", report.task_id, end.outcome,
                         result.get("reason"))
+
+
+def send_rest(reports: Reports, client: Client, site: str, pilot_id: str) -> None:
+    """Send what is left when the pilot ends. Raises the client's errors."""
+    while True:
+        batch = reports.next(0.0)
+        if not batch:
+            return
+        send(client, batch, site, pilot_id)
+        reports.remove(batch)

@@ -12,7 +12,7 @@ from grid.pilot.pixels import Events, Pixels
 from grid.pilot.running import Running
 from grid.pilot.script import Script
 from grid.pilot.worker import Worker, WorkerEnded, WorkerStopped
-from iceprod.client import ClientError, Refused
+from iceprod.transport import ClientError, Refused
 
 __all__ = ["Slot"]
 

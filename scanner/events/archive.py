@@ -17,11 +17,15 @@ from typing import Any
 import numpy as np
 
 from scanner.common.errors import EventError
+from scanner.events.typenames import class_of
 
-__all__ = ["ArchiveReader", "ArchiveWriter"]
+__all__ = ["ArchiveReader", "ArchiveWriter", "exported_name"]
 
 _FRAME_OBJECT = "I3FrameObject"  # the tracked, empty base class of everything in a frame
 _CLASS_ID = 2  # of a top-level object: 0 is the pointer, 1 its static type
+
+_PREAMBLE = b"\0\1"  # of every object: a shared pointer, untracked, version 1
+_LONGEST_NAME = 200
 
 _U8 = struct.Struct("<B")
 _I16 = struct.Struct("<h")
@@ -30,7 +34,19 @@ _I32 = struct.Struct("<i")
 _U32 = struct.Struct("<I")
 _I64 = struct.Struct("<q")
 _U64 = struct.Struct("<Q")
+_F32 = struct.Struct("<f")
 _F64 = struct.Struct("<d")
+
+
+def exported_name(data: bytes) -> str:
+    """The class that stands in front of a serialised object; empty when none can be read."""
+    start = len(_PREAMBLE) + _I16.size + _U32.size
+    if len(data) < start or not data.startswith(_PREAMBLE):
+        return ""
+    (length,) = _U32.unpack_from(data, start - _U32.size)
+    if length > min(_LONGEST_NAME, len(data) - start):
+        return ""
+    return data[start:start + length].decode("latin1")
 
 
 class ArchiveReader:
@@ -93,6 +109,9 @@ class ArchiveReader:
     def u64(self) -> int:
         return self._unpack(_U64)
 
+    def f32(self) -> float:
+        return self._unpack(_F32)
+
     def f64(self) -> float:
         return self._unpack(_F64)
 
@@ -137,15 +156,19 @@ class ArchiveReader:
         """The base class of an object that can stand in a frame; it holds nothing."""
         self.class_info(_FRAME_OBJECT)
 
-    def begin(self, name: str, versions: Container[int] = (0,)) -> int:
-        """The preamble of a top-level object, exported as ``name``; return its class version."""
-        if (self.u8(), self.u8()) != (0, 1) or self.i16() != _CLASS_ID:
+    def begin(self, name: str, versions: Container[int] = (0,), based: Container[int] | None = None) -> int:
+        """The preamble of a top-level object, exported as ``name``; return its class version.
+
+        ``based`` are the versions whose data start with those of the base class; by default all.
+        """
+        if self.raw(len(_PREAMBLE)) != _PREAMBLE or self.i16() != _CLASS_ID:
             raise self.error("an object starts with 00 01 02 00")
         stored = self.string()
-        if stored != name:
+        if class_of(stored) != name:
             raise self.error(f"an object of class {name} is expected, not {stored[:80]!r}")
         version = self.class_info(name, versions)
-        self.base()
+        if based is None or version in based:
+            self.base()
         return version
 
     def finish(self) -> None:
@@ -210,7 +233,7 @@ class ArchiveWriter:
         self.class_info(_FRAME_OBJECT, tracked=True)
 
     def begin(self, name: str, version: int = 0) -> None:
-        self._out += b"\0\1" + _I16.pack(_CLASS_ID)
+        self._out += _PREAMBLE + _I16.pack(_CLASS_ID)
         self.string(name)
         self.class_info(name, tracked=True, version=version)
         self.base()

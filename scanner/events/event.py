@@ -67,3 +67,4 @@ class Event:
     truth: Particle | None = None  # only of simulated events
     #: By (string, om), windows in ns in which a DOM was saturated or badly calibrated: trust no charge there.
     exclusions: Mapping[tuple[int, int], tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what was left out when it was read, and why

@@ -43,6 +43,7 @@ class Frame:
 
     stop: str
     objects: Mapping[str, FrameObject] = field(default_factory=dict)
+    damage: str = ""  # why none of its objects could be read, of a frame that nobody needs
 
 
 def decode_frame(data: bytes) -> Frame:
@@ -60,7 +61,8 @@ def decode_frame(data: bytes) -> Frame:
     if tag != _TAG:
         raise EventError(f"a frame starts with {_TAG!r}, not {tag!r}", offset=0)
     if version not in _CHECKSUMS:
-        raise EventError(f"frame version {version}; this reader knows 5 and 6", offset=4)
+        when = "; frames before version 5 were written before 2011" if version < min(_CHECKSUMS) else ""
+        raise EventError(f"frame version {version}; this reader knows 5 and 6{when}", offset=4)
     stop = chr(stop_code)
     try:
         objects = _decode_objects(data, n_objects, stop)

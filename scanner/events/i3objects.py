@@ -20,9 +20,10 @@ from scanner.events.event import Particle
 from scanner.events.i3time import I3Time
 from scanner.events.pulsemap import MAX_PULSES, PULSE, PulseMap
 
-__all__ = ["EventHeader", "TimeWindows", "read_header", "read_particle", "read_pulse_map", "read_string",
-           "read_time_window", "read_time_windows", "write_header", "write_particle", "write_pulse_map",
-           "write_string", "write_time_window", "write_time_windows"]
+__all__ = ["EventHeader", "TimeWindows", "read_combined_source", "read_corrected_source", "read_header",
+           "read_particle", "read_pulse_map", "read_sources", "read_string", "read_time_window",
+           "read_time_windows", "write_header", "write_particle", "write_pulse_map", "write_string",
+           "write_time_window", "write_time_windows"]
 
 #: By DOM (string, OM): windows from start to stop, ns.
 TimeWindows = Mapping[tuple[int, int], tuple[tuple[float, float], ...]]
@@ -31,12 +32,20 @@ _HEADER_VERSION = 3
 _PARTICLE_VERSION = 5
 _OMKEY_VERSION = 2
 _PULSE_VERSION = 3
-_TRACKED_PULSE = np.dtype([("object_id", "<u4"), ("pulse", PULSE)])
+_OLD_PULSE = [("time", "<f8"), ("hit_id", "<i4"), ("charge", "<f8"), ("width", "<f8")]
+_PULSES_OF_VERSION = {
+    0: np.dtype(_OLD_PULSE), 1: np.dtype([*_OLD_PULSE, ("source", "<i4")]),
+    2: np.dtype([("time", "<f4"), ("charge", "<f4"), ("width", "<f4"), ("flags", "u1")]), 3: PULSE}
+_FLAGS_OF_SOURCE = {0: 3, 1: 5, 10: 5, 5: 4, 50: 4}
+"""Pulses of version 1 name their source: ATWD, FADC (once 10), no local coincidence (once 50)."""
+_TRACKED = {version: np.dtype([("object_id", "<u4"), ("pulse", dtype)])
+            for version, dtype in _PULSES_OF_VERSION.items()}
+_SMALLEST_PULSE = min(dtype.itemsize for dtype in _PULSES_OF_VERSION.values())
 _HEADER_OK = 20
 _SHAPE_CODES = {"track": 40, "cascade": 30}  # InfiniteTrack, Cascade
 _CASCADES = {30, 31}  # Cascade, CascadeSegment
 _LIGHT_SPEED = 0.299792458  # m/ns
-_SMALLEST_DOM = 13  # bytes of a map entry: string, OM, PMT, count
+_SMALLEST_DOM = 12  # bytes of a map entry: string, OM, count
 _WINDOW_SIZE = 16  # bytes
 
 
@@ -53,11 +62,13 @@ class EventHeader:
 
 def read_header(archive: ArchiveReader) -> EventHeader:
     """Read an ``I3EventHeader``."""
-    archive.begin("I3EventHeader", (_HEADER_VERSION,))
-    run_id, subrun_id, event_id = archive.u32(), archive.u32(), archive.u32()
-    archive.i32()  # state
-    archive.u32()  # number of the split
-    archive.string()  # name of the splitter
+    version = archive.begin("I3EventHeader", range(_HEADER_VERSION + 1))
+    run_id, subrun_id, event_id = archive.u32(), archive.u32() if version > 0 else 0, archive.u32()
+    if version > 1:
+        archive.i32()  # state
+    if version > 2:
+        archive.u32()  # number of the split
+        archive.string()  # name of the splitter
     start, end = _read_time(archive), _read_time(archive)
     archive.finish()
     return EventHeader(run_id, subrun_id, event_id, start, end)
@@ -82,10 +93,13 @@ def write_header(header: EventHeader, splitter: str = "") -> bytes:
 
 def read_particle(archive: ArchiveReader) -> Particle:
     """Read an ``I3Particle``; whatever is not a cascade counts as a track."""
-    archive.begin("I3Particle", (_PARTICLE_VERSION,))
+    version = archive.begin("I3Particle", range(_PARTICLE_VERSION + 1))
     archive.u32()  # minor id
-    archive.u64()  # major id
-    archive.i32()  # PDG encoding
+    if version > 1:
+        archive.u64()  # major id
+    if version == 0:
+        archive.raw(8)  # ids of parent and primary
+    archive.i32()  # PDG encoding, before version 5 a code of IceTray's own
     shape, fit_status = archive.i32(), archive.i32()
     archive.class_info("I3Position")
     archive.base()
@@ -96,7 +110,12 @@ def read_particle(archive: ArchiveReader) -> Particle:
     time, energy = archive.f64(), archive.f64()
     archive.f64()  # length
     archive.f64()  # speed
-    archive.i32()  # location type
+    if version > 0:
+        archive.i32()  # location type
+    elif archive.class_info("vector<I3Particle>") == 0 and archive.count(1):
+        raise archive.error("a particle that holds further particles is not read")
+    if version == 4:
+        archive.raw(16)  # Bjorken's x and y
     archive.finish()
     kind = "cascade" if shape in _CASCADES else "track"
     return Particle(zenith, azimuth, x, y, z, time, energy, kind, fit_status)
@@ -161,7 +180,7 @@ def write_pulse_map(pulse_map: PulseMap) -> bytes:
 
 def read_time_window(archive: ArchiveReader) -> tuple[float, float]:
     """Read an ``I3TimeWindow``: start and stop in ns."""
-    archive.begin("I3TimeWindow", (0, 1))
+    archive.begin("I3TimeWindow", (0, 1), based=range(1, 2))
     window = archive.f64(), archive.f64()
     archive.finish()
     return window
@@ -183,8 +202,8 @@ def read_time_windows(archive: ArchiveReader) -> TimeWindows:
     windows: dict[tuple[int, int], tuple[tuple[float, float], ...]] = {}
     for _ in range(archive.count(_SMALLEST_DOM)):
         string, om, _pmt = _read_dom(archive)
-        archive.class_info("I3TimeWindowSeries", versions=(0, 1))
-        archive.base()
+        if archive.class_info("I3TimeWindowSeries", versions=(0, 1)):
+            archive.base()
         archive.class_info("vector<I3TimeWindow>")
         windows[string, om] = tuple(_read_window(archive) for _ in range(archive.count(_WINDOW_SIZE)))
     archive.finish()
@@ -206,6 +225,31 @@ def write_time_windows(windows: TimeWindows) -> bytes:
         for window in series:
             _write_tracked_doubles(archive, "I3TimeWindow", window, version=1)
     return archive.finish()
+
+
+def read_sources(archive: ArchiveReader) -> tuple[str, ...]:
+    """Read the keys that an ``I3RecoPulseSeriesMapUnion`` unites."""
+    archive.begin("I3RecoPulseSeriesMapUnion")
+    archive.class_info("vector<string>")
+    keys = tuple(archive.string() for _ in range(archive.count(4)))
+    archive.finish()
+    return keys
+
+
+def read_corrected_source(archive: ArchiveReader) -> str:
+    """Read which pulses an ``I3RecoPulseSeriesMapApplySPECorrection`` corrects."""
+    archive.begin("I3RecoPulseSeriesMapApplySPECorrection")
+    key, _calibration = archive.string(), archive.string()
+    archive.finish()
+    return key
+
+
+def read_combined_source(archive: ArchiveReader) -> str:
+    """Read whose pulses an ``I3RecoPulseSeriesMapCombineByModule`` combines over the PMTs of a module."""
+    archive.begin("I3RecoPulseSeriesMapCombineByModule")
+    key = archive.string()
+    archive.finish()
+    return key
 
 
 def read_string(archive: ArchiveReader) -> str:
@@ -237,19 +281,37 @@ def _read_time(archive: ArchiveReader) -> I3Time:
 def _read_dom(archive: ArchiveReader) -> tuple[int, int, int]:
     """The key of a map entry: string, OM, PMT."""
     archive.class_info("pair<OMKey>")
-    archive.class_info("OMKey", versions=(_OMKEY_VERSION,))
-    return archive.i32(), archive.u32(), archive.u8()
+    version = archive.class_info("OMKey", versions=range(_OMKEY_VERSION + 1))
+    if version < 2:
+        archive.base()
+    return archive.i32(), archive.u32(), archive.u8() if version > 0 else 0
 
 
 def _read_pulses(archive: ArchiveReader) -> np.ndarray:
     """The pulses of one DOM; tracked pulses carry an object id each, which says nothing."""
-    count = archive.count(PULSE.itemsize)
+    count = archive.count(_SMALLEST_PULSE)
     if not count:
         return np.empty(0, dtype=PULSE)
-    tracked, _ = archive.class_header("I3RecoPulse", (_PULSE_VERSION,))
-    if not tracked:
-        return archive.array(PULSE, count)
-    return archive.array(_TRACKED_PULSE, count)["pulse"]
+    tracked, version = archive.class_header("I3RecoPulse", _PULSES_OF_VERSION)
+    stored = _PULSES_OF_VERSION[version]
+    if tracked:
+        return _as_pulses(archive.array(_TRACKED[version], count)["pulse"])
+    return _as_pulses(archive.array(stored, count))
+
+
+def _as_pulses(stored: np.ndarray) -> np.ndarray:
+    """Pulses of any version as `PULSE`."""
+    if stored.dtype == PULSE:
+        return stored
+    pulses = np.zeros(len(stored), dtype=PULSE)
+    with np.errstate(over="ignore", invalid="ignore"):  # what no float32 holds is found unusable later
+        for name in ("time", "charge", "width"):
+            pulses[name] = stored[name]
+    if "flags" in (stored.dtype.names or ()):
+        pulses["flags"] = stored["flags"]
+    elif "source" in (stored.dtype.names or ()):
+        pulses["flags"] = [_FLAGS_OF_SOURCE.get(source, 0) for source in stored["source"].tolist()]
+    return pulses
 
 
 def _write_dom(archive: ArchiveWriter, string: int, om: int, pmt: int) -> None:
@@ -261,8 +323,8 @@ def _write_dom(archive: ArchiveWriter, string: int, om: int, pmt: int) -> None:
 
 
 def _read_window(archive: ArchiveReader) -> tuple[float, float]:
-    archive.class_info("I3TimeWindow", versions=(0, 1))
-    archive.base()
+    if archive.class_info("I3TimeWindow", versions=(0, 1)):
+        archive.base()
     return archive.f64(), archive.f64()
 
 

@@ -33,11 +33,15 @@ class Mask:
 
 def read_mask(archive: ArchiveReader) -> Mask:
     """Read a mask; `EventError` when the bytes are not one."""
-    archive.begin(_CLASS, (_VERSION,))
+    version = archive.begin(_CLASS, range(_VERSION + 1))
     source = archive.string()
+    if version == 1:
+        archive.f32()  # a reference time
     doms = _read_bits(archive)
     archive.class_info(_BITS_VECTOR)
     count = archive.count(3)
+    if version == 0 and not count and len(doms) == 64 and doms.all():
+        doms = doms[:0]  # how that version wrote a mask of nothing
     if count != np.count_nonzero(doms):
         raise archive.error(f"the mask holds bits of {count} DOMs but keeps {np.count_nonzero(doms)}")
     pulses = tuple(_read_bits(archive) for _ in range(count))

@@ -3,17 +3,20 @@
 A realtime packet holds the frames G, C, D, Q and P. The physics frame (P, or p once a scanner has
 prepared it) sees the objects of the readout frame Q too. Geometry, calibration and detector status are
 differences to files that are not public; they are checked for damage and otherwise left alone.
+
+What a scan needs, header and pulses, must be whole. Everything else is left out when it is damaged or of an
+unknown version, and `Packet.notes` says so.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 import numpy as np
 
+from config.json_text import JsonError, decode
 from scanner.common.errors import EventError
 from scanner.events.archive import ArchiveReader
 from scanner.events.event import Particle, Pulses
@@ -23,13 +26,11 @@ from scanner.events.i3objects import (
     TimeWindows,
     read_header,
     read_particle,
-    read_pulse_map,
     read_string,
     read_time_windows,
 )
-from scanner.events.masks import Mask, apply_mask, read_mask
+from scanner.events.pulse_sources import CLASSES, CORRECTED, kind_of, pulse_map
 from scanner.events.pulsemap import PulseMap
-from scanner.events.superdst import read_superdst
 
 __all__ = ["ERRATA_KEY", "EVENT_TYPES", "HEADER_KEY", "MESSAGE_KEY", "PULSE_KEYS", "TRUTH_KEY", "Packet"]
 
@@ -41,12 +42,12 @@ TRUTH_KEY = "SimulatedTruth"  # ours alone: the particle that a simulated event 
 #: Keys of the split in-ice pulses: since 2023, and before.
 PULSE_KEYS = ("SplitInIcePulses", "SplitUncleanedInIcePulses")
 
+#: Where those are missing: all in-ice pulses of the readout, in which several events may coincide.
+_UNSPLIT_KEYS = ("InIcePulses", "UncleanedInIcePulses", "InIceDSTPulses", "OfflinePulses", "I3SuperDST")
+
+_READOUT_HEADER_KEY = "QI3EventHeader"
 _SATURATION_KEY = "SaturationWindows"
-_WINDOWS_TYPE = "I3Map<OMKey, I3TimeWindowSeries>"
-_MASK_TYPE = "I3RecoPulseSeriesMapMask"
-_PULSE_READERS = {"I3SuperDST": read_superdst, "I3Map<OMKey, vector<I3RecoPulse> >": read_pulse_map}
 _STRINGS, _IN_ICE_OMS = 86, 60
-_MAX_MASKS = 16
 _MAX_MESSAGE = 1 << 20  # characters
 _LATEST = 1e9  # ns; no readout lasts a second
 
@@ -61,6 +62,11 @@ _T = TypeVar("_T")
 class Packet:
     """The readout and the physics frame of one event.
 
+    Attributes
+    ----------
+    notes : list of str
+        What was left out of all that was asked for so far, and why.
+
     Raises
     ------
     EventError
@@ -68,121 +74,160 @@ class Packet:
     """
 
     def __init__(self, frames: Iterable[Frame]) -> None:
-        by_stop = {frame.stop: frame for frame in frames}
-        physics = by_stop.get("P") or by_stop.get("p")
-        if physics is None:
-            raise EventError(f"there is no physics frame, only {', '.join(by_stop) or 'nothing'}")
-        readout = by_stop.get("Q", Frame("Q"))
+        frames = list(frames)
+        physics = _physics_frame(frames)
+        readout = next((frame for frame in reversed(frames) if frame.stop == "Q"), Frame("Q"))
         self._stop = physics.stop
         self._physics = physics.objects
         self._objects = {**readout.objects, **physics.objects}
+        self.notes = [f"frame {frame.stop}: skipped: {frame.damage}" for frame in frames if frame.damage]
 
     def header(self) -> EventHeader:
         """Run, event and times of the split."""
-        if HEADER_KEY not in self._physics:
-            raise EventError(f"the physics frame has no {HEADER_KEY!r}", frame=self._stop)
-        return self._read(HEADER_KEY, "I3EventHeader", read_header)
+        if HEADER_KEY in self._objects:
+            return self._read(HEADER_KEY, "I3EventHeader", read_header)
+        if _READOUT_HEADER_KEY in self._objects:
+            self._note(f"there is no {HEADER_KEY!r}; the readout's {_READOUT_HEADER_KEY!r} is taken")
+            return self._read(_READOUT_HEADER_KEY, "I3EventHeader", read_header)
+        raise EventError(f"the physics frame has no {HEADER_KEY!r}", frame=self._stop)
 
     def event_type(self) -> str | None:
         """HESE, EHE, neutrino or ESTRES, where the packet says so."""
-        if MESSAGE_KEY in self._physics:
-            message = self._message()
+        message = self._optional(MESSAGE_KEY, self._message) if MESSAGE_KEY in self._physics else None
+        if message is not None:
             return next((name for key, name in _TYPE_BY_MESSAGE if key in message), None)
         return next((name for key, name in _TYPE_BY_OBJECT if key in self._physics), None)
 
     def pulses(self) -> Pulses:
         """All split pulses on the in-ice DOMs of the 86 strings."""
-        key = next((key for key in PULSE_KEYS if key in self._objects), None)
-        if key is None:
-            raise EventError(f"none of {' and '.join(PULSE_KEYS)} is in the packet", frame=self._stop)
+        key = self.pulse_key()
         pulses = self.pulse_map(key).to_pulses()
-        pulses = pulses.select(pulses.om <= _IN_ICE_OMS)
-        problem = _problem_of(pulses)
-        if problem:
-            raise EventError(problem, frame=f"{self._stop}/{key}")
-        return pulses
+        usable = _Usable(pulses.select(pulses.om <= _IN_ICE_OMS))
+        frame = f"{self._stop}/{key}"
+        if not len(usable.pulses):
+            raise EventError(usable.why_none(), frame=frame)
+        for problem in usable.problems:
+            self._note(f"{frame}: skipped: {problem}")
+        return usable.pulses
+
+    def pulse_key(self) -> str:
+        """The key of the pulses to scan with; raises EventError when there is none."""
+        for key in PULSE_KEYS:
+            if key in self._objects:
+                return key
+        others = [key for key in self.pulse_keys() if key not in PULSE_KEYS]
+        for key in _UNSPLIT_KEYS:
+            if key in others:
+                self._note(f"none of {' and '.join(PULSE_KEYS)} is in the packet; {key!r} is taken, which "
+                           "may hold pulses of other events of the readout")
+                return key
+        rest = f"it has pulses under {', '.join(others)} only" if others else "it holds no pulses"
+        raise EventError(f"none of {' and '.join(PULSE_KEYS)} is in the packet; {rest}", frame=self._stop)
+
+    def pulse_keys(self) -> list[str]:
+        """Every key that holds pulses."""
+        return sorted(key for key, item in self._objects.items() if kind_of(item) in CLASSES)
 
     def pulse_map(self, key: str) -> PulseMap:
         """The pulses under a key; a chain of masks is applied from its root."""
-        masks: list[tuple[str, Mask]] = []
-        while self._object(key).type_name == _MASK_TYPE:
-            mask = self._read(key, _MASK_TYPE, read_mask)
-            masks.append((key, mask))
-            key = mask.source
-            if len(masks) > _MAX_MASKS:
-                raise self._error(key, f"this chain of masks is longer than {_MAX_MASKS}, or a circle")
-        pulse_map = self._root_map(key)
-        for name, mask in reversed(masks):
-            try:
-                pulse_map = apply_mask(mask, pulse_map)
-            except ValueError as error:
-                raise self._error(name, str(error)) from None
-        return pulse_map
+        if key in self._objects and kind_of(self._objects[key]) == CORRECTED:
+            self._note(f"{self._stop}/{key}: the charges are not corrected, for lack of the calibration")
+        return pulse_map(self._objects, key, self._stop)
 
     def recos(self) -> dict[str, Particle]:
         """The stored reconstructions of the physics frame by key; those that failed are left out."""
-        keys = {key for key, item in self._physics.items() if item.type_name == "I3Particle"} - {TRUTH_KEY}
-        found = {key: self._read(key, "I3Particle", read_particle) for key in sorted(keys)}
-        return {key: particle for key, particle in found.items() if _has_place(particle)}
+        keys = {key for key, item in self._physics.items() if kind_of(item) == "I3Particle"} - {TRUTH_KEY}
+        found = {key: self._particle(key) for key in sorted(keys)}
+        return {key: particle for key, particle in found.items() if particle and _has_place(particle)}
 
     def truth(self) -> Particle | None:
         """What a simulated event was made from."""
-        return self._read(TRUTH_KEY, "I3Particle", read_particle) if TRUTH_KEY in self._physics else None
+        return self._particle(TRUTH_KEY) if TRUTH_KEY in self._physics else None
 
     def exclusions(self) -> TimeWindows:
         """When which DOMs were saturated or badly calibrated, by string and OM, in ns."""
         windows: dict[tuple[int, int], tuple[tuple[float, float], ...]] = {}
         for key in (ERRATA_KEY, _SATURATION_KEY):
             if key in self._objects:
-                for dom, series in self._read(key, _WINDOWS_TYPE, read_time_windows).items():
+                for dom, series in (self._optional(key, self._windows, key) or {}).items():
                     windows[dom] = windows.get(dom, ()) + series
         return windows
 
-    def _message(self) -> dict[str, object]:
-        text = self._read(MESSAGE_KEY, "I3PODHolder<__cxx11::string >", read_string)
+    def _particle(self, key: str) -> Particle | None:
+        return self._optional(key, self._read, key, "I3Particle", read_particle)
+
+    def _windows(self, key: str) -> TimeWindows:
+        return self._read(key, "I3TimeWindowSeriesMap", read_time_windows)
+
+    def _message(self) -> Mapping[str, object]:
+        text = self._read(MESSAGE_KEY, "I3String", read_string)
         if len(text) > _MAX_MESSAGE:
             raise self._error(MESSAGE_KEY, f"a message of {len(text)} characters is too long")
         try:
-            message = json.loads(text)
-        except (ValueError, RecursionError):
+            message = decode(text, gaps=True)
+        except JsonError:
             raise self._error(MESSAGE_KEY, "the message is not JSON") from None
         if not isinstance(message, dict):
             raise self._error(MESSAGE_KEY, "the message is not a JSON object")
         return message
 
-    def _root_map(self, key: str) -> PulseMap:
-        type_name = self._object(key).type_name
-        if type_name not in _PULSE_READERS:
-            raise self._error(key, f"{type_name[:80]} holds no pulses")
-        return self._read(key, type_name, _PULSE_READERS[type_name])
+    def _optional(self, key: str, read: Callable[..., _T], *arguments: object) -> _T | None:
+        """What is read, or None and a note when it cannot be."""
+        try:
+            return read(*arguments)
+        except EventError as error:
+            place = error.frame or f"{self._stop}/{key}"
+            byte = "" if error.offset is None else f", byte {error.offset}"
+            self._note(f"{place}{byte}: skipped: {error.reason}")
+            return None
 
-    def _read(self, key: str, type_name: str, reader: Callable[[ArchiveReader], _T]) -> _T:
-        item = self._object(key)
-        if item.type_name != type_name:
-            raise self._error(key, f"{type_name} is expected, not {item.type_name[:80]}")
+    def _read(self, key: str, kind: str, reader: Callable[[ArchiveReader], _T]) -> _T:
+        item = self._objects[key]
+        if kind_of(item) != kind:
+            raise self._error(key, f"{kind} is expected, not {item.type_name[:80]}")
         return reader(ArchiveReader(item.data, item.frame, item.offset))
 
-    def _object(self, key: str) -> FrameObject:
-        if key not in self._objects:
-            raise EventError(f"the packet has no {key[:80]!r}", frame=self._stop)
-        return self._objects[key]
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
 
     def _error(self, key: str, reason: str) -> EventError:
-        item = self._objects[key]
+        item: FrameObject = self._objects[key]
         return EventError(reason, frame=item.frame, offset=item.offset)
 
 
-def _problem_of(pulses: Pulses) -> str | None:
-    """Why nobody can reconstruct these pulses."""
-    if not len(pulses):
-        return "there are no in-ice pulses"
-    if not ((pulses.string >= 1) & (pulses.string <= _STRINGS) & (pulses.om >= 1)).all():
-        return f"a pulse lies outside strings 1 to {_STRINGS}"
-    if not (np.abs(pulses.time) <= _LATEST).all():
-        return "a pulse has no time within a second of the readout"
-    if not (np.isfinite(pulses.charge) & (pulses.charge >= 0) & np.isfinite(pulses.width)).all():
-        return "a pulse has no finite charge and width"
-    return None
+class _Usable:
+    """The pulses that a reconstruction can use, and what is wrong with the others."""
+
+    def __init__(self, pulses: Pulses) -> None:
+        self.problems: list[str] = []
+        keep = np.ones(len(pulses), dtype=bool)
+        on_strings = (pulses.string >= 1) & (pulses.string <= _STRINGS) & (pulses.om >= 1)
+        for good, text in (
+                (on_strings, f"outside strings 1 to {_STRINGS}, where no position of a module is known"),
+                (np.abs(pulses.time) <= _LATEST, "with no time within a second of the readout"),
+                (np.isfinite(pulses.charge), "with a charge that is no number"),
+                (~(pulses.charge < 0), "with a negative charge"),
+                (np.isfinite(pulses.width), "with a width that is no number")):
+            bad = int(np.count_nonzero(keep & ~good))
+            if bad:
+                self.problems.append(f"{bad} of {len(pulses)} pulses {text}")
+            keep &= good
+        self.pulses = pulses.select(keep) if self.problems else pulses
+
+    def why_none(self) -> str:
+        if not self.problems:
+            return "there are no in-ice pulses"
+        return f"there are no in-ice pulses that can be used: {', '.join(self.problems)}"
+
+
+def _physics_frame(frames: list[Frame]) -> Frame:
+    """The physics frame; of several, the first that has pulses of its own."""
+    physics = [frame for frame in frames if frame.stop in ("P", "p")]
+    if not physics:
+        present = ", ".join(dict.fromkeys(frame.stop for frame in frames))
+        raise EventError(f"there is no physics frame, only {present or 'nothing'}")
+    return next((frame for frame in physics if any(key in frame.objects for key in PULSE_KEYS)), physics[-1])
 
 
 def _has_place(particle: Particle) -> bool:

@@ -16,9 +16,12 @@ from scanner.common.errors import EventError
 __all__ = ["frame_from_pickle", "frame_to_pickle"]
 
 _GLOBALS = {b"icecube.icetray\nI3Frame\n", b"icecube._icetray\nI3Frame\n", b"_codecs\nencode\n"}
-_STRINGS = {"BINSTRING", "SHORT_BINSTRING", "BINUNICODE"}
-_ALLOWED = _STRINGS | {"PROTO", "GLOBAL", "BINPUT", "LONG_BINPUT", "EMPTY_TUPLE", "EMPTY_DICT", "TUPLE2",
-                       "REDUCE", "BUILD", "STOP"}
+_STRINGS = {"BINSTRING", "SHORT_BINSTRING", "BINUNICODE"}  # of protocol 2 and before
+_BYTES = {"BINBYTES", "SHORT_BINBYTES", "BINBYTES8"}  # of Python 3's protocols
+_ALLOWED = _STRINGS | _BYTES | {"PROTO", "GLOBAL", "BINPUT", "LONG_BINPUT", "EMPTY_TUPLE", "EMPTY_DICT",
+                                "TUPLE2", "REDUCE", "BUILD", "STOP", "FRAME", "MEMOIZE", "STACK_GLOBAL",
+                                "SHORT_BINUNICODE", "BINGET", "LONG_BINGET"}
+_WORDS = {line for name in _GLOBALS for line in name.decode().split()} | {"latin1"}
 _OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _MAX_OPCODES = 50  # real ones have at most 19
 _FRAME_TAG = "[i3]"
@@ -39,8 +42,12 @@ def frame_from_pickle(data: bytes) -> bytes:
         name, argument = _next_opcode(stream, offset)
         if name == "STOP":
             break
-        if name in _STRINGS and argument.startswith(_FRAME_TAG):
+        if name in _BYTES and argument.startswith(_FRAME_TAG):
+            frames.append(argument.encode("latin1"))
+        elif name in _STRINGS and argument.startswith(_FRAME_TAG):
             frames.append(_latin1(argument, offset))
+        elif name == "SHORT_BINUNICODE" and argument not in _WORDS:
+            raise EventError(f"the pickle names {argument[:80]!r}, which no frame needs", offset=offset)
     else:
         raise EventError(f"the pickle has more than {_MAX_OPCODES} opcodes, a frame needs 19", offset=offset)
     if stream.tell() != len(data):
@@ -79,6 +86,8 @@ def _next_opcode(stream: io.BytesIO, offset: int) -> tuple[str, str]:
         argument = opcode.arg.reader(stream) if opcode.arg else None
     except ValueError as error:
         raise EventError(f"the pickle opcode {opcode.name} is damaged: {error}", offset=offset) from None
+    if isinstance(argument, bytes):
+        argument = argument.decode("latin1")
     return opcode.name, argument if isinstance(argument, str) else ""
 
 

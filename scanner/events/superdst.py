@@ -1,11 +1,12 @@
 """SuperDST: the detector's compressed pulses.
 
-The format of ``I3SuperDST.cxx`` (icecube/icetray-public), version 1: a *readout* is a run of pulses of
-one DOM and one kind (with or without local coincidence), ordered by the time of its first pulse. A 16-bit
-header names the DOM, then every pulse is a 16-bit stamp: 8 bits of time since the stamp before, 6 bits of
-charge, the coincidence bit and a bit that ends the readout. Codes that are full continue in whole 16-bit
-words. Widths are powers of two in four run-length coded streams; the charges of surface DOMs have 8 more
-bits in a stream of their own. Times are good to ±0.5 ns, charges to ±0.025 PE.
+The format of ``I3SuperDST.cxx`` (icecube/icetray-public). Version 1: a *readout* is a run of pulses of one
+DOM and one kind (with or without local coincidence), ordered by the time of its first pulse. A 16-bit header
+names the DOM, then every pulse is a 16-bit stamp: 8 bits of time since the stamp before, 6 bits of charge,
+the coincidence bit and a bit that ends the readout. Codes that are full continue in whole 16-bit words.
+Widths are powers of two in four run-length coded streams; the charges of surface DOMs have 8 more bits in a
+stream of their own. Times are good to ±0.5 ns, charges to ±0.025 PE. Version 0 (2011) counts in 4 ns and
+0.15 PE, continues a full code in one word of 15 bits, and knows neither widths nor charges of the surface.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _FULL_TIME = 255
 _FULL_FIRST_TIME = 2047  # the first stamp has three more bits of time in the header
 _IN_ICE_OMS = 60
 _HLC_FLAGS, _SLC_FLAGS = 7, 4  # FADC always; local coincidence and ATWD together
+_TICK_0, _CHARGE_0 = 4.0, 0.15  # ns and PE, in version 0
 _SIZE_TAGS = 247  # from here on the tag of a size tells how many bytes hold it
 
 _Pulse = tuple[float, float, float, int]  # time, charge, width, flags
@@ -35,7 +37,8 @@ _Pulse = tuple[float, float, float, int]  # time, charge, width, flags
 
 def read_superdst(archive: ArchiveReader) -> PulseMap:
     """Read and expand an ``I3SuperDST``; `EventError` when any stream is not used up exactly."""
-    archive.begin("I3SuperDST", (1,))
+    if archive.begin("I3SuperDST", (0, 1)) == 0:
+        return _read_version_0(archive)
     stamps = _compact_vector(archive, "ChargeStamp", 2)
     headers = _compact_vector(archive, "DOMHeader", 2)
     widths = [_run_lengths(archive) for _ in range(4)]
@@ -117,6 +120,44 @@ class _Streams:
         if value is None:
             raise self.archive.error(f"SuperDST ends before its last readout: no {name} left")
         return value
+
+
+def _read_version_0(archive: ArchiveReader) -> PulseMap:
+    stamps = archive.array(np.dtype("<u2"), archive.u16()).tolist()
+    headers = archive.array(np.dtype("<u2"), sum(stamp >> 15 for stamp in stamps)).tolist()
+    archive.finish()
+    doms: dict[tuple[int, int], list[_Pulse]] = {}
+    left, start = iter(stamps), float(_EARLIEST)
+    for header in headers:
+        pulses = _readout_0(archive, left, start, header >> 13)
+        start = pulses[0][0]
+        doms.setdefault((header >> 6 & 0x7F, (header & 0x3F) + 1), []).extend(pulses)
+    if next(left, None) is not None:
+        raise archive.error("SuperDST has stamps left over")
+    return _to_map(doms)
+
+
+def _readout_0(archive: ArchiveReader, stamps: Iterator[int], start: float, slop: int) -> list[_Pulse]:
+    """The pulses of one readout of version 0; the last word of a pulse says whether it is the last."""
+    pulses: list[_Pulse] = []
+    time, flags, word = start, _SLC_FLAGS, 0
+    while not word >> 15:
+        word = stamp = next(stamps, 1 << 15)
+        ticks, charge = stamp & 0xFF, stamp >> 8 & 0x3F
+        if not pulses:
+            ticks |= slop << 8
+            flags = _HLC_FLAGS if stamp >> 14 & 1 else _SLC_FLAGS
+            if ticks == _FULL_FIRST_TIME:
+                word = next(stamps, 1 << 15)
+                ticks += word & 0x7FFF
+        elif (stamp >> 14 & 1) != (flags == _HLC_FLAGS):
+            raise archive.error("a readout of SuperDST changes its kind")
+        if charge == _FULL_CHARGE:
+            word = next(stamps, 1 << 15)
+            charge += word & 0x7FFF
+        time += _TICK_0 * ticks
+        pulses.append((time, _CHARGE_0 * charge, _TICK_0, flags))
+    return pulses
 
 
 def _compact_vector(archive: ArchiveReader, item: str, item_size: int) -> list[int]:

@@ -259,7 +259,7 @@ def _table_from_rows(key: str, columns: list[str], rows: Any) -> np.ndarray:
 def _number(key: str, row: int, column: str, value: Any) -> float | int:
     where = f"{key}.data[{row}].{column}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        if value == NAN and column != "index":
+        if column != "index" and value in (NAN, None):  # others write null for NaN
             return math.nan
         raise ResultError(f"{where}: must be a number" + ("" if column == "index" else f" or {NAN!r}"))
     if isinstance(value, int) and value.bit_length() > 62:

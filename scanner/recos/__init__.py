@@ -4,4 +4,4 @@ In: an `Event` and directions. Out: one row per direction: −2 ln L, vertex, en
 and finds one by its name; `track` holds the muon fit.
 """
 
-__all__ = ["recos"]
+__all__ = ["recos", "track"]

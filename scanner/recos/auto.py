@@ -72,6 +72,10 @@ class Auto:
             return self._track
         return self._cascade if speed <= SHOWER_SPEED else self._millipede
 
+    def check(self, event: Event) -> None:
+        """Raises EventError if too few modules are hit."""
+        self._suited(line_speed(first_hits(event.cleaned))).check(event)
+
     def prepare(self, event: Event) -> AutoEvent:
         """Choose and prepare; raises EventError if too few modules are hit."""
         speed = line_speed(first_hits(event.cleaned))

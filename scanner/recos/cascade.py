@@ -152,6 +152,10 @@ class Cascade:
                    "from charges in time bins")
     cost = "10"
 
+    def check(self, event: Event) -> None:
+        """Raises EventError if too few modules are hit."""
+        bin_charges(event.pulses)
+
     def prepare(self, event: Event) -> CascadeEvent:
         """Charges and a common vertex; raises EventError if too few modules are hit."""
         charges = bin_charges(event.pulses)

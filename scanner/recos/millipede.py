@@ -36,6 +36,11 @@ class Millipede:
                    "charges in time bins; slow, gives energies")
     cost = "100"
 
+    def check(self, event: Event) -> None:
+        """Raises EventError if too few modules are hit."""
+        bin_charges(event.pulses)
+        first_hits(event.cleaned)
+
     def prepare(self, event: Event) -> MillipedeEvent:
         """Charges and first hits; raises EventError if too few modules are hit."""
         return MillipedeEvent(bin_charges(event.pulses), first_hits(event.cleaned))

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from scanner.common.compiled import compile_apart, is_compiled
-from scanner.common.errors import ScannerError
+from scanner.common.errors import EventError, ScannerError
 from scanner.events.event import Event, Pulses
 from scanner.maps.result import PIXEL_DTYPE, Method
 from scanner.recos.auto import Auto
@@ -26,7 +26,7 @@ from scanner.recos.millipede import Millipede
 from scanner.recos.track.reco import TrackMPE
 
 __all__ = ["ALIASES", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco", "find_reco", "is_choice", "method_of",
-           "warm_up"]
+           "warm_up", "why_not"]
 
 
 class Reco(Protocol):
@@ -35,6 +35,9 @@ class Reco(Protocol):
     name: str
     description: str
     cost: str  # CPU time per pixel relative to `track_mpe`, told to users
+
+    def check(self, event: Event) -> None:
+        """Raises `scanner.common.errors.EventError` if the event is unusable; quick, without a kernel."""
 
     def prepare(self, event: Event) -> Any:
         """The event's arrays, kept warm by the worker; raises `EventError` if unusable."""
@@ -88,6 +91,15 @@ def method_of(name: str, event: Event | None = None) -> Method:
     if event is not None and is_choice(name):
         reco = _AUTO.chosen(event)
     return Method(name, reco)
+
+
+def why_not(name: str, event: Event) -> str | None:
+    """Why a reconstruction cannot use an event; None when it can. Raises UnknownReco."""
+    try:
+        find_reco(name).check(event)
+    except EventError as error:
+        return error.reason
+    return None
 
 
 FIRST = "track_mpe"

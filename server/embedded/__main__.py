@@ -42,6 +42,9 @@ def make_parser() -> argparse.ArgumentParser:
     check.add_argument("--data", type=_directory, required=True, help="the data directory")
     check.add_argument("--repair", action="store_true", help="mend what is wrong; damaged files are kept")
     check.set_defaults(run=_check)
+    size = commands.add_parser("size", help="how large a store is, and what nears its limits")
+    size.add_argument("--data", type=_directory, required=True, help="the data directory")
+    size.set_defaults(run=_size)
     dump = commands.add_parser("dump", help="write all documents to files, as mongodump does")
     dump.add_argument(
         "--data", type=_directory, required=True, help="the data directory; a server may run on it"
@@ -75,6 +78,19 @@ def _check(parsed: argparse.Namespace) -> int:
     report = check(parsed.data, parsed.repair)
     print("\n".join([*report.problems, *report.repairs]) or "sound")
     return 0 if report.sound or report.repairs else 1
+
+
+def _size(parsed: argparse.Namespace) -> None:
+    from server.embedded.access import store_url
+    from server.embedded.limits import measure
+
+    with store_url(parsed.data) as url:
+        found = measure(url, parsed.data)
+    for name, number in sorted(found.documents.items()):
+        print(f"{name:40} {number:>12,} documents")
+    print(f"{'file':40} {found.file_bytes:>12,} bytes")
+    for warning in found.warnings():
+        print(f"warning: {warning}. See docs/decisions/embedded-store.md")
 
 
 def _dump(parsed: argparse.Namespace) -> None:

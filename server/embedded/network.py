@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 _HOUSEKEEPING_SECONDS = 1.0
 _MOST_WAITING = 16  # requests of one client that did not wait for answers
+_BACKLOG = 2048  # connections that wait to be accepted: all pilots come back at once
 _MOST_SOCKET_PATH = 107  # bytes, of Linux's sockaddr_un
 
 
@@ -143,7 +144,7 @@ class Server:
         mask = os.umask(0o177)
         try:
             listener = await asyncio.get_running_loop().create_unix_server(
-                self._factory(trusted=True), str(path)
+                self._factory(trusted=True), str(path), backlog=_BACKLOG
             )
         except OSError as error:
             raise DataDirectoryError(f"cannot listen on {path}: {error}") from None
@@ -156,7 +157,9 @@ class Server:
         """Listen on a port (0: any); trusted clients need not log in. The port's number."""
         loop = asyncio.get_running_loop()
         try:
-            listener = await loop.create_server(self._factory(trusted), host, port, reuse_address=True)
+            listener = await loop.create_server(
+                self._factory(trusted), host, port, reuse_address=True, backlog=_BACKLOG
+            )
         except OSError as error:
             raise DataDirectoryError(f"cannot listen on {host}:{port}: {error}") from None
         self._listeners.append(listener)

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote_plus
 
+from server.embedded import limits
 from server.embedded.commands.authentication import set_password
+from server.embedded.documents import budget
 from server.embedded.documents.errors import DataDirectoryError
 from server.embedded.network import Server
 
@@ -76,6 +78,7 @@ async def serve(options: Options, ready: asyncio.Event | None = None) -> None:
         raise DataDirectoryError(
             "--no-auth is only for loopback addresses: everybody could read and change all data"
         )
+    budget.install()
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -83,6 +86,7 @@ async def serve(options: Options, ready: asyncio.Event | None = None) -> None:
     server = Server(options.data)
     if options.max_pages is not None:
         server.store.storage.limit(options.max_pages)
+    _warn(server, options.data)
     try:
         address = await _listen(server, options)
         server.start()
@@ -95,6 +99,13 @@ async def serve(options: Options, ready: asyncio.Event | None = None) -> None:
         (options.data / ADDRESS_FILE).unlink(missing_ok=True)
         await server.stop()
     log.info("stopped", extra={"action": "store_stopped"})
+
+
+def _warn(server: Server, data: Path) -> None:
+    catalog = server.store.catalog
+    documents = {f"{one.database}.{one.name}": catalog.count(one) for one in catalog.all()}
+    for warning in limits.Size(documents, *limits.file_size(data)).warnings():
+        log.warning("near to where the embedded store ends: %s", warning, extra={"action": "store_limit"})
 
 
 async def _listen(server: Server, options: Options) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from server import app
 from server.reference import PAGES
 
 
@@ -13,6 +14,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0].startswith("-"):
         print(__doc__, file=sys.stderr)
         return 2
+    assert app.ROUTES  # what it describes
     folder = Path(arguments[0])
     folder.mkdir(parents=True, exist_ok=True)
     missing = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from server.common.errors import ApiError
+from server.reference import house
 from server.reference.markdown import code, first_line, table
 
 __all__ = ["missing", "text"]
@@ -37,9 +38,7 @@ def missing() -> list[str]:
 
 def classes() -> list[type[ApiError]]:
     """All errors of all families, by status."""
-    from server import app  # whatever the application imports defines its errors
-
-    assert app.ROUTES
+    house.routes()  # there is an application, so all errors are defined
     return sorted(_below(ApiError), key=lambda one: (one.code, one.__name__))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client import REGISTRY
 
 from server.common.metrics import LABELS
+from server.reference import house
 from server.reference.markdown import code, table
 
 __all__ = ["Described", "described", "missing", "text"]
@@ -37,9 +38,7 @@ class Described:
 
 def described() -> list[Described]:
     """Our metrics, by name."""
-    from server import app  # whatever the application imports registers its metrics
-
-    assert app.ROUTES
+    house.routes()  # there is an application, so all metrics are registered
     found = [_described(collector, names) for collector, names in REGISTRY._collector_to_names.items()
              if hasattr(collector, "_labelnames")]
     return sorted(found, key=lambda metric: metric.name)

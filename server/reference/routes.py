@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from server.common.introspection import used
+from server.reference import house
 from server.reference.markdown import code, first_line, table
 from server.rest.routing import Route
 
@@ -22,15 +23,9 @@ told as [Errors](errors.md) says.
 """
 
 
-def _routes() -> list[Route]:
-    from server.app import ROUTES  # the application serves this page, too
-
-    return ROUTES
-
-
 def text() -> str:
     """The page."""
-    routes = sorted(_routes(), key=lambda route: (route.tag == "web", route.tag))
+    routes = sorted(house.routes(), key=lambda route: (route.tag == "web", route.tag))
     parts = [_HEAD]
     for tag, group in groupby(routes, key=lambda route: route.tag):
         title = "Web pages" if tag == "web" else (tag or "other")
@@ -41,8 +36,8 @@ def text() -> str:
 
 def missing() -> list[str]:
     """Methods that nobody described."""
-    return [f"{name.upper()} {route.path}" for route in _routes() for name, method in route.methods().items()
-            if not _summary(route, method)]
+    return [f"{name.upper()} {route.path}" for route in house.routes()
+            for name, method in route.methods().items() if not _summary(route, method)]
 
 
 def _row(route: Route, name: str, method: Callable[..., Any]) -> tuple[str, ...]:

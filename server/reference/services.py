@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from config.settings import Settings
+from server.reference import house
 from server.reference.markdown import code, first_line, table
 from server.rest.context import Context
 from server.rest.health import registered
-from server.services.leader import Service
 
 __all__ = ["missing", "text"]
 
@@ -27,17 +27,11 @@ services, and these parts tell of themselves (with `error` instead when they can
 """
 
 
-def _services() -> list[Service]:
-    from server.app import SERVICES
-
-    return SERVICES
-
-
 def text() -> str:
     """The page."""
     context = Context(Settings(), None, "")  # type: ignore[arg-type]
     rows = [(code(one.name), f"{one.period(context):g} s", code(one.signal), "all" if one.signal else "one",
-             first_line(one.run.__doc__)) for one in _services()]
+             first_line(one.run.__doc__)) for one in house.services()]
     probes = [(code(name), first_line(probe.__doc__)) for name, probe in sorted(registered().items())]
     return "\n\n".join([
         _HEAD, table(("service", "every", "and upon", "by", "does"), rows),
@@ -46,5 +40,5 @@ def text() -> str:
 
 def missing() -> list[str]:
     """Services and probes without a docstring."""
-    return [one.name for one in _services() if not one.run.__doc__] + [
+    return [one.name for one in house.services() if not one.run.__doc__] + [
         name for name, probe in registered().items() if not probe.__doc__]

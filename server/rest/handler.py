@@ -12,6 +12,7 @@ import msgspec
 from pymongo.errors import ConnectionFailure
 from tornado.web import HTTPError, RequestHandler
 
+from config.json_text import JsonError, decode
 from iceprod.tokens import Caller, TokenError
 from server.common import metrics
 from server.common.errors import ApiError, BadRequest, Forbidden, TooManyRequests, error_body, status_line
@@ -88,21 +89,24 @@ class Handler(RequestHandler):
         except UnicodeDecodeError:
             raise BadRequest(f"{name or 'path'}: not UTF-8") from None
 
-    def body(self, *, required: bool = True) -> dict[str, Any]:
-        """The body as a JSON object; an absent one is refused, or ``{}`` when it is not required."""
+    def body(self, *, required: bool = True, gaps: bool = False) -> dict[str, Any]:
+        """The body as a JSON object; an absent one is refused, or ``{}`` when it is not required.
+
+        With ``gaps`` numbers may be NaN or infinite: the caller knows where one may be missing.
+        """
         if not self.request.body.strip():
             if required:
                 raise BadRequest("Missing required request body")
             return {}
-        document = self.json_body()
+        document = self.json_body(gaps=gaps)
         if not isinstance(document, dict):
             raise BadRequest(f"request body must be type 'object' (dict), not {type(document).__name__}")
         return document
 
-    def json_body(self) -> Any:
+    def json_body(self, *, gaps: bool = False) -> Any:
         try:
-            return msgspec.json.decode(self.request.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return decode(self.request.body, gaps=gaps)
+        except JsonError as error:
             raise BadRequest(f"request body is not JSON-encoded: {error}") from None
 
     def query(self, name: str, default: str | None = None) -> str | None:

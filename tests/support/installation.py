@@ -23,10 +23,10 @@ from typing import Any
 
 from iceprod.client import Client
 
-__all__ = ["Installed", "installation", "wait_until"]
+__all__ = ["PATIENCE", "Installed", "installation", "wait_until"]
 
 MARK = "ICEPROD_TEST_MARK"
-PATIENCE = 90.0
+PATIENCE = 400.0  # seconds; only what never happens takes so long, however busy the machine is
 
 
 def wait_until(what: Callable[[], Any], seconds: float = PATIENCE) -> Any:
@@ -65,7 +65,7 @@ class Installed:
     def iceprod(self, *words: str | Path, status: int = 0) -> str:
         """Run the command to its end; what it printed. Its exit status must be the one expected."""
         process = self.start(*words)
-        out, err = process.communicate(timeout=240)
+        out, err = process.communicate(timeout=PATIENCE)
         story = f"iceprod {words} ended with {process.returncode}\n{out}\n{err}\n{self.logs()}"
         assert process.returncode == status, story
         return out + err if status else out

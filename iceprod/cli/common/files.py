@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from config.json_text import JsonError, decode, without_gaps
 from iceprod.cli.common.errors import USAGE, CommandError
 
 __all__ = ["read_document", "read_json", "save"]
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in a file. Raises CommandError, which names line and byte."""
+def read_json(path: Path, *, gaps: bool = False) -> dict[str, Any]:
+    """The JSON object in a file; with ``gaps``, null for NaN and infinities.
+
+    Raises CommandError, which names line and byte.
+    """
     data = _read(path)
     try:
-        document = json.loads(data)
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{path}: byte {error.start}: not UTF-8 text", USAGE) from None
-    except json.JSONDecodeError as error:
-        byte = len(error.doc[:error.pos].encode())
-        raise CommandError(f"{path}: line {error.lineno}, column {error.colno} (byte {byte}): not JSON: "
-                           f"{error.msg}", USAGE) from None
-    except RecursionError:
-        raise CommandError(f"{path}: nested too deeply", USAGE) from None
-    return _object(path, document)
+        document = decode(data, gaps=gaps)
+    except JsonError as error:
+        raise CommandError(f"{path}: not JSON: {error}", USAGE) from None
+    return _object(path, without_gaps(document) if gaps else document)
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ __all__ = ["BENCHES", "bench"]
 BENCHES: dict[str, tuple[str, list[str]]] = {
     "reco": ("scanner.bench", ["reco"]),
     "scan": ("scanner.bench", ["scan"]),
+    "event": ("scanner.bench", ["event"]),
     "coverage": ("scanner.coverage", []),
     "store": ("server.embedded", ["bench"]),
     "api": ("server.production.bench", []),
@@ -28,7 +29,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
 @click.argument("name", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(name: str | None, arguments: tuple[str, ...]) -> int:
-    """Measure NAME: reco, scan, coverage, store, api, tasks or grid.
+    """Measure NAME: reco, scan, event, coverage, store, api, tasks or grid.
 
     `iceprod bench NAME --help` tells the options of each.
     """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
+import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from iceprod.submission import NSIDES, progression, scan_request, truth_of
 
 __all__ = ["finish", "scan"]
 
+_CHECKS = "iceprod.checks"
 _EVENT_FIELD, _EVENT_NAME = "'event_i3live_json': ", "event_i3live_json"  # what the server calls the file
 
 
@@ -47,11 +50,12 @@ def scan(event: Path, reco_algo: str, nsides: str, is_real: bool | None, max_pix
     Shows the progress and ends with the best fit, the areas of the 50 % and 90 % regions, and the paths of
     the sky maps. The scan runs on the server's pilots: Ctrl-C stops watching it only.
     """
-    document = read_json(event)
+    document = read_json(event, gaps=True)
     request = scan_request(document, reco_algo, _progression(nsides), is_real, max_pixel_seconds)
     request |= {"request_clusters": _clusters(clusters), "predictive_scanning_threshold": threshold}
     with connect(server, token, data) as client:
         _check_reco(client, reco_algo)
+        _check_event(document, event, reco_algo)
         scan_id = _start(client, event, request)
         return finish(client, scan_id, out, as_json, truth_of(document))
 
@@ -88,6 +92,19 @@ def _check_reco(client: Client, name: str) -> None:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
         raise CommandError(f"--reco-algo: there is no reconstruction {name!r}; {hint}", USAGE)
+
+
+def _check_event(document: dict[str, Any], event: Path, reco_algo: str) -> None:
+    """Parse the event here, before it is sent; tell what a scan leaves out. Raises CommandError.
+
+    What parses lives in another package, which is found by its entry point.
+    """
+    for entry in entry_points(group=_CHECKS, name="event"):
+        problem, notes = entry.load()(document, str(event), reco_algo)
+        if problem:
+            raise CommandError(problem, USAGE)
+        for note in notes:
+            print(f"{event}: {note}", file=sys.stderr)
 
 
 def _start(client: Client, event: Path, request: dict[str, Any]) -> str:

@@ -36,6 +36,10 @@ class TrackMPE:
                    "in layered ice; fast, no energies")
     cost = "1"
 
+    def check(self, event: Event) -> None:
+        """Raises EventError if too few modules are hit."""
+        first_hits(event.cleaned)
+
     def prepare(self, event: Event) -> TrackHits:
         """First hits of the cleaned pulses; raises EventError if there are too few."""
         return first_hits(event.cleaned)

@@ -7,10 +7,11 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from config.json_text import gaps_of, path_text, spelt, without_gaps
 from server.common.errors import BadRequest
 from server.production.common.fields import Described
 
-__all__ = ["Body", "Finite", "Id", "Name", "Text", "changes", "convert", "takes"]
+__all__ = ["Body", "Finite", "Id", "Name", "Text", "changes", "convert", "refuse_gaps", "takes"]
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
@@ -40,6 +41,8 @@ def takes(body: type[Body]) -> Callable[[Callable[..., Any]], Callable[..., Any]
 def convert(document: Mapping[str, Any], body: type[_B], artefacts: Iterable[str] = ()) -> _B:
     """A typed body. Raises BadRequest, which names the field.
 
+    NaN and infinities count as null where a field may be null, and are refused elsewhere.
+
     `artefacts` are relations that the documentation of SkyPortal's bodies lists although nobody can send
     them: null and empty ones are ignored, others refused.
     """
@@ -48,9 +51,24 @@ def convert(document: Mapping[str, Any], body: type[_B], artefacts: Iterable[str
         raise BadRequest(f"Invalid/missing parameters: {filled[0]!r} cannot be set here")
     rest = {name: value for name, value in document.items() if name not in relations}
     try:
-        return msgspec.convert(rest, body)
+        return msgspec.convert(without_gaps(rest), body)
     except msgspec.ValidationError as error:
-        raise BadRequest(f"Invalid/missing parameters: {error}") from None
+        raise BadRequest(f"Invalid/missing parameters: {_gap_behind(str(error), rest) or error}") from None
+
+
+def refuse_gaps(document: Any, name: str) -> None:
+    """Refuse NaN and infinities in a field that misses none. Raises BadRequest."""
+    for path, value in gaps_of(document.get(name)):
+        raise BadRequest(f"Invalid/missing parameters: {path_text((name, *path))}: {spelt(value)} is not a "
+                         "JSON number")
+
+
+def _gap_behind(reason: str, document: Any) -> str:
+    """What to say when it was a NaN or an infinity that did not fit."""
+    for path, value in gaps_of(document):
+        if reason.endswith(f"`$.{path_text(path)}`"):
+            return f"{path_text(path)}: {spelt(value)} is not a JSON number"
+    return ""
 
 
 def changes(body: Body) -> dict[str, Any]:

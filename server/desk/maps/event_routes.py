@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from server.common.errors import BadRequest
-from server.desk.common.bodies import Body, Name, takes
+from server.desk.common.bodies import Body, Name, convert, refuse_gaps, takes
 from server.desk.common.dates import parse_date
 from server.desk.maps import events, localizations, skymaps
 from server.desk.maps.localizations import NewLocalization
@@ -55,7 +55,9 @@ class Events(DeskHandler):
     @takes(EventBody)
     async def post(self) -> None:
         """Add an event, or a sky map to one that is there."""
-        body = self.typed(EventBody)
+        sent = self.body()
+        refuse_gaps(sent, "skymap")
+        body = convert(sent, EventBody)
         dateobs = parse_date(body.dateobs, "dateobs")
         made = await asyncio.to_thread(_read_map, body)
         event = await events.put(self.ctx, dateobs, body.aliases, body.tags)

@@ -2,3 +2,5 @@
 
 An adaptor knows its service's addresses and formats, and answers plain values; it knows nothing of rows.
 """
+
+__all__ = ["archives", "brokers", "calls", "imports", "votables"]

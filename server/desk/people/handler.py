@@ -88,8 +88,9 @@ class DeskHandler(Handler):
 
     # -- what they sent
 
-    def json_body(self) -> Any:
-        document = super().json_body()
+    def json_body(self, *, gaps: bool = True) -> Any:
+        """The body; NaN and infinities stay for `bodies.convert` to judge."""
+        document = super().json_body(gaps=True)
         check_storable(document)
         return document
 

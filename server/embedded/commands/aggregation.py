@@ -8,7 +8,7 @@ from typing import Any
 from server.embedded.commands.reading import first_batch
 from server.embedded.commands.registry import Answer, Context, command, refuse_collation
 from server.embedded.commands.writing import run_update
-from server.embedded.documents import paths
+from server.embedded.documents import budget, paths
 from server.embedded.documents.errors import Code, CommandError
 from server.embedded.documents.values import MISSING, Document, encode
 from server.embedded.expressions import compile_expression
@@ -57,9 +57,9 @@ def _write(context: Context, spec: Mapping[str, Any], stream: Stream) -> Steps[N
         )
     ((name, operand),) = spec.items()
     if name == "$out":
-        yield from _out(context, operand, stream)
+        yield from _out(context, operand, budget.each(stream))
     else:
-        yield from _merge(context, operand, stream)
+        yield from _merge(context, operand, budget.each(stream))
 
 
 def _target(context: Context, spec: Any) -> tuple[str, str]:

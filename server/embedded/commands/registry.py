@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.embedded.documents import budget
 from server.embedded.documents.errors import Code, CommandError, NotSupported
 from server.embedded.documents.values import Document, decode, encode, is_number, now
 from server.embedded.documents.wire import Reply
@@ -17,6 +18,10 @@ from server.embedded.storage.writes import Steps
 
 Answer = Mapping[str, Any] | Reply
 Handler = Callable[["Context"], "Answer | Steps[Answer]"]
+
+
+READING_SECONDS = 600.0  # of a command that reads and names no limit: nobody waits for longer
+_READING = ("find", "aggregate", "count", "distinct")
 
 
 @dataclass(slots=True)
@@ -78,7 +83,7 @@ class Context:
         """The variables that the command's expressions can use: NOW, and those of `let`."""
         found: dict[str, Any] = {"NOW": now()}
         for name, value in (self.body.get("let") or {}).items():
-            found[name] = compile_expression(value)({}, found)
+            found[name] = budget.computing(compile_expression(value))({}, found)
         return found
 
     def integer(self, name: str, default: int = 0) -> int:
@@ -97,10 +102,10 @@ class Context:
 
 
 def time_limit(body: Document) -> float | None:
-    """Seconds that a command may take, by its maxTimeMS; None: any."""
+    """Seconds that a command may take, by its maxTimeMS, or one that only reads by default; None: any."""
     milliseconds: Any = body.get("maxTimeMS")
     if not is_number(milliseconds) or milliseconds <= 0:
-        return None
+        return READING_SECONDS if next(iter(body), "") in _READING else None
     return float(milliseconds) / 1000
 
 

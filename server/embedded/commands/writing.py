@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.embedded.commands.registry import Answer, Context, command, refuse_collation
-from server.embedded.documents import keys
+from server.embedded.documents import budget, keys
 from server.embedded.documents.errors import Code, CommandError, DuplicateKey
 from server.embedded.documents.values import Document, decode, encode
 from server.embedded.documents.wire import document_reply
@@ -18,7 +18,7 @@ from server.embedded.reading.queries import Search, search
 from server.embedded.reading.scan import Clock, Match
 from server.embedded.stages.aggregate import compile_update_pipeline
 from server.embedded.storage.catalog import Collection
-from server.embedded.storage.transactions import Transaction
+from server.embedded.storage.locks import Holder
 from server.embedded.storage.writes import Change, Steps, Writer
 
 _UPSERT_ATTEMPTS = 100
@@ -158,7 +158,7 @@ def _update_found(context: Context, found: Search, compiled: Update, multi: bool
     writer = Writer(context.view, context.store.catalog, found.collection)
     result = Updated()
 
-    def replace(rid: int, raw: bytes, document: Document) -> Transaction | bytes:
+    def replace(rid: int, raw: bytes, document: Document) -> Holder | bytes:
         return writer.replace(rid, raw, document, change)
 
     # an update that changes the index it goes along would meet its own results again
@@ -195,7 +195,7 @@ def _first(found: Search) -> Any:
     return found.first()
 
 
-Replace = Callable[[int, bytes, Document], "Transaction | bytes"]
+Replace = Callable[[int, bytes, Document], "Holder | bytes"]
 
 
 def _apply(found: Search, match: Match, replace: Replace, paused: bool) -> Steps[tuple[bytes, bytes] | None]:
@@ -216,7 +216,7 @@ def _apply(found: Search, match: Match, replace: Replace, paused: bool) -> Steps
 
 def _upsert(context: Context, found: Search, compiled: Update) -> Steps[Document]:
     writer = Writer(context.view, context.store.catalog, found.collection)
-    return (yield from writer.insert(encode(compiled.for_upsert(found.tree))))
+    return (yield from writer.insert(encode(budget.computing(compiled.for_upsert)(found.tree))))
 
 
 def _same_key(found: Search, error: DuplicateKey) -> bool:
@@ -326,7 +326,7 @@ def _modify_first(
     else:
         change = Change(compiled, found.tree, found.collection)
 
-        def replace(rid: int, raw: bytes, document: Document) -> Transaction | bytes:
+        def replace(rid: int, raw: bytes, document: Document) -> Holder | bytes:
             return writer.replace(rid, raw, document, change)
 
     while True:

@@ -3,4 +3,6 @@
 In: BSON. Out: decoded values, comparisons and bytes that sort alike, errors with MongoDB's codes.
 """
 
-__all__ = ["errors", "keys", "paths", "predicates", "sorting", "values", "wire"]
+__all__ = [
+    "arrays", "budget", "errors", "keys", "paths", "predicates", "regexes", "sorting", "values", "wire",
+]  # fmt: skip

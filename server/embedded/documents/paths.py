@@ -22,6 +22,11 @@ def is_index(part: str) -> bool:
     return part.isascii() and part.isdigit() and (part == "0" or part[0] != "0")
 
 
+def has_index(path: str) -> bool:
+    """May the dotted name mean a place in an array?"""
+    return any(map(is_index, split(path)))
+
+
 def related(path: str, other: str) -> bool:
     """Is one of the dotted names the other, or inside it?"""
     return path == other or path.startswith(other + ".") or other.startswith(path + ".")
@@ -33,27 +38,37 @@ def candidates(node: Any, parts: Parts, at: int = 0) -> Iterator[Any]:
     Arrays on the way are entered (each of their objects, and the element with the number that the path
     has); an array at the end is one value.
     """
+    return (value for _, value in reached(node, parts, at))
+
+
+def reached(node: Any, parts: Parts, at: int = 0) -> Iterator[tuple[bool, Any]]:
+    """The same values, each with whether the path ends in its number in an array.
+
+    Such an element is meant as it is: if it is an array itself, a filter does not look into it.
+    """
     for number in range(at, len(parts)):
         if isinstance(node, list):
             yield from _in_array(node, parts, number)
             return
         document = node if type(node) is dict else as_document(node)
         if document is None:
-            yield MISSING
+            yield False, MISSING
             return
         node = document.get(parts[number], MISSING)
-    yield node
+    yield False, node
 
 
-def _in_array(array: list[Any], parts: Parts, at: int) -> Iterator[Any]:
+def _in_array(array: list[Any], parts: Parts, at: int) -> Iterator[tuple[bool, Any]]:
     part = parts[at]
     if is_index(part) and int(part) < len(array):
         element = array[int(part)]
-        if at + 1 == len(parts) or isinstance(element, list) or as_document(element) is not None:
-            yield from candidates(element, parts, at + 1)
+        if at + 1 == len(parts):
+            yield True, element
+        elif isinstance(element, list) or as_document(element) is not None:
+            yield from reached(element, parts, at + 1)
     for element in array:
         if as_document(element) is not None:
-            yield from candidates(element, parts, at)
+            yield from reached(element, parts, at)
 
 
 def lookup(node: Any, parts: Parts) -> Any:

@@ -11,6 +11,7 @@ from bson import Binary, Decimal128, Int64, ObjectId, Regex
 
 from server.embedded.documents import keys
 from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.regexes import compile_regex
 from server.embedded.documents.values import ALIAS_NUMBERS, MISSING, NUMBER_TYPES, is_number, type_number
 
 Test = Callable[[Any], bool]
@@ -142,21 +143,6 @@ def test_regex(operand: Any) -> Test:
         return isinstance(value, Regex) and keys.encode(value) == key
 
     return matches
-
-
-def compile_regex(regex: Regex[Any]) -> re.Pattern[str]:
-    """Python's pattern for a BSON regular expression.
-
-    Raises CommandError(51091) when it has no meaning.
-    """
-    flags = regex.flags & (re.I | re.M | re.S | re.X)
-    if not flags & re.I:
-        flags |= re.A  # PCRE's \\w and \\d are ASCII
-    try:
-        return re.compile(regex.pattern, flags)
-    except (re.error, RecursionError, OverflowError) as error:
-        text = f"Regular expression is invalid: {error}"
-        raise CommandError(Code.Location51091, text) from None
 
 
 _FLAGS = {"i": re.I, "m": re.M, "s": re.S, "x": re.X, "u": re.U}

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from server.embedded.documents import keys, paths
+from server.embedded.documents.arrays import expand
 from server.embedded.documents.errors import Code, CommandError
 from server.embedded.documents.values import MISSING, is_number
-from server.embedded.indexes.index import expand
 
 SortSpec = Sequence[tuple[str, bool]]  # dotted name, descending
 SortKey = Callable[[Mapping[str, Any]], bytes]

@@ -9,6 +9,7 @@ from bson import Decimal128
 
 from server.embedded.documents import keys
 from server.embedded.documents.errors import Code, CommandError
+from server.embedded.documents.sorting import parse_sort, sort_key
 from server.embedded.documents.values import INT32, MISSING, as_document, is_number, truthy, type_alias
 from server.embedded.expressions.core import (
     MANY,
@@ -255,7 +256,6 @@ def _sort_array(operand: Any) -> Expression:
             return None
         array_of("$sortArray", array)
         if isinstance(order, Mapping):
-            from server.embedded.documents.sorting import parse_sort, sort_key  # which needs expressions
 
             key = sort_key(parse_sort(order))
             return sorted(array, key=lambda item: key(as_document(item) or {}))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from bson import Regex
 
 from server.embedded.documents.errors import Code, CommandError
-from server.embedded.documents.predicates import compile_regex, regex_with_options
+from server.embedded.documents.predicates import regex_with_options
+from server.embedded.documents.regexes import Found, Pattern, compile_regex
 from server.embedded.documents.values import is_date, is_number, type_alias
 from server.embedded.expressions.arrays import whole
 from server.embedded.expressions.core import (
@@ -160,13 +160,13 @@ _replacing("$replaceOne", 1)
 _replacing("$replaceAll", -1)
 
 
-def _pattern(name: str, regex: Any, options: Any) -> re.Pattern[str]:
+def _pattern(name: str, regex: Any, options: Any) -> Pattern:
     if not isinstance(regex, str | Regex):
         raise CommandError(Code.Location51105, f"{name} needs 'regex' to be of type string or regex")
     return compile_regex(regex_with_options(regex, None if is_null(options) else options))
 
 
-def _matching(name: str, result: Callable[[re.Pattern[str], str], Any], nothing: Any) -> None:
+def _matching(name: str, result: Callable[[Pattern, str], Any], nothing: Any) -> None:
     @operator(name)
     def compiler(operand: Any) -> Expression:
         if isinstance(operand, Mapping) and isinstance(operand.get("regex"), Regex):
@@ -183,7 +183,7 @@ def _matching(name: str, result: Callable[[re.Pattern[str], str], Any], nothing:
         return value
 
 
-def _found(match: re.Match[str] | None) -> Any:
+def _found(match: Found | None) -> Any:
     return match and {"match": match[0], "idx": match.start(), "captures": list(match.groups())}
 
 

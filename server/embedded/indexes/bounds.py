@@ -49,10 +49,11 @@ def point(key: bytes) -> Interval:
     return (key, False), (key, True)
 
 
-def of_predicate(node: query.Node, sparse: bool, multikey: bool = False) -> Bounds:
+def of_predicate(node: query.Node, sparse: bool, multikey: bool = False, alone: bool = True) -> Bounds:
     """The bounds that one condition on a field gives.
 
-    Exactness holds for fields without arrays only.
+    Exactness holds for fields without arrays only. `alone`: the index has no other field (a sparse one of
+    several fields has documents that lack some of them).
     """
     if isinstance(node, query.Not):
         found = _negated(node.child, sparse)
@@ -70,7 +71,7 @@ def of_predicate(node: query.Node, sparse: bool, multikey: bool = False) -> Boun
     if operator == "$regex":
         return _prefix(operand)
     if operator == "$exists":
-        return Bounds((EVERYTHING,), exact=sparse) if truthy(operand) else ANYTHING
+        return Bounds((EVERYTHING,), exact=sparse and alone) if truthy(operand) else ANYTHING
     return ANYTHING
 
 

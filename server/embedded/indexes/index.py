@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from server.embedded.documents import keys, paths
+from server.embedded.documents.arrays import descend, expand
 from server.embedded.documents.errors import Code, CommandError, NotSupported
-from server.embedded.documents.values import MISSING, UNDEFINED, Document, as_document, is_number
+from server.embedded.documents.values import MISSING, UNDEFINED, Document, is_number
 from server.embedded.query import matching, query
 
 POINTS = 256  # keys that are looked up with one statement
@@ -43,9 +44,9 @@ class Index:
         partial = self.spec.get("partialFilterExpression")
         self.partial = query.parse(partial) if partial else None
         self._indexed = matching.compile_node(self.partial) if self.partial else None
-        # a number in a path may go through an array, of which the key tells nothing
-        numbered = any(paths.is_index(part) for path, _ in self.fields for part in paths.split(path))
-        self.multikey = self.multikey or numbered
+        # a number in a path may go through an array, and then it has two meanings, of which keys have one
+        self.sure_paths = frozenset(path for path, _ in self.fields if not paths.has_index(path))
+        self.multikey = self.multikey or len(self.sure_paths) < len(self.fields)
         self._parts = tuple((paths.split(path), descending) for path, descending in self.fields)
         self._paths = tuple(self._all_paths())
         self._make_statements()
@@ -82,7 +83,7 @@ class Index:
         for parts, descending in self._parts:
             value, rest = document.get(parts[0], MISSING), parts[1:]
             if rest:
-                value, _ = _descend(value, rest)
+                value, _ = descend(value, rest)
             if type(value) is list:
                 return self._expanded_keys(document)
             missing += value is MISSING
@@ -151,67 +152,6 @@ def node_paths(node: query.Node) -> Iterator[str]:
         case query.Every(children) | query.Some(children):
             for child in children:
                 yield from node_paths(child)
-
-
-def expand(document: Any, wanted: Sequence[paths.Parts]) -> Iterator[list[Any]]:
-    """The rows of values at several paths: one row, or one for each element of the array they go through."""
-    row: list[Any] = [MISSING] * len(wanted)
-    pending: list[tuple[int, paths.Parts]] = []
-    array: list[Any] | None = None
-    for i, parts in enumerate(wanted):
-        value, rest = _descend(document, parts)
-        if not isinstance(value, list):
-            row[i] = value
-            continue
-        if array is not None and array is not value:
-            text = "cannot index parallel arrays: two of the indexed fields are arrays"
-            raise CommandError(Code.CannotIndexParallelArrays, text)
-        array = value
-        pending.append((i, rest))
-    if array is None:
-        yield row
-        return
-    for element in array or [UNDEFINED]:
-        yield from _expand_element(element, row, pending)
-
-
-def _expand_element(
-    element: Any, row: list[Any], pending: list[tuple[int, paths.Parts]]
-) -> Iterator[list[Any]]:
-    inner = [(i, rest) for i, rest in pending if rest]
-    filled = list(row)
-    for i, rest in pending:
-        if not rest:
-            filled[i] = element
-    if not inner:
-        yield filled
-        return
-    for found in (
-        expand(element, [rest for _, rest in inner])
-        if as_document(element) is not None
-        else ([[MISSING] * len(inner)])
-    ):
-        for (i, _), value in zip(inner, found, strict=True):
-            filled[i] = value
-        yield list(filled)
-
-
-def _descend(node: Any, parts: paths.Parts) -> tuple[Any, paths.Parts]:
-    """Walk through objects and numbered elements: what is there, and the rest of the path at an array."""
-    for at, part in enumerate(parts):
-        if type(node) is dict:
-            node = node.get(part, MISSING)
-            continue
-        if isinstance(node, list):
-            if paths.is_index(part) and int(part) < len(node):
-                node = node[int(part)]
-                continue
-            return node, parts[at:]
-        document = as_document(node)
-        if document is None:
-            return MISSING, ()
-        node = document.get(part, MISSING)
-    return node, ()
 
 
 def check_spec(spec: Mapping[str, Any]) -> Document:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from server.embedded.documents import keys
 from server.embedded.documents.errors import Code, CommandError
-from server.embedded.indexes import bounds
+from server.embedded.indexes import bounds, multikey
 from server.embedded.indexes.bounds import Bounds
 from server.embedded.indexes.index import Index
 from server.embedded.query import matching, query
-
-if TYPE_CHECKING:
-    from server.embedded.storage.catalog import Collection
+from server.embedded.query.query import path_of
 
 Range = tuple[bytes, bytes]
 Group = tuple[int, list[Range]]  # ranges in order, whose keys begin with so many equal bytes
@@ -65,15 +64,8 @@ def conditions(node: query.Node) -> Iterator[query.Node]:
         yield node
 
 
-def path_of(node: query.Node) -> str | None:
-    """The one field that a condition is about."""
-    if isinstance(node, query.Not):
-        return path_of(node.child)
-    return node.path if isinstance(node, query.Predicate) else None
-
-
 def plan(
-    collection: Collection,
+    indexes: Iterable[Index],
     tree: query.Every,
     matches: matching.Matcher,
     sort: SortSpec = (),
@@ -86,9 +78,9 @@ def plan(
     Raises CommandError(BadValue) when `hint` names no index.
     """
     needed = list(conditions(tree))
-    indexes = [index for index in collection.indexes.values() if usable(index)]
+    indexes = [index for index in indexes if usable(index)]
     if hint is not None and hint != {}:
-        return _hinted(collection, indexes, needed, matches, sort, hint)
+        return _hinted(indexes, needed, matches, sort, hint)
     paths = {path_of(node) for node in needed}
     found = [
         index_plan(index, needed, sort) for index in indexes
@@ -107,17 +99,17 @@ def plan(
 def _concerns(index: Index, paths: set[str | None], sort: SortSpec) -> bool:
     """Can the index be of use at all?"""
     first = index.fields[0][0]
-    return first in paths or (bool(sort) and first == sort[0][0])
+    within = any(path is not None and first.startswith(f"{path}.") for path in paths)  # by an $elemMatch
+    return first in paths or within or (bool(sort) and first == sort[0][0])
 
 
 def _hinted(
-    collection: Collection, indexes: Iterable[Index], needed: list[query.Node], matches: matching.Matcher,
-    sort: SortSpec, hint: Any,
+    indexes: Iterable[Index], needed: list[query.Node], matches: matching.Matcher, sort: SortSpec, hint: Any,
 ) -> Plan:  # fmt: skip
     if isinstance(hint, dict) and "$natural" in hint:
         return Plan(reverse=hint["$natural"] < 0, exact=not needed, matches=matches)
     for index in indexes:
-        if hint == index.name or hint == index.spec["key"]:
+        if hint == index.name or keys.equal(hint, index.spec["key"]):
             found = index_plan(index, needed, sort)
             found.matches = matches
             return found
@@ -133,14 +125,14 @@ def _implied(index: Index, needed: list[query.Node]) -> bool:
 
 
 def _implies(mine: query.Node, wanted: query.Node) -> bool:
-    if mine == wanted:
+    if query.same(mine, wanted):
         return True
     if path_of(mine) != path_of(wanted) or not isinstance(wanted, query.Predicate):
         return False
     if not isinstance(mine, query.Predicate):
         return False
     if wanted.operator == "$exists":
-        return mine.operator in ("$gt", "$lt", "$regex", "$type", "$size", "$all") or (
+        return mine.operator in ("$gt", "$lt", "$regex", "$type", "$size") or (
             mine.operator in ("$eq", "$gte", "$lte") and mine.operand is not None)  # fmt: skip
     narrow, wide = (bounds.of_predicate(node, sparse=False) for node in (mine, wanted))
     if not wide.exact or narrow.everything:
@@ -150,25 +142,15 @@ def _implies(mine: query.Node, wanted: query.Node) -> bool:
 
 def field_bounds(index: Index, needed: list[query.Node]) -> tuple[list[Bounds], int]:
     """The bounds of the index's fields, and how many conditions they hold exactly."""
-    found, held = [], 0
+    if index.multikey:
+        return multikey.field_bounds(index, needed), 0
+    found, held, alone = [], 0, len(index.fields) == 1
     for path, _ in index.fields:
-        mine = [
-            bounds.of_predicate(node, index.sparse, index.multikey)
-            for node in needed
-            if path_of(node) == path
-        ]
+        nodes = [node for node in needed if path_of(node) == path]
+        mine = [bounds.of_predicate(node, index.sparse, alone=alone) for node in nodes]
         mine = [item for item in mine if not (item.everything and not item.exact)]
-        if index.multikey and len(mine) > 1:
-            # different elements of an array may satisfy them: use the one that narrows most
-            mine = [min(mine, key=lambda item: (not item.points, len(item.intervals)))]
-        if not mine:
-            found.append(bounds.ANYTHING)
-            continue
-        total = mine[0]
-        for item in mine[1:]:
-            total = bounds.intersect(total, item)
+        found.append(functools.reduce(bounds.intersect, mine, bounds.ANYTHING if not mine else bounds.ALL))
         held += sum(item.exact for item in mine)
-        found.append(total)
     return found, held
 
 
@@ -192,7 +174,7 @@ def complete(index: Index, needed: list[query.Node]) -> bool:
         return False
     if not index.sparse:
         return True
-    mine = [node for node in needed if path_of(node) in dict(index.fields)]
+    mine = [node for node in needed if path_of(node) in index.sure_paths]
     return any(bounds.of_predicate(node, sparse=True) != bounds.ANYTHING for node in mine)
 
 

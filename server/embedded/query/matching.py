@@ -68,13 +68,13 @@ def _any_of(matchers: list[Matcher]) -> Matcher:
 
 
 def _compile_predicate(node: Predicate) -> Matcher:
-    parts = paths.split(node.path)
-    if node.operator in _WHOLE:
-        return _on_values(parts, _WHOLE[node.operator](node.operand))
-    return _on_values(parts, expanding(TESTS[node.operator](node.operand)))
+    test = _single_predicate(node)
+    entering = test if node.operator in _WHOLE else expanding(test)
+    return _on_values(paths.split(node.path), entering, test)
 
 
-def _on_values(parts: paths.Parts, test: Test) -> Matcher:
+def _on_values(parts: paths.Parts, test: Test, single: Test) -> Matcher:
+    """The test at the end of a path; `single` is for an array's element that the path has the number of."""
     if len(parts) == 1:
         name = parts[0]
         return lambda document: test(document.get(name, MISSING))
@@ -84,7 +84,10 @@ def _on_values(parts: paths.Parts, test: Test) -> Matcher:
         for at, part in enumerate(parts):
             if type(node) is not dict:
                 # an array (or something rare): there may be several values
-                return any(map(test, paths.candidates(node, parts, at)))
+                return any(
+                    single(value) if numbered else test(value)
+                    for numbered, value in paths.reached(node, parts, at)
+                )
             node = node.get(part, MISSING)
         return test(node)
 
@@ -104,8 +107,27 @@ def expanding(test: Test) -> Test:
     return matches
 
 
+def _single_predicate(node: Predicate) -> Test:
+    return (_WHOLE.get(node.operator) or TESTS[node.operator])(node.operand)
+
+
+def _single(node: Node) -> Test:
+    """Conditions of one value as it is: no array is entered."""
+    match node:
+        case Predicate():
+            return _single_predicate(node)
+        case Not(child):
+            test = _single(child)
+            return lambda value: not test(value)
+        case Every(children):
+            tests = [_single(child) for child in children]
+            return lambda value: all(test(value) for test in tests)
+    matches = compile_node(node)
+    return lambda value: matches({"": value})
+
+
 def value_test(condition: Any) -> Test:
-    """A condition as $pull and $elemMatch have it, on one value (no array is entered at the top)."""
+    """A condition as $pull has it: of an element that is an array, an element may satisfy it."""
     if isinstance(condition, Regex):
         return test_regex(condition)
     if not is_operators(condition):
@@ -182,7 +204,7 @@ def _test_elem_match(operand: Mapping[str, Any]) -> Test:
 def element_test(operand: Mapping[str, Any]) -> Test:
     """The condition of an $elemMatch, on one element."""
     if is_operators(operand) and next(iter(operand)) not in ("$and", "$or", "$nor", "$expr"):
-        return value_test(operand)
+        return _single(Every(tuple(parse_operators("", operand))))
     matches = compile_filter(operand)
 
     def test(element: Any) -> bool:
@@ -194,24 +216,8 @@ def element_test(operand: Mapping[str, Any]) -> Test:
     return test
 
 
-def _test_all(operand: list[Any]) -> Test:
-    if not operand:
-        return lambda value: False
-    tests = [_test_all_item(item) for item in operand]
-    return lambda value: all(test(value) for test in tests)
-
-
-def _test_all_item(item: Any) -> Test:
-    if is_operators(item):
-        if list(item) != ["$elemMatch"]:
-            raise CommandError(Code.BadValue, "no $ expressions in $all")
-        return _test_elem_match(item["$elemMatch"])
-    return expanding(test_regex(item) if isinstance(item, Regex) else test_eq(item))
-
-
 _WHOLE: dict[str, Callable[[Any], Test]] = {
     "$exists": _test_exists,
     "$size": _test_size,
     "$elemMatch": _test_elem_match,
-    "$all": _test_all,
 }

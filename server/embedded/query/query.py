@@ -8,6 +8,7 @@ from typing import Any
 
 from bson import Regex
 
+from server.embedded.documents import keys
 from server.embedded.documents.errors import Code, CommandError, NotSupported
 from server.embedded.documents.predicates import TESTS, regex_with_options
 from server.embedded.documents.values import truthy
@@ -57,8 +58,30 @@ class Constant:
 
 Node = Predicate | Not | Every | Some | Computed | Constant
 
-WHOLE = ("$exists", "$size", "$elemMatch", "$all")  # operators on a field as a whole, arrays included
+WHOLE = ("$exists", "$size", "$elemMatch")  # operators on a field as a whole, arrays included
 _REFUSED = ("$text", "$where", "$jsonSchema", "$near", "$nearSphere", "$geoWithin", "$geoIntersects")
+
+
+def path_of(node: Node) -> str | None:
+    """The one field that a condition is about."""
+    if isinstance(node, Not):
+        return path_of(node.child)
+    return node.path if isinstance(node, Predicate) else None
+
+
+def same(left: Node, right: Node) -> bool:
+    """Do both mean the same? Operands are compared as BSON's: false is not 0."""
+    match left, right:
+        case Predicate(), Predicate():
+            names = (left.path, left.operator) == (right.path, right.operator)
+            return names and keys.equal(left.operand, right.operand)
+        case Not(), Not():
+            return same(left.child, right.child)
+        case Every(mine), Every(theirs):
+            return len(mine) == len(theirs) and all(map(same, mine, theirs))
+        case Some(mine), Some(theirs):
+            return len(mine) == len(theirs) and all(map(same, mine, theirs))
+    return isinstance(left, Constant) and left == right
 
 
 def parse(spec: Any) -> Every:
@@ -128,12 +151,26 @@ def parse_operators(path: str, operators: Mapping[str, Any]) -> Iterator[Node]:
             yield Not(Predicate(path, "$exists", True))
         elif name == "$elemMatch":
             yield Predicate(path, "$elemMatch", _checked_object(name, operand))
+        elif name == "$all":
+            yield _parse_all(path, _checked(name, operand))
         elif name in TESTS or name in WHOLE:
             yield Predicate(path, name, _checked(name, operand))
         elif name in _REFUSED or name.startswith("$geo"):
             raise NotSupported(name)
         elif name != "$comment":
             raise CommandError(Code.BadValue, f"unknown operator: {name}")
+
+
+def _parse_all(path: str, operand: list[Any]) -> Node:
+    """$all: each of these among all values of the path, which different elements of an array may be."""
+    children = tuple(node for item in operand for node in _parse_all_item(path, item))
+    return Every(children) if children else Constant(False)
+
+
+def _parse_all_item(path: str, item: Any) -> Iterator[Node]:
+    if is_operators(item) and list(item) != ["$elemMatch"]:
+        raise CommandError(Code.BadValue, "no $ expressions in $all")
+    yield from _parse_field(path, item)
 
 
 def _parse_not(path: str, operand: Any) -> Node:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from bson import ObjectId
@@ -179,6 +180,7 @@ def _parse_operator(name: str, fields: Any) -> Iterator[Step]:
             yield Step(name, _checked_path(operand), lambda document, parts: None)
 
 
+@lru_cache(maxsize=4096)
 def _checked_path(path: str) -> paths.Parts:
     parts = paths.split(path)
     if "" in parts:
@@ -206,6 +208,7 @@ def _is_placeholder(part: str) -> bool:
     return part == "$" or part.startswith("$[")
 
 
+@lru_cache(maxsize=4096)
 def _fixed_path(parts: paths.Parts) -> str:
     """The path before the first placeholder or number, which is what indexes see."""
     fixed = []
@@ -263,7 +266,7 @@ def _fixed_values(node: query.Node) -> Iterator[tuple[str, Any]]:
             yield from _fixed_values(only)
         case query.Predicate(path, "$eq", operand):
             yield path, operand
-        case query.Predicate(path, "$in" | "$all", [operand]) if not query.is_operators(operand):
+        case query.Predicate(path, "$in", [operand]) if not query.is_operators(operand):
             yield path, operand
 
 

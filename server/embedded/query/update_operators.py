@@ -218,9 +218,8 @@ def _min(path: str, operand: Any) -> Change:
 
 
 def _current_date(path: str, operand: Any) -> Change:
-    kind = (
-        operand.get("$type") if isinstance(operand, Mapping) else "date" if operand in (True, False) else None
-    )
+    date = "date" if isinstance(operand, bool) else None
+    kind = operand.get("$type") if isinstance(operand, Mapping) else date
     if kind not in ("date", "timestamp"):
         raise CommandError(Code.BadValue, "The '$type' string field is required to be 'date' or 'timestamp'")
     return _changing(lambda old: Timestamp(int(time.time()), 1) if kind == "timestamp" else now())
@@ -306,7 +305,7 @@ def _element_order(spec: Any) -> Callable[[list[Any]], list[Any]]:
     if isinstance(spec, Mapping):
         key = sort_key([(path, direction < 0) for path, direction in spec.items()])
         return lambda array: sorted(array, key=lambda item: key(as_document(item) or {}))
-    if spec not in (1, -1):
+    if not is_number(spec) or spec not in (1, -1):
         raise CommandError(Code.BadValue, "The $sort element value must be either 1 or -1")
     return lambda array: sorted(array, key=keys.encode, reverse=spec == -1)
 

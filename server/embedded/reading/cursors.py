@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Iterator
 
+from server.embedded.documents import budget
 from server.embedded.documents.errors import Code, CommandError
 from server.embedded.documents.values import MAX_DOCUMENT_BYTES
 from server.embedded.reading.scan import Position
@@ -40,7 +41,7 @@ class Cursor:
         self.last_use = time.monotonic()
         self.immortal = False
         self.finished = False  # nothing more will come
-        self._results, self._position = results, position
+        self._results, self._position = budget.each(results), position
         self._seconds = seconds  # of work that are left: maxTimeMS counts over all batches, without the rests
         self._held: bytes | None = None  # did not fit into the last batch
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from server.embedded.documents import budget
 from server.embedded.documents.sorting import Sorter, parse_sort, sort_key
 from server.embedded.documents.values import Document, decode
 from server.embedded.indexes import planner
@@ -113,11 +114,11 @@ def search_tree(
     variables: Mapping[str, Any] | None = None,
 ) -> Search:  # fmt: skip
     """The same, of a parsed filter, whose $expr may use variables."""
-    matches = matching.compile_node(tree, variables)
+    matches = budget.computing(matching.compile_node(tree, variables))
 
     def estimate(index: Index, interval: Range, most: int) -> int:
         sql = f"SELECT count(*) FROM (SELECT 1 FROM {index.table} WHERE key >= ? AND key < ? LIMIT ?)"
         return sum(number for (number,) in view.query(sql, (*interval, most)))
 
-    plan = planner.plan(collection, tree, matches, sort, hint, estimate, view.usable)
+    plan = planner.plan(collection.indexes.values(), tree, matches, sort, hint, estimate, view.usable)
     return Search(view, collection, tree, matches, plan, sort)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any
 
+from server.embedded.documents import budget
 from server.embedded.documents.errors import Code, CommandError
 from server.embedded.sessions.store import Store
 from server.embedded.storage.locks import Signal
@@ -76,6 +77,13 @@ class Runner:
             self._loop.call_soon(self._flush)
 
     def _resume(self, task: Task) -> Signal | None:
+        budget.limit()
+        try:
+            return self._go_on(task)
+        finally:
+            budget.limit(0)
+
+    def _go_on(self, task: Task) -> Signal | None:
         if task.failure is not None:
             return task.steps.throw(GroupLost(task.failure))
         if task.deadline is not None and time.monotonic() > task.deadline:

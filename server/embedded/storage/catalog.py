@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.embedded.documents import keys
 from server.embedded.documents.errors import Code, CommandError
 from server.embedded.documents.values import Document, decode, encode
 from server.embedded.indexes import index as index_module
@@ -237,7 +238,7 @@ def find_same(collection: Collection, spec: Document) -> Index | None:
     """
     for entry in collection.indexes.values():
         same_keys = list(entry.spec["key"].items()) == list(spec["key"].items())
-        same_options = _options(entry.spec) == _options(spec)
+        same_options = keys.equal(_options(entry.spec), _options(spec))
         if entry.is_id and same_keys:
             return entry
         if entry.name == spec["name"]:
@@ -248,18 +249,16 @@ def find_same(collection: Collection, spec: Document) -> Index | None:
                 )
                 raise CommandError(Code.IndexKeySpecsConflict, text)
             return entry
-        if same_keys and spec.get("partialFilterExpression") == entry.spec.get("partialFilterExpression"):
+        if same_keys and keys.equal(*(one.get("partialFilterExpression") for one in (spec, entry.spec))):
             text = f"Index already exists with a different name: {entry.name}"
             raise CommandError(Code.IndexOptionsConflict, text)
     return None
 
 
 def _options(spec: Document) -> Document:
-    kept = {name: value for name, value in spec.items() if name not in ("v", "key", "name", "hidden")}
-    for flag in ("unique", "sparse"):
-        if not kept.get(flag):
-            kept.pop(flag, None)
-    return kept
+    """The options that make an index another one, in one order."""
+    kept = {name: spec[name] for name in ("partialFilterExpression", "expireAfterSeconds") if name in spec}
+    return kept | {flag: bool(spec.get(flag)) for flag in ("unique", "sparse")}
 
 
 def _check_names(database: str, name: str) -> None:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from server.embedded.storage.transactions import Transaction
 
 
 class Signal:
@@ -27,12 +23,21 @@ class Signal:
             callback()
 
 
+class Holder:
+    """Who holds documents and keys, until `finished` happens: a transaction."""
+
+    def __init__(self) -> None:
+        self.finished = Signal()
+        self.held_documents: list[tuple[int, int]] = []  # (collection, rid)
+        self.held_keys: list[tuple[int, bytes]] = []  # (index, key)
+
+
 class Locks:
     """Held in memory only: a transaction does not survive the server."""
 
     def __init__(self) -> None:
-        self.documents: dict[tuple[int, int], Transaction] = {}  # (collection, rid)
-        self.keys: dict[tuple[int, bytes], Transaction] = {}  # (index, key), in unique indexes
+        self.documents: dict[tuple[int, int], Holder] = {}  # (collection, rid)
+        self.keys: dict[tuple[int, bytes], Holder] = {}  # (index, key), in unique indexes
         self._clock = 0
         self._open = 0
         self._versions: dict[tuple[int, int], int] = {}
@@ -42,7 +47,7 @@ class Locks:
         self._open += 1
         return self._clock
 
-    def end(self, transaction: Transaction) -> None:
+    def end(self, transaction: Holder) -> None:
         """A transaction ends: it holds nothing any more."""
         for name in transaction.held_documents:
             del self.documents[name]

@@ -17,7 +17,7 @@ from server.embedded.documents.errors import TRANSIENT, Code, CommandError, Writ
 from server.embedded.documents.values import decode
 from server.embedded.indexes.index import Index
 from server.embedded.storage.catalog import Collection
-from server.embedded.storage.locks import Locks, Signal
+from server.embedded.storage.locks import Holder, Locks
 from server.embedded.storage.storage import Storage
 from server.embedded.storage.views import DirectView, Keys, View, keys_of
 
@@ -25,16 +25,14 @@ LIFETIME_SECONDS = 60.0
 MOST_BYTES = 256 * 1024 * 1024
 
 
-class Transaction(View):
+class Transaction(View, Holder):
     """An open transaction of a session; `finished` happens at its end."""
 
     def __init__(self, number: int, storage: Storage, locks: Locks, direct: DirectView) -> None:
+        super().__init__()
         self.number = number
         self.transaction = self
-        self.finished = Signal()
         self.deadline = time.monotonic() + LIFETIME_SECONDS
-        self.held_documents: list[tuple[int, int]] = []
-        self.held_keys: list[tuple[int, bytes]] = []
         self._storage, self._locks, self._direct = storage, locks, direct
         self._reader: sqlite3.Connection | None = storage.open_snapshot()
         self._time = locks.begin()

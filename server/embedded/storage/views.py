@@ -5,17 +5,14 @@ from __future__ import annotations
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from server.embedded.documents.errors import DuplicateKey
 from server.embedded.documents.values import Document
 from server.embedded.indexes.index import Index
 from server.embedded.storage.catalog import Catalog, Collection
-from server.embedded.storage.locks import Locks
+from server.embedded.storage.locks import Holder, Locks
 from server.embedded.storage.storage import Storage
-
-if TYPE_CHECKING:
-    from server.embedded.storage.transactions import Transaction
 
 Row = tuple[bytes | None, int, bytes]  # the index key, or None; the document's number; its bytes
 Keys = list[tuple[Index, bytes]]
@@ -24,7 +21,7 @@ Keys = list[tuple[Index, bytes]]
 class View(ABC):
     """What one operation sees and changes."""
 
-    transaction: Transaction | None = None
+    transaction: Holder | None = None
 
     @abstractmethod
     def query(self, sql: str, parameters: Sequence[Any]) -> Iterable[Any]:
@@ -43,14 +40,14 @@ class View(ABC):
         return index.ready
 
     @abstractmethod
-    def holder(self, collection: Collection, rid: int) -> Transaction | None:
+    def holder(self, collection: Collection, rid: int) -> Holder | None:
         """The transaction to wait for before the document may be changed.
 
         Raises WriteConflict instead, in a transaction.
         """
 
     @abstractmethod
-    def key_holder(self, found: Keys) -> Transaction | None:
+    def key_holder(self, found: Keys) -> Holder | None:
         """The transaction that has claimed one of these keys of unique indexes."""
 
     @abstractmethod
@@ -89,10 +86,10 @@ class DirectView(View):
         row = self._storage.db.execute(collection.get_sql, (rid,)).fetchone()
         return row[0] if row else None
 
-    def holder(self, collection: Collection, rid: int) -> Transaction | None:
+    def holder(self, collection: Collection, rid: int) -> Holder | None:
         return self._locks.documents.get((collection.id, rid))
 
-    def key_holder(self, found: Keys) -> Transaction | None:
+    def key_holder(self, found: Keys) -> Holder | None:
         held = self._locks.keys
         if held:
             for index, key in found:

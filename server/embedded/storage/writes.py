@@ -7,14 +7,14 @@ from typing import TypeVar
 
 from bson import ObjectId
 
+from server.embedded.documents import budget
 from server.embedded.documents.errors import Code, CommandError
 from server.embedded.documents.values import MAX_DOCUMENT_BYTES, Document, decode, encode
 from server.embedded.indexes.index import ArrayKeys, Index
 from server.embedded.query import query
 from server.embedded.query.update import Update
 from server.embedded.storage.catalog import Catalog, Collection
-from server.embedded.storage.locks import Signal
-from server.embedded.storage.transactions import Transaction
+from server.embedded.storage.locks import Holder, Signal
 from server.embedded.storage.views import Keys, View
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class Writer:
         self.view.put(self.collection, self.collection.new_rid(), raw, [], added)
         return document
 
-    def replace(self, rid: int, raw: bytes, document: Document, change: Change) -> Transaction | bytes:
+    def replace(self, rid: int, raw: bytes, document: Document, change: Change) -> Holder | bytes:
         """Apply an update to a document: its new bytes (the same if nothing changes), or whom to wait for.
 
         Raises CommandError, e.g. DuplicateKey; then nothing has changed.
@@ -57,7 +57,7 @@ class Writer:
         if holder is not None:
             return holder
         before = self._keys(change.affected, document)
-        new = change.update.apply(document, change.tree)
+        new = budget.computing(change.update.apply)(document, change.tree)
         new_raw = encode(new)
         if new_raw == raw:
             return raw
@@ -73,7 +73,7 @@ class Writer:
         self.view.put(self.collection, rid, new_raw, removed, added)
         return new_raw
 
-    def delete(self, rid: int, raw: bytes) -> Transaction | None:
+    def delete(self, rid: int, raw: bytes) -> Holder | None:
         """Delete a document, or say whom to wait for."""
         holder = self.view.holder(self.collection, rid)
         if holder is None:

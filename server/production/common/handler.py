@@ -30,8 +30,8 @@ class ProductionHandler(Handler):
         if self.caller is not None:
             await sites.check_names(self.ctx, self.caller, self.path_kwargs, ended=self.names_ended_tasks)
 
-    def json_body(self) -> Any:
-        document = super().json_body()
+    def json_body(self, *, gaps: bool = False) -> Any:
+        document = super().json_body(gaps=gaps)
         check_storable(document)
         return document
 

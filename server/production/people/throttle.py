@@ -26,7 +26,7 @@ class Throttle:
         self._counts: TTLCache[Hashable, tuple[int, float]] = TTLCache(KEPT, seconds, timer=clock)
 
     def count(self, limits: Iterable[tuple[Hashable, int]]) -> None:
-        """Count a try of every key. Raises TooManyRequests, and counts nothing, when one has no try left."""
+        """Count an attempt for each key. Raises TooManyRequests, counting nothing, when one has none left."""
         now, limits = self._clock(), list(limits)
         entries = {key: self._entry(key, now) for key, _ in limits}
         waits = [entries[key][1] + self.seconds - now for key, limit in limits if entries[key][0] >= limit]

@@ -21,8 +21,8 @@ __all__ = ["ROUTES"]
 class Config(ProductionHandler):
     """A dataset's configuration."""
 
-    def json_body(self) -> Any:
-        return Handler.json_body(self)  # it is kept as text, which takes any JSON
+    def json_body(self, *, gaps: bool = False) -> Any:
+        return Handler.json_body(self, gaps=gaps)  # it is kept as text, which takes any JSON
 
     @allow("admin", "client", "system", "pilot", "user")
     async def get(self, dataset_id: str) -> None:
@@ -42,8 +42,8 @@ class Config(ProductionHandler):
 class Validate(ProductionHandler):
     """Trying a configuration."""
 
-    def json_body(self) -> Any:
-        return Handler.json_body(self)  # nothing of it is stored
+    def json_body(self, *, gaps: bool = False) -> Any:
+        return Handler.json_body(self, gaps=gaps)  # nothing of it is stored
 
     @allow("admin", "client", "system", "user")
     @takes(Field("config", "dict", required=True), Field("jobs_submitted", "int"))

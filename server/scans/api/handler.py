@@ -61,7 +61,7 @@ class ScanHandler(Handler):
 
     def checked_body(self, body: Body, *, required: bool = True) -> dict[str, Any]:
         """The request's body, checked. Raises BadRequest."""
-        return body.check(self.body(required=required))
+        return body.check(self.body(required=required, gaps=True))
 
     async def _redirect_if_replaced(self, scan_id: str) -> None:
         """Redirect, keeping method, rest of the path and query. Raises NotFound for an unknown scan."""
@@ -76,4 +76,4 @@ class ScanHandler(Handler):
     def _wants_no_redirect(self) -> bool:
         if self.request.method == "GET":
             return self.query_bool("no_redirect")
-        return flag(self.body(required=False), "no_redirect")
+        return flag(self.body(required=False, gaps=True), "no_redirect")

@@ -65,7 +65,7 @@ class Scans(Handler):
     @takes(SCAN)
     async def post(self) -> None:
         """Start a new scan; with the query ``dry_run=true``, only check the request."""
-        body = self.body()
+        body = self.body(gaps=True)
         make = try_scan if self.query_bool("dry_run") else create_scan
         manifest = await make(self.ctx, body, self.user.username)
         self.send(show(manifest, names_of(body.get("manifest_projection"))))

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections import OrderedDict
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from scanner.common.errors import EventError
 from scanner.events.event import Event
+from scanner.events.event_plot import plot_event
 from scanner.events.i3live import read_event
 from scanner.maps.result import Method, ScanMetadata
-from scanner.recos.recos import is_choice, method_of
+from scanner.recos.recos import is_choice, method_of, why_not
 from server.rest.context import Context
 from server.scans.manifests.events import event_json
 
-__all__ = ["address", "as_dict", "event_metadata", "method", "read_metadata", "remember"]
+__all__ = ["EventFacts", "address", "as_dict", "event_metadata", "method", "picture", "read_metadata",
+           "remember"]
 
 EVENTS_KEPT = 256
 
-_known: OrderedDict[tuple[str, bool], ScanMetadata] = OrderedDict()
+_NAME = "event_i3live_json"
 
 
-async def event_metadata(ctx: Context, i3_event_id: str, is_real: bool) -> ScanMetadata:
+@dataclass(frozen=True)
+class EventFacts:
+    """Which event it is, and what was left out when it was read."""
+
+    metadata: ScanMetadata
+    notes: tuple[str, ...] = ()
+
+
+_known: OrderedDict[tuple[str, bool], EventFacts] = OrderedDict()
+
+
+async def event_metadata(ctx: Context, i3_event_id: str, is_real: bool) -> EventFacts:
     """Which event this is. Raises EventError when it is broken, ResultError when it cannot be a real one."""
     found = _known.get((i3_event_id, is_real))
     if found is None:
@@ -30,9 +45,12 @@ async def event_metadata(ctx: Context, i3_event_id: str, is_real: bool) -> ScanM
     return found
 
 
-async def read_metadata(text: bytes, is_real: bool) -> ScanMetadata:
-    """Decode an event's JSON text as far as a scan needs it. Raises as `event_metadata`."""
-    return await asyncio.to_thread(_read, text, is_real)
+async def read_metadata(text: bytes, is_real: bool, reco_algo: str = "") -> EventFacts:
+    """Decode an event's JSON text as far as a scan needs it. Raises as `event_metadata`.
+
+    With ``reco_algo`` also EventError when that reconstruction cannot use the event.
+    """
+    return await asyncio.to_thread(_read, text, is_real, reco_algo)
 
 
 async def method(ctx: Context, i3_event_id: str, is_real: bool, reco_algo: str) -> Method:
@@ -44,24 +62,39 @@ async def method(ctx: Context, i3_event_id: str, is_real: bool, reco_algo: str) 
 
 
 def _event(text: bytes, is_real: bool) -> Event:
-    return read_event(text, name="event_i3live_json", is_real_event=is_real)
+    return read_event(text, name=_NAME, is_real_event=is_real)
 
 
-def _read(text: bytes, is_real: bool) -> ScanMetadata:
+def _read(text: bytes, is_real: bool, reco_algo: str) -> EventFacts:
     event = _event(text, is_real)
-    return ScanMetadata(event.run_id, event.event_id, event.event_type, event.mjd, is_real)
+    reason = why_not(reco_algo, event) if reco_algo else None
+    if reason:
+        raise EventError(reason, source=_NAME)
+    metadata = ScanMetadata(event.run_id, event.event_id, event.event_type, event.mjd, is_real)
+    return EventFacts(metadata, event.notes)
 
 
-def remember(i3_event_id: str, is_real: bool, metadata: ScanMetadata) -> None:
+async def picture(text: bytes) -> bytes:
+    """A drawing of an event, PNG. Raises EventError."""
+    return await asyncio.to_thread(_picture, text)
+
+
+def _picture(text: bytes) -> bytes:
+    file = io.BytesIO()
+    plot_event(read_event(text, name=_NAME), file, file_format="png")
+    return file.getvalue()
+
+
+def remember(i3_event_id: str, is_real: bool, facts: EventFacts) -> None:
     """Spare the launch a second decoding."""
-    _known[i3_event_id, is_real] = metadata
+    _known[i3_event_id, is_real] = facts
     while len(_known) > EVENTS_KEPT:
         _known.popitem(last=False)
 
 
-def as_dict(metadata: ScanMetadata) -> dict[str, Any]:
-    """`event_metadata` of a manifest."""
-    return asdict(metadata)
+def as_dict(facts: EventFacts) -> dict[str, Any]:
+    """`event_metadata` of a manifest; with `notes` when something of the event was left out."""
+    return asdict(facts.metadata) | ({"notes": list(facts.notes)} if facts.notes else {})
 
 
 def address(ctx: Context) -> str:

@@ -14,6 +14,7 @@ from bson.binary import Binary
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from config.json_text import JsonError, decode, without_gaps
 from server.common.errors import BadRequest, NotFound
 from server.rest.context import Context
 
@@ -31,11 +32,11 @@ class StoredEvent:
 
 
 def parse_text(text: str) -> dict[str, Any]:
-    """An event that came as JSON text. Raises BadRequest."""
+    """An event that came as JSON text; numbers that are missing are null. Raises BadRequest."""
     try:
-        event = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        raise BadRequest("'event_i3live_json': is not JSON-encoded") from None
+        event = without_gaps(decode(text, gaps=True))
+    except JsonError as error:
+        raise BadRequest(f"'event_i3live_json': is not JSON-encoded: {error}") from None
     if not isinstance(event, dict):
         raise BadRequest("'event_i3live_json': must be type 'object' (dict)")
     return event

@@ -66,8 +66,7 @@ def read_request(body: dict[str, Any], settings: Scans, scan_id: str) -> ScanReq
 
     Of an argument and its alias the argument counts. `i3_event_id` stays empty when the event is inline.
     """
-    SCAN.check(body)
-    body = _without_aliases(body)
+    body = _without_aliases(SCAN.check(body))
     if body.get("memory"):
         raise BadRequest("argument 'memory' is deprecated -- use 'worker_memory_bytes'")
     _check_classifiers(body.get("classifiers", {}))

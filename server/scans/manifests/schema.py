@@ -1,6 +1,9 @@
 """Request bodies are described once, as JSON Schema; the checker and the OpenAPI document both read that.
 
 The texts of the errors are SkyDriver's: field first, then what it must be, several joined by ``"; "``.
+
+NaN and infinities, which Python's ``json`` writes, are null here: taken where a number may be missing, which
+is where the schema takes null, and refused with path and value elsewhere.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
+from config.json_text import gaps_of, is_gap, path_text, spelt, without_gaps
 from server.common.errors import BadRequest
 
 __all__ = ["Body", "check_storable"]
@@ -54,12 +58,22 @@ def _unique_strings(_: Any, wanted: bool, value: Any, schema: Any) -> Iterator[V
 def _is_integer(_: Any, value: Any) -> bool:
     """JSON Schema's rule that 60.0 is an integer too; but not numbers that no integer of a database holds."""
     if isinstance(value, float):
-        return value.is_integer() and -_INT64 <= value < _INT64
+        return math.isfinite(value) and value.is_integer() and -_INT64 <= value < _INT64
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-_Validator = extend(Draft202012Validator, {"uniqueItems": _unique_strings},
-                    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer))
+def _is_number(checker: Any, value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and not is_gap(value)
+
+
+def _is_null(_: Any, value: Any) -> bool:
+    return value is None or is_gap(value)
+
+
+_Validator = extend(
+    Draft202012Validator, {"uniqueItems": _unique_strings},
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_integer, "number": _is_number, "null": _is_null}))
 
 
 class Body:
@@ -78,18 +92,20 @@ class Body:
         self._validator = _Validator(self.schema)
 
     def check(self, body: dict[str, Any]) -> dict[str, Any]:
-        """The body itself when it fits and can be stored; BadRequest with every field that does not."""
+        """The body, null for every gap, when it fits and can be stored; BadRequest with all that does not."""
         texts = dict.fromkeys(_text(error) for error in self._validator.iter_errors(body))
         if texts:
             raise BadRequest("; ".join(texts))
         for name in body.keys() - self._opaque:
             check_storable(name, body[name], operators=name == self._query)
-        return body
+        return without_gaps(body) if next(gaps_of(body), None) else body
 
 
 def _text(error: ValidationError) -> str:
     keyword = str(error.validator)
     name = ".".join(str(part) for part in error.absolute_path)
+    if gap := _gap_behind(error):
+        return f"{path_text(tuple(gap.absolute_path))!r}: {spelt(gap.instance)} is not a JSON number"
     if keyword in ("required", "additionalProperties"):
         return f"{name!r}: {error.message}" if name else error.message
     if keyword in ("oneOf", "anyOf"):
@@ -97,6 +113,13 @@ def _text(error: ValidationError) -> str:
     if keyword == "false schema":
         return f"{name!r}: is not allowed"
     return f"{name!r}: {_TEXTS[keyword](error.validator_value)}"
+
+
+def _gap_behind(error: ValidationError) -> ValidationError | None:
+    """The error that a NaN or an infinity made where no number may be missing."""
+    if is_gap(error.instance):
+        return error
+    return next((found for inner in error.context or () if (found := _gap_behind(inner))), None)
 
 
 def _why(error: ValidationError) -> str:
@@ -123,6 +146,6 @@ def check_storable(name: str, value: Any, *, operators: bool = False, depth: int
             check_storable(name, item, operators=operators, depth=depth + 1)
     elif isinstance(value, int) and not -_INT64 <= value < _INT64:
         raise BadRequest(f"{name!r}: integers must fit into 64 bits")
-    elif isinstance(value, float) and not math.isfinite(value):
+    elif operators and is_gap(value):
         raise BadRequest(f"{name!r}: numbers must be finite")
 

@@ -81,7 +81,7 @@ async def take(ctx: Context, scan_id: str) -> Entry | None:
 
 
 async def postpone(ctx: Context, scan_id: str) -> None:
-    """Give an entry back after a try that failed; it is due again at once."""
+    """Give an entry back after a failed attempt; it is due again at once."""
     await ctx.db.scan_backlog.update_one({"scan_id": scan_id}, {"$set": {"pending_timestamp": 0.0}})
 
 

@@ -13,13 +13,15 @@ from typing import Any
 import msgspec
 from pymongo.asynchronous.collection import AsyncCollection
 
+from config.json_text import without_gaps
 from iceprod.ids import new_scan_id
 from scanner.common.errors import EventError
 from scanner.maps.levels import Progression, ProgressionError
-from scanner.maps.result import ResultError, ScanMetadata
+from scanner.maps.result import ResultError
 from server.common.errors import BadRequest, NotFound
 from server.rest.context import Context
 from server.scans.manifests import decoding, engines, manifests
+from server.scans.manifests.decoding import EventFacts
 from server.scans.manifests.events import StoredEvent, event_json, find_event, parse_text, store_event
 from server.scans.manifests.manifests import Manifest, new_manifest
 from server.scans.manifests.requests import ScanRequest, read_request
@@ -35,7 +37,7 @@ class Checked:
 
     request: ScanRequest
     event: dict[str, Any]
-    metadata: ScanMetadata | None  # of an event that was decoded
+    facts: EventFacts | None  # of an event that was decoded
 
 
 async def create_scan(ctx: Context, body: dict[str, Any], username: str = "") -> Manifest:
@@ -45,8 +47,8 @@ async def create_scan(ctx: Context, body: dict[str, Any], username: str = "") ->
     request, event = checked.request, checked.event
     stored = await (store_event(ctx, event) if event else find_event(ctx, request.i3_event_id))
     request.i3_event_id = stored.i3_event_id
-    if checked.metadata:
-        decoding.remember(stored.i3_event_id, request.is_real, checked.metadata)
+    if checked.facts:
+        decoding.remember(stored.i3_event_id, request.is_real, checked.facts)
     await _requests(ctx).insert_one(msgspec.to_builtins(request))
     return await _enqueue(ctx, request, new_manifest(request, request.scan_id, stored.hash), username)
 
@@ -65,14 +67,14 @@ async def check_scan(ctx: Context, body: dict[str, Any]) -> Checked:
     event = _inline_event(body)
     if bool(event) == bool(request.i3_event_id):
         raise BadRequest("Must provide either 'event_i3live_json' or 'i3_event_id' (xor)")
-    metadata = None
+    facts = None
     if engines.is_ours(request.reco_algo):
         _check_levels(request)
         text = msgspec.json.encode(event) if event else await _event_text(ctx, request)
-        metadata = await _check_event(text, request.is_real)
+        facts = await _check_event(text, request)
     elif request.i3_event_id:
         await find_event(ctx, request.i3_event_id)
-    return Checked(request, event, metadata)
+    return Checked(request, event, facts)
 
 
 async def request_of(ctx: Context, scan_id: str) -> ScanRequest:
@@ -110,7 +112,7 @@ def _requests(ctx: Context) -> AsyncCollection:
 
 def _inline_event(body: dict[str, Any]) -> dict[str, Any]:
     event = body.get("event_i3live_json", {})
-    return parse_text(event) if isinstance(event, str) else event
+    return parse_text(event) if isinstance(event, str) else without_gaps(event)
 
 
 async def _event_text(ctx: Context, request: ScanRequest) -> bytes:
@@ -127,10 +129,10 @@ def _check_levels(request: ScanRequest) -> None:
         raise BadRequest(f"'nsides': {str(error).removeprefix('nsides: ')}") from None
 
 
-async def _check_event(text: bytes, is_real: bool) -> ScanMetadata:
+async def _check_event(text: bytes, request: ScanRequest) -> EventFacts:
     """Decode the event, so that a broken one is refused now and not by every pilot."""
     try:
-        return await decoding.read_metadata(text, is_real)
+        return await decoding.read_metadata(text, request.is_real, request.reco_algo)
     except EventError as error:
         raise BadRequest(f"'event_i3live_json': {error}") from None
     except ResultError as error:

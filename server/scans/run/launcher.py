@@ -125,31 +125,31 @@ async def launch(ctx: Context, manifest: Manifest, request: ScanRequest, usernam
     Raises EventError, ResultError, ProgressionError when the scan can never run.
     """
     scan_id = manifest.scan_id
-    event = await decoding.event_metadata(ctx, request.i3_event_id, request.is_real)
+    facts = await decoding.event_metadata(ctx, request.i3_event_id, request.is_real)
     method = await decoding.method(ctx, request.i3_event_id, request.is_real, request.reco_algo)
     dataset_id = uuid.uuid5(_NAMESPACE, scan_id).hex
     await create_dataset(ctx, NewDataset(
-        description=f"scan {scan_id} of {event}", group="users", jobs_submitted=0, tasks_submitted=0,
+        description=f"scan {scan_id} of {facts.metadata}", group="users", jobs_submitted=0, tasks_submitted=0,
         tasks_per_job=1, always_active=True, username="scans"), dataset_id)
     moment = time.time()
     run = await runs.create(ctx, Run(
-        scan_id=scan_id, dataset_id=dataset_id, i3_event_id=request.i3_event_id, event=event,
+        scan_id=scan_id, dataset_id=dataset_id, i3_event_id=request.i3_event_id, event=facts.metadata,
         reco=method.requested, computes=method.reco, nsides=str(Progression.parse(request.nsides)),
         threshold=max(float(request.predictive_scanning_threshold), LOWEST_THRESHOLD),
         max_pixel_reco_time=request.max_pixel_reco_time, memory_gb=WORKER_MEMORY_GB, disk_gb=WORKER_DISK_GB,
         priority=task_priority(manifest.priority), started=moment, since=moment, username=username,
         clusters=request.clusters, origin_scan_id=await reuse.origin_of(ctx, scan_id)))
-    await _announce(ctx, run)
+    await _announce(ctx, run, facts)
     await rounds.advance(ctx, scan_id)
 
 
-async def _announce(ctx: Context, run: Run) -> None:
+async def _announce(ctx: Context, run: Run, facts: decoding.EventFacts) -> None:
     """Say in the manifest who works for the scan and what it scans."""
     await manifests.assign_workflow(ctx, run.scan_id, f"WF-{run.dataset_id}", decoding.address(ctx))
     scan = {"scan_id": run.scan_id, "nside_progression": run.progression.as_dict(), "position_variations": 1,
             "predictive_scanning_threshold": run.threshold, "reco_algo": run.reco,
             "reconstruction": run.computes}
-    metadata = {"event_metadata": decoding.as_dict(run.event), "scan_metadata": scan}
+    metadata = {"event_metadata": decoding.as_dict(facts), "scan_metadata": scan}
     await manifests.patch(ctx, run.scan_id, metadata)
     await progress.write(ctx, run, force=True)
 

@@ -11,6 +11,7 @@ import msgspec
 from pymongo.errors import ConnectionFailure
 from tornado.web import HTTPError
 
+from config.json_text import JsonError, decode
 from iceprod.tokens import Caller, TokenError
 from server.common.errors import ApiError, BadRequest, NotFound, TooManyRequests, status_line
 from server.rest.handler import Handler
@@ -54,13 +55,13 @@ class SensorHandler(Handler):
 
     # -- what they sent
 
-    def json_body(self) -> Any:
+    def json_body(self, *, gaps: bool = False) -> Any:
         """The body; an empty one is an empty object."""
         if not self.request.body.strip():
             return {}
         try:
-            return msgspec.json.decode(self.request.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return decode(self.request.body, gaps=gaps)
+        except JsonError as error:
             raise BadRequest(f"JSON parse error - {error}") from None
 
     def window(self) -> tuple[int, int]:

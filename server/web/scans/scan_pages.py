@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
+from scanner.common.errors import EventError
 from scanner.maps.catalogue import Product
 from scanner.maps.level_sets import LEVEL_SETS
 from scanner.recos.recos import RECOS
@@ -16,6 +17,8 @@ from server.rest.context import Context
 from server.rest.routing import Route, allow
 from server.scans.api import progress_view
 from server.scans.api.status import state_of
+from server.scans.manifests import decoding, engines
+from server.scans.manifests.events import event_json
 from server.scans.manifests.manifests import Manifest, find, read
 from server.scans.manifests.requests import ScanRequest
 from server.scans.pixels import runs
@@ -89,9 +92,10 @@ class Scan(PageHandler):
         view = await progress_view.view(self.ctx, scan_id)
         products = await files.offered(self.ctx, scan_id)
         sets = {product.levels: LEVEL_SETS[product.levels] for product in products if product.levels}
+        request = await _request(self.ctx, scan_id)
         self.page("scan.html", manifest=manifest, view=view, event=event_name(manifest),
                   force=await workers.workforce(self.ctx, manifest),
-                  request=await _request(self.ctx, scan_id),
+                  request=request, has_event=request is not None and engines.is_ours(request.reco_algo),
                   taskforces=await workers.taskforces(self.ctx, manifest), level_sets=sets,
                   has_map=view["best_fit"] is not None or view["is_final"],
                   products=_by_levels(products),
@@ -161,6 +165,21 @@ class ScanPicture(PageHandler):
         self.finish(picture)
 
 
+class ScanEventPicture(PageHandler):
+    """A drawing of the event that is scanned."""
+
+    @allow(*READERS)
+    async def get(self, scan_id: str) -> None:
+        manifest = await read(self.ctx, scan_id)
+        try:
+            picture = await decoding.picture(await event_json(self.ctx, manifest.i3_event_id))
+        except EventError as error:
+            raise NotFound(f"the event cannot be drawn: {error}") from None
+        self.set_header("Content-Type", "image/png")
+        self.set_header("Cache-Control", "private, max-age=86400")
+        self.finish(picture)
+
+
 class ScanFile(PageHandler):
     """The map as a file for icecube-skyreader."""
 
@@ -197,6 +216,7 @@ ROUTES = [
     Route("/web/scans/{scan_id}/progress", ScanProgress, "web"),
     Route("/web/scans/{scan_id}/pixels", ScanPixels, "web"),
     Route("/web/scans/{scan_id}/picture/{view}", ScanPicture, "web"),
+    Route("/web/scans/{scan_id}/event", ScanEventPicture, "web"),
     Route("/web/scans/{scan_id}/map/{kind}", ScanFile, "web"),
     Route("/web/scans/{scan_id}/products/{name:any}", ScanProduct, "web"),
 ]

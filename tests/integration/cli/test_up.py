@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.installation import installation, wait_until
+from tests.support.installation import PATIENCE, installation, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def test_two_at_the_same_time_start_one(tmp_path: Path) -> None:
     with installation(tmp_path, pilots=None) as here:
         words = ["up", "--data", str(here.data), "--port", "0", "--no-pilots"]
         both = [here.start(*words) for _ in range(2)]
-        said = [process.communicate(timeout=120) for process in both]
+        said = [process.communicate(timeout=PATIENCE) for process in both]
         assert [process.returncode for process in both] == [0, 0], said
         assert len(here.processes("iceprod.supervisor")) == 1
         assert sorted(out.split()[0] for out, _ in said) == ["already", "running"]
@@ -68,9 +68,9 @@ def test_ctrl_c_in_the_foreground_leaves_nothing(tmp_path: Path) -> None:
         process = here.start(*words, start_new_session=True)
         wait_until(lambda: here.processes("scanner.worker"))
         os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said
-        wait_until(lambda: not here.processes(), 10)
+        wait_until(lambda: not here.processes())
 
 
 def test_what_is_killed_comes_back(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_everything_dies_with_the_supervisor_and_the_next_goes_on(tmp_path: Path
             dataset_id = client.post("/datasets", dataset)["result"]
         here.wait_for_pilots()
         here.kill("iceprod.supervisor")
-        wait_until(lambda: not here.processes(), 20)
+        wait_until(lambda: not here.processes())
         assert "nothing runs" in here.iceprod("status", status=3)
         here.up()
         with here.client() as client:

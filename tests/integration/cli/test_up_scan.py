@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from iceprod.following import follow_scan
-from tests.support.installation import Installed, installation, wait_until
+from tests.support.installation import PATIENCE, Installed, installation
 
 pytestmark = pytest.mark.slow
 
@@ -88,9 +88,9 @@ def test_ctrl_c_leaves_the_scan_running_and_says_how_to_go_on(here: Installed) -
     process = here.start("scan", "event.json", "--nsides", "32:0")
     assert process.stdout is not None
     said = process.stdout.readline()
-    wait_until(lambda: "nside 32" in process.stdout.readline())
+    assert any("nside 32" in line for line in iter(process.stdout.readline, "")), "it ended before"
     process.send_signal(signal.SIGINT)
-    rest, err = process.communicate(timeout=60)
+    rest, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
     scan_id = scan_id_of(said)
     assert f"iceprod watch {scan_id}" in rest
@@ -105,7 +105,7 @@ def test_an_aborted_scan_has_no_result(here: Installed) -> None:
     assert process.stdout is not None
     scan_id = scan_id_of(process.stdout.readline())
     here.iceprod("abort", scan_id)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert err.startswith(f"error: scan {scan_id} has no result: ")
     assert here.iceprod("watch", scan_id, status=1).endswith(err)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import REPOSITORY, Api, running_server
+from tests.support.api import Api, running_server
 from tests.support.condor import Grid, Pool, running_grid, wait_for
+from tests.support.data import real
 
 pytestmark = pytest.mark.slow
 
@@ -22,11 +22,7 @@ ASKED, ADDED = 2, 1
 @pytest.fixture(scope="module")
 def event() -> dict[str, Any]:
     """A published event; see the test data for where it comes from."""
-    data = Path(os.environ.get("ICEPROD_TEST_DATA", REPOSITORY.parent / "shared"))
-    path = data / "events" / "hese_event_01.json"
-    if not path.exists():
-        pytest.skip(f"needs {path} (ICEPROD_TEST_DATA names the test data)")
-    return dict(json.loads(path.read_bytes()))
+    return dict(json.loads(real("hese_event_01.json").read_bytes()))
 
 
 @pytest.fixture(scope="module")

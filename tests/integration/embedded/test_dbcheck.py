@@ -11,14 +11,10 @@ import pytest
 
 from tests.support.store import ROOT, StoreProcess
 
-SHARED = Path(os.environ.get("ICEPROD_TEST_DATA", ROOT.parent / "shared"))
-
 
 @pytest.mark.slow
 def test_dbcheck(shared_store: StoreProcess, tmp_path: Path) -> None:
-    suite = SHARED / "dbcheck"
-    if not suite.is_dir():
-        pytest.skip(f"needs the suite dbcheck in {SHARED} (ICEPROD_TEST_DATA)")
+    suite = ROOT / "tests" / "dbcheck"
     command = [
         sys.executable,
         "-B",
@@ -30,6 +26,8 @@ def test_dbcheck(shared_store: StoreProcess, tmp_path: Path) -> None:
         os.devnull,
         "--rootdir",
         str(suite),
+        "--confcutdir",
+        str(suite),
     ]
     command += ["-p", "no:cacheprovider", "-W", "ignore", "--mongo-url", shared_store.url]
     command += [
@@ -38,6 +36,6 @@ def test_dbcheck(shared_store: StoreProcess, tmp_path: Path) -> None:
         "-m",
         "iceprod or not (concurrency or durability or fuzz)",
     ]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=800, check=False)
     assert result.returncode == 0, result.stdout[-6000:]
     assert " passed" in result.stdout

@@ -1,6 +1,6 @@
 """Events that the detector saw: checksums, masks, cleaning and directions against what the packets say.
 
-The data are public but not part of the project: set ICEPROD_TEST_DATA to the folder that holds `events/`.
+The data are public but not part of the project: `make events` fetches them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -39,9 +38,9 @@ from scanner.events.masks import read_mask, write_mask
 from scanner.events.packet import Packet
 from scanner.events.pickles import frame_to_pickle
 from scanner.events.writer import write_event
+from tests.support.data import EVENTS, real
 
-EVENTS = Path(os.environ.get("ICEPROD_TEST_DATA", Path(__file__).parents[4] / "shared")) / "events"
-pytestmark = pytest.mark.skipif(not EVENTS.is_dir(), reason=f"no real events: {EVENTS} does not exist")
+pytestmark = pytest.mark.skipif(not EVENTS.is_dir(), reason=f"no real events: {EVENTS}")
 
 LIVE = ["136662_35405932", "138632_31747601", "event_HESE_2017-11-28", "hese_event_00", "hese_event_01"]
 STARTUP = ["startup/BRONZE_millipede_original", "startup/BRONZE_splinempe"]
@@ -52,7 +51,7 @@ MASK_TYPE = "I3RecoPulseSeriesMapMask"
 
 
 def path_of(name: str) -> Path:
-    return EVENTS / f"{name}.json"
+    return real(f"{name}.json")
 
 
 def frame_of(name: str, stops: str) -> Frame:
@@ -153,10 +152,10 @@ def test_stored_directions_are_those_of_the_message(name: str) -> None:
 
 def test_the_official_map_lies_around_the_stored_direction() -> None:
     """The old map's pixels have the declination's sign flipped; its minimum is 1.6° from SplineMPE."""
-    maps = np.load(EVENTS / "reference" / "run00136662-evt000035405932-BRONZE-8_64_512.npz")
-    finest = maps["nside-512"]
-    theta, phi = healpy.pix2ang(512, finest["index"][np.argmin(finest["llh"])])
     event = read_event(path_of("136662_35405932"))
+    with np.load(real("reference/run00136662-evt000035405932-BRONZE-8_64_512.npz")) as maps:
+        finest = maps["nside-512"]
+    theta, phi = healpy.pix2ang(512, finest["index"][np.argmin(finest["llh"])])
     reco = event.recos["OnlineL2_SplineMPE"]
     ra, dec = detector_to_icrs(reco.zenith, reco.azimuth, event.mjd)
     official = healpy.ang2vec(np.pi - theta, phi)

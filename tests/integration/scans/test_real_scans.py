@@ -1,12 +1,11 @@
 """Real alerts, from ``iceprod scan`` through server, store, pilot and kernel to the final result.
 
-The data are public but not part of the project: set ICEPROD_TEST_DATA to the folder that holds `events/`.
+The data are public but not part of the project: `make events` fetches them.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +17,11 @@ from scanner.events.directions import detector_to_icrs
 from scanner.events.i3live import read_event
 from scanner.maps.result import ScanResult
 from scanner.maps.skymap import SkyMap
+from tests.support.data import EVENTS, real
 from tests.support.installation import Installed, installation
 
-EVENTS = Path(os.environ.get("ICEPROD_TEST_DATA", Path(__file__).parents[4] / "shared")) / "events"
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(
-    not EVENTS.is_dir(), reason=f"no real events: {EVENTS} does not exist")]
+    not EVENTS.is_dir(), reason=f"no real events: {EVENTS}")]
 
 TRACKS = {"138632_31747601": "l2_online_SplineMPE", "136662_35405932": "OnlineL2_SplineMPE"}
 """Through-going tracks, and the stored reconstruction that a track fit is compared with."""
@@ -46,7 +45,7 @@ def stored_direction(path: Path, reco: str) -> SkyCoord:
 
 @pytest.mark.parametrize("name", TRACKS)
 def test_a_track_comes_from_where_the_online_fit_says(here: Installed, name: str) -> None:
-    path = EVENTS / f"{name}.json"
+    path = real(f"{name}.json")
     found = json.loads(here.iceprod("scan", path, "--reco-algo", "track_mpe", "--json", "--out", name))
     fit = SkyCoord(found["best_fit"]["ra_deg"], found["best_fit"]["dec_deg"], unit=u.deg)
     assert fit.separation(stored_direction(path, TRACKS[name])).deg < FARTHEST
@@ -57,7 +56,7 @@ def test_a_track_comes_from_where_the_online_fit_says(here: Installed, name: str
 
 
 def test_the_result_file_holds_what_the_command_says(here: Installed) -> None:
-    path = EVENTS / "138632_31747601.json"
+    path = real("138632_31747601.json")
     found = json.loads(here.iceprod("scan", path, "--reco-algo", "track_mpe", "--nsides", "8:0,64:12",
                                     "--json", "--out", "levels"))
     result = ScanResult.from_json(json.loads((here.root / found["files"]["result"]).read_text()))

@@ -5,7 +5,6 @@ The real events are not part of the project; ``ICEPROD_TEST_DATA`` names the fol
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +19,15 @@ from scanner.maps.level_sets import level_set
 from scanner.maps.levels import best_pixel
 from scanner.recos.recos import find_reco
 from scanner.simulation.simulate import simulate_cascade, simulate_track
+from tests.support.data import TEST_DATA
 
-DATA = Path(os.environ.get("ICEPROD_TEST_DATA") or Path(__file__).parents[4] / "shared")
 OFFICIAL_MAP = "events/reference/run00136662-evt000035405932-BRONZE-8_64_512.npz"
 
 
 def _data(name: str) -> Path:
-    path = DATA / name
+    path = TEST_DATA / name
     if not path.exists():
-        pytest.skip(f"{path} is absent; set ICEPROD_TEST_DATA to the folder that holds events/")
+        pytest.skip(f"no real events: {path}")
     return path
 
 

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY, Counter
 from config.settings import Part, Settings
 from server import app, reference
 from server.common.errors import ApiError
-from server.reference import PAGES, commands, settings
+from server.reference import PAGES, commands, house, settings
 from server.reference.__main__ import main
 from server.rest import health
 from server.rest.handler import Handler
@@ -72,7 +72,7 @@ def test_a_route_without_a_docstring_is_noticed(monkeypatch: pytest.MonkeyPatch)
             self.send({})
 
     Silent.__doc__ = None
-    monkeypatch.setattr(app, "ROUTES", [Route("/silent", Silent, "x")])
+    monkeypatch.setattr(house, "_routes", [Route("/silent", Silent, "x")])
     assert PAGES["api"].missing() == ["GET /silent"]
 
 
@@ -93,7 +93,7 @@ def test_errors_services_and_probes_without_docstrings_are_noticed(monkeypatch: 
     class Silent(ApiError):
         pass
 
-    monkeypatch.setattr(app, "SERVICES", [Service("silent", lambda ctx: 1.0, run)])
+    monkeypatch.setattr(house, "_services", [Service("silent", lambda ctx: 1.0, run)])
     monkeypatch.setattr(health, "_probes", {"mute": run})
     assert PAGES["services"].missing() == ["silent", "mute"]
     assert "Silent" in PAGES["errors"].missing()

@@ -27,8 +27,7 @@ def sources() -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("name", [name for name, _ in sources()])
 def test_it_is_old_python_and_needs_nothing(name: str) -> None:
     tree = ast.parse(dict(sources())[name], name, feature_version=(3, 9))
-    # The client's own connect() imports what it needs when somebody calls it; the pilot does not.
-    for node in tree.body if name == "iceprod/client.py" else ast.walk(tree):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module in MODULES:
             for alias in node.names:
                 _check(f"{node.module}.{alias.name}")

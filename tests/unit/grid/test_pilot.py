@@ -20,7 +20,7 @@ from grid.pilot.leasing import lease_tasks
 from grid.pilot.options import Options
 from grid.pilot.pilot import Pilot
 from grid.pilot.pixels import Events
-from grid.pilot.reports import keep_reporting
+from grid.pilot.reporting import keep_reporting
 from grid.pilot.slot import Slot
 
 # The other side of `grid.pilot.worker`: doubles the numbers, and does what some of them ask for.

@@ -13,7 +13,8 @@ from grid.pilot.ends import COMPLETE, RESET, End
 from grid.pilot.options import Options
 from grid.pilot.pace import Pace
 from grid.pilot.pilot import Pilot
-from grid.pilot.reports import Report, Reports, keep_reporting, send_rest
+from grid.pilot.reporting import keep_reporting
+from grid.pilot.reports import Report, Reports, send_rest
 from iceprod.client import Client
 
 
@@ -46,7 +47,7 @@ def test_reports_that_nobody_sent_are_still_held(server: Any, options: Options) 
     pilot.reports.add(report(1))
     assert pilot.held() == [("t1", "i")]
     with Client(server.url) as client:
-        send_rest(pilot, client)
+        send_rest(pilot.reports, client, pilot.options.site, pilot.pilot_id)
     assert pilot.held() == []
     assert server.bodies("/tasks/t1/task_actions/complete")
     pilot.client.close()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -13,11 +10,11 @@ from scanner.maps.result import ScanResult
 from scanner.maps.skymap import SkyMap
 from server.desk.maps.membership import restrict
 from server.desk.maps.tiles import Tiles, inside
+from tests.support.data import REFERENCE
 
-DATA = Path(os.environ.get("ICEPROD_TEST_DATA", Path(__file__).resolve().parents[5] / "shared"))
-MAP = DATA / "events" / "reference" / "run00136662-evt000035405932-BRONZE-8_64_512.npz"
+MAP = REFERENCE / "run00136662-evt000035405932-BRONZE-8_64_512.npz"
 
-pytestmark = pytest.mark.skipif(not MAP.exists(), reason="no real sky map below ICEPROD_TEST_DATA")
+pytestmark = pytest.mark.skipif(not MAP.exists(), reason=f"no real sky map: {MAP}")
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import random
+import resource
+import time
 import zlib
 from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,3 +103,47 @@ def test_objects(event_of: Callable[..., Event], data: st.DataObject, changes: l
     survives(
         {"value": {"data": [packed(frame.stop, frame_to_pickle(encode_frame(frame))) for frame in frames]}}
     )
+
+
+MUTATED_FRAMES, SLOWEST, MOST_MEMORY = 50_000, 2.0, 500 << 10  # frames, CPU seconds, KiB
+
+
+def mutated(rng: random.Random, data: bytes) -> bytes:
+    changes = [(rng.choice(["replace", "replace", "insert", "cut", "end"]), rng.random(), rng.randbytes(
+        rng.randint(1, 5))) for _ in range(rng.randint(1, 3))]
+    return damaged(data, changes)
+
+
+def frames_one_by_one(event: Event, count: int, seed: int) -> tuple[float, int]:
+    """Read so many events with one damaged frame each; the slowest in CPU seconds, and memory in KiB."""
+    rng = random.Random(seed)
+    frames = read_frames(write_event(event))
+    whole = [packed(frame.stop, frame_to_pickle(encode_frame(frame))) for frame in frames]
+    before, slowest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, 0.0
+    for _ in range(count):
+        number = rng.choice([3, 4])
+        frame = frames[number]
+        if rng.random() < 0.3:  # anywhere in the frame; else within an object, the checksum repaired
+            data = mutated(rng, encode_frame(frame))
+        else:
+            key = rng.choice(sorted(frame.objects))
+            item = frame.objects[key]
+            changed = FrameObject(item.type_name, mutated(rng, item.data))
+            data = encode_frame(Frame(frame.stop, {**frame.objects, key: changed}))
+        pairs = [*whole[:number], packed(frame.stop, frame_to_pickle(data)), *whole[number + 1:]]
+        start = time.process_time()
+        survives({"value": {"data": pairs}})
+        slowest = max(slowest, time.process_time() - start)
+    return slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+
+
+def test_some_mutated_frames(event_of: Callable[..., Event]) -> None:
+    frames_one_by_one(event_of(20), 300, seed=1)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3600)
+def test_many_mutated_frames(event_of: Callable[..., Event]) -> None:
+    slowest, memory = frames_one_by_one(event_of(20), MUTATED_FRAMES, seed=2)
+    assert slowest < SLOWEST
+    assert memory < MOST_MEMORY

@@ -317,22 +317,11 @@ def mask_object(source: str, pulses: Pulses) -> FrameObject:
 @pytest.mark.parametrize(
     ("objects", "reason"),
     [
-        ({"I3EventHeader": None}, "has no 'I3EventHeader'"),
-        ({"SplitInIcePulses": None}, "none of SplitInIcePulses"),
         ({"SplitInIcePulses": "Nowhere"}, "has no 'Nowhere'"),
         ({"SplitInIcePulses": "SplitInIcePulses"}, "longer than 16, or a circle"),
         ({"SplitInIcePulses": "A", "A": "B", "B": "A"}, "longer than 16, or a circle"),
         ({"SplitInIcePulses": "I3EventHeader"}, "I3EventHeader holds no pulses"),
         ({"I3EventHeader": FrameObject("I3Double", b"")}, "I3EventHeader is expected, not I3Double"),
-        ({MESSAGE_KEY: FrameObject("I3PODHolder<__cxx11::string >", write_string("{"))}, "not JSON"),
-        (
-            {MESSAGE_KEY: FrameObject("I3PODHolder<__cxx11::string >", write_string("[" * 100_000))},
-            "not JSON",
-        ),
-        (
-            {MESSAGE_KEY: FrameObject("I3PODHolder<__cxx11::string >", write_string("[]"))},
-            "not a JSON object",
-        ),
     ],
 )
 def test_refused_packets(event_of: Callable[..., Event], objects: dict[str, Any], reason: str) -> None:
@@ -347,6 +336,19 @@ def test_refused_packets(event_of: Callable[..., Event], objects: dict[str, Any]
 
     with pytest.raises(EventError, match=reason):
         read_event(change(write_event(event), "P", edit))
+
+
+@pytest.mark.parametrize(("text", "note"), [
+    ("{", "the message is not JSON"),
+    ("[" * 100_000, "the message is not JSON"),
+    ("[]", "the message is not a JSON object"),
+])
+def test_a_message_that_is_none_is_skipped(event_of: Callable[..., Event], text: str, note: str) -> None:
+    item = FrameObject("I3PODHolder<__cxx11::string >", write_string(text))
+    event = read_event(change(write_event(event_of()), "P", lambda objects: {**objects, MESSAGE_KEY: item}))
+    assert len(event.notes) == 1
+    assert event.notes[0].startswith(f"P/{MESSAGE_KEY}, byte ")
+    assert event.notes[0].endswith(f"skipped: {note}")
 
 
 def test_a_mask_of_other_pulses_names_itself(event_of: Callable[..., Event]) -> None:

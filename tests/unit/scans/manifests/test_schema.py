@@ -63,9 +63,38 @@ def test_a_bad_union_says_what_is_wrong_inside() -> None:
 
 
 @pytest.mark.parametrize("value", [
-    {"$a": 1}, {"a\0": 1}, 1 << 63, -(1 << 63) - 1, [[{"$a": 1}]], float("inf")])
+    {"$a": 1}, {"a\0": 1}, 1 << 63, -(1 << 63) - 1, [[{"$a": 1}]]])
 def test_what_a_database_cannot_hold_is_refused(value: object) -> None:
     assert text_of(Body({"x": {}}), {"x": value}).startswith("'x': ")
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(("schema", "value"), [
+    ({}, NAN), ({"type": "object"}, {"a": [1, NAN]}), ({"type": ["null", "number"]}, NAN),
+    ({"oneOf": [{"type": "object"}, {"type": "null"}]}, float("-inf"))])
+def test_a_number_that_may_be_missing_is_null(schema: dict[str, object], value: object) -> None:
+    kept = Body({"x": schema}).check({"x": value})["x"]
+    assert kept == ({"a": [1, None]} if isinstance(value, dict) else None)
+
+
+@pytest.mark.parametrize(("schema", "value", "text"), [
+    ({"type": "number"}, NAN, "'x': NaN is not a JSON number"),
+    ({"type": "integer"}, float("inf"), "'x': Infinity is not a JSON number"),
+    ({"type": "array", "items": {"type": "number"}}, [1, -float("inf")],
+     "'x[1]': -Infinity is not a JSON number"),
+    ({"enum": [1]}, NAN, "'x': NaN is not a JSON number"),
+    ({"oneOf": [{"type": "object", "properties": {"a": {"type": "number"}}}, {"type": "null"}]}, {"a": NAN},
+     "'x.a': NaN is not a JSON number"),
+])
+def test_elsewhere_it_is_refused_with_path_and_value(schema: dict[str, object], value: object,
+                                                     text: str) -> None:
+    assert text_of(Body({"x": schema}), {"x": value}) == text
+
+
+def test_a_query_holds_no_gap() -> None:
+    assert "finite" in text_of(Body({"x": {}}, query="x"), {"x": {"a": NAN}})
 
 
 def test_deep_nesting_is_refused() -> None:

@@ -1,0 +1,40 @@
+"""The thread that tells the server how tasks ended."""
+
+from __future__ import annotations
+
+import logging
+
+from grid.pilot.pilot import Pilot
+from grid.pilot.reports import Report, send
+from iceprod.transport import Refused, Unreachable
+
+__all__ = ["keep_reporting"]
+
+log = logging.getLogger("pilot")
+
+
+def keep_reporting(pilot: Pilot) -> None:
+    """Send reports until the pilot ends; what is left then, `send_rest` sends."""
+    try:
+        while not pilot.ending.is_set():
+            batch = pilot.reports.next(0.5, pilot.has_tasks_ahead)
+            if batch:
+                pilot.reports.sending(True)
+                _try(pilot, batch)
+                pilot.reports.sending(False)
+    finally:
+        pilot.reports.sending(False)
+        pilot.client.close()
+
+
+def _try(pilot: Pilot, batch: list[Report]) -> None:
+    """Send a batch; one that nobody takes is dropped when its leases must have run out."""
+    try:
+        send(pilot.client, batch, pilot.options.site, pilot.pilot_id, 2 * pilot.lease_seconds)
+    except Refused as error:
+        log.warning("%d reports were refused: %s", len(batch), error)
+    except Unreachable as error:
+        if pilot.ending.is_set():
+            return
+        log.warning("%d reports are lost, the leases run out: %s", len(batch), error)
+    pilot.reports.remove(batch)

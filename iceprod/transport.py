@@ -1,0 +1,270 @@
+"""Requests to the REST API, from the standard library alone.
+
+`Client` sends single requests; `iceprod.client` gives datasets and scans as objects above it. Pilots carry
+this module to worker nodes, so it keeps to Python 3.9 and imports nothing of ours. ::
+
+    ClientError
+    ├── Unreachable   nobody answers, or only "try later" came for as long as the caller was patient
+    └── Refused       the server answered with an error; `status` and `reason` say which
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+__all__ = ["Client", "ClientError", "Refused", "Unreachable"]
+
+_LATER = frozenset({429, 502, 503, 504})
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
+_REDIRECTS = 5
+
+_Answer = tuple[int, http.client.HTTPMessage, bytes]
+
+
+class ClientError(Exception):
+    """A request did not bring what was asked for."""
+
+
+class Unreachable(ClientError):
+    """The server does not answer.
+
+    Attributes
+    ----------
+    later : bool
+        Whether something did answer, and said to try again later: the server starts, or is overloaded.
+    """
+
+    def __init__(self, text: str, later: bool = False) -> None:
+        super().__init__(text)
+        self.later = later
+
+
+class Refused(ClientError):
+    """The server answered with an error.
+
+    Attributes
+    ----------
+    status : int
+        The HTTP status, 400 or more.
+    reason : str
+        The server's own words.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"{reason} (HTTP {status})")
+        self.status = status
+        self.reason = reason
+
+
+class _Broken(Exception):
+    """The connection failed; `sent` tells whether the server may have got the request."""
+
+    def __init__(self, error: Exception, sent: bool) -> None:
+        super().__init__(str(error) or type(error).__name__)
+        self.sent = sent
+
+
+class Client:
+    """Sends requests over one kept-alive connection per thread.
+
+    `token` is a text or a function that gives one; a function is asked again when the server refuses the
+    token, so that it may be renewed in a file. `pause` waits for some seconds between tries.
+    """
+
+    def __init__(self, url: str, token: str | Callable[[], str] = "", *, timeout: float = 30.0,
+                 pause: Callable[[float], object] = time.sleep) -> None:
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ClientError(f"not a server address: {url!r} (expected something like http://localhost:8080)")
+        self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
+        self._prefix = parts.path.rstrip("/")
+        self._ask = token if callable(token) else (lambda: token)
+        self._token = self._ask()
+        self._timeout, self.pause = timeout, pause
+        self._local = threading.local()
+        self._open: set[http.client.HTTPConnection] = set()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Close the connections of all threads, which must have done with them."""
+        self.close()
+        with self._lock:
+            while self._open:
+                self._open.pop().close()
+
+    # -- the verbs
+
+    def get(self, path: str, query: dict[str, Any] | None = None, **how: Any) -> Any:
+        return self.request("GET", path + (f"?{urlencode(query)}" if query else ""), **how)
+
+    def post(self, path: str, body: Any = None, **how: Any) -> Any:
+        return self.request("POST", path, body, **how)
+
+    def put(self, path: str, body: Any = None, **how: Any) -> Any:
+        return self.request("PUT", path, body, **how)
+
+    def patch(self, path: str, body: Any = None, **how: Any) -> Any:
+        return self.request("PATCH", path, body, **how)
+
+    def delete(self, path: str, **how: Any) -> Any:
+        return self.request("DELETE", path, **how)
+
+    def request(self, method: str, path: str, body: Any = None, *, patience: float = 0.0,
+                timeout: float | None = None, repeat: bool | None = None) -> Any:
+        """Send a request; the decoded JSON of the answer, or its bytes when it is something else.
+
+        While nobody answers it is tried again for `patience` seconds, with growing, jittered pauses.
+        A request that the server may have got already is only sent again when `repeat` allows it
+        (default: GET, PUT and DELETE). Raises Unreachable and Refused.
+        """
+        again = method in ("GET", "PUT", "DELETE") if repeat is None else repeat
+        deadline, pause = time.monotonic() + patience, _FIRST_PAUSE
+        while True:
+            reason, safe, later = "", True, False
+            try:
+                return self._once(method, path, body, timeout or self._timeout, again)
+            except _Broken as error:
+                reason, safe = str(error), again or not error.sent
+            except Refused as error:
+                if error.status not in _LATER:
+                    raise
+                reason, later = str(error), True
+            left = deadline - time.monotonic()
+            if not safe or left <= 0:
+                raise Unreachable(f"{self.url} does not answer: {reason}", later)
+            self.pause(min(left, pause * (0.5 + random.random())))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            with self._lock:
+                self._open.discard(connection)
+            connection.close()
+            self._local.connection = None
+
+    def hang_up(self) -> None:
+        """Break every connection, so that threads which wait for an answer do not wait any longer."""
+        with self._lock:
+            for connection in self._open:
+                with contextlib.suppress(OSError):
+                    connection.sock.shutdown(socket.SHUT_RDWR)
+
+    # -- one try
+
+    def _once(self, method: str, path: str, body: Any, timeout: float, again: bool) -> Any:
+        status, headers, content = self._follow(method, path, body, timeout, again)
+        if status in (401, 403) and self._renewed():
+            status, headers, content = self._follow(method, path, body, timeout, again)
+        if status >= 400:
+            raise Refused(status, _reason(headers, content))
+        return _decoded(headers, content)
+
+    def _renewed(self) -> bool:
+        old, self._token = self._token, self._ask()
+        return old != self._token
+
+    def _follow(self, method: str, path: str, body: Any, timeout: float,
+                again: bool) -> _Answer:
+        """The answer, after redirects within the server (a replaced scan points to its successor)."""
+        for _ in range(_REDIRECTS):
+            status, headers, content = self._exchange(method, path, body, timeout, again)
+            target = headers.get("Location")
+            if status not in (301, 302, 303, 307, 308) or not target:
+                return status, headers, content
+            parts = urlsplit(target)
+            if parts.netloc and parts.hostname != self._host:
+                return status, headers, content
+            path = parts.path[len(self._prefix):] if parts.path.startswith(self._prefix) else parts.path
+            path += f"?{parts.query}" if parts.query else ""
+        raise Refused(508, f"{path} redirects in a circle")
+
+    def _exchange(self, method: str, path: str, body: Any, timeout: float,
+                  again: bool) -> _Answer:
+        kept = getattr(self._local, "connection", None) is not None
+        try:
+            return self._talk(method, path, body, timeout)
+        except _Broken as error:
+            # The server may have closed an idle connection just before we used it again.
+            if not kept or (error.sent and not again):
+                raise
+        return self._talk(method, path, body, timeout)
+
+    def _talk(self, method: str, path: str, body: Any, timeout: float) -> _Answer:
+        sent = False
+        try:
+            connection = self._connection(timeout)
+            sent = True
+            connection.request(method, self._prefix + path, *self._message(body))
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise _Broken(error, sent) from None
+        if response.will_close:
+            self.close()
+        return response.status, response.headers, content
+
+    def _connection(self, timeout: float) -> http.client.HTTPConnection:
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+            connection = kind(self._host, self._port, timeout=timeout)
+            connection.connect()
+            self._local.connection = connection
+            with self._lock:
+                self._open.add(connection)
+        connection.sock.settimeout(timeout)
+        return connection
+
+    def _message(self, body: Any) -> tuple[bytes | None, dict[str, str]]:
+        headers = {"Accept": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        if body is None:
+            return None, headers
+        headers["Content-Type"] = "application/json"
+        return json.dumps(body, separators=(",", ":")).encode(), headers
+
+
+def _is_json(headers: http.client.HTTPMessage) -> bool:
+    return headers.get_content_type().endswith("json")
+
+
+def _decoded(headers: http.client.HTTPMessage, content: bytes) -> Any:
+    if not _is_json(headers):
+        return content
+    try:
+        return json.loads(content)
+    except ValueError:
+        raise Refused(500, "the answer is not the JSON that it says to be") from None
+
+
+def _reason(headers: http.client.HTTPMessage, content: bytes) -> str:
+    """The server's reason out of an error's body."""
+    try:
+        document = json.loads(content) if _is_json(headers) else None
+    except ValueError:
+        document = None
+    if isinstance(document, dict):
+        for key in ("reason", "error", "message", "detail"):
+            if isinstance(document.get(key), str):
+                return str(document[key])
+        if texts := [f"{field}: {' '.join(map(str, lines))}" for field, lines in document.items()
+                     if isinstance(lines, list)]:
+            return "; ".join(texts)
+    return "the server gave no reason"
