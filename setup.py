@@ -48,6 +48,7 @@ setup(
         "iceprod.commands": [
             "pilot = grid.cli:pilot",
             "grid = grid.cli:grid",
+            "run = grid.cli:run",
             "simulate = scanner.cli:simulate",
             "recos = scanner.cli:recos",
             "event = scanner.cli:event",

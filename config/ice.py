@@ -1,4 +1,8 @@
-"""Optical properties of the South Pole ice by depth, and the constants of light and detector in it."""
+"""Optical properties of the South Pole ice by depth, and the constants of light and detector in it.
+
+Two models are known by name. ``spice_mie`` (IceCube, NIM A711 (2013) 73) has level layers; ``spice_ftp_v3m``
+(IceCube, as distributed with github.com/icecube/ppc) has newer coefficients and layers that are tilted.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,8 @@ import numpy as np
 
 from config.detector import SURFACE_Z
 
-__all__ = ["COS_CHERENKOV", "C_VACUUM", "N_GROUP", "N_PHASE", "SIN_CHERENKOV", "IceLayers", "ice_layers"]
+__all__ = ["COS_CHERENKOV", "C_VACUUM", "ENERGY_ICE", "ICE_MODELS", "N_GROUP", "N_PHASE", "SIN_CHERENKOV",
+           "IceLayers", "LayerTilt", "ice_layers", "layer_tilt"]
 
 C_VACUUM = 0.299792458
 """Speed of light, m/ns."""
@@ -22,6 +27,10 @@ N_GROUP = 1.35634
 COS_CHERENKOV = 1.0 / N_PHASE
 SIN_CHERENKOV = math.sqrt(1.0 - COS_CHERENKOV**2)
 
+ICE_MODELS = ("spice_mie", "spice_ftp_v3m")
+ENERGY_ICE = "spice_ftp_v3m"
+"""What the energy fits use unless another is named; the track fit's times use the first."""
+_TILT_TABLES = {"spice_ftp_v3m": "ice_tilt_ftp_v3m"}
 _HEADER_LINES = 4
 
 
@@ -34,9 +43,32 @@ class IceLayers:
     absorption: np.ndarray  # absorption coefficient, 1/m
 
 
+@dataclass(frozen=True)
+class LayerTilt:
+    """Where the layers lie higher than the table of the ice has them."""
+
+    x: np.ndarray  # (n_places,), m, IceCube coordinates
+    y: np.ndarray  # (n_places,), m
+    z: np.ndarray  # (n_layers,), m, ascending
+    rise: np.ndarray  # (n_layers, n_places), m
+
+
 @cache
-def ice_layers() -> IceLayers:
-    """The ice model (SPICE Mie, 400 nm); source: see the head of ``config/data/ice_spice_mie.csv``."""
-    with resources.files("config").joinpath("data/ice_spice_mie.csv").open(encoding="ascii") as lines:
+def ice_layers(model: str = ICE_MODELS[0]) -> IceLayers:
+    """The layers of an ice model at 400 nm; source: see the head of ``config/data/ice_<model>.csv``."""
+    with resources.files("config").joinpath(f"data/ice_{model}.csv").open(encoding="ascii") as lines:
         depth, scattering, absorption = np.loadtxt(lines, delimiter=",", skiprows=_HEADER_LINES, unpack=True)
     return IceLayers(SURFACE_Z - depth[::-1], 1.0 / scattering[::-1], 1.0 / absorption[::-1])
+
+
+@cache
+def layer_tilt(model: str) -> LayerTilt | None:
+    """The tilt of a model's layers, None where they are level."""
+    if model not in _TILT_TABLES:
+        return None
+    table_file = resources.files("config").joinpath(f"data/{_TILT_TABLES[model]}.csv")
+    with table_file.open(encoding="ascii") as lines:
+        rows = [line.rstrip().split(",") for line in lines if not line.startswith("#")]
+    x, y = (np.array(row[1:], dtype=float) for row in rows[:2])
+    table = np.array(rows[2:], dtype=float)[::-1]
+    return LayerTilt(x, y, SURFACE_Z - table[:, 0], table[:, 1:])

@@ -147,6 +147,8 @@ class Leases(Part, frozen=True):
     sweep_seconds: float = 5.0  # how often ended leases are looked for
     max_wait_seconds: float = 30.0  # longest long poll of an idle pilot
     unattended_hours: float = 72.0  # a claim by a client that sends no heartbeats
+    # so long a pilot works on while the server does not answer: longer than most upgrades and repairs
+    grace_hours: float = 2.0
 
 
 class Failures(Part, frozen=True):
@@ -154,6 +156,12 @@ class Failures(Part, frozen=True):
 
     max_failures: int = 10  # a task that failed so often by its own fault is given up
     growth: float = 1.5  # by this factor grows what a task had too little of
+    backoff_seconds: float = 5.0  # before the first retry; doubles each time, spread by half; 0: never
+    backoff_max_minutes: float = 15.0  # no longer than this: then an outage is over sooner than we notice
+    outage_hours: float = 48.0  # so long a task waits for storage that is away; outages last a day, no more
+    max_evictions: int = 50  # in a row; a task that no pilot can keep is given up
+    breaker_failures: int = 3  # of different tasks or hosts in ten minutes: a resource is taken to be away
+    probe_seconds: float = 60.0  # between tries whether it is back; doubles up to ten times as much
     max_memory_gb: float = 128.0  # no further than to this
     max_disk_gb: float = 1000.0  # no further than to this
     max_time_hours: float = 240.0  # no further than to this

@@ -14,7 +14,7 @@ from grid.pilot.options import TokenFile
 from grid.service import GridService
 from iceprod.client import Client
 from iceprod.installation import make_private
-from iceprod.sandbox import View
+from iceprod.walls.sandbox import View
 
 __all__ = ["run"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from grid.base import PilotClass, PilotState
 from iceprod.children import Child
-from iceprod.sandbox import View
+from iceprod.walls.sandbox import View
 
 __all__ = ["LocalGrid", "Pilots"]
 

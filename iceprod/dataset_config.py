@@ -19,13 +19,17 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match, relevance
 
 from iceprod import expressions
+from iceprod.config_keys import unknown_keys
 
 __all__ = [
     "ConfigError",
     "dependency_index",
     "is_strict",
+    "is_versioned",
+    "place_of",
     "problems",
     "schema",
+    "schema_of",
     "task_names",
     "validate",
     "with_defaults",
@@ -35,18 +39,25 @@ Config = Mapping[str, Any]
 
 
 MOST_PROBLEMS = 100
+VERSIONS = (3.0, 3.1, 3.2)
 
 
 class ConfigError(ValueError):
     """A configuration is wrong; the text says where and why.
 
-    `path` is the place, such as ``tasks[1].trays[0].modules[0].args``, and `problem` what is wrong there.
+    `path` is the place, such as ``tasks[1].trays[0].modules[0].args``, `problem` what is wrong there, and
+    `nearest` the known name that was meant, maybe.
     """
 
-    def __init__(self, problem: str, where: str = "") -> None:
-        self.path, self.problem = path_of(where), problem
+    def __init__(self, problem: str, where: str = "", nearest: str = "") -> None:
+        self.path, self.problem, self.nearest = path_of(where), problem, nearest
         at = f" (at {self.path})" if self.path else ""
         super().__init__(f"Validation error in {where}: {problem}{at}" if where else problem)
+
+
+def place_of(path: str) -> str:
+    """The place as IceProd writes it: ``config['tasks'][0]['name']`` for ``tasks[0].name``."""
+    return "config" + re.sub(r"\.?([^.\[\]]+)(?![^\[]*\])", r"['\1']", path)
 
 
 def path_of(where: str) -> str:
@@ -54,10 +65,23 @@ def path_of(where: str) -> str:
     return re.sub(r"\['(\w+)'\]", r".\1", where.removeprefix("config")).removeprefix(".")
 
 
+def version_of(config: Config) -> float | None:
+    """The version that the configuration declares, as IceProd takes it: a number, or a number as text."""
+    version = config.get("version")
+    if isinstance(version, str) and re.fullmatch(r"[0-9](\.[0-9]+)?", version):
+        return float(version)
+    return float(version) if isinstance(version, int | float) and not isinstance(version, bool) else None
+
+
+def is_versioned(config: Config) -> bool:
+    """Whether the configuration declares a version; old clients send some that do not."""
+    return version_of(config) is not None
+
+
 def is_strict(config: Config) -> bool:
     """Whether the configuration declares a version that is checked against a schema."""
-    version = config.get("version")
-    return isinstance(version, int | float) and not isinstance(version, bool) and version >= 3.1
+    version = version_of(config)
+    return version is not None and version >= 3.1
 
 
 @cache
@@ -73,7 +97,12 @@ def _validator(name: str) -> Draft202012Validator:
 
 
 def _schema_name(config: Config) -> str:
-    return "3.1" if config["version"] < 3.2 else "3.2"
+    return "3.2" if (version_of(config) or 0.0) >= 3.2 else "3.1"
+
+
+def schema_of(config: Config) -> dict[str, Any]:
+    """The schema that tells the names of a configuration's parts; versions before 3.1 have more."""
+    return schema(_schema_name(config))
 
 
 def validate(config: Config) -> None:
@@ -86,18 +115,35 @@ def problems(config: Config, most: int = MOST_PROBLEMS) -> list[ConfigError]:
     """What is wrong with a configuration, `most` of it; nothing when it could be run."""
     if not isinstance(config, Mapping):
         return [ConfigError("it is not an object", "config")]
+    if problem := _version_problem(config):
+        return [problem]
     if not is_strict(config):
         return list(islice(_lenient_problems(config), most))
+    if isinstance(config["version"], str):
+        config = {**config, "version": version_of(config)}
     if found := list(_schema_problems(config, most)):
         return found
     others = chain(_name_problems(config), _dependency_problems(config), _expression_problems(config))
     return list(islice(others, most))
 
 
+def _version_problem(config: Config) -> ConfigError | None:
+    """What is wrong with the version, when one is declared."""
+    if config.get("version") is None or version_of(config) in VERSIONS:
+        return None
+    known = ", ".join(map(str, VERSIONS))
+    return ConfigError(f"unknown version {config['version']!r}, known are {known}", "config['version']")
+
+
 def _schema_problems(config: Config, most: int) -> Iterator[ConfigError]:
     """The problem that tells most comes first."""
-    errors = sorted(_validator(_schema_name(config)).iter_errors(config), key=relevance, reverse=True)
-    for error in errors[:most]:
+    for key in unknown_keys(config, schema_of(config)):
+        if key.forbidden:
+            yield ConfigError(key.problem, place_of(key.path), key.nearest)
+    # As in IceProd, a default stands for what is required, such as the type of data.
+    found = (error for error in _validator(_schema_name(config)).iter_errors(with_defaults(config))
+             if error.validator != "additionalProperties")
+    for error in sorted(found, key=relevance, reverse=True)[:most]:
         nearest = best_match([error]) or error
         where = "".join(f"[{part!r}]" for part in nearest.absolute_path)
         yield ConfigError(nearest.message[:500], f"config{where}")
@@ -212,7 +258,7 @@ def _expression_problems(config: Config) -> Iterator[ConfigError]:
 
 def with_defaults(config: Config) -> dict[str, Any]:
     """A copy of the configuration with the schema's defaults filled in. Unknown fields stay."""
-    form = schema(_schema_name(config)) if is_strict(config) else schema("3.1")
+    form = schema_of(config)
     filled = copy.deepcopy(dict(config))
     _fill(filled, form, form)
     return filled

@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Scope", "check", "expand"]
+__all__ = ["FUNCTIONS", "SPACES", "Scope", "check", "expand"]
 
 MAX_DEPTH = 20
 MAX_EXPANSIONS = 10_000  # of one text, nested ones included

@@ -34,12 +34,13 @@ def is_over(progress: dict[str, Any]) -> bool:
 
 
 def follow_dataset(client: Client, dataset_id: str) -> Iterator[dict[str, Any]]:
-    """The dataset's status, size and counts of tasks, once a second, until it is over."""
+    """The dataset's status, size, counts of tasks, and why jobs cannot be made, until it is over."""
     dataset = client.get(f"/datasets/{dataset_id}")
     while True:
         counts = client.get(f"/datasets/{dataset_id}/task_counts/status", patience=_PATIENCE)
         yield {"dataset_id": dataset_id, "status": dataset["status"],
-               "tasks_submitted": dataset["tasks_submitted"], "tasks": counts}
+               "tasks_submitted": dataset["tasks_submitted"], "tasks": counts,
+               "reason": dataset.get("materialisation_error", "")}
         if dataset["status"] in _OVER:
             return
         client.pause(_LOOK_SECONDS)

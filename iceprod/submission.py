@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from iceprod.dataset_config import ConfigError, task_names, validate
-from iceprod.transport import Client
+from iceprod.config_check import check_config, refused
+from iceprod.dataset_config import ConfigError, place_of, task_names
+from iceprod.transport import Client, Refused
 
 __all__ = ["NSIDES", "checked_names", "dataset_of", "progression", "scan_request", "submit_dataset",
            "truth_of"]
@@ -14,31 +15,47 @@ NSIDES = "8:0,64:12,512:24"
 _URGENT = 100  # starts without waiting
 
 
-def checked_names(config: dict[str, Any]) -> list[str]:
-    """The names of a configuration's tasks. Raises ConfigError for one that could not run."""
-    validate(config)
+def checked_names(config: dict[str, Any], jobs: int = 1, *, lenient: bool = False) -> list[str]:
+    """The names of a configuration's tasks. Raises ConfigError for one that is refused."""
+    for one in refused(check_config(config, jobs), lenient=lenient):
+        raise ConfigError(one.problem, place_of(one.path), one.nearest)
     names = task_names(config)
     if not names:
         raise ConfigError("tasks: there is none")
     return names
 
 
-def dataset_of(config: dict[str, Any], jobs: int, description: str, group: str,
-               priority: float) -> dict[str, Any]:
+def dataset_of(config: dict[str, Any], jobs: int, description: str, group: str, priority: float, *,
+               lenient: bool = False) -> dict[str, Any]:
     """The dataset as the server takes it. Raises ConfigError."""
-    size = len(checked_names(config))
+    size = len(checked_names(config, jobs, lenient=lenient))
     return {"description": description or str(config.get("description") or "a dataset"), "group": group,
             "jobs_submitted": jobs, "tasks_per_job": size, "tasks_submitted": jobs * size,
             "priority": priority}
 
 
-def submit_dataset(client: Client, dataset: dict[str, Any], config: dict[str, Any]) -> str:
-    """Submit a dataset with its configuration; its id."""
+def submit_dataset(client: Client, dataset: dict[str, Any], config: dict[str, Any], *,
+                   lenient: bool = False, start: bool = True) -> str:
+    """Submit a dataset with its configuration; its id. Without `start` it stays suspended.
+
+    Raises Refused with all that is wrong; then nothing is made.
+    """
+    _ask(client, config, dataset["jobs_submitted"], lenient=lenient)
     # Paused until its configuration is there, so that nobody makes tasks of half a dataset.
     dataset_id = client.post("/datasets", {**dataset, "status": "suspended"}, patience=10)["result"]
-    client.put(f"/config/{dataset_id}", config, patience=10)
-    client.put(f"/datasets/{dataset_id}/status", {"status": "processing"}, patience=10)
+    client.put(f"/config/{dataset_id}?lenient={'true' if lenient else 'false'}", config, patience=10)
+    if start:
+        client.put(f"/datasets/{dataset_id}/status", {"status": "processing"}, patience=10)
     return str(dataset_id)
+
+
+def _ask(client: Client, config: dict[str, Any], jobs: int, *, lenient: bool) -> None:
+    """Let the server look at a configuration first: it knows what its sites offer. Raises Refused."""
+    body = {"config": config, "jobs_submitted": jobs, "lenient": lenient}
+    told = client.post("/config/validate", body, patience=10)
+    if not told["valid"]:
+        wrong = [f"{one['path']}: {one['error']}" if one["path"] else one["error"] for one in told["errors"]]
+        raise Refused(400, "; ".join(wrong))
 
 
 def scan_request(event: dict[str, Any], reco_algo: str, nsides: dict[str, int], is_real: bool | None = None,

@@ -24,14 +24,14 @@ from config.settings import Settings, SettingsError, load
 from iceprod.children import Child, last_lines, rotate
 from iceprod.ids import timestamp
 from iceprod.installation import Installation, Running, make_private, write_private
-from iceprod.namespaces import hide_memory
-from iceprod.sandbox import View, find_sandbox
-from iceprod.transport import Client, ClientError, Unreachable
+from iceprod.transport import Client, ClientError
+from iceprod.walls.namespaces import hide_memory
+from iceprod.walls.sandbox import View, find_sandbox
 
 __all__ = ["Plan", "StartError", "Supervisor", "plan", "wait_healthy"]
 
 _LOOK_SECONDS = 0.2
-_START_SECONDS = 60.0
+_WORD_SECONDS = 10.0  # between words about a start that takes long
 _TOKEN_HOURS, _RENEW_SECONDS = 48.0, 3600.0
 _ROTATE_SECONDS = 60.0
 
@@ -79,27 +79,25 @@ def _free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_healthy(url: str, seconds: float, failed: Callable[[], str] = lambda: "") -> None:
-    """Wait for a 200 of ``/healthz``. Raises StartError when it takes too long or `failed` says why.
+def wait_healthy(url: str, failed: Callable[[], str], say: Callable[[str], object] = log.info) -> None:
+    """Wait for a 200 of ``/healthz``, however long it takes, with a word now and then on what it waits for.
 
-    While the server says that it prepares its database the time does not count: that may take long.
+    A database may be restored, migrated, or slow to come up; to give up would only begin that anew. Raises
+    StartError when `failed` says why there is nothing to wait for any more.
     """
-    deadline, reason = time.monotonic() + seconds, ""
+    began = said = time.monotonic()
     with Client(url, timeout=1.0) as client:
-        while time.monotonic() < deadline:
-            why = failed()
-            if why:
-                raise StartError(why)
+        while not (why := failed()):
             try:
                 client.get("/healthz")
             except ClientError as error:
-                reason = str(error)
-                if isinstance(error, Unreachable) and error.later:
-                    deadline = time.monotonic() + seconds
+                if time.monotonic() - said > _WORD_SECONDS:
+                    said = time.monotonic()
+                    say(f"still starting after {said - began:.0f} s: {error}")
                 time.sleep(0.1)
             else:
                 return
-    raise StartError(f"{url} did not become healthy within {seconds:g} s: {reason}")
+    raise StartError(why)
 
 
 class Supervisor:
@@ -179,7 +177,7 @@ class Supervisor:
         if not self.settings.database.url:  # one with a password stays off the command line
             arguments += ["--database", database]
         self._begin("server", arguments + self._config())
-        wait_healthy(self.plan.url, _START_SECONDS, self._failure)
+        wait_healthy(self.plan.url, self._failure)
 
     def _grid_arguments(self) -> list[str]:
         return ["-m", "grid", "--server", self.plan.url, "--data", str(self.here.data),
@@ -197,16 +195,15 @@ class Supervisor:
         return child
 
     def _wait(self, child: Child, ready: Callable[[], str]) -> str:
-        deadline = time.monotonic() + _START_SECONDS
-        while time.monotonic() < deadline:
-            why = self._failure()
-            if why:
+        began = said = time.monotonic()
+        while not (found := ready()):
+            if why := self._failure():
                 raise StartError(why)
-            found = ready()
-            if found:
-                return found
+            if time.monotonic() - said > _WORD_SECONDS:
+                said = time.monotonic()
+                log.info("the %s is still starting after %.0f s; see %s", child.name, said - began, child.log)
             time.sleep(0.05)
-        raise StartError(f"the {child.name} was not ready within {_START_SECONDS:g} s; see {child.log}")
+        return found
 
     def _failure(self) -> str:
         """Why the start cannot succeed any more."""

@@ -107,6 +107,7 @@ def _arguments(site: Site, shape: PilotClass, grid_id: str, files: Files, name: 
     given = {
         "server": site.server, "token-file": files.token.name, "site": site.site, "grid-id": grid_id,
         "queue-id": name, "cores": shape.cores, "memory": f"{shape.memory_gb:g}",
+        "slot-memory": f"{shape.memory_gb + site.pilot.extra_memory:g}",
         "disk": f"{shape.disk_gb:g}", "lifetime": f"{shape.lifetime_hours:g}",
         "idle": f"{2 * site.pilot.idle_minutes * 60:g}",
         "queue-host": files.queue_host, "queue-version": files.queue_version,

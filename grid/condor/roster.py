@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from calendar import timegm
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,9 @@ from iceprod.client import Client, Refused
 
 __all__ = ["Entry", "Roster", "read_time"]
 
-_KEYS = "grid_queue_id|queue_host|tasks|last_update|submit_date|host|drain|resources_available|version"
+_KEYS = ("grid_queue_id|queue_host|tasks|last_update|submit_date|host|drain|resources_available|version|"
+         "heartbeat_seconds")
+_REMEMBERED = 20_000  # pilots by job
 _SILENT_BEATS = 4  # missed heartbeats after which a pilot that HTCondor lost is taken for dead
 _CLOCKS_APART = 300.0  # seconds that the server's clock and ours may differ
 
@@ -35,6 +38,7 @@ class Entry:
     drains: bool = False
     free: dict[str, Any] = field(default_factory=dict)
     host: str = ""
+    beat_seconds: float = 0.0  # between heartbeats, as the server asked for
 
 
 class Roster:
@@ -45,12 +49,16 @@ class Roster:
         self._idle_since: dict[str, float] = {}
         self._heard: dict[str, tuple[str, float]] = {}  # what was heard last, and when on our clock
         self.entries: list[Entry] = []
+        self._names: OrderedDict[str, str] = OrderedDict()  # pilots by job, also of those that are over
 
     def read(self) -> None:
         """Ask the server. Raises ClientError."""
         rows = self._client.get("/pilots", {"site": self._site.site, "keys": _KEYS})
         self.entries = [entry for pilot_id, row in rows.items()
                         if row.get("queue_host") == self._queue_host and (entry := _entry(pilot_id, row)).job]
+        self._names.update((entry.job, entry.pilot_id) for entry in self.entries)
+        while len(self._names) > _REMEMBERED:
+            self._names.popitem(last=False)
         now, before = time.monotonic(), self._heard
         self._heard = {entry.pilot_id: (entry.heard, now) for entry in self.entries}
         for pilot_id, (text, when) in before.items():
@@ -74,6 +82,13 @@ class Roster:
             self.delete(entry)
         self.entries = [entry for entry in self.entries if entry not in gone]
         return gone
+
+    def tell_end(self, job: str, kind: str, reason: str) -> None:
+        """Tell the server why a pilot's job is over: its tasks end so. Raises ClientError."""
+        pilot_id = self._names.get(job)
+        if pilot_id is not None:
+            self._client.post(f"/pilots/{pilot_id}/end", {"kind": kind, "reason": reason}, repeat=True)
+            self._names.pop(job, None)
 
     def delete(self, entry: Entry) -> None:
         """Take out one pilot. Raises ClientError."""
@@ -122,13 +137,15 @@ class Roster:
         if job is None or entry.registered < job.submitted - _CLOCKS_APART:
             return True
         silent = time.monotonic() - self._heard[entry.pilot_id][1]
-        return job.state == LOST and silent > _SILENT_BEATS * self._site.pilot.heartbeat_seconds
+        period = max(self._site.pilot.heartbeat_seconds, entry.beat_seconds)
+        return job.state == LOST and silent > _SILENT_BEATS * period
 
 
 def _entry(pilot_id: str, row: dict[str, Any]) -> Entry:
     return Entry(pilot_id, str(row.get("grid_queue_id") or ""), len(row.get("tasks") or ()),
                  read_time(row.get("submit_date")), str(row.get("last_update", "")), bool(row.get("drain")),
-                 row.get("resources_available") or {}, str(row.get("host") or ""))
+                 row.get("resources_available") or {}, str(row.get("host") or ""),
+                 float(row.get("heartbeat_seconds") or 0.0))
 
 
 def read_time(text: Any) -> float:

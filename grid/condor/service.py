@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -39,6 +40,7 @@ __all__ = ["SiteService", "hold_site"]
 _PATIENCE = 30.0
 _BEAT_SECONDS = 15.0
 _SCANNER_SECONDS = 900.0  # until pilots for pixels are tried again where there was no scanner
+_MOST_UNTOLD = 20_000
 _GLANCE_SECONDS = 0.25  # between looks at the event log
 
 log = logging.getLogger("grid.condor")
@@ -71,6 +73,7 @@ class SiteService:
         self.pilots: list[Pilot] = []
         self.grid_id = ""
         self._ended: list[End] = []  # not dealt with yet
+        self._untold: deque[End] = deque(maxlen=_MOST_UNTOLD)  # what the server did not hear of yet
         self._seen: set[str] = set()  # jobs whose pilots began to work
         self._beaten = self._no_scanner_until = float("-inf")
 
@@ -176,6 +179,21 @@ class SiteService:
                     end.id, end.host or "no machine", end.lived, end.kind, end.reason)
             if text:
                 self._store(end, text)
+            self._untold.append(end)
+        self._tell_ends()
+
+    def _tell_ends(self) -> None:
+        """Tell the server of ends, in their order; what it does not hear now it hears in another round."""
+        while self._untold:
+            end = self._untold[0]
+            try:
+                self.roster.tell_end(end.id, end.kind, end.reason)
+            except Refused as error:
+                log.warning("the server refused the end of pilot %s: %s", end.id, error)
+            except ClientError as error:
+                log.warning("%s", error)
+                return
+            self._untold.popleft()
 
     def _learn(self, ended: Iterable[End]) -> None:
         """Make the pace fit: pilots that the server heard of started well, early failures are faults."""

@@ -37,7 +37,8 @@ class End:
         """The body of ``POST /tasks/{id}/task_actions/{outcome}``."""
         body: dict[str, Any] = {"instance_id": instance_id, "site": site}
         if self.outcome == EVICT:
-            return {**body, "reason": self.reason}
+            used = {"resources": self.resources} if self.resources else {}
+            return {**body, "reason": self.reason, **used}
         body["time_used"] = round(self.seconds, 3)
         body["resources"] = self.resources
         if self.reason:

@@ -19,7 +19,7 @@ log = logging.getLogger("pilot")
 def keep_beating(pilot: Pilot) -> None:
     """Send heartbeats until the pilot ends."""
     try:
-        while not pilot.ending.wait(pilot.options.heartbeat):
+        while not pilot.ending.wait(pilot.beat_seconds):
             beat(pilot)
     finally:
         pilot.client.close()
@@ -40,7 +40,7 @@ def beat(pilot: Pilot) -> None:
     else:
         pilot.last_contact = sent
         _obey(pilot, answer)
-    _drop_lost_leases(pilot)
+    _end_grace(pilot)
 
 
 def _body(pilot: Pilot) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def _body(pilot: Pilot) -> dict[str, Any]:
 
 
 def _obey(pilot: Pilot, answer: dict[str, Any]) -> None:
-    pilot.lease_seconds = float(answer.get("lease_seconds") or pilot.lease_seconds)
+    pilot.hear_promise(answer)
     lost = set(answer.get("stop") or ())
     for held in pilot.running():
         if held.task_id in lost:
@@ -69,9 +69,13 @@ def _register_again(pilot: Pilot) -> None:
         log.warning("could not register again: %s", error)
 
 
-def _drop_lost_leases(pilot: Pilot) -> None:
-    """Stop what the server must have given to others by now."""
+def _end_grace(pilot: Pilot) -> None:
+    """Stop what nobody asked about for so long that others must have it.
+
+    A lease that ran out is ours again when we are the first to be heard of: until then we work on.
+    """
     now = time.monotonic()
     for held in pilot.running():
-        if now - max(pilot.last_contact, held.started) > pilot.lease_seconds:
-            held.stop("the server did not answer until the lease ran out")
+        silent = now - max(pilot.last_contact, held.started)
+        if silent > pilot.grace_seconds:
+            held.stop(f"the server did not answer for {silent / 3600:.2g} hours")

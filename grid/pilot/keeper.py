@@ -6,8 +6,8 @@ It is a process of its own, small, so that it forks fast, and needs Python 3.9's
                                └─ guard ── program …
 
 The pilot writes lines of JSON to the socket: {id, argv, env, cwd, stdout, stderr, box} starts a program, in
-the sandbox that `box` describes (see `iceprod.sandbox`) or without one; {id, signal} sends a signal to all
-that it started. It reads {id, pid} of the guard, and {id, status, seconds, memory} at the end: the status as
+the sandbox that `box` describes (see `iceprod.walls`) or without one; {id, signal} sends a signal to all that
+it started. It reads {id, pid} of the guard, and {id, status, seconds, memory} at the end: the status as
 `subprocess` gives it, processor seconds, and GB of the largest process.
 
 A guard adopts whatever its program leaves behind, also in sessions of its own (prctl(2),
@@ -33,7 +33,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from iceprod import namespaces, sandbox
+from iceprod.walls import namespaces, sandbox
 
 __all__ = ["Keeper", "below", "family", "main"]
 

@@ -59,7 +59,7 @@ def _lease(pilot: Pilot, count: int) -> int:
     tasks = _claim(pilot, _part(room, parts), parts, 0.0) if parts > 1 and not ahead else []
     tasks = tasks or _claim(pilot, room, count if ahead else 1, wait)
     for task in tasks:
-        pilot.lease_seconds = float(task.get("lease_seconds") or pilot.lease_seconds)
+        pilot.hear_promise(task)
         pilot.start(task)
     return len(tasks)
 

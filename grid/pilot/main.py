@@ -20,9 +20,9 @@ from grid.pilot.pilot import Pilot
 from grid.pilot.pixels import Events
 from grid.pilot.reporting import keep_reporting
 from grid.pilot.slot import Slot
-from iceprod.namespaces import hide_memory
-from iceprod.sandbox import ISOLATION, Sandbox, View, find_sandbox
 from iceprod.transport import ClientError
+from iceprod.walls.namespaces import hide_memory
+from iceprod.walls.sandbox import ISOLATION, Sandbox, View, find_sandbox
 
 __all__ = ["main", "run"]
 
@@ -102,6 +102,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--token-file", required=True, type=Path, metavar="FILE", help="read again when it was renewed")
     add("--cores", type=int, default=os.cpu_count() or 1)
     add("--memory", type=float, default=0.0, metavar="GB", help="default: what the machine has")
+    add("--slot-memory", type=float, default=0.0, metavar="GB",
+        help="what was asked of the batch system in all; near it we stop the task that is most above its own")
     add("--disk", type=float, default=10.0, metavar="GB")
     add("--gpus", default=os.environ.get("CUDA_VISIBLE_DEVICES", ""), help="names, separated by commas")
     add("--site", default="local")
@@ -132,6 +134,7 @@ def _options(given: argparse.Namespace) -> Options:
     return Options(
         server=given.server, token_file=given.token_file, cores=given.cores,
         memory=given.memory or default_memory(), disk=given.disk,
+        slot_memory=given.slot_memory,
         gpus=[name for name in given.gpus.split(",") if name], site=given.site, grid_id=given.grid_id,
         queue_id=given.queue_id, queue_host=given.queue_host, queue_version=given.queue_version,
         lifetime=given.lifetime * 3600, idle=given.idle, heartbeat=given.heartbeat,

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grid.pilot.transfer import Means
-from iceprod.sandbox import Sandbox, View
 from iceprod.transport import ClientError
+from iceprod.walls.sandbox import Sandbox, View
 
 __all__ = ["Options", "OwnToken", "TokenFile", "default_memory", "means_from"]
 
@@ -66,6 +66,7 @@ class Options:
     cores: int = 1
     memory: float = 4.0
     disk: float = 10.0
+    slot_memory: float = 0.0  # at which the batch system ends us; 0: nobody does
     gpus: list[str] = field(default_factory=list)
     site: str = "local"
     grid_id: str = ""
@@ -79,7 +80,7 @@ class Options:
     directory: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     pixels: bool = True  # keep warm workers for tasks that reconstruct pixels
     means: Means = field(default_factory=Means)  # of moving files
-    isolation: str = "auto"  # of tasks; see `iceprod.sandbox.ISOLATION`
+    isolation: str = "auto"  # of tasks; see `iceprod.walls.sandbox.ISOLATION`
     account: str = "nobody"  # that tasks run as when the pilot is root
     view: View = field(default_factory=View)  # what tasks see of this machine
     sandbox: Sandbox = field(default_factory=Sandbox)  # what came of these three

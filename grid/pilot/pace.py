@@ -25,6 +25,10 @@ class Pace:
         else:
             self._mean += _WEIGHT * (seconds - self._mean)
 
+    def forget(self) -> None:
+        """A task failed: quick failures must not fetch more work."""
+        self._mean = float("inf")
+
     def ahead(self, slots: int) -> int:
         """How many tasks to hold beyond those that run."""
         if self._mean > _SHORT:

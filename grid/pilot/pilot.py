@@ -21,6 +21,7 @@ from grid.pilot.pace import Pace
 from grid.pilot.reports import Report, Reports, send_rest
 from grid.pilot.room import Room, Share
 from grid.pilot.running import Running
+from grid.pilot.slot_memory import SlotMemory
 from iceprod.transport import Client, ClientError, Refused, Unreachable
 
 __all__ = ["VERSION", "Pilot"]
@@ -47,13 +48,15 @@ class Pilot:
         self.client = Client(options.server, self.token, pause=self.pause)
         self.room = Room(options.cores, options.memory, options.disk, list(options.gpus))
         self.started = self.last_task = time.monotonic()
-        self.lease_seconds = 60.0
+        self.lease_seconds, self.grace_seconds = 60.0, 7200.0
+        self.beat_seconds = options.heartbeat
         self.last_contact = time.monotonic()
         self.pilot_id = ""
         self.tasks: queue.SimpleQueue[Running] = queue.SimpleQueue()
         self.faults = 0
         self._was_ready = False  # whether a slot could ever take a task; before that we are not idle
         self.launcher = Launcher()
+        self.slot_memory = SlotMemory(options.slot_memory)
         self.reports = Reports()
         self.pace = Pace()
         self._running: dict[tuple[str, str], Running] = {}
@@ -81,6 +84,7 @@ class Pilot:
         """Wait until a signal or a limit ends us."""
         while not self.ending.wait(0.2):
             self._look_at_limits()
+            self.slot_memory.look(self.running())
             self._hand_back_late_ones()
             if self.draining.is_set() and not self._running and not len(self.reports):
                 self.ending.set()
@@ -106,6 +110,13 @@ class Pilot:
         self.client.close()
         self.launcher.close()
         log.info("ended; %d tasks handed back", len(held))
+
+    def hear_promise(self, answer: dict[str, Any]) -> None:
+        """Take over how long leases last, how often to say that we live, and how long we may go on alone."""
+        self.lease_seconds = float(answer.get("lease_seconds") or self.lease_seconds)
+        if "heartbeat_seconds" in answer:
+            self.beat_seconds = max(self.options.heartbeat, float(answer["heartbeat_seconds"]))
+        self.grace_seconds = max(self.lease_seconds, float(answer.get("grace_seconds") or self.grace_seconds))
 
     def drain(self, reason: str) -> None:
         """Take no new tasks, and end when the present ones are done."""
@@ -251,13 +262,16 @@ class Pilot:
             log.info("task %s stopped: %s", running.task_id, running.stop.reason)
             return
         self._count_faults(end)
-        self.pace.note(running.kind, end.seconds)
+        if end.outcome == ends.COMPLETE:
+            self.pace.note(running.kind, end.seconds)
+        else:
+            self.pace.forget()
         self.reports.add(Report(running.task_id, running.instance_id, end, logs or {}, stats or {}))
 
     def send(self, task_id: str, method: str, path: str, body: dict[str, Any]) -> bool:
         """Send what belongs to a task, as long as it may be of use; whether the server took it."""
         try:
-            self.client.request(method, path, body, patience=2 * self.lease_seconds, repeat=True)
+            self.client.request(method, path, body, patience=self.grace_seconds, repeat=True)
         except Refused as error:
             log.warning("task %s: the server refused %s %s: %s", task_id, method, path, error)
             if error.status not in (404, 409):

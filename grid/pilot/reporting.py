@@ -28,9 +28,9 @@ def keep_reporting(pilot: Pilot) -> None:
 
 
 def _try(pilot: Pilot, batch: list[Report]) -> None:
-    """Send a batch; one that nobody takes is dropped when its leases must have run out."""
+    """Send a batch; one that nobody takes for as long as we may work without an answer is dropped."""
     try:
-        send(pilot.client, batch, pilot.options.site, pilot.pilot_id, 2 * pilot.lease_seconds)
+        send(pilot.client, batch, pilot.options.site, pilot.pilot_id, pilot.grace_seconds)
     except Refused as error:
         log.warning("%d reports were refused: %s", len(batch), error)
     except Unreachable as error:

@@ -48,6 +48,8 @@ class Running:
     stop: Stop = field(default_factory=Stop)
     started: float = field(default_factory=time.monotonic)
     released: bool = False  # its share is given back
+    memory: float = 0.0  # GB that it used when it was looked at last
+    over: str = ""  # why it has to end for what the whole pilot uses; a failure that asks for more
 
     @property
     def task_id(self) -> str:

@@ -7,17 +7,18 @@ import os
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from grid.pilot import ends, transfer
+from grid.pilot import ends, transfer, variables
 from grid.pilot.launcher import Launcher, Program
-from grid.pilot.modules import BadConfig, Command, commands, environment, write_configs
+from grid.pilot.modules import BadConfig, Command, commands, environment, write_files
 from grid.pilot.output import head_and_tail, last_line
 from grid.pilot.processes import tree_usage
 from grid.pilot.running import Running
-from iceprod.sandbox import ROOT, TMP, Sandbox
+from grid.pilot.sources import check_programs, placed
+from iceprod.walls.sandbox import ROOT, TMP, Sandbox
 
 __all__ = ["Script"]
 
@@ -83,29 +84,53 @@ class Script:
         config = self.running.payload.get("task")
         if not isinstance(config, dict):
             raise BadConfig("the task has no configuration")
+        known = environment(False, self.directory, self.variables())
+        config, steering = variables.environ([config, self.running.payload.get("steering")], known)
         programs = list(commands(config))
-        items = transfer.items_of(config, self.running.payload, self.means)
+        items = transfer.items_of(config, {**self.running.payload, "steering": steering}, self.means)
         here = transfer.Here(self.directory, self.means, self._move,
                              self._copy if self.sandbox.is_walled else None)
         transfer.fetch(items, here)
+        check_programs(config, self.directory)
         for program in programs:
-            outcome, reason = self._program(self._contained(program, config))
+            outcome, reason = self._program(self._filled(program, config), config)
             if outcome != ends.COMPLETE:
                 return outcome, reason
         transfer.store(items, here)
         return ends.COMPLETE, ""
 
-    def _contained(self, program: Command, config: dict[str, Any]) -> Command:
-        """The program inside the container that the task names."""
+    def _filled(self, program: Command, config: dict[str, Any]) -> Command:
+        """The program with the variables in its command line replaced, where it is found."""
+        own = environment(program.clear, self.directory, self.variables())
+        known = {**environment(False, self.directory, {}), **own}
+        if variables.of_shell(program, known):
+            known.update(self._told_by_shell(program, config, own))
+        argv = placed(program, variables.words(program, known), self.directory)
+        return replace(program, argv=argv)
+
+    def _told_by_shell(self, program: Command, config: dict[str, Any],
+                       own: dict[str, str]) -> dict[str, str]:
+        """What the program's environment shell sets."""
+        argv = placed(program, program.argv[:program.shell], self.directory)
+        told = self.directory / ".environment"
+        started = self.launcher.start(self._contained([*argv, "env"], config), own, self.directory, told,
+                                      self.directory / "stderr", self._box())
+        if self._watch(started):
+            started.stop()
+        found = variables.read(head_and_tail(told))
+        told.unlink(missing_ok=True)
+        return found
+
+    def _contained(self, argv: list[str], config: dict[str, Any]) -> list[str]:
+        """The command line inside the container that the task names."""
         image = config.get("container")
         if not image:
-            return program
+            return argv
         runner = shutil.which("apptainer") or shutil.which("singularity")
         if runner is None:
             raise OSError(f"no apptainer here to open the container {image}")
         here = str(self.directory)
-        inside = [runner, "exec", "--bind", here, "--pwd", here, str(image), *program.argv]
-        return Command(program.name, inside, program.clear, program.configs)
+        return [runner, "exec", "--bind", here, "--pwd", here, str(image), *argv]
 
     def _move(self, argv: list[str]) -> str:
         """Run a command that moves a file; what went wrong. It gets the pilot's own environment."""
@@ -119,9 +144,9 @@ class Script:
         disk = self.running.limit("disk")
         return self.sandbox.box(str(self.directory), 0.0 if disk == float("inf") else disk)
 
-    def _aside(self, argv: list[str], variables: dict[str, str], box: dict[str, Any] | None) -> str:
+    def _aside(self, argv: list[str], own: dict[str, str], box: dict[str, Any] | None) -> str:
         told = self.directory / ".transfer"
-        started = self.launcher.start(argv, variables, self.directory, told, told, box)
+        started = self.launcher.start(argv, own, self.directory, told, told, box)
         reason = self._watch(started)
         if reason:
             started.stop()
@@ -130,11 +155,11 @@ class Script:
         told.unlink(missing_ok=True)
         return started.trouble or ends.of_status(started.status, argv[0], said)[1]
 
-    def _program(self, program: Command) -> tuple[str, str]:
-        write_configs(program, self.directory)
-        variables = environment(program.clear, self.directory, self._variables())
-        started = self.launcher.start(program.argv, variables, self.directory, self.directory / "stdout",
-                                      self.directory / "stderr", self._box())
+    def _program(self, program: Command, config: dict[str, Any]) -> tuple[str, str]:
+        write_files(program, self.directory)
+        own = environment(program.clear, self.directory, self.variables())
+        started = self.launcher.start(self._contained(program.argv, config), own, self.directory,
+                                      self.directory / "stdout", self.directory / "stderr", self._box())
         reason = self._watch(started)
         if reason:
             started.stop()
@@ -148,13 +173,15 @@ class Script:
             return ends.RESET, reason
         return ends.of_status(started.status, program.name, last_line(self.directory / "stderr"))
 
-    def _variables(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
+        """What the task's programs are told of it, beside their environment."""
         payload, share = self.running.payload, self.running.share
+        gpus = ",".join(share.gpus)
         return {
             "ICEPROD_TASK_ID": self.running.task_id, "ICEPROD_DATASET": str(payload.get("dataset", "")),
             "ICEPROD_JOB": str(payload.get("job_index", "")), "ICEPROD_TASK": str(payload.get("name", "")),
             "ICEPROD_CPUS": str(share.cpu), "OMP_NUM_THREADS": str(share.cpu),
-            "CUDA_VISIBLE_DEVICES": ",".join(share.gpus),
+            "CUDA_VISIBLE_DEVICES": gpus, "GPU_DEVICE_ORDINAL": gpus,
         }
 
     def _watch(self, started: Program) -> str:
@@ -174,7 +201,10 @@ class Script:
     def _over_limit(self, guard: int) -> str:
         running, peak = self.running, self.peak
         usage = tree_usage(guard)
-        peak.memory = max(peak.memory, usage.memory)
+        running.memory = usage.memory
+        peak.memory = max(peak.memory, running.memory)
+        if running.over:
+            return running.over
         peak.disk = max(peak.disk, _size(self.directory))
         if usage.processes > self.sandbox.processes + _OUR_PROCESSES:
             return f"process limit: {usage.processes} of {self.sandbox.processes}"

@@ -16,7 +16,7 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -76,12 +76,25 @@ class Here:
 
 
 def items_of(config: dict[str, Any], payload: dict[str, Any], means: Means) -> list[Item]:
-    """All files that a task's configuration names, on whichever level. Raises CannotTransfer, NoMeans."""
-    levels = [config]
+    """All files that a task moves, each once, whichever level names them. Raises CannotTransfer, NoMeans.
+
+    A file that the task itself makes for another of its parts is not fetched: it is there.
+    """
+    steering = payload.get("steering")
+    levels = [steering if isinstance(steering, dict) else {}, config]
     for tray in config.get("trays") or []:
         levels += [tray, *(tray.get("modules") or [])]
-    return [_item(data, payload, means) for level in levels for data in level.get("data") or []
-            if data.get("transfer", True) not in (False, "false", "no")]
+    items = [_item(data, payload, means) for level in levels for data in level.get("data") or []
+             if data.get("transfer", True) not in (False, "false", "no")]
+    made: set[tuple[str, str]] = set()
+    result: dict[Item, None] = {}
+    for item in items:
+        if item.is_input and (item.remote, item.local) in made:
+            item = replace(item, is_input=False)
+        if item.is_output:
+            made.add((item.remote, item.local))
+        result[item] = None
+    return [item for item in result if item.is_input or item.is_output]
 
 
 def fetch(items: list[Item], here: Here) -> None:
@@ -108,7 +121,7 @@ def _item(data: dict[str, Any], payload: dict[str, Any], means: Means) -> Item:
         raise CannotTransfer(f"data: needs a remote address and a local name, got {remote!r}, {local!r}")
     movement = data.get("movement", "input")
     return Item(remote, local, movement in ("input", "both"), movement in ("output", "both"),
-                data.get("transfer") == "maybe", is_ours)
+                data.get("transfer") in ("maybe", "exists"), is_ours)
 
 
 def _temporary(kind: str, name: str, payload: dict[str, Any], means: Means) -> str:

@@ -4,4 +4,4 @@ In: bytes of an i3live packet, a frame or a pickle. Out: `Event` with pulses, di
 back to bytes. Formats are parsed by code that can only build data.
 """
 
-__all__ = ["cleaning", "event", "event_plot", "i3live"]
+__all__ = ["cleaning", "directions", "event", "event_plot", "i3live"]

@@ -13,7 +13,6 @@ import warnings
 from functools import lru_cache
 
 import erfa
-import healpy
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -49,6 +48,8 @@ def pixel_directions(nside: int, pixels: ArrayLike, mjd: float) -> tuple[np.ndar
     ValueError
         When ``nside`` or a pixel does not exist, or the time lies outside 1972 … 2099.
     """
+    import healpy  # GPL-2.0-only: here, so that the server can turn directions without loading it
+
     indices = np.asarray(pixels, dtype=np.int64)
     if not healpy.isnsideok(nside, nest=True):
         raise ValueError(f"nside {nside} is not a power of two up to 2**29")

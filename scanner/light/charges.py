@@ -1,28 +1,29 @@
 """Charges of an event in time bins, module by module: what the energy fits compare with their expectation.
 
 Each hit module has a bin before its first pulse and bins that grow from 25 ns; a quiet module near a hit one
-has a single bin, empty. Very bright modules saturate and late light is after-pulses: both are left out.
+has a single bin, empty. Where the event says that a module was saturated or badly calibrated, its bins do not
+count; late light is after-pulses and left out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from config.detector import DOMS_PER_STRING, FIRST_DEEPCORE_STRING, dom_positions
+from config.detector import DOMS_PER_STRING, dom_positions, relative_efficiency
+from config.ice import ENERGY_ICE
 from scanner.common.errors import EventError
-from scanner.events.event import Pulses
-from scanner.light.ice import local_ice
+from scanner.events.event import Event, Pulses
+from scanner.light.ice import levelled, local_ice
 
 __all__ = ["COLUMNS", "EDGES", "LANES", "MIN_MODULES", "Charges", "Modules", "Receivers", "bin_charges",
            "packed", "receivers"]
 
 MIN_MODULES = 5
-BRIGHTEST = 10.0
-"""Charge of a module relative to the mean of all hit ones beyond which it is left out."""
 LATE = 1500.0
 """Pulses later than this after the charge-weighted median (ns) are left out."""
 MARGIN = 1000.0
@@ -34,6 +35,8 @@ QUIET_RADIUS = 180.0
 """Quiet modules this near a module in local coincidence (m) take part."""
 QUIET_STEP = 3
 """One in so many quiet modules, with so much weight."""
+UNTRUSTED = 1e-6
+"""Weight of a bin whose charge cannot be trusted: as good as none, and finite when divided by."""
 NEIGHBOUR_CHARGE = 5.0
 """A quiet module between two with more charge (PE) than this is taken for dead."""
 _HLC = 1
@@ -41,10 +44,14 @@ NOISE_RATE, NOISE_FLOOR = 1e-6, 1e-5
 """Expected noise of a bin: per ns, and at least."""
 
 
-LANES, COLUMNS, EDGES = 8, 7, 16
+LANES, COLUMNS, EDGES = 8, 9, 16
 """Modules of one vector, their columns, and room for the edges of a module's bins."""
 _BEYOND = 1e9
 """Metres: no light reaches the modules that fill up the last vector."""
+
+
+Windows = tuple[tuple[float, float], ...]
+"""Beginnings and ends, ns."""
 
 
 class Modules(NamedTuple):
@@ -57,6 +64,8 @@ class Modules(NamedTuple):
     scattering_integral: np.ndarray
     absorption: np.ndarray
     absorption_integral: np.ndarray
+    level: np.ndarray  # height at which the table of the ice holds, m
+    efficiency: np.ndarray  # relative to a standard module
     first_bin: np.ndarray
 
 
@@ -73,7 +82,7 @@ class Bins(NamedTuple):
 class Receivers(NamedTuple):
     """Modules and bins in the order in which vector instructions take them, LANES modules at a time."""
 
-    packed: np.ndarray  # (blocks, COLUMNS, LANES), flat: the columns of Modules but the last
+    packed: np.ndarray  # (blocks, COLUMNS, LANES), flat: the columns of Modules but `first_bin`
     edges: np.ndarray  # (n_modules, EDGES), flat: the times between which a module's bins lie, ns
     first_bin: np.ndarray  # (n_modules + 1,)
     several: int  # so many modules come first that have more than one bin
@@ -92,10 +101,19 @@ class Charges:
     first_times: np.ndarray  # of the hit modules, ns after the reference
     hit_charges: np.ndarray  # PE
 
+    @property
+    def place(self) -> tuple[float, float, float]:
+        """The centre as the kernels take it."""
+        x, y, z = self.centre.tolist()
+        return x, y, z
 
-def bin_charges(pulses: Pulses) -> Charges:
-    """Bin the pulses of strings 1 … 78; EventError if fewer than MIN_MODULES are hit."""
-    pulses = pulses.select(pulses.string < FIRST_DEEPCORE_STRING)
+
+def bin_charges(event: Event, ice: str = ENERGY_ICE, brightest: float = np.inf) -> Charges:
+    """Bin an event's pulses for an ice model; EventError if fewer than MIN_MODULES are hit.
+
+    Modules with more than `brightest` times the mean charge of the hit ones are left out.
+    """
+    pulses = event.pulses
     module = (pulses.string.astype(np.int64) - 1) * DOMS_PER_STRING + pulses.om - 1
     keys, place = np.unique(module, return_inverse=True)
     if len(keys) < MIN_MODULES:
@@ -104,13 +122,13 @@ def bin_charges(pulses: Pulses) -> Charges:
     total = np.bincount(place, weights=pulses.charge)
     low, median, high = _quantiles(pulses.time, pulses.charge, (0.10, 0.50, 0.95))
     window = low - MARGIN, high + MARGIN
-    dim = total <= BRIGHTEST * total.mean()
-    inside = (pulses.time >= window[0]) & (pulses.time < min(window[1], median + LATE))
-    take = inside & dim[place]
+    dim = total <= brightest * total.mean()
+    take = (pulses.time >= window[0]) & (pulses.time < min(window[1], median + LATE)) & dim[place]
     chosen = np.unique(place[take])
     hit = _hit_bins(pulses.select(take), np.searchsorted(chosen, place[take]), len(chosen), window)
     quiet = _quiet_modules(keys, total, np.unique(module[(pulses.flags & _HLC) != 0]))
-    return _charges(keys[chosen], quiet, hit, window, total[chosen])
+    untrusted = _untrusted(keys[chosen], hit, event.exclusions)
+    return _charges(keys[chosen], quiet, hit, untrusted, window, total[chosen], ice)
 
 
 def _quantiles(time: np.ndarray, charge: np.ndarray, shares: tuple[float, ...]) -> list[float]:
@@ -145,9 +163,20 @@ def _hit_bins(pulses: Pulses, place: np.ndarray, count: int, window: tuple[float
     return _HitBins(edges, charges, time[bounds[:-1]])
 
 
+def _untrusted(keys: np.ndarray, hit: _HitBins, exclusions: Mapping[tuple[int, int], Windows]) -> np.ndarray:
+    """Which bins of the hit modules overlap a window in which their charge cannot be trusted."""
+    marks = []
+    for key, edge in zip(keys.tolist(), hit.edges, strict=True):
+        bad = np.zeros(len(edge) - 1, dtype=bool)
+        for start, stop in exclusions.get((key // DOMS_PER_STRING + 1, key % DOMS_PER_STRING + 1), ()):
+            bad |= (edge[:-1] < stop) & (edge[1:] > start)
+        marks.append(bad)
+    return np.concatenate(marks)
+
+
 def _quiet_modules(keys: np.ndarray, total: np.ndarray, coincident: np.ndarray) -> np.ndarray:
     """A sample of the modules without pulses near coincident ones; index (string-1)·60 + om-1."""
-    positions = dom_positions()[: FIRST_DEEPCORE_STRING - 1].reshape(-1, 3)
+    positions = dom_positions().reshape(-1, 3)
     near = positions[coincident if len(coincident) else keys]
     distance, _ = cKDTree(near).query(positions, distance_upper_bound=QUIET_RADIUS)
     charge = np.zeros(len(positions))
@@ -159,10 +188,11 @@ def _quiet_modules(keys: np.ndarray, total: np.ndarray, coincident: np.ndarray) 
     return np.flatnonzero(quiet)[::QUIET_STEP]
 
 
-def _charges(hit: np.ndarray, quiet: np.ndarray, bins: _HitBins, window: tuple[float, float],
-             total: np.ndarray) -> Charges:
+def _charges(hit: np.ndarray, quiet: np.ndarray, bins: _HitBins, untrusted: np.ndarray,
+             window: tuple[float, float], total: np.ndarray, ice: str) -> Charges:
     """Put hit and quiet modules together, relative to the charge's centre and the first pulse."""
-    positions = dom_positions().reshape(-1, 3)[np.append(hit, quiet)]
+    chosen = np.append(hit, quiet)
+    positions = dom_positions().reshape(-1, 3)[chosen]
     centre = np.average(positions[: len(hit)], axis=0, weights=total)
     reference = float(bins.first.min())
     start = np.concatenate([*(edge[:-1] for edge in bins.edges), np.full(len(quiet), window[0])]) - reference
@@ -170,10 +200,13 @@ def _charges(hit: np.ndarray, quiet: np.ndarray, bins: _HitBins, window: tuple[f
     counts = [len(charge) for charge in bins.charges] + [1] * len(quiet)
     charge = np.concatenate([*bins.charges, np.zeros(len(quiet))])
     weight = np.ones(len(charge))
+    weight[: len(untrusted)][untrusted] = UNTRUSTED
     weight[len(charge) - len(quiet) :] = QUIET_STEP
     noise = NOISE_RATE * (stop - start) + NOISE_FLOOR
     x, y, z = np.ascontiguousarray((positions - centre).T)
-    modules = Modules(x, y, z, *local_ice(positions[:, 2]), np.cumsum([0, *counts]))
+    level = levelled(positions, ice)
+    modules = Modules(x, y, z, *local_ice(level, ice), level, relative_efficiency().ravel()[chosen],
+                      np.cumsum([0, *counts]))
     both = Bins(start, stop, charge, noise, weight)
     return Charges(modules, both, receivers(modules, both), len(hit), centre, reference,
                    bins.first - reference, total)

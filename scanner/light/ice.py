@@ -11,17 +11,38 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator, RegularGridInterpolator
 
-from config.ice import ice_layers
+from config.ice import ICE_MODELS, ice_layers, layer_tilt
 
-__all__ = ["GRID_BOTTOM", "GRID_STEP", "Z_LIMIT", "IceTable", "ice_table", "local_ice",
-           "mean_coefficients"]
+__all__ = [
+    "GRID_BOTTOM",
+    "GRID_STEP",
+    "TILT_BOTTOM",
+    "TILT_EDGE",
+    "TILT_HEIGHT",
+    "TILT_SHAPE",
+    "TILT_STEP",
+    "Z_LIMIT",
+    "IceTable",
+    "ice_table",
+    "levelled",
+    "local_ice",
+    "mean_coefficients",
+    "tilt_table",
+]
 
 Z_LIMIT = 840.0
 """Heights are clamped to ±Z_LIMIT m: beyond, there is bedrock below and no detector above."""
 GRID_STEP = 2.0
 GRID_BOTTOM = -842.0
 _NODES = 843
+TILT_EDGE, TILT_STEP = -700.0, 50.0
+"""The tilt is tabulated on a square around the detector's axis from this coordinate on, every so many m."""
+TILT_BOTTOM, TILT_HEIGHT = -520.0, 20.0
+"""And from this height on, every so many m."""
+TILT_SHAPE = (29, 29, 57)
+"""Nodes in x, y and z."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +66,9 @@ def _integral(values: np.ndarray) -> np.ndarray:
 
 
 @cache
-def ice_table() -> IceTable:
+def ice_table(model: str = ICE_MODELS[0]) -> IceTable:
     """The table in float64; outside the measured depths the outermost layer continues."""
-    layers = ice_layers()
+    layers = ice_layers(model)
     z = GRID_BOTTOM + GRID_STEP * np.arange(_NODES)
     scattering = np.interp(z, layers.z, layers.scattering)
     absorption = np.interp(z, layers.z, layers.absorption)
@@ -70,9 +91,34 @@ def mean_coefficients(from_z: np.ndarray, to_z: np.ndarray) -> tuple[np.ndarray,
     return means[0], means[1]
 
 
-def local_ice(height: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+@cache
+def tilt_table(model: str = ICE_MODELS[0]) -> np.ndarray:
+    """How much higher than in the table the layers lie, m, of TILT_SHAPE; beyond the map as at its edge."""
+    tilt = layer_tilt(model)
+    if tilt is None:
+        return np.zeros(TILT_SHAPE)
+    x, y = (TILT_EDGE + TILT_STEP * np.arange(n) for n in TILT_SHAPE[:2])
+    places = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1)
+    known = np.stack([tilt.x, tilt.y], axis=1)
+    rise = LinearNDInterpolator(known, tilt.rise.T)(places)
+    outside = np.isnan(rise[..., 0])
+    rise[outside] = NearestNDInterpolator(known, tilt.rise.T)(places[outside])
+    heights = TILT_BOTTOM + TILT_HEIGHT * np.arange(TILT_SHAPE[2])
+    return np.apply_along_axis(lambda column: np.interp(heights, tilt.z, column), 2, rise)
+
+
+def levelled(position: np.ndarray, model: str = ICE_MODELS[0]) -> np.ndarray:
+    """Heights (m) at which the table of the ice holds for positions (n, 3), as the kernels interpolate."""
+    nodes = [TILT_EDGE + TILT_STEP * np.arange(n) for n in TILT_SHAPE[:2]]
+    nodes.append(TILT_BOTTOM + TILT_HEIGHT * np.arange(TILT_SHAPE[2]))
+    inside = np.stack([np.clip(position[:, k], axis[0], axis[-1]) for k, axis in enumerate(nodes)], axis=1)
+    return position[:, 2] - RegularGridInterpolator(nodes, tilt_table(model))(inside)
+
+
+def local_ice(height: np.ndarray, model: str = ICE_MODELS[0],
+              ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Scattering, its integral, absorption, its integral at heights (m), as the kernels interpolate them."""
-    table = ice_table()
+    table = ice_table(model)
     position = (height - GRID_BOTTOM) / GRID_STEP
     k = position.astype(np.int64)
     f = position - k

@@ -15,11 +15,26 @@ import numpy as np
 
 from config.ice import SIN_CHERENKOV
 
-__all__ = ["DOM_AREA", "METRES_PER_GEV", "PHOTONS_PER_METRE", "RADIATIVE_LOSS", "acceptance",
-           "track_density", "track_yield"]
+__all__ = [
+    "DOM_AREA",
+    "MEAN_SENSITIVITY",
+    "METRES_PER_GEV",
+    "PHOTONS_PER_METRE",
+    "RADIATIVE_LOSS",
+    "SENSITIVITY_SLOPE",
+    "acceptance",
+    "track_density",
+    "track_yield",
+]
 
 PHOTONS_PER_METRE = 2450.0
-"""Cherenkov photons of a bare track, weighted with a module's efficiency by wavelength."""
+"""Cherenkov photons of a bare track, weighted with a module's efficiency by wavelength, as its photocathode
+would count them if it filled the module's cross-section (the nominal module of IceCube's photon propagation
+code, github.com/icecube/ppc)."""
+MEAN_SENSITIVITY, SENSITIVITY_SLOPE = 0.34, 0.98
+"""A module's sensitivity 0.34 (1 + 0.98 cos) to light from below (cos = 1) and above, relative to its
+cross-section. It stands for 0.34 + 0.16 c + 0.88 c³ − 1.05 c⁵ + 0.35 c⁷, which holds behind the hole ice
+(SPICE FTP-v3m, github.com/icecube/ppc): equal on average and at both ends, up to 8 % apart between."""
 METRES_PER_GEV = 5.21
 """Track length of a shower per energy, m/GeV (L. Rädel & C. Wiebusch, Astropart. Phys. 44 (2013) 102)."""
 DOM_AREA = np.pi * 0.1651**2

@@ -13,19 +13,40 @@ from typing import NamedTuple
 
 import numpy as np
 
-from config.ice import C_VACUUM, N_GROUP
+from config.ice import C_VACUUM, ICE_MODELS, N_GROUP
 from scanner.common.compiled import fast_kernel, inlined, kernel
 from scanner.common.fastmath import fast_exp, fast_log
 from scanner.light.charges import COLUMNS, EDGES, LANES, Modules, Receivers, packed
-from scanner.light.ice import GRID_BOTTOM, GRID_STEP, Z_LIMIT, ice_table
-from scanner.light.light import DOM_AREA, METRES_PER_GEV, PHOTONS_PER_METRE
+from scanner.light.ice import (
+    GRID_BOTTOM,
+    GRID_STEP,
+    TILT_BOTTOM,
+    TILT_EDGE,
+    TILT_HEIGHT,
+    TILT_SHAPE,
+    TILT_STEP,
+    Z_LIMIT,
+    ice_table,
+    tilt_table,
+)
+from scanner.light.light import (
+    DOM_AREA,
+    MEAN_SENSITIVITY,
+    METRES_PER_GEV,
+    PHOTONS_PER_METRE,
+    SENSITIVITY_SLOPE,
+)
 from scanner.light.pandel import log_survival
 
 __all__ = ["ShowerTables", "fill_signal", "light_at_modules", "shower_tables"]
 
 PHOTONS_PER_GEV = PHOTONS_PER_METRE * METRES_PER_GEV
-ANISOTROPY = 0.9
-"""Slope of a module's sensitivity ½ (1 + 0.9 cos) with the light's direction, as in `scanner.light.light`."""
+COLOUR_LENGTH, COLOUR_POWER = 25.0, 0.165
+"""Light of all wavelengths fades as (1 + path/25 m)^−0.165 beside light of 400 nm.
+
+Long waves are absorbed sooner: A exp(−B/λ), with A, B and the dust's κ of SPICE (IceCube, NIM A711 (2013)
+73), averaged over the wavelengths that a module sees of Cherenkov light; within 2 % up to 350 m, for any
+dust."""
 SIZE2 = 4.0
 """A shower's own size squared, m²: the light density stays finite near it."""
 FARTHEST = 11.0
@@ -41,13 +62,13 @@ _W = np.linspace(np.arcsinh(-4.0), np.arcsinh(500.0), 110)
 _XI_NODES, _W_NODES = len(_XI), len(_W)
 _ROW, _PLANE = np.uint64(_W_NODES), np.uint64(_W_NODES * _XI_NODES)
 _ONE, _TWO, _THREE, _FOUR, _WIDE = (np.uint64(n) for n in (1, 2, 3, 4, WIDTH))
-(_C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12, _C13, _C14, _C15,
- _C16) = (np.uint64(n * LANES) for n in range(1, 17))
+(_C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12, _C13, _C14, _C15, _C16, _C17,
+ _C18) = (np.uint64(n * LANES) for n in range(1, 19))
 _PER_S, _PER_XI, _PER_W = (1.0 / (nodes[1] - nodes[0]) for nodes in (_S, _XI, _W))
 _FIRST_S, _FIRST_XI, _FIRST_W = float(_S[0]), float(_XI[0]), float(_W[0])
 _LAST_S, _LAST_XI, _LAST_W = len(_S) - 1.0, len(_XI) - 1.0, len(_W) - 1.0
 _SCALE = C_VACUUM / N_GROUP
-_PER_GEV = 0.5 * PHOTONS_PER_GEV * DOM_AREA / (4 * np.pi)
+_PER_GEV = MEAN_SENSITIVITY * PHOTONS_PER_GEV * DOM_AREA / (4 * np.pi)
 
 
 Weights = tuple[float, float, float, float]
@@ -63,6 +84,7 @@ class ShowerTables(NamedTuple):
     scattering_integral: np.ndarray
     absorption: np.ndarray
     absorption_integral: np.ndarray
+    tilt: np.ndarray  # as of `scanner.light.ice.tilt_table`, flat
     light: np.ndarray  # (ratio, distance, cosine, WIDTH), flat: ln yield, radial, axial, ln ξ, ln scale (λe)
     ratios: np.ndarray
     log_distances: np.ndarray
@@ -71,13 +93,14 @@ class ShowerTables(NamedTuple):
 
 
 @cache
-def shower_tables() -> ShowerTables:
-    """Read the table of `scanner.light.photons` and tabulate the gamma distribution, once per process."""
-    ice = ice_table()
+def shower_tables(model: str = ICE_MODELS[0]) -> ShowerTables:
+    """Tables of an ice model: light of `scanner.light.photons`, gamma distribution; once per process."""
+    ice = ice_table(model)
     return ShowerTables(ice.scattering, ice.scattering_integral, ice.absorption, ice.absorption_integral,
-                        *_light_table(), _cdf_table())
+                        tilt_table(model).ravel(), *_light_table(), _cdf_table())
 
 
+@cache
 def _light_table() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     with resources.files("config").joinpath("data/shower_light.csv").open(encoding="utf-8") as lines:
         rows = np.loadtxt(lines, delimiter=",", skiprows=_HEADER_LINES)
@@ -90,6 +113,7 @@ def _light_table() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     return filled.ravel(), ratios, np.log(distances), cosines
 
 
+@cache
 def _cdf_table() -> np.ndarray:
     """The gamma distribution smeared by JITTER; interpolated linearly, which can never ring below zero."""
     return -np.expm1(np.minimum(log_survival(2.0 * np.sinh(_W), _XI, _S), 0.0)).ravel()
@@ -101,6 +125,21 @@ def _place(x: float, first: float, inverse_step: float, intervals: float) -> tup
     position = min(max((x - first) * inverse_step, 0.0), intervals - 1e-6)
     k = int(position)
     return k, position - k
+
+
+@inlined
+def _levelled(tilt: np.ndarray, x: float, y: float, z: float) -> float:
+    """Height at which the table of the ice holds for a place: trilinear among the nodes of the tilt."""
+    i, fx = _place(x, TILT_EDGE, 1 / TILT_STEP, TILT_SHAPE[0] - 1.0)
+    j, fy = _place(y, TILT_EDGE, 1 / TILT_STEP, TILT_SHAPE[1] - 1.0)
+    k, fz = _place(z, TILT_BOTTOM, 1 / TILT_HEIGHT, TILT_SHAPE[2] - 1.0)
+    rise = 0.0
+    for a in range(2):
+        for b in range(2):
+            n = ((i + a) * TILT_SHAPE[1] + j + b) * TILT_SHAPE[2] + k
+            column = tilt[n] + fz * (tilt[n + 1] - tilt[n])
+            rise += (fx if a else 1.0 - fx) * (fy if b else 1.0 - fy) * column
+    return z - rise
 
 
 @inlined
@@ -140,17 +179,18 @@ def _blend(cdf: np.ndarray, n: np.uint64, w: Weights) -> float:
 
 
 @fast_kernel
-def _at_modules(light: np.ndarray, tables: ShowerTables, packed: np.ndarray, height: float, place: Place,
+def _at_modules(light: np.ndarray, tables: ShowerTables, packed: np.ndarray, centre: Vector, place: Place,
                 p: Vector) -> None:
     """Fill PE per GeV (0 if too far), arrival (ns), ln ξ and rate (1/ns), shape (n_modules, WIDTH), flat.
 
     A block of modules is copied into `work`, where the compiler knows what overlaps, and all its lanes are
     computed at once; then the table is looked up for one module at a time, all its columns at once.
     """
-    ice_b, ice_bi, ice_a, ice_ai, table, ratios, log_distances, cosines, _ = tables
+    ice_b, ice_bi, ice_a, ice_ai, tilt, table, ratios, log_distances, cosines, _ = tables
     sx, sy, sz, time = place
     px, py, pz = p
-    source = min(max(sz + height, -Z_LIMIT), Z_LIMIT)
+    source = _levelled(tilt, centre[0] + sx, centre[1] + sy, centre[2] + sz)
+    source = min(max(source, -Z_LIMIT), Z_LIMIT)
     k, f = _place(source, GRID_BOTTOM, 1 / GRID_STEP, len(ice_b) - 1.0)
     source_b = _integral(ice_b[k], ice_b[k + 1], ice_bi[k], f)
     source_a = _integral(ice_a[k], ice_a[k + 1], ice_ai[k], f)
@@ -172,7 +212,7 @@ def _at_modules(light: np.ndarray, tables: ShowerTables, packed: np.ndarray, hei
             r2 = x * x + y * y + z * z
             r = np.sqrt(r2 + 1e-4)
             per_r = 1.0 / r
-            drop = work[i + _C2] + height - source
+            drop = work[i + _C7] - source
             is_level = abs(drop) <= 1.0
             per_drop = 1.0 / (1.0 if is_level else drop)
             b_here, a_here = work[i + _C3], work[i + _C5]
@@ -188,25 +228,25 @@ def _at_modules(light: np.ndarray, tables: ShowerTables, packed: np.ndarray, hei
             at_r = _clamped(fast_log(r * b), r0, per_r0, r_last)
             at_c = _clamped(cosine, c0, per_c0, c_last)
             n, m = np.floor(at_r), np.floor(at_c)
-            work[i + _C7] = r * b
-            work[i + _C8] = ((q * n_r + n) * n_c + m) * WIDTH
-            work[i + _C9] = min(max(fq, 0.0), 1.0)
-            work[i + _C10] = at_r - n
-            work[i + _C11] = at_c - m
-            work[i + _C12] = z * per_r
-            work[i + _C13] = (pz - cosine * z * per_r) / np.sqrt(max(1.0 - cosine * cosine, 1e-6))
-            work[i + _C14] = _PER_GEV / (r2 + SIZE2)
-            work[i + _C15] = time + r * (1 / _SCALE)
-            work[i + _C16] = b * _SCALE
+            work[i + _C9] = r * b
+            work[i + _C10] = ((q * n_r + n) * n_c + m) * WIDTH
+            work[i + _C11] = min(max(fq, 0.0), 1.0)
+            work[i + _C12] = at_r - n
+            work[i + _C13] = at_c - m
+            work[i + _C14] = z * per_r
+            work[i + _C15] = (pz - cosine * z * per_r) / np.sqrt(max(1.0 - cosine * cosine, 1e-6))
+            work[i + _C16] = work[i + _C8] * _PER_GEV / (r2 + SIZE2)
+            work[i + _C17] = time + r * (1 / _SCALE)
+            work[i + _C18] = b * _SCALE
         for lane in range(LANES):
             i = np.uint64(lane)
             o = np.uint64((block * LANES + lane) * WIDTH)
-            if work[i + _C7] > FARTHEST:
+            if work[i + _C9] > FARTHEST:
                 light[o] = 0.0
                 continue
-            fq, fr, fc = work[i + _C9], work[i + _C10], work[i + _C11]
+            fq, fr, fc = work[i + _C11], work[i + _C12], work[i + _C13]
             w0, w1, w2, w3 = (1.0 - fq) * (1.0 - fr), (1.0 - fq) * fr, fq * (1.0 - fr), fq * fr
-            first = np.uint64(work[i + _C8])
+            first = np.uint64(work[i + _C10])
             for column in range(WIDTH):
                 v = np.uint64(column)
                 g = first + v
@@ -215,24 +255,26 @@ def _at_modules(light: np.ndarray, tables: ShowerTables, packed: np.ndarray, hei
                 g, h = g + _WIDE, h + _WIDE
                 high = w0 * table[g] + w1 * table[g + below] + w2 * table[h] + w3 * table[h + below]
                 light[o + v] = low + fc * (high - low)
-            upward = light[o + _ONE] * work[i + _C12] + light[o + _TWO] * work[i + _C13]
-            light[o] = work[i + _C14] * fast_exp(light[o]) * (1.0 + ANISOTROPY * upward)
-            light[o + _ONE] = work[i + _C15]
+            upward = light[o + _ONE] * work[i + _C14] + light[o + _TWO] * work[i + _C15]
+            path = (work[i + _C9] + fast_exp(light[o + _THREE] + light[o + _FOUR])) * _SCALE / work[i + _C18]
+            faded = light[o] - COLOUR_POWER * fast_log(1.0 + path * (1 / COLOUR_LENGTH))
+            light[o] = work[i + _C16] * fast_exp(faded) * (1.0 + SENSITIVITY_SLOPE * upward)
+            light[o + _ONE] = work[i + _C17]
             light[o + _TWO] = light[o + _THREE]
-            light[o + _THREE] = work[i + _C16] * fast_exp(-light[o + _FOUR])
+            light[o + _THREE] = work[i + _C18] * fast_exp(-light[o + _FOUR])
 
 
 @fast_kernel
-def fill_signal(signal: np.ndarray, tables: ShowerTables, receivers: Receivers, height: float, place: Place,
+def fill_signal(signal: np.ndarray, tables: ShowerTables, receivers: Receivers, centre: Vector, place: Place,
                 p: Vector) -> None:
     """Expected PE per GeV in every bin of a shower at `place` that flies along p.
 
-    `place` is (x, y, z, t) relative to the event's centre, which lies at `height`, and to its reference time.
+    `place` is (x, y, z, t) relative to the event's centre and to its reference time.
     """
     packed, edges, first_bin, several = receivers
     cdf = tables.cdf
     light, row, at = np.empty(len(packed) // COLUMNS * WIDTH), np.empty(_W_NODES), np.empty(EDGES)
-    _at_modules(light, tables, packed, height, place, p)
+    _at_modules(light, tables, packed, centre, place, p)
     signal[:] = 0.0
     for i in range(len(first_bin) - 1):
         o, edge = np.uint64(i * WIDTH), np.uint64(i * EDGES)
@@ -263,16 +305,17 @@ def fill_signal(signal: np.ndarray, tables: ShowerTables, receivers: Receivers, 
 
 
 @kernel
-def _light_of(tables: ShowerTables, packed: np.ndarray, height: float, place: Place, p: Vector) -> np.ndarray:
+def _light_of(tables: ShowerTables, packed: np.ndarray, centre: Vector, place: Place,
+              p: Vector) -> np.ndarray:
     light = np.zeros(len(packed) // COLUMNS * WIDTH)
-    _at_modules(light, tables, packed, height, place, p)
+    _at_modules(light, tables, packed, centre, place, p)
     return light.reshape(-1, WIDTH)
 
 
-def light_at_modules(tables: ShowerTables, modules: Modules, height: float, place: Place,
+def light_at_modules(tables: ShowerTables, modules: Modules, centre: Vector, place: Place,
                      p: Vector) -> np.ndarray:
     """PE per GeV, arrival (ns), ξ and rate (1/ns) of a shower's light; shape (4, n_modules)."""
-    light = _light_of(tables, packed(modules), height, place, p)[: len(modules.x), :4].T
+    light = _light_of(tables, packed(modules), centre, place, p)[: len(modules.x), :4].T
     light[2] = np.exp(light[2])
     light[3, light[0] == 0.0] = 1.0
     return light

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from config.ice import ENERGY_ICE
 from scanner.common.compiled import fast_kernel, kernel
 from scanner.common.fastmath import fast_log
 from scanner.events.event import Event
@@ -21,7 +22,8 @@ from scanner.maps import healpix
 from scanner.maps.result import PIXEL_DTYPE, nan_rows
 from scanner.recos.track.fit import frame_of
 
-__all__ = ["HALF_HEIGHT", "MODEL_ERROR", "RADIUS", "Cascade", "CascadeEvent", "contained", "flights"]
+__all__ = ["HALF_HEIGHT", "MODEL_ERROR", "RADIUS", "Cascade", "CascadeEvent", "contained", "flights",
+           "in_ice"]
 
 MODEL_ERROR = 0.3
 """Relative uncertainty of an expected charge; 0 would be Poisson."""
@@ -87,11 +89,11 @@ def _normal_equations(bins: Bins, signals: np.ndarray, energy: float, size: floa
 
 
 @kernel
-def _fit(tables: ShowerTables, receivers: Receivers, bins: Bins, height: float, p: Vector, start: np.ndarray,
+def _fit(tables: ShowerTables, receivers: Receivers, bins: Bins, centre: Vector, p: Vector, start: np.ndarray,
          steps: np.ndarray, size: float, signals: np.ndarray) -> tuple[float, np.ndarray]:
     """Fisher scoring from `start` = (x, y, z, t, ln E); the least −ln L and its place."""
     best = start.copy()
-    fill_signal(signals[0], tables, receivers, height, (best[0], best[1], best[2], best[3]), p)
+    fill_signal(signals[0], tables, receivers, centre, (best[0], best[1], best[2], best[3]), p)
     llh = _value(bins, signals[0], np.exp(best[4]), size)
     gradient, information = np.empty(5), np.empty((5, 5))
     damping, current = 1e-2, False
@@ -101,7 +103,7 @@ def _fit(tables: ShowerTables, receivers: Receivers, bins: Bins, height: float, 
                 near = best.copy()
                 near[k] += steps[k]
                 place = (near[0], near[1], near[2], near[3])
-                fill_signal(signals[k + 1], tables, receivers, height, place, p)
+                fill_signal(signals[k + 1], tables, receivers, centre, place, p)
             _normal_equations(bins, signals, np.exp(best[4]), size, steps, gradient, information)
             current = True
         damped = information.copy()
@@ -112,7 +114,7 @@ def _fit(tables: ShowerTables, receivers: Receivers, bins: Bins, height: float, 
             break
         step *= min(1.0, LONGEST / (np.sqrt((step[:3] ** 2).sum()) + 1e-9), 2.0 / (abs(step[4]) + 1e-9))
         near = best + step
-        fill_signal(signals[5], tables, receivers, height, (near[0], near[1], near[2], near[3]), p)
+        fill_signal(signals[5], tables, receivers, centre, (near[0], near[1], near[2], near[3]), p)
         trial = _value(bins, signals[5], np.exp(near[4]), size)
         if trial < llh:
             best, llh, current = near, trial, False
@@ -126,17 +128,22 @@ def _fit(tables: ShowerTables, receivers: Receivers, bins: Bins, height: float, 
 
 
 @kernel
-def fit_pixels(tables: ShowerTables, receivers: Receivers, bins: Bins, height: float, directions: np.ndarray,
+def fit_pixels(tables: ShowerTables, receivers: Receivers, bins: Bins, centre: Vector, directions: np.ndarray,
                starts: np.ndarray, steps: np.ndarray, size: float) -> np.ndarray:
     """Fit each direction from its start; rows of (llh, x, y, z, t, ln E)."""
     result = np.empty((len(directions), 6))
     signals = np.zeros((6, len(bins.charge)))
     for i in range(len(directions)):
         p = (directions[i, 0], directions[i, 1], directions[i, 2])
-        llh, place = _fit(tables, receivers, bins, height, p, starts[i], steps, size, signals)
+        llh, place = _fit(tables, receivers, bins, centre, p, starts[i], steps, size, signals)
         result[i, 0] = llh
         result[i, 1:] = place
     return result
+
+
+def in_ice(name: str, ice: str) -> str:
+    """The name of an energy fit in an ice model: ``cascade``, or in another ice ``cascade.spice_mie``."""
+    return name if ice == ENERGY_ICE else f"{name}.{ice}"
 
 
 def flights(zenith: np.ndarray, azimuth: np.ndarray) -> np.ndarray:
@@ -152,28 +159,32 @@ class Cascade:
                    "from charges in time bins")
     cost = "10"
 
+    def __init__(self, ice: str = ENERGY_ICE) -> None:
+        self._ice = ice
+        self.name = in_ice(type(self).name, ice)
+
     def check(self, event: Event) -> None:
         """Raises EventError if too few modules are hit."""
-        bin_charges(event.pulses)
+        bin_charges(event, self._ice)
 
     def prepare(self, event: Event) -> CascadeEvent:
         """Charges and a common vertex; raises EventError if too few modules are hit."""
-        charges = bin_charges(event.pulses)
-        return CascadeEvent(charges, _common_vertex(charges))
+        charges = bin_charges(event, self._ice)
+        return CascadeEvent(charges, _common_vertex(charges, self._ice))
 
     def reconstruct(self, prepared: CascadeEvent, zenith: np.ndarray, azimuth: np.ndarray,
                     seeds: np.ndarray | None = None) -> np.ndarray:
         """Fit n directions (rad) from the parents' vertices; PIXEL_DTYPE of shape (n,)."""
         zenith, azimuth = np.atleast_1d(zenith).astype(float), np.atleast_1d(azimuth).astype(float)
         charges = prepared.charges
-        fits = _fit_directions(charges, flights(zenith, azimuth), _starts(prepared, len(zenith), seeds))
+        starts = _starts(prepared, len(zenith), seeds)
+        fits = _fit_directions(charges, flights(zenith, azimuth), starts, self._ice)
         return _rows(charges, fits)
 
 
-def _fit_directions(charges: Charges, directions: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    height = float(charges.centre[2])
-    return fit_pixels(shower_tables(), charges.receivers, charges.bins, height, directions, starts, STEPS,
-                      1.0 / MODEL_ERROR**2)
+def _fit_directions(charges: Charges, directions: np.ndarray, starts: np.ndarray, ice: str) -> np.ndarray:
+    return fit_pixels(shower_tables(ice), charges.receivers, charges.bins, charges.place, directions, starts,
+                      STEPS, 1.0 / MODEL_ERROR**2)
 
 
 def _rows(charges: Charges, fits: np.ndarray) -> np.ndarray:
@@ -201,13 +212,13 @@ def _starts(prepared: CascadeEvent, n: int, seeds: np.ndarray | None) -> np.ndar
     return starts
 
 
-def _common_vertex(charges: Charges) -> np.ndarray:
+def _common_vertex(charges: Charges, ice: str) -> np.ndarray:
     """The best vertex from a few directions, started at the charge-weighted centre; (x, y, z, t, ln E)."""
     time = float(np.quantile(charges.first_times, 0.1)) - 100.0
     energy = float(np.log(max(charges.hit_charges.sum(), 1.0) * 30.0))
     theta, azimuth = healpix_directions()
     starts = np.tile([0.0, 0.0, 0.0, time, energy], (len(theta), 1))
-    fits = _fit_directions(charges, flights(theta, azimuth), starts)
+    fits = _fit_directions(charges, flights(theta, azimuth), starts, ice)
     return fits[np.argmin(fits[:, 0]), 1:]
 
 

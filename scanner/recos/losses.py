@@ -18,7 +18,7 @@ from config.ice import C_VACUUM
 from scanner.common.compiled import fast_kernel, kernel
 from scanner.common.fastmath import fast_log
 from scanner.light.charges import Bins, Modules, Receivers
-from scanner.light.shower_light import ShowerTables, fill_signal
+from scanner.light.shower_light import ShowerTables, Vector, fill_signal
 
 __all__ = ["Counts", "Problem", "fit_losses"]
 
@@ -55,7 +55,7 @@ class Problem(NamedTuple):
     bins: Bins
     counts: Counts
     n_hit: int
-    height: float  # of the event's centre, m
+    centre: Vector  # of the event, m, detector coordinates
     size: float  # of the negative binomial: 1 / (relative model error)²
 
 
@@ -126,7 +126,7 @@ def _fill(signal: np.ndarray, problem: Problem, line: Line, place: np.ndarray, a
     x, y, z = _point(line, place, along)
     at = (x, y, z, place[2] + along / C_VACUUM)
     p = (line.p[0], line.p[1], line.p[2])
-    fill_signal(signal, problem.tables, problem.receivers, problem.height, at, p)
+    fill_signal(signal, problem.tables, problem.receivers, problem.centre, at, p)
 
 
 @fast_kernel

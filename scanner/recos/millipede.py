@@ -6,17 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from config.ice import ENERGY_ICE
 from scanner.events.event import Event
 from scanner.light.charges import Charges, bin_charges
 from scanner.light.shower_light import shower_tables
 from scanner.maps.result import PIXEL_DTYPE, nan_rows
-from scanner.recos.cascade import HALF_HEIGHT, MODEL_ERROR, RADIUS, flights
+from scanner.recos.cascade import HALF_HEIGHT, MODEL_ERROR, RADIUS, flights, in_ice
 from scanner.recos.losses import Counts, Problem, fit_losses
 from scanner.recos.track.hits import TrackHits, first_hits
 from scanner.recos.track.reco import TrackMPE
 
 __all__ = ["Millipede", "MillipedeEvent"]
 
+BRIGHTEST = 10.0
+"""Modules with more than this times the mean charge are left out: showers every 10 m are too coarse there."""
 _FARTHEST = 1e5  # m and ns: a seed beyond is no seed
 
 
@@ -36,14 +39,18 @@ class Millipede:
                    "charges in time bins; slow, gives energies")
     cost = "100"
 
+    def __init__(self, ice: str = ENERGY_ICE) -> None:
+        self._ice = ice
+        self.name = in_ice(type(self).name, ice)
+
     def check(self, event: Event) -> None:
         """Raises EventError if too few modules are hit."""
-        bin_charges(event.pulses)
+        bin_charges(event, self._ice)
         first_hits(event.cleaned)
 
     def prepare(self, event: Event) -> MillipedeEvent:
         """Charges and first hits; raises EventError if too few modules are hit."""
-        return MillipedeEvent(bin_charges(event.pulses), first_hits(event.cleaned))
+        return MillipedeEvent(bin_charges(event, self._ice, BRIGHTEST), first_hits(event.cleaned))
 
     def reconstruct(self, prepared: MillipedeEvent, zenith: np.ndarray, azimuth: np.ndarray,
                     seeds: np.ndarray | None = None) -> np.ndarray:
@@ -51,8 +58,8 @@ class Millipede:
         zenith, azimuth = np.atleast_1d(zenith).astype(float), np.atleast_1d(azimuth).astype(float)
         charges = prepared.charges
         starts = _starts(prepared, zenith, azimuth, seeds)
-        problem = Problem(shower_tables(), charges.modules, charges.receivers, charges.bins, _counts(charges),
-                          charges.n_hit, float(charges.centre[2]), 1.0 / MODEL_ERROR**2)
+        problem = Problem(shower_tables(self._ice), charges.modules, charges.receivers, charges.bins,
+                          _counts(charges), charges.n_hit, charges.place, 1.0 / MODEL_ERROR**2)
         fits = fit_losses(problem, charges.centre, RADIUS, HALF_HEIGHT, flights(zenith, azimuth), starts)
         return _rows(charges, fits)
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from config.ice import ENERGY_ICE, ICE_MODELS
 from scanner.common.compiled import compile_apart, is_compiled
 from scanner.common.errors import EventError, ScannerError
 from scanner.events.event import Event, Pulses
@@ -25,8 +26,8 @@ from scanner.recos.cascade import Cascade
 from scanner.recos.millipede import Millipede
 from scanner.recos.track.reco import TrackMPE
 
-__all__ = ["ALIASES", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco", "find_reco", "is_choice", "method_of",
-           "warm_up", "why_not"]
+__all__ = ["ALIASES", "IN_OTHER_ICE", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco", "find_reco", "is_choice",
+           "method_of", "warm_up", "why_not"]
 
 
 class Reco(Protocol):
@@ -52,8 +53,12 @@ class Reco(Protocol):
 
 
 _AUTO = Auto()
+_OTHER_ICE: list[Reco] = [kind(ice) for kind in (Cascade, Millipede)
+                          for ice in ICE_MODELS if ice != ENERGY_ICE]
 _ALL: list[Reco] = [TrackMPE(), Cascade(), Millipede(), _AUTO]
 RECOS: Mapping[str, Reco] = MappingProxyType({reco.name: reco for reco in _ALL})
+IN_OTHER_ICE: Mapping[str, Reco] = MappingProxyType({reco.name: reco for reco in _OTHER_ICE})
+"""The energy fits in another ice than usual: how far apart two directions are tells what the ice does."""
 ALIASES: Mapping[str, str] = MappingProxyType({
     "splinempe": "track_mpe", "splinempe_pointed": "track_mpe",
     "millipede_original": "millipede", "millipede_wilks": "millipede",
@@ -65,14 +70,14 @@ class UnknownReco(ScannerError):
     """No reconstruction has this name."""
 
     def __init__(self, name: str) -> None:
-        near = difflib.get_close_matches(name, [*RECOS, *ALIASES], n=1, cutoff=0.0)[0]
+        near = difflib.get_close_matches(name, [*RECOS, *ALIASES, *IN_OTHER_ICE], n=1, cutoff=0.0)[0]
         super().__init__(f"unknown reconstruction {name!r}; did you mean {near!r}? Known: {', '.join(RECOS)}")
 
 
 def find_reco(name: str) -> Reco:
-    """The reconstruction of this name or of SkyDriver's name for it; raises UnknownReco."""
+    """The reconstruction of this name, of SkyDriver's name for it or in another ice; raises UnknownReco."""
     try:
-        return RECOS[ALIASES.get(name, name)]
+        return IN_OTHER_ICE.get(name) or RECOS[ALIASES.get(name, name)]
     except KeyError:
         raise UnknownReco(name) from None
 
@@ -115,7 +120,8 @@ def warm_up(*names: str) -> None:
     Without names: of the one that is used most, and of all that this machine has compiled before. Compiling
     takes ten to twenty seconds each, once on a machine.
     """
-    wanted = names or [name for name in RECOS if name == FIRST or is_compiled(name)]
+    known = [name for name in RECOS if name == FIRST or is_compiled(name)]
+    wanted = [name.partition(".")[0] for name in names] or known
     for name in (part for each in wanted for part in _PARTS.get(each, (each,))):
         if name not in _warm:
             compile_apart(name, [sys.executable, "-m", "scanner.recos.recos", name])

@@ -12,19 +12,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from config.detector import DOMS_PER_STRING, FIRST_DEEPCORE_STRING, STRINGS, dom_positions
-from config.ice import C_VACUUM, COS_CHERENKOV, SIN_CHERENKOV
+from config.detector import DOMS_PER_STRING, STRINGS, dom_positions, relative_efficiency
+from config.ice import C_VACUUM, COS_CHERENKOV, ICE_MODELS, SIN_CHERENKOV
 from scanner.events.cleaning import clean
 from scanner.events.event import Event, Particle, Pulses
 from scanner.light.charges import Modules
-from scanner.light.ice import local_ice, mean_coefficients
+from scanner.light.ice import levelled, local_ice, mean_coefficients
 from scanner.light.light import DOM_AREA, RADIATIVE_LOSS, acceptance, track_density, track_yield
 from scanner.light.shower_light import ShowerTables, light_at_modules, shower_tables
 from scanner.recos.track.fit import frame_of
 from scanner.recos.track.likelihood import MIN_DISTANCE2, PATH_FACTOR
 from scanner.recos.track.model import delay_shape
 
-__all__ = ["DEFAULT_MJD", "simulate_cascade", "simulate_track"]
+__all__ = ["DEFAULT_MJD", "event_of", "simulate_cascade", "simulate_track"]
 
 IceScale = tuple[float, float]
 """Factors on the scattering and absorption coefficients."""
@@ -37,8 +37,7 @@ NOISE_RATE = 5.6e-7
 """Noise hits per module and ns (IceCube, JINST 12 (2017) P03012)."""
 JITTER = 2.0
 """Time resolution of a module, ns (same source)."""
-DEEPCORE_EFFICIENCY = 1.35
-"""Of a high-efficiency module relative to a standard one (IceCube, Astropart. Phys. 35 (2012) 615)."""
+ORIGIN = (0.0, 0.0, 0.0)
 MAX_PHOTONS = 2000
 """Photo-electrons followed per module; brighter modules saturate."""
 PULSE_WIDTH = 8.0
@@ -109,10 +108,20 @@ def simulate_cascade(
     run_id: int = 0,
     event_id: int = 0,
     ice: IceScale = NOMINAL,
+    ice_model: str = ICE_MODELS[0],
 ) -> Event:
-    """A point-like shower of `energy` GeV at `vertex`; arguments as of `simulate_track`."""
+    """A point-like shower of `energy` GeV at `vertex` in an ice model; arguments as of `simulate_track`."""
     truth = Particle(zenith, azimuth, *vertex, time, energy, "cascade")
-    return _as_event(rng, _cascade_light(rng, truth, ice), truth, mjd, run_id, event_id)
+    return _as_event(rng, _cascade_light(rng, truth, ice, ice_model), truth, mjd, run_id, event_id)
+
+
+def event_of(rng: np.random.Generator, module: np.ndarray, time: np.ndarray, truth: Particle,
+             mjd: float = DEFAULT_MJD) -> Event:
+    """An event of given photo-electrons, such as an outside program's, with our noise, pulses and cleaning.
+
+    ``module`` is (string - 1)·60 + om - 1, ``time`` ns in a readout of 14 µs, both of shape (n,).
+    """
+    return _as_event(rng, _Hits(module, time), truth, mjd, 0, 0)
 
 
 def _losses(rng: np.random.Generator, muon: Particle) -> list[Particle]:
@@ -134,17 +143,19 @@ def _joined(parts: list[_Hits]) -> _Hits:
                  np.concatenate([part.time for part in parts]))
 
 
-def _cascade_light(rng: np.random.Generator, shower: Particle, ice: IceScale) -> _Hits:
+def _cascade_light(rng: np.random.Generator, shower: Particle, ice: IceScale,
+                   model: str = ICE_MODELS[0]) -> _Hits:
     positions = dom_positions().reshape(-1, 3)
     x, y, z = np.ascontiguousarray(positions.T)
-    scattering, scattering_integral, absorption, absorption_integral = local_ice(z)
+    level = levelled(positions, model)
+    scattering, scattering_integral, absorption, absorption_integral = local_ice(level, model)
     modules = Modules(x, y, z, scattering * ice[0], scattering_integral * ice[0], absorption * ice[1],
-                      absorption_integral * ice[1], np.arange(len(x) + 1))
+                      absorption_integral * ice[1], level, _efficiency(), np.arange(len(x) + 1))
     place = (shower.x, shower.y, shower.z, shower.time)
     frame = frame_of(shower.zenith, shower.azimuth)
-    per_gev, arrival, shape, rate = light_at_modules(_scaled(shower_tables(), ice), modules, 0.0, place,
-                                                     frame[:3])
-    return _delayed(rng, per_gev * shower.energy * _efficiency(), arrival, shape, rate)
+    tables = _scaled(shower_tables(model), ice)
+    per_gev, arrival, shape, rate = light_at_modules(tables, modules, ORIGIN, place, frame[:3])
+    return _delayed(rng, per_gev * shower.energy, arrival, shape, rate)
 
 
 def _scaled(tables: ShowerTables, ice: IceScale) -> ShowerTables:
@@ -174,8 +185,7 @@ def _track_light(rng: np.random.Generator, track: Particle, lost_evenly: float, 
 
 def _efficiency() -> np.ndarray:
     """Relative efficiency of all modules, shape (5160,)."""
-    strings = np.repeat(np.arange(1, STRINGS + 1), DOMS_PER_STRING)
-    return np.where(strings >= FIRST_DEEPCORE_STRING, DEEPCORE_EFFICIENCY, 1.0)
+    return relative_efficiency().ravel()
 
 
 def _delayed(rng: np.random.Generator, expected: np.ndarray, arrival: np.ndarray, shape: np.ndarray,

@@ -8,7 +8,8 @@ from datetime import timedelta
 from iceprod.ids import now, timestamp
 from server.production.common.documents import Document
 from server.production.datasets import datasets, priorities
-from server.production.leases import ends, leases
+from server.production.failures import parking
+from server.production.leases import ends, leases, outages
 from server.production.leases.ends import Report
 from server.production.records import logs
 from server.production.sites import monitor
@@ -26,13 +27,14 @@ PILOT_DAYS = 14
 
 
 async def sweep_leases(ctx: Context) -> int:
-    """Take back tasks whose leases have ended."""
-    return await leases.expire(ctx)
+    """Take back tasks whose leases have ended, once pilots had the time to be heard after an outage."""
+    heard = (await outages.heard_for(ctx)).total_seconds()
+    return await leases.expire(ctx) if heard > leases.LONGER * ctx.settings.leases.seconds else 0
 
 
 async def sweep_tasks(ctx: Context) -> int:
-    """Look at the tasks whose time has come: unfinished follow-ups, idle tasks that may be ready, resets."""
-    seen = await follow_ups.sweep(ctx)
+    """Look at the tasks whose time has come: parked ones, unfinished follow-ups, idle ones, resets."""
+    seen = await follow_ups.sweep(ctx) + await parking.sweep(ctx)
     while tasks := await _due(ctx):
         seen += len(tasks)
         await _promote_idle(ctx, [task for task in tasks if task["status"] == "idle"])

@@ -74,6 +74,7 @@ POST   /datasets/{dataset_id}/job_actions/bulk_suspend                      W ad
 POST   /datasets/{dataset_id}/job_actions/bulk_reset                        W admin client system user
 POST   /datasets/{dataset_id}/job_actions/bulk_hard_reset                   W admin client system user
 POST   /config/validate                                                     - admin client system user
+GET    /config/schema/{version}                                             - everybody
 GET    /config/{dataset_id}                                                 R admin client system pilot user
 PUT    /config/{dataset_id}                                                 W admin client system user
 GET    /datasets/{dataset_id}/files                                         R admin client system user
@@ -109,6 +110,7 @@ GET    /pilots/{pilot_id}                                                   - ad
 PATCH  /pilots/{pilot_id}                                                   - admin client system pilot
 DELETE /pilots/{pilot_id}                                                   - admin client system pilot
 POST   /pilots/{pilot_id}/heartbeat                                         - admin client system pilot
+POST   /pilots/{pilot_id}/end                                               - admin client system
 GET    /roles                                                               - admin
 GET    /roles/{name}                                                        - admin
 PUT    /roles/{name}                                                        - admin
@@ -177,6 +179,9 @@ DELETE /failure_policy                                                      - ad
 GET    /quarantine                                                          - admin client system user
 PUT    /quarantine/{kind}/{name}                                            - admin
 DELETE /quarantine/{kind}/{name}                                            - admin
+GET    /breakers                                                            - admin client system user
+PUT    /breakers/{resource}                                                 - admin
+DELETE /breakers/{resource}                                                 - admin
 GET    /datasets/{dataset_id}/task_usage                                    R admin client system user
 GET    /tasks/{task_id}/explain                                             - admin client system user
 """

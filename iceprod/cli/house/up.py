@@ -18,7 +18,6 @@ from iceprod.supervisor import Plan, StartError, Supervisor, main, plan, wait_he
 
 __all__ = ["up"]
 
-_PATIENCE = 120.0
 _ANNOUNCE_SECONDS = 10.0
 
 
@@ -44,7 +43,7 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
         return main(_arguments(what))
     process = _in_background(what)
     try:
-        wait_healthy(what.url, _PATIENCE, lambda: _failure(process, here))
+        wait_healthy(what.url, lambda: _failure(process, here), _say)
     except StartError:
         if process.poll() is None or not here.is_running():
             raise
@@ -64,6 +63,10 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
     return 0
 
 
+def _say(word: str) -> None:
+    print(word, file=sys.stderr, flush=True)
+
+
 def _tell(url: str, here: Installation, *, already: bool) -> int:
     print(json.dumps({"url": url, "data": str(here.data), "already_running": already}))
     return 0
@@ -76,7 +79,7 @@ def _already(here: Installation, port: int | None, as_json: bool) -> int:
             raise CommandError(f"{here.data} is just being started or stopped by process "
                                f"{here.supervisor()}; try again in a moment")
         time.sleep(0.05)
-    wait_healthy(running.url, _PATIENCE, lambda: "" if here.is_running() else "it has just been stopped")
+    wait_healthy(running.url, lambda: "" if here.is_running() else "it has just been stopped", _say)
     if as_json:
         _tell(running.url, here, already=True)
     else:

@@ -57,6 +57,7 @@ class Outcome:
             "scan_id": self.scan_id, "run_id": event.get("run_id"), "event_id": event.get("event_id"),
             "reco_algo": reco_algo, "best_fit": {name: progress["best_fit"][name] for name in _BEST_FIT},
             "area_50_deg2": progress["area_50_deg2"], "area_90_deg2": progress["area_90_deg2"],
+            "energy": progress.get("energy"),
             "levels": [{"nside": level["nside"], "pixels": level["done"]} for level in progress["levels"]],
             "pixels": progress["pixels_done"], "wall_s": progress["wall_s"], "cpu_s": progress["cpu_s"],
             "files": self.files}
@@ -77,6 +78,8 @@ class Outcome:
         lines = [f"best fit   RA {best['ra_deg']:.3f}°  Dec {best['dec_deg']:+.3f}°   "
                  f"(nside {best['nside']}, pixel {best['pixel']}, −ln L {best['llh']:.3f})",
                  f"areas      50 %: {areas[0]}   90 %: {areas[1]}"]
+        if progress.get("energy"):
+            lines.append(f"energy     {progress['energy']['text']}")
         if self.truth:
             lines.append(f"truth      RA {self.truth[0]:.3f}°  Dec {self.truth[1]:+.3f}°   "
                          f"({self._distance():.3f}° from the best fit)")

@@ -24,7 +24,7 @@ _MOST_ERRORS = 5
 def list_datasets(status: str | None, as_json: bool, server: str | None, token: str | None,
                   data: str | None) -> int:
     """List datasets, the newest last."""
-    keys = "dataset_id|dataset|status|description|username|jobs_submitted"
+    keys = "dataset_id|dataset|status|description|username|jobs_submitted|materialisation_error"
     with connect(server, token, data) as client:
         query = {"keys": keys} | ({"status": status} if status else {})
         found = list(client.get("/datasets", query).values())
@@ -33,9 +33,15 @@ def list_datasets(status: str | None, as_json: bool, server: str | None, token: 
         print(json.dumps({"datasets": found}))
         return 0
     names = ("dataset", "dataset_id", "status", "username", "jobs_submitted", "description")
-    print_table(names, [tuple(dataset.get(name, "") for name in names) for dataset in found],
-                "there is no dataset")
+    print_table(names, [tuple({**dataset, "status": _status(dataset)}.get(name, "") for name in names)
+                        for dataset in found], "there is no dataset")
     return 0
+
+
+def _status(dataset: dict[str, Any]) -> str:
+    """The status, and why jobs cannot be made."""
+    problem = dataset.get("materialisation_error")
+    return f"{dataset['status']} ({problem})" if problem else str(dataset["status"])
 
 
 @click.command()
@@ -79,6 +85,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     dataset = document["dataset"]
     yield f"dataset {dataset['dataset']} of {dataset['username']}: {dataset['status']}"
     yield f"  {dataset['description'] or 'no description'}; {dataset['jobs_submitted']} jobs"
+    if problem := dataset.get("materialisation_error"):
+        yield f"  jobs cannot be made: {problem}"
     for name, counts in document["tasks"].items():
         yield f"  {name}: " + ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     for row in document["usage"]:

@@ -20,12 +20,13 @@ _RESOURCES = ("cpu", "gpu", "memory", "disk")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @server_options
 def sites(as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
-    """List sites: their pilots, what these offer and run, and which places are quarantined."""
+    """List sites: their pilots, what these offer and run, and what is quarantined or away."""
     with connect(server, token, data) as client:
         rows = _by_site(client.get("/pilots"))
         barred = client.get("/quarantine")["quarantine"]
+        away = [row for row in client.get("/breakers")["breakers"] if row["state"] == "open"]
     if as_json:
-        print(json.dumps({"sites": rows, "quarantine": barred}))
+        print(json.dumps({"sites": rows, "quarantine": barred, "breakers": away}))
         return 0
     print_table(("site", "pilots", "tasks", *_RESOURCES),
                 [(row["site"], row["pilots"], row["tasks"], *(row["offered"][name] for name in _RESOURCES))
@@ -33,6 +34,9 @@ def sites(as_json: bool, server: str | None, token: str | None, data: str | None
     for row in barred:
         until = f" until {row['until']} UTC" if row["state"] == "quarantined" else " (tried again)"
         print(f"{row['kind']} {row['name']}: {row['state']}{until}: {row['reason']}")
+    for row in away:
+        print(f"{row['resource']}: away since {row['since'][:19]} UTC, {row['parked_tasks']} tasks wait, "
+              f"next probe {(row['next_probe'] or 'by hand')[:19]}: {row['reason']}")
     return 0
 
 

@@ -32,7 +32,8 @@ def wait(dataset_id: str, as_json: bool, server: str | None, token: str | None, 
     if as_json:
         print(json.dumps(last))
     else:
-        print(f"dataset {last['status']}: {_counts(last['tasks'])}")
+        because = f"; jobs cannot be made: {last['reason']}" if last["reason"] else ""
+        print(f"dataset {last['status']}: {_counts(last['tasks'])}{because}")
     return 0 if last["status"] == "complete" else FAILED
 
 

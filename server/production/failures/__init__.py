@@ -1,6 +1,8 @@
 """Failures: why tasks fail, who is to blame, and what is done about it.
 
-In: ends of tasks, tallies of places. Out: blame, more resources, quarantine of hosts, explanations.
+In: ends of tasks, tallies of places. Out: blame, more resources, back-off, breakers of what
+is away, quarantine of hosts, explanations.
 """
 
-__all__ = ["explain", "failures", "places", "policy", "quarantine", "tallies", "usage"]
+__all__ = ["attempts", "breakers", "explain", "failures", "parking", "places", "policy", "quarantine",
+           "tallies", "trusted", "usage"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -9,8 +10,9 @@ from iceprod.ids import now, timestamp
 from iceprod.requirements import NUMBERS, fits
 from server.common.errors import NotFound
 from server.production.common.documents import Document
-from server.production.failures import quarantine, usage
+from server.production.failures import quarantine, trusted, usage
 from server.production.failures.places import Place
+from server.production.tasks.classes import PARKED
 from server.rest.context import Context
 
 __all__ = ["explain"]
@@ -37,7 +39,8 @@ async def explain(ctx: Context, dataset_id: str, task_id: str) -> Document:
         "status": task["status"], "since": task["status_changed"], "failures": task["failures"],
         "infrastructure_failures": task.get("infrastructure_failures", 0), "evictions": task["evictions"],
         "failure_counts": task.get("failure_counts", {}), "last_reason": task.get("reason", ""),
-        "verdict": task.get("verdict"), "requirements": task["requirements"],
+        "verdict": task.get("verdict"), "attempts": task.get("attempts", []),
+        "outside_failures": task.get("outside_failures", 0), "requirements": task["requirements"],
         "used_by_such_tasks": await usage.of_task(ctx, task)}
     return {**answer, **await _story(ctx, task)}
 
@@ -47,6 +50,8 @@ async def _story(ctx: Context, task: Document) -> Document:
     status = task["status"]
     if status == "idle":
         return await _dependencies(ctx, task)
+    if status == "waiting" and task["class_key"] == PARKED:
+        return _parked(task)
     if status == "waiting":
         pilots, sites = await _pilots(ctx, task), await _sites(ctx, task)
         if not pilots["fitting_pilots"] and sites:
@@ -57,6 +62,17 @@ async def _story(ctx: Context, task: Document) -> Document:
     given_up = (task.get("verdict") or {}).get("given_up")
     because = f": {given_up}" if status == "failed" and given_up else ""
     return {"reason": REASONS[status] + because}
+
+
+def _parked(task: Document) -> Document:
+    """What a parked task waits for, and when and where it is tried next."""
+    parked = task.get("parked") or {}
+    until, avoid = parked.get("until"), task.get("avoid") or {}
+    where = f", not on {avoid['host']} before {avoid['until'][:19]} UTC" if avoid else ""
+    when = f"; next attempt after {until[:19]} UTC{where}" if until else ""
+    return {"reason": parked.get("reason", "it is about to be released") + when,
+            "next_attempt": until, "not_on_host": avoid.get("host"),
+            "waits_for": parked.get("resource") or None}
 
 
 async def _lease(ctx: Context, task: Document) -> Document:
@@ -137,6 +153,8 @@ async def _barred(ctx: Context, task: Document, pilot: Document) -> bool:
     """Whether a fitting pilot may not have the task: it drains, is quarantined, or the task avoids it."""
     host, avoid = str(pilot.get("host") or ""), task.get("avoid") or {}
     if pilot.get("drain") or (host and avoid.get("host") == host and avoid["until"] > timestamp()):
+        return True
+    if task["dataset_id"] in trusted.of(ctx).paused(host, time.monotonic()):
         return True
     return bool(await quarantine.reason_against(ctx, Place(host, str(pilot.get("site") or ""))))
 

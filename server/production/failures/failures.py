@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -18,8 +19,8 @@ from config.settings import Failures
 from server.common.patterns import BadPattern, compile_pattern
 from server.production.common.documents import Document
 
-__all__ = ["DEFAULT_RULES", "Action", "Blame", "Rule", "RuleError", "Verdict", "blame", "check_rules",
-           "find_rule", "grown_blindly", "is_exhausted", "judge"]
+__all__ = ["DEFAULT_RULES", "Action", "Blame", "Rule", "RuleError", "Scene", "Verdict", "blame",
+           "check_rules", "find_rule", "grown_blindly", "is_exhausted", "judge", "pause"]
 
 INFRASTRUCTURE_FACTOR = 5  # so much longer than the work itself may the place fail before we give up
 MOST_RULES = 100
@@ -32,6 +33,7 @@ class Blame(Enum):
 
     INFRASTRUCTURE = "infrastructure"  # does not spend the work's budget of failures
     PAYLOAD = "payload"
+    OUTSIDE = "outside"  # storage or a registry that did not answer: spends no budget, see `breakers`
 
 
 class Action(Enum):
@@ -40,6 +42,7 @@ class Action(Enum):
     RETRY = "retry"  # anywhere
     ELSEWHERE = "elsewhere"  # on another host, if there is one
     GROW = "grow"  # with more of what was short
+    CONFIRM = "confirm"  # on another host; when that says the same, not at all
     FAIL = "fail"  # not at all
 
 
@@ -48,7 +51,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `pattern` is a regular expression (RE2), searched for in the reason whatever the case; an empty one is
     found in any. `limit` is how often the rule may apply to a task before the task fails; null: as often as
-    the task's budget allows. `resource` is what "grow" asks more of, measured or not.
+    the task's budget allows. `resource` is what "grow" asks more of, measured or not. `wait` is the pause
+    before the first retry in seconds, which doubles with each further one; null: the setting's.
     """
 
     name: str
@@ -57,13 +61,14 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     action: Action
     limit: int | None = None
     resource: str = ""
+    wait: float | None = None
 
 
 class RuleError(ValueError):
     """A table of rules cannot be used; the text names the rule and what is wrong with it."""
 
 
-_PLACE, _WORK = Blame.INFRASTRUCTURE, Blame.PAYLOAD
+_PLACE, _WORK, _OUTSIDE = Blame.INFRASTRUCTURE, Blame.PAYLOAD, Blame.OUTSIDE
 
 DEFAULT_RULES: tuple[Rule, ...] = (
     Rule("no means", r"has no (command to transfer|place for \w+_temp data)", _PLACE, Action.ELSEWHERE, 5),
@@ -79,15 +84,24 @@ DEFAULT_RULES: tuple[Rule, ...] = (
                  r"over ?usage for time", _PLACE, Action.GROW, 4, "time"),
     Rule("cpu", r"cpu( usage)? (limit|exceeded)|(exceeded|over|above|beyond) (the |its )?cpu|over ?usage",
          _PLACE, Action.GROW, 4),
+    Rule("missing file", r"transfer failure:.*(HTTP (400|401|403|404|405|410)\b|no such file|not a directory|"
+                         r"permission denied|is a directory)", _WORK, Action.CONFIRM, 2),
+    Rule("outside", r"(transfer failure|image failure):.*(refused|reset by peer|timed? ?out|unreachable|"
+                    r"no route to host|name resolution|name or service not known|no address associated|"
+                    r"closed connection|broken pipe|connection aborted|handshake|HTTP (408|425|429|5\d\d)\b)",
+         _OUTSIDE, Action.RETRY),
     Rule("full disk", r"no space left|quota exceeded", _PLACE, Action.ELSEWHERE),
-    Rule("broken node", r"cvmfs|opencl|bus error|sigbus|node failure|stale file handle|input/output error|"
-                        r"could not be started", _PLACE, Action.ELSEWHERE),
+    Rule("broken node", r"cvmfs|opencl|bus error|sigbus|node failure|stale file handle|input/output error",
+         _PLACE, Action.ELSEWHERE),
+    Rule("missing program", r"could not be started|command not found|(exit code|status) 12[67]\b|"
+                            r"no such file or directory|FileNotFoundError|permission denied|"
+                            r"PermissionError|ModuleNotFoundError", _WORK, Action.CONFIRM, 2),
     Rule("transfer", r"transfer|connection (timed out|refused|reset)|timed out (connecting|waiting)|"
                      r"network is unreachable|temporary failure in name resolution",
          _PLACE, Action.ELSEWHERE),
     Rule("taken away", r"sigterm|sigkill|\bkilled\b|lease|evict|preempt|held by|removed by|"
                        r"queue time exceeded", _PLACE, Action.RETRY),
-    Rule("other", "", _WORK, Action.RETRY),
+    Rule("other", "", _WORK, Action.RETRY, wait=1.0),  # time heals few of these, and somebody wants to know
 )
 """What holds until an administrator says otherwise. The last row is for all that no other knows."""
 
@@ -135,6 +149,8 @@ def _check_rule(rule: Rule, where: str) -> None:
         raise RuleError(f"{where}.resource: must be memory, disk, time or empty, not {rule.resource[:50]!r}")
     if rule.resource and rule.action is not Action.GROW:
         raise RuleError(f"{where}.resource: only for the action grow")
+    if rule.wait is not None and not 0 <= rule.wait <= 86_400:
+        raise RuleError(f"{where}.wait: must be null or 0 to 86400 seconds, not {rule.wait:g}")
 
 
 # -- judging one failure
@@ -154,7 +170,18 @@ class Verdict:
                 "count": self.count, "limit": self.rule.limit, "given_up": self.given_up}
 
 
-def judge(task: Document, reason: str, limits: Failures, rules: Sequence[Rule] = DEFAULT_RULES) -> Verdict:
+@dataclass(frozen=True)
+class Scene:
+    """Where and when an attempt failed."""
+
+    host: str = ""
+    is_only_host: bool = False  # nobody else is there to ask
+    host_is_good: bool = False  # other tasks ended well there
+    moment: str = ""  # of the failure, as timestamps are written
+
+
+def judge(task: Document, reason: str, limits: Failures, rules: Sequence[Rule] = DEFAULT_RULES,
+          scene: Scene = Scene()) -> Verdict:
     """What follows from one more failure of a task, by the table and the task's budget."""
     rule = find_rule(reason, rules)
     count = (task.get("failure_counts") or {}).get(rule.name, 0) + 1
@@ -163,11 +190,47 @@ def judge(task: Document, reason: str, limits: Failures, rules: Sequence[Rule] =
         given_up = f"failures of the kind {rule.name!r} do not heal"
     elif rule.limit is not None and count > rule.limit:
         given_up = f"{rule.name!r} may happen {rule.limit} times"
+    elif rule.action is Action.CONFIRM and (confirmed := _confirmed(task, rule, scene)):
+        given_up = f"{rule.name!r} was {confirmed}"
     elif _is_at_cap(task, rule, limits):
         given_up = f"{rule.resource} is at its cap of {_caps(limits)[rule.resource]:g} already"
+    elif rule.blame is Blame.OUTSIDE:
+        given_up = _waited_out(task, scene.moment, limits)
     elif is_exhausted(task, rule.blame, limits):
         given_up = "the budget of failures is spent"
     return Verdict(rule, count, given_up)
+
+
+def _confirmed(task: Document, rule: Rule, scene: Scene) -> str:
+    """Who else says that a failure is the work's own fault; empty while nobody does."""
+    before = {one["host"] for one in task.get("attempts") or () if one.get("rule") == rule.name}
+    if scene.host and (others := sorted(before - {scene.host, ""})):
+        return f"seen on {scene.host} and on {others[0]}"
+    if scene.is_only_host and scene.host_is_good:
+        return f"seen on {scene.host}, where others succeed"
+    return ""
+
+
+def _waited_out(task: Document, moment: str, limits: Failures) -> str:
+    """Why what is outside is waited for no longer; empty while it is."""
+    since = task.get("outside_since")
+    if not since or not moment:
+        return ""
+    hours = (datetime.fromisoformat(moment) - datetime.fromisoformat(since)).total_seconds() / 3600
+    return f"it was away for more than {limits.outage_hours:g} hours" if hours > limits.outage_hours else ""
+
+
+def pause(rule: Rule, count: int, limits: Failures, chance: float) -> float:
+    """Seconds before the retry after the `count`-th failure by a rule; `chance` from 0 to 1 spreads them.
+
+    More of what was short is the cure for that, so there is nothing to wait for then; and with a setting of 0
+    nothing ever waits.
+    """
+    first = limits.backoff_seconds if rule.wait is None else rule.wait
+    if not limits.backoff_seconds or (rule.action is Action.GROW and rule.wait is None):
+        return 0.0
+    longest = 60 * limits.backoff_max_minutes
+    return min(longest, first * 2.0 ** min(count - 1, 30)) * (0.5 + chance)
 
 
 def _caps(limits: Failures) -> dict[str, float]:
@@ -196,7 +259,7 @@ def is_exhausted(task: Document, who: Blame, limits: Failures) -> bool:
     Failures of the place are counted too, with a larger budget, so that nothing is tried for ever.
     """
     failures = task.get("failures", 0) + 1
-    of_place = task.get("infrastructure_failures", 0) + (who is Blame.INFRASTRUCTURE)
+    of_place = task.get("infrastructure_failures", 0) + (who is not Blame.PAYLOAD)
     most = task.get("max_failures")
     most = most if isinstance(most, int) and not isinstance(most, bool) else limits.max_failures
     return failures - of_place > most or of_place > INFRASTRUCTURE_FACTOR * max(1, most)

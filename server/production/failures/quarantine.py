@@ -26,7 +26,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from iceprod.ids import now, timestamp
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
-from server.production.failures import tallies
+from server.production.failures import refunds, tallies, trusted
 from server.production.failures.places import Place
 from server.production.tasks.task_store import soon
 from server.rest.context import Context
@@ -42,7 +42,7 @@ LEAST_RATE = 0.5
 FIRST_MINUTES, LONGEST_MINUTES = 30.0, 24 * 60.0
 REMEMBERED = timedelta(days=1)  # after its end, for the next to last longer
 KEPT_SECONDS = 5.0
-JUDGE_SECONDS = 1.0
+JUDGE_SECONDS = 0.2
 
 
 # -- statistics
@@ -103,7 +103,26 @@ async def judge_suspects(ctx: Context) -> None:
     suspects, counted.suspects = counted.suspects, set()
     await counted.flush(ctx)
     for kind, name in sorted(suspects):
-        await judge(ctx, kind, name)
+        if not (kind == "host" and await judge_speed(ctx, name)):
+            await judge(ctx, kind, name)
+
+
+async def judge_speed(ctx: Context, host: str) -> bool:
+    """Quarantine a host at which tasks fail at once that run elsewhere; whether it was.
+
+    Long tasks need not have ended elsewhere for that: it is enough that they still run there. What the host
+    spent of the tasks' budgets is given back.
+    """
+    reason = trusted.of(ctx).black_hole(host, time.monotonic())
+    if not reason:
+        return False
+    before = await ctx.db.quarantine.find_one({"_id": _id("host", host)})
+    times = (before["times"] if before else 0) + 1
+    await _write(ctx, "host", host, reason, min(LONGEST_MINUTES, FIRST_MINUTES * 2 ** (times - 1)), times)
+    await _forget_counts(ctx, "host", host)
+    await refunds.give_back(ctx, host, {one.task_id for one in trusted.of(ctx).blamed(host)})
+    trusted.of(ctx).forget(host)
+    return True
 
 
 async def judge(ctx: Context, kind: str, name: str) -> bool:
@@ -125,6 +144,9 @@ async def judge(ctx: Context, kind: str, name: str) -> bool:
     minutes = min(LONGEST_MINUTES, FIRST_MINUTES * 2 ** (times - 1))
     await _write(ctx, kind, name, reason, minutes, times)
     await _forget_counts(ctx, kind, name)
+    if kind == "host":
+        await refunds.give_back(ctx, name, {one.task_id for one in trusted.of(ctx).blamed(name)})
+        trusted.of(ctx).forget(name)
     return True
 
 

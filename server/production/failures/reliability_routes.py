@@ -5,7 +5,7 @@ from __future__ import annotations
 from server.common.errors import NotFound
 from server.production.common.fields import Field, takes
 from server.production.common.handler import ProductionHandler
-from server.production.failures import explain, policy, quarantine, usage
+from server.production.failures import explain, parking, policy, quarantine, usage
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -56,6 +56,31 @@ class QuarantinedPlace(ProductionHandler):
         self.send({})
 
 
+class Breakers(ProductionHandler):
+    """Resources outside that do not answer."""
+
+    @allow("admin", "client", "system", "user")
+    async def get(self) -> None:
+        """Storage hosts, folders and images that failed, whether tasks wait for them, and until when."""
+        self.send({"breakers": await parking.listed(self.ctx)})
+
+
+class OneBreaker(ProductionHandler):
+    """One resource."""
+
+    @allow("admin")
+    @takes(Field("reason", "str", required=True), Field("datasets", "list"))
+    async def put(self, resource: str) -> None:
+        """Open it by hand: tasks that need the resource wait until somebody closes it."""
+        await parking.open_by_hand(self.ctx, resource, self.body(), self.user.username)
+        self.send({"breakers": await parking.listed(self.ctx)})
+
+    @allow("admin")
+    async def delete(self, resource: str) -> None:
+        """Close it now: what waits for the resource may run."""
+        self.send({"released": await parking.close(self.ctx, resource)})
+
+
 class TaskUsage(ProductionHandler):
     """What the tasks of a dataset use."""
 
@@ -83,6 +108,8 @@ ROUTES = [
     Route("/failure_policy", FailurePolicy, "failures"),
     Route("/quarantine", Quarantine, "failures"),
     Route("/quarantine/{kind}/{name:any}", QuarantinedPlace, "failures"),
+    Route("/breakers", Breakers, "failures"),
+    Route("/breakers/{resource:any}", OneBreaker, "failures"),
     Route("/datasets/{dataset_id}/task_usage", TaskUsage, "insight"),
     Route("/tasks/{task_id}/explain", ExplainTask, "insight"),
 ]

@@ -25,7 +25,7 @@ from server.production.failures.places import Place
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["ALL", "INDEXES", "MEASURED", "WINDOW", "Tallies", "clean", "of", "slot_now"]
+__all__ = ["ALL", "INDEXES", "MEASURED", "WINDOW", "Tallies", "clean", "is_good", "of", "slot_now"]
 
 INDEXES = [
     Index("place_tallies", "place", [("kind", 1), ("name", 1), ("dataset_id", 1)]),
@@ -119,6 +119,13 @@ _tallies: WeakKeyDictionary[AsyncDatabase, Tallies] = WeakKeyDictionary()
 def of(ctx: Context) -> Tallies:
     """This process's tallies of the context's database."""
     return _tallies.setdefault(ctx.db, Tallies())
+
+
+async def is_good(ctx: Context, place: Place) -> bool:
+    """Whether tasks ended well on a host in the last hour."""
+    await of(ctx).flush(ctx)
+    good = {"kind": "host", "name": place.host, "good": {"$gt": 0}}
+    return await ctx.db.place_tallies.find_one(good, {"_id": 1}) is not None
 
 
 def slot_now() -> str:

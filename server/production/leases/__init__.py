@@ -4,4 +4,4 @@ In: claims, heartbeats and reports of pilots. Out: leased tasks, ends that count
 that grids serve.
 """
 
-__all__ = ["demand", "ends", "leases"]
+__all__ = ["demand", "ends", "leases", "outages"]

@@ -172,8 +172,9 @@ class QueueMany(ClaimHandler):
 
     async def with_payloads(self, tasks: list[Document], pilot_id: str) -> list[Document]:
         payloads = await kinds.payloads(self.ctx, tasks)
-        seconds = leases.lease_seconds(self.ctx, pilot_id)
-        return [{**task_store.public(task), "kind": kinds.kind_of(task), "lease_seconds": seconds,
+        promised = {"lease_seconds": leases.lease_seconds(self.ctx, pilot_id),
+                    "grace_seconds": self.ctx.settings.leases.grace_hours * 3600}
+        return [{**task_store.public(task), "kind": kinds.kind_of(task), **promised,
                  "payload": payloads.get(task["task_id"])} for task in tasks]
 
 

@@ -25,11 +25,12 @@ from iceprod.ids import timestamp
 from iceprod.requirements import Fit, fits, parse_class
 from server.common import metrics
 from server.production.common.documents import Document
+from server.production.failures import trusted
 from server.production.tasks.classes import class_table
 from server.production.tasks.task_store import LEASED, soon
 from server.rest.context import Context
 
-__all__ = ["Claim", "claim", "claim_or_wait", "end_waits", "expire", "extend", "lease_seconds",
+__all__ = ["Claim", "claim", "claim_or_wait", "end_waits", "expire", "extend", "lease_seconds", "present",
            "release_listed", "release_pilot"]
 
 ATTEMPTS = 8
@@ -124,9 +125,11 @@ async def claim(ctx: Context, request: Claim, *, again: bool = False) -> list[Do
 
 async def _claim(ctx: Context, request: Claim) -> list[Document]:
     instance_id, got = secrets.token_hex(16), list[Document]()  # only who gets it may report
-    left_out = list(request.deprioritised)
-    for _ in range(ATTEMPTS + len(left_out)):
-        wanted = replace(request, num=request.num - len(got), deprioritised=tuple(left_out))
+    left_out, may = list(request.deprioritised), trusted.leave(ctx, request.host)
+    if may.most is not None:
+        request = replace(request, num=min(request.num, may.most))
+    for _ in range(ATTEMPTS + len(left_out) if request.num else 0):
+        wanted = replace(request, num=request.num - len(got), deprioritised=(*may.not_of, *left_out))
         found = await _candidates(ctx, wanted)
         if found:
             got += await _take(ctx, found, wanted, instance_id)
@@ -136,6 +139,7 @@ async def _claim(ctx: Context, request: Claim) -> list[Document]:
             break
         if len(got) >= request.num:
             break
+    trusted.given(ctx, request.host, got)
     return got
 
 
@@ -271,13 +275,14 @@ async def _take(ctx: Context, found: list[Document], request: Claim, instance_id
     chosen = {"$in": [task["task_id"] for task in found]}
     site = request.offer.get("site")
     changes: Document = {"status": request.target, "status_changed": timestamp(), "instance_id": instance_id,
-                         "site": site if isinstance(site, str) and site else "unknown",
+                         "lease": instance_id, "site": site if isinstance(site, str) and site else "unknown",
                          "due": _due(ctx, request.pilot_id)}
-    update: Document = {"$set": changes}
+    removed = {"silent": "", "evicted_by": ""}
     if request.pilot_id:
         changes["pilot_id"] = request.pilot_id
     else:
-        update["$unset"] = {"pilot_id": ""}
+        removed["pilot_id"] = ""
+    update: Document = {"$set": changes, "$unset": removed}
     result = await ctx.db.tasks.update_many({"task_id": chosen, "status": request.source}, update)
     if not result.modified_count:
         return []
@@ -304,6 +309,8 @@ async def extend(ctx: Context, pilot_id: str, tasks: dict[str, str]) -> list[str
     leased = {"task_id": {"$in": list(tasks)}, "status": {"$in": list(LEASED)}}
     held = {row["task_id"]: row.get("due", "") for row in await ctx.db.tasks.find(leased, shown).to_list()
             if row["instance_id"] == tasks[row["task_id"]]}
+    missing = {task_id: instance for task_id, instance in tasks.items() if task_id not in held}
+    held |= await present(ctx, pilot_id, missing)
     least, most = soon(lease_seconds(ctx, pilot_id)), _due(ctx, pilot_id)
     wrong: defaultdict[str, list[str]] = defaultdict(list)
     for task_id, due in held.items():
@@ -313,6 +320,30 @@ async def extend(ctx: Context, pilot_id: str, tasks: dict[str, str]) -> list[str
         mine = {"task_id": {"$in": ids}, "status": {"$in": list(LEASED)}, "instance_id": instance_id}
         await ctx.db.tasks.update_many(mine, {"$set": {"due": most}})
     return [task_id for task_id in tasks if task_id not in held]
+
+
+async def present(ctx: Context, pilot_id: str, tasks: dict[str, str]) -> dict[str, str]:
+    """Give leases that ran out in silence back to who still works on them (id → instance_id).
+
+    They are its own again as long as nobody else took the tasks; those that are, with their new ends.
+    """
+    if not tasks:
+        return {}
+    lost = {"status": "waiting", "silent": True}
+    rows = ctx.db.tasks.find({"task_id": {"$in": list(tasks)}, **lost}, {"task_id": 1, "lease": 1})
+    back = defaultdict[str, list[str]](list)
+    async for row in rows:
+        if row["lease"] == tasks[row["task_id"]]:
+            back[row["lease"]].append(row["task_id"])
+    due, held = _due(ctx, pilot_id), dict[str, str]()
+    for instance_id, ids in back.items():
+        changes = {"status": "processing", "status_changed": timestamp(), "instance_id": instance_id,
+                   "due": due, "reason": "", **({"pilot_id": pilot_id} if pilot_id else {})}
+        again = {"$set": changes, "$unset": {"silent": ""}, "$inc": {"evictions": -1}}
+        await ctx.db.tasks.update_many({"task_id": {"$in": ids}, "lease": instance_id, **lost}, again)
+        mine = {"task_id": {"$in": ids}, "instance_id": instance_id, "status": "processing"}
+        held |= {row["task_id"]: due async for row in ctx.db.tasks.find(mine, {"task_id": 1})}
+    return held
 
 
 # -- giving them back
@@ -327,13 +358,14 @@ def returned(reason: str) -> Document:
 async def expire(ctx: Context) -> int:
     """Take back the tasks whose leases have ended; how many."""
     late = {"due": {"$lt": timestamp()}, "status": {"$in": list(LEASED)}}
-    return await _return(ctx, late, "lease expired: the pilot was not heard of")
+    return await _return(ctx, late, "lease expired: the pilot was not heard of", {"silent": True})
 
 
-async def release_pilot(ctx: Context, pilot_id: str) -> int:
-    """Take back the tasks of a pilot that ended; how many."""
+async def release_pilot(ctx: Context, pilot_id: str, *, silent: bool = False) -> int:
+    """Take back the tasks of a pilot that ended, or is `silent`; how many."""
     held = {"pilot_id": pilot_id, "status": {"$in": list(LEASED)}}
-    return await _return(ctx, held, "the pilot ended")
+    why = "the pilot was not heard of" if silent else "the pilot ended"
+    return await _return(ctx, held, why, {"evicted_by": pilot_id, **({"silent": True} if silent else {})})
 
 
 async def release_listed(ctx: Context, task_ids: list[str]) -> int:
@@ -342,8 +374,10 @@ async def release_listed(ctx: Context, task_ids: list[str]) -> int:
     return await _return(ctx, held, "the pilot ended") if task_ids else 0
 
 
-async def _return(ctx: Context, query: Document, reason: str) -> int:
-    result = await ctx.db.tasks.update_many(query, returned(reason))
+async def _return(ctx: Context, query: Document, reason: str, more: Document | None = None) -> int:
+    update = returned(reason)
+    update["$set"] |= more or {}
+    result = await ctx.db.tasks.update_many(query, update)
     if result.modified_count:
         metrics.TASK_ENDS.labels("evicted").inc(result.modified_count)
         ctx.signals.notify("tasks")

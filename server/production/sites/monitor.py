@@ -11,6 +11,7 @@ from iceprod.ids import now, timestamp
 from iceprod.requirements import NUMBERS
 from iceprod.states import DATASET, TASK
 from server.production.common.documents import Document
+from server.production.tasks.classes import PARKED
 from server.rest.context import Context
 
 __all__ = ["measure"]
@@ -23,12 +24,18 @@ PILOTS = Gauge("iceprod_pilots", "Pilots heard of in the last minutes")
 RESOURCES = Gauge("iceprod_pilot_resources", "Resources of pilots", ["resource", "state"])
 
 
+BREAKERS = Gauge("iceprod_open_breakers", "Resources outside that do not answer, for which tasks wait")
+PARKED_TASKS = Gauge("iceprod_parked_tasks", "Waiting tasks that wait for a time or a resource first")
+
+
 async def measure(ctx: Context) -> int:
     """Set the gauges of this process; how many pilots there are."""
     for status in TASK.states:
         TASKS.labels(status).set(await ctx.db.tasks.count_documents({"status": status}))
     for status in DATASET.states:
         DATASETS.labels(status).set(await ctx.db.datasets.count_documents({"status": status}))
+    BREAKERS.set(await ctx.db.breakers.count_documents({"breaker.is_open": True}))
+    PARKED_TASKS.set(await ctx.db.tasks.count_documents({"status": "waiting", "class_key": PARKED}))
     pilots = await _pilots(ctx)
     PILOTS.set(len(pilots))
     for state in ("available", "claimed"):

@@ -9,7 +9,7 @@ from server.common.errors import BadRequest, Forbidden
 from server.production.common.documents import Document
 from server.production.common.fields import Field, read_fields, takes
 from server.production.common.handler import ProductionHandler
-from server.production.sites import pilots
+from server.production.sites import pilot_ends, pilots
 from server.rest import sites
 from server.rest.context import Context
 from server.rest.routing import Route, allow
@@ -79,6 +79,23 @@ class Heartbeat(ProductionHandler):
         self.send(await pilots.heartbeat(self.ctx, pilot_id, _held(body), fields))
 
 
+class PilotEnd(ProductionHandler):
+    """A pilot's job is over."""
+
+    @allow("admin", "client", "system")
+    @takes(Field("kind", "str", required=True), Field("reason", "str"), closed=True)
+    async def post(self, pilot_id: str) -> None:
+        """Say why the batch system ended a pilot: its tasks end so, too; how many. May be repeated."""
+        body = self.body()
+        kind, reason = body.get("kind"), body.get("reason", "")
+        if kind not in pilot_ends.KINDS:
+            raise BadRequest(f"key kind should be one of {', '.join(pilot_ends.KINDS)}")
+        if not isinstance(reason, str):
+            raise BadRequest("key reason should be of type str")
+        await sites.check_names(self.ctx, self.user, {"pilot_id": pilot_id})
+        self.send({"tasks": await pilot_ends.ended(self.ctx, pilot_id, kind, reason[:1000])})
+
+
 def _own_token(ctx: Context, caller: Caller, pilot_id: str) -> Document:
     """A token for one pilot, and its end in seconds since 1970; it is revoked with the caller's."""
     if not sites.is_mere_pilot(caller):
@@ -109,4 +126,5 @@ ROUTES = [
     Route("/pilots", Pilots, "pilots"),
     Route("/pilots/{pilot_id}", Pilot, "pilots"),
     Route("/pilots/{pilot_id}/heartbeat", Heartbeat, "pilots"),
+    Route("/pilots/{pilot_id}/end", PilotEnd, "pilots"),
 ]

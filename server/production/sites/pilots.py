@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pymongo import ReturnDocument
+from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import new_id, timestamp
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document, projection
 from server.production.leases import leases
+from server.production.tasks.task_store import soon
 from server.rest.context import Context
 from server.store.database import Index
 
@@ -25,6 +30,9 @@ INDEXES = [
     Index("pilots", "isolation", [("isolation", 1)]),
 ]
 
+BEATS_PER_SECOND = 50.0  # of one installation: at 4 ms each a fifth of a core
+COUNT_SECONDS, HEARD_SECONDS = 30.0, 120.0
+
 DEFAULTS: Document = {
     "start_date": "", "tasks": [], "host": "", "site": "", "version": "", "grid_queue_id": "", "grid_id": "",
     "resources_available": {}, "resources_claimed": {}}
@@ -33,7 +41,7 @@ TYPES: dict[str, type] = {
     "tasks": list, "host": str, "site": str, "version": str, "grid_queue_id": str, "grid_id": str,
     "resources_available": dict, "resources_claimed": dict, "drain": bool, "isolation": str}
 NOT_ISOLATED = ("none", "account")
-"""What a pilot says of tasks that see the machine, and maybe its token (see `iceprod.sandbox`)."""
+"""What a pilot says of tasks that see the machine, and maybe its token (see `iceprod.walls.sandbox`)."""
 
 
 def check(fields: Document) -> None:
@@ -80,10 +88,10 @@ async def patch(ctx: Context, pilot_id: str, fields: Document) -> Document:
     return pilot
 
 
-async def remove(ctx: Context, pilot_id: str) -> None:
-    """A pilot ends; what it holds goes back at once. Raises NotFound."""
+async def remove(ctx: Context, pilot_id: str, *, silent: bool = False) -> None:
+    """A pilot ends, or is `silent` for long; what it holds goes back at once. Raises NotFound."""
     pilot = await ctx.db.pilots.find_one_and_delete({"pilot_id": pilot_id})
-    await leases.release_pilot(ctx, pilot_id)
+    await leases.release_pilot(ctx, pilot_id, silent=silent)
     if pilot is None:
         raise NotFound("Pilot not found")
     await leases.release_listed(ctx, pilot.get("tasks", []))
@@ -94,9 +102,42 @@ async def heartbeat(ctx: Context, pilot_id: str, tasks: dict[str, str], fields: 
 
     Raises BadRequest, NotFound for a pilot that is not registered.
     """
-    pilot = await patch(ctx, pilot_id, {**fields, "tasks": sorted(tasks), "beats": True})
+    period = await _period(ctx)
+    about = {"tasks": sorted(tasks), "beats": True, "heartbeat_seconds": period}
+    pilot = await patch(ctx, pilot_id, {**fields, **about})
     stop = await leases.extend(ctx, pilot_id, tasks)
-    return {"lease_seconds": ctx.settings.leases.seconds, "stop": stop, "drain": bool(pilot.get("drain"))}
+    settings = ctx.settings.leases
+    return {"lease_seconds": settings.seconds, "grace_seconds": settings.grace_hours * 3600,
+            "heartbeat_seconds": period, "stop": stop, "drain": bool(pilot.get("drain"))}
+
+
+@dataclass
+class _Counted:
+    """How many pilots one process last counted."""
+
+    number: int = 0
+    read_at: float = -1e9
+
+
+_counted: WeakKeyDictionary[AsyncDatabase, _Counted] = WeakKeyDictionary()
+
+
+async def _period(ctx: Context) -> float:
+    """Seconds between heartbeats, at least, that are bearable with the pilots there are."""
+    known = _counted.setdefault(ctx.db, _Counted())
+    if time.monotonic() - known.read_at > COUNT_SECONDS:
+        known.read_at = time.monotonic()
+        heard_of = {"last_update": {"$gt": soon(-HEARD_SECONDS)}}
+        known.number = await ctx.db.pilots.count_documents(heard_of)
+    return heartbeat_period(known.number, ctx.settings.leases.seconds)
+
+
+def heartbeat_period(pilots: int, lease_seconds: float) -> float:
+    """So many seconds that all pilots together send no more than the beats a server easily takes.
+
+    Three beats at least fit into a lease, so one that is lost loses nothing.
+    """
+    return round(min(lease_seconds / 3, pilots / BEATS_PER_SECOND), 1)
 
 
 async def drain(ctx: Context, pilot_id: str) -> None:
@@ -109,7 +150,7 @@ async def drain(ctx: Context, pilot_id: str) -> None:
 async def expire(ctx: Context, pilot_id: str) -> None:
     """Take out a pilot that was not heard of for long; one that is gone already is no error."""
     with contextlib.suppress(NotFound):
-        await remove(ctx, pilot_id)
+        await remove(ctx, pilot_id, silent=True)
 
 
 async def probe(ctx: Context) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pymongo import ReturnDocument
 from iceprod.ids import now, timestamp
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
+from server.production.leases import outages
 from server.production.sites import pilots
 from server.rest.context import Context
 from server.services.leader import Service
@@ -47,7 +48,9 @@ def _checked(body: dict[str, Any]) -> dict[str, Any]:
 
 
 async def expire(ctx: Context) -> int:
-    """Take out pilots that fell silent, and mark grids that did; how many."""
+    """Take out pilots that fell silent, and mark grids that did; how many. None soon after an outage."""
+    if (await outages.heard_for(ctx)).total_seconds() < SILENT_PILOT_SECONDS:
+        return 0
     silent = {"beats": True, "last_update": {"$lt": _ago(SILENT_PILOT_SECONDS)}}
     ids = [pilot["pilot_id"] async for pilot in ctx.db.pilots.find(silent, {"pilot_id": 1}).limit(1000)]
     for pilot_id in ids:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from server.common.errors import BadRequest, Forbidden
 from server.production.common.documents import Document
 from server.production.common.handler import ProductionHandler
-from server.production.datasets import configs
+from server.production.datasets import configs, datasets
 from server.production.people import groups
-from server.production.submission import actions
+from server.production.submission import actions, checks
 from server.production.tasks import requests
 from server.rest.routing import Route, allow
 
@@ -40,9 +40,11 @@ class Submit(ActionHandler):
     action = "submit"
 
     async def payload(self, body: Document) -> Document:
-        submission = actions.check_submission(body, self.user)
-        await groups.check_group(self.ctx, self.user, submission["group"])
-        return submission
+        checked = actions.check_submission(body, self.user)
+        await groups.check_group(self.ctx, self.user, checked["group"])
+        config = actions.parse_config(checked["config"])
+        await checks.require(self.ctx, config, checked["jobs_submitted"], lenient=body.get("lenient") is True)
+        return checked
 
 
 class EditConfig(ActionHandler):
@@ -59,6 +61,9 @@ class EditConfig(ActionHandler):
         await actions.may_write(self.ctx, self.user, dataset_id)
         config = actions.parse_config(body["config"])
         await configs.get(self.ctx, dataset_id)
+        dataset = await datasets.get(self.ctx, dataset_id)
+        await checks.require(self.ctx, config, max(1, dataset["jobs_submitted"]), dataset=dataset,
+                             lenient=body.get("lenient") is True)
         return {"dataset_id": dataset_id, "config": actions.text_of(config)}
 
 

@@ -30,7 +30,7 @@ __all__ = ["ACTIONS", "check_materialization", "check_status_change", "check_sub
 CHUNK = 5000
 ACTIONS = ("submit", "edit_config", "dataset_status", "job_status", "task_status", "materialization")
 STATUS_ACTIONS = ("hard_reset", "reset", "suspend")
-EXTRA_FIELDS = ("priority", "debug", "jobs_immutable", "always_active", "auth_groups_read")
+EXTRA_FIELDS = ("status", "priority", "debug", "jobs_immutable", "always_active", "auth_groups_read")
 
 
 # -- submit
@@ -96,11 +96,14 @@ def parse_extra(extra: Any) -> Document:
     unknown = sorted(set(extra) - set(EXTRA_FIELDS))
     if unknown:
         raise BadRequest(f"invalid keys found: {', '.join(unknown)[:200]}")
-    kinds: dict[str, tuple[type, ...]] = {"priority": (int, float), "auth_groups_read": (list,)}
+    kinds: dict[str, tuple[type, ...]] = {"status": (str,), "priority": (int, float),
+                                          "auth_groups_read": (list,)}
     for name, value in extra.items():
         wanted = kinds.get(name, (bool,))
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
             raise BadRequest(f'key "{name}" should be of type {wanted[0].__name__}')
+    if "status" in extra and not DATASET.knows(extra["status"]):
+        raise BadRequest("unknown status")
     return extra
 
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 
-from server.common.errors import BadRequest
+from iceprod import dataset_config
+from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
 from server.production.common.fields import Field, takes
 from server.production.common.handler import ProductionHandler
 from server.production.datasets import configs
-from server.production.submission import previews
+from server.production.submission import checks, previews
 from server.rest.handler import Handler
 from server.rest.routing import Route, allow
 
@@ -31,11 +32,16 @@ class Config(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def put(self, dataset_id: str) -> None:
-        """Create or replace the configuration."""
+        """Create or replace the configuration; with `lenient`, also one that may not do what was meant."""
         await self.writable(dataset_id)
+        lenient = self.query_bool("lenient")
         if len(self.request.body) > configs.MAX_BYTES:
             raise BadRequest(f"the configuration is larger than {configs.MAX_BYTES >> 20} MB")
-        await configs.put(self.ctx, dataset_id, self.body())
+        config = configs.checked(self.body(), dataset_id)
+        dataset = await self.ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"_id": 0}) or {}
+        jobs = max(1, dataset.get("jobs_submitted", 1))
+        await checks.require(self.ctx, config, jobs, lenient=lenient, dataset=dataset)
+        await configs.put(self.ctx, dataset_id, config)
         self.send({})
 
 
@@ -46,7 +52,7 @@ class Validate(ProductionHandler):
         return Handler.json_body(self, gaps=gaps)  # nothing of it is stored
 
     @allow("admin", "client", "system", "user")
-    @takes(Field("config", "dict", required=True), Field("jobs_submitted", "int"))
+    @takes(Field("config", "dict", required=True), Field("jobs_submitted", "int"), Field("lenient", "bool"))
     async def post(self) -> None:
         """What is wrong with the configuration, or what its jobs and tasks would be; nothing is created.
 
@@ -58,7 +64,21 @@ class Validate(ProductionHandler):
         jobs = body.get("jobs_submitted", 1)
         if isinstance(jobs, bool) or not isinstance(jobs, int) or not 1 <= jobs < 1 << 53:
             raise BadRequest("key jobs_submitted should be of type int, and greater than 0")
-        self.send(await previews.preview(self.ctx, _config(body.get("config")), jobs))
+        lenient = body.get("lenient", False)
+        if not isinstance(lenient, bool):
+            raise BadRequest("key lenient should be of type bool")
+        self.send(await previews.preview(self.ctx, _config(body.get("config")), jobs, lenient=lenient))
+
+
+class Schema(Handler):
+    """JSON Schema of configurations, for editors that complete and check them."""
+
+    @allow("everybody")
+    async def get(self, version: str) -> None:
+        """The schema of the version 3.1 or 3.2, with descriptions."""
+        if version not in ("3.1", "3.2"):
+            raise NotFound("there are schemas of the versions 3.1 and 3.2")
+        self.send(dataset_config.schema(version))
 
 
 def _config(value: Any) -> Document:
@@ -72,4 +92,8 @@ def _config(value: Any) -> Document:
     return value
 
 
-ROUTES = [Route("/config/validate", Validate, "config"), Route("/config/{dataset_id}", Config, "config")]
+ROUTES = [
+    Route("/config/validate", Validate, "config"),
+    Route("/config/schema/{version:any}", Schema, "config"),
+    Route("/config/{dataset_id}", Config, "config"),
+]

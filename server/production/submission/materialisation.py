@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from iceprod.dataset_config import ConfigError, dependency_index, task_names, with_defaults
-from iceprod.expressions import Scope, expand
+from iceprod.evaluation import requirements_of
 from iceprod.ids import new_id
 from iceprod.priorities import task_priority
-from iceprod.requirements import RequirementError, check
+from iceprod.requirements import RequirementError
 from server.common.errors import BadRequest
 from server.production.common.documents import Document
 from server.production.datasets import configs, datasets, priorities
@@ -19,7 +19,7 @@ from server.rest.context import Context
 from server.services.leader import hold_lease
 
 __all__ = ["BUFFER_JOBS", "Plan", "buffer", "materialise", "materialise_alone", "plan_for", "plan_of",
-           "scope_of", "tasks_of_job"]
+           "tasks_of_job"]
 
 BUFFER_JOBS = 1000  # jobs that are made at once, and kept ready
 LEASE_SECONDS = 120.0
@@ -93,35 +93,11 @@ async def _tasks_elsewhere(ctx: Context, depends: str) -> list[str]:
     return found
 
 
-def scope_of(plan_config: Document, dataset: Document, job_index: int, task_index: int) -> Scope:
-    """Where the expressions of one task look their names up."""
-    task = plan_config["tasks"][task_index]
-    parameters = task.get("parameters")
-    return Scope(
-        config=plan_config,
-        parameters=parameters if isinstance(parameters, dict) else {},
-        options={"job": job_index, "task": task_index, "dataset": dataset["dataset"],
-                 "jobs_submitted": dataset["jobs_submitted"], "tasks_submitted": dataset["tasks_submitted"],
-                 "debug": dataset["debug"]},
-        seed=f"{dataset['dataset']}/{job_index}/{task_index}",
-    )
-
-
 def _requirements(plan: Plan, job_index: int, task_index: int) -> dict[str, Any]:
-    written = plan.config["tasks"][task_index].get("requirements") or {}
-    values = expand(written, scope_of(plan.config, plan.dataset, job_index, task_index))
-    if isinstance(values.get("gpu"), list):
-        values["gpu"] = len(values["gpu"])
-    for name in ("cpu", "gpu"):
-        if isinstance(values.get(name), float) and values[name].is_integer():
-            values[name] = int(values[name])
-    if isinstance(values.get("os"), str):
-        values["os"] = [values["os"]]
     try:
-        check(values)
+        return requirements_of(plan.config, plan.dataset, job_index, task_index)
     except RequirementError as error:
         raise BadRequest(f"task {plan.names[task_index]!r} of job {job_index}: {error}") from None
-    return values
 
 
 def tasks_of_job(plan: Plan, job_index: int, dataset_priority: float) -> list[NewTask]:
@@ -244,8 +220,15 @@ async def _needs_jobs(ctx: Context, dataset: Document) -> bool:
     return active < BUFFER_JOBS or not await ctx.db.tasks.find_one({**of_it, "status": "waiting"}, {"_id": 1})
 
 
+def _of(dataset: Document) -> Document:
+    return {"dataset_id": dataset["dataset_id"]}
+
+
 async def _materialise_or_say(ctx: Context, dataset: Document) -> int:
-    """Make jobs; what hinders is kept with the dataset, where its user sees it."""
+    """Make jobs; what hinders is kept with the dataset, where its user sees it.
+
+    With nothing left to run, the dataset ends with errors; jobs that are there go on.
+    """
     problem, made = "", 0
     try:
         made = await materialise_alone(ctx, dataset["dataset_id"])
@@ -253,4 +236,6 @@ async def _materialise_or_say(ctx: Context, dataset: Document) -> int:
         problem = error.reason
     if problem != dataset.get("materialisation_error", ""):
         await datasets.change(ctx, dataset["dataset_id"], {"materialisation_error": problem})
+    if problem and not await ctx.db.jobs.find_one({**_of(dataset), "status": "processing"}, {"_id": 1}):
+        await datasets.set_status(ctx, dataset["dataset_id"], "errors")
     return made

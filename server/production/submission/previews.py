@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any
 
-from iceprod.dataset_config import ConfigError, problems
+from iceprod.config_check import Finding, refused
 from server.common.errors import BadRequest
 from server.production.common.documents import Document
 from server.production.submission import materialisation, scripts
+from server.production.submission.checks import findings, shown
 from server.production.submission.materialisation import BUFFER_JOBS, Plan
 from server.rest.context import Context
 
 __all__ = ["preview"]
 
-MOST_WARNINGS = 100
-_UNEXPANDED = re.compile(r"\$\w*\([^()]*\)?")
 
-
-async def preview(ctx: Context, config: Document, jobs: int) -> Document:
+async def preview(ctx: Context, config: Document, jobs: int, *, lenient: bool = False) -> Document:
     """What `jobs` jobs of a configuration would be: whether it is valid, and the tasks of the first job.
 
-    Errors have the path of the place that is wrong; warnings tell of expressions that stay as they are.
+    Errors and warnings have the path of the place that they are about, their kind (error, doubt, warning),
+    and the known name that was meant, maybe. A doubt is an error, unless one is `lenient`.
     """
-    if found := problems(config):
-        return _refused(found)
+    found = await findings(ctx, config, jobs)
+    wrong = refused(found, lenient=lenient)
+    warnings = [shown(one, "warning") for one in found if one not in wrong]
+    if wrong:
+        return _refused(wrong, warnings)
     size = len(config.get("tasks") or ())
     dataset = {"dataset": 0, "dataset_id": "", "jobs_submitted": jobs, "tasks_submitted": jobs * size,
                "tasks_per_job": size, "debug": False}
@@ -35,18 +35,14 @@ async def preview(ctx: Context, config: Document, jobs: int) -> Document:
             materialisation.tasks_of_job(plan, index, 0.5)
         tasks = list(_tasks(plan))
     except BadRequest as error:
-        return _refused([ConfigError(error.reason)])
-    warnings = [{"path": path, "warning": f"{text} is nothing that could be evaluated; it stays as it is"}
-                for index, task in enumerate(tasks)
-                for path, text in _unexpanded(task["task"], f"tasks[{index}]")]
-    return {"valid": True, "errors": [], "warnings": warnings[:MOST_WARNINGS], "jobs": jobs,
+        return _refused([Finding("", error.reason)], warnings)
+    return {"valid": True, "errors": [], "warnings": warnings, "jobs": jobs,
             "tasks_per_job": size, "tasks": jobs * size, "jobs_made_at_once": min(jobs, BUFFER_JOBS),
             "first_job": tasks}
 
 
-def _refused(found: list[ConfigError]) -> Document:
-    errors = [{"path": error.path, "error": error.problem} for error in found]
-    return {"valid": False, "errors": errors, "warnings": []}
+def _refused(wrong: list[Finding], warnings: list[Document]) -> Document:
+    return {"valid": False, "errors": [shown(one, "error") for one in wrong], "warnings": warnings}
 
 
 def _tasks(plan: Plan) -> Iterator[Document]:
@@ -59,14 +55,3 @@ def _tasks(plan: Plan) -> Iterator[Document]:
                "depends": [plan.names[earlier] for earlier in plan.depends[index]] + plan.elsewhere[index],
                "status": "idle" if task.depends else "waiting", "task": run["task"]}
 
-
-def _unexpanded(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        for match in _UNEXPANDED.finditer(value):
-            yield path, match.group()
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _unexpanded(item, f"{path}[{index}]")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _unexpanded(item, f"{path}.{key}")

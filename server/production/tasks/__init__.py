@@ -5,6 +5,6 @@ notes of what follows an end.
 """
 
 __all__ = [
-    "bulk", "classes", "completion", "follow_ups", "history", "kinds", "queueing", "requests",
+    "bulk", "classes", "completion", "follow_ups", "history", "kinds", "parked", "queueing", "requests",
     "task_changes", "task_store",
 ]

@@ -13,7 +13,7 @@ from iceprod.requirements import RequirementError, check, class_key
 from iceprod.states import JOB, TASK
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
-from server.production.tasks import completion
+from server.production.tasks import completion, parked
 from server.production.tasks.classes import class_table
 from server.production.tasks.task_changes import moved
 from server.rest.context import Context
@@ -58,6 +58,7 @@ async def _move(ctx: Context, selection: Selection, status: str, sources: Sequen
     for query in selection.queries():
         wanted = {**query, "status": {"$in": list(sources)}}
         touched = await _jobs_of(ctx, wanted)
+        await parked.release_all(ctx, wanted)
         result = await ctx.db.tasks.update_many(wanted, update)
         changed += result.modified_count
         await _follow(ctx, query, touched, status)

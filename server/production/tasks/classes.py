@@ -20,13 +20,14 @@ from iceprod.requirements import Fit, class_fit
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "ClassTable", "class_table", "prune"]
+__all__ = ["INDEXES", "PARKED", "ClassTable", "class_table", "prune"]
 
 INDEXES = [Index("task_classes", "dataset", [("dataset_id", 1)])]
 
 FRESH_SECONDS = 2.0  # how long the table is believed without looking again
 PRUNE_MINUTES = 10
 ALIVE = ["idle", "waiting", "queued", "processing", "reset", "suspended", "failed"]
+PARKED = "parked"  # the class of waiting tasks that no claim may see: never in the table
 REGISTERED_SECONDS = 60.0  # how long a row that we wrote is taken to be still there
 
 
@@ -54,8 +55,8 @@ class ClassTable:
     async def register(self, ctx: Context, pairs: Iterable[tuple[str, str]]) -> None:
         """Make sure that (dataset, class) pairs are in the table, before their tasks can be claimed."""
         moment = time.monotonic()
-        new = {pair for pair in pairs
-               if moment - self.registered.get(row_id(*pair), -1e9) > REGISTERED_SECONDS}
+        new = {pair for pair in pairs if pair[1] != PARKED
+               and moment - self.registered.get(row_id(*pair), -1e9) > REGISTERED_SECONDS}
         if not new:
             return
         await ctx.db.task_classes.bulk_write(

@@ -6,7 +6,7 @@ from iceprod.ids import timestamp
 from iceprod.states import TASK
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
-from server.production.tasks import completion, task_store
+from server.production.tasks import completion, parked, task_store
 from server.production.tasks.task_store import soon
 from server.rest.context import Context
 
@@ -36,6 +36,7 @@ async def set_status(ctx: Context, task_id: str, status: str, dataset_id: str = 
     here: Document = {"task_id": task_id} | ({"dataset_id": dataset_id} if dataset_id else {})
     if instance_id is not None:
         here["instance_id"] = instance_id
+    await parked.release_all(ctx, here)  # somebody wants it not to wait
     task = await ctx.db.tasks.find_one_and_update(
         {**here, "status": {"$in": TASK.sources(status)}}, moved(ctx, status), {"_id": 0})
     if task is not None:

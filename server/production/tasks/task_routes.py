@@ -128,14 +128,15 @@ class DatasetTasks(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
-        """Tasks by id; filters status, name, job_id, job_index, grid_id, and keys."""
+        """Tasks by id; filters status and name, each a list with |, job_id, job_index, grid_id, and keys."""
         await self.readable(dataset_id)
         query: dict[str, Any] = {"dataset_id": dataset_id}
         if wanted := self.states(TASK.states, "Unknown status"):
             query["status"] = {"$in": wanted}
-        for name in ("name", "job_id"):
-            if (value := self.query(name)) is not None:
-                query[name] = value
+        if names := self.query_list("name"):
+            query["name"] = {"$in": [*names, self.query("name")]}  # a name may hold the sign itself
+        if (job_id := self.query("job_id")) is not None:
+            query["job_id"] = job_id
         if (index := self.index("job_index")) is not None:
             query["job_index"] = index
         if (grid_id := self.query("grid_id")) is not None:

@@ -5,6 +5,11 @@ Beside what the API shows, a task's document has
     due         when the repair pass must look at it (a lease's end, an unfinished follow-up), absent if never
     ended       the last end reported: outcome, instance_id, reason, time
     avoid       the host where it failed, and until when it should try others
+    attempts    the latest ends that were no good: time, host, site, outcome, rule, reason, and who said so
+    outside_since  since when it failed for nothing but what is outside
+    evicted_by  the pilot that handed it back, until somebody takes it again
+    lease       the latest instance_id, also after its end
+    silent      true while it waits because the holder of `lease` was not heard of: that may come back
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document, projection
 from server.production.datasets import jobs
 from server.production.tasks import kinds
-from server.production.tasks.classes import class_table
+from server.production.tasks.classes import PARKED, class_table
 from server.rest.context import Context
 from server.store.database import Index
 
@@ -42,10 +47,11 @@ INDEXES = [
     Index("tasks", "depends", [("depends", 1)]),
     Index("tasks", "due", [("due", 1)], options={"sparse": True}),
     Index("tasks", "pilot_id", [("pilot_id", 1)], options={"sparse": True}),
+    Index("tasks", "evicted_by", [("evicted_by", 1)], options={"sparse": True}),
 ]
 
 LEASED = ("queued", "processing")
-HIDDEN = ("class_key", "due", "ended", "avoid")
+HIDDEN = ("class_key", "due", "ended", "avoid", "lease", "silent", "attempts", "outside_since", "evicted_by")
 IDS = ("task_id", "dataset_id", "job_id", "job_index", "task_index")
 TYPES: dict[str, tuple[type, ...]] = {
     "name": (str,), "depends": (list,), "requirements": (dict,), "status": (str,), "failures": (int,),
@@ -170,7 +176,7 @@ def public(task: Document, keys: set[str] | None = None) -> Document:
 def read_keys(keys: set[str] | None) -> dict[str, int]:
     """What to read of a task so that `public` can show `keys`."""
     if keys is None:
-        return {"_id": 0, "class_key": 0, "ended": 0, "avoid": 0}
+        return {"_id": 0, **{name: 0 for name in HIDDEN if name != "due"}}
     extra = {"due": 1, "status": 1} if "lease_until" in keys else {}
     return {**projection(keys, HIDDEN), **extra}
 
@@ -261,6 +267,8 @@ async def patch(ctx: Context, task_id: str, fields: Document) -> tuple[Document,
     if "requirements" in fields:
         changes["class_key"] = checked_class(fields["requirements"])
         await class_table(ctx).register(ctx, [(before["dataset_id"], changes["class_key"])])
+    elif "status" in fields and before["class_key"] == PARKED:  # somebody wants it not to wait
+        changes["class_key"] = checked_class(before["requirements"])
     if "status" in fields:
         changes["status_changed"] = timestamp()
         if fields["status"] != before["status"]:

@@ -70,13 +70,13 @@ async def _counts(ctx: Context, run: Run, counts: Tally) -> dict[str, Any]:
         "failed": [{"nside": nside, "pixels": pixels, "reason": reason}
                    for nside, pixels, reason in await batches.failures(ctx, run.scan_id)],
         "eta_errors": etas.errors(run),
-        "best_fit": None, "area_50_deg2": None, "area_90_deg2": None, **summary}
+        "best_fit": None, "area_50_deg2": None, "area_90_deg2": None, "energy": None, **summary}
 
 
 def _nothing() -> dict[str, Any]:
     return {"levels": [], "pixels_done": 0, "pixels_total": 0, "rate": 0.0, "eta_s": None, "wall_s": 0.0,
             "cpu_s": 0.0, "pixels_reused": 0, "failed": [], "eta_errors": [], "best_fit": None,
-            "area_50_deg2": None, "area_90_deg2": None}
+            "area_50_deg2": None, "area_90_deg2": None, "energy": None}
 
 
 async def _summary(ctx: Context, scan_id: str) -> dict[str, Any]:

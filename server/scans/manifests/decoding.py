@@ -17,8 +17,8 @@ from scanner.recos.recos import is_choice, method_of, why_not
 from server.rest.context import Context
 from server.scans.manifests.events import event_json
 
-__all__ = ["EventFacts", "address", "as_dict", "event_metadata", "method", "picture", "read_metadata",
-           "remember"]
+__all__ = ["EventFacts", "address", "as_dict", "event", "event_metadata", "method", "picture",
+           "read_metadata", "remember"]
 
 EVENTS_KEPT = 256
 
@@ -59,6 +59,12 @@ async def method(ctx: Context, i3_event_id: str, is_real: bool, reco_algo: str) 
         return method_of(reco_algo)
     text = await event_json(ctx, i3_event_id)
     return await asyncio.to_thread(lambda: method_of(reco_algo, _event(text, is_real)))
+
+
+async def event(ctx: Context, i3_event_id: str, is_real: bool) -> Event:
+    """The event as a reconstruction sees it. Raises EventError."""
+    text = await event_json(ctx, i3_event_id)
+    return await asyncio.to_thread(_event, text, is_real)
 
 
 def _event(text: bytes, is_real: bool) -> Event:

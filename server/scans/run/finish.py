@@ -6,17 +6,22 @@ import asyncio
 import time
 from typing import Any
 
+import msgspec
 import numpy as np
 from pymongo.errors import DocumentTooLarge
 
+from scanner.common.errors import EventError
+from scanner.events.event import Event
 from scanner.maps.regions import area
 from scanner.maps.result import ScanResult
-from scanner.maps.skymap import EmptyMapError, SkyMap
-from server.common.errors import BadRequest
+from scanner.maps.skymap import BestFit, EmptyMapError, SkyMap
+from scanner.recos.energy import event_energy
+from server.common.errors import BadRequest, NotFound
 from server.production.datasets import datasets
 from server.production.tasks import completion
 from server.production.tasks.task_changes import moved
 from server.rest.context import Context
+from server.scans.manifests import decoding
 from server.scans.pixels import batches, runs
 from server.scans.pixels.runs import Phase, Run
 from server.scans.results import maps, results
@@ -39,6 +44,7 @@ async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
     except (BadRequest, DocumentTooLarge) as error:  # it would be so at every other try
         await give_up(ctx, run.scan_id, f"the final map cannot be stored: {error}")
         return
+    summary["energy"] = await _energy(ctx, run, tables)
     ended = await runs.change(
         ctx, run.scan_id, {"phase": Phase.RUNNING.value}, phase=Phase.FINAL, reason=await _verdict(ctx, run),
         since=time.time(), summary=summary, seconds_per_pixel=await seconds_per_pixel(ctx, run))
@@ -86,6 +92,22 @@ def summary_of(tables: dict[int, np.ndarray]) -> dict[str, Any]:
     return {"best_fit": {"ra_deg": best.ra_deg, "dec_deg": best.dec_deg, "llh": best.llh, "nside": best.nside,
                          "pixel": best.pixel},
             "area_50_deg2": area(skymap, 0.5), "area_90_deg2": area(skymap, 0.9)}
+
+
+async def _energy(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> dict[str, Any] | None:
+    """The event's energy at the best fit; None where it is not known or the event is gone."""
+    try:
+        event = await decoding.event(ctx, run.i3_event_id, run.event.is_real_event)
+    except (EventError, NotFound):
+        return None
+    return await asyncio.to_thread(_energy_of, event, run, SkyMap.from_results(tables).best_fit, tables)
+
+
+def _energy_of(event: Event, run: Run, best: BestFit, tables: dict[int, np.ndarray]) -> dict[str, Any] | None:
+    table = tables[best.nside]
+    row = table[table["index"] == best.pixel][0]
+    energy = event_energy(event, run.method.reco, best.ra_deg, best.dec_deg, row)
+    return None if energy is None else msgspec.to_builtins(energy)
 
 
 async def seconds_per_pixel(ctx: Context, run: Run) -> float | None:

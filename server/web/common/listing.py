@@ -18,8 +18,8 @@ AT_ONCE = 100
 MOST_LOOKED_AT = 20_000  # datasets of others, or without the text, that one page reads past
 
 _SHOWN = {"_id": 0, "dataset_id": 1, "dataset": 1, "description": 1, "status": 1, "username": 1, "group": 1,
-          "jobs_submitted": 1, "tasks_submitted": 1, "tasks_per_job": 1, "start_date": 1, "truncated": 1,
-          "priority": 1}
+          "materialisation_error": 1, "jobs_submitted": 1, "tasks_submitted": 1, "tasks_per_job": 1,
+          "start_date": 1, "truncated": 1, "priority": 1}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 from iceprod.ids import now, timestamp
 from iceprod.tokens import Caller
 from server.production.common.documents import Document
-from server.production.failures import quarantine
+from server.production.failures import parking, quarantine
 from server.rest.context import Context
 from server.scans.manifests import manifests
 from server.scans.manifests.manifests import Manifest
@@ -107,6 +107,9 @@ async def _requests(ctx: Context, caller: Caller) -> list[Need]:
 async def _places(ctx: Context) -> list[Need]:
     rows = [Need(f"The {row['kind']} {row['name']} is quarantined", row["reason"], "/web/sites")
             for row in await quarantine.listed(ctx) if row["state"] == "quarantined"]
+    rows += [Need(f"{row['resource']} is away, {row['parked_tasks']} tasks wait for it", row["reason"],
+                  "/web/sites")
+             for row in await parking.listed(ctx) if row["state"] == "open"]
     shown = {"_id": 0, "site": 1, "host": 1, "last_update": 1}
     lately: dict[str, Any] = {"alive": False, "last_update": {"$gt": _ago(REMEMBERED)}}
     async for grid in ctx.db.grids.find(lately, shown, limit=MOST):

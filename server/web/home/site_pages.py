@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from server.common.errors import BadRequest
-from server.production.failures import quarantine
+from server.production.failures import parking, quarantine
 from server.production.sites import grids, pilots, site_control
 from server.rest.routing import Route, allow
 from server.web.common.handler import READERS, PageHandler
@@ -23,6 +23,7 @@ class Sites(PageHandler):
         template = "sites_now.html" if self.part_wanted == "now" else "sites.html"
         roles = self.user.roles
         self.page(template, sites=await site_view.sites(self.ctx), places=await quarantine.listed(self.ctx),
+                  resources=await parking.listed(self.ctx),
                   is_admin="admin" in roles, sees_pilots=bool(roles & {"admin", "system"}))
 
 
@@ -82,9 +83,20 @@ class Quarantine(PageHandler):
         self.done(f"The {kind} {name} gets no tasks for {body['minutes']} minutes.", "/web/sites")
 
 
+class CloseBreaker(PageHandler):
+    """Say that a resource is back."""
+
+    @allow("admin")
+    async def post(self) -> None:
+        resource = self.field("resource")
+        released = await parking.close(self.ctx, resource)
+        self.done(f"{resource} is taken to be back: {released} tasks wait for pilots again.", "/web/sites")
+
+
 ROUTES = [
     Route("/web/sites", Sites, "web"),
     Route("/web/sites/quarantine", Quarantine, "web"),
+    Route("/web/sites/breakers", CloseBreaker, "web"),
     Route("/web/sites/{grid_id}", Pilots, "web"),
     Route("/web/sites/{grid_id}/control", SiteControl, "web"),
     Route("/web/pilots/{pilot_id}/drain", DrainPilot, "web"),

@@ -108,7 +108,7 @@ def test_a_dataset_of_programs(tmp_path: Path) -> None:
         {"name": "one", "requirements": needs, "trays": [{"modules": [first]}]},
         {"name": "two", "requirements": needs, "trays": [{"modules": [second]}], "depends": ["one"]}]}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with installation(tmp_path) as here, here.client() as client:
+    with installation(tmp_path, FAILURES__BACKOFF_SECONDS=0) as here, here.client() as client:
         dataset_id = here.iceprod("submit", "config.json", "--jobs", "2").strip()
         wait_until(lambda: client.get(f"/datasets/{dataset_id}")["status"] == "errors")
         counts = client.get(f"/datasets/{dataset_id}/task_counts/name_status")

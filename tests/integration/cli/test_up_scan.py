@@ -38,12 +38,14 @@ def test_one_object_with_everything(here: Installed) -> None:
     document = json.loads(here.iceprod("scan", "event.json", "--nsides", SMALL, "--json", "--out", "results"))
     truth = json.loads((here.root / "event.json").read_text())["truth"]
     assert set(document) == {
-        "scan_id", "run_id", "event_id", "reco_algo", "best_fit", "area_50_deg2", "area_90_deg2", "levels",
-        "pixels", "wall_s", "cpu_s", "files", "truth", "distance_deg"}
+        "scan_id", "run_id", "event_id", "reco_algo", "best_fit", "area_50_deg2", "area_90_deg2", "energy",
+        "levels", "pixels", "wall_s", "cpu_s", "files", "truth", "distance_deg"}
     assert (document["run_id"], document["event_id"], document["reco_algo"]) == (0, 7, "track_mpe")
     assert set(document["best_fit"]) == {"ra_deg", "dec_deg", "llh", "nside", "pixel"}
     assert document["truth"] == {"ra_deg": truth["ra_deg"], "dec_deg": truth["dec_deg"]}
     assert document["distance_deg"] < 1.5
+    assert document["energy"]["kind"] == "muon"
+    assert document["energy"]["gev"] < document["energy"]["neutrino"]["gev"]
     assert 0 < document["area_50_deg2"] <= document["area_90_deg2"]
     assert [level["nside"] for level in document["levels"]] == [4, 32, 128]
     assert document["levels"][0]["pixels"] == 192

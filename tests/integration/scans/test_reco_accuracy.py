@@ -84,6 +84,16 @@ def test_the_stored_fit_of_a_real_shower_is_inside_the_calibrated_region(name: s
     assert 2 * (there["llh"][0] - best) < level_set("calibrated_cascade").threshold(0.9)
 
 
+@pytest.mark.parametrize("name", ["hese_event_00", "hese_event_01", "event_HESE_2017-11-28"])
+def test_the_stored_energy_of_a_shower_is_a_polynomial_of_its_charge(name: str) -> None:
+    """Why ours need not agree: see "The energies of showers" in the kernel's documentation."""
+    event = read_event(_data(f"events/{name}.json"))
+    coincident = event.pulses.flags & 1 > 0
+    charge = np.log10(event.pulses.charge[coincident].sum(dtype=float))
+    energy = 10 ** (1.069 + 1.842 * charge - 0.492 * charge**2 + 0.075 * charge**3)
+    assert _stored(event, "CascadeLlhVertexFit").energy == pytest.approx(energy, rel=1e-4)
+
+
 @pytest.mark.slow
 def test_bright_simulated_showers_are_found() -> None:
     rng, errors = np.random.default_rng(12), []

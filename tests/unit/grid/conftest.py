@@ -26,7 +26,7 @@ class FakeServer:
         self.answers: dict[tuple[str, str], tuple[int, Any]] = {}  # what is answered instead
         self.stop: list[str] = []
         self.drain = False
-        self.lease_seconds = 60.0
+        self.lease_seconds, self.grace_seconds = 60.0, 7200.0
         self.changed = threading.Condition()
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.http.daemon_threads = True
@@ -46,6 +46,7 @@ class FakeServer:
             task_id = f"task{len(self.requests)}{len(self.tasks)}{time.monotonic_ns()}"
             self.tasks.append({"task_id": task_id, "dataset_id": "d1", "instance_id": INSTANCE, "kind": kind,
                                "requirements": {"cpu": 1}, "lease_seconds": self.lease_seconds,
+                               "grace_seconds": self.grace_seconds,
                                "payload": payload, **fields})
             self.changed.notify_all()
             return task_id
@@ -70,7 +71,8 @@ class FakeServer:
             with self.changed:
                 return self._report(body["reports"])
         if path.endswith("/heartbeat"):
-            return 200, {"lease_seconds": self.lease_seconds, "stop": self.stop, "drain": self.drain}
+            return 200, {"lease_seconds": self.lease_seconds, "grace_seconds": self.grace_seconds,
+                         "stop": self.stop, "drain": self.drain}
         if path.startswith("/i3-events/"):
             return 200, {"i3_event": {"name": path.rpartition("/")[2]}}
         return 200, {}

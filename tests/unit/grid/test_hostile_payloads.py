@@ -18,8 +18,8 @@ from grid.pilot.launcher import Launcher
 from grid.pilot.room import Share
 from grid.pilot.running import Running
 from grid.pilot.script import Script
-from iceprod import sandbox
-from iceprod.sandbox import Sandbox, View, find_sandbox
+from iceprod.walls import sandbox
+from iceprod.walls.sandbox import Sandbox, View, find_sandbox
 
 SECRET = "the-word-that-signs-tokens"
 
@@ -95,6 +95,12 @@ def test_the_data_directory_is_not_there(machine: Machine) -> None:
         assert end.outcome == ends.RESET
         assert "No such file" in logs["stderr"] or "Permission denied" in logs["stderr"]
         assert SECRET not in str(logs)
+
+
+def test_an_environment_shell_sees_no_more(machine: Machine) -> None:
+    spy = f"cat {machine.data}/secret > got; cat got; exec \"$@\""
+    module = {"src": "/bin/echo", "args": ["$HOME"], "env_shell": f"/bin/sh -c '{spy}' sh"}
+    assert SECRET not in str(machine.task({"trays": [{"modules": [module]}]}))
 
 
 def test_nothing_of_it_is_found_anywhere(machine: Machine) -> None:

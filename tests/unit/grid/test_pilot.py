@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +164,41 @@ def test_reports_survive_a_server_that_is_away(server: Any, options: Options) ->
         server.wait_for(path)
         del server.answers["POST", path]
         server.wait_for(path, 2)
+
+
+def _wait(condition: Callable[[], object]) -> None:
+    while not condition():
+        time.sleep(0.02)
+
+
+def test_work_goes_on_while_the_server_is_away(server: Any, options: Options, tmp_path: Path) -> None:
+    """Its lease ended long ago, and nobody answers; the same instance ends, once."""
+    server.lease_seconds = 0.2
+    with running(options) as pilot:
+        wait = f"while [ ! -e {tmp_path}/go ]; do sleep 0.02; done"
+        task_id = server.add(shell(f"touch {tmp_path}/started; {wait}"))
+        _wait((tmp_path / "started").exists)
+        for path in ("/pilots/pilot-1/heartbeat", "/task_actions/report_many", "/task_actions/queue_many"):
+            server.answers["POST", path] = (503, {"reason": "away"})
+        beats = len(server.bodies("/heartbeat"))
+        _wait(lambda: time.monotonic() - pilot.last_contact > 10 * server.lease_seconds)
+        assert len(server.bodies("/heartbeat")) > beats
+        (tmp_path / "go").touch()
+        server.wait_for("/task_actions/report_many")
+        server.answers.clear()
+        [end] = server.wait_for(f"/tasks/{task_id}/task_actions/complete")
+    assert end["instance_id"] == "lease-1"
+
+
+def test_work_ends_when_the_server_stays_away(server: Any, options: Options, tmp_path: Path) -> None:
+    server.lease_seconds, server.grace_seconds = 0.1, 0.5
+    with running(options) as pilot:
+        server.add(shell(f"touch {tmp_path}/started; sleep 60"))
+        _wait((tmp_path / "started").exists)
+        server.answers["POST", "/pilots/pilot-1/heartbeat"] = (503, {"reason": "away"})
+        [held] = pilot.running()
+        _wait(lambda: held.stop)
+        assert "did not answer for" in held.stop.reason
 
 
 def test_a_pilot_leaves_a_place_where_nothing_runs(server: Any, options: Options) -> None:

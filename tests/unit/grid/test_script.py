@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import threading
@@ -87,8 +88,12 @@ def test_iterations_repeat_a_tray(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("args", "seen"), [
     ("-a 'b c' d", ["-a", "b c", "d"]),
-    (["x", 1, 2.5, True], ["x", "1", "2.5", "true"]),
+    (["x", 1, 2.5, True, None, [1, "a"]], ["x", "1", "2.5", "True", "None", "[1, 'a']"]),
     ({"seed": 4, "name": "n"}, ["--seed=4", "--name=n"]),
+    ({"UseGSLRNG": None, "n": 5, "v": None, "gpu": False, "pgam": [2.65, 2.6], "text": "a b"},
+     ["--UseGSLRNG", "-n=5", "-v", "--gpu=False", "--pgam=[2.65, 2.6]", "--text=a b"]),
+    ({"args": ["a", 1], "kwargs": {"x": 2, "flag": None}}, ["a", "1", "-x=2", "--flag"]),
+    ('{"args": ["a"], "kwargs": {}}', ["a"]), ('["a b", 1]', ["a b", "1"]), (7, ["7"]), ([], []), ("", []),
     (None, []),
 ])
 def test_arguments_of_every_form(tmp_path: Path, args: Any, seen: list[str]) -> None:
@@ -123,6 +128,54 @@ def test_env_shell_goes_before_the_program(tmp_path: Path) -> None:
     assert work.logs()["stdout"] == "yes\n"
 
 
+def test_a_program_that_data_brings_is_found_and_made_executable(tmp_path: Path) -> None:
+    (tmp_path / "prog").write_text("#!/bin/sh\necho here $0\n")
+    work = script(tmp_path, {"src": "prog"}, data=[{"remote": f"file:{tmp_path}/prog"}])
+    assert work.run().outcome == ends.COMPLETE
+    assert work.logs()["stdout"] == "here ./prog\n"
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_fetched_program_must_have_its_checksum(tmp_path: Path, good: bool) -> None:
+    text = "#!/bin/sh\necho hello\n"
+    (tmp_path / "run").write_text(text)
+    digest = hashlib.sha256(text.encode()).hexdigest() if good else "0" * 64
+    module = {"src": "run", "data": [{"remote": f"file:{tmp_path}/run", "local": "run", "program": True,
+                                      "checksum": f"sha256={digest}"}]}
+    end = script(tmp_path, module).run()
+    assert end.outcome == (ends.COMPLETE if good else ends.FAILED)
+    assert good or f"not {digest}" in end.reason
+
+
+def test_variables_of_the_environment_and_of_its_shell(tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SITE_DISK", "/disk")
+    monkeypatch.setenv("ICEPROD_TOKEN", "very secret")
+    wrapper = tmp_path / "env-shell.sh"
+    wrapper.write_text('#!/bin/sh\nexport I3_BUILD=/the/build; exec "$@"\n')
+    wrapper.chmod(0o755)
+    words = ["$environ(SITE_DISK)/a", "$environ(I3_BUILD)/b", "$I3_BUILD/c", "${SITE_DISK}/d", "$NOT_SET/e",
+             "$ICEPROD_TOKEN"]
+    work = script(tmp_path, {"src": "/bin/echo", "args": words, "env_shell": str(wrapper)},
+                  data=[{"remote": "$environ(SITE_DISK)/none", "transfer": "maybe"}])
+    assert work.run().outcome == ends.COMPLETE
+    assert work.logs()["stdout"].split() == [
+        "/disk/a", "/the/build/b", "/the/build/c", "/disk/d", "$NOT_SET/e", "$ICEPROD_TOKEN"]
+
+
+def test_steering_and_parts_of_a_task_move_each_file_once(tmp_path: Path) -> None:
+    (tmp_path / "gcd").write_text("gcd")
+    steering = {"data": [{"remote": f"file:{tmp_path}/gcd"}]}
+    between = {"type": "job_temp", "local": "hits"}
+    first = shell("cat gcd; echo hits > hits", data=[{**between, "movement": "output"}])
+    second = shell("cat hits", data=[{**between, "movement": "input"}, {**between, "movement": "input"}])
+    work = script(tmp_path, first, second, means=Means(temp=f"file:{tmp_path}/temp"))
+    work.running.payload["steering"] = steering
+    assert work.run().outcome == ends.COMPLETE
+    assert work.logs()["stdout"] == "gcdhits\n"
+    assert (tmp_path / "temp/7/3/hits").exists()
+
+
 @pytest.mark.parametrize(("module", "text"), [
     ({"src": "/no/such/program"}, "could not be started"),
     ({"src": "/bin/sh", "args": ["-c", "kill -SEGV $$"]}, "SIGSEGV"),
@@ -136,7 +189,9 @@ def test_other_ways_to_fail(tmp_path: Path, module: dict[str, Any], text: str) -
 
 @pytest.mark.parametrize("module", [
     {"name": "m"}, {"name": "m", "src": 7}, {"name": "m", "src": "/bin/true", "args": "'open"},
-    {"name": "m", "src": "/bin/true", "configs": {"../escape": {}}}, {"name": "m", "running_class": "a.B"},
+    {"name": "m", "src": "/bin/true", "configs": {"../escape": {}}}, {"name": "m", "running_class": "B"},
+    {"name": "m", "running_class": "a.B", "args": ["x"]},
+    {"name": "m", "src": "/bin/true", "args": "$environ(NO_SUCH_VARIABLE)"},
     {"name": "m", "src": "/bin/true", "data": [{"remote": "", "local": ""}]},
     {"name": "m", "src": "/bin/true", "data": [{"type": "job_temp", "remote": "../../x"}]},
     {"name": "m", "src": "/bin/true", "data": [{"remote": "/etc/hostname", "local": "../../x"}]},

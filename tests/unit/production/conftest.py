@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from pymongo.asynchronous.database import AsyncDatabase
 
-from config.settings import Database, Leases, Settings
+from config.settings import Database, Failures, Leases, Settings
 from server import production
 from server.production.common.documents import Document
 from server.production.datasets import datasets
 from server.production.datasets.datasets import NewDataset
-from server.production.tasks.task_store import NewTask, create_tasks
+from server.production.tasks.task_store import NewTask, create_tasks, soon
 from server.rest.context import Context
 from server.store.database import connect, ensure_indexes
 from tests.support.store import embedded_store
@@ -28,12 +29,20 @@ def store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def ctx(store_url: str) -> AsyncIterator[Context]:
-    settings = msgspec.structs.replace(Settings(), leases=Leases(seconds=60.0))
+    settings = msgspec.structs.replace(Settings(), leases=Leases(seconds=60.0),
+                                      failures=Failures(backoff_seconds=0.0))
     db = connect(Database(url=store_url, name=f"t{uuid.uuid4().hex[:12]}"))
     await ensure_indexes(db, production.INDEXES)
+    await long_up(db)
     yield Context(settings, db, "s" * 48)
     await db.client.drop_database(db.name)
     await db.client.close()
+
+
+async def long_up(db: AsyncDatabase) -> None:
+    """Have the pulse of a server that has been there all day."""
+    pulse = {"_id": "pulse", "since": soon(-86400), "last": soon(0)}
+    await db.pulses.replace_one({"_id": "pulse"}, pulse, upsert=True)
 
 
 class Maker:

@@ -13,6 +13,7 @@ from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler
 
+from iceprod import supervisor
 from iceprod.supervisor import StartError, wait_healthy
 from server.rest.door import Door
 
@@ -62,16 +63,19 @@ def answers() -> Iterator[tuple[str, list[int]]]:
     http.server_close()
 
 
-def test_time_does_not_count_while_the_server_prepares(answers: tuple[str, list[int]]) -> None:
-    """Many more answers than fit into the time that is given to a server which says nothing."""
+def test_a_slow_start_is_waited_for_with_a_word(answers: tuple[str, list[int]],
+                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_WORD_SECONDS", 0.2)
     url, statuses = answers
-    statuses[:] = [503] * 8 + [200]
-    wait_healthy(url, 0.3)
+    statuses[:] = [503] * 4 + [500] * 4 + [200]
+    words: list[str] = []
+    wait_healthy(url, lambda: "", words.append)
     assert statuses == [200]
+    assert "still starting after 0 s" in words[0]
 
 
-def test_a_server_that_fails_is_not_waited_for(answers: tuple[str, list[int]]) -> None:
+def test_who_ended_is_not_waited_for(answers: tuple[str, list[int]]) -> None:
     url, statuses = answers
     statuses[:] = [500]
-    with pytest.raises(StartError, match="did not become healthy"):
-        wait_healthy(url, 0.3)
+    with pytest.raises(StartError, match="the server ended"):
+        wait_healthy(url, lambda: "the server ended")

@@ -26,7 +26,7 @@ LAST = {"name": "rest", "pattern": "", "blame": "payload", "action": "retry"}
 @pytest.mark.parametrize(("reason", "name"), [
     ("memory limit: used 4.20 GB of 4 GB", "memory"), ("Resource overusage for disk: 12", "disk"),
     ("time limit: ran 2.20 h of 2 h", "time"), ("no space left on device", "full disk"),
-    ("transfer failure: http://x: HTTP 500", "transfer"), ("tray/module was killed by SIGKILL", "taken away"),
+    ("transfer failure: http://x: HTTP 500", "outside"), ("tray/module was killed by SIGKILL", "taken away"),
     ("CVMFS is not mounted", "broken node"), ("data: no way to transfer 's3://x'", "impossible"),
     ("module ended with status 1", "other"), ("", "other")])
 def test_default_rules(reason: str, name: str) -> None:
@@ -122,5 +122,5 @@ async def test_no_other_try_where_none_can_help(ctx: Context, make: Maker) -> No
 
 
 def test_the_words_of_blame_and_action() -> None:
-    assert {blame.value for blame in Blame} == {"infrastructure", "payload"}
-    assert {action.value for action in Action} == {"retry", "elsewhere", "grow", "fail"}
+    assert {blame.value for blame in Blame} == {"infrastructure", "payload", "outside"}
+    assert {action.value for action in Action} == {"retry", "elsewhere", "grow", "confirm", "fail"}

@@ -13,7 +13,7 @@ from server.production.leases import ends, leases
 from server.production.leases.leases import Claim
 from server.production.sites import pilots
 from server.rest.context import Context
-from tests.unit.production.conftest import Maker
+from tests.unit.production.conftest import Maker, long_up
 
 
 class Clock(datetime):
@@ -33,12 +33,23 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> type[Clock]:
     return Clock
 
 
-async def test_a_step_forward_takes_tasks_away_and_the_holder_hears_it(ctx: Context, make: Maker,
+async def test_a_step_forward_is_taken_for_an_outage(ctx: Context, make: Maker, clock: type[Clock]) -> None:
+    await make.task()
+    pilot = await pilots.create(ctx, {"queue_host": "h", "queue_version": "1", "resources": {}})
+    [held] = await leases.claim(ctx, Claim({}, pilot_id=pilot))
+    clock.step = timedelta(hours=1)
+    assert await repair.sweep_leases(ctx) == 0
+    answer = await pilots.heartbeat(ctx, pilot, {held["task_id"]: held["instance_id"]}, {})
+    assert answer["stop"] == []
+
+
+async def test_a_step_forward_takes_tasks_of_silent_pilots_and_they_hear_it(ctx: Context, make: Maker,
                                                                        clock: type[Clock]) -> None:
     await make.task()
     pilot = await pilots.create(ctx, {"queue_host": "h", "queue_version": "1", "resources": {}})
     [old] = await leases.claim(ctx, Claim({}, pilot_id=pilot))
     clock.step = timedelta(hours=1)
+    await long_up(ctx.db)
     assert await repair.sweep_leases(ctx) == 1
     [new] = await leases.claim(ctx, Claim({}, pilot_id="other"))
     answer = await pilots.heartbeat(ctx, pilot, {old["task_id"]: old["instance_id"]}, {})
@@ -56,9 +67,11 @@ async def test_a_step_back_keeps_leases_longer_and_heartbeats_put_them_right(ctx
     pilot = await pilots.create(ctx, {"queue_host": "h", "queue_version": "1", "resources": {}})
     [held] = await leases.claim(ctx, Claim({}, pilot_id=pilot))
     clock.step = timedelta(hours=-1)
+    await long_up(ctx.db)
     assert await repair.sweep_leases(ctx) == 0
     await pilots.heartbeat(ctx, pilot, {held["task_id"]: held["instance_id"]}, {})
     clock.step = timedelta(hours=-1, seconds=leases.LONGER * ctx.settings.leases.seconds + 1)
+    await long_up(ctx.db)
     assert await repair.sweep_leases(ctx) == 1, "the heartbeat's lease is by the new clock"
     [again] = await leases.claim(ctx, Claim({}, pilot_id=pilot))
     await ends.complete(ctx, again["task_id"], again["instance_id"])

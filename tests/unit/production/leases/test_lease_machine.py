@@ -31,6 +31,7 @@ from server.production.tasks import bulk, task_changes
 from server.production.tasks.task_store import NewTask, create_tasks, soon
 from server.rest.context import Context
 from server.store.database import connect, ensure_indexes
+from tests.unit.production.conftest import long_up
 
 LEASED = ("queued", "processing")
 JOBS = 2
@@ -39,8 +40,9 @@ JOBS = 2
 class LeaseMachine(RuleBasedStateMachine):
     """Two jobs of two tasks, the second of which depends on the first.
 
-    The model knows of every lease whether it is alive. The system must act on reports of live leases, refuse
-    those of dead ones without a change, and never run two instances of one task.
+    The model knows of every lease whether it is alive. The system must act on reports of live leases, and of
+    those that ran out in silence while nobody else had the task; it must refuse those of dead ones without a
+    change, and never run two instances of one task.
     """
 
     url = ""
@@ -57,9 +59,11 @@ class LeaseMachine(RuleBasedStateMachine):
         await ensure_indexes(
             self.ctx.db, [i for i in production.INDEXES if i.collection in ("tasks", "jobs")]
         )
+        await long_up(self.ctx.db)
         new = NewDataset("m", "users", JOBS, 2 * JOBS, 2, username="u")
         self.dataset = await datasets.create_dataset(self.ctx, new)
         self.alive: dict[str, str] = {}  # instance_id by task_id
+        self.silent: set[tuple[str, str]] = set()  # leases that ran out, of tasks that nobody took since
         self.ended: dict[tuple[str, str], str] = {}  # how an instance ended a task
         for job in range(JOBS):
             first = await create_tasks(self.ctx, self.dataset, [NewTask(job, "a")])
@@ -79,6 +83,11 @@ class LeaseMachine(RuleBasedStateMachine):
         found = self.do(self.ctx.db.tasks.find({"dataset_id": self.dataset}).to_list())
         return {task["task_id"]: task for task in found}
 
+    def may_come_back(self, task_id: str, instance_id: str) -> bool:
+        """Whether a lease ran out in silence, and its task still waits for somebody to take it."""
+        task = self.tasks()[task_id]
+        return (task_id, instance_id) in self.silent and task["status"] == "waiting"
+
     # -- what pilots do
 
     @rule(target=held, num=st.integers(1, 3), start=st.booleans())
@@ -90,12 +99,15 @@ class LeaseMachine(RuleBasedStateMachine):
         for task in got:
             assert task["task_id"] not in self.alive
             self.alive[task["task_id"]] = task["instance_id"]
+            self.silent = {lease for lease in self.silent if lease[0] != task["task_id"]}
         return [(task["task_id"], task["instance_id"]) for task in got]
 
     @rule(lease=held, end=st.sampled_from(["complete", "reset", "fail", "evict", "start"]))
     def report(self, lease: list[tuple[str, str]], end: str) -> None:
         for task_id, instance_id in lease:
             before = self.tasks()[task_id]
+            if end != "start" and self.may_come_back(task_id, instance_id):
+                self.come_back(task_id, instance_id)
             mine = self.alive.get(task_id) == instance_id
             repeated = self.ended.get((task_id, instance_id)) == end and before.get("ended", {}).get(
                 "instance_id") == instance_id
@@ -121,8 +133,15 @@ class LeaseMachine(RuleBasedStateMachine):
 
     @rule(lease=held)
     def heartbeat(self, lease: list[tuple[str, str]]) -> None:
+        for task_id, instance_id in lease:
+            if self.may_come_back(task_id, instance_id):
+                self.come_back(task_id, instance_id)
         stop = self.do(leases.extend(self.ctx, "p", dict(lease)))
         assert set(stop) == {task for task, instance in lease if self.alive.get(task) != instance}
+
+    def come_back(self, task_id: str, instance_id: str) -> None:
+        self.silent.discard((task_id, instance_id))
+        self.alive[task_id] = instance_id
 
     # -- what happens to them
 
@@ -131,6 +150,7 @@ class LeaseMachine(RuleBasedStateMachine):
         late = {"status": {"$in": list(LEASED)}, "due": {"$exists": True}}
         self.do(self.ctx.db.tasks.update_many(late, {"$set": {"due": soon(-1)}}))
         assert self.do(repair.sweep_leases(self.ctx)) == len(self.alive)
+        self.silent |= set(self.alive.items())
         self.alive.clear()
 
     @rule()

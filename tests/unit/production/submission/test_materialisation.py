@@ -101,7 +101,23 @@ async def test_what_hinders_is_said(ctx: Context, make: Maker, config: dict, tex
     with pytest.raises(BadRequest, match=text):
         await materialisation.materialise(ctx, dataset)
     await repair.tend(ctx)
-    assert text in (await datasets.get(ctx, dataset))["materialisation_error"]
+    found = await datasets.get(ctx, dataset)
+    assert text in found["materialisation_error"]
+    assert found["status"] == "errors"
+
+
+async def test_jobs_that_are_there_go_on_when_no_more_can_be_made(ctx: Context, make: Maker) -> None:
+    dataset = await submitted(ctx, make, jobs=3)
+    await materialisation.materialise(ctx, dataset, 2)
+    await ctx.db.configs.delete_many({})
+    needs = {"memory": "$eval(1-$(job))"}
+    await configs.put(ctx, dataset, {"tasks": [{"name": "gen", "requirements": needs}, {"name": "hits"}]})
+    await materialisation.buffer(ctx)
+    found = await datasets.get(ctx, dataset)
+    assert (found["status"], "Bad value for memory" in found["materialisation_error"]) == ("processing", True)
+    await ctx.db.jobs.update_many({}, {"$set": {"status": "complete"}})
+    await materialisation.buffer(ctx)
+    assert (await datasets.get(ctx, dataset))["status"] == "errors"
 
 
 async def test_dependence_on_a_task_of_another_dataset(ctx: Context, make: Maker) -> None:
@@ -123,7 +139,7 @@ async def test_payload(ctx: Context, make: Maker) -> None:
     assert task
     payload = (await scripts.payloads(ctx, [task]))[task["task_id"]]
     assert payload["task"]["trays"][0]["modules"][0]["args"] == "--job 3 --p 7 --mode fast"
-    assert payload["task"]["data"][0]["remote"] == "x/000003.i3"
+    assert payload["task"]["data"][0]["remote"].endswith("/x/000003.i3")
     assert payload["options"]["job"] == 3
     assert payload["options"]["mode"] == "fast"
     assert payload["dataset"] == (await datasets.get(ctx, dataset))["dataset"]

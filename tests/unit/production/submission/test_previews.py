@@ -17,7 +17,7 @@ CONFIG: dict[str, Any] = {
     "version": 3.2, "description": "c", "steering": {"parameters": {"seed": 7}},
     "tasks": [
         {"name": "gen", "requirements": {"memory": "$eval(1+$(job))"},
-         "trays": [{"modules": [{"src": "run.py", "args": "--seed $(seed) --at $(place) --home $HOME"}]}]},
+         "trays": [{"modules": [{"src": "run.py", "args": "--seed $(seed) --at $(Seed) --home $HOME"}]}]},
         {"name": "hits", "depends": ["gen"], "trays": [{"modules": [{"src": "b.py"}]}]}]}
 
 
@@ -28,9 +28,10 @@ async def test_what_would_be_created(ctx: Context) -> None:
     gen, hits = shown["first_job"]
     assert (gen["status"], gen["requirements"]["memory"]) == ("waiting", 1)
     assert (hits["status"], hits["depends"]) == ("idle", ["gen"])
-    assert gen["task"]["trays"][0]["modules"][0]["args"] == "--seed 7 --at $(place) --home $HOME"
+    assert gen["task"]["trays"][0]["modules"][0]["args"] == "--seed 7 --at $(Seed) --home $HOME"
     assert [warning["path"] for warning in shown["warnings"]] == ["tasks[0].trays[0].modules[0].args"]
-    assert "$(place)" in shown["warnings"][0]["warning"]
+    assert "$(Seed)" in shown["warnings"][0]["warning"]
+    assert shown["warnings"][0]["nearest"] == "seed"
     assert not await ctx.db.datasets.find_one({})
 
 
@@ -52,10 +53,10 @@ async def test_every_fault_is_named_with_its_path(ctx: Context) -> None:
     shown = await preview(ctx, config, 1)
     assert not shown["valid"]
     errors = {error["path"]: error["error"] for error in shown["errors"]}
-    assert set(errors) == {"tasks[0].trays[0].modules[0].args", "tasks[0].trays[0].modules[1]",
+    assert set(errors) == {"tasks[0].trays[0].modules[0].args", "tasks[0].trays[0].modules[1].colour",
                            "tasks[1].name", "tasks[1].trays"}
     assert "string" in errors["tasks[1].name"]
-    assert "colour" in errors["tasks[0].trays[0].modules[1]"]
+    assert "colour" in errors["tasks[0].trays[0].modules[1].colour"]
 
 
 @pytest.mark.parametrize(("changes", "path"), [

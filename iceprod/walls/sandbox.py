@@ -2,8 +2,8 @@
 
 Of the ways to do that, the first that works here is taken:
 
-``namespaces``  the kernel's own calls (see `iceprod.namespaces`); with root's rights and an account, programs
-                also run as that
+``namespaces``  the kernel's own calls (`iceprod.walls.namespaces`); with root's rights and an account,
+                programs also run as that
 ``bwrap``       bubblewrap, where the kernel trusts that program alone
 ``account``     without walls, but as another user; for root alone
 ``none``        nothing: programs can do all that we can
@@ -25,7 +25,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from iceprod import namespaces
+from iceprod.walls import namespaces
 
 __all__ = ["ISOLATION", "MEANS", "Sandbox", "View", "bwrap", "find_sandbox", "status_of_bwrap",
            "try_out"]
@@ -168,9 +168,9 @@ def _try(sandbox: Sandbox) -> str:
         return "bubblewrap is not installed"
     with tempfile.TemporaryDirectory(prefix="iceprod-try-") as directory:
         box = sandbox.box(os.path.realpath(directory))
-        code = "import json, sys; sys.path.append(sys.argv[1]); from iceprod import sandbox; " \
+        code = "import json, sys; sys.path.append(sys.argv[1]); from iceprod.walls import sandbox; " \
                "sandbox.try_out(json.loads(sys.argv[2]))"
-        home = os.path.dirname(os.path.dirname(__file__))
+        home = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
         argv = [sys.executable, "-I", "-S", "-c", code, home, json.dumps(box)]
         try:
             done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
