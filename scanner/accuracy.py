@@ -112,7 +112,8 @@ def judge(path: Path, reco: str, progression: str = DEFAULT_PROGRESSION) -> Judg
     wilks = [_area_within(skymap, LEVEL_SETS["wilks"].threshold(level)) for level in LEVELS]
     return Judgement(path.name, truth.shape, method_of(reco, event).reco, len(np.unique(keys)),
                      told.deposited if np.isfinite(told.deposited) else truth.energy, length, float(off),
-                     float(skymap.delta_at(ra, dec)), wilks, areas.tolist(), fitted if np.isfinite(fitted) else None, seconds)
+                     float(skymap.delta_at(ra, dec)), wilks, areas.tolist(),
+                     fitted if np.isfinite(fitted) else None, seconds)
 
 
 def _area_within(skymap: SkyMap, threshold: float) -> float:
