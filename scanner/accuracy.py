@@ -86,6 +86,8 @@ def length_inside(place: np.ndarray, flight: np.ndarray) -> float:
     if abs(flight[2]) > 1e-12:
         ends = sorted((side - place[2]) / flight[2] for side in (-HALF_HEIGHT, HALF_HEIGHT))
         low, high = max(low, ends[0]), min(high, ends[1])
+    elif abs(place[2]) > HALF_HEIGHT:
+        return 0.0
     return float(max(high - low, 0.0))
 
 

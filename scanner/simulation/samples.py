@@ -33,7 +33,7 @@ from scanner.common.errors import EventError
 from scanner.events.cleaning import clean
 from scanner.events.event import Event, Particle, Pulses
 from scanner.events.i3live import read_event
-from scanner.simulation.simulate import DEFAULT_MJD, READOUT, event_of_light
+from scanner.simulation.simulate import DEFAULT_MJD, READOUT, event_of
 
 __all__ = ["TrueEvent", "read_true_event", "sample_files"]
 
@@ -88,7 +88,7 @@ def _true_event(name: str, columns: dict[str, np.ndarray]) -> TrueEvent:
     if "charge" in columns:
         event = _of_pulses(name, columns, truth)
     else:
-        event = event_of_light(seed, module, columns["time"].astype(float), truth)
+        event = event_of(seed, module, columns["time"].astype(float), truth)
     deposited = float(columns["deposited_gev"]) if "deposited_gev" in columns else float("nan")
     return TrueEvent(event, truth, deposited, str(columns.get("source", "")))
 

@@ -32,7 +32,7 @@ from scanner.recos.track.likelihood import MIN_DISTANCE2, PATH_FACTOR
 from scanner.recos.track.model import delay_shape
 from scanner.simulation.muon_losses import MuonLosses, draw_losses
 
-__all__ = ["DEFAULT_MJD", "MUON_LIGHT", "READOUT", "event_of_light", "simulate_cascade", "simulate_track"]
+__all__ = ["DEFAULT_MJD", "MUON_LIGHT", "READOUT", "event_of", "simulate_cascade", "simulate_track"]
 
 IceScale = tuple[float, float]
 """Factors on the scattering and absorption coefficients."""
@@ -119,7 +119,7 @@ def simulate_track(
         light += [_cascade_light(rng, shower, ice, share=LOSS_LIGHT, start=LATE_START)
                   for shower in _showers(losses, truth)]
     hits = _joined(light)
-    return event_of_light(rng, hits.module, hits.time, truth, mjd, run_id, event_id)
+    return event_of(rng, hits.module, hits.time, truth, mjd, run_id, event_id)
 
 
 def simulate_cascade(
@@ -139,7 +139,7 @@ def simulate_cascade(
     """A point-like shower of `energy` GeV at `vertex` in an ice model; arguments as of `simulate_track`."""
     truth = Particle(zenith, azimuth, *vertex, time, energy, "cascade")
     hits = _cascade_light(rng, truth, ice, ice_model)
-    return event_of_light(rng, hits.module, hits.time, truth, mjd, run_id, event_id)
+    return event_of(rng, hits.module, hits.time, truth, mjd, run_id, event_id)
 
 
 def _showers(losses: MuonLosses, muon: Particle) -> list[Particle]:
@@ -225,7 +225,7 @@ def _noise(rng: np.random.Generator, modules: int) -> _Hits:
     return _Hits(module, rng.uniform(0.0, READOUT, len(module)))
 
 
-def event_of_light(rng: np.random.Generator, module: np.ndarray, time: np.ndarray, truth: Particle,
+def event_of(rng: np.random.Generator, module: np.ndarray, time: np.ndarray, truth: Particle,
                    mjd: float = DEFAULT_MJD, run_id: int = 0, event_id: int = 0) -> Event:
     """An event of photo-electrons, as the detector would give it.
 
