@@ -20,8 +20,7 @@ from grid.pilot.options import Options, OwnToken, TokenFile
 from grid.pilot.pace import Pace
 from grid.pilot.reports import Report, Reports, send_rest
 from grid.pilot.room import Room, Share
-from grid.pilot.running import Running
-from grid.pilot.slot_memory import SlotMemory
+from grid.pilot.running import Running, SlotMemory
 from iceprod.transport import Client, ClientError, Refused, Unreachable
 
 __all__ = ["VERSION", "Pilot"]
