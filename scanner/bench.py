@@ -40,7 +40,7 @@ from scanner.recos.track.fit import fit_pixels
 from scanner.recos.track.hits import TrackHits
 from scanner.recos.track.plain import PlainFit
 from scanner.recos.track.reco import tables
-from scanner.recos.track.search import GRID, valleys_for
+from scanner.recos.track.search import GRID, MPE_WIDTHS, valleys_for
 from scanner.simulation.simulate import simulate_track
 
 __all__ = ["DEFAULT_PROGRESSION", "EventFigures", "RecoFigures", "ScanFigures", "arithmetic_rate",
@@ -219,7 +219,8 @@ def _evaluations(hits: TrackHits, directions: tuple[np.ndarray, np.ndarray], see
     """How often the likelihood is evaluated in refined pixels, all together."""
     starts = np.stack([*(seeds[name] - hits.centre[k] for k, name in enumerate("XYZ")),
                        seeds["T"] - hits.time], axis=1)
-    fits = fit_pixels(hits.doms, hits.coarse, tables(), *directions, starts, GRID, valleys_for(hits.n_hit))
+    fits = fit_pixels(hits.doms, hits.doms, hits.coarse, tables(), *directions, starts, GRID,
+                      valleys_for(hits.n_hit), MPE_WIDTHS)
     return float(fits[:, 5].sum())
 
 

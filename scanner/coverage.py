@@ -29,7 +29,7 @@ from scanner.maps import healpix
 from scanner.maps.level_sets import LEVEL_SETS, LevelSet
 from scanner.maps.posterior import Posterior
 from scanner.maps.skymap import SkyMap
-from scanner.recos.recos import warm_up
+from scanner.recos.recos import RECOS, warm_up
 from scanner.simulation.population import CLASSES, ICE_SPREAD, draw_event
 
 __all__ = ["Calibration", "Containment", "Outcome", "Sample", "calibrate", "containment", "scan_outcome"]
@@ -51,6 +51,7 @@ class Sample:
     ice_spread: float
     single_losses: bool
     progression: str
+    reco: str
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -89,7 +90,7 @@ def scan_outcome(sample: Sample, number: int) -> Outcome:
     event = draw_event(sample.name, sample.seed, number, sample.ice_spread, sample.single_losses)
     assert event.truth is not None, "simulated events have a truth"
     started = time.process_time()
-    skymap = SkyMap.from_results(scan_event(event, CLASSES[sample.name], sample.progression))
+    skymap = SkyMap.from_results(scan_event(event, sample.reco, sample.progression))
     seconds = time.process_time() - started
     ra, dec = np.degrees(detector_to_icrs(event.truth.zenith, event.truth.azimuth, event.mjd))
     best = healpix.unit_vectors(skymap.best_fit.ra_deg, skymap.best_fit.dec_deg)
@@ -149,7 +150,7 @@ def _document(sample: Sample, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     groups = [by_size[first:last] for first, last in itertools.pairwise(cuts)]
     off = np.array([outcome.degrees_off for outcome in outcomes])
     return {
-        "class": sample.name, "reco": CLASSES[sample.name], "events": len(outcomes), "seed": sample.seed,
+        "class": sample.name, "reco": sample.reco, "events": len(outcomes), "seed": sample.seed,
         "ice_spread": sample.ice_spread, "single_losses": sample.single_losses, "nsides": sample.progression,
         "cpu_seconds": sum(outcome.cpu_seconds for outcome in outcomes),
         "degrees_off": {f"{share:g}": float(np.quantile(off, share)) for share in (*LEVELS, 1.0)},
@@ -190,13 +191,14 @@ def main() -> None:
     parser.add_argument("--ice", type=float, default=ICE_SPREAD, metavar="SPREAD",
                         help="relative spread of scattering and absorption [%(default)s]")
     parser.add_argument("--even-losses", action="store_true", help="muons lose their energy evenly")
+    parser.add_argument("--reco", choices=tuple(RECOS), help="reconstruction to measure [by class]")
     parser.add_argument("--nsides", help="levels to scan, such as 8:0,64:12 [by class]")
     parser.add_argument("--keep", type=Path, metavar="FILE", help="one line of JSON per event; continued")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     sample = Sample(options.name, options.seed, options.events, options.ice, not options.even_losses,
-                    options.nsides or PROGRESSIONS[options.name])
-    warm_up(CLASSES[sample.name])
+                    options.nsides or PROGRESSIONS[options.name], options.reco or CLASSES[options.name])
+    warm_up(sample.reco)
     document = _document(sample, list(_outcomes(sample, options.keep)))
     print(json.dumps(document, indent=1) if options.json else _text(document))
 

@@ -6,7 +6,7 @@
 ``ic160427a``
     22.2 and 64.2 for 50 % and 90 %, from re-simulations of the alert IC160427A with varied ice; the
     values IceCube's public alerts with millipede scans use (github.com/icecube/skyreader).
-``calibrated_track``, ``calibrated_cascade``
+``calibrated_track``, ``calibrated_track_mpe``, ``calibrated_cascade``
     2Δ ln L within which 50 % and 90 % of the true directions of simulated events lay: tracks in ice that
     differs from the fits' by 10 %, showers of an outside simulation with anisotropic ice. Each holds for
     maps of one reconstruction alone; the documentation of the kernel tells the runs they come from.
@@ -100,7 +100,9 @@ _ALL = (
              caution="under-covers"),
     LevelSet("ic160427a", "IC160427A calibration", MappingProxyType({0.5: 22.2, 0.9: 64.2}), True,
              default_of=("millipede",)),
-    LevelSet("calibrated_track", "Calibrated on simulated tracks", MappingProxyType({0.5: 3.6, 0.9: 17.1}),
+    LevelSet("calibrated_track", "Calibrated on simulated tracks", MappingProxyType({0.5: 1.5, 0.9: 6.8}),
+             True, "track", default_of=("track",)),
+    LevelSet("calibrated_track_mpe", "Calibrated on simulated tracks", MappingProxyType({0.5: 1.5, 0.9: 6.2}),
              True, "track_mpe", default_of=("track_mpe",)),
     LevelSet("calibrated_cascade", "Calibrated on simulated showers", MappingProxyType({0.5: 9.0, 0.9: 46.0}),
              True, "cascade", default_of=("cascade",)),

@@ -18,7 +18,7 @@ from scanner.events.event import Event
 from scanner.recos.cascade import Cascade, CascadeEvent
 from scanner.recos.millipede import Millipede, MillipedeEvent
 from scanner.recos.track.hits import TrackHits, first_hits
-from scanner.recos.track.reco import TrackMPE
+from scanner.recos.track.reco import Track
 
 __all__ = ["SHOWER_SPEED", "TRACK_SPEED", "Auto", "AutoEvent", "Choice", "choose", "line_speed"]
 
@@ -68,14 +68,14 @@ def choose(event: Event) -> Choice:
     return Choice(reco, speed, float(same), f"its light moves at {speed:.2f} m/ns along a line: {_WHY[reco]}")
 
 
-_WHY = {"track_mpe": f"from {TRACK_SPEED} m/ns on it is a passing track",
+_WHY = {"track": f"from {TRACK_SPEED} m/ns on it is a passing track",
         "cascade": f"up to {SHOWER_SPEED} m/ns it is a shower",
         "millipede": f"between a shower's {SHOWER_SPEED} and a passing track's {TRACK_SPEED} m/ns"}
 
 
 def _suited(speed: float) -> str:
     if speed >= TRACK_SPEED:
-        return TrackMPE.name
+        return Track.name
     return Cascade.name if speed <= SHOWER_SPEED else Millipede.name
 
 
@@ -101,12 +101,12 @@ class Auto:
     """Track, shower or losses, whichever the event looks like."""
 
     name = "auto"
-    description = ("track_mpe for events whose light moves like a passing track, cascade for those where it "
+    description = ("track for events whose light moves like a passing track, cascade for those where it "
                    "spreads from a point, millipede for those between")
     cost = "1 … 100"
 
     def __init__(self) -> None:
-        self._track, self._cascade, self._millipede = TrackMPE(), Cascade(), Millipede()
+        self._track, self._cascade, self._millipede = Track(), Cascade(), Millipede()
         self._known = {reco.name: reco for reco in (self._track, self._cascade, self._millipede)}
 
     def chosen(self, event: Event) -> str:

@@ -24,7 +24,7 @@ from scanner.maps.result import PIXEL_DTYPE, Method
 from scanner.recos.auto import Auto
 from scanner.recos.cascade import Cascade
 from scanner.recos.millipede import Millipede
-from scanner.recos.track.reco import TrackMPE
+from scanner.recos.track.reco import Track, TrackMPE
 
 __all__ = ["ALIASES", "IN_OTHER_ICE", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco", "find_reco", "is_choice",
            "method_of", "warm_up", "why_not"]
@@ -55,7 +55,7 @@ class Reco(Protocol):
 _AUTO = Auto()
 _OTHER_ICE: list[Reco] = [kind(ice) for kind in (Cascade, Millipede)
                           for ice in ICE_MODELS if ice != ENERGY_ICE]
-_ALL: list[Reco] = [TrackMPE(), Cascade(), Millipede(), _AUTO]
+_ALL: list[Reco] = [Track(), TrackMPE(), Cascade(), Millipede(), _AUTO]
 RECOS: Mapping[str, Reco] = MappingProxyType({reco.name: reco for reco in _ALL})
 IN_OTHER_ICE: Mapping[str, Reco] = MappingProxyType({reco.name: reco for reco in _OTHER_ICE})
 """The energy fits in another ice than usual: how far apart two directions are tells what the ice does."""
@@ -110,7 +110,7 @@ def why_not(name: str, event: Event) -> str | None:
 FIRST = "track_mpe"
 """The reconstruction that every worker has ready before it takes work."""
 
-_PARTS = {"auto": ("track_mpe", "cascade")}  # what a reconstruction runs that has no kernel of its own
+_PARTS = {"auto": ("track", "cascade")}  # what a reconstruction runs that has no kernel of its own
 _warm: set[str] = set()
 
 

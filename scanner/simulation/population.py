@@ -17,13 +17,13 @@ from scanner.simulation.simulate import simulate_cascade, simulate_track
 
 __all__ = ["CLASSES", "ICE_SPREAD", "draw_event"]
 
-CLASSES = {"track": "track_mpe", "cascade": "cascade", "millipede": "millipede"}
+CLASSES = {"track": "track", "cascade": "cascade", "millipede": "millipede"}
 """Classes of events, and the reconstruction that is measured with each."""
 ICE_SPREAD = 0.1
 """Relative spread of scattering and absorption: the uncertainty that the makers of SPICE Mie state
 (IceCube, NIM A711 (2013) 73)."""
-TRACK_ENERGIES, SHOWER_ENERGIES = (1e3, 1e5), (2.5e4, 1e6)
-"""GeV, of the muon at the detector and of the shower."""
+TRACK_ENERGIES, SHOWER_ENERGIES = (3e3, 1e5), (2.5e4, 1e6)
+"""GeV, of the muon 900 m before the point nearest to its vertex, and of the shower."""
 HORIZON, HORIZON_SPREAD = -0.05, 0.35
 """Mean and spread of a muon's cosine of zenith."""
 TRACK_RADIUS, SHOWER_RADIUS, SHOWER_HEIGHT = 400.0, 420.0, 420.0

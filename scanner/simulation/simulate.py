@@ -18,13 +18,21 @@ from scanner.events.cleaning import clean
 from scanner.events.event import Event, Particle, Pulses
 from scanner.light.charges import Modules
 from scanner.light.ice import levelled, local_ice, mean_coefficients
-from scanner.light.light import DOM_AREA, RADIATIVE_LOSS, acceptance, track_density, track_yield
+from scanner.light.light import (
+    DOM_AREA,
+    METRES_PER_GEV,
+    PHOTONS_PER_METRE,
+    acceptance,
+    track_density,
+    track_yield,
+)
 from scanner.light.shower_light import ShowerTables, light_at_modules, shower_tables
 from scanner.recos.track.fit import frame_of
 from scanner.recos.track.likelihood import MIN_DISTANCE2, PATH_FACTOR
 from scanner.recos.track.model import delay_shape
+from scanner.simulation.muon_losses import MuonLosses, draw_losses
 
-__all__ = ["DEFAULT_MJD", "event_of", "simulate_cascade", "simulate_track"]
+__all__ = ["DEFAULT_MJD", "MUON_LIGHT", "READOUT", "event_of", "simulate_cascade", "simulate_track"]
 
 IceScale = tuple[float, float]
 """Factors on the scattering and absorption coefficients."""
@@ -45,10 +53,19 @@ PULSE_WIDTH = 8.0
 HLC_SPAN, HLC_WINDOW = 2, 1000.0
 """Local coincidence: another hit within two modules on the string and 1 µs."""
 _HLC, _ATWD, _FADC = 1, 2, 4
-SMALLEST_LOSS, LARGEST_LOSS = 1e-3, 0.5
-"""Shares of the muon's energy that single losses carry, log-uniform as bremsstrahlung at low shares."""
+SMALLEST_LOSS, SMALLEST_SHARE = 1.0, 3e-5
+"""Smaller losses, in GeV and in shares of the muon's energy, are spread evenly over the way."""
+BARE_LIGHT, BARE_RISE = 0.188, 0.0206
+"""Light of a muon's knock-on electrons below 0.5 GeV relative to its own, and its rise with ln E
+(L. Rädel & C. Wiebusch, Astropart. Phys. 38 (2012) 53)."""
+MUON_LIGHT, LOSS_LIGHT = 0.8, 1.35
+"""Factors on the light of a muon with single losses, its own and that of its showers: with them charges and
+hit modules are those of an outside simulation (the documentation of the kernel has the comparison)."""
+LATE_START = 17.0
+"""Of a muon with single losses: light of shape ξ comes no earlier than LATE_START ξ² ns, the mean delay kept.
+The gamma distribution promises more early photons than that outside simulation shows."""
 HALF_TRACK = 900.0
-"""Losses are drawn this far from the vertex to both sides, m."""
+"""A muon is followed this far from the vertex to both sides, m."""
 
 
 @dataclass(frozen=True)
@@ -82,18 +99,27 @@ def simulate_track(
     zenith, azimuth : float
         Where the muon comes from, rad.
     energy : float
-        GeV; sets the light per metre, constant along the track.
+        GeV. With even losses it sets the light per metre, constant along the track; with single losses it is
+        the energy HALF_TRACK before the vertex, from where on the muon loses it.
     vertex, time : position (m) and time (ns, in a readout of 14 µs)
         A point on the track.
     single_losses : bool
-        Whether the radiative losses are showers at random places, or spread evenly over the track.
+        Whether the radiative losses are showers at random places (`scanner.simulation.muon_losses`), or
+        spread evenly over the track.
     ice : factors on scattering and absorption.
     """
     truth = Particle(zenith, azimuth, *vertex, time, energy, "track")
-    light = [_track_light(rng, truth, 0.0 if single_losses else energy, ice)]
-    if single_losses:
-        light += [_cascade_light(rng, shower, ice) for shower in _losses(rng, truth)]
-    return _as_event(rng, _joined(light), truth, mjd, run_id, event_id)
+    if not single_losses:
+        light = [_track_light(rng, truth, track_yield(energy), ice)]
+    else:
+        losses = draw_losses(rng, energy, 2 * HALF_TRACK, max(SMALLEST_LOSS, SMALLEST_SHARE * energy))
+        bare = 1.0 + BARE_LIGHT + BARE_RISE * float(np.log(energy))
+        even = METRES_PER_GEV * losses.even / (2 * HALF_TRACK)
+        light = [_track_light(rng, truth, MUON_LIGHT * PHOTONS_PER_METRE * (bare + even), ice, LATE_START)]
+        light += [_cascade_light(rng, shower, ice, share=LOSS_LIGHT, start=LATE_START)
+                  for shower in _showers(losses, truth)]
+    hits = _joined(light)
+    return event_of(rng, hits.module, hits.time, truth, mjd, run_id, event_id)
 
 
 def simulate_cascade(
@@ -112,30 +138,18 @@ def simulate_cascade(
 ) -> Event:
     """A point-like shower of `energy` GeV at `vertex` in an ice model; arguments as of `simulate_track`."""
     truth = Particle(zenith, azimuth, *vertex, time, energy, "cascade")
-    return _as_event(rng, _cascade_light(rng, truth, ice, ice_model), truth, mjd, run_id, event_id)
+    hits = _cascade_light(rng, truth, ice, ice_model)
+    return event_of(rng, hits.module, hits.time, truth, mjd, run_id, event_id)
 
 
-def event_of(rng: np.random.Generator, module: np.ndarray, time: np.ndarray, truth: Particle,
-             mjd: float = DEFAULT_MJD) -> Event:
-    """An event of given photo-electrons, such as an outside program's, with our noise, pulses and cleaning.
-
-    ``module`` is (string - 1)·60 + om - 1, ``time`` ns in a readout of 14 µs, both of shape (n,).
-    """
-    return _as_event(rng, _Hits(module, time), truth, mjd, 0, 0)
-
-
-def _losses(rng: np.random.Generator, muon: Particle) -> list[Particle]:
-    """Showers along a track whose mean energy loss is that of `scanner.light.light`, dN/dv ∝ 1/v."""
-    span = np.log(LARGEST_LOSS / SMALLEST_LOSS)
-    per_metre = RADIATIVE_LOSS / (LARGEST_LOSS - SMALLEST_LOSS) * span
-    count = rng.poisson(per_metre * 2 * HALF_TRACK)
-    along = rng.uniform(-HALF_TRACK, HALF_TRACK, count)
-    energies = muon.energy * SMALLEST_LOSS * np.exp(span * rng.uniform(size=count))
+def _showers(losses: MuonLosses, muon: Particle) -> list[Particle]:
+    """The showers of a muon's single losses, on its track."""
+    along = losses.distance - HALF_TRACK
     flight = np.array(frame_of(muon.zenith, muon.azimuth)[:3])
     x, y, z = np.array([[muon.x], [muon.y], [muon.z]]) + along * flight[:, None]
     times = muon.time + along / C_VACUUM
     return [Particle(muon.zenith, muon.azimuth, *place, "cascade")
-            for place in zip(x, y, z, times, energies, strict=True)]
+            for place in zip(x, y, z, times, losses.energy, strict=True)]
 
 
 def _joined(parts: list[_Hits]) -> _Hits:
@@ -144,7 +158,8 @@ def _joined(parts: list[_Hits]) -> _Hits:
 
 
 def _cascade_light(rng: np.random.Generator, shower: Particle, ice: IceScale,
-                   model: str = ICE_MODELS[0]) -> _Hits:
+                   model: str = ICE_MODELS[0], share: float = 1.0, start: float = 0.0) -> _Hits:
+    """Light of a shower, `share` of it; `start` as of `_delayed`."""
     positions = dom_positions().reshape(-1, 3)
     x, y, z = np.ascontiguousarray(positions.T)
     level = levelled(positions, model)
@@ -155,7 +170,7 @@ def _cascade_light(rng: np.random.Generator, shower: Particle, ice: IceScale,
     frame = frame_of(shower.zenith, shower.azimuth)
     tables = _scaled(shower_tables(model), ice)
     per_gev, arrival, shape, rate = light_at_modules(tables, modules, ORIGIN, place, frame[:3])
-    return _delayed(rng, per_gev * shower.energy, arrival, shape, rate)
+    return _delayed(rng, per_gev * shower.energy * share, arrival, shape, rate, start)
 
 
 def _scaled(tables: ShowerTables, ice: IceScale) -> ShowerTables:
@@ -164,8 +179,9 @@ def _scaled(tables: ShowerTables, ice: IceScale) -> ShowerTables:
         absorption=tables.absorption * ice[1], absorption_integral=tables.absorption_integral * ice[1])
 
 
-def _track_light(rng: np.random.Generator, track: Particle, lost_evenly: float, ice: IceScale) -> _Hits:
-    """Light of the muon and of the losses of a muon of energy `lost_evenly` (GeV), evenly along the track."""
+def _track_light(rng: np.random.Generator, track: Particle, photons: float, ice: IceScale,
+                 start: float = 0.0) -> _Hits:
+    """Light of a track that gives so many photons per metre; `start` as of `_delayed`."""
     positions = dom_positions().reshape(-1, 3)
     frame = frame_of(track.zenith, track.azimuth)
     relative = positions - np.array([track.x, track.y, track.z])
@@ -177,10 +193,11 @@ def _track_light(rng: np.random.Generator, track: Particle, lost_evenly: float, 
     height = positions[:, 2]
     scattering, absorption = mean_coefficients(height - cosine * distance / SIN_CHERENKOV, height)
     scattering, absorption = scattering * ice[0], absorption * ice[1]
-    expected = track_yield(lost_evenly) * DOM_AREA * track_density(distance, scattering, absorption)
+    expected = photons * DOM_AREA * track_density(distance, scattering, absorption)
     expected *= acceptance(cosine, distance / SIN_CHERENKOV * scattering) * _efficiency()
     arrival = track.time + (along + PATH_FACTOR * distance) / C_VACUUM
-    return _delayed(rng, expected, arrival, *delay_shape(distance, cosine, scattering, absorption))
+    shape, rate = delay_shape(distance, cosine, scattering, absorption)
+    return _delayed(rng, expected, arrival, shape, rate, start)
 
 
 def _efficiency() -> np.ndarray:
@@ -189,12 +206,17 @@ def _efficiency() -> np.ndarray:
 
 
 def _delayed(rng: np.random.Generator, expected: np.ndarray, arrival: np.ndarray, shape: np.ndarray,
-             rate: np.ndarray) -> _Hits:
-    """Photo-electrons of every module: a Poisson number of gamma-distributed delays after the arrival."""
+             rate: np.ndarray, start: float = 0.0) -> _Hits:
+    """Photo-electrons of every module: a Poisson number of gamma-distributed delays after the arrival.
+
+    None comes earlier than `start` ξ² ns, at most half the mean delay, which is kept.
+    """
     counts = np.minimum(rng.poisson(expected), MAX_PHOTONS)
     module = np.repeat(np.arange(len(counts)), counts)
-    delay = rng.gamma(shape[module], 1.0 / rate[module])
-    return _Hits(module, arrival[module] + delay + rng.normal(0.0, JITTER, len(module)))
+    earliest = np.minimum(start * shape**2, 0.5 * shape / rate)
+    kept = 1.0 - earliest * rate / shape
+    delay = earliest[module] + rng.gamma(shape[module], kept[module] / rate[module])
+    return _Hits(module, arrival[module] + delay)
 
 
 def _noise(rng: np.random.Generator, modules: int) -> _Hits:
@@ -203,10 +225,19 @@ def _noise(rng: np.random.Generator, modules: int) -> _Hits:
     return _Hits(module, rng.uniform(0.0, READOUT, len(module)))
 
 
-def _as_event(rng: np.random.Generator, light: _Hits, truth: Particle, mjd: float, run_id: int,
-              event_id: int) -> Event:
+def event_of(rng: np.random.Generator, module: np.ndarray, time: np.ndarray, truth: Particle,
+                   mjd: float = DEFAULT_MJD, run_id: int = 0, event_id: int = 0) -> Event:
+    """An event of photo-electrons, as the detector would give it.
+
+    Parameters
+    ----------
+    module, time : ndarray, shape (n,)
+        Module number (string-1)·60 + om-1 and time in the readout (ns) of every photo-electron. The modules'
+        time resolution, noise, the merging to pulses, local coincidence and the cleaning are added.
+    """
     noise = _noise(rng, STRINGS * DOMS_PER_STRING)
-    module, time = np.append(light.module, noise.module), np.append(light.time, noise.time)
+    time = time + rng.normal(0.0, JITTER, len(time))
+    module, time = np.append(module, noise.module), np.append(time, noise.time)
     inside = (time >= 0.0) & (time < READOUT)
     pulses = _pulses(rng, module[inside], time[inside])
     cleaned = clean(pulses, dom_positions())

@@ -16,6 +16,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "scan": ("scanner.bench", ["scan"]),
     "event": ("scanner.bench", ["event"]),
     "coverage": ("scanner.coverage", []),
+    "accuracy": ("scanner.accuracy", []),
     "store": ("server.embedded", ["bench"]),
     "api": ("server.production.bench", []),
     "desk": ("server.desk.bench", []),
@@ -29,7 +30,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
 @click.argument("name", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(name: str | None, arguments: tuple[str, ...]) -> int:
-    """Measure NAME: reco, scan, event, coverage, store, api, tasks or grid.
+    """Measure NAME: reco, scan, event, coverage, accuracy, store, api, tasks or grid.
 
     `iceprod bench NAME --help` tells the options of each.
     """

@@ -6,8 +6,8 @@ import numpy as np
 
 from config.ice import C_VACUUM
 from scanner.common.compiled import kernel
-from scanner.recos.track.likelihood import SIGMA, Doms, Frame, Tables
-from scanner.recos.track.minimise import End, descend
+from scanner.recos.track.likelihood import Doms, Frame, Tables
+from scanner.recos.track.minimise import End, Hits, descend
 from scanner.recos.track.search import COARSE, TIGHT, follow, survey
 
 __all__ = ["fit_pixels", "frame_of"]
@@ -31,25 +31,28 @@ def _better(first: End, second: End) -> End:
 
 
 @kernel
-def _refit(doms: Doms, tables: Tables, frame: Frame, seed: np.ndarray) -> End:
+def _refit(doms: Hits, coarse: Doms, tables: Tables, frame: Frame, seed: np.ndarray,
+           widths: np.ndarray) -> End:
     """The better end of two ways from a parent's vertex: straight down, and through coarser resolutions."""
     a = seed[0] * frame.e1x + seed[1] * frame.e1y + seed[2] * frame.e1z
     b = seed[0] * frame.e2x + seed[1] * frame.e2y
     t = seed[3] - (seed[0] * frame.px + seed[1] * frame.py + seed[2] * frame.pz) / C_VACUUM
-    straight = descend(doms, tables, frame, a, b, t, SIGMA, TIGHT)
-    start = np.array([[0.0, a, b, t + COARSE - SIGMA]])
-    return _better(straight, follow(doms, doms, tables, frame, start))
+    straight = descend(doms, tables, frame, a, b, t, widths[-1], TIGHT)
+    start = np.array([[0.0, a, b, t + COARSE - widths[-1]]])
+    return _better(straight, follow(doms, coarse, tables, frame, start, widths))
 
 
 @kernel
-def fit_pixels(doms: Doms, coarse: Doms, tables: Tables, zenith: np.ndarray, azimuth: np.ndarray,
-               seeds: np.ndarray, grid: np.ndarray, valleys: int) -> np.ndarray:
+def fit_pixels(doms: Hits, full: Doms, coarse: Doms, tables: Tables, zenith: np.ndarray, azimuth: np.ndarray,
+               seeds: np.ndarray, grid: np.ndarray, valleys: int, widths: np.ndarray) -> np.ndarray:
     """Fit every direction on its own.
 
     Parameters
     ----------
-    doms, coarse : Doms
-        All modules and a sample of them.
+    doms : Doms or FirstPhotons
+        All modules, in the form of the likelihood that is wanted.
+    full, coarse : Doms
+        All modules and a sample of them, by which valleys are found.
     zenith, azimuth : ndarray, shape (n,)
     seeds : ndarray, shape (n, 4)
         Parents' vertices x, y, z, t relative to the event's centre and time; NaN for a first-level pixel.
@@ -57,6 +60,8 @@ def fit_pixels(doms: Doms, coarse: Doms, tables: Tables, zenith: np.ndarray, azi
         Vertex offsets that a first-level pixel looks at.
     valleys : int
         How many of them it follows.
+    widths : ndarray, shape (k,)
+        Time resolutions (ns) of the descents with all modules, the likelihood's own last.
 
     Returns
     -------
@@ -67,9 +72,10 @@ def fit_pixels(doms: Doms, coarse: Doms, tables: Tables, zenith: np.ndarray, azi
     for i in range(len(zenith)):
         frame = frame_of(zenith[i], azimuth[i])
         if np.isfinite(seeds[i]).all():
-            end = _refit(doms, tables, frame, seeds[i])
+            end = _refit(doms, full, tables, frame, seeds[i], widths)
         else:
-            end = follow(doms, coarse, tables, frame, survey(coarse, tables, frame, grid, valleys))
+            starts = survey(coarse, tables, frame, grid, valleys)
+            end = follow(doms, coarse, tables, frame, starts, widths)
         x, y = end.a * frame.e1x + end.b * frame.e2x, end.a * frame.e1y + end.b * frame.e2y
         result[i] = (end.llh, x, y, end.a * frame.e1z, end.t, float(end.evaluations))
     return result

@@ -10,6 +10,7 @@ from config.detector import FIRST_DEEPCORE_STRING, dom_positions
 from scanner.common.errors import EventError
 from scanner.events.event import Pulses
 from scanner.light.ice import local_ice
+from scanner.recos.track.first_photon import FirstPhotons, first_photons
 from scanner.recos.track.likelihood import ABSENT, LANES, NOISE, Doms
 
 __all__ = ["MAX_PHOTONS", "MIN_DOMS", "SAMPLE", "TrackHits", "first_hits"]
@@ -28,6 +29,7 @@ class TrackHits:
     """Hit modules relative to their charge-weighted centre and a reference time."""
 
     doms: Doms  # padded; the first n_hit are real
+    firsts: FirstPhotons  # the same
     coarse: Doms  # a sample of them, evenly over the strings
     n_hit: int
     centre: np.ndarray  # (3,), m
@@ -53,7 +55,9 @@ def first_hits(pulses: Pulses) -> TrackHits:
     position = dom_positions()[keys // 64 - 1, keys % 64 - 1]
     centre = np.average(position, axis=0, weights=np.maximum(charge, 1e-3))
     doms = _padded(_doms(position, centre, time - time.min(), charge))
-    return TrackHits(doms, _sampled(doms, len(keys)), len(keys), centre, float(time.min()))
+    charges = np.pad(charge, (0, len(doms.time) - len(keys)), mode="edge")
+    return TrackHits(doms, first_photons(doms, charges), _sampled(doms, len(keys)), len(keys), centre,
+                     float(time.min()))
 
 
 def _doms(position: np.ndarray, centre: np.ndarray, time: np.ndarray, charge: np.ndarray) -> Doms:

@@ -19,7 +19,8 @@ from scanner.light.ice import GRID_BOTTOM, GRID_STEP, Z_LIMIT
 from scanner.light.pandel import ASINH_W, LN_S, W_RANGE, XI
 from scanner.light.spline import slope_weights, value_weights
 
-__all__ = ["ABSENT", "LANES", "NOISE", "PATH_FACTOR", "SIGMA", "Doms", "Frame", "Tables", "Value", "evaluate"]
+__all__ = ["ABSENT", "LANES", "NOISE", "PATH_FACTOR", "SIGMA", "Doms", "Frame", "Tables", "Value", "emission",
+           "evaluate", "locate", "path_mean", "right_word"]
 
 LANES = 8
 """Modules that one vector instruction treats together."""
@@ -121,7 +122,7 @@ class Value(NamedTuple):
 
 
 @inlined
-def _locate(x: float, first: float, inverse_step: float, last: np.uint64) -> tuple[np.uint64, float]:
+def locate(x: float, first: float, inverse_step: float, last: np.uint64) -> tuple[np.uint64, float]:
     """Index of the node below x, at most `last` whatever x is, and the fraction of the way to the next."""
     position = (x - first) * inverse_step
     k = np.int64(position)
@@ -129,7 +130,7 @@ def _locate(x: float, first: float, inverse_step: float, last: np.uint64) -> tup
 
 
 @inlined
-def _emission(height: float, cosine: float, d: float) -> tuple[float, float, float, float]:
+def emission(height: float, cosine: float, d: float) -> tuple[float, float, float, float]:
     """Height of the emission and of the path below the module, how far the path counts, and 1 if not clamped.
 
     A path of less than _MIN_HEIGHT is lengthened to it and counts in part, the module's own ice for the rest.
@@ -143,7 +144,7 @@ def _emission(height: float, cosine: float, d: float) -> tuple[float, float, flo
 
 
 @inlined
-def _path_mean(here: float, here_integral: float, low: float, high: float, integral: float, f: float,
+def path_mean(here: float, here_integral: float, low: float, high: float, integral: float, f: float,
                per_drop: float, scale: float) -> tuple[float, float]:
     """Mean of a coefficient from fraction f between two nodes up to a module; its slope with that height."""
     rise = high - low
@@ -160,7 +161,7 @@ def _dot(w: Weights, a: float, b: float, c: float, d: float) -> float:
 
 
 @inlined
-def _right(x: float) -> float:
+def right_word(x: float) -> float:
     """The right neighbour that a packed word carries."""
     return np.int64(np.float64(x).view(np.int64) << 32).view(np.float64)
 
@@ -168,7 +169,7 @@ def _right(x: float) -> float:
 @inlined
 def _blend(g: float, q: float, r: float, o: float, p: float, e: Weights, de: Weights) -> Weights:
     """Two neighbouring coefficients of G + (N−1) ln SF, and the slopes of ln SF with ln s."""
-    h, t, u, v, w = _right(g), _right(q), _right(r), _right(o), _right(p)
+    h, t, u, v, w = right_word(g), right_word(q), right_word(r), right_word(o), right_word(p)
     return g + _dot(e, q, r, o, p), h + _dot(e, t, u, v, w), _dot(de, q, r, o, p), _dot(de, t, u, v, w)
 
 
@@ -202,14 +203,14 @@ def evaluate(doms: Doms, tables: Tables, frame: Frame, a: float, b: float, t0: f
         u = min(max(u_free, _LOW_U), _HIGH_U)
         cosine = pz * COS_CHERENKOV + nu * e1z * SIN_CHERENKOV
         dcos = SIN_CHERENKOV * e1z * per_d
-        emitted, per_drop, scale, inside = _emission(heights[i], cosine, d)
+        emitted, per_drop, scale, inside = emission(heights[i], cosine, d)
         dz_a = inside * (nu * pz * (COS_CHERENKOV / SIN_CHERENKOV) + e1z)
         dz_b = inside * (nv * pz * (COS_CHERENKOV / SIN_CHERENKOV))
         # ice on the way
-        k, f = _locate(emitted, GRID_BOTTOM, 1 / GRID_STEP, _LAST_Z)
+        k, f = locate(emitted, GRID_BOTTOM, 1 / GRID_STEP, _LAST_Z)
         k1 = k + _ONE
-        scattering, db = _path_mean(dom_b[i], dom_bi[i], ice_b[k], ice_b[k1], ice_bi[k], f, per_drop, scale)
-        absorption, da = _path_mean(dom_a[i], dom_ai[i], ice_a[k], ice_a[k1], ice_ai[k], f, per_drop, scale)
+        scattering, db = path_mean(dom_b[i], dom_bi[i], ice_b[k], ice_b[k1], ice_bi[k], f, per_drop, scale)
+        absorption, da = path_mean(dom_a[i], dom_ai[i], ice_a[k], ice_a[k1], ice_ai[k], f, per_drop, scale)
         # shape ξ and rate s of the delay
         xi = (3.094 + cosine * (4.636 * cosine - 3.946)) * (1 / BULK_LAMBDA) + DISTANCE_SLOPE * d * scattering
         xi = min(xi, _HIGH_XI)
@@ -223,9 +224,9 @@ def evaluate(doms: Doms, tables: Tables, frame: Frame, a: float, b: float, t0: f
         ln_s = fast_log(s)
         half = 0.5 * (u - s)
         root = np.sqrt(half * half + 1.0)
-        kw, fw = _locate(fast_log(half + root), ASINH_W.first, ASINH_W.inverse_step, _LAST_W)
-        kx, fx = _locate(fast_log(xi), XI.first, XI.inverse_step, _LAST_XI)
-        ks, fs = _locate(ln_s, LN_S.first, LN_S.inverse_step, _LAST_S)
+        kw, fw = locate(fast_log(half + root), ASINH_W.first, ASINH_W.inverse_step, _LAST_W)
+        kx, fx = locate(fast_log(xi), XI.first, XI.inverse_step, _LAST_XI)
+        ks, fs = locate(ln_s, LN_S.first, LN_S.inverse_step, _LAST_S)
         w, dw, v, dv = value_weights(fw), slope_weights(fw), value_weights(fx), slope_weights(fx)
         e0, e1, e2, e3 = value_weights(fs)
         e, de = (n * e0, n * e1, n * e2, n * e3), slope_weights(fs)

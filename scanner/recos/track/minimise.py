@@ -6,14 +6,17 @@ one improves it. Where the likelihood bends the wrong way, steps grow until they
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba.extending import overload
 
 from scanner.common.compiled import fast_kernel
+from scanner.recos.track.first_photon import FirstPhotons, evaluate_first
 from scanner.recos.track.likelihood import Doms, Frame, Tables, Value, evaluate
 
-__all__ = ["End", "descend"]
+__all__ = ["End", "Hits", "descend"]
 
 _STEP_LIMIT = 100.0  # longest step in (a, b), m
 _TIME_LIMIT = 300.0  # longest step in t, ns
@@ -25,6 +28,22 @@ _MOST_PROMISING = 1e12  # a larger promised gain is a breakdown of the arithmeti
 
 Symmetric = tuple[float, float, float, float, float, float]
 """A symmetric 3 × 3 matrix as (aa, ab, at, bb, bt, tt)."""
+
+
+Hits = Doms | FirstPhotons
+"""Modules of either likelihood: their type says which of the two a descent follows."""
+
+
+def _value(doms: Hits, tables: Tables, frame: Frame, a: float, b: float, t: float, sigma: float) -> Value:
+    """−ln L and its slopes, by the likelihood that the modules belong to."""
+    raise NotImplementedError("compiled code only")
+
+
+@overload(_value, strict=False, jit_options={"fastmath": True, "error_model": "numpy"})
+def _value_of(doms: Any, tables: Any, frame: Any, a: Any, b: Any, t: Any, sigma: Any) -> Callable[..., Value]:
+    if doms.instance_class is FirstPhotons:
+        return lambda doms, tables, frame, a, b, t, sigma: evaluate_first(doms, tables, frame, a, b, t, sigma)
+    return lambda doms, tables, frame, a, b, t, sigma: evaluate(doms, tables, frame, a, b, t, sigma)
 
 
 class End(NamedTuple):
@@ -87,10 +106,10 @@ def _first_scale(m: Symmetric, sa: float, sb: float, st: float, ya: float, yb: f
 
 
 @fast_kernel
-def descend(doms: Doms, tables: Tables, frame: Frame, a: float, b: float, t: float, sigma: float,
+def descend(doms: Hits, tables: Tables, frame: Frame, a: float, b: float, t: float, sigma: float,
             tolerance: float) -> End:
     """Go downhill from (a, b, t) until the promised gain in ln L falls below `tolerance`."""
-    best = evaluate(doms, tables, frame, a, b, t, sigma)
+    best = _value(doms, tables, frame, a, b, t, sigma)
     inverse = _inverse_curvature(best)
     count = 1
     fresh = True
@@ -102,7 +121,7 @@ def descend(doms: Doms, tables: Tables, frame: Frame, a: float, b: float, t: flo
         length = min(1.0, _STEP_LIMIT / np.sqrt(da * da + db * db + 1e-12), _TIME_LIMIT / (abs(dt) + 1e-6))
         while True:
             sa, sb, st = length * da, length * db, length * dt
-            trial = evaluate(doms, tables, frame, a + sa, b + sb, t + st, sigma)
+            trial = _value(doms, tables, frame, a + sa, b + sb, t + st, sigma)
             count += 1
             change = trial.llh - best.llh
             if change < _SUFFICIENT * length * slope or count >= _MAX_EVALUATIONS:

@@ -1,4 +1,4 @@
-"""The track reconstruction `track_mpe` as the scanner sees it."""
+"""The track reconstructions `track` and `track_mpe` as the scanner sees them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from scanner.maps.result import PIXEL_DTYPE, nan_rows
 from scanner.recos.track.fit import fit_pixels
 from scanner.recos.track.hits import TrackHits, first_hits
 from scanner.recos.track.likelihood import Tables
-from scanner.recos.track.search import GRID, valleys_for
+from scanner.recos.track.minimise import Hits
+from scanner.recos.track.search import FIRST_WIDTHS, GRID, MPE_WIDTHS, valleys_for
 
-__all__ = ["TrackMPE", "tables"]
+__all__ = ["Track", "TrackMPE", "tables"]
 
 _FARTHEST = 1e6  # m and ns: a seed beyond is no seed
 
@@ -48,16 +49,45 @@ class TrackMPE:
         self, prepared: TrackHits, zenith: np.ndarray, azimuth: np.ndarray, seeds: np.ndarray | None = None
     ) -> np.ndarray:
         """Fit the vertex for n directions (rad) from the parents' vertices; PIXEL_DTYPE of shape (n,)."""
-        zenith, azimuth = np.atleast_1d(zenith).astype(float), np.atleast_1d(azimuth).astype(float)
-        starts = _starts(prepared, len(zenith), seeds)
-        fits = fit_pixels(prepared.doms, prepared.coarse, tables(), zenith, azimuth, starts, GRID,
-                          valleys_for(prepared.n_hit))
-        pixels = nan_rows(np.full(len(zenith), -1))
-        pixels["llh"] = fits[:, 0] - prepared.padding_llh
-        for column, name in enumerate("XYZ"):
-            pixels[name] = fits[:, 1 + column] + prepared.centre[column]
-        pixels["T"] = fits[:, 4] + prepared.time
-        return pixels
+        return _fitted(prepared, prepared.doms, MPE_WIDTHS, zenith, azimuth, seeds)
+
+
+class Track:
+    """The same data, by a density of the first photon that was made from simulated losses."""
+
+    name = "track"
+    description = ("through-going track: arrival time of the first photon in each module, by a density made "
+                   "from simulated muons with single losses; fast, no energies")
+    cost = "1"
+
+    def check(self, event: Event) -> None:
+        """As of `TrackMPE`."""
+        first_hits(event.cleaned)
+
+    def prepare(self, event: Event) -> TrackHits:
+        """As of `TrackMPE`."""
+        return first_hits(event.cleaned)
+
+    def reconstruct(
+        self, prepared: TrackHits, zenith: np.ndarray, azimuth: np.ndarray, seeds: np.ndarray | None = None
+    ) -> np.ndarray:
+        """As of `TrackMPE`."""
+        return _fitted(prepared, prepared.firsts, FIRST_WIDTHS, zenith, azimuth, seeds)
+
+
+def _fitted(hits: TrackHits, doms: Hits, widths: np.ndarray, zenith: np.ndarray, azimuth: np.ndarray,
+            seeds: np.ndarray | None) -> np.ndarray:
+    """The fits of n directions by the likelihood that `doms` belong to; PIXEL_DTYPE of shape (n,)."""
+    zenith, azimuth = np.atleast_1d(zenith).astype(float), np.atleast_1d(azimuth).astype(float)
+    starts = _starts(hits, len(zenith), seeds)
+    fits = fit_pixels(doms, hits.doms, hits.coarse, tables(), zenith, azimuth, starts, GRID,
+                      valleys_for(hits.n_hit), widths)
+    pixels = nan_rows(np.full(len(zenith), -1))
+    pixels["llh"] = fits[:, 0] - hits.padding_llh
+    for column, name in enumerate("XYZ"):
+        pixels[name] = fits[:, 1 + column] + hits.centre[column]
+    pixels["T"] = fits[:, 4] + hits.time
+    return pixels
 
 
 def _starts(hits: TrackHits, n: int, seeds: np.ndarray | None) -> np.ndarray:

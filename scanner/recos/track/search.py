@@ -12,13 +12,16 @@ import numpy as np
 
 from config.ice import C_VACUUM
 from scanner.common.compiled import kernel
+from scanner.recos.track.first_photon import RESOLUTION
 from scanner.recos.track.likelihood import PATH_FACTOR, SIGMA, Doms, Frame, Tables, evaluate
-from scanner.recos.track.minimise import End, descend
+from scanner.recos.track.minimise import End, Hits, descend
 
-__all__ = ["COARSE", "GRID", "TIGHT", "follow", "survey", "valleys_for"]
+__all__ = ["COARSE", "FIRST_WIDTHS", "GRID", "MPE_WIDTHS", "TIGHT", "follow", "survey", "valleys_for"]
 
 COARSE, MEDIUM = 50.0, 17.0
-"""Time resolutions (ns) on the way down to SIGMA."""
+"""Time resolutions (ns) at which valleys are found, on a sample of the modules."""
+MPE_WIDTHS, FIRST_WIDTHS = np.array([SIGMA]), np.array([SIGMA, RESOLUTION])
+"""Those at which they are followed with all modules; the last is the likelihood's own."""
 LOOSE, FIRM, TIGHT = 1.0, 0.3, 1e-5
 """Promised gains in ln L at which a descent stops: coarse, medium and true resolution."""
 LEAST_VALLEYS, MOST_VALLEYS, DESCENTS = 4, 10, 640
@@ -100,7 +103,7 @@ def _is_new(ends: np.ndarray, n: int, end: End) -> bool:
 
 
 @kernel
-def _sharpen(doms: Doms, tables: Tables, frame: Frame, starts: np.ndarray, sigma: float, shift: float,
+def _sharpen(doms: Hits, tables: Tables, frame: Frame, starts: np.ndarray, sigma: float, shift: float,
              tolerance: float) -> int:
     """Replace every start by the end of its descent, each end once; return the number of evaluations.
 
@@ -120,10 +123,18 @@ def _sharpen(doms: Doms, tables: Tables, frame: Frame, starts: np.ndarray, sigma
 
 
 @kernel
-def follow(doms: Doms, coarse: Doms, tables: Tables, frame: Frame, starts: np.ndarray) -> End:
-    """Follow valleys given at COARSE resolution down to SIGMA: the best end (llh inf without a start)."""
+def follow(doms: Hits, coarse: Doms, tables: Tables, frame: Frame, starts: np.ndarray,
+           widths: np.ndarray) -> End:
+    """Follow valleys given at COARSE resolution down to the last of `widths`: the best end.
+
+    Its llh is inf without a start.
+    """
     count = _sharpen(coarse, tables, frame, starts, COARSE, 0.0, LOOSE)
     count += _sharpen(coarse, tables, frame, starts, MEDIUM, COARSE - MEDIUM, FIRM)
-    count += _sharpen(doms, tables, frame, starts, SIGMA, MEDIUM - SIGMA, TIGHT)
+    before = MEDIUM
+    for k in range(len(widths)):
+        tolerance = TIGHT if k + 1 == len(widths) else FIRM
+        count += _sharpen(doms, tables, frame, starts, widths[k], before - widths[k], tolerance)
+        before = widths[k]
     best = starts[np.argmin(starts[:, 0])]
     return End(best[0], best[1], best[2], best[3], count)

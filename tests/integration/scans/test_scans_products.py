@@ -82,7 +82,7 @@ def test_the_list_names_all_products_or_those_asked_for(user: requests.Session, 
     assert listed["is_final"] is True
     assert [product["name"] for product in listed["products"]] == [
         product.name for product in products_for("track_mpe")]
-    assert "moc_90.calibrated_track.json" in {product["name"] for product in listed["products"]}
+    assert "moc_90.calibrated_track_mpe.json" in {product["name"] for product in listed["products"]}
     assert "calibrated_cascade" not in listed["level_sets"]
     assert (listed["default_levels"], listed["cautions"]) == ("calibrated_track", {"wilks": "under-covers"})
     assert listed["level_sets"]["wilks"]["0.9"] == 4.61
@@ -215,7 +215,7 @@ def test_the_command_writes_the_formats_asked_for(api: Api, final: str, tmp_path
                    "--levels", "all") == 0
     assert sorted(capsys.readouterr().out.split()) == sorted(map(str, tmp_path.iterdir()))
     assert {path.name for path in tmp_path.iterdir()} == {
-        f"{stem}.{levels}.{suffix}" for levels in ("wilks", "ic160427a", "calibrated_track")
+        f"{stem}.{levels}.{suffix}" for levels in ("wilks", "ic160427a", "calibrated_track_mpe")
         for stem, suffix in (("flat", "fits"), ("moc_50", "json"), ("moc_90", "json"), ("moc_50", "fits"),
                              ("moc_90", "fits"))}
     assert command(api, final, "--list") == 0
