@@ -133,7 +133,7 @@ class _Surface:
     def __init__(self, centre: np.ndarray, points: np.ndarray, delta: np.ndarray, scale: float) -> None:
         self._frame, self._scale = _frame(centre), scale
         self._mesh = Delaunay(_in_plane(self._frame, points))
-        with threadpool_limits(1, "blas"):  # a matrix per triangle: waking threads for each took 20 times as long
+        with threadpool_limits(1, "blas"):  # a matrix per triangle: with threads 20 times as long
             assert self._mesh.transform is not None, "is kept, and every look-up needs it"
         self._delta = delta
         self._patches = CloughTocher2DInterpolator(self._mesh, scale * np.log1p(delta / scale))
