@@ -79,7 +79,7 @@ _WILKS = {0.5: 1.39, 0.9: 4.61, THREE_SIGMA: 11.83}
 _ALL = (
     LevelSet("wilks", "Wilks", MappingProxyType(_WILKS)),
     LevelSet("ic160427a", "IC160427A calibration", MappingProxyType({0.5: 22.2, 0.9: 64.2}), True),
-    LevelSet("calibrated_track", "Calibrated on simulated tracks", MappingProxyType({0.5: 1.5, 0.9: 6.8}),
+    LevelSet("calibrated_track", "Calibrated on simulated tracks", MappingProxyType({0.5: 1.0, 0.9: 7.5}),
              True, "track"),
     LevelSet("calibrated_track_mpe", "Calibrated on simulated tracks", MappingProxyType({0.5: 1.5, 0.9: 6.2}),
              True, "track_mpe"),

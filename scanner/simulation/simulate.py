@@ -59,8 +59,8 @@ BARE_LIGHT, BARE_RISE = 0.188, 0.0206
 """Light of a muon's knock-on electrons below 0.5 GeV relative to its own, and its rise with ln E
 (L. Rädel & C. Wiebusch, Astropart. Phys. 38 (2012) 53)."""
 MUON_LIGHT, LOSS_LIGHT = 0.8, 1.35
-"""Factors on the light of a muon with single losses, its own and that of its showers: with them charges and hit
-modules are those of an outside simulation (the documentation of the kernel has the comparison)."""
+"""Factors on the light of a muon with single losses, its own and that of its showers: with them charges and
+hit modules are those of an outside simulation (the documentation of the kernel has the comparison)."""
 LATE_START = 17.0
 """Of a muon with single losses: light of shape ξ comes no earlier than LATE_START ξ² ns, the mean delay kept.
 The gamma distribution promises more early photons than that outside simulation shows."""
