@@ -11,8 +11,9 @@ import difflib
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import msgspec
 import yaml
@@ -40,7 +41,15 @@ class Server(Part, frozen=True):
     port: int = 8080  # 0: any free one
     public_url: str = ""  # how clients reach us, when that is not http://host:port
     max_body_mb: int = 64  # larger requests are refused
+    trusted_proxies: list[str] = []  # networks whose X-Forwarded-For or Forwarded says who asks
     shutdown_seconds: float = 5.0  # how long requests may take to end when the server stops
+
+    def __post_init__(self) -> None:
+        for name in self.trusted_proxies:
+            try:
+                ip_network(name, strict=False)
+            except ValueError as error:
+                raise ValueError(f"trusted_proxies: {error}") from None
 
 
 class Database(Part, frozen=True):
@@ -190,6 +199,10 @@ class Pilots(Part, frozen=True):
     site: str = "local"  # the name that tasks may ask for
     temp: str = ""  # address below which temporary data lie; empty: the directory temp of `data`
     transfers: dict[str, str] = msgspec.field(default_factory=dict)  # scheme: command {source} {target}
+    isolation: Literal["auto", "required", "off"] = "auto"  # of tasks: where possible, or run none, or never
+    account: str = "nobody"  # that tasks run as when `iceprod up` runs as root
+    visible: list[str] = msgspec.field(default_factory=list)  # paths that tasks may read besides the system's
+    writable: list[str] = msgspec.field(default_factory=list)  # paths that tasks may change
 
 
 class Schedule(Part, frozen=True):

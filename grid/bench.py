@@ -6,7 +6,8 @@ durable as in production), a dataset whose jobs have one task each, and pilots a
 ``empty``    tasks of a configuration without programs: the pilot makes and removes a directory, starts no
              process, and reports. Nearest to a no-op function of the peers that run functions in processes
              that stay (Parsl).
-``true``     tasks that run /bin/true: two processes each, as every real task.
+``true``     tasks that run /bin/true: three processes each, as every real task.
+``open``     the same without isolation: what the walls around a program cost.
 ``sleep``    tasks that run ``sleep 0.1``.
 ``claim``    the time of a claim by REST with so many tasks waiting.
 
@@ -44,8 +45,10 @@ from iceprod.client import Client, ClientError, Refused
 __all__ = ["ClaimFigures", "TaskFigures", "main", "run"]
 
 KINDS: dict[str, list[dict[str, Any]]] = {
-    "empty": [], "true": [{"src": "/bin/true"}], "sleep": [{"src": "/bin/sleep", "args": ["0.1"]}]}
-FRACTION = {"empty": 1.0, "true": 0.2, "sleep": 0.05}
+    "empty": [], "true": [{"src": "/bin/true"}], "open": [{"src": "/bin/true"}],
+    "sleep": [{"src": "/bin/sleep", "args": ["0.1"]}]}
+OPEN = "open"
+FRACTION = {"empty": 1.0, "true": 0.2, OPEN: 0.2, "sleep": 0.05}
 """How many tasks of each kind, as a part of the number of empty ones."""
 _PATIENCE = 900.0
 _LOOK_SECONDS = 0.5  # looks cost the server commands, too
@@ -141,11 +144,12 @@ class Bench:
         return times
 
     @contextlib.contextmanager
-    def pilots(self, count: int) -> Iterator[list[subprocess.Popen[bytes]]]:
+    def pilots(self, count: int, isolation: str) -> Iterator[list[subprocess.Popen[bytes]]]:
         """Pilots of one core each, registered, and stopped."""
         before = len(self.client.get("/pilots", {"keys": "pilot_id"}))
         argv = [sys.executable, "-m", "grid.pilot", "--server", self.client.url, "--token-file",
-                str(self.token), "--cores", "1", "--memory", "1", "--no-pixels", "--site", "bench"]
+                str(self.token), "--cores", "1", "--memory", "1", "--no-pixels", "--site", "bench",
+                "--isolation", isolation]
         with tempfile.TemporaryDirectory() as work, open(os.devnull, "wb") as nowhere:
             children = [subprocess.Popen([*argv, "--directory", work], stderr=nowhere) for _ in range(count)]
             try:
@@ -161,7 +165,7 @@ class Bench:
 
     def tasks(self, kind: str, count: int, pilots: int) -> TaskFigures:
         """Make tasks and run them."""
-        with self.pilots(pilots) as children:
+        with self.pilots(pilots, "off" if kind == OPEN else "auto") as children:
             began = time.monotonic()
             dataset_id = self.make(kind, count)
             make_seconds = time.monotonic() - began

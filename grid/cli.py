@@ -145,7 +145,7 @@ def grid(ctx: click.Context, server: str | None, token_file: Path | None, pilot_
     count = settings.pilots.count if pilots is None else pilots
     settings = msgspec.structs.replace(settings, data=data or settings.data,
                                        pilots=msgspec.structs.replace(settings.pilots, count=count))
-    daemon.run(settings, server, token_file, pilot_token_file)
+    daemon.run(settings, server, token_file, pilot_token_file, config)
 
 
 for _command in condor.COMMANDS:

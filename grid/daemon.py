@@ -14,11 +14,13 @@ from grid.pilot.options import TokenFile
 from grid.service import GridService
 from iceprod.client import Client
 from iceprod.installation import make_private
+from iceprod.walls.sandbox import View
 
 __all__ = ["run"]
 
 
-def run(settings: Settings, server: str, token_file: Path, pilot_token_file: Path) -> None:
+def run(settings: Settings, server: str, token_file: Path, pilot_token_file: Path,
+        config: Path | None = None) -> None:
     """Run the local grid until SIGTERM or SIGINT. Raises ClientError when the server does not want us."""
     logging.basicConfig(level=settings.logging.level, format="%(asctime)s %(levelname)s %(message)s")
     data = Path(settings.data).absolute()
@@ -27,11 +29,15 @@ def run(settings: Settings, server: str, token_file: Path, pilot_token_file: Pat
     for directory in (logs, work):
         make_private(directory)
 
+    hidden = (str(data), *([str(config.absolute())] if config else []))
+
     def make(grid_id: str) -> LocalGrid:
         token = pilot_token_file.absolute()
         temp = settings.pilots.temp or (data / "temp").as_uri()
-        return LocalGrid(Pilots(server, token, work, grid_id, settings.pilots.heartbeat_seconds, temp,
-                                settings.pilots.transfers), logs)
+        told = settings.pilots
+        view = View(tuple(told.visible), tuple(told.writable), hidden)
+        return LocalGrid(Pilots(server, token, work, grid_id, told.heartbeat_seconds, temp, told.transfers,
+                                told.isolation, told.account, view), logs)
 
     with Client(server, TokenFile(token_file)) as client:
         service = GridService(client, make, _offer(settings), settings.pilots.count, data / "grid.id")

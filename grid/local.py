@@ -13,6 +13,7 @@ from pathlib import Path
 
 from grid.base import PilotClass, PilotState
 from iceprod.children import Child
+from iceprod.walls.sandbox import View
 
 __all__ = ["LocalGrid", "Pilots"]
 
@@ -30,15 +31,22 @@ class Pilots:
     heartbeat_seconds: float = 5.0
     temp: str = ""  # address below which temporary data lie
     transfers: Mapping[str, str] = field(default_factory=dict)  # commands that move files, by scheme
+    isolation: str = "auto"  # of tasks
+    account: str = "nobody"  # that tasks run as when we are root
+    view: View = field(default_factory=View)  # what tasks see of this machine
 
     def arguments(self, name: str, offer: PilotClass) -> list[str]:
         """The command line of the pilot that we call so, without the program."""
         given = {"server": self.server, "token-file": self.token_file, "grid-id": self.grid_id,
                  "queue-id": name, "heartbeat": self.heartbeat_seconds, "cores": offer.cores,
                  "memory": offer.memory_gb, "disk": offer.disk_gb, "lifetime": offer.lifetime_hours,
-                 "site": offer.site, "directory": self.directory, "temp": self.temp}
-        moves = [f"--transfer={scheme}={command}" for scheme, command in self.transfers.items()]
-        return moves + [word for name, value in given.items() if value != ""
+                 "site": offer.site, "directory": self.directory, "temp": self.temp,
+                 "isolation": self.isolation, "account": self.account}
+        words = [f"--transfer={scheme}={command}" for scheme, command in self.transfers.items()]
+        for name, paths in (("visible", self.view.readable), ("writable", self.view.writable),
+                            ("hidden", self.view.hidden)):
+            words += [f"--{name}={path}" for path in paths]
+        return words + [word for name, value in given.items() if value != ""
                         for word in (f"--{name}", str(value))]
 
 

@@ -150,6 +150,6 @@ class _Showing(Launcher):
         self._say = say
 
     def start(self, argv: list[str], variables: dict[str, str], directory: Path, stdout: Path,
-              stderr: Path) -> Program:
+              stderr: Path, box: dict[str, Any] | None = None) -> Program:
         self._say(f"$ {shlex.join(argv)}")
-        return super().start(argv, variables, directory, stdout, stderr)
+        return super().start(argv, variables, directory, stdout, stderr, box)

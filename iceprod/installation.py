@@ -36,6 +36,7 @@ class Running(msgspec.Struct, frozen=True):
     data: str
     started: str
     secret_file: str = "secret"
+    not_isolated: str = ""  # why tasks on this machine run without walls; empty when they do not
 
 
 class Installation:
@@ -109,11 +110,11 @@ class Installation:
 
     # -- tokens
 
-    def token(self, username: str, *roles: str, hours: float = _OWN_TOKEN_HOURS) -> str:
+    def token(self, username: str, *roles: str, hours: float = _OWN_TOKEN_HOURS, **claims: str) -> str:
         """A token of this installation, whose secret is made if there is none. Raises OSError."""
         running = self.running()
         name = running.secret_file if running else Tokens().secret_file
-        return tokens.encode(tokens.read_secret(self.data / name), username, roles, hours=hours)
+        return tokens.encode(tokens.read_secret(self.data / name), username, roles, hours=hours, **claims)
 
 
 def make_private(directory: Path) -> None:

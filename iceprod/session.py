@@ -21,7 +21,7 @@ import yaml
 
 from config.json_text import decode
 from iceprod.following import follow_dataset, follow_scan
-from iceprod.submission import NSIDES, dataset_of, progression, scan_request, submit_dataset
+from iceprod.submission import RECO, dataset_of, scan_request, submit_dataset
 from iceprod.transport import Client, ClientError
 
 __all__ = ["BestFit", "Dataset", "DatasetProgress", "Scan", "ScanProgress", "Session", "WorkFailed"]
@@ -57,6 +57,7 @@ class ScanProgress:
     best_fit: BestFit | None
     area_50_deg2: float | None
     area_90_deg2: float | None
+    level_set: str | None  # which calibration the areas are by
     is_final: bool
     document: dict[str, Any]
 
@@ -191,14 +192,15 @@ class Session:
     def __exit__(self, *error: object) -> None:
         self.client.__exit__()
 
-    def scan(self, event: str | Path | dict[str, Any], *, reco_algo: str = "track_mpe", nsides: str = NSIDES,
+    def scan(self, event: str | Path | dict[str, Any], *, reco_algo: str = RECO, nsides: str | None = None,
              is_real: bool | None = None) -> Scan:
         """Start a scan of a realtime event: a file, or what such a file holds.
 
+        Levels such as ``8:0,64:12`` are scanned as they are; the usual ones grow as the regions need.
         Raises Refused when the server does not take it, ValueError for a file or levels that are none.
         """
         document = event if isinstance(event, dict) else decode(Path(event).read_bytes(), gaps=True)
-        request = scan_request(document, reco_algo, progression(nsides), is_real)
+        request = scan_request(document, reco_algo, nsides, is_real)
         return Scan(self.client, str(self.client.post("/scan", request, timeout=120, patience=10)["scan_id"]))
 
     def submit(self, config: str | Path | dict[str, Any], *, jobs: int = 1, description: str = "",
@@ -239,7 +241,7 @@ def _scan_progress(told: dict[str, Any]) -> ScanProgress:
     fit = BestFit(**{name: best[name] for name in BestFit.__dataclass_fields__}) if best else None
     return ScanProgress(
         told["state"], told["state_reason"] or "", told["pixels_done"], told["pixels_total"], told["eta_s"],
-        fit, told["area_50_deg2"], told["area_90_deg2"], told["is_final"], told)
+        fit, told["area_50_deg2"], told["area_90_deg2"], told["level_set"], told["is_final"], told)
 
 
 def _last(news: Iterator[_P], tell: Callable[[_P], object] | None, timeout: float | None) -> _P:

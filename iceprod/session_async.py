@@ -30,7 +30,7 @@ from iceprod.session import (
     dataset_result,
     scan_result,
 )
-from iceprod.submission import NSIDES
+from iceprod.submission import RECO
 from iceprod.transport import Client, ClientError
 
 __all__ = ["AsyncDataset", "AsyncScan", "AsyncSession"]
@@ -151,8 +151,8 @@ class AsyncSession:
     async def __aexit__(self, *error: object) -> None:
         await asyncio.to_thread(self._run.stop)
 
-    async def scan(self, event: str | Path | dict[str, Any], *, reco_algo: str = "track_mpe",
-                   nsides: str = NSIDES, is_real: bool | None = None) -> AsyncScan:
+    async def scan(self, event: str | Path | dict[str, Any], *, reco_algo: str = RECO,
+                   nsides: str | None = None, is_real: bool | None = None) -> AsyncScan:
         """Start a scan of a realtime event: a file, or what such a file holds."""
         scan = await self._run(self._session.scan, event, reco_algo=reco_algo, nsides=nsides, is_real=is_real)
         return AsyncScan(scan, self._run)

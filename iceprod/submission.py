@@ -8,10 +8,11 @@ from iceprod.config_check import check_config, refused
 from iceprod.dataset_config import ConfigError, place_of, task_names
 from iceprod.transport import Client, Refused
 
-__all__ = ["NSIDES", "checked_names", "dataset_of", "progression", "scan_request", "submit_dataset",
+__all__ = ["NSIDES", "RECO", "checked_names", "dataset_of", "progression", "scan_request", "submit_dataset",
            "truth_of"]
 
 NSIDES = "8:0,64:12,512:24"
+RECO = "auto"  # suits every event
 _URGENT = 100  # starts without waiting
 
 
@@ -58,15 +59,18 @@ def _ask(client: Client, config: dict[str, Any], jobs: int, *, lenient: bool) ->
         raise Refused(400, "; ".join(wrong))
 
 
-def scan_request(event: dict[str, Any], reco_algo: str, nsides: dict[str, int], is_real: bool | None = None,
-                 max_pixel_seconds: int = 3600) -> dict[str, Any]:
-    """What `POST /scan` takes; an event is simulated when its file tells the truth of it."""
+def scan_request(event: dict[str, Any], reco_algo: str, nsides: str | None = None,
+                 is_real: bool | None = None, max_pixel_seconds: int = 3600) -> dict[str, Any]:
+    """What `POST /scan` takes; an event is simulated when its file tells the truth of it.
+
+    Levels that are named are scanned as they are; the usual ones grow as the regions need. Raises ValueError.
+    """
     if is_real is None:
         is_real = truth_of(event) is None
-    return {"docker_tag": "latest", "reco_algo": reco_algo, "nsides": nsides,
+    return {"docker_tag": "latest", "reco_algo": reco_algo, "nsides": progression(nsides or NSIDES),
             "real_or_simulated_event": "real" if is_real else "simulated", "priority": _URGENT,
             "max_pixel_reco_time": max_pixel_seconds, "request_clusters": {"local": 1},
-            "event_i3live_json": event}
+            "event_i3live_json": event, **({} if nsides else {"refine": True})}
 
 
 def progression(text: str) -> dict[str, int]:

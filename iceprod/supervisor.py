@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import socket
 import sys
@@ -24,6 +25,8 @@ from iceprod.children import Child, last_lines, rotate
 from iceprod.ids import timestamp
 from iceprod.installation import Installation, Running, make_private, write_private
 from iceprod.transport import Client, ClientError
+from iceprod.walls.namespaces import hide_memory
+from iceprod.walls.sandbox import View, find_sandbox
 
 __all__ = ["Plan", "StartError", "Supervisor", "plan", "wait_healthy"]
 
@@ -129,9 +132,10 @@ class Supervisor:
         for directory in (self.here.data, self.here.logs, self._tokens):
             make_private(directory)
         self._renew_tokens()
+        not_isolated = self._check_isolation()
         self.here.announce(Running(
             pid=self.here.supervisor(), url=self.plan.url, data=str(self.here.data), started=timestamp(),
-            secret_file=self.settings.tokens.secret_file))
+            secret_file=self.settings.tokens.secret_file, not_isolated=not_isolated))
         database = self.settings.database.url or self._start_store()
         self._start_server(database)
         if self.settings.pilots.count > 0:
@@ -147,6 +151,20 @@ class Supervisor:
         except OSError as error:
             raise StartError(f"cannot listen on {host}:{port}: {error.strerror}; choose another "
                              "with --port N, or --port 0 for any free one") from None
+
+    def _check_isolation(self) -> str:
+        """Why tasks will run without walls here; empty when not. Raises StartError when they must not."""
+        pilots = self.settings.pilots
+        if not pilots.count:
+            return ""
+        found = find_sandbox(pilots.isolation, View(), pilots.account)
+        if found.is_walled:
+            log.info("tasks run isolated, by %s", found.means)
+            return ""
+        if pilots.isolation == "required":
+            raise StartError(f"tasks cannot be isolated here, and pilots.isolation is required: {found.why}")
+        log.warning("tasks run without isolation (%s): %s", found.means, found.why)
+        return f"{found.means}: {found.why}"
 
     def _start_store(self) -> str:
         note = self.here.store / "store.json"
@@ -218,8 +236,9 @@ class Supervisor:
     def _renew_tokens(self) -> None:
         """Tokens for the grid and its pilots, in files that they read again when a token has ended."""
         self._renewed = time.monotonic()
-        for name, role in (("grid", "system"), ("pilot", "pilot")):
-            token = self.here.token(name, role, hours=_TOKEN_HOURS)
+        site = {"site": self.settings.pilots.site}
+        for name, role, bounds in (("grid", "system", {}), ("pilot", "pilot", site)):
+            token = self.here.token(name, role, hours=_TOKEN_HOURS, **bounds)
             write_private(self._tokens / name, token.encode())
 
     # -- stop
@@ -265,6 +284,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int)
     parser.add_argument("--pilots", type=int)
     given = parser.parse_args(arguments)
+    hide_memory()
+    os.umask(0o077)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     try:
         return Supervisor(plan(given.config, given.data, given.port, given.pilots)).run()

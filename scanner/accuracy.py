@@ -41,7 +41,6 @@ from scanner.events.directions import detector_to_icrs
 from scanner.maps import healpix
 from scanner.maps.level_sets import LEVEL_SETS
 from scanner.maps.levels import best_pixel
-from scanner.maps.regions import area
 from scanner.maps.skymap import SkyMap
 from scanner.recos.recos import find_reco, method_of, warm_up
 from scanner.simulation.samples import read_true_event, sample_files
@@ -112,10 +111,16 @@ def judge(path: Path, reco: str, progression: str = DEFAULT_PROGRESSION) -> Judg
     keys = event.cleaned.string.astype(int) * 100 + event.cleaned.om
     within = np.searchsorted(_PROFILE, skymap.delta)
     areas = np.cumsum(np.bincount(within, weights=skymap.area, minlength=len(_PROFILE) + 1))[: len(_PROFILE)]
+    wilks = [_area_within(skymap, LEVEL_SETS["wilks"].threshold(level)) for level in LEVELS]
     return Judgement(path.name, truth.shape, method_of(reco, event).reco, len(np.unique(keys)),
                      told.deposited if np.isfinite(told.deposited) else truth.energy, length, float(off),
-                     float(skymap.delta_at(ra, dec)), [area(skymap, level, "wilks") for level in LEVELS],
-                     areas.tolist(), fitted if np.isfinite(fitted) else None, seconds)
+                     float(skymap.delta_at(ra, dec)), wilks, areas.tolist(),
+                     fitted if np.isfinite(fitted) else None, seconds)
+
+
+def _area_within(skymap: SkyMap, threshold: float) -> float:
+    """Area (deg²) within a threshold on 2Δ ln L."""
+    return float(skymap.area[skymap.delta <= threshold].sum())
 
 
 def summary(judgements: Sequence[Judgement]) -> dict[str, Any]:

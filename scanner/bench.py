@@ -33,6 +33,7 @@ from scanner.events.event import Event, Particle
 from scanner.events.i3live import read_event
 from scanner.events.writer import write_event
 from scanner.maps import healpix
+from scanner.maps.growth import grown_pixels
 from scanner.maps.levels import Progression, best_pixel, first_pixels, next_pixels, seeds_for
 from scanner.recos.recos import find_reco, warm_up
 from scanner.recos.track.fit import fit_pixels
@@ -178,8 +179,13 @@ def scan_event(event: Event, reco_name: str, progression: str = DEFAULT_PROGRESS
             rows = reco.reconstruct(prepared, *pixel_directions(nside, pixels, event.mjd), seeds)
             rows["index"] = pixels
             tables[nside] = np.concatenate([tables[nside], rows]) if nside in tables else rows
-        wanted = next_pixels(levels, tables)
+        wanted = next_pixels(levels, tables) or _grown(levels, tables, reco_name)
     return tables
+
+
+def _grown(levels: Progression, tables: dict[int, np.ndarray], reco: str) -> dict[int, np.ndarray]:
+    known = {nside: table["index"] for nside, table in tables.items()}
+    return grown_pixels(levels, tables, known, reco) if levels.grows else {}
 
 
 def _events(events_dir: Path | None) -> Iterator[tuple[str, Event]]:

@@ -27,7 +27,7 @@ from scanner.bench import scan_event
 from scanner.events.directions import detector_to_icrs
 from scanner.maps import healpix
 from scanner.maps.level_sets import LEVEL_SETS, LevelSet
-from scanner.maps.regions import area
+from scanner.maps.posterior import Posterior
 from scanner.maps.skymap import SkyMap
 from scanner.recos.recos import RECOS, warm_up
 from scanner.simulation.population import CLASSES, ICE_SPREAD, draw_event
@@ -95,9 +95,10 @@ def scan_outcome(sample: Sample, number: int) -> Outcome:
     ra, dec = np.degrees(detector_to_icrs(event.truth.zenith, event.truth.azimuth, event.mjd))
     best = healpix.unit_vectors(skymap.best_fit.ra_deg, skymap.best_fit.dec_deg)
     cosine = float(np.clip(best @ healpix.unit_vectors(ra, dec), -1.0, 1.0))
+    posterior = Posterior.of(skymap, LEVEL_SETS["wilks"])
     keys = event.cleaned.string.astype(int) * 100 + event.cleaned.om
     return Outcome(number, len(np.unique(keys)), event.truth.energy, float(np.degrees(np.arccos(cosine))),
-                   float(skymap.delta_at(ra, dec)), {f"{level:g}": area(skymap, level) for level in LEVELS},
+                   float(skymap.delta_at(ra, dec)), {f"{level:g}": posterior.area(level) for level in LEVELS},
                    seconds)
 
 

@@ -29,6 +29,8 @@ __all__ = ["INDEXES", "ROUTES", "SERVICES", "make_app", "serve"]
 
 log = logging.getLogger("server")
 
+IDLE_SECONDS, BODY_SECONDS = 600.0, 300.0  # of a connection between requests; of a body on its way
+
 ROUTES: list[Route] = [
     *status.ROUTES, *openapi.ROUTES, *production.ROUTES, *scans.ROUTES, *sensor.ROUTES, *desk.ROUTES,
     *web.ROUTES]
@@ -53,7 +55,8 @@ async def serve(settings: Settings) -> None:
     db = connect(settings.database)
     ctx = Context(settings, db, read_secret(data / settings.tokens.secret_file))
     door = Door()
-    http = HTTPServer(door, max_body_size=settings.server.max_body_mb << 20)
+    http = HTTPServer(door, max_body_size=settings.server.max_body_mb << 20,
+                      idle_connection_timeout=IDLE_SECONDS, body_timeout=BODY_SECONDS)
     host, port = settings.server.host, settings.server.port
     http.listen(port, host)
     await migrate(ctx)

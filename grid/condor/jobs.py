@@ -113,6 +113,9 @@ def _arguments(site: Site, shape: PilotClass, grid_id: str, files: Files, name: 
         "queue-host": files.queue_host, "queue-version": files.queue_version,
         "heartbeat": f"{site.pilot.heartbeat_seconds:g}"}
     words = [f"--{key}={value}" for key, value in given.items()]
+    words.append(f"--isolation={site.pilot.isolation}")
+    words += [f"--visible={path}" for path in site.pilot.visible]
+    words += [f"--writable={path}" for path in site.pilot.writable]
     if not shape.gpus:
         words.append("--gpus=")  # HTCondor puts a name of no GPU into CUDA_VISIBLE_DEVICES
     if not site.pilot.pixels:

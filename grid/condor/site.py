@@ -47,6 +47,9 @@ class Pilot(Part, frozen=True):
     heartbeat_seconds: float = 5.0
     extra_memory: float = 0.25  # of the pilot itself, above what it offers
     register_minutes: float = 10.0  # a pilot that runs so long without the server hearing of it is removed
+    isolation: Literal["auto", "required", "off"] = "auto"  # of tasks: where possible, or run none, or never
+    visible: list[str] = msgspec.field(default_factory=list)  # paths that tasks may read besides the system's
+    writable: list[str] = msgspec.field(default_factory=lambda: ["/"])  # may change; /: all
     lease_minutes: float = 5.0  # a worker that HTCondor lost may come back so long
 
 

@@ -60,9 +60,10 @@ def _obey(pilot: Pilot, answer: dict[str, Any]) -> None:
 
 
 def _register_again(pilot: Pilot) -> None:
+    pilot.token.drop()
     try:
         answer = pilot.client.post("/pilots", pilot.options.registration(VERSION), timeout=_TIMEOUT)
-        pilot.pilot_id = answer["result"]
+        pilot.pilot_id = pilot.token.take(answer)
         log.info("registered again as pilot %s", pilot.pilot_id)
     except ClientError as error:
         log.warning("could not register again: %s", error)

@@ -1,19 +1,20 @@
 """The process that starts a pilot's programs, and lets nothing of them outlive their task.
 
-The text of this module is a program of its own, run as ``python -I -S -c TEXT DESCRIPTOR``; the pilot carries
-it as text, so it needs Python 3.9's standard library only. It is small, so that it forks fast. ::
+It is a process of its own, small, so that it forks fast, and needs Python 3.9's standard library only. ::
 
     pilot ── socket ── keeper ─┬─ guard ── program ── whatever the program starts
                                └─ guard ── program …
 
-The pilot writes lines of JSON to the socket: {id, argv, env, cwd, stdout, stderr} starts a program, and {id,
-signal} sends a signal to all that it started. It reads {id, pid} of the guard, and {id, status, seconds,
-memory} at the end: the status as `subprocess` gives it, processor seconds, and GB of the largest process.
+The pilot writes lines of JSON to the socket: {id, argv, env, cwd, stdout, stderr, box} starts a program, in
+the sandbox that `box` describes (see `iceprod.walls`) or without one; {id, signal} sends a signal to all that
+it started. It reads {id, pid} of the guard, and {id, status, seconds, memory} at the end: the status as
+`subprocess` gives it, processor seconds, and GB of the largest process.
 
 A guard adopts whatever its program leaves behind, also in sessions of its own (prctl(2),
 PR_SET_CHILD_SUBREAPER), and kills it when the program has ended. When the pilot dies, the socket closes, and
 the keeper has all guards kill what they guard; when the keeper dies, the kernel tells the guards. Where there
-is no prctl, what left the program's process group is not found.
+is no prctl, what left the program's process group is not found. What a program behind walls leaves, the
+kernel itself ends.
 """
 
 from __future__ import annotations
@@ -26,15 +27,21 @@ import resource
 import select
 import signal
 import socket
+import stat
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
+
+from iceprod.walls import namespaces, sandbox
+
+__all__ = ["Keeper", "below", "family", "main"]
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _CANNOT_PREPARE, _NOT_FOUND = 126, 127
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _REQUESTS = (signal.SIGTERM, signal.SIGHUP)  # to a guard: ask its processes to end, kill them
-_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+_APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def _prctl(option: int, value: int) -> None:
@@ -77,35 +84,76 @@ def guard(request: dict[str, Any], keeper: int) -> NoReturn:
     """Run one program to its end, then kill what it left; ends as the program ended."""
     os.setsid()
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    box = request.get("box") or {}
+    try:
+        outputs = [open_output(request[name], box.get("account")) for name in ("stdout", "stderr")]
+        if box.get("means") == "namespaces":
+            end_as(guard_walled(request, box, keeper, outputs))
+    except OSError as error:
+        os.write(2, f"cannot prepare {request['argv'][0]}: {error}\n".encode())
+        os._exit(_CANNOT_PREPARE)
     me = os.getpid()
-    signal.signal(signal.SIGTERM, lambda number, frame: send(below(me, family()), number))
-    signal.signal(signal.SIGHUP, lambda number, frame: send(below(me, family()), signal.SIGKILL))
+    watch(keeper, lambda: below(me, family()))
+    program = os.fork()
+    if program == 0:
+        os.setsid()
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != me:
+            os._exit(_CANNOT_PREPARE)
+        become(request, outputs)
+    status = wait_for(program)
+    clear(me)
+    end_as(sandbox.status_of_bwrap(status) if box.get("means") == "bwrap" else status)
+
+
+def guard_walled(request: dict[str, Any], box: dict[str, Any], keeper: int, outputs: list[int]) -> int:
+    """Run one program behind walls to its end; its status. Raises OSError."""
+    first, reading = namespaces.begin_walled(box["root"], box["mounts"], box["account"] is not None,
+                                             lambda: become(request, outputs))
+    watch(keeper, lambda: [first])
+    try:
+        return namespaces.end_walled(first, reading)
+    except namespaces.CannotWall as error:
+        os.write(outputs[1], f"cannot start {request['argv'][0]} in its sandbox: {error}\n".encode())
+        os._exit(_CANNOT_PREPARE)
+
+
+def watch(keeper: int, guarded: Callable[[], list[int]]) -> None:
+    """Pass on to those whom we guard what is asked of us, and have the kernel ask when the keeper dies."""
+    signal.signal(signal.SIGTERM, lambda number, frame: send(guarded(), number))
+    signal.signal(signal.SIGHUP, lambda number, frame: send(guarded(), signal.SIGKILL))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _REQUESTS)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGHUP)
     if os.getppid() != keeper:
+        send(guarded(), signal.SIGKILL)
         os._exit(_CANNOT_PREPARE)
-    program = os.fork()
-    if program == 0:
-        become(request, me)
-    status = wait_for(program)
-    clear(me)
-    end_as(status)
 
 
-def become(request: dict[str, Any], parent: int) -> NoReturn:
+def open_output(path: str, account: tuple[int, int] | None) -> int:
+    """Open a file that a program's output is added to; what is no file by now is refused."""
+    descriptor = os.open(path, _APPEND, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(f"{path} is no file")
+    os.set_blocking(descriptor, True)
+    if account is not None:
+        os.fchown(descriptor, *account)
+    return descriptor
+
+
+def become(request: dict[str, Any], outputs: list[int]) -> NoReturn:
     """Become the program."""
     for number in (*_REQUESTS, signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
-    os.setsid()
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(_CANNOT_PREPARE)
-    argv = request["argv"]
+    argv, box = request["argv"], request.get("box")
     try:
-        for descriptor, path, flags in ((0, os.devnull, os.O_RDONLY), (1, request["stdout"], _APPEND),
-                                        (2, request["stderr"], _APPEND)):
-            os.dup2(os.open(path, flags, 0o600), descriptor)
+        for target, descriptor in enumerate([os.open(os.devnull, os.O_RDONLY), *outputs]):
+            os.dup2(descriptor, target)
         os.chdir(request["cwd"])
+        if box and box["means"] == "bwrap":
+            argv = sandbox.bwrap(box, argv, request["cwd"])
+            namespaces.limit(box["file_bytes"])
+        elif box:
+            namespaces.confine(box["account"], box["processes"], box["file_bytes"])
     except OSError as error:
         os.write(2, f"cannot prepare {argv[0]}: {error}\n".encode())
         os._exit(_CANNOT_PREPARE)
@@ -244,5 +292,6 @@ class Keeper:
         self.pilot.sendall(json.dumps(answer).encode() + b"\n")
 
 
-if __name__ == "__main__":
-    Keeper(socket.socket(fileno=int(sys.argv[1]))).run()
+def main(descriptor: int) -> None:
+    """Serve the pilot at the other end of a socket."""
+    Keeper(socket.socket(fileno=descriptor)).run()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import pkgutil
 import signal
 import socket
 import subprocess
@@ -15,7 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grid
+
 __all__ = ["Launcher", "Program"]
+
+_PROGRAM = ("import sys; sys.path.append(sys.argv[1]); from grid.pilot.keeper import main; "
+            "main(int(sys.argv[2]))")
+_HOME = str(Path(grid.__file__).absolute().parents[1])  # the directory or the zip file that has our packages
 
 
 class Program:
@@ -57,12 +62,12 @@ class Launcher:
         self._numbers = itertools.count(1)
 
     def start(self, argv: list[str], variables: dict[str, str], directory: Path, stdout: Path,
-              stderr: Path) -> Program:
-        """Start a program; what it prints is added to the two files. Raises OSError."""
+              stderr: Path, box: dict[str, Any] | None = None) -> Program:
+        """Start a program, in a sandbox's box; what it prints is added to the two files. Raises OSError."""
         number = next(self._numbers)
         program = Program(lambda number_of_signal: self._signal(number, number_of_signal))
         request = {"id": number, "argv": argv, "env": variables, "cwd": str(directory),
-                   "stdout": str(stdout), "stderr": str(stderr)}
+                   "stdout": str(stdout), "stderr": str(stderr), "box": box}
         with self._starting:
             link = self._socket or self._begin()
             with self._lock:
@@ -89,8 +94,7 @@ class Launcher:
 
     def _begin(self) -> socket.socket:
         ours, theirs = socket.socketpair()
-        text = (pkgutil.get_data("grid.pilot", "keeper.py") or b"").decode("utf8")
-        argv = [sys.executable, "-I", "-S", "-c", text, str(theirs.fileno())]
+        argv = [sys.executable, "-I", "-S", "-c", _PROGRAM, _HOME, str(theirs.fileno())]
         with theirs:
             self._process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
                                              stdout=subprocess.DEVNULL, start_new_session=True)

@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from grid.pilot.heartbeat import keep_beating
@@ -20,13 +21,21 @@ from grid.pilot.pixels import Events
 from grid.pilot.reporting import keep_reporting
 from grid.pilot.slot import Slot
 from iceprod.transport import ClientError
+from iceprod.walls.namespaces import hide_memory
+from iceprod.walls.sandbox import ISOLATION, Sandbox, View, find_sandbox
 
 __all__ = ["main", "run"]
+
+log = logging.getLogger("pilot")
 
 
 def run(options: Options, worker_argv: list[str] | None = None) -> int:
     """Run a pilot to its end; the exit status."""
-    options.directory = Path(tempfile.mkdtemp(prefix="pilot-", dir=options.directory))
+    options.sandbox = _sandbox(options)
+    if options.isolation == "required" and not options.sandbox.is_walled:
+        print(f"error: tasks cannot be isolated here: {options.sandbox.why}", file=sys.stderr)
+        return 1
+    options.directory = _own_directory(options)
     try:
         return _run(Pilot(options), worker_argv)
     except ClientError as error:
@@ -34,6 +43,25 @@ def run(options: Options, worker_argv: list[str] | None = None) -> int:
         return 1
     finally:
         shutil.rmtree(options.directory, ignore_errors=True)
+
+
+def _sandbox(options: Options) -> Sandbox:
+    """How tasks run here; they see neither our token nor what other tasks do."""
+    ours = (str(options.directory), str(options.token_file.absolute().parent))
+    view = replace(options.view, hidden=(*options.view.hidden, *ours))
+    sandbox = find_sandbox(options.isolation, view, options.account)
+    if not sandbox.is_walled and options.isolation != "off":
+        log.warning("tasks are not isolated (%s): %s", sandbox.means, sandbox.why)
+    return sandbox
+
+
+def _own_directory(options: Options) -> Path:
+    """Where tasks run. An account other than ours has to get there on its own feet."""
+    by_account = options.sandbox.means == "account"
+    path = Path(tempfile.mkdtemp(prefix="pilot-", dir="/var/tmp" if by_account else options.directory))
+    if by_account:
+        path.chmod(0o711)
+    return path
 
 
 def _run(pilot: Pilot, worker_argv: list[str] | None) -> int:
@@ -56,6 +84,7 @@ def _run(pilot: Pilot, worker_argv: list[str] | None) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command: ``iceprod pilot``, or the zip file itself."""
+    hide_memory()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     parser = make_parser()
     try:
@@ -90,6 +119,13 @@ def make_parser() -> argparse.ArgumentParser:
         help="how to move files of such addresses, with {source} and {target}; may be repeated "
              "(also: ICEPROD_TRANSFER_SCHEME)")
     add("--temp", default="", metavar="ADDRESS", help="where temporary data lie (also: ICEPROD_TEMP)")
+    add("--isolation", choices=ISOLATION, default="auto",
+        help="whether tasks see their own files and processes alone: where possible, else not run, or off")
+    add("--visible", action="append", default=[], metavar="PATH", help="tasks may read it, too")
+    add("--writable", action="append", default=[], metavar="PATH",
+        help="tasks may change it, as far as the account may; / is the whole machine")
+    add("--hidden", action="append", default=[], metavar="PATH", help="tasks may not see it")
+    add("--account", default="nobody", metavar="USER", help="that tasks run as when the pilot runs as root")
     add("--no-pixels", action="store_true", help="keep no workers for tasks that reconstruct pixels")
     return parser
 
@@ -103,4 +139,5 @@ def _options(given: argparse.Namespace) -> Options:
         queue_id=given.queue_id, queue_host=given.queue_host, queue_version=given.queue_version,
         lifetime=given.lifetime * 3600, idle=given.idle, heartbeat=given.heartbeat,
         directory=given.directory, pixels=not given.no_pixels,
-        means=means_from(given.transfer, given.temp))
+        means=means_from(given.transfer, given.temp), isolation=given.isolation, account=given.account,
+        view=View(tuple(given.visible), tuple(given.writable), tuple(given.hidden)))

@@ -38,7 +38,7 @@ _KEPT = (
     "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _SET = {"PYTHONNOUSERSITE": "1", "SHELL": "/bin/sh"}  # as IceProd does
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
-_SECRETS = ("ICEPROD_TOKEN",)
+_SECRETS = ("ICEPROD_TOKEN", "ICEPROD__")  # beginnings of names: a token, and settings, which have passwords
 
 _CLASS = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\.([A-Za-z_]\w*)")
 _RUN_CLASS = """\
@@ -90,7 +90,7 @@ def environment(clear: bool, directory: Path, extra: dict[str, str]) -> dict[str
     if clear:
         variables = {**{name: os.environ[name] for name in _KEPT if name in os.environ}, **_SET}
     else:
-        variables = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+        variables = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
     variables.setdefault("PATH", _DEFAULT_PATH)
     return {**variables, "HOME": str(directory), "TMPDIR": str(directory), "PWD": str(directory), **extra}
 
@@ -102,6 +102,7 @@ def write_files(command: Command, directory: Path) -> None:
         if directory.resolve() not in path.parents:
             raise BadConfig(f"{command.name}: config file {name!r} is outside of the task's directory")
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
         text = document if isinstance(document, str) else json.dumps(document, indent=1)
         path.write_text(text, encoding="utf8")
 

@@ -14,11 +14,13 @@ from pathlib import Path
 
 from grid.pilot.transfer import Means
 from iceprod.transport import ClientError
+from iceprod.walls.sandbox import Sandbox, View
 
-__all__ = ["Options", "TokenFile", "default_memory", "means_from"]
+__all__ = ["Options", "OwnToken", "TokenFile", "default_memory", "means_from"]
 
 _COMMAND = "ICEPROD_TRANSFER_"  # and a scheme, in capitals: the name of a variable with its command
 _TEMP = "ICEPROD_TEMP"
+_EARLY_SECONDS = 60.0  # before a token's end we use it no more
 
 
 @dataclass
@@ -32,6 +34,27 @@ class TokenFile:
             return self.path.read_text(encoding="ascii").strip()
         except OSError as error:
             raise ClientError(f"cannot read the token file {self.path}: {error.strerror}") from None
+
+
+@dataclass
+class OwnToken:
+    """The token that the server gave us when we registered; without one, or after its end, the file's."""
+
+    file: TokenFile
+    token: str = ""
+    expires: float = 0.0  # seconds since 1970
+
+    def __call__(self) -> str:
+        return self.token if time.time() < self.expires - _EARLY_SECONDS else self.file()
+
+    def take(self, answer: dict[str, object]) -> str:
+        """Go on as the pilot that a registration's answer names; its id."""
+        self.token, self.expires = str(answer.get("token") or ""), float(str(answer.get("expires") or 0))
+        return str(answer["result"])
+
+    def drop(self) -> None:
+        """Be nobody in particular again."""
+        self.expires = 0.0
 
 
 @dataclass
@@ -57,6 +80,10 @@ class Options:
     directory: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     pixels: bool = True  # keep warm workers for tasks that reconstruct pixels
     means: Means = field(default_factory=Means)  # of moving files
+    isolation: str = "auto"  # of tasks; see `iceprod.walls.sandbox.ISOLATION`
+    account: str = "nobody"  # that tasks run as when the pilot is root
+    view: View = field(default_factory=View)  # what tasks see of this machine
+    sandbox: Sandbox = field(default_factory=Sandbox)  # what came of these three
     host: str = field(default_factory=socket.gethostname)
 
     def registration(self, version: str) -> dict[str, object]:
@@ -65,6 +92,7 @@ class Options:
             "queue_host": self.queue_host or self.host,
             "queue_version": self.queue_version or platform.python_version(),
             "host": self.host, "site": self.site, "version": version, "pid": os.getpid(),
+            "isolation": self.sandbox.means,
             "start_date": time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime()),
             "resources": {"cpu": self.cores, "gpu": len(self.gpus), "memory": self.memory, "disk": self.disk,
                           "time": self.lifetime / 3600}}

@@ -16,12 +16,11 @@ from typing import Any
 
 from grid.pilot import ends
 from grid.pilot.launcher import Launcher
-from grid.pilot.options import Options, TokenFile
+from grid.pilot.options import Options, OwnToken, TokenFile
 from grid.pilot.pace import Pace
 from grid.pilot.reports import Report, Reports, send_rest
 from grid.pilot.room import Room, Share
-from grid.pilot.running import Running
-from grid.pilot.slot_memory import SlotMemory
+from grid.pilot.running import Running, SlotMemory
 from iceprod.transport import Client, ClientError, Refused, Unreachable
 
 __all__ = ["VERSION", "Pilot"]
@@ -44,7 +43,8 @@ class Pilot:
         self.options = options
         self.ending = threading.Event()  # stop everything
         self.draining = threading.Event()  # take no new tasks
-        self.client = Client(options.server, TokenFile(options.token_file), pause=self.pause)
+        self.token = OwnToken(TokenFile(options.token_file))
+        self.client = Client(options.server, self.token, pause=self.pause)
         self.room = Room(options.cores, options.memory, options.disk, list(options.gpus))
         self.started = self.last_task = time.monotonic()
         self.lease_seconds, self.grace_seconds = 60.0, 7200.0
@@ -70,7 +70,7 @@ class Pilot:
         body = self.options.registration(VERSION)
         while True:
             try:
-                self.pilot_id = self.client.post("/pilots", body, patience=60)["result"]
+                self.pilot_id = self.token.take(self.client.post("/pilots", body, patience=60))
             except Unreachable as error:
                 if self.ending.is_set():
                     raise
@@ -100,9 +100,8 @@ class Pilot:
         while self._running and time.monotonic() < deadline:
             time.sleep(0.02)
         if self.pilot_id:
-            token = TokenFile(self.options.token_file)
             try:
-                with Client(self.options.server, token, timeout=_PARTING_PATIENCE) as parting:
+                with Client(self.options.server, self.token, timeout=_PARTING_PATIENCE) as parting:
                     send_rest(self.reports, parting, self.options.site, self.pilot_id)
                     parting.delete(f"/pilots/{self.pilot_id}")
             except ClientError as error:

@@ -1,4 +1,4 @@
-"""What a process and all below it use."""
+"""What a process and all below it use, and what a batch system sees of all of them together."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-__all__ = ["Usage", "tree_usage"]
+__all__ = ["Usage", "group_memory", "tree_usage"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_CGROUPS = Path("/sys/fs/cgroup")
 
 
 @dataclass
@@ -49,3 +51,21 @@ def _processes() -> Iterator[tuple[int, list[str]]]:
                 fields = file.read().rpartition(")")[2].split()
                 if len(fields) > 21:
                     yield int(name), fields
+
+
+def group_memory(limit: float, root: Path = _CGROUPS, membership: Path = Path("/proc/self/cgroup")) -> float:
+    """GB that our control group uses; 0 when it is not one for this slot alone (it has no such limit).
+
+    Control groups of version 2, without the cache of files that the kernel gives back by itself (kernel
+    documentation, admin-guide/cgroup-v2).
+    """
+    try:
+        lines = membership.read_text().splitlines()
+        folder = root / next(line[3:].strip().lstrip("/") for line in lines if line.startswith("0::"))
+        most = (folder / "memory.max").read_text().strip()
+        if most == "max" or int(most) > 1.25e9 * limit:
+            return 0.0
+        fields = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        return (int((folder / "memory.current").read_text()) - int(fields.get("inactive_file", 0))) / 1e9
+    except (OSError, ValueError, StopIteration):
+        return 0.0

@@ -1,15 +1,21 @@
-"""A task that a pilot holds, and the wish that it stop."""
+"""A task that a pilot holds, the wish that it stop, and who has to when the slot's memory is used up."""
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from grid.pilot.processes import group_memory, tree_usage
 from grid.pilot.room import Share
 
-__all__ = ["Running", "Stop"]
+__all__ = ["Running", "SlotMemory", "Stop", "heaviest"]
+
+_LOOK_SECONDS = 1.0
+_SHARE = 0.97  # of the limit, at which we act: what a second may add has to fit above it
 
 
 class Stop:
@@ -81,3 +87,41 @@ class Running:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.started
+
+
+def heaviest(running: Iterable[Running]) -> Running | None:
+    """The task that is most above what it asked for, as far as that was measured."""
+    measured = [one for one in running if one.memory > 0 and not one.over]
+    return max(measured, key=_above, default=None)
+
+
+def _above(running: Running) -> float:
+    asked: Any = running.requirements.get("memory")
+    return running.memory - (float(asked) if isinstance(asked, (int, float)) else 0.0)
+
+
+class SlotMemory:
+    """Looks now and then whether the slot's memory is nearly used up.
+
+    A batch system looks at the pilot and all its tasks together. Before it holds the pilot, and every task
+    with it, we end the one task that is most above what it asked for.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit  # GB; 0: nobody ends us
+        self._looked = 0.0
+
+    def look(self, running: list[Running]) -> None:
+        """Have the heaviest task end when the slot is nearly full; one after the other."""
+        now = time.monotonic()
+        if not self._limit or not running or now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        used = group_memory(self._limit) or tree_usage(os.getpid()).memory
+        if used < _SHARE * self._limit or any(one.over for one in running):
+            return
+        heavy = heaviest(running)
+        if heavy is not None:
+            heavy.over = (f"memory limit: the slot's {self._limit:g} GB were used up to {used:.2f} GB, "
+                          f"{heavy.memory:.2f} GB of it by this task, which asked for "
+                          f"{heavy.requirements.get('memory')} GB")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import subprocess
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,11 +18,13 @@ from grid.pilot.output import head_and_tail, last_line
 from grid.pilot.processes import tree_usage
 from grid.pilot.running import Running
 from grid.pilot.sources import check_programs, placed
+from iceprod.walls.sandbox import ROOT, TMP, Sandbox
 
 __all__ = ["Script"]
 
 _LOOK_SECONDS = 1.0  # between looks at what a running program uses
 _MEMORY_SLACK = 0.05  # GB
+_OUR_PROCESSES = 3  # above a program: its guard, and what keeps it behind walls
 
 
 @dataclass
@@ -40,6 +44,7 @@ class Script:
     directory: Path
     launcher: Launcher
     means: transfer.Means = field(default_factory=transfer.Means)
+    sandbox: Sandbox = field(default_factory=Sandbox)
     peak: _Peak = field(default_factory=_Peak)
 
     def run(self) -> ends.End:
@@ -61,11 +66,17 @@ class Script:
         return {name: text for name, text in texts.items() if text}
 
     def clean(self) -> None:
-        """Remove the task's directory."""
+        """Remove the task's directory, however programs left it."""
         try:
-            os.rmdir(self.directory)
+            for path in (self.directory / ROOT, self.directory / TMP, self.directory):
+                if path == self.directory or self.sandbox.is_walled:
+                    os.rmdir(path)
         except OSError:  # there is something in it
-            shutil.rmtree(self.directory, ignore_errors=True)
+            with contextlib.suppress(RecursionError):
+                shutil.rmtree(self.directory, ignore_errors=True)
+        if self.directory.exists():  # too deep for us, or its owner may not enter a part of it
+            for argv in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+                subprocess.run([*argv, "--", str(self.directory)], check=False, capture_output=True)
 
     # -- steps
 
@@ -77,7 +88,8 @@ class Script:
         config, steering = variables.environ([config, self.running.payload.get("steering")], known)
         programs = list(commands(config))
         items = transfer.items_of(config, {**self.running.payload, "steering": steering}, self.means)
-        here = transfer.Here(self.directory, self.means, self._move)
+        here = transfer.Here(self.directory, self.means, self._move,
+                             self._copy if self.sandbox.is_walled else None)
         transfer.fetch(items, here)
         check_programs(config, self.directory)
         for program in programs:
@@ -102,10 +114,10 @@ class Script:
         argv = placed(program, program.argv[:program.shell], self.directory)
         told = self.directory / ".environment"
         started = self.launcher.start(self._contained([*argv, "env"], config), own, self.directory, told,
-                                      self.directory / "stderr")
+                                      self.directory / "stderr", self._box())
         if self._watch(started):
             started.stop()
-        found = variables.read(told.read_text(encoding="utf8", errors="replace") if told.exists() else "")
+        found = variables.read(head_and_tail(told))
         told.unlink(missing_ok=True)
         return found
 
@@ -122,9 +134,19 @@ class Script:
 
     def _move(self, argv: list[str]) -> str:
         """Run a command that moves a file; what went wrong. It gets the pilot's own environment."""
+        return self._aside(argv, environment(False, self.directory, {}), None)
+
+    def _copy(self, argv: list[str]) -> str:
+        """Run a command that copies a file of this machine, and sees what programs see; what went wrong."""
+        return self._aside(argv, environment(True, self.directory, {}), self._box())
+
+    def _box(self) -> dict[str, Any] | None:
+        disk = self.running.limit("disk")
+        return self.sandbox.box(str(self.directory), 0.0 if disk == float("inf") else disk)
+
+    def _aside(self, argv: list[str], own: dict[str, str], box: dict[str, Any] | None) -> str:
         told = self.directory / ".transfer"
-        own = environment(False, self.directory, {})
-        started = self.launcher.start(argv, own, self.directory, told, told)
+        started = self.launcher.start(argv, own, self.directory, told, told, box)
         reason = self._watch(started)
         if reason:
             started.stop()
@@ -137,7 +159,7 @@ class Script:
         write_files(program, self.directory)
         own = environment(program.clear, self.directory, self.variables())
         started = self.launcher.start(self._contained(program.argv, config), own, self.directory,
-                                      self.directory / "stdout", self.directory / "stderr")
+                                      self.directory / "stdout", self.directory / "stderr", self._box())
         reason = self._watch(started)
         if reason:
             started.stop()
@@ -178,11 +200,14 @@ class Script:
 
     def _over_limit(self, guard: int) -> str:
         running, peak = self.running, self.peak
-        running.memory = tree_usage(guard).memory
+        usage = tree_usage(guard)
+        running.memory = usage.memory
         peak.memory = max(peak.memory, running.memory)
         if running.over:
             return running.over
         peak.disk = max(peak.disk, _size(self.directory))
+        if usage.processes > self.sandbox.processes + _OUR_PROCESSES:
+            return f"process limit: {usage.processes} of {self.sandbox.processes}"
         if peak.memory > running.limit("memory") + _MEMORY_SLACK:
             return f"memory limit: used {peak.memory:.2f} GB of {running.requirements['memory']} GB"
         if peak.disk > running.limit("disk") + _MEMORY_SLACK:

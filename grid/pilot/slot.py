@@ -117,7 +117,8 @@ class Slot:
 
     def _script(self, running: Running) -> None:
         directory = self.pilot.options.directory / f"{running.task_id}-{running.instance_id}"
-        script = Script(running, directory, self.pilot.launcher, self.pilot.options.means)
+        script = Script(running, directory, self.pilot.launcher, self.pilot.options.means,
+                        self.pilot.options.sandbox)
         try:
             end = script.run()
             logs = {} if running.stop else script.logs()

@@ -3,6 +3,9 @@
 Files, http and https we move ourselves; for any scheme of an address the pilot may be told a command, such as
 ``gsiftp=globus-url-copy {source} {target}``. Temporary data have no address of their own: they lie below one
 that the pilot is told, apart by dataset and job.
+
+Where programs run in a sandbox, files of this machine that a task names are copied in there: a task gets no
+file that its programs may not see, and puts none where they may not write.
 """
 
 from __future__ import annotations
@@ -21,6 +24,10 @@ from urllib.parse import unquote, urlsplit
 __all__ = ["CannotTransfer", "Here", "Item", "Means", "NoMeans", "TransferFailed", "fetch", "items_of",
            "store"]
 
+_UNSEEN = "not there, or not shown to tasks (settings pilots.visible and pilots.writable)"
+_FETCH = f'test -e "$1" || {{ echo "{_UNSEEN}" >&2; exit 1; }}; cp -- "$1" "$2"'
+_STORE = (f'mkdir -p -- "$(dirname -- "$2")" && cp -- "$1" "$2.part" && mv -f -- "$2.part" "$2" '
+          f'|| {{ echo "{_UNSEEN}" >&2; exit 1; }}')
 _PATIENCE = 60.0  # seconds without a byte
 _TEMPORARY = {"job_temp": ("dataset", "job_index"), "dataset_temp": ("dataset",), "site_temp": ()}
 """What the directory of temporary data is named after, by their type."""
@@ -55,6 +62,7 @@ class Item:
     is_input: bool
     is_output: bool
     maybe: bool = False
+    is_ours: bool = False  # its place was not named by the task
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,7 @@ class Here:
     directory: Path
     means: Means
     run: Callable[[list[str]], str]
+    run_inside: Callable[[list[str]], str] | None = None  # in the sandbox of the task's programs
 
 
 def items_of(config: dict[str, Any], payload: dict[str, Any], means: Means) -> list[Item]:
@@ -105,13 +114,14 @@ def store(items: list[Item], here: Here) -> None:
 def _item(data: dict[str, Any], payload: dict[str, Any], means: Means) -> Item:
     remote = str(data.get("remote") or "")
     local = str(data.get("local") or "") or os.path.basename(urlsplit(remote).path)
-    if data.get("type") in _TEMPORARY and "://" not in remote:
+    is_ours = data.get("type") in _TEMPORARY and "://" not in remote
+    if is_ours:
         remote = _temporary(data["type"], remote or local, payload, means)
     if not remote or not local:
         raise CannotTransfer(f"data: needs a remote address and a local name, got {remote!r}, {local!r}")
     movement = data.get("movement", "input")
     return Item(remote, local, movement in ("input", "both"), movement in ("output", "both"),
-                data.get("transfer") in ("maybe", "exists"))
+                data.get("transfer") in ("maybe", "exists"), is_ours)
 
 
 def _temporary(kind: str, name: str, payload: dict[str, Any], means: Means) -> str:
@@ -128,6 +138,8 @@ def _guarded(item: Item, move: Callable[[Item, Path, Here], None], here: Here) -
     path = (here.directory / item.local).resolve()
     if here.directory.resolve() not in path.parents:
         raise CannotTransfer(f"data: {item.local!r} is outside of the task's directory")
+    if path.exists() and not path.is_file():
+        raise CannotTransfer(f"data: {item.local!r} is no file")
     try:
         move(item, path, here)
     except FileNotFoundError as error:
@@ -165,7 +177,11 @@ def _is_web(remote: str, means: Means) -> bool:
 def _download(item: Item, path: Path, here: Here) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     source = _local_path(item.remote)
-    if source is not None:
+    if source is not None and here.run_inside and not item.is_ours:
+        error = here.run_inside(["/bin/sh", "-c", _FETCH, "fetch", source, str(path)])
+        if error and not item.maybe:
+            raise TransferFailed(f"transfer failure: {item.remote}: {error}")
+    elif source is not None:
         shutil.copyfile(source, path)
     elif _is_web(item.remote, here.means):
         with urllib.request.urlopen(item.remote, timeout=_PATIENCE) as answer, path.open("wb") as file:
@@ -182,7 +198,11 @@ def _download(item: Item, path: Path, here: Here) -> None:
 
 def _upload(item: Item, path: Path, here: Here) -> None:
     target = _local_path(item.remote)
-    if target is not None:
+    if target is not None and here.run_inside and not item.is_ours:
+        os.stat(path)  # without it, there is nothing to store
+        if error := here.run_inside(["/bin/sh", "-c", _STORE, "store", str(path), target]):
+            raise TransferFailed(f"transfer failure: {item.remote}: {error}")
+    elif target is not None:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         shutil.copyfile(path, f"{target}.part")
         os.replace(f"{target}.part", target)

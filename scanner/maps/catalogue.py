@@ -72,8 +72,8 @@ def _of_level_set(levels: LevelSet) -> Iterator[Product]:
     name = levels.name
     for stem, form, suffix, media, what, make in (
             ("multiorder", "fits", "fits", _FITS, "sky map as multi-order FITS", _multiorder),
-            ("flat", "flat", "fits", _FITS, "sky map as flat FITS of at most nside 512", _flat),
-            ("contours", "contours", "json", _JSON, "outlines along pixel edges, and areas", _contours),
+            ("flat", "flat", "fits", _FITS, "sky map as flat FITS of one nside", _flat),
+            ("contours", "contours", "json", _JSON, "outlines and areas", _contours),
             ("contours", "geojson", "geojson", "application/geo+json", "outlines as GeoJSON", _geojson),
             ("gcn", "gcn", "json", _JSON, "position in the terms of GCN's notices", _gcn),
             ("summary", "summary", "json", _JSON, "best fit, areas, pixels", _summary)):

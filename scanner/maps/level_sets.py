@@ -1,7 +1,8 @@
 """Named thresholds on 2Δ ln L that bound a credible region.
 
 ``wilks``
-    Two degrees of freedom (Wilks 1938): 1.39, 4.61 and 11.83 for 50 %, 90 % and 3 σ.
+    Two degrees of freedom (Wilks 1938): 1.39, 4.61 and 11.83 for 50 %, 90 % and 3 σ. Regions by it hold the
+    truth less often than they say, since the likelihoods leave out much that real events have.
 ``ic160427a``
     22.2 and 64.2 for 50 % and 90 %, from re-simulations of the alert IC160427A with varied ice; the
     values IceCube's public alerts with millipede scans use (github.com/icecube/skyreader).
@@ -9,6 +10,9 @@
     2Δ ln L within which 50 % and 90 % of the true directions of simulated events lay: tracks in ice that
     differs from the fits' by 10 %, showers of an outside simulation with anisotropic ice. Each holds for
     maps of one reconstruction alone; the documentation of the kernel tells the runs they come from.
+
+A new set is one entry of the table at the end of this module. It names the reconstructions that it is the
+default of, so that replacing a default is a change of that entry too.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-__all__ = ["LEVEL_SETS", "LevelSet", "LevelSetError", "level_set"]
+__all__ = ["LEVEL_SETS", "LevelSet", "LevelSetError", "default_levels", "level_set"]
 
 THREE_SIGMA = 0.9973
 
@@ -37,6 +41,12 @@ class LevelSet:
     thresholds: Mapping[float, float]
     systematics: bool = False  # whether the thresholds cover that ice and detector are not known exactly
     reco: str = ""  # the reconstruction whose maps they hold for; empty: any
+    default_of: tuple[str, ...] = ()  # reconstructions whose regions it bounds unless another is named
+    caution: str = ""  # what whoever reads an area by this set must know
+
+    def __str__(self) -> str:
+        """Its name, with the caution where there is one."""
+        return f"{self.name} ({self.caution})" if self.caution else self.name
 
     def check_fits(self, reco: str) -> None:
         """Raise LevelSetError unless the set holds for maps of this reconstruction."""
@@ -75,15 +85,26 @@ def level_set(name: str) -> LevelSet:
     return LEVEL_SETS[name]
 
 
+def default_levels(reco: str) -> LevelSet:
+    """The set that bounds the regions of a reconstruction's maps unless another is asked for.
+
+    A reconstruction that nobody calibrated, or that nobody named, gets the widest set there is.
+    """
+    return next((one for one in _ALL if reco in one.default_of), LEVEL_SETS[_WIDEST])
+
+
 _WILKS = {0.5: 1.39, 0.9: 4.61, THREE_SIGMA: 11.83}
+_WIDEST = "ic160427a"
 _ALL = (
-    LevelSet("wilks", "Wilks", MappingProxyType(_WILKS)),
-    LevelSet("ic160427a", "IC160427A calibration", MappingProxyType({0.5: 22.2, 0.9: 64.2}), True),
+    LevelSet("wilks", "Wilks, holds the truth less often than it says", MappingProxyType(_WILKS),
+             caution="under-covers"),
+    LevelSet("ic160427a", "IC160427A calibration", MappingProxyType({0.5: 22.2, 0.9: 64.2}), True,
+             default_of=("millipede",)),
     LevelSet("calibrated_track", "Calibrated on simulated tracks", MappingProxyType({0.5: 1.0, 0.9: 7.5}),
-             True, "track"),
+             True, "track", default_of=("track",)),
     LevelSet("calibrated_track_mpe", "Calibrated on simulated tracks", MappingProxyType({0.5: 1.5, 0.9: 6.2}),
-             True, "track_mpe"),
+             True, "track_mpe", default_of=("track_mpe",)),
     LevelSet("calibrated_cascade", "Calibrated on simulated showers", MappingProxyType({0.5: 9.0, 0.9: 46.0}),
-             True, "cascade"),
+             True, "cascade", default_of=("cascade",)),
 )
 LEVEL_SETS: Mapping[str, LevelSet] = MappingProxyType({one.name: one for one in _ALL})

@@ -27,6 +27,7 @@ __all__ = [
 
 MAX_PIXELS = 20_000_000  # of one scan: more is a slip of the pen, and would fill the memory
 _OLD_WHOLE_SKY = 12  # HEALPix base pixels
+GROWN_NSIDE = 1 << 12  # the finest to which a progression grows by itself: 50 arcseconds
 MAX_NSIDE = 1 << 14  # 13 arcseconds: finer than any reconstruction, and indices stay small
 
 
@@ -54,6 +55,7 @@ class Progression:
     """Levels of a scan, coarse to fine; make one with ``parse``."""
 
     levels: tuple[Level, ...]
+    grows: bool = False  # whether the scan goes on after the last level as its regions need (`growth`)
 
     @classmethod
     def parse(cls, value: Mapping[Any, Any] | str) -> Progression:
@@ -61,8 +63,12 @@ class Progression:
 
         nsides are powers of two. Text must name them ascending; an object has no order and is sorted.
         The first level covers the sky and has extension 0, each further one an extension above 0. Older
-        clients of SkyDriver write 12 for the first, which means the same.
+        clients of SkyDriver write 12 for the first, which means the same. Text that ends in ``+`` names
+        levels that grow.
         """
+        grows = isinstance(value, str) and value.rstrip().endswith("+")
+        if isinstance(value, str):
+            value = value.rstrip().removesuffix("+")
         if isinstance(value, str):
             levels = [_level(*_split(part)) for part in value.split(",")]
         elif isinstance(value, Mapping):
@@ -72,7 +78,7 @@ class Progression:
         if levels and levels[0].extension == _OLD_WHOLE_SKY:
             levels[0] = levels[0]._replace(extension=0)
         _check(levels)
-        progression = cls(tuple(levels))
+        progression = cls(tuple(levels), grows)
         _check_size(progression)
         return progression
 
@@ -81,12 +87,27 @@ class Progression:
         """The nsides, ascending."""
         return tuple(level.nside for level in self.levels)
 
+    @property
+    def ladder(self) -> tuple[int, ...]:
+        """All nsides that the scan may have, ascending: where it grows, the last one is doubled."""
+        if not self.grows:
+            return self.nsides
+        doubled, nside = [], 2 * self.nsides[-1]
+        while nside <= GROWN_NSIDE:
+            doubled.append(nside)
+            nside *= 2
+        return (*self.nsides, *doubled)
+
+    def after(self, nside: int) -> int:
+        """The nside that follows in the ladder; the last one if none does."""
+        return next((finer for finer in self.ladder if finer > nside), self.ladder[-1])
+
     def as_dict(self) -> dict[str, int]:
         """The form of a scan request: nside as text → extension."""
         return {str(level.nside): level.extension for level in self.levels}
 
     def __str__(self) -> str:
-        return ",".join(f"{level.nside}:{level.extension}" for level in self.levels)
+        return ",".join(f"{level.nside}:{level.extension}" for level in self.levels) + "+" * self.grows
 
     def pairs(self) -> Iterable[tuple[Level, Level]]:
         """Each level with the next finer one."""
@@ -146,10 +167,10 @@ def seeds_for(progression: Progression, nside: int, pixels: np.ndarray,
     Where that one is missing or failed, the level before it is asked, and so on. Rows of
     ``PIXEL_DTYPE`` in the order of ``pixels``; a row without any seed has index −1 and NaN elsewhere.
     """
-    if nside not in progression.nsides:
+    if nside not in progression.ladder:
         raise ProgressionError(f"nsides: {progression} has no level {nside}")
     seeds = nan_rows(np.full(len(pixels), -1))
-    for coarser in [n for n in progression.nsides if n < nside]:
+    for coarser in [n for n in progression.ladder if n < nside]:
         table = results.get(coarser)
         if table is not None and len(pixels):
             _fill_seeds(seeds, healpix.parents(nside, pixels, coarser), table[np.isfinite(table["llh"])])

@@ -24,7 +24,8 @@ from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from scanner.maps import healpix, mollweide, regions
-from scanner.maps.level_sets import THREE_SIGMA, level_set
+from scanner.maps.level_sets import THREE_SIGMA, LevelSet, default_levels, level_set
+from scanner.maps.posterior import Posterior
 from scanner.maps.result import ScanResult
 from scanner.maps.skymap import SkyMap
 
@@ -41,14 +42,16 @@ _GALACTIC_POLE, _GALACTIC_CENTRE = (192.859, 27.128), (266.405, -28.936)
 
 
 def plot_sky(result: ScanResult, path: str | Path | BinaryIO, *, truth: Direction | None = None,
-             reference: Reference | None = None, contours: bool = True, levels: str = "wilks",
+             reference: Reference | None = None, contours: bool = True, levels: str | None = None,
              file_format: str | None = None) -> None:
     """Draw the whole sky in Mollweide's projection, with the galactic plane for orientation.
 
     ``truth`` and ``reference`` are directions in degrees to mark, the latter with names if given as a
-    mapping. ``file_format`` is needed where ``path`` has no suffix. EmptyMapError without any fit.
+    mapping. ``levels`` is that of the reconstruction unless another is named. ``file_format`` is needed where
+    ``path`` has no suffix. EmptyMapError without any fit.
     """
     skymap = SkyMap.from_results(result.pixels)
+    posterior = Posterior.of(skymap, level_set(levels) if levels else default_levels(result.method.reco))
     figure = Figure(figsize=(11, 7), facecolor="white")
     axes = figure.add_axes((0.02, 0.165, 0.96, 0.745))
     top = max(float(skymap.delta.max()), 1.0)
@@ -57,40 +60,41 @@ def plot_sky(result: ScanResult, path: str | Path | BinaryIO, *, truth: Directio
     _draw_graticule(axes)
     handles = [_draw_galactic_plane(axes)]
     if contours:
-        handles += _draw_contours_on_sky(axes, skymap, levels)
+        handles += _draw_contours_on_sky(axes, posterior)
     for label, (ra, dec), colour, marker in _markers(skymap, truth, reference):
         x, y = mollweide.to_plane(ra % 360.0, dec)
         handles += _draw_marker(axes, float(x), float(y), label, colour, marker)
     _describe(figure, result, skymap)
     _draw_colorbar(figure, norm, (0.06, 0.11, 0.36, 0.022))
-    _draw_legend(figure, handles, levels, (0.47, 0.155), columns=3)
+    _draw_legend(figure, handles, posterior.levels, (0.47, 0.155), columns=3)
     figure.savefig(path, format=file_format, dpi=130)
 
 
 def plot_zoom(result: ScanResult, path: str | Path | BinaryIO, *, truth: Direction | None = None,
-              reference: Reference | None = None, contours: bool = True, levels: str = "wilks",
+              reference: Reference | None = None, contours: bool = True, levels: str | None = None,
               radius: float | None = None, file_format: str | None = None) -> None:
     """Draw the surroundings of the best fit in an equal-area projection.
 
-    ``radius`` is half the picture's width in degrees; by default it takes in the 90 % region.
+    ``radius`` is half the picture's width in degrees; by default it takes in all regions of the set.
     The other arguments are those of ``plot_sky``.
     """
     skymap = SkyMap.from_results(result.pixels)
-    radius = radius or _zoom_radius(skymap, levels)
+    posterior = Posterior.of(skymap, level_set(levels) if levels else default_levels(result.method.reco))
+    radius = radius or _zoom_radius(skymap, posterior)
     size = 640
     wcs = _tangential(skymap, radius, size)
     figure = Figure(figsize=(8.2, 8.6), facecolor="white")
     axes = WCSAxes(figure, (0.13, 0.235, 0.82, 0.68), wcs=wcs)
     figure.add_axes(axes)
-    norm = _paint_zoom(axes, skymap, wcs, size, level_set(levels).threshold(0.9))
-    handles = _draw_contours_in_zoom(axes, skymap, wcs, levels) if contours else []
+    norm = _paint_zoom(axes, skymap, wcs, size, posterior.levels.threshold(0.9))
+    handles = _draw_contours_in_zoom(axes, posterior, wcs) if contours else []
     for label, (ra, dec), colour, marker in _markers(skymap, truth, reference):
         x, y = wcs.wcs_world2pix(ra, dec, 0)
         handles += _draw_marker(axes, float(x), float(y), label, colour, marker)
     _label_zoom(axes, size)
     _describe(figure, result, skymap)
     _draw_colorbar(figure, norm, (0.135, 0.12, 0.38, 0.018))
-    _draw_legend(figure, handles, levels, (0.56, 0.155), columns=2)
+    _draw_legend(figure, handles, posterior.levels, (0.56, 0.155), columns=2)
     figure.savefig(path, format=file_format, dpi=130)
 
 
@@ -180,31 +184,31 @@ def _great_circle(pole_ra: float, pole_dec: float) -> tuple[np.ndarray, np.ndarr
     return np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arcsin(z))
 
 
-def _draw_contours_on_sky(axes: Axes, skymap: SkyMap, levels: str) -> list[Line2D]:
+def _draw_contours_on_sky(axes: Axes, posterior: Posterior) -> list[Line2D]:
     handles = []
-    for level in level_set(levels).thresholds:
+    for level in posterior.levels.thresholds:
         _, dash, width = _STYLES[level]
-        for ring in regions.contours(skymap, level, levels):
+        for ring in regions.contours(posterior, level):
             x, y = mollweide.to_plane(*mollweide.cut_at_seam(*ring.T))
             axes.plot(x, y, color=_BEST, linewidth=0.7 * width, linestyle=dash, zorder=6)
-        handles.append(_contour_handle(skymap, level, levels))
+        handles.append(_contour_handle(posterior, level))
     return handles
 
 
-def _contour_handle(skymap: SkyMap, level: float, levels: str) -> Line2D:
+def _contour_handle(posterior: Posterior, level: float) -> Line2D:
     label, dash, width = _STYLES[level]
-    size = _squared_degrees(regions.area(skymap, level, levels))
+    size = _squared_degrees(posterior.area(level)) + "".join(f"\n{text}" for text in posterior.limits(level))
     return Line2D([], [], color=_BEST, linestyle=dash, linewidth=width, label=f"{label}: {size}")
 
 
 # Around the best fit
 
 
-def _zoom_radius(skymap: SkyMap, levels: str) -> float:
-    """A little more than the extent of the 90 % region, at least some pixels, at most 60°."""
+def _zoom_radius(skymap: SkyMap, posterior: Posterior) -> float:
+    """A little more than the extent of the largest region, at least some pixels, at most 60°."""
     best = healpix.unit_vectors(skymap.best_fit.ra_deg, skymap.best_fit.dec_deg)
     pixel = np.sqrt(skymap.area.min())
-    rings = regions.contours(skymap, 0.9, levels)
+    rings = regions.contours(posterior, max(posterior.levels.thresholds))
     points = np.concatenate([healpix.unit_vectors(*ring.T) for ring in rings]) if rings else -best[None]
     away = np.degrees(2 * np.arcsin(np.clip(np.linalg.norm(points - best, axis=1) / 2, 0, 1)))
     return float(np.clip(1.35 * away.max(), 8 * pixel, 60.0))
@@ -232,15 +236,15 @@ def _paint_zoom(axes: WCSAxes, skymap: SkyMap, wcs: WCS, size: int, threshold: f
     return norm
 
 
-def _draw_contours_in_zoom(axes: WCSAxes, skymap: SkyMap, wcs: WCS, levels: str) -> list[Line2D]:
+def _draw_contours_in_zoom(axes: WCSAxes, posterior: Posterior, wcs: WCS) -> list[Line2D]:
     handles = []
-    for level in level_set(levels).thresholds:
+    for level in posterior.levels.thresholds:
         _, dash, width = _STYLES[level]
-        for ring in regions.contours(skymap, level, levels):
+        for ring in regions.contours(posterior, level):
             x, y = wcs.wcs_world2pix(*ring.T, 0)
             axes.plot(x, y, color="white", linewidth=width + 1.6, alpha=0.8, zorder=5)
             axes.plot(x, y, color=_INK, linewidth=width, linestyle=dash, zorder=6)
-        handle = _contour_handle(skymap, level, levels)
+        handle = _contour_handle(posterior, level)
         handle.set_color(_INK)
         handles.append(handle)
     return handles
@@ -270,9 +274,9 @@ def _draw_colorbar(figure: Figure, norm: AsinhNorm, place: tuple[float, float, f
     bar.ax.tick_params(labelsize=9)
 
 
-def _draw_legend(figure: Figure, handles: list[Line2D], levels: str, place: tuple[float, float],
+def _draw_legend(figure: Figure, handles: list[Line2D], levels: LevelSet, place: tuple[float, float],
                  columns: int) -> None:
-    title = f"Levels: {level_set(levels).title}"
+    title = f"Regions by {levels}"
     figure.legend(handles=handles, loc="upper left", bbox_to_anchor=place, fontsize=10, frameon=False,
                   ncols=columns, title=title, title_fontsize=10, alignment="left")
 

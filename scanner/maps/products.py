@@ -7,13 +7,15 @@
 * outlines as JSON, as GeoJSON and as text;
 * the position in the terms of GCN's unified schema (github.com/nasa-gcn/gcn-schema).
 
-Every function takes the scan result and returns the product; ``scanner.maps.catalogue`` names them all.
-EmptyMapError while no fit is finite.
+Every function takes the scan result and returns the product; ``scanner.maps.catalogue`` names them all. All
+areas, outlines and densities are of one calibrated posterior (``scanner.maps.posterior``) by a level set;
+without one named, by that of the reconstruction. EmptyMapError while no fit is finite.
 """
 
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,76 +23,119 @@ import numpy as np
 from astropy.io import fits
 
 from scanner.maps import healpix
-from scanner.maps.level_sets import level_set
-from scanner.maps.regions import area, contours, inside
+from scanner.maps.level_sets import LevelSet, default_levels, level_set
+from scanner.maps.posterior import Posterior
+from scanner.maps.regions import contours
 from scanner.maps.result import ScanResult
-from scanner.maps.skymap import SkyMap
+from scanner.maps.skymap import BestFit, SkyMap
 
 __all__ = ["contour_geojson", "contour_json", "contour_text", "flat_fits", "gcn_json", "moc",
            "moc_fits", "multiorder_fits", "summary"]
 
 _GCN_SCHEMA = "https://gcn.nasa.gov/schema/v6.1.0/gcn/notices/neutrino/Alert.schema.json"
 
-_SR_PER_DEG2 = np.radians(1.0) ** 2
 _FLAT_PER_ROW = 1024
-_FINEST_FLAT = 11
+_FINEST_FLAT, _USUAL_FLAT = 11, 9
+_FLAT_PIXELS = 500  # of a 50 % region: then the 90 % region of a flat map is right to a percent
 
 
-def multiorder_fits(result: ScanResult, levels: str = "wilks") -> bytes:
+@dataclass(frozen=True)
+class _Map:
+    """A result's map with its calibrated posterior."""
+
+    skymap: SkyMap
+    posterior: Posterior
+
+    @classmethod
+    def of(cls, result: ScanResult, levels: str | None) -> _Map:
+        skymap = SkyMap.from_results(result.pixels)
+        chosen = level_set(levels) if levels else default_levels(result.method.reco)
+        return cls(skymap, Posterior.of(skymap, chosen))
+
+    @property
+    def levels(self) -> LevelSet:
+        return self.posterior.levels
+
+    @property
+    def best(self) -> BestFit:
+        return self.skymap.best_fit
+
+    def area(self, level: float) -> float:
+        return self.posterior.area(level)
+
+    def limits(self, level: float) -> str:
+        """What an area is limited by, in words; empty when by nothing."""
+        return ", ".join(self.posterior.limits(level))
+
+
+def multiorder_fits(result: ScanResult, levels: str | None = None) -> bytes:
     """The map as a FITS table of NUNIQ pixels that cover the whole sky, sorted by UNIQ.
 
-    PROBDENSITY is the posterior density per steradian under a flat prior (0 where nothing was scanned),
-    DELTA2LLH is −2Δ ln L to the best pixel (NaN there).
+    PROBDENSITY is the calibrated posterior density per steradian (0 where nothing was scanned): its smallest
+    region of 90 % is that of the header. DELTA2LLH is −2Δ ln L to the best pixel, interpolated between pixels
+    (NaN where nothing was scanned).
     """
-    skymap = SkyMap.from_results(result.pixels)
-    empty_order, empty_nested = skymap.unscanned()
-    uniq = np.concatenate([skymap.uniq, healpix.to_uniq(empty_order, empty_nested)])
-    density = skymap.probability(levels) / (skymap.area * _SR_PER_DEG2)
+    known = _Map.of(result, levels)
+    posterior = known.posterior
+    empty_order, empty_nested = known.skymap.unscanned()
+    uniq = np.concatenate([posterior.uniq, healpix.to_uniq(empty_order, empty_nested)])
     nothing = np.zeros(len(empty_order))
     by_uniq = np.argsort(uniq)
     columns = [
         fits.Column("UNIQ", "K", array=uniq[by_uniq]),
-        fits.Column("PROBDENSITY", "D", unit="sr-1", array=np.concatenate([density, nothing])[by_uniq]),
-        fits.Column("DELTA2LLH", "D", array=np.concatenate([skymap.delta, nothing + np.nan])[by_uniq]),
+        fits.Column("PROBDENSITY", "D", unit="sr-1",
+                    array=np.concatenate([posterior.density_sr, nothing])[by_uniq]),
+        fits.Column("DELTA2LLH", "D",
+                    array=np.concatenate([posterior.cells.delta, nothing + np.nan])[by_uniq]),
     ]
     table = fits.BinTableHDU.from_columns(columns)
     _describe_pixels(table.header, "NUNIQ", "EXPLICIT")
-    table.header["MOCORDER"] = int(skymap.order.max()), "finest order"
-    _describe_event(table.header, result, skymap, levels)
+    table.header["MOCORDER"] = int(posterior.cells.order.max()), "finest order"
+    _describe_event(table.header, result, known)
     return _fits_bytes(table)
 
 
-def flat_fits(result: ScanResult, nside: int | None = None, levels: str = "wilks") -> bytes:
+def flat_fits(result: ScanResult, nside: int | None = None, levels: str | None = None) -> bytes:
     """The probability of each pixel of one nside as a NESTED FITS map; the pixels add up to 1.
 
-    By default the finest nside up to 512, which makes 12 MB; HealpixError above 2048 (200 MB). Prefer the
-    multi-order file where you can.
+    By default nside 512, which makes 12 MB, or as much finer as the 50 % region needs to be some hundred
+    pixels; HealpixError above 2048 (200 MB). Prefer the multi-order file where you can.
     """
-    skymap = SkyMap.from_results(result.pixels)
-    order = healpix.order_of(nside) if nside else min(int(skymap.order.max()), 9)
+    known = _Map.of(result, levels)
+    order = healpix.order_of(nside) if nside else _flat_order(known)
     if order > _FINEST_FLAT:
         limit = healpix.nside_of(_FINEST_FLAT)
         raise healpix.HealpixError(f"nside: a flat map has at most {limit}, not {nside}")
     per_row = min(_FLAT_PER_ROW, healpix.npix(healpix.nside_of(order)))
-    rows = _flat_probability(skymap, order, levels).astype(np.float32).reshape(-1, per_row)
+    rows = _flat_probability(known.posterior, order).astype(np.float32).reshape(-1, per_row)
     column = fits.Column("PROB", f"{per_row}E", unit="pix-1", array=rows)
     table = fits.BinTableHDU.from_columns([column])
     _describe_pixels(table.header, "NESTED", "IMPLICIT")
     table.header["NSIDE"] = healpix.nside_of(order)
     table.header["FIRSTPIX"] = 0
     table.header["LASTPIX"] = healpix.npix(healpix.nside_of(order)) - 1
-    _describe_event(table.header, result, skymap, levels)
+    _describe_event(table.header, result, known)
     return _fits_bytes(table)
 
 
-def moc(result: ScanResult, level: float = 0.9, levels: str = "wilks") -> dict[str, list[int]]:
+def _flat_order(known: _Map) -> int:
+    """The order at which a flat map shows the regions as they are, as far as its size allows."""
+    wanted = np.log2(np.sqrt(healpix.FULL_SKY_DEG2 / 12 * _FLAT_PIXELS / known.area(0.5)))
+    usual = min(int(known.skymap.order.max()), _USUAL_FLAT)
+    return int(min(max(np.ceil(wanted), usual), _FINEST_FLAT))
+
+
+def moc(result: ScanResult, level: float = 0.9, levels: str | None = None) -> dict[str, list[int]]:
     """A credible region as a MOC: order → NESTED pixels, four siblings always joined to their parent."""
-    skymap = SkyMap.from_results(result.pixels)
-    chosen = inside(skymap, level, levels)
+    return _cells(_Map.of(result, levels).posterior, level)
+
+
+def _cells(posterior: Posterior, level: float) -> dict[str, list[int]]:
+    chosen, cells = posterior.inside(level), posterior.cells
     deeper = np.empty(0, dtype=np.int64)
     found: dict[str, list[int]] = {}
-    for order in range(int(skymap.order.max()), -1, -1):
-        here = np.union1d(skymap.nested[chosen & (skymap.order == order)], deeper)
+    for order in range(int(cells.order.max()), -1, -1):
+        here = np.union1d(cells.nested[chosen & (cells.order == order)], deeper)
         parents, counts = np.unique(here >> 2, return_counts=True)
         deeper = parents[counts == 4] if order else parents[:0]
         alone = here[~np.isin(here >> 2, deeper)] if order else here
@@ -99,35 +144,38 @@ def moc(result: ScanResult, level: float = 0.9, levels: str = "wilks") -> dict[s
     return dict(sorted(found.items(), key=lambda item: int(item[0])))
 
 
-def moc_fits(result: ScanResult, level: float = 0.9, levels: str = "wilks") -> bytes:
+def moc_fits(result: ScanResult, level: float = 0.9, levels: str | None = None) -> bytes:
     """The same region as a FITS table of NUNIQ numbers, with the event and the level set in its header."""
-    cells = [4 ** (int(order) + 1) + pixel for order, pixels in moc(result, level, levels).items()
+    known = _Map.of(result, levels)
+    cells = [4 ** (int(order) + 1) + pixel for order, pixels in _cells(known.posterior, level).items()
              for pixel in pixels]
     table = fits.BinTableHDU.from_columns([fits.Column("UNIQ", "K", array=np.array(cells, dtype=np.int64))])
-    header, skymap = table.header, SkyMap.from_results(result.pixels)
+    header = table.header
     header["EXTNAME"] = "MOC"
     header["MOCVERS"], header["MOCDIM"] = "2.0", "SPACE"
     header["ORDERING"], header["COORDSYS"] = "NUNIQ", "C"
-    header["MOCORD_S"] = int(skymap.order.max()), "finest order"
+    header["MOCORD_S"] = int(known.posterior.cells.order.max()), "finest order"
     header["LEVEL"] = level, "credible level"
-    _describe_event(header, result, skymap, levels)
+    _describe_event(header, result, known)
     return _fits_bytes(table)
 
 
-def contour_json(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
+def contour_json(result: ScanResult, levels: str | None = None) -> dict[str, Any]:
     """The outlines of all credible regions of a level set, with their areas.
 
     Rings are closed lists of [ra, dec] in degrees (ICRS); islands run counter-clockwise seen from
-    outside the sphere, holes clockwise.
+    outside the sphere, holes clockwise. `limits` says what an area is limited by.
     """
-    skymap = SkyMap.from_results(result.pixels)
-    regions = [{"level": level, "threshold": threshold, "area_deg2": area(skymap, level, levels),
-                "rings": [np.round(ring, 6).tolist() for ring in contours(skymap, level, levels)]}
-               for level, threshold in level_set(levels).thresholds.items()]
-    return {**_origin(result), "frame": "ICRS", "unit": "deg", "levels": levels, "regions": regions}
+    known = _Map.of(result, levels)
+    regions = [{"level": level, "threshold": threshold, "area_deg2": known.area(level),
+                "limits": known.limits(level),
+                "rings": [np.round(ring, 6).tolist() for ring in contours(known.posterior, level)]}
+               for level, threshold in known.levels.thresholds.items()]
+    return {**_origin(result), "frame": "ICRS", "unit": "deg", "levels": known.levels.name,
+            "caution": known.levels.caution, "regions": regions}
 
 
-def contour_geojson(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
+def contour_geojson(result: ScanResult, levels: str | None = None) -> dict[str, Any]:
     """The same outlines as a FeatureCollection for map software (RFC 7946, but of the sky).
 
     Each region is a MultiLineString of closed rings; right ascension takes the place of longitude and
@@ -136,13 +184,13 @@ def contour_geojson(result: ScanResult, levels: str = "wilks") -> dict[str, Any]
     document = contour_json(result, levels)
     features = [{
         "type": "Feature",
-        "properties": {**{name: region[name] for name in ("level", "threshold", "area_deg2")},
-                       "levels": levels, **_origin(result)},
+        "properties": {**{name: region[name] for name in ("level", "threshold", "area_deg2", "limits")},
+                       "levels": document["levels"], **_origin(result)},
         "geometry": {"type": "MultiLineString",
                      "coordinates": [line for ring in region["rings"] for line in _cut_at_180(ring)]},
     } for region in document["regions"]]
-    return {"type": "FeatureCollection", **_origin(result), "levels": levels, "frame": "ICRS",
-            "complete": result.complete, "features": features}
+    return {"type": "FeatureCollection", **_origin(result), "levels": document["levels"], "frame": "ICRS",
+            "caution": document["caution"], "complete": result.complete, "features": features}
 
 
 def _cut_at_180(ring: list[list[float]]) -> list[list[list[float]]]:
@@ -161,14 +209,14 @@ def _cut_at_180(ring: list[list[float]]) -> list[list[list[float]]]:
     return [line for line in lines if len(line) > 1]
 
 
-def gcn_json(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
+def gcn_json(result: ScanResult, levels: str | None = None) -> dict[str, Any]:
     """The position in the terms of GCN's neutrino alerts; no alert by itself, since nobody judged it.
 
     Names, types and words are those of version 6.1.0 of the schema. ``ra_dec_error`` is the radius of the
     circle that is as large as the 90 % region, in degrees.
     """
-    skymap, metadata = SkyMap.from_results(result.pixels), result.metadata
-    best, size = skymap.best_fit, area(skymap, 0.9, levels)
+    known, metadata = _Map.of(result, levels), result.metadata
+    best, size = known.best, known.area(0.9)
     share = min(size / healpix.FULL_SKY_DEG2, 1.0)
     document = {
         "$schema": _GCN_SCHEMA, "mission": "IceCube", "messenger": "Neutrino",
@@ -177,23 +225,26 @@ def gcn_json(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
         "alert_tense": "current" if metadata.is_real_event else "test", "number_of_events": 1,
         "ra": best.ra_deg, "dec": best.dec_deg,
         "ra_dec_error": round(float(np.degrees(np.arccos(1 - 2 * share))), 6),
-        "containment_probability": 0.9, "systematic_included": level_set(levels).systematics,
-        "additional_info": f"{level_set(levels).title} thresholds, 90 % area {size:.6g} deg2"
+        "containment_probability": 0.9, "systematic_included": known.levels.systematics,
+        "additional_info": f"{known.levels.title} ({known.levels.name}), 90 % area {size:.6g} deg2"
+                           + (f" ({known.limits(0.9)})" if known.limits(0.9) else "")
                            + (f", reconstruction {result.method}" if str(result.method) else "")
                            + ("" if result.complete else "; the scan is not complete"),
-        "levels": levels, "complete": result.complete, "area_90_deg2": size,
+        "levels": known.levels.name, "complete": result.complete, "area_90_deg2": size,
         "reco_algo": result.method.requested, "reconstruction": result.method.reco}
     if metadata.time:
         document["trigger_time"] = metadata.time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return document
 
 
-def contour_text(result: ScanResult, level: float = 0.9, levels: str = "wilks") -> str:
+def contour_text(result: ScanResult, level: float = 0.9, levels: str | None = None) -> str:
     """The outline of one region as two columns, RA and Dec in degrees; a blank line between rings."""
-    skymap = SkyMap.from_results(result.pixels)
-    head = [f"# {result.metadata}: {level:g} credible region ({level_set(levels).title}: {levels}),"
-            f" {area(skymap, level, levels):.6g} deg2", *_method_line(result), "# ra_deg dec_deg (ICRS)"]
-    rings = ["\n".join(f"{ra:.6f} {dec:.6f}" for ra, dec in ring) for ring in contours(skymap, level, levels)]
+    known = _Map.of(result, levels)
+    limits = f" ({known.limits(level)})" if known.limits(level) else ""
+    head = [f"# {result.metadata}: {level:g} credible region ({known.levels.title}: {known.levels.name}),"
+            f" {known.area(level):.6g} deg2{limits}", *_method_line(result), "# ra_deg dec_deg (ICRS)"]
+    rings = ["\n".join(f"{ra:.6f} {dec:.6f}" for ra, dec in ring)
+             for ring in contours(known.posterior, level)]
     return "\n".join(head) + "\n" + "\n\n".join(rings) + "\n"
 
 
@@ -201,15 +252,17 @@ def _method_line(result: ScanResult) -> list[str]:
     return [f"# reconstruction {result.method}"] if str(result.method) else []
 
 
-def summary(result: ScanResult, levels: str = "wilks") -> dict[str, Any]:
+def summary(result: ScanResult, levels: str | None = None) -> dict[str, Any]:
     """The numbers people ask for first: best fit, areas and how far the scan is."""
-    skymap = SkyMap.from_results(result.pixels)
-    best = skymap.best_fit
+    known = _Map.of(result, levels)
+    best, asked = known.best, list(known.levels.thresholds)
     return {
-        **_origin(result), "complete": result.complete, "levels": levels,
+        **_origin(result), "complete": result.complete, "levels": known.levels.name,
+        "caution": known.levels.caution,
         "best_fit": {"ra_deg": best.ra_deg, "dec_deg": best.dec_deg, "llh": best.llh, "nside": best.nside,
                      "pixel": best.pixel},
-        "area_deg2": {f"{level:g}": area(skymap, level, levels) for level in level_set(levels).thresholds},
+        "area_deg2": {f"{level:g}": known.area(level) for level in asked},
+        "limits": {f"{level:g}": known.limits(level) for level in asked if known.limits(level)},
         "pixels": {str(nside): len(table) for nside, table in result.pixels.items()},
     }
 
@@ -220,17 +273,17 @@ def _origin(result: ScanResult) -> dict[str, str]:
             "reconstruction": result.method.reco}
 
 
-def _flat_probability(skymap: SkyMap, order: int, levels: str) -> np.ndarray:
-    """Probability per NESTED pixel of an order: finer pixels add up, coarser ones are shared out."""
+def _flat_probability(posterior: Posterior, order: int) -> np.ndarray:
+    """Probability per NESTED pixel of an order: finer cells add up, coarser ones are shared out."""
     flat = np.zeros(healpix.npix(healpix.nside_of(order)))
-    probability = skymap.probability(levels)
-    for depth in np.unique(skymap.order):
-        here = skymap.order == depth
+    cells, probability = posterior.cells, posterior.probability
+    for depth in np.unique(cells.order):
+        here = cells.order == depth
         shift = 2 * (order - int(depth))
         if shift <= 0:
-            np.add.at(flat, skymap.nested[here] >> -shift, probability[here])
+            np.add.at(flat, cells.nested[here] >> -shift, probability[here])
         else:
-            spread = (skymap.nested[here] << shift)[:, None] + np.arange(1 << shift)
+            spread = (cells.nested[here] << shift)[:, None] + np.arange(1 << shift)
             flat[spread] = probability[here][:, None] / (1 << shift)
     return flat
 
@@ -243,8 +296,8 @@ def _describe_pixels(header: fits.Header, ordering: str, scheme: str) -> None:
     header["INDXSCHM"] = scheme, "indexing"
 
 
-def _describe_event(header: fits.Header, result: ScanResult, skymap: SkyMap, levels: str) -> None:
-    metadata, best = result.metadata, skymap.best_fit
+def _describe_event(header: fits.Header, result: ScanResult, known: _Map) -> None:
+    metadata, best = result.metadata, known.best
     header["OBJECT"] = str(metadata), "event"
     header["INSTRUME"] = "IceCube"
     header["ORIGIN"] = "iceprod-scanner"
@@ -260,9 +313,11 @@ def _describe_event(header: fits.Header, result: ScanResult, skymap: SkyMap, lev
     header["RA"], header["DEC"] = (best.ra_deg, "deg, best fit"), (best.dec_deg, "deg, best fit")
     header["RECO"] = result.method.reco, "reconstruction that computed"
     header["RECOALGO"] = result.method.requested, "reconstruction asked for"
-    header["LEVELSET"] = levels, "thresholds on 2 delta ln L"
-    for level, name in ((0.5, "AREA50"), (0.9, "AREA90")):
-        header[name] = area(skymap, level, levels), f"deg2, {100 * level:g} % region"
+    header["LEVELSET"] = known.levels.name, known.levels.caution or "calibration of the regions"
+    for level, percent in ((0.5, 50), (0.9, 90)):
+        header[f"AREA{percent}"] = known.area(level), f"deg2, {percent} % region"
+        if known.limits(level):
+            header[f"LIMIT{percent}"] = known.limits(level)
 
 
 def _fits_bytes(table: fits.BinTableHDU) -> bytes:

@@ -1,18 +1,19 @@
-"""Credible regions of a sky map: their area, their pixels and their outline.
+"""Outlines of credible regions and of any set of pixels.
 
-A region is the set of pixels whose 2Δ ln L does not exceed a threshold (``scanner.maps.level_sets``). Its
-outline follows the pixels' edges exactly: edges are compared as whole numbers on the lattice of
-HEALPix corners, so islands, holes, the poles and right ascension 0 need no special care.
+An outline follows the pixels' edges exactly: edges are compared as whole numbers on the lattice of
+HEALPix corners, so islands, holes, the poles and right ascension 0 need no special care. The contour of a
+credible region (``scanner.maps.posterior``) goes through the middles of the edges of its small cells: what is
+a staircase along the edges is a smooth line so, and encloses the same area.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from scanner.maps.level_sets import level_set
-from scanner.maps.skymap import SkyMap
+from scanner.maps import healpix
+from scanner.maps.posterior import Posterior
 
-__all__ = ["area", "contours", "inside", "outline"]
+__all__ = ["contours", "outline"]
 
 _SMOOTHEST_ORDER = 5  # edges are broken into pieces of at most 2° so that they bend as the pixels do
 # Where the twelve base pixels lie (Górski et al. 2005, section 4): ring of the southern corner in units of
@@ -21,20 +22,21 @@ _FACE_RING = np.array([2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4])
 _FACE_TURN = np.array([1, 3, 5, 7, 0, 2, 4, 6, 1, 3, 5, 7])
 
 
-def inside(skymap: SkyMap, level: float = 0.9, levels: str = "wilks") -> np.ndarray:
-    """Which pixels of the map belong to the credible region; bool, shape ``(n,)``."""
-    return skymap.delta <= level_set(levels).threshold(level)
+def contours(posterior: Posterior, level: float) -> list[np.ndarray]:
+    """Outline of a credible region as closed rings of shape ``(m, 2)``, longest first; see ``outline``."""
+    chosen = posterior.inside(level)
+    return [_smoothed(ring) for ring in outline(posterior.cells.order[chosen],
+                                                posterior.cells.nested[chosen])]
 
 
-def area(skymap: SkyMap, level: float = 0.9, levels: str = "wilks") -> float:
-    """Area of the credible region in square degrees; never less than the best fit's pixel."""
-    return float(skymap.area[inside(skymap, level, levels)].sum())
-
-
-def contours(skymap: SkyMap, level: float = 0.9, levels: str = "wilks") -> list[np.ndarray]:
-    """Outline of the credible region as closed rings; see ``outline``."""
-    chosen = inside(skymap, level, levels)
-    return outline(skymap.order[chosen], skymap.nested[chosen])
+def _smoothed(ring: np.ndarray) -> np.ndarray:
+    """The ring through the middles of another's edges."""
+    corners = healpix.unit_vectors(ring[:, 0], ring[:, 1])
+    x, y, z = (corners[1:] + corners[:-1]).T
+    ra, dec = np.degrees(np.arctan2(y, x)) % 360.0, np.degrees(np.arctan2(z, np.hypot(x, y)))
+    middles = np.column_stack([ra, dec])
+    middles = middles[np.linalg.norm(np.diff(corners, axis=0), axis=1) > 0]  # a pole is there twice
+    return np.concatenate([middles, middles[:1]])
 
 
 def outline(order: np.ndarray, nested: np.ndarray) -> list[np.ndarray]:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scanner.maps import healpix
-from scanner.maps.level_sets import level_set
 from scanner.maps.levels import best_pixel
 
 __all__ = ["BestFit", "EmptyMapError", "SkyMap"]
@@ -87,14 +86,6 @@ class SkyMap:
             nside = healpix.nside_of(int(order))
             ra[here], dec[here] = healpix.centres(nside, healpix.nest_to_ring(nside, self.nested[here]))
         return ra, dec
-
-    def probability(self, levels: str = "wilks") -> np.ndarray:
-        """Posterior probability of each pixel under a flat prior; they add up to 1.
-
-        ``levels`` names the level set whose credible levels the density shall have.
-        """
-        weight = self.area * np.exp(-0.5 * level_set(levels).as_wilks(self.delta))
-        return weight / weight.sum()
 
     def rows_at(self, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
         """Which pixel holds each direction (degrees); −1 where nothing has been scanned."""

@@ -4,4 +4,4 @@ In: an `Event` and directions. Out: one row per direction: −2 ln L, vertex, en
 and finds one by its name; `energy` tells an event's energy; `track` holds the muon fit.
 """
 
-__all__ = ["energy", "recos", "track"]
+__all__ = ["auto", "energy", "recos", "track"]

@@ -27,6 +27,7 @@ from server.production.tasks import (
     task_routes,
     task_store,
 )
+from server.rest.health import register_probe
 from server.rest.routing import Route
 from server.services.leader import Service
 from server.store.database import Index
@@ -49,3 +50,5 @@ INDEXES: list[Index] = [
 ]
 SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES, *reliability.SERVICES,
                            *history.SERVICES]
+
+register_probe("pilots", pilots.probe)

@@ -10,6 +10,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from config.settings import Settings
 from iceprod.ids import new_id
 from server.common.signals import Signals
+from server.rest.addresses import Network, read_networks
 from server.rest.authentication import Authenticator
 
 __all__ = ["Context"]
@@ -24,6 +25,11 @@ class Context:
     secret: str
     signals: Signals = field(default_factory=Signals)
     server_id: str = field(default_factory=new_id)
+
+    @cached_property
+    def trusted_proxies(self) -> tuple[Network, ...]:
+        """Whose word counts on where a request comes from."""
+        return read_networks(self.settings.server.trusted_proxies)
 
     @cached_property
     def tokens(self) -> Authenticator:

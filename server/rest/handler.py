@@ -16,6 +16,7 @@ from config.json_text import JsonError, decode
 from iceprod.tokens import Caller, TokenError
 from server.common import metrics
 from server.common.errors import ApiError, BadRequest, Forbidden, TooManyRequests, error_body, status_line
+from server.rest.addresses import client_address
 from server.rest.context import Context
 
 __all__ = ["Handler", "NoRoute", "encode"]
@@ -67,6 +68,11 @@ class Handler(RequestHandler):
             return await self.ctx.tokens.caller(token.strip())
         except TokenError:
             raise Forbidden("authentication failed") from None
+
+    @property
+    def caller_address(self) -> str:
+        """Where the request comes from, as far as those say so whom we trust."""
+        return client_address(self.request.remote_ip or "", self.request.headers, self.ctx.trusted_proxies)
 
     @property
     def user(self) -> Caller:

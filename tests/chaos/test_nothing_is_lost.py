@@ -28,7 +28,8 @@ SETTINGS = {"LEASES__SECONDS": 5, "LEASES__SWEEP_SECONDS": 0.5, "PILOTS__HEARTBE
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     compile_kernels()
-    with installation(tmp_path_factory.mktemp("chaos"), pilots=2, **SETTINGS) as here:
+    root = tmp_path_factory.mktemp("chaos")
+    with installation(root, pilots=2, PILOTS__ISOLATION="off", **SETTINGS) as here:
         here.iceprod("simulate", "--seed", "7", "--out", "event.json")
         yield here
 

@@ -214,7 +214,8 @@ def far_pilot(here: Installed, proxy: Proxy) -> Iterator[None]:
     token = here.root / "far-token"
     token.write_text(here.iceprod("token", "--data", here.data, "--user", "far", "--roles", "pilot").strip())
     argv = [sys.executable, "-m", "grid.pilot", "--server", proxy.url, "--token-file", str(token), "--cores",
-            "1", "--memory", "4", "--heartbeat", "1", "--directory", str(here.root)]
+            "1", "--memory", "4", "--heartbeat", "1", "--isolation", "off", "--directory",
+            str(here.root)]
     log = (here.root / "far.log").open("ab")
     child = subprocess.Popen(argv, env=here.environment, stderr=log, start_new_session=True)
     try:

@@ -15,6 +15,7 @@ from config.detector import dom_positions
 from scanner.events.event import Event, Particle, Pulses
 from scanner.events.writer import write_event
 from scanner.maps import healpix
+from scanner.maps.growth import grown_pixels
 from scanner.maps.levels import Progression, first_pixels, next_pixels
 from scanner.maps.result import nan_rows
 from scanner.maps.rows import rows_from_table
@@ -81,11 +82,16 @@ def made_up_map(nsides: str) -> dict[int, np.ndarray]:
     progression = Progression.parse(nsides)
     nside = progression.levels[0].nside
     results = {nside: made_up_rows(nside, first_pixels(progression))}
-    while wanted := next_pixels(progression, results):
+    while wanted := next_pixels(progression, results) or _grown(progression, results):
         for nside, pixels in wanted.items():
             tables = [results[nside]] if nside in results else []
             results[nside] = np.sort(np.concatenate([*tables, made_up_rows(nside, pixels)]), order="index")
     return results
+
+
+def _grown(progression: Progression, results: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    known = {nside: table["index"] for nside, table in results.items()}
+    return grown_pixels(progression, results, known, "track_mpe") if progression.grows else {}
 
 
 def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:

@@ -29,7 +29,16 @@ PROGRESS: dict[str, Any] = {
 EVENT = {"run_id": 1, "event_id": 2, "event_type": "neutrino", "mjd": 55000.5, "is_real_event": False}
 MAP = {"nside-1": {"columns": ["index", "llh"], "metadata": {"nside": 1}, "data": [[0, 1.5]]}}
 WORKFLOW = {"workflow_id": "W", "ewms_address": "http://e"}
-GONE = object()
+
+
+class _Gone:
+    """The same in every process, so that tests of it have one name."""
+
+    def __repr__(self) -> str:
+        return "gone"
+
+
+GONE = _Gone()
 
 
 def body(**changes: Any) -> dict[str, Any]:

@@ -54,6 +54,12 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
           f"  data in {here.data}; stop with: iceprod down --data {here.data}\n"
           "  the web pages ask for a token; this makes one: "
           f"iceprod token --data {here.data} --user NAME --roles user")
+    running = here.running()
+    if running and running.not_isolated:
+        print("warning: tasks here can do all that this account can, also read the installation's secret\n"
+              f"  {running.not_isolated}\n"
+              "  install bubblewrap, or let only people submit whom you trust: docs/security.md",
+              file=sys.stderr)
     return 0
 
 

@@ -16,6 +16,7 @@ from iceprod.client import Client
 __all__ = ["Outcome", "distance"]
 
 _BEST_FIT = ("ra_deg", "dec_deg", "llh", "nside", "pixel")
+_REGIONS = ("area_50_deg2", "area_90_deg2", "level_set", "area_50_limits", "area_90_limits")
 _FILES = {"skymap": ("skymap.png", "png?view=sky"), "zoom": ("zoom.png", "png?view=zoom"),
           "result": ("result.json", "json"), "npz": ("result.npz", "npz")}
 
@@ -56,7 +57,8 @@ class Outcome:
         document = {
             "scan_id": self.scan_id, "run_id": event.get("run_id"), "event_id": event.get("event_id"),
             "reco_algo": reco_algo, "best_fit": {name: progress["best_fit"][name] for name in _BEST_FIT},
-            "area_50_deg2": progress["area_50_deg2"], "area_90_deg2": progress["area_90_deg2"],
+            "reconstruction": progress["reconstruction"], "choice": progress["choice"],
+            **{name: progress[name] for name in _REGIONS},
             "energy": progress.get("energy"),
             "levels": [{"nside": level["nside"], "pixels": level["done"]} for level in progress["levels"]],
             "pixels": progress["pixels_done"], "wall_s": progress["wall_s"], "cpu_s": progress["cpu_s"],
@@ -74,10 +76,14 @@ class Outcome:
 
     def _lines(self) -> list[str]:
         progress, best = self.progress, self.progress["best_fit"]
-        areas = [_area(progress[name]) for name in ("area_50_deg2", "area_90_deg2")]
+        areas = [_area(progress[f"area_{level}_deg2"], progress[f"area_{level}_limits"])
+                 for level in (50, 90)]
         lines = [f"best fit   RA {best['ra_deg']:.3f}°  Dec {best['dec_deg']:+.3f}°   "
                  f"(nside {best['nside']}, pixel {best['pixel']}, −ln L {best['llh']:.3f})",
-                 f"areas      50 %: {areas[0]}   90 %: {areas[1]}"]
+                 f"areas      50 %: {areas[0]}   90 %: {areas[1]}   by {progress['level_set']}"]
+        if choice := progress["choice"]:
+            lines.append(f"auto       chose {choice['reco']}, {100 * choice['sureness']:.0f} % sure: "
+                         f"{choice['why']}")
         if progress.get("energy"):
             lines.append(f"energy     {progress['energy']['text']}")
         if self.truth:
@@ -102,5 +108,6 @@ def distance(one: tuple[float, float], other: tuple[float, float]) -> float:
     return math.degrees(math.atan2(math.hypot(across, along), inward))
 
 
-def _area(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3g} deg²"
+def _area(value: float | None, limits: str) -> str:
+    size = "unknown" if value is None else f"{value:.3g} deg²"
+    return f"{size} ({limits})" if limits else size

@@ -19,7 +19,7 @@ from iceprod.cli.sky.follow import show_progress
 from iceprod.cli.sky.outcome import Outcome
 from iceprod.client import Client, Refused
 from iceprod.following import follow_scan
-from iceprod.submission import NSIDES, progression, scan_request, truth_of
+from iceprod.submission import NSIDES, RECO, scan_request, truth_of
 
 __all__ = ["finish", "scan"]
 
@@ -29,10 +29,11 @@ _EVENT_FIELD, _EVENT_NAME = "'event_i3live_json': ", "event_i3live_json"  # what
 
 @click.command()
 @click.argument("event", metavar="EVENT.json", type=click.Path(path_type=Path))
-@click.option("--reco-algo", default="track_mpe", show_default=True, metavar="NAME",
+@click.option("--reco-algo", default=RECO, show_default=True, metavar="NAME",
               help="Reconstruction; `iceprod recos` lists them.")
-@click.option("--nsides", default=NSIDES, show_default=True, metavar="N:E,…",
-              help="Levels: HEALPix nside and how many pixels of the level before are refined.")
+@click.option("--nsides", metavar="N:E,…",
+              help="Exactly these levels: HEALPix nside and how many pixels of the level before are refined. "
+                   f"[default: {NSIDES}, then finer and wider as the regions need]")
 @click.option("--real/--simulated", "is_real", default=None, help="Default: simulated if it has a truth.")
 @click.option("--max-pixel-seconds", type=click.IntRange(1), default=3600, help="Longest time for one pixel.")
 @click.option("--cluster", "clusters", multiple=True, metavar="SITE:N", default=["local:1"],
@@ -42,7 +43,7 @@ _EVENT_FIELD, _EVENT_NAME = "'event_i3live_json': ", "event_i3live_json"  # what
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where files go.")
 @server_options
-def scan(event: Path, reco_algo: str, nsides: str, is_real: bool | None, max_pixel_seconds: int,
+def scan(event: Path, reco_algo: str, nsides: str | None, is_real: bool | None, max_pixel_seconds: int,
          clusters: tuple[str, ...], threshold: float, as_json: bool, out: Path | None, server: str | None,
          token: str | None, data: str | None) -> int:
     """Scan the sky for the direction that EVENT.json came from.
@@ -51,7 +52,7 @@ def scan(event: Path, reco_algo: str, nsides: str, is_real: bool | None, max_pix
     the sky maps. The scan runs on the server's pilots: Ctrl-C stops watching it only.
     """
     document = read_json(event, gaps=True)
-    request = scan_request(document, reco_algo, _progression(nsides), is_real, max_pixel_seconds)
+    request = _request(document, reco_algo, nsides, is_real, max_pixel_seconds)
     request |= {"request_clusters": _clusters(clusters), "predictive_scanning_threshold": threshold}
     with connect(server, token, data) as client:
         _check_reco(client, reco_algo)
@@ -127,8 +128,9 @@ def _clusters(words: tuple[str, ...]) -> list[list[str | int]]:
     return pairs
 
 
-def _progression(text: str) -> dict[str, int]:
+def _request(event: dict[str, Any], reco_algo: str, nsides: str | None, is_real: bool | None,
+             max_pixel_seconds: int) -> dict[str, Any]:
     try:
-        return progression(text)
+        return scan_request(event, reco_algo, nsides, is_real, max_pixel_seconds)
     except ValueError as error:
         raise CommandError(f"--nsides: {error}", USAGE) from None

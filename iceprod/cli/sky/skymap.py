@@ -25,17 +25,18 @@ _ALL = "all"
 @click.option("--format", "formats", multiple=True, metavar="F",
               help=f"json, npz, fits, flat, moc, contours, geojson, gcn, summary, png, pdf, svg or {_ALL}; "
                    "may be repeated. Default: all but flat, pdf and svg.")
-@click.option("--levels", default="wilks", show_default=True, metavar="SET",
-              help=f"Thresholds that bound the regions, as --list names them, or {_ALL}.")
+@click.option("--levels", metavar="SET",
+              help=f"Level set that bounds the regions, as --list names them, or {_ALL}. "
+                   "[default: the reconstruction's]")
 @click.option("--list", "only_list", is_flag=True, help="Only tell which files there are.")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 @server_options
-def skymap(scan_id: str, out: Path | None, formats: tuple[str, ...], levels: str, only_list: bool,
+def skymap(scan_id: str, out: Path | None, formats: tuple[str, ...], levels: str | None, only_list: bool,
            as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
     """Fetch the sky map of a scan as files that other programs read.
 
     Works while the scan still runs, too: then the files hold the map as far as it is known. Their names
-    tell content and level set. Outlines follow the edges of the map's pixels.
+    tell content and level set. All regions, areas and densities of one set are of one posterior.
     """
     with connect(server, token, data) as client:
         listed = client.get(f"/scan/{scan_id}/products", patience=10)
@@ -52,8 +53,9 @@ def skymap(scan_id: str, out: Path | None, formats: tuple[str, ...], levels: str
     return 0
 
 
-def _chosen(listed: dict[str, Any], formats: tuple[str, ...], levels: str) -> list[dict[str, Any]]:
+def _chosen(listed: dict[str, Any], formats: tuple[str, ...], levels: str | None) -> list[dict[str, Any]]:
     """The products that the options name. Raises CommandError for a format or set that does not exist."""
+    levels = levels or listed["default_levels"]
     known = list(dict.fromkeys(product["format"] for product in listed["products"]))
     for form in formats:
         if form not in (*known, _ALL):

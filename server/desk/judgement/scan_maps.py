@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from iceprod.ids import now
-from scanner.maps.level_sets import LEVEL_SETS
-from scanner.maps.regions import area
+from scanner.maps.level_sets import LEVEL_SETS, default_levels
+from scanner.maps.posterior import Posterior
 from scanner.maps.result import ScanResult
 from scanner.maps.skymap import EmptyMapError, SkyMap
 from server.common.errors import NotFound
@@ -68,9 +68,13 @@ async def _store(ctx: Context, scan_id: str, result: ScanResult, skymap: SkyMap,
     metadata = result.metadata
     event = [f"run{metadata.run_id}.evt{metadata.event_id}"] if metadata.run_id else []
     await events.put(ctx, dateobs, [*event, scan_id], ["scan"])
-    tiles = await asyncio.to_thread(Tiles.of_scan, skymap)
-    contours = await asyncio.to_thread(contours_of, skymap)
-    new = NewLocalization(dateobs, scan_id, tiles, finished, scan_id, contours)
+    reco = result.method.reco
+    levels = default_levels(reco)
+    tiles = await asyncio.to_thread(Tiles.of_scan, skymap, levels)
+    contours = await asyncio.to_thread(contours_of, skymap, reco)
+    limits = {f"area_{100 * one['level']:g}": one["limits"] for one in contours
+              if one["levels"] == levels.name and one["limits"]}
+    new = NewLocalization(dateobs, scan_id, tiles, finished, scan_id, contours, levels.name, limits)
     row = await localizations.put(ctx, new)
     await selection.run(ctx, Alert(row, _moment(finished), metadata.run_id * 10**6 + metadata.event_id))
 
@@ -90,10 +94,16 @@ def _to_milliseconds(moment: datetime) -> datetime:
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000, tzinfo=None)
 
 
-def contours_of(skymap: SkyMap) -> list[dict[str, Any]]:
-    """The thresholds on 2Δ ln L of all level sets, and the areas of their regions in square degrees."""
-    return [{"levels": name, "level": level, "threshold": threshold, "area_deg2": area(skymap, level, name)}
-            for name, known in LEVEL_SETS.items() for level, threshold in known.thresholds.items()]
+def contours_of(skymap: SkyMap, reco: str) -> list[dict[str, Any]]:
+    """The thresholds on 2Δ ln L of all sets that fit a reconstruction, with their regions' areas (deg²)."""
+    found = []
+    for known in LEVEL_SETS.values():
+        if known.fits(reco):
+            posterior = Posterior.of(skymap, known)
+            found += [{"levels": known.name, "level": level, "threshold": threshold,
+                       "area_deg2": posterior.area(level), "limits": ", ".join(posterior.limits(level))}
+                      for level, threshold in known.thresholds.items()]
+    return found
 
 
 SERVICES = [Service("localizations", lambda ctx: PERIOD, take_in_all, signal="results")]

@@ -17,7 +17,7 @@ from server.desk.common.dates import parse_date
 from server.desk.maps import events, localizations, skymaps
 from server.desk.maps.localizations import NewLocalization
 from server.desk.maps.regions import CALIBRATED
-from server.desk.maps.tiles import SkymapError, Tiles
+from server.desk.maps.tiles import DISTANCE_COLUMNS, SkymapError, Tiles
 from server.desk.people.groups import shown
 from server.desk.people.handler import DeskHandler, needs
 from server.rest.routing import Route, allow
@@ -147,7 +147,7 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _arrays(tiles: Tiles) -> dict[str, Any]:
     more = {name: [float(value) if np.isfinite(value) else None for value in column]
-            for name, column in tiles.distance.items()}
+            for name, column in tiles.distance.items() if name in DISTANCE_COLUMNS}
     return {"uniq": tiles.uniq.tolist(), "probdensity": tiles.density.tolist(), **more}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -51,6 +51,8 @@ class NewLocalization:
     version: float  # of two maps of one scan the one with the greater number counts
     scan_id: str | None = None
     contours: Sequence[Mapping[str, Any]] = ()
+    levels: str = ""  # the level set of a scan's regions
+    limits: Mapping[str, str] = field(default_factory=dict)  # what its areas are limited by, as area_90
 
 
 _kept: WeakKeyDictionary[AsyncDatabase, LRUCache[str, Tiles]] = WeakKeyDictionary()
@@ -63,7 +65,8 @@ async def put(ctx: Context, new: NewLocalization) -> dict[str, Any]:
     """
     data, facts = await asyncio.to_thread(lambda: (new.tiles.pack(), _facts(new.tiles)))
     fields = {**facts, "blob": await blobs.put(ctx, data), "version": new.version, "dateobs": new.dateobs,
-              "name": new.name, "contours": list(new.contours), "modified": now()}
+              "name": new.name, "contours": list(new.contours), "levels": new.levels,
+              "limits": dict(new.limits), "modified": now()}
     key: dict[str, Any] = {"scan_id": new.scan_id} if new.scan_id else {
         "dateobs": new.dateobs, "name": new.name}
     present = await ctx.db.desk_localizations.find_one_and_update(
@@ -107,7 +110,7 @@ def _facts(tiles: Tiles) -> dict[str, Any]:
     return {"tiles": len(tiles), "order": tiles.order, "best": {"ra": ra, "dec": dec},
             "area_50": float(tiles.area[tiles.chosen(0.5)].sum()),
             "area_90": float(tiles.area[tiles.chosen(0.9)].sum()),
-            "has_distance": bool(tiles.distance), "cells": _cells(order, nested)}
+            "has_distance": tiles.has_distance, "cells": _cells(order, nested)}
 
 
 def _cells(order: np.ndarray, nested: np.ndarray) -> list[int]:

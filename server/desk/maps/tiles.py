@@ -2,7 +2,9 @@
 
 Tiles are NUNIQ numbers (IVOA MOC 2.0, section 4.3.1) that do not overlap; densities are per steradian and
 integrate to 1 over the sky. A credible region is the set of the densest tiles that together hold at least
-the asked probability: the tile that crosses the level belongs to it, so no region is empty.
+the asked probability: the tile that crosses the level belongs to it, so no region is empty. The tiles of a
+scan are the cells of its calibrated posterior (``scanner.maps.posterior``): its regions are those of its
+products.
 
 Regions are *ranges*: int64 arrays of shape ``(n, 2)``, half-open, sorted, disjoint, of NESTED pixels at
 order 29, the deepest that a signed 64-bit integer holds. A position is inside when its pixel is.
@@ -19,7 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from scanner.maps import healpix
-from scanner.maps.level_sets import level_set
+from scanner.maps.level_sets import LevelSet, level_set
+from scanner.maps.posterior import Posterior
 from scanner.maps.skymap import SkyMap
 
 __all__ = ["DISTANCE_COLUMNS", "MOST_TILES", "SkymapError", "Tiles", "inside", "merged"]
@@ -28,6 +31,8 @@ MOST_TILES = 3_000_000
 DISTANCE_COLUMNS = ("distmu", "distsigma", "distnorm")
 _SR_PER_DEG2 = np.radians(1.0) ** 2
 _CALIBRATED = "ic160427a"
+_DELTA = "delta2llh"  # the column of a scan's 2Δ ln L
+_ROUNDING = 1e-9  # of a sum of probabilities
 
 
 class SkymapError(ValueError):
@@ -65,9 +70,15 @@ class Tiles:
                    {name: column[along] for name, column in more.items()})
 
     @classmethod
-    def of_scan(cls, skymap: SkyMap) -> Tiles:
-        """The tiles of a scan: the posterior density under a flat prior, Wilks' thresholds."""
-        return cls(skymap.uniq, skymap.probability("wilks") / (skymap.area * _SR_PER_DEG2))
+    def of_scan(cls, skymap: SkyMap, levels: LevelSet) -> Tiles:
+        """The tiles of a scan: the posterior by a level set, with 2Δ ln L for the published thresholds."""
+        posterior = Posterior.of(skymap, levels, also=level_set(_CALIBRATED).thresholds.values())
+        return cls(posterior.uniq, posterior.density_sr, {_DELTA: posterior.cells.delta})
+
+    @property
+    def has_distance(self) -> bool:
+        """Whether the map tells how far away the source may be."""
+        return any(name in self.distance for name in DISTANCE_COLUMNS)
 
     def __len__(self) -> int:
         return len(self.uniq)
@@ -103,11 +114,16 @@ class Tiles:
         """Which tiles are in the credible region of a probability; bool, shape ``(n,)``."""
         by_density = np.argsort(-self.density, kind="stable")
         total = np.cumsum(self.probability[by_density])
-        crossing = min(int(np.searchsorted(total, cumprob, side="left")), len(total) - 1)
+        crossing = min(int(np.searchsorted(total, cumprob - _ROUNDING, side="left")), len(total) - 1)
         return (self.density >= self.density[by_density[crossing]]) & (self.density > 0)
 
     def chosen_by_delta(self, threshold: float) -> np.ndarray:
-        """Which tiles of a scan's map have 2Δ ln L up to a threshold; the density falls as exp(-Δ)."""
+        """Which tiles of a scan's map have 2Δ ln L up to a threshold.
+
+        Maps that were stored before the column was have a density that falls as exp(-Δ).
+        """
+        if _DELTA in self.distance:
+            return self.distance[_DELTA] <= threshold
         with np.errstate(divide="ignore"):
             delta = -2 * np.log(self.density / self.density.max())
         return delta <= threshold * (1 + 1e-9)  # the way over the density costs the last digits

@@ -55,7 +55,7 @@ class DeskHandler(Handler):
 
     async def prepare(self) -> None:
         header = self.request.headers.get("Authorization", "")
-        self._throttle().check(header or str(self.request.remote_ip), str(self.request.remote_ip))
+        self._throttle().check(header or self.caller_address, self.caller_address)
         method = getattr(self, (self.request.method or "").lower(), None)
         roles = getattr(method, "roles", None)
         if roles is None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from iceprod.tokens import Caller
 from server.common.errors import Forbidden
+from server.rest import sites
 from server.rest.context import Context
 
 __all__ = ["default_rules", "is_allowed", "readable_datasets", "require", "store_rules"]
@@ -41,7 +42,11 @@ async def require(ctx: Context, caller: Caller, dataset_id: str, right: str) -> 
 
     A user gets the same answer for a dataset that does not exist.
     """
-    if caller.bypasses_datasets or "pilot" in caller.roles:
+    if caller.bypasses_datasets:
+        return
+    if "pilot" in caller.roles:
+        if not await sites.holds_of_dataset(ctx, caller, dataset_id):
+            raise Forbidden("authorization failed")
         return
     rules = await ctx.db.auths.find_one({"dataset_id": dataset_id})
     if rules is None or not is_allowed(rules, caller, right):

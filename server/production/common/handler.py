@@ -23,10 +23,12 @@ _T = TypeVar("_T")
 class ProductionHandler(Handler):
     """A handler that can ask whether its caller may read or write a dataset."""
 
+    names_ended_tasks = False  # whether a path may name a task that its pilot has reported already
+
     async def prepare(self) -> None:
         await super().prepare()
         if self.caller is not None:
-            await sites.check_names(self.ctx, self.caller, self.path_kwargs)
+            await sites.check_names(self.ctx, self.caller, self.path_kwargs, ended=self.names_ended_tasks)
 
     def json_body(self, *, gaps: bool = False) -> Any:
         document = super().json_body(gaps=gaps)

@@ -13,7 +13,7 @@ from server.production.common.fields import Field, number, read_fields, takes
 from server.production.common.handler import ProductionHandler
 from server.production.datasets import datasets
 from server.production.datasets.datasets import NewDataset
-from server.production.people import users
+from server.production.people import groups, users
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -50,6 +50,7 @@ class Datasets(ProductionHandler):
     async def post(self) -> None:
         """Create a dataset."""
         new = self.new_dataset()
+        await groups.check_group(self.ctx, self.user, new.group)
         await users.ensure(self.ctx, new.username)
         dataset_id = await datasets.create_dataset(self.ctx, new)
         self.set_header("Location", f"/datasets/{dataset_id}")

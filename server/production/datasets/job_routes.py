@@ -9,6 +9,7 @@ from server.common.errors import BadRequest
 from server.production.common.fields import Field, read_fields, takes
 from server.production.common.handler import ProductionHandler
 from server.production.datasets import jobs
+from server.rest import sites
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -39,7 +40,11 @@ class Job(ProductionHandler):
 
     @allow("admin", "client", "system", "pilot")
     async def get(self, job_id: str) -> None:
-        self.send(await jobs.get(self.ctx, job_id))
+        """The job; a pilot's own token reads those of tasks that it holds."""
+        job = await jobs.get(self.ctx, job_id)
+        if sites.bound_pilot(self.user):
+            await self.readable(job["dataset_id"])
+        self.send(job)
 
     @allow("admin", "client", "system")
     async def patch(self, job_id: str) -> None:

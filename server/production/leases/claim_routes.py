@@ -76,6 +76,7 @@ class ClaimHandler(ProductionHandler):
         """What a body asks for; a caller of one site gets tasks for that site alone."""
         request = read_claim(body)
         await sites.check_names(self.ctx, self.user, {"pilot_id": request.pilot_id})
+        request = replace(request, pilot_id=sites.own_pilot(self.user, request.pilot_id))
         site = sites.own_site(self.user, request.offer.get("site"))
         place = await place_of(self.ctx, request.pilot_id)
         offer = {**request.offer, "site": site} if site else request.offer
@@ -211,20 +212,32 @@ def read_report(body: dict[str, Any]) -> Report:
     return Report(instance_id, time_used, site, text, resources)
 
 
-class TaskStart(ProductionHandler):
+class ReportHandler(ProductionHandler):
+    """A handler of what a pilot says of a task that it holds, or held."""
+
+    names_ended_tasks = True
+
+    def report(self, *, required: bool = False) -> Report:
+        """What the body says; a pilot says by which lease."""
+        report = read_report(self.body(required=required))
+        sites.check_lease(self.user, report.instance_id)
+        return report
+
+
+class TaskStart(ReportHandler):
     """A leased task begins to run."""
 
     @allow("admin", "client", "system", "pilot")
     @takes(Field("instance_id", "str", required=True), Field("site", "str"))
     async def post(self, task_id: str) -> None:
         """Say that the task runs now; the task before."""
-        report = read_report(self.body())
+        report = self.report(required=True)
         if report.instance_id is None:
             raise BadRequest("Missing instance_id in body")
         self.send(task_store.public(await ends.start(self.ctx, task_id, report)))
 
 
-class TaskComplete(ProductionHandler):
+class TaskComplete(ReportHandler):
     """A task is done."""
 
     @allow("admin", "client", "system", "pilot")
@@ -232,7 +245,7 @@ class TaskComplete(ProductionHandler):
            Field("site", "str"), Field("reason", "str"))
     async def post(self, task_id: str) -> None:
         """Say that the task is done; the task before."""
-        report = read_report(self.body(required=False))
+        report = self.report()
         before = await ends.complete(self.ctx, task_id, report.instance_id, time_used=report.time_used,
                                      site=report.site, resources=report.resources)
         if before["status"] != "complete":
@@ -240,7 +253,7 @@ class TaskComplete(ProductionHandler):
         self.send(task_store.public(before))
 
 
-class TaskReset(ProductionHandler):
+class TaskReset(ReportHandler):
     """An attempt failed; another may follow."""
 
     @allow("admin", "client", "system", "pilot")
@@ -248,11 +261,11 @@ class TaskReset(ProductionHandler):
            Field("site", "str"), Field("reason", "str"))
     async def post(self, task_id: str) -> None:
         """Say that an attempt failed; the task before."""
-        report = read_report(self.body(required=False))
+        report = self.report()
         self.send(task_store.public(await ends.reset(self.ctx, task_id, report)))
 
 
-class TaskFailed(ProductionHandler):
+class TaskFailed(ReportHandler):
     """An attempt failed; none may follow."""
 
     @allow("admin", "client", "system", "pilot")
@@ -260,11 +273,11 @@ class TaskFailed(ProductionHandler):
            Field("site", "str"), Field("reason", "str"))
     async def post(self, task_id: str) -> None:
         """Say that the task failed for good; the task before."""
-        report = read_report(self.body(required=False))
+        report = self.report()
         self.send(task_store.public(await ends.fail(self.ctx, task_id, report)))
 
 
-class TaskEvict(ProductionHandler):
+class TaskEvict(ReportHandler):
     """A pilot hands a task back."""
 
     @allow("admin", "client", "system", "pilot")
@@ -272,7 +285,7 @@ class TaskEvict(ProductionHandler):
            Field("site", "str"), Field("reason", "str"))
     async def post(self, task_id: str) -> None:
         """Hand the task back, for no fault of anybody's; the task before."""
-        report = read_report(self.body(required=False))
+        report = self.report()
         self.send(task_store.public(await ends.evict(self.ctx, task_id, report)))
 
 
@@ -297,8 +310,10 @@ class ReportMany(ProductionHandler):
             raise BadRequest("key reports should be a list of objects")
         batch = [many_ends.read_ended(row, number, read_report(row)) for number, row in enumerate(rows)]
         await sites.check_names(self.ctx, self.user, {"pilot_id": pilot_id})
-        only_site = sites.bound_site(self.user)
-        results = await many_ends.report_many(self.ctx, batch, only_site=only_site)
+        for ended in batch:
+            sites.check_lease(self.user, ended.report.instance_id)
+        results = await many_ends.report_many(self.ctx, batch, only_site=sites.bound_site(self.user),
+                                              only_pilot=sites.bound_pilot(self.user))
         leases.end_waits(self.ctx, pilot_id)
         self.send({"results": results})
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
+import secrets
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 from pymongo.asynchronous.database import AsyncDatabase
 
-from iceprod.ids import new_id, timestamp
+from iceprod.ids import timestamp
 from iceprod.requirements import Fit, fits, parse_class
 from server.common import metrics
 from server.production.common.documents import Document
@@ -123,7 +124,7 @@ async def claim(ctx: Context, request: Claim, *, again: bool = False) -> list[Do
 
 
 async def _claim(ctx: Context, request: Claim) -> list[Document]:
-    instance_id, got = new_id(), list[Document]()
+    instance_id, got = secrets.token_hex(16), list[Document]()  # only who gets it may report
     left_out, may = list(request.deprioritised), trusted.leave(ctx, request.host)
     if may.most is not None:
         request = replace(request, num=min(request.num, may.most))

@@ -48,17 +48,20 @@ class Ended:
     stats: Document = field(default_factory=dict)
 
 
-async def report_many(ctx: Context, batch: Sequence[Ended], *, only_site: str = "") -> list[Document]:
+async def report_many(ctx: Context, batch: Sequence[Ended], *, only_site: str = "",
+                      only_pilot: str = "") -> list[Document]:
     """Act on every report; for each, in order, {task_id, status, reason}: 200, or an error as if alone.
 
-    With `only_site`, tasks that were leased to another site are not found.
+    With `only_site`, tasks that were leased to another site are not found; with `only_pilot`, those that
+    another pilot holds.
     """
     tasks = await _read(ctx, [ended.task_id for ended in batch])
     answers: dict[int, tuple[int, str]] = {}
     together: dict[str, int] = {}
     for number, ended in enumerate(batch):
         task = tasks.get(ended.task_id)
-        if task is None or (only_site and task["site"] != only_site):
+        if (task is None or (only_site and task["site"] != only_site)
+                or (only_pilot and task.get("pilot_id", only_pilot) != only_pilot)):
             answers[number] = 404, "Task not found"
         elif ended.outcome == "complete" and ended.task_id not in together and _is_held(task, ended.report):
             together[ended.task_id] = number

@@ -33,8 +33,8 @@ class Login(ProductionHandler):
             body = self.body()
         except BadRequest:
             raise Forbidden("Login failed") from None
-        address = self.request.remote_ip or ""
-        self.send(await login.log_in(self.ctx, body.get("username"), body.get("password"), address))
+        found = await login.log_in(self.ctx, body.get("username"), body.get("password"), self.caller_address)
+        self.send(found)
 
 
 async def derive(ctx: Context, caller: Caller, body: dict[str, Any]) -> str:

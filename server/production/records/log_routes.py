@@ -48,6 +48,8 @@ class Logs(LogHandler):
         """Store a log."""
         fields = self.log_fields()
         await sites.check_names(self.ctx, self.user, fields)
+        if sites.bound_pilot(self.user) and "dataset_id" in fields:
+            await self.writable(fields["dataset_id"])
         self.send({"result": await logs.create(self.ctx, fields)}, 201)
 
 
@@ -56,7 +58,10 @@ class Log(ProductionHandler):
 
     @allow("admin", "client", "system", "pilot")
     async def get(self, log_id: str) -> None:
-        self.send(await logs.get(self.ctx, log_id))
+        """The log; a pilot's token reads those of tasks that it holds."""
+        log = await logs.get(self.ctx, log_id)
+        await sites.check_names(self.ctx, self.user, log)
+        self.send(log)
 
     @allow("admin", "client", "system")
     async def delete(self, log_id: str) -> None:

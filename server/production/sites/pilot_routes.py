@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from server.common.errors import BadRequest
+from iceprod.tokens import Caller, encode
+from server.common.errors import BadRequest, Forbidden
 from server.production.common.documents import Document
 from server.production.common.fields import Field, read_fields, takes
 from server.production.common.handler import ProductionHandler
 from server.production.sites import pilot_ends, pilots
 from server.rest import sites
+from server.rest.context import Context
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -31,12 +33,15 @@ class Pilots(ProductionHandler):
     @allow("admin", "client", "system", "pilot")
     @takes(*REQUIRED)
     async def post(self) -> None:
-        """Register a pilot."""
+        """Register a pilot; who is no more than a pilot also gets a token that is good for this one alone."""
         body = self.update_fields() if self.body() else {}
         read_fields(body, REQUIRED, closed=False)
         if site := sites.own_site(self.user, body.get("site")):
             body["site"] = site
-        self.send({"result": await pilots.create(self.ctx, body)}, 201)
+        if sites.bound_pilot(self.user):
+            raise Forbidden("this token is of a pilot that is registered already")
+        pilot_id = await pilots.create(self.ctx, body)
+        self.send({"result": pilot_id, **_own_token(self.ctx, self.user, pilot_id)}, 201)
 
 
 class Pilot(ProductionHandler):
@@ -89,6 +94,18 @@ class PilotEnd(ProductionHandler):
             raise BadRequest("key reason should be of type str")
         await sites.check_names(self.ctx, self.user, {"pilot_id": pilot_id})
         self.send({"tasks": await pilot_ends.ended(self.ctx, pilot_id, kind, reason[:1000])})
+
+
+def _own_token(ctx: Context, caller: Caller, pilot_id: str) -> Document:
+    """A token for one pilot, and its end in seconds since 1970; it is revoked with the caller's."""
+    if not sites.is_mere_pilot(caller):
+        return {}
+    bounds: dict[str, Any] = {"pilot": pilot_id}
+    if site := sites.bound_site(caller):
+        bounds["site"] = site
+    token = encode(ctx.secret, caller.username, ["pilot"], groups=caller.groups, kind="temp",
+                   exp=caller.expires, chain=list(caller.token_ids), **bounds)
+    return {"token": token, "expires": caller.expires}
 
 
 def _held(body: dict[str, Any]) -> dict[str, str]:

@@ -19,13 +19,15 @@ from server.production.tasks.task_store import soon
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "create", "drain", "expire", "find", "get", "heartbeat", "patch", "remove"]
+__all__ = ["INDEXES", "NOT_ISOLATED", "create", "drain", "expire", "find", "get", "heartbeat", "patch",
+           "probe", "remove"]
 
 INDEXES = [
     Index("pilots", "pilot_id", [("pilot_id", 1)], unique=True),
     Index("pilots", "last_update", [("last_update", 1)]),
     Index("pilots", "grid_id", [("grid_id", 1)]),
     Index("pilots", "site", [("site", 1)]),
+    Index("pilots", "isolation", [("isolation", 1)]),
 ]
 
 BEATS_PER_SECOND = 50.0  # of one installation: at 4 ms each a fifth of a core
@@ -37,7 +39,9 @@ DEFAULTS: Document = {
 TYPES: dict[str, type] = {
     "queue_host": str, "queue_version": str, "resources": dict, "start_date": str, "submit_date": str,
     "tasks": list, "host": str, "site": str, "version": str, "grid_queue_id": str, "grid_id": str,
-    "resources_available": dict, "resources_claimed": dict, "drain": bool}
+    "resources_available": dict, "resources_claimed": dict, "drain": bool, "isolation": str}
+NOT_ISOLATED = ("none", "account")
+"""What a pilot says of tasks that see the machine, and maybe its token (see `iceprod.walls.sandbox`)."""
 
 
 def check(fields: Document) -> None:
@@ -147,3 +151,9 @@ async def expire(ctx: Context, pilot_id: str) -> None:
     """Take out a pilot that was not heard of for long; one that is gone already is no error."""
     with contextlib.suppress(NotFound):
         await remove(ctx, pilot_id, silent=True)
+
+
+async def probe(ctx: Context) -> dict[str, Any]:
+    """How many pilots there are, and how many of them run tasks without isolation."""
+    return {"number": await ctx.db.pilots.count_documents({}),
+            "not_isolated": await ctx.db.pilots.count_documents({"isolation": {"$in": list(NOT_ISOLATED)}})}

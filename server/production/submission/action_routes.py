@@ -6,6 +6,7 @@ from server.common.errors import BadRequest, Forbidden
 from server.production.common.documents import Document
 from server.production.common.handler import ProductionHandler
 from server.production.datasets import configs, datasets
+from server.production.people import groups
 from server.production.submission import actions, checks
 from server.production.tasks import requests
 from server.rest.routing import Route, allow
@@ -40,6 +41,7 @@ class Submit(ActionHandler):
 
     async def payload(self, body: Document) -> Document:
         checked = actions.check_submission(body, self.user)
+        await groups.check_group(self.ctx, self.user, checked["group"])
         config = actions.parse_config(checked["config"])
         await checks.require(self.ctx, config, checked["jobs_submitted"], lenient=body.get("lenient") is True)
         return checked

@@ -17,6 +17,7 @@ from server.production.common.documents import Document
 from server.production.datasets import configs, datasets
 from server.production.datasets.datasets import NewDataset
 from server.production.people import users
+from server.production.people.groups import check_member
 from server.production.submission import materialisation
 from server.production.tasks import bulk, requests
 from server.production.tasks.bulk import Selection
@@ -62,8 +63,9 @@ def check_submission(body: Document, caller: Caller) -> Document:
     privileged = bool(caller.roles & {"admin", "system"})
     if username != caller.username and not privileged:
         raise BadRequest("cannot submit as a different user")
-    if not privileged and group not in caller.groups:
-        raise BadRequest("not a member of selected group")
+    if not isinstance(group, str):
+        raise BadRequest('key "group" should be of type str')
+    check_member(caller, group)
     extra = body.get("extra_submit_fields", {})
     extra = parse_extra(extra)
     config = parse_config(body["config"])

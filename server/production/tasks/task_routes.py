@@ -10,6 +10,7 @@ from server.production.common.fields import Field, read_fields, takes
 from server.production.common.handler import ProductionHandler
 from server.production.tasks import first_tasks, task_changes, task_store
 from server.production.tasks.task_store import NewTask
+from server.rest import sites
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -76,7 +77,11 @@ class Task(ProductionHandler):
 
     @allow("admin", "client", "system", "pilot")
     async def get(self, task_id: str) -> None:
-        self.send(await task_store.get(self.ctx, task_id, keys=self.keys("task_id")))
+        """The task; a pilot does not learn the leases of others."""
+        task = await task_store.get(self.ctx, task_id, keys=self.keys("task_id"))
+        if sites.is_mere_pilot(self.user) and not sites.bound_pilot(self.user):
+            task.pop("instance_id", None)
+        self.send(task)
 
     @allow("admin", "client", "system")
     async def patch(self, task_id: str) -> None:

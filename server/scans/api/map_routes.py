@@ -22,7 +22,7 @@ class PixelBatch(Handler):
 
     @allow("pilot", "system", "admin")
     async def put(self, task_id: str) -> None:
-        await sites.check_names(self.ctx, self.user, {"task_id": task_id})
+        await sites.check_names(self.ctx, self.user, {"task_id": task_id}, ended=True)
         await collect.take_in(self.ctx, task_id, collect.read_result(self.body()))
         self.send({})
 

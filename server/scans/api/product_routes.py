@@ -45,6 +45,8 @@ class Products(ScanHandler):
         self.send({"scan_id": scan_id, "is_final": await results.is_final(self.ctx, scan_id) is not None,
                    "level_sets": {name: {f"{level:g}": limit for level, limit in one.thresholds.items()}
                                   for name, one in sets.items()},
+                   "default_levels": (await files.usual_levels(self.ctx, scan_id)).name,
+                   "cautions": {name: one.caution for name, one in sets.items() if one.caution},
                    "products": [_shown(scan_id, product) for product in chosen]})
 
 

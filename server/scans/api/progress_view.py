@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import Any
 
+from cachetools import LRUCache
+
 from server.production.tasks.task_store import LEASED
 from server.rest.context import Context
 from server.scans.api.status import state_of
@@ -21,7 +23,11 @@ from server.scans.run.creation import request_of
 __all__ = ["view", "wait_for_news"]
 
 LOOK_SECONDS = 1.0  # other servers' signals are not heard, so look this often
+_NO_MAP: dict[str, Any] = {"best_fit": None, "level_set": None, "area_50_deg2": None, "area_90_deg2": None,
+                           "area_50_limits": "", "area_90_limits": "", "energy": None}
 QUIET_SECONDS = 5.0  # without a result and a lease for so long, a scan has no pilot
+
+_summaries: LRUCache[tuple[str, str, int], dict[str, Any]] = LRUCache(64)
 
 
 async def wait_for_news(ctx: Context, scan_id: str, since: int, seconds: float) -> None:
@@ -45,7 +51,8 @@ async def view(ctx: Context, scan_id: str) -> dict[str, Any]:
     state, _, final = await state_of(ctx, manifest)
     result = {"scan_id": scan_id, "version": version, "state": state,
               "state_reason": await _reason(ctx, manifest, run, counts), "since": _since(manifest, run),
-              "is_final": final, "is_deleted": manifest.is_deleted, "event": manifest.event_metadata}
+              "is_final": final, "is_deleted": manifest.is_deleted, "event": manifest.event_metadata,
+              "reconstruction": run.computes if run else None, "choice": run.choice or None if run else None}
     return result | (await _counts(ctx, run, counts) if run and counts else _nothing())
 
 
@@ -60,7 +67,7 @@ def _since(manifest: Manifest, run: Run | None) -> float:
 
 
 async def _counts(ctx: Context, run: Run, counts: Tally) -> dict[str, Any]:
-    summary = run.summary or await _summary(ctx, run.scan_id)
+    summary = run.summary or await _summary(ctx, run)
     levels = [{"nside": level.nside, "done": level.done, "total": level.total} for level in counts.levels]
     return {
         "levels": levels,
@@ -70,18 +77,23 @@ async def _counts(ctx: Context, run: Run, counts: Tally) -> dict[str, Any]:
         "failed": [{"nside": nside, "pixels": pixels, "reason": reason}
                    for nside, pixels, reason in await batches.failures(ctx, run.scan_id)],
         "eta_errors": etas.errors(run),
-        "best_fit": None, "area_50_deg2": None, "area_90_deg2": None, "energy": None, **summary}
+        **_NO_MAP, **summary}
 
 
 def _nothing() -> dict[str, Any]:
     return {"levels": [], "pixels_done": 0, "pixels_total": 0, "rate": 0.0, "eta_s": None, "wall_s": 0.0,
-            "cpu_s": 0.0, "pixels_reused": 0, "failed": [], "eta_errors": [], "best_fit": None,
-            "area_50_deg2": None, "area_90_deg2": None, "energy": None}
+            "cpu_s": 0.0, "pixels_reused": 0, "failed": [], "eta_errors": [], **_NO_MAP}
 
 
-async def _summary(ctx: Context, scan_id: str) -> dict[str, Any]:
-    tables = await maps.tables_of(ctx, scan_id)
-    return await asyncio.to_thread(finish.summary_of, tables) if tables else {}
+async def _summary(ctx: Context, run: Run) -> dict[str, Any]:
+    """The summary of a map that still grows; the same map is looked at once for all who ask."""
+    tables = await maps.tables_of(ctx, run.scan_id)
+    if not tables:
+        return {}
+    key = ctx.db.name, run.scan_id, sum(map(len, tables.values()))
+    if key not in _summaries:
+        _summaries[key] = await asyncio.to_thread(finish.summary_of, tables, run.computes)
+    return _summaries[key]
 
 
 async def _reason(ctx: Context, manifest: Manifest, run: Run | None, counts: Tally | None) -> str:

@@ -181,7 +181,10 @@ class Request(Handler):
 
     @allow("user", "admin")
     async def get(self, scan_id: str) -> None:
-        self.send(await request_of(self.ctx, scan_id))
+        request = msgspec.to_builtins(await request_of(self.ctx, scan_id))
+        if not request["refine"]:  # SkyDriver's requests do not have it
+            del request["refine"]
+        self.send(request)
 
 
 class Backlog(Handler):

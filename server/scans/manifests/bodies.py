@@ -47,6 +47,8 @@ SCAN = Body({
     "event_i3live_json": {"oneOf": [OBJECT, {"type": "string", "pattern": r"^\s*\{"}]},
     "i3_event_id": {"type": "string"},
     "nsides": OBJECT,
+    "refine": {"type": "boolean", "default": False,
+               "description": "go on after the last level, finer and wider, as the regions need"},
     "real_or_simulated_event": {"type": "string", "enum": list(EVENT_KINDS)},
     "predictive_scanning_threshold": {"type": "number", "minimum": 0, "maximum": 1, "default": 1.0},
     "max_pixel_reco_time": COUNT,

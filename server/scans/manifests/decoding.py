@@ -13,6 +13,7 @@ from scanner.events.event import Event
 from scanner.events.event_plot import plot_event
 from scanner.events.i3live import read_event
 from scanner.maps.result import Method, ScanMetadata
+from scanner.recos.auto import choose
 from scanner.recos.recos import is_choice, method_of, why_not
 from server.rest.context import Context
 from server.scans.manifests.events import event_json
@@ -53,12 +54,17 @@ async def read_metadata(text: bytes, is_real: bool, reco_algo: str = "") -> Even
     return await asyncio.to_thread(_read, text, is_real, reco_algo)
 
 
-async def method(ctx: Context, i3_event_id: str, is_real: bool, reco_algo: str) -> Method:
-    """Which reconstruction computes what is asked for. Raises UnknownReco, EventError."""
+async def method(ctx: Context, i3_event_id: str, is_real: bool,
+                 reco_algo: str) -> tuple[Method, dict[str, Any]]:
+    """Which reconstruction computes what is asked for, and `auto`'s choice.
+
+    Raises UnknownReco, EventError.
+    """
     if not is_choice(reco_algo):
-        return method_of(reco_algo)
+        return method_of(reco_algo), {}
     text = await event_json(ctx, i3_event_id)
-    return await asyncio.to_thread(lambda: method_of(reco_algo, _event(text, is_real)))
+    choice = await asyncio.to_thread(lambda: choose(_event(text, is_real)))
+    return Method(reco_algo, choice.reco), asdict(choice)
 
 
 async def event(ctx: Context, i3_event_id: str, is_real: bool) -> Event:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from config.settings import Scans
+from scanner.maps.levels import Progression
 from server.common.errors import BadRequest
 from server.scans.manifests.bodies import SCAN
 from server.scans.manifests.sizes import parse_size
@@ -42,6 +44,7 @@ class ScanRequest(msgspec.Struct, kw_only=True):
     debug_mode: list[str]
     i3_event_id: str
     scanner_server_env_from_user: dict[str, Any]
+    refine: bool = False  # whether the levels grow; SkyDriver's clients ask for levels that do not
 
     @property
     def is_real(self) -> bool:
@@ -52,9 +55,15 @@ class ScanRequest(msgspec.Struct, kw_only=True):
         """The clusters that are asked for workers, each once."""
         return list(dict.fromkeys(name for name, _ in self.request_clusters))
 
+    @property
+    def levels(self) -> str:
+        """The levels as a run keeps them. Raises ProgressionError."""
+        return str(replace(Progression.parse(self.nsides), grows=self.refine))
+
     def command_line(self) -> str:
         """The scanner's arguments, for people to read: `scanner_server_args` of the manifest."""
         levels = " ".join(f"{nside}:{extension}" for nside, extension in self.nsides.items())
+        levels += " --refine" if self.refine else ""
         kind = "--real-event" if self.is_real else "--simulated-event"
         return (f"python -m skymap_scanner.server --reco-algo {self.reco_algo} --cache-dir ./cache "
                 f"--client-startup-json ./startup.json --nsides {levels} {kind} "
@@ -80,6 +89,7 @@ def read_request(body: dict[str, Any], settings: Scans, scan_id: str) -> ScanReq
         docker_tag=resolve_tag(body["docker_tag"], settings),
         reco_algo=body["reco_algo"],
         nsides=body["nsides"],
+        refine=body.get("refine", False),
         real_or_simulated_event=body["real_or_simulated_event"],
         predictive_scanning_threshold=body.get("predictive_scanning_threshold", 1.0),
         classifiers=body.get("classifiers", {}),

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from config.settings import Scans
+from scanner.maps.growth import grown_pixels
 from scanner.maps.levels import Progression, first_pixels, next_pixels, seeds_for
 from server.scans.pixels.tables import spread
 
@@ -45,19 +46,26 @@ class Cut:
     seeds: np.ndarray | None
 
 
-def round_pixels(progression: Progression, results: Mapping[int, np.ndarray],
-                 known: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
-    """The pixels to do next by nside: the first level, or what the results call for; {}: the scan is over."""
+def round_pixels(progression: Progression, reco: str, results: Mapping[int, np.ndarray],
+                 known: Mapping[int, np.ndarray], *, is_settled: bool) -> dict[int, np.ndarray]:
+    """The pixels to do next by nside: the first level, or what the results call for; {}: the scan is over.
+
+    Levels that grow do so when all is in that was asked for (`is_settled`).
+    """
     if not known:
         return {progression.levels[0].nside: first_pixels(progression)}
-    return next_pixels(progression, results, known)
+    wanted = next_pixels(progression, results, known)
+    if wanted or not (progression.grows and is_settled):
+        return wanted
+    return grown_pixels(progression, results, known, reco)
 
 
-def cut_round(progression: Progression, plan: Plan, results: Mapping[int, np.ndarray],
+def cut_round(progression: Progression, reco: str, plan: Plan, results: Mapping[int, np.ndarray],
               known: Mapping[int, np.ndarray]) -> list[Cut]:
     """The batches of the planned round, in their order."""
     cuts: list[Cut] = []
-    for nside, pixels in sorted(round_pixels(progression, results, known).items()):
+    wanted = round_pixels(progression, reco, results, known, is_settled=not plan.missing)
+    for nside, pixels in sorted(wanted.items()):
         pixels = spread(pixels)
         seeds = seeds_for(progression, nside, pixels, results) if known else None
         for start, end in _pieces(len(pixels), plan, len(cuts)):

@@ -54,6 +54,7 @@ class Run(msgspec.Struct, kw_only=True):
     username: str = ""  # of whoever asked for the scan
     clusters: list[str] = []  # of which it asked for workers
     computes: str = ""  # the reconstruction behind that name, for this event
+    choice: dict[str, Any] = {}  # of `auto`: what it chose, why and how sure it is
     origin_scan_id: str = ""  # whose finished pixels are taken over, of a rescan
     phase: Phase = Phase.RUNNING
     reason: str = ""

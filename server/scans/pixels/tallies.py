@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -82,12 +81,11 @@ class Tally:
 
 def tally(progression: Progression, groups: Iterable[Group], started: float, ended: float) -> Tally:
     """Count a scan's batches; `ended` is when the run ended, or now."""
-    levels: defaultdict[int, LevelTally] = defaultdict(lambda: LevelTally(0))
-    for nside, estimate in estimate_pixels(progression).items():
-        levels[nside] = LevelTally(nside, estimate=estimate)
+    levels = {nside: LevelTally(nside, estimate=estimate)
+              for nside, estimate in estimate_pixels(progression).items()}
     tallied = Tally([], started, ended)
     for group in groups:
-        level = levels[group.nside]
+        level = levels.setdefault(group.nside, LevelTally(group.nside))
         level.generated += group.count
         level.reused += group.reused if group.done else 0
         level.seconds += group.seconds

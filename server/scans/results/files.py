@@ -7,14 +7,14 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from scanner.maps.catalogue import Product, UnknownProduct, find_product, products_for
-from scanner.maps.level_sets import LevelSetError
+from scanner.maps.level_sets import LevelSet, LevelSetError, default_levels
 from scanner.maps.skymap import EmptyMapError
 from server.common.errors import NotFound
 from server.rest.context import Context
 from server.scans.pixels import runs
 from server.scans.results import maps, results
 
-__all__ = ["File", "make", "offered", "product"]
+__all__ = ["File", "make", "offered", "product", "usual_levels"]
 
 KEPT_BYTES = 64 << 20
 
@@ -65,6 +65,17 @@ async def offered(ctx: Context, scan_id: str) -> list[Product]:
     """The products that fit the reconstruction of a scan, as far as it is known."""
     run = await runs.find(ctx, scan_id)
     return products_for(run.computes if run else "")
+
+
+async def usual_levels(ctx: Context, scan_id: str) -> LevelSet:
+    """The level set of a scan's regions where none is named, as far as its reconstruction is known."""
+    run = await runs.find(ctx, scan_id)
+    if run is not None:
+        return default_levels(run.computes)
+    try:
+        return default_levels((await maps.latest(ctx, scan_id))[0].method.reco)
+    except NotFound:
+        return default_levels("")
 
 
 async def make(ctx: Context, scan_id: str, wanted: Product) -> File:

@@ -12,7 +12,8 @@ VIEWS = ("sky", "zoom")
 
 async def png(ctx: Context, scan_id: str, view: str) -> tuple[bytes, bool]:
     """A picture of the sky or of the best fit's surroundings, and whether it is final. Raises NotFound."""
-    file = await files.make(ctx, scan_id, files.product(f"{view}.wilks.png"))
+    levels = await files.usual_levels(ctx, scan_id)
+    file = await files.make(ctx, scan_id, files.product(f"{view}.{levels.name}.png"))
     return file.content, file.is_final
 
 

@@ -12,7 +12,8 @@ from pymongo.errors import DocumentTooLarge
 
 from scanner.common.errors import EventError
 from scanner.events.event import Event
-from scanner.maps.regions import area
+from scanner.maps.level_sets import default_levels
+from scanner.maps.posterior import Posterior
 from scanner.maps.result import ScanResult
 from scanner.maps.skymap import BestFit, EmptyMapError, SkyMap
 from scanner.recos.energy import event_energy
@@ -34,7 +35,7 @@ UNFINISHED = ("idle", "waiting", "queued", "processing", "reset")
 
 async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
     """Store the final map. The same map again changes nothing, so a crash in between does no harm."""
-    summary = await asyncio.to_thread(summary_of, tables)
+    summary = await asyncio.to_thread(summary_of, tables, run.computes)
     if not summary:
         await give_up(ctx, run.scan_id, "no pixel could be fitted: there is no map")
         return
@@ -82,16 +83,19 @@ async def close(ctx: Context, run: Run) -> None:
     ctx.signals.notify("scans")
 
 
-def summary_of(tables: dict[int, np.ndarray]) -> dict[str, Any]:
-    """Best fit and areas (square degrees) of a map; {} while no pixel could be fitted."""
+def summary_of(tables: dict[int, np.ndarray], reco: str) -> dict[str, Any]:
+    """Best fit and areas (square degrees) of a reconstruction's map; {} while no pixel could be fitted."""
     try:
         skymap = SkyMap.from_results(tables)
     except EmptyMapError:
         return {}
-    best = skymap.best_fit
+    best, posterior = skymap.best_fit, Posterior.of(skymap, default_levels(reco))
     return {"best_fit": {"ra_deg": best.ra_deg, "dec_deg": best.dec_deg, "llh": best.llh, "nside": best.nside,
                          "pixel": best.pixel},
-            "area_50_deg2": area(skymap, 0.5), "area_90_deg2": area(skymap, 0.9)}
+            "level_set": posterior.levels.name,
+            "area_50_deg2": posterior.area(0.5), "area_90_deg2": posterior.area(0.9),
+            "area_50_limits": ", ".join(posterior.limits(0.5)),
+            "area_90_limits": ", ".join(posterior.limits(0.9))}
 
 
 async def _energy(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> dict[str, Any] | None:

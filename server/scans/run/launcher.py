@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from scanner.common.errors import EventError
-from scanner.maps.levels import Progression, ProgressionError
+from scanner.maps.levels import ProgressionError
 from scanner.maps.result import ResultError
 from server.common.errors import ApiError
 from server.production.datasets.datasets import NewDataset, create_dataset
@@ -126,7 +126,7 @@ async def launch(ctx: Context, manifest: Manifest, request: ScanRequest, usernam
     """
     scan_id = manifest.scan_id
     facts = await decoding.event_metadata(ctx, request.i3_event_id, request.is_real)
-    method = await decoding.method(ctx, request.i3_event_id, request.is_real, request.reco_algo)
+    method, choice = await decoding.method(ctx, request.i3_event_id, request.is_real, request.reco_algo)
     dataset_id = uuid.uuid5(_NAMESPACE, scan_id).hex
     await create_dataset(ctx, NewDataset(
         description=f"scan {scan_id} of {facts.metadata}", group="users", jobs_submitted=0, tasks_submitted=0,
@@ -134,7 +134,7 @@ async def launch(ctx: Context, manifest: Manifest, request: ScanRequest, usernam
     moment = time.time()
     run = await runs.create(ctx, Run(
         scan_id=scan_id, dataset_id=dataset_id, i3_event_id=request.i3_event_id, event=facts.metadata,
-        reco=method.requested, computes=method.reco, nsides=str(Progression.parse(request.nsides)),
+        reco=method.requested, computes=method.reco, choice=choice, nsides=request.levels,
         threshold=max(float(request.predictive_scanning_threshold), LOWEST_THRESHOLD),
         max_pixel_reco_time=request.max_pixel_reco_time, memory_gb=WORKER_MEMORY_GB, disk_gb=WORKER_DISK_GB,
         priority=task_priority(manifest.priority), started=moment, since=moment, username=username,
@@ -148,7 +148,8 @@ async def _announce(ctx: Context, run: Run, facts: decoding.EventFacts) -> None:
     await manifests.assign_workflow(ctx, run.scan_id, f"WF-{run.dataset_id}", decoding.address(ctx))
     scan = {"scan_id": run.scan_id, "nside_progression": run.progression.as_dict(), "position_variations": 1,
             "predictive_scanning_threshold": run.threshold, "reco_algo": run.reco,
-            "reconstruction": run.computes}
+            "reconstruction": run.computes, **({"refine": True} if run.progression.grows else {}),
+            **({"choice": run.choice} if run.choice else {})}
     metadata = {"event_metadata": decoding.as_dict(facts), "scan_metadata": scan}
     await manifests.patch(ctx, run.scan_id, metadata)
     await progress.write(ctx, run, force=True)

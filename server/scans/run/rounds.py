@@ -73,7 +73,8 @@ async def _plan_next(ctx: Context, run: Run) -> bool:
     missing = await batches.open_batches(ctx, run.scan_id)
     first = await batches.next_seq(ctx, run.scan_id)
     known = await _known(ctx, run.scan_id, first, missing)
-    pixels = await asyncio.to_thread(round_pixels, run.progression, known.results, known.pixels)
+    pixels = await asyncio.to_thread(round_pixels, run.progression, run.computes, known.results, known.pixels,
+                                     is_settled=not missing)
     if not pixels:
         if not missing and await _is_current(ctx, run):
             await finish.finish(ctx, run, known.results)
@@ -102,7 +103,8 @@ async def _cut(ctx: Context, run: Run) -> None:
     """Make the planned round's batches, then their tasks."""
     assert run.plan is not None
     known = await _known(ctx, run.scan_id, run.plan.first, run.plan.missing)
-    cuts = await asyncio.to_thread(cut_round, run.progression, run.plan, known.results, known.pixels)
+    cuts = await asyncio.to_thread(cut_round, run.progression, run.computes, run.plan, known.results,
+                                   known.pixels)
     await batches.insert_new(ctx, run.scan_id, cuts)
     whole = await reuse.fill(ctx, run, cuts)
     await create_tasks(ctx, run.dataset_id, [_task(run, cut) for cut in cuts if cut.seq not in whole])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from iceprod.submission import NSIDES, RECO, progression
 from scanner.maps.levels import Progression, ProgressionError
 from server.common.errors import BadRequest
 from server.rest.context import Context
@@ -27,18 +28,19 @@ ARGUMENTS = Body({
     "classifiers": {**CLASSIFIERS, "description": "what such a scan must have among its classifiers"},
     "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 10,
               "description": "events, the newest first"},
-    "docker_tag": {**TEXT, "default": "latest"}, "reco_algo": TEXT, "nsides": OBJECT,
+    "docker_tag": {**TEXT, "default": "latest"}, "reco_algo": {**TEXT, "default": "auto"},
+    "nsides": {**OBJECT, "description": "exactly these levels; without: the usual ones, refined as needed"},
     "real_or_simulated_event": {"type": "string", "enum": list(EVENT_KINDS), "default": "real"},
     "request_clusters": CLUSTERS,
     "max_pixel_reco_time": {"type": "integer", "minimum": 1, "default": 3600},
     "predictive_scanning_threshold": {"type": "number", "minimum": 0, "maximum": 1, "default": 1.0},
-}, ["reco_algo", "nsides", "request_clusters"])
+}, ["request_clusters"])
 
 
 def check(arguments: dict[str, Any]) -> None:
     """Raise BadRequest for levels that make no sense."""
     try:
-        Progression.parse(arguments["nsides"])
+        Progression.parse(arguments.get("nsides", NSIDES))
     except ProgressionError as error:
         raise BadRequest(f"'nsides': {str(error).removeprefix('nsides: ')}") from None
 
@@ -54,7 +56,8 @@ def make(name: str, arguments: dict[str, Any]) -> Action:
         return None
 
     hours, limit = arguments.get("hours", 24), arguments.get("limit", 10)
-    return Action(name, f"Scan the events of the last {hours:g} hours again with {arguments['reco_algo']}."
+    reco = arguments.get("reco_algo", RECO)
+    return Action(name, f"Scan the events of the last {hours:g} hours again with {reco}."
                         f"\n\nAt most {limit}, the newest first. The maps are the run's data.",
                   start=start, follow=follow, abort=scan_runs.abort)
 
@@ -72,14 +75,14 @@ async def _chosen(ctx: Context, arguments: dict[str, Any]) -> list[str]:
     return list(events)[:arguments.get("limit", 10)]
 
 
-_PASSED_ON = ("reco_algo", "nsides", "request_clusters")
-_WITH_DEFAULT = {"docker_tag": "latest", "real_or_simulated_event": "real", "max_pixel_reco_time": 3600,
-                 "predictive_scanning_threshold": 1.0}
+_WITH_DEFAULT = {"reco_algo": RECO, "docker_tag": "latest", "real_or_simulated_event": "real",
+                 "max_pixel_reco_time": 3600, "predictive_scanning_threshold": 1.0}
 
 
 def _body(run: Acquisition, arguments: dict[str, Any], event: str) -> dict[str, Any]:
     return {"i3_event_id": event, "priority": grid_priority.of_scan(run.priority),
-            **{name: arguments[name] for name in _PASSED_ON},
+            "nsides": arguments.get("nsides") or progression(NSIDES), "refine": "nsides" not in arguments,
+            "request_clusters": arguments["request_clusters"],
             **{name: arguments.get(name, default) for name, default in _WITH_DEFAULT.items()}}
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from scanner.maps.level_sets import default_levels
+from scanner.maps.posterior import Posterior
 from scanner.maps.result import ScanResult
 from scanner.maps.skymap import SkyMap
 from server.common.errors import BadRequest, NotFound
@@ -130,11 +132,11 @@ def samples(found: Sequence[tuple[str, ScanResult]]) -> Samples:
     start, finest = 0, 0
     for scan_id, result in found:
         skymap = SkyMap.from_results(result.pixels)
-        weight = np.exp(-skymap.delta / 2) * skymap.area
-        probability = weight / weight.sum()
-        for order in np.unique(skymap.order):
-            here = skymap.order == order
-            pixels, nside = skymap.nested[here], 1 << int(order)
+        posterior = Posterior.of(skymap, default_levels(result.method.reco))
+        cells, probability = posterior.cells, posterior.probability
+        for order in np.unique(cells.order):
+            here = cells.order == order
+            pixels, nside = cells.nested[here], 1 << int(order)
             block = np.concatenate([pixels // _DIGIT, pixels % _DIGIT, probability[here]]).astype("<f4")
             notes.append({"core:sample_start": start, "core:sample_count": len(block),
                           "core:comment": _LAYOUT, "grid:scan_id": scan_id, "grid:nside": nside,

@@ -70,7 +70,7 @@ class Login(LoginPage):
 
     async def _token_of(self, username: str) -> str:
         password = self.get_body_argument("password", "", strip=False)
-        found = await login.log_in(self.ctx, username, password, self.request.remote_ip or "")
+        found = await login.log_in(self.ctx, username, password, self.caller_address)
         return str(found["token"])
 
 

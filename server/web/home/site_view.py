@@ -9,6 +9,7 @@ from typing import Any
 
 from iceprod.ids import now, timestamp
 from server.production.common.documents import Document
+from server.production.sites.pilots import NOT_ISOLATED
 from server.rest.context import Context
 
 __all__ = ["Site", "Use", "pilots_of", "sites"]
@@ -26,6 +27,7 @@ class Use:
     pilots: int = 0
     tasks: int = 0
     draining: int = 0
+    not_isolated: int = 0  # their tasks see the machine they run on
     offered: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     used: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
@@ -34,6 +36,7 @@ class Use:
         self.pilots += 1
         self.tasks += len(pilot.get("tasks") or [])
         self.draining += bool(pilot.get("drain"))
+        self.not_isolated += pilot.get("isolation") in NOT_ISOLATED
         offered, free = pilot.get("resources") or {}, pilot.get("resources_available") or {}
         for name in ("cpu", "gpu", "memory"):
             whole = _number(offered.get(name))
@@ -76,7 +79,7 @@ class Site:
 async def sites(ctx: Context) -> list[Site]:
     """All sites with their grids, those that are alive first."""
     use: defaultdict[tuple[str, str], Use] = defaultdict(Use)
-    names = ("site", "grid_id", "resources", "resources_available", "tasks", "drain")
+    names = ("site", "grid_id", "resources", "resources_available", "tasks", "drain", "isolation")
     shown = {"_id": 0, **dict.fromkeys(names, 1)}
     async for pilot in ctx.db.pilots.find(_heard_of(), shown, limit=MOST_PILOTS):
         use[pilot.get("grid_id") or "", pilot.get("site") or ""].add(pilot)
@@ -95,6 +98,7 @@ def _sum(uses: list[Use]) -> Use:
     for use in uses:
         whole.pilots, whole.tasks = whole.pilots + use.pilots, whole.tasks + use.tasks
         whole.draining += use.draining
+        whole.not_isolated += use.not_isolated
         for name, value in use.offered.items():
             whole.offered[name] += value
         for name, value in use.used.items():

@@ -15,6 +15,7 @@ from server.common.errors import BadRequest, TooManyRequests
 from server.production.common import access
 from server.production.common.documents import Document
 from server.production.datasets import configs, datasets
+from server.production.people.groups import check_group
 from server.production.submission import actions, previews
 from server.production.tasks import requests
 from server.rest.context import Context
@@ -179,6 +180,7 @@ class Submit(SubmitPage):
                 "jobs_submitted": self.jobs_of(filled),
                 "extra_submit_fields": {"priority": _priority(filled)}}
         checked = actions.check_submission(body, self.user)
+        await check_group(self.ctx, self.user, checked["group"])
         dataset_id = await _submit(self.ctx, checked, self.user)
         self.done("Submitted. Its first tasks are made within seconds.", f"/web/datasets/{dataset_id}")
 

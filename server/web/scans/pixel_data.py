@@ -11,7 +11,7 @@ import math
 import msgspec
 import numpy as np
 
-from scanner.maps.level_sets import LEVEL_SETS
+from scanner.maps.level_sets import LEVEL_SETS, default_levels
 from scanner.maps.result import ScanResult
 from scanner.maps.skymap import EmptyMapError, SkyMap
 from server.common.errors import NotFound
@@ -19,12 +19,16 @@ from server.common.errors import NotFound
 __all__ = ["packed"]
 
 
-def packed(result: ScanResult, levels: str, is_final: bool) -> bytes:
-    """The map as far as it is known, with a level set's thresholds. Raises NotFound while there is none."""
+def packed(result: ScanResult, levels: str | None, is_final: bool) -> bytes:
+    """The map as far as it is known, with a level set's thresholds (by default: the reconstruction's).
+
+    Raises NotFound while there is none.
+    """
     try:
         skymap = SkyMap.from_results(result.pixels)
     except EmptyMapError as error:
         raise NotFound(str(error)) from None
+    chosen = LEVEL_SETS[levels] if levels else default_levels(result.method.reco)
     parts, described = [], []
     for order in np.unique(skymap.order):
         here = skymap.order == order
@@ -32,8 +36,8 @@ def packed(result: ScanResult, levels: str, is_final: bool) -> bytes:
         parts += [skymap.nested[here].astype("<u4").tobytes(), skymap.delta[here].astype("<f4").tobytes()]
     best = skymap.best_fit
     header = msgspec.json.encode({
-        "levels": described, "is_final": is_final, "thresholds": list(LEVEL_SETS[levels].thresholds.values()),
-        "credible_levels": list(LEVEL_SETS[levels].thresholds),
+        "levels": described, "is_final": is_final, "thresholds": list(chosen.thresholds.values()),
+        "credible_levels": list(chosen.thresholds),
         "best_fit": [math.radians(best.ra_deg), math.radians(best.dec_deg)]})
     header += b" " * (-len(header) % 4)
     return b"".join([len(header).to_bytes(4, "little"), header, *parts])

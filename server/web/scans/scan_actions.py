@@ -37,7 +37,7 @@ class Start(PageHandler):
         sent = self.request.files.get("event", [])
         body: dict[str, Any] = {
             "docker_tag": "latest", "reco_algo": self.field("reco_algo"),
-            "nsides": progression(self.field("nsides")),
+            "nsides": progression(self.field("nsides")), "refine": bool(self.field("refine", "")),
             "real_or_simulated_event": self.field("kind"), "priority": self.field_int("priority", 0),
             "max_pixel_reco_time": self.field_int("seconds", 600),
             "request_clusters": {self.field("cluster"): self.field_int("workers", 1)}}

@@ -97,6 +97,7 @@ class Scan(PageHandler):
                   force=await workers.workforce(self.ctx, manifest),
                   request=request, has_event=request is not None and engines.is_ours(request.reco_algo),
                   taskforces=await workers.taskforces(self.ctx, manifest), level_sets=sets,
+                  usual=(await files.usual_levels(self.ctx, scan_id)).name,
                   has_map=view["best_fit"] is not None or view["is_final"],
                   products=_by_levels(products),
                   may_act=bool(self.user.roles & {"user", "admin"}),
@@ -142,8 +143,8 @@ class ScanPixels(PageHandler):
 
     @allow(*READERS)
     async def get(self, scan_id: str) -> None:
-        levels = self.query("levels") or "wilks"
-        if levels not in LEVEL_SETS:
+        levels = self.query("levels")
+        if levels and levels not in LEVEL_SETS:
             raise BadRequest(f"levels: must be one of {', '.join(LEVEL_SETS)}")
         await read(self.ctx, scan_id)
         result, is_final = await maps.latest(self.ctx, scan_id)

@@ -56,6 +56,9 @@ function show(view) {
   put("llh", best ? best.llh.toFixed(2) : "–");
   put("area50", number(view.area_50_deg2, 4, "deg²"));
   put("area90", number(view.area_90_deg2, 4, "deg²"));
+  put("limits50", view.area_50_limits);
+  put("limits90", view.area_90_limits);
+  put("levelset", view.level_set ?? "–");
   put("energy", view.energy ? view.energy.text : "–");
   place("files").hidden = !best && !view.is_final;
   document.dispatchEvent(new CustomEvent("scan:news", {detail: view}));

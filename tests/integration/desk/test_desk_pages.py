@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 
+from scanner.maps.level_sets import default_levels
 from scanner.maps.result import ScanMetadata, ScanResult
 from scanner.maps.skymap import SkyMap
 from server.desk.maps.tiles import Tiles
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 TREE = {"class": "Counterpart", "subclasses": [{"class": "Blazar"}, {"class": "TDE"}]}
 RESULT = ScanResult(made_up_map("4:0,16:12"), ScanMetadata(136000, 42, "neutrino", 60017.25, True), True)
-TILES = Tiles.of_scan(SkyMap.from_results(RESULT.pixels))
+TILES = Tiles.of_scan(SkyMap.from_results(RESULT.pixels), default_levels(""))
 BEST = TILES.best
 
 

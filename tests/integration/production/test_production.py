@@ -361,3 +361,14 @@ def test_whole_numbers_of_sixty_four_bits_come_back(everything: Session) -> None
     assert everything.get(f"/datasets/{dataset}/jobs").json()[job]["job_index"] == large
     [line] = everything.get(f"/datasets/{dataset}/bulk/task_stats").text.splitlines()
     assert str(large) in line
+
+
+def test_a_dataset_goes_to_a_group_of_ones_own(api: Api) -> None:
+    fields = {"description": "x", "jobs_submitted": 1, "tasks_submitted": 1, "tasks_per_job": 1}
+    submission = {"description": "x", "jobs_submitted": 1, "config": {"tasks": [{"name": "a"}]}}
+    user, admin = api.session("user", username="ann", groups=("users", "mine")), api.session("admin")
+    for group, of_user, of_admin in (("simprod", 400, 201), ("no such", 400, 400), ("mine", 201, 400)):
+        assert user.post("/datasets", json={**fields, "group": group}).status_code == of_user
+        assert admin.post("/datasets", json={**fields, "group": group}).status_code == of_admin
+    refused = user.post("/actions/submit", json={**submission, "group": "simprod"})
+    assert (refused.status_code, "group" in refused.text) == (400, True)

@@ -107,3 +107,62 @@ def test_a_bound_token_makes_bound_tokens_only(api: Api) -> None:
     api.sessions.append(pilot)
     assert pilot.post("/pilots", json={**PILOT, "site": "south"}).status_code == 403
     assert grid.post("/create_token", json={**body, "site": 5}).status_code == 400
+
+
+def registered(api: Api, site: str = "north") -> tuple[str, Session]:
+    """A pilot of a site, and a session with the token that is its own."""
+    answer = pilot_of(api, site).post("/pilots", json=PILOT).json()
+    session = Session(api.url, answer["token"])
+    api.sessions.append(session)
+    return answer["result"], session
+
+
+def test_a_pilots_own_token_reaches_what_it_holds_and_nothing_else(api: Api, task_id: str) -> None:
+    holder_id, holder = registered(api)
+    other_id, other = registered(api)
+    task = holder.post("/task_actions/queue_many", json=CLAIM).json()[0]
+    lease = {"instance_id": task["instance_id"], "pilot_id": holder_id}
+    assert task["task_id"] == task_id
+    assert api.session("admin").get(f"/tasks/{task_id}").json()["pilot_id"] == holder_id
+
+    dataset_id, job_id = task["dataset_id"], task["job_id"]
+    log_id = holder.post("/logs", json={"task_id": task_id, "data": "mine"}).json()["result"]
+    mine = [("GET", f"/tasks/{task_id}"), ("GET", f"/jobs/{job_id}"), ("GET", f"/datasets/{dataset_id}"),
+            ("GET", f"/logs/{log_id}"), ("GET", f"/pilots/{holder_id}"),
+            ("GET", f"/datasets/{dataset_id}/files/{task_id}"),
+            ("PATCH", f"/pilots/{holder_id}"), ("POST", f"/pilots/{holder_id}/heartbeat"),
+            ("POST", f"/tasks/{task_id}/task_stats"), ("POST", "/logs"),
+            ("POST", f"/datasets/{dataset_id}/logs"),
+            ("POST", f"/tasks/{task_id}/task_actions/complete"), ("DELETE", f"/pilots/{holder_id}")]
+    body = {**lease, "tasks": [], "dataset_id": dataset_id, "data": "x", "task_id": task_id}
+    for method, path in mine:
+        fields = {"host": "h"} if method == "PATCH" else body
+        assert other.request(method, path, json=fields).status_code in (403, 404), path
+    batch = {"reports": [{"task_id": task_id, "outcome": "failed", **lease}]}
+    assert other.post("/task_actions/report_many", json={**batch, "pilot_id": other_id}).json()["results"][0][
+        "status"] == 404
+    assert other.post("/task_actions/report_many", json={**batch, "pilot_id": holder_id}).status_code == 403
+    assert other.post("/task_actions/queue_many", json={**CLAIM, "pilot_id": holder_id}).status_code == 403
+    assert other.post("/pilots", json=PILOT).status_code == 403
+
+    for method, path in mine[:-1]:
+        fields = {"host": "h"} if method == "PATCH" else body
+        assert holder.request(method, path, json=fields).status_code in (200, 201), path
+    again = holder.post(f"/tasks/{task_id}/task_actions/complete", json=body)
+    assert (again.status_code, again.json()["status"]) == (200, "complete")
+    assert holder.get(f"/datasets/{dataset_id}").status_code == 403
+    assert holder.delete(f"/pilots/{holder_id}").status_code == 200
+
+
+def test_a_pilot_names_its_lease(api: Api, task_id: str) -> None:
+    pilot = pilot_of(api, "north")
+    task = pilot.post("/task_actions/queue_many", json=CLAIM).json()[0]
+    for name in ("processing", "complete", "reset", "failed", "evict"):
+        for body in ({}, {"instance_id": ""}, {"instance_id": "guessed"}):
+            answer = pilot.post(f"/tasks/{task_id}/task_actions/{name}", json=body)
+            assert answer.status_code in (400, 404), (name, answer.text)
+    report = {"task_id": task_id, "outcome": "failed"}
+    assert pilot.post("/task_actions/report_many", json={"reports": [report]}).status_code == 400
+    assert "instance_id" not in pilot.get(f"/tasks/{task_id}").json()
+    done = pilot.post(f"/tasks/{task_id}/task_actions/complete", json={"instance_id": task["instance_id"]})
+    assert done.status_code == 200

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import requests
 from astropy.io import fits
+from mocpy import MOC
 
 from iceprod.cli.main import main
+from scanner.maps import healpix
 from scanner.maps.catalogue import CATALOGUE, products_for
 from scanner.maps.result import Method, ScanResult
 from tests.support.api import Api, running_server
-from tests.support.scans import PixelPilot, made_up_map, scan_body, wait_for
+from tests.support.scans import PixelPilot, made_up_map, scan_body, simulated_event, wait_for
 
 SETTINGS = {"SCANS__FIRST_BATCH_PIXELS": 7, "SERVICES__REPAIR_SECONDS": 1, "LEASES__SWEEP_SECONDS": 1}
 PICTURES = ("png", "pdf", "svg")
@@ -82,6 +84,7 @@ def test_the_list_names_all_products_or_those_asked_for(user: requests.Session, 
         product.name for product in products_for("track_mpe")]
     assert "moc_90.calibrated_track_mpe.json" in {product["name"] for product in listed["products"]}
     assert "calibrated_cascade" not in listed["level_sets"]
+    assert (listed["default_levels"], listed["cautions"]) == ("calibrated_track_mpe", {"wilks": "under-covers"})
     assert listed["level_sets"]["wilks"]["0.9"] == 4.61
     assert listed["level_sets"]["ic160427a"] == {"0.5": 22.2, "0.9": 64.2}
     query = {"format": "moc", "levels": "ic160427a"}
@@ -130,6 +133,56 @@ def test_a_map_says_what_was_asked_for_and_what_computed(
     assert (header["RECOALGO"], header["RECO"]) == (asked, computes)
 
 
+@pytest.mark.parametrize("changes", [{}, {"refine": True}])
+def test_rest_files_and_desk_say_the_same_area(api: Api, user: requests.Session, pilot: PixelPilot,
+                                               tmp_path: Path, changes: dict[str, Any]) -> None:
+    scan_id = start(user, event_i3live_json=simulated_event(run_id=160 + len(changes)), **changes)
+    finish(user, pilot, scan_id)
+    view = user.get(f"/scan/{scan_id}/progress").json()
+    assert view["level_set"] == "calibrated_track_mpe"
+    root = f"/scan/{scan_id}/products"
+    path = tmp_path / "map.fits"
+    path.write_bytes(user.get(f"{root}/multiorder.calibrated_track_mpe.fits").content)
+    header, gcn = fits.getheader(path, 1), user.get(f"{root}/gcn.calibrated_track_mpe.json").json()
+    summary = user.get(f"{root}/summary.calibrated_track_mpe.json").json()
+    assert gcn["area_90_deg2"] == pytest.approx(view["area_90_deg2"])
+    for level, percent in ((0.5, 50), (0.9, 90)):
+        wanted = view[f"area_{percent}_deg2"]
+        cells = user.get(f"{root}/moc_{percent}.calibrated_track_mpe.json").json()
+        for region in (MOC.from_json(cells), MOC.from_multiordermap_fits_file(str(path), 0.0, level)):
+            assert region.sky_fraction * healpix.FULL_SKY_DEG2 == pytest.approx(wanted, rel=0.01)
+        assert header[f"AREA{percent}"] == pytest.approx(wanted)
+        assert summary["area_deg2"][f"{level:g}"] == pytest.approx(wanted)
+        assert header.get(f"LIMIT{percent}", "") == view[f"area_{percent}_limits"]
+    desk = api.session("admin")
+    wait_for(lambda: any(scan_id in one["aliases"] for one in _events(desk)), "the map on the desk")
+    event = next(one for one in _events(desk) if scan_id in one["aliases"])
+    maps = desk.get(f"/api/gcn_event/{event['dateobs']}").json()["data"]["localizations"]
+    row = next(one for one in maps if one["scan_id"] == scan_id)
+    assert row["levels"] == "calibrated_track_mpe"
+    assert row["area_50"] == pytest.approx(view["area_50_deg2"], rel=0.01)
+    assert row["area_90"] == pytest.approx(view["area_90_deg2"], rel=0.01)
+
+
+def _events(desk: requests.Session) -> list[dict[str, Any]]:
+    return list(desk.get("/api/gcn_event", params={"numPerPage": 50}).json()["data"]["events"])
+
+
+def test_levels_grow_on_request_alone_and_to_the_same_map(user: requests.Session, pilot: PixelPilot) -> None:
+    scan_id = start(user, refine=True, event_i3live_json=simulated_event(run_id=171))
+    finish(user, pilot, scan_id)
+    result = ScanResult.from_json(user.get(f"/scan/{scan_id}/result").json()["skyscan_result"])
+    wanted = made_up_map("2:0,8:4+")
+    exact = made_up_map("2:0,8:4")
+    assert sum(map(len, wanted.values())) > sum(map(len, exact.values()))
+    assert result.pixels.keys() == wanted.keys()
+    assert all(result.pixels[nside].tobytes() == table.tobytes() for nside, table in wanted.items())
+    assert user.get(f"/scan-request/{scan_id}").json()["refine"] is True
+    assert user.get(f"/scan/{scan_id}/manifest").json()["scan_metadata"]["refine"] is True
+    levels = user.get(f"/scan/{scan_id}/progress").json()["levels"]
+    assert [level["nside"] for level in levels] == list(wanted)
+
+
 def test_what_is_no_product_is_not_found(user: requests.Session, api: Api, final: str) -> None:
     answer = user.get(f"/scan/{final}/products/moc_90.wilk.json")
     assert answer.status_code == 404
@@ -166,7 +219,9 @@ def test_the_command_writes_the_formats_asked_for(api: Api, final: str, tmp_path
         for stem, suffix in (("flat", "fits"), ("moc_50", "json"), ("moc_90", "json"), ("moc_50", "fits"),
                              ("moc_90", "fits"))}
     assert command(api, final, "--list") == 0
-    assert "multiorder.wilks.fits" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "multiorder.calibrated_track_mpe.fits" in said
+    assert "wilks" not in said, "only on request"
 
 
 @pytest.mark.parametrize(("option", "value"), [("--format", "gif"), ("--levels", "x")])

@@ -28,7 +28,10 @@ def sources() -> Iterator[tuple[str, str]]:
 def test_it_is_old_python_and_needs_nothing(name: str) -> None:
     tree = ast.parse(dict(sources())[name], name, feature_version=(3, 9))
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom):
+        if isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            for alias in node.names:
+                _check(f"{node.module}.{alias.name}")
+        elif isinstance(node, ast.ImportFrom):
             _check(node.module or "")
         elif isinstance(node, ast.Import):
             for alias in node.names:
@@ -36,7 +39,8 @@ def test_it_is_old_python_and_needs_nothing(name: str) -> None:
 
 
 def _check(module: str) -> None:
-    ours = module.startswith(("grid.pilot", "iceprod.transport", "iceprod.launch"))
+    package, _, name = module.rpartition(".")
+    ours = module in MODULES or f"{package}/{name}.py" in dict(sources())
     assert ours or module.partition(".")[0] in sys.stdlib_module_names
 
 
@@ -67,7 +71,8 @@ def test_the_file_runs_a_task(server: Any, tmp_path: Path, old: bool) -> None:
             {"movement": "output", "local": "stdout", "remote": f"file://{tmp_path}/result"}]
     task_id = server.add({"task": {"trays": [{"modules": modules}], "data": data}})
     argv = [python, "-I", "-S", str(program), "--server", server.url, "--no-pixels", "--cores", "1",
-            "--token-file", str(tmp_path / "token"), "--directory", str(tmp_path), "--idle", "0.5"]
+            "--token-file", str(tmp_path / "token"), "--directory", str(tmp_path), "--idle", "0.5",
+            "--isolation", "off"]
     child = subprocess.run(argv, cwd="/", timeout=120, check=False, capture_output=True, text=True)
     assert child.returncode == 0, child.stderr
     assert server.bodies(f"/tasks/{task_id}/task_actions/complete"), child.stderr

@@ -296,7 +296,7 @@ def process(server: Any, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     (tmp_path / "token").write_text("secret")
     argv = [sys.executable, "-m", "grid.pilot", "--server", server.url,
             "--token-file", str(tmp_path / "token"), "--cores", "1", "--no-pixels",
-            "--directory", str(tmp_path), "--heartbeat", "0.1"]
+            "--directory", str(tmp_path), "--heartbeat", "0.1", "--isolation", "off"]
     child = subprocess.Popen(argv, start_new_session=True)
     yield child
     child.kill()
@@ -322,7 +322,8 @@ def test_a_refused_pilot_says_why(server: Any, tmp_path: Path) -> None:
     server.answers["POST", "/pilots"] = (403, {"reason": "authentication failed"})
     (tmp_path / "token").write_text("wrong")
     child = subprocess.run([sys.executable, "-m", "grid.pilot", "--server", server.url, "--token-file",
-                            str(tmp_path / "token")], capture_output=True, text=True, check=False)
+                            str(tmp_path / "token"), "--isolation", "off"],
+                           capture_output=True, text=True, check=False)
     assert child.returncode == 1
     assert child.stderr == "error: authentication failed (HTTP 403)\n"
 

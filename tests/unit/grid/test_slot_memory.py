@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from grid.pilot.options import Options
+from grid.pilot.processes import group_memory
 from grid.pilot.room import Share
-from grid.pilot.running import Running
-from grid.pilot.slot_memory import group_memory, heaviest
+from grid.pilot.running import Running, heaviest
 from tests.unit.grid.test_pilot import running, shell
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from scanner.maps import healpix
+from scanner.maps.level_sets import default_levels
 from scanner.maps.result import ScanMetadata, ScanResult
 from scanner.maps.skymap import SkyMap
 from server.common.errors import BadRequest, NotFound
@@ -49,7 +50,10 @@ async def test_a_finished_scan_becomes_a_localization(ctx: Context) -> None:
     assert (row["dateobs"], row["name"]) == (datetime.fromisoformat(MOMENT), "scan1")
     skymap = SkyMap.from_results(result.pixels)
     tiles = await localizations.tiles_of(ctx, row)
-    assert np.array_equal(tiles.uniq, skymap.uniq)
+    assert np.array_equal(tiles.uniq, Tiles.of_scan(skymap, default_levels("")).uniq)
+    assert row["levels"] == "ic160427a"
+    told, = (c["area_deg2"] for c in row["contours"] if (c["levels"], c["level"]) == ("ic160427a", 0.9))
+    assert row["area_90"] == pytest.approx(told, rel=0.01)
     assert {(c["levels"], c["level"]) for c in row["contours"]} >= {("wilks", 0.9), ("ic160427a", 0.9)}
     event = await ctx.db.desk_gcn_events.find_one({"dateobs": row["dateobs"]})
     assert event is not None
@@ -79,7 +83,7 @@ async def test_a_later_result_replaces_the_map(ctx: Context) -> None:
     assert first is not None
     assert second is not None
     assert (first["_id"], first["created_at"]) == (second["_id"], second["created_at"])
-    assert second["order"] > first["order"]
+    assert second["tiles"] > first["tiles"]
     with pytest.raises(NotFound):
         await blobs.get(ctx, first["blob"])
 
@@ -106,17 +110,15 @@ async def test_region_of_a_scan_is_that_of_a_second_computation(ctx: Context, cu
     result = await finished(ctx, "scan1")
     await scan_maps.take_in_all(ctx)
     found = await regions.find_region(ctx, MOMENT, "scan1", cumprob)
-    skymap = SkyMap.from_results(result.pixels)
-    probability = skymap.probability()
-    density = probability / skymap.area
-    total, chosen = 0.0, np.zeros(len(skymap), dtype=bool)
-    for row in np.argsort(-density, kind="stable"):
+    tiles = Tiles.of_scan(SkyMap.from_results(result.pixels), default_levels(""))
+    total, chosen = 0.0, np.zeros(len(tiles), dtype=bool)
+    for row in np.argsort(-tiles.density, kind="stable"):
         chosen[row] = True
-        total += probability[row]
-        if total >= cumprob:
+        total += tiles.probability[row]
+        if total >= cumprob - 1e-9:
             break
     ra, dec = np.random.default_rng(3).uniform([0, -90], [360, 90], (3000, 2)).T
-    expected = chosen[skymap.rows_at(ra, dec)]
+    expected = chosen[tiles.rows_at(positions.hpix29_many(ra, dec))]
     assert 0 < expected.sum() < 3000
     assert np.array_equal(inside(found, positions.hpix29_many(ra, dec)), expected)
 
@@ -127,7 +129,8 @@ async def test_calibrated_region(ctx: Context) -> None:
     skymap = SkyMap.from_results(result.pixels)
     found = await regions.find_region(ctx, MOMENT, "scan1:calibrated", 0.9)
     newest = await regions.find_region(ctx, MOMENT, ":calibrated", 0.9)
-    expected = Tiles.of_scan(skymap).ranges(skymap.delta <= 64.2)
+    tiles = Tiles.of_scan(skymap, default_levels(""))
+    expected = tiles.ranges(tiles.distance["delta2llh"] <= 64.2)
     assert np.array_equal(found, expected)
     assert np.array_equal(newest, expected)
 
@@ -209,9 +212,8 @@ async def filter_with(ctx: Context, number: int, rule: Any, stream: str = "scans
 
 async def test_a_scan_selects_galaxies_inside(ctx: Context) -> None:
     result = await finished(ctx, "scan1")
-    tiles = Tiles.of_scan(SkyMap.from_results(result.pixels))
-    centre = np.array(tiles.best)
-    ra, dec = np.random.default_rng(5).uniform(centre - 25, centre + 25, (300, 2)).T
+    tiles = Tiles.of_scan(SkyMap.from_results(result.pixels), default_levels(""))
+    ra, dec = np.random.default_rng(5).uniform([0, -90], [360, 90], (300, 2)).T
     await galaxies_at(ctx, list(zip(ra.tolist(), dec.tolist(), strict=True)))
     await filter_with(ctx, 1, {"cumprob": 0.9})
     await filter_with(ctx, 2, {"cumprob": 0.9, "max_distance": 100.0})

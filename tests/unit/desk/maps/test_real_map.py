@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from scanner.maps import healpix
+from scanner.maps.level_sets import default_levels
+from scanner.maps.posterior import Posterior
 from scanner.maps.result import ScanResult
 from scanner.maps.skymap import SkyMap
 from server.desk.maps.membership import restrict
@@ -35,13 +37,14 @@ def places(skymap: SkyMap) -> tuple[np.ndarray, np.ndarray]:
 
 def slowly(skymap: SkyMap, cumprob: float) -> set[tuple[int, int]]:
     """Order and NESTED number of the pixels inside, one after the other by falling density."""
-    probability = skymap.probability("wilks").tolist()
-    density = [p / a for p, a in zip(probability, skymap.area.tolist(), strict=True)]
+    levels = default_levels("")
+    posterior = Posterior.of(skymap, levels, also=levels.thresholds.values())
+    probability, density = posterior.probability.tolist(), posterior.density.tolist()
     total, chosen = 0.0, set()
-    for row in sorted(range(len(skymap)), key=lambda row: -density[row]):
-        chosen.add((int(skymap.order[row]), int(skymap.nested[row])))
+    for row in sorted(range(len(posterior)), key=lambda row: -density[row]):
+        chosen.add((int(posterior.cells.order[row]), int(posterior.cells.nested[row])))
         total += probability[row]
-        if total >= cumprob:  # the pixel that crosses the level belongs to the region
+        if total >= cumprob - 1e-9:  # the pixel that crosses the level belongs to the region
             return chosen
     return chosen
 
@@ -54,7 +57,7 @@ def test_positions_inside(skymap: SkyMap, places: tuple[np.ndarray, np.ndarray],
     orders = sorted({order for order, _ in wanted})
     cells = {order: healpix.nested_at(order, *places).tolist() for order in orders}
     expected = [any((order, cells[order][i]) in wanted for order in orders) for i in range(len(places[0]))]
-    tiles = Tiles.of_scan(skymap)
+    tiles = Tiles.of_scan(skymap, default_levels(""))
     ranges = tiles.ranges(tiles.chosen(cumprob))
     deep = healpix.nested_at(healpix.MAX_ORDER, *places)
     assert inside(ranges, deep).tolist() == expected
@@ -68,11 +71,24 @@ def test_positions_inside(skymap: SkyMap, places: tuple[np.ndarray, np.ndarray],
 
 @pytest.mark.parametrize(("level", "threshold"), [(0.5, 22.2), (0.9, 64.2)])
 def test_calibrated_regions(skymap: SkyMap, level: float, threshold: float) -> None:
-    assert np.array_equal(Tiles.of_scan(skymap).chosen_calibrated(level), skymap.delta <= threshold)
+    tiles = Tiles.of_scan(skymap, default_levels(""))
+    order, nested = healpix.from_uniq(tiles.uniq)
+    finest = skymap.nside[skymap.rows_at(*_centres(order, nested))] == skymap.nside.max()
+    # Outside of the refined area the edge lies between a fine pixel and a coarse one.
+    assert tiles.area[tiles.chosen_calibrated(level) & finest].sum() == pytest.approx(
+        skymap.area[(skymap.delta <= threshold) & (skymap.nside == skymap.nside.max())].sum(), rel=0.01)
+
+
+def _centres(order: np.ndarray, nested: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    ra, dec = np.empty(len(order)), np.empty(len(order))
+    for depth in np.unique(order).tolist():
+        here, nside = order == depth, 1 << depth
+        ra[here], dec[here] = healpix.centres(nside, healpix.nest_to_ring(nside, nested[here]))
+    return ra, dec
 
 
 def test_the_map_survives_its_store(skymap: SkyMap) -> None:
-    tiles = Tiles.of_scan(skymap)
+    tiles = Tiles.of_scan(skymap, default_levels(""))
     again = Tiles.unpack(tiles.pack())
     assert np.array_equal(again.uniq, tiles.uniq)
     assert np.array_equal(again.density, tiles.density)

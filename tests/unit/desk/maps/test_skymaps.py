@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 
 from scanner.maps import healpix
+from scanner.maps.level_sets import default_levels
 from scanner.maps.products import flat_fits, multiorder_fits
 from scanner.maps.result import ScanResult
 from scanner.maps.skymap import SkyMap
@@ -26,7 +27,7 @@ def result() -> ScanResult:
 
 @pytest.fixture(scope="module")
 def expected(result: ScanResult) -> Tiles:
-    return Tiles.of_scan(SkyMap.from_results(result.pixels))
+    return Tiles.of_scan(SkyMap.from_results(result.pixels), default_levels(""))
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -40,10 +41,18 @@ def test_multiorder_file(result: ScanResult, expected: Tiles, packed: bool) -> N
 
 def test_flat_file(result: ScanResult, expected: Tiles) -> None:
     tiles = of_fits(flat_fits(result, 16))
-    directions = np.random.default_rng(1).uniform([0, -90], [360, 90], (300, 2)).T
-    deep = healpix.nested_at(healpix.MAX_ORDER, *directions)
-    assert tiles.density[tiles.rows_at(deep)] == pytest.approx(
-        expected.density[expected.rows_at(deep)], rel=1e-5, abs=1e-30)
+    wanted = np.zeros(12 * 16**2)
+    order, nested = healpix.from_uniq(expected.uniq)
+    shares = zip(order.tolist(), nested.tolist(), expected.probability.tolist(), strict=True)
+    for depth, pixel, share in shares:
+        if depth >= 4:
+            wanted[pixel >> 2 * (depth - 4)] += share
+        else:
+            size = 4 ** (4 - depth)
+            wanted[pixel * size:(pixel + 1) * size] += share / size
+    _, found = healpix.from_uniq(tiles.uniq)
+    assert tiles.probability == pytest.approx(wanted[found], rel=1e-5)
+    assert wanted[found].sum() == pytest.approx(1)
 
 
 def _file(**columns: np.ndarray) -> bytes:

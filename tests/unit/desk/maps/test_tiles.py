@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scanner.maps import healpix
-from scanner.maps.level_sets import level_set
+from scanner.maps.level_sets import default_levels, level_set
+from scanner.maps.posterior import Posterior
 from scanner.maps.skymap import SkyMap
 from server.desk.maps.membership import coarsened, restrict
 from server.desk.maps.skymaps import cone_name, of_arrays, of_cone
@@ -137,21 +138,33 @@ def scan() -> SkyMap:
 
 
 def test_map_of_a_scan(scan: SkyMap) -> None:
-    tiles = Tiles.of_scan(scan)
+    tiles = Tiles.of_scan(scan, default_levels(""))
     assert tiles.probability.sum() == pytest.approx(1.0)
-    assert np.array_equal(tiles.uniq, scan.uniq)
-    best = int(np.argmin(scan.llh))
+    posterior = Posterior.of(scan, default_levels(""))
+    for level in (0.5, 0.9):
+        assert tiles.area[tiles.chosen(level)].sum() == pytest.approx(posterior.area(level), rel=0.005)
+    best = tiles.rows_at(healpix.nested_at(healpix.MAX_ORDER, scan.best_fit.ra_deg, scan.best_fit.dec_deg))
     assert tiles.level[best] == tiles.level.min()
+    assert not tiles.has_distance
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9])
 def test_calibrated_region_is_the_published_threshold(scan: SkyMap, level: float) -> None:
     threshold = level_set("ic160427a").threshold(level)
-    assert np.array_equal(Tiles.of_scan(scan).chosen_calibrated(level), scan.delta <= threshold)
+    tiles = Tiles.of_scan(scan, default_levels("track_mpe"))
+    published = Posterior.of(scan, level_set("ic160427a"))
+    size = published.cell_area[published.cells.delta <= threshold].sum()
+    assert tiles.area[tiles.chosen_calibrated(level)].sum() == pytest.approx(size, rel=0.01)
+
+
+def test_maps_stored_before_the_column_was_still_have_published_regions(scan: SkyMap) -> None:
+    density = np.exp(-scan.delta / 2)
+    old = Tiles.checked(scan.uniq, density)
+    assert np.array_equal(old.chosen_calibrated(0.9), scan.delta <= 64.2)
 
 
 def test_calibrated_regions_grow(scan: SkyMap) -> None:
-    tiles = Tiles.of_scan(scan)
+    tiles = Tiles.of_scan(scan, default_levels(""))
     sizes = [tiles.chosen_calibrated(level).sum() for level in (0.0, 0.1, 0.5, 0.7, 0.9, 0.99, 1.0)]
     assert sizes == sorted(sizes)
     assert sizes[0] >= 1

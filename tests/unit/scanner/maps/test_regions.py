@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as PlanePath
 
 from scanner.maps import healpix
-from scanner.maps.regions import area, contours, inside, outline
-from scanner.maps.result import nan_rows
-from scanner.maps.skymap import SkyMap
+from scanner.maps.regions import outline
 
 DEEPEST = 4
 
@@ -135,20 +133,3 @@ def test_a_ring_through_a_pole_has_two_points_there(pole: float) -> None:
     [ring] = outline(np.array([2]), np.array([15 if pole > 0 else 8 * 16]))
     at = ring[ring[:, 1] == pole]
     assert sorted(at[:, 0]) == [0.0, 90.0]
-
-
-@settings(max_examples=40)
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["wilks", "ic160427a"]), st.sampled_from([0.5, 0.9]))
-def test_area_is_the_sum_over_a_flat_map(seed: int, levels: str, level: float) -> None:
-    rng = np.random.default_rng(seed)
-    results = {8: nan_rows(np.arange(768)), 32: nan_rows(np.unique(rng.integers(0, 12288, 900)))}
-    for table in results.values():
-        table["llh"] = 50 + rng.exponential(8, len(table))
-    skymap = SkyMap.from_results(results)
-    flat = healpy.ud_grade(results[8]["llh"], 32)
-    flat[results[32]["index"]] = results[32]["llh"]
-    threshold = {"wilks": {0.5: 1.39, 0.9: 4.61}, "ic160427a": {0.5: 22.2, 0.9: 64.2}}[levels][level]
-    expected = (2 * (flat - flat.min()) <= threshold).sum() * healpy.nside2pixarea(32, degrees=True)
-    assert area(skymap, level, levels) == pytest.approx(expected)
-    rings = contours(skymap, level, levels)
-    assert bool(rings) != inside(skymap, level, levels).all()

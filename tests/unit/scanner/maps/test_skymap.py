@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scanner.maps.level_sets import LEVEL_SETS, LevelSetError, level_set
+from scanner.maps.level_sets import LevelSetError, level_set
 from scanner.maps.result import nan_rows
 from scanner.maps.skymap import EmptyMapError, SkyMap
 
@@ -69,34 +69,6 @@ def test_best_fit_is_the_smallest_of_all(results: dict[int, np.ndarray]) -> None
     [row] = results[best.nside][results[best.nside]["index"] == best.pixel]
     assert row["llh"] == best.llh
     assert healpy.ang2pix(best.nside, best.ra_deg, best.dec_deg, lonlat=True) == best.pixel
-
-
-@pytest.mark.parametrize("name", LEVEL_SETS)
-def test_probability_is_a_density_over_the_sky(name: str) -> None:
-    results = {1: nan_rows(np.arange(12)), 2: nan_rows(np.arange(4))}
-    results[1]["llh"], results[2]["llh"] = np.arange(12) + 3.0, np.arange(4) + 1.5
-    skymap = SkyMap.from_results(results)
-    probability = skymap.probability(name)
-    assert np.isclose(probability.sum(), 1)
-    density = probability / skymap.area
-    assert (np.diff(density[np.argsort(skymap.llh)]) <= 0).all()
-
-
-def test_a_wide_gaussian_has_its_levels_where_wilks_says() -> None:
-    nside = 64
-    table = nan_rows(np.arange(12 * nside**2))
-    sigma = np.radians(4.0)
-    away = np.arccos(np.clip(np.stack(healpy.pix2vec(nside, table["index"]), -1) @ [0.6, 0.0, 0.8], -1, 1))
-    table["llh"] = np.square(away / sigma) / 2
-    skymap = SkyMap.from_results({nside: table})
-    for level, threshold in level_set("wilks").thresholds.items():
-        assert skymap.probability()[skymap.delta <= threshold].sum() == pytest.approx(level, abs=0.01)
-    stretched = np.interp(2 * table["llh"], [0, 1.39, 4.61, 461], [0, 22.2, 64.2, 64.2 + 42 / 3.22 * 456.39])
-    table["llh"] = stretched / 2
-    calibrated = SkyMap.from_results({nside: table})
-    for level, threshold in level_set("ic160427a").thresholds.items():
-        content = calibrated.probability("ic160427a")[calibrated.delta <= threshold].sum()
-        assert content == pytest.approx(level, abs=0.01)
 
 
 def test_as_wilks_maps_thresholds_on_each_other() -> None:

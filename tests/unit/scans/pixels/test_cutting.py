@@ -15,6 +15,8 @@ from server.scans.pixels.cutting import LEAD, Plan, batch_size, cut_round, first
 from server.scans.pixels.tables import joined, spread
 
 PROGRESSION = Progression.parse("2:0,8:6,32:8")
+GROWING = Progression.parse("2:0,8:6,32:8+")
+RECO = "track_mpe"
 
 
 def likelihood(nside: int, pixels: np.ndarray) -> np.ndarray:
@@ -26,13 +28,13 @@ def likelihood(nside: int, pixels: np.ndarray) -> np.ndarray:
     return table
 
 
-def scan(plans: list[Plan]) -> dict[int, np.ndarray]:
+def scan(plans: list[Plan], progression: Progression = PROGRESSION) -> dict[int, np.ndarray]:
     """A whole scan in memory; each round uses the next plan's sizes, the last one again and again."""
     results: list[tuple[int, np.ndarray]] = []
     for number in range(50):
         known = joined(results)
         plan = plans[min(number, len(plans) - 1)]
-        cuts = cut_round(PROGRESSION, plan, known, {n: t["index"] for n, t in known.items()})
+        cuts = cut_round(progression, RECO, plan, known, {n: t["index"] for n, t in known.items()})
         if not cuts:
             return known
         assert [cut.seq for cut in cuts] == list(range(plan.first, plan.first + len(cuts)))
@@ -44,28 +46,41 @@ PLANS = st.builds(Plan, first=st.integers(0, 99), size=st.integers(1, 200), lead
                   lead_size=st.integers(1, 30))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.lists(PLANS, min_size=1, max_size=4))
 def test_the_map_does_not_depend_on_the_cutting(plans: list[Plan]) -> None:
-    whole, cut = scan([Plan(first=0, size=1 << 30)]), scan(plans)
-    assert cut.keys() == whole.keys()
-    assert all(cut[nside].tobytes() == whole[nside].tobytes() for nside in whole)
+    for progression in (PROGRESSION, GROWING):
+        whole, cut = scan([Plan(first=0, size=1 << 30)], progression), scan(plans, progression)
+        assert cut.keys() == whole.keys()
+        assert all(cut[nside].tobytes() == whole[nside].tobytes() for nside in whole)
+
+
+def test_levels_grow_only_when_asked_and_when_all_is_in() -> None:
+    plan = [Plan(first=0, size=1 << 30)]
+    exact, grown = scan(plan), scan(plan, GROWING)
+    assert list(exact) == [2, 8, 32]
+    assert all(set(exact[nside]["index"]) <= set(grown[nside]["index"]) for nside in exact)
+    assert sum(map(len, grown.values())) > sum(map(len, exact.values()))
+    known = {nside: table["index"] for nside, table in exact.items()}
+    assert round_pixels(GROWING, RECO, exact, known, is_settled=True)
+    assert not round_pixels(GROWING, RECO, exact, known, is_settled=False)
+    assert not round_pixels(PROGRESSION, RECO, exact, known, is_settled=True)
 
 
 @given(PLANS)
 def test_each_pixel_of_the_first_round_is_in_one_batch(plan: Plan) -> None:
-    cuts = cut_round(PROGRESSION, plan, {}, {})
+    cuts = cut_round(PROGRESSION, RECO, plan, {}, {})
     assert sorted(np.concatenate([cut.pixels for cut in cuts])) == list(range(48))
     assert all(cut.seeds is None for cut in cuts)
     assert [len(cut.pixels) for cut in cuts[:plan.lead]][:-1] == [plan.lead_size] * len(cuts[:plan.lead][:-1])
 
 
 def test_cutting_again_gives_the_same_batches() -> None:
-    first = cut_round(PROGRESSION, Plan(first=0, size=7), {}, {})
+    first = cut_round(PROGRESSION, RECO, Plan(first=0, size=7), {}, {})
     results = joined((cut.nside, likelihood(cut.nside, cut.pixels)) for cut in first)
     known = {2: results[2]["index"]}
     plan = Plan(first=len(first), size=5)
-    once, again = (cut_round(PROGRESSION, plan, results, known) for _ in range(2))
+    once, again = (cut_round(PROGRESSION, RECO, plan, results, known) for _ in range(2))
     assert len(once) > 1
     for one, other in zip(once, again, strict=True):
         assert one.seeds is not None
@@ -77,9 +92,9 @@ def test_cutting_again_gives_the_same_batches() -> None:
 
 def test_pixels_on_their_way_are_not_asked_for_again() -> None:
     results = {2: likelihood(2, np.arange(48))}
-    wanted = round_pixels(PROGRESSION, results, {2: np.arange(48)})
+    wanted = round_pixels(PROGRESSION, RECO, results, {2: np.arange(48)}, is_settled=True)
     assert wanted
-    assert not round_pixels(PROGRESSION, results, {2: np.arange(48), **wanted})
+    assert not round_pixels(PROGRESSION, RECO, results, {2: np.arange(48), **wanted}, is_settled=True)
 
 
 @given(st.integers(0, 500))

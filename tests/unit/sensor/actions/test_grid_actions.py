@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from scanner.maps.level_sets import default_levels
+from scanner.maps.posterior import Posterior
 from scanner.maps.result import ScanMetadata, ScanResult
 from scanner.maps.skymap import SkyMap
 from server.common.errors import BadRequest, Conflict, NotFound
@@ -169,7 +171,9 @@ def test_the_samples_hold_the_map() -> None:
         block = numbers[part["core:sample_start"]:part["core:sample_start"] + part["core:sample_count"]]
         number = block[:count].astype(int) * 4096 + block[count:2 * count].astype(int)
         pixels |= {(part["grid:nside"], int(n)): p for n, p in zip(number, block[2 * count:], strict=True)}
-    assert pixels.keys() == {(1 << int(o), int(n)) for o, n in zip(skymap.order, skymap.nested, strict=True)}
+    cells = Posterior.of(skymap, default_levels("")).cells
+    assert pixels.keys() == {(1 << int(o), int(n)) for o, n in zip(cells.order, cells.nested, strict=True)}
+    assert sum(pixels.values()) == pytest.approx(1, rel=1e-5)
     best = max(pixels, key=lambda key: pixels[key] * key[0] ** 2)
     at = np.argmin(skymap.llh)
     assert best == (1 << int(skymap.order[at]), int(skymap.nested[at]))

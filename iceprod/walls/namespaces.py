@@ -1,0 +1,229 @@
+"""The kernel's own walls around a program: what it sees of files and processes (Linux; Python 3.9's library).
+
+    caller ── first process ── program ── whatever the program starts
+
+`begin_walled` leaves the caller outside; the first process makes the root that the program sees, and when it
+ends, the kernel ends all below it. See unshare(2), user_namespaces(7), pid_namespaces(7), pivot_root(2).
+
+Mounts are triples (kind, source, target), in the order in which they are made: ``ro`` and ``rw`` show a file
+or directory of this machine with all that is mounted below it, ``own`` a directory without, ``dev`` a device;
+``link`` is a symbolic link, ``cover`` hides a file or directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+__all__ = ["PROCESSES", "CannotWall", "begin_walled", "confine", "end_walled", "hide_memory", "limit",
+           "read_only"]
+
+PROCESSES = 4096
+"""The most processes and threads of one task."""
+
+_NEWNS, _NEWIPC, _NEWUSER, _NEWPID = 0x20000, 0x08000000, 0x10000000, 0x20000000
+_NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
+_DETACH = 2
+_MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE = 442, -100, 0x8000  # one number on all machines, since Linux 5.12
+_RDONLY = 1
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _LAST_CAPABILITY = 4, 24, 38, 40
+_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class _MountAttributes(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")]
+
+
+class CannotWall(OSError):
+    """The program could not be started behind its walls; the text says why."""
+
+
+def begin_walled(root: str, mounts: list[tuple[str, str, str]], as_root: bool,
+                 become: Callable[[], Any]) -> tuple[int, int]:
+    """Have `become` called behind walls: the first process, and what `end_walled` reads. Raises OSError.
+
+    SIGTERM to the first process goes to all behind the walls; SIGKILL ends them. The caller cannot see the
+    machine's mounts any more, so it should be a process for this alone.
+    """
+    reading, writing = os.pipe()
+    _separate(as_root)
+    first = os.fork()
+    if first == 0:
+        os.close(reading)
+        _be_first(root, mounts, become, writing)
+    os.close(writing)
+    return first, reading
+
+
+def end_walled(first: int, reading: int) -> int:
+    """Wait for the end; the status of the program, as waitpid(2) has it. Raises CannotWall."""
+    with open(reading, "rb") as pipe:
+        said = pipe.read().decode("utf8", "replace")
+    status = os.waitpid(first, 0)[1]
+    if said.lstrip("-").isdigit():
+        return int(said)
+    if said:
+        raise CannotWall(said)
+    return status
+
+
+def _be_first(root: str, mounts: list[tuple[str, str, str]], become: Callable[[], Any],
+              writing: int) -> NoReturn:
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        _furnish(root, mounts)
+        hide_memory()
+        signal.signal(signal.SIGTERM, lambda number, frame: _to_all(number))
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        program = os.fork()
+    except OSError as error:
+        os.write(writing, f"{error.strerror}: {error.filename or root}".encode())
+        os._exit(1)
+    if program == 0:
+        os.close(writing)
+        become()
+    while True:
+        ended, status = os.waitpid(-1, 0)  # of whatever the program leaves, too
+        if ended == program:
+            os.write(writing, str(status).encode())
+            os._exit(0)
+
+
+def _to_all(number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, number)  # not to ourselves
+
+
+def _separate(as_root: bool) -> None:
+    """Leave the machine's mounts, and have the next child begin a family of processes.
+
+    Who is not root gets a user namespace, in which it may do that, and stays the same user in it.
+    """
+    user, group = os.getuid(), os.getgid()
+    _call("unshare", _NEWNS | _NEWPID | _NEWIPC | (0 if as_root else _NEWUSER))
+    if not as_root:
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"),
+                           ("gid_map", f"{group} {group} 1")):
+            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
+                file.write(text)
+
+
+def _furnish(root: str, mounts: list[tuple[str, str, str]]) -> None:
+    """Make a new root at an empty directory and enter it; the old one is gone."""
+    _mount(None, "/", None, _REC | _PRIVATE)
+    _mount("tmpfs", root, "tmpfs", _NOSUID | _NODEV, "mode=755,size=1m")
+    for kind, source, target in mounts:
+        _show(kind, source, root + target)
+    _directory(root + "/proc")
+    _mount("proc", root + "/proc", "proc", _NOSUID | _NODEV | _NOEXEC)
+    for target in read_only(mounts):  # now that all is in place
+        if os.path.isdir(root + target):
+            _protect(root + target, _RDONLY | _NOSUID, 0)
+    os.chdir(root)
+    _call("pivot_root", b".", b".")
+    _call("umount2", b".", _DETACH)
+    os.chdir("/")
+
+
+def confine(account: tuple[int, int] | None, processes: int, file_bytes: int) -> None:
+    """Give up all rights for good, and take limits; with an account (user, group), become that."""
+    if account is not None:
+        os.setgroups([])
+        os.setgid(account[1])
+        os.setuid(account[0])
+    with contextlib.suppress(OSError):
+        for capability in range(_LAST_CAPABILITY + 1):
+            _call("prctl", _PR_CAPBSET_DROP, capability, 0, 0, 0)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _limit(resource.RLIMIT_NPROC, processes)
+    limit(file_bytes)
+
+
+def limit(file_bytes: int) -> None:
+    """Leave no core dumps, and write no file above a size, unless that is 0."""
+    _limit(resource.RLIMIT_CORE, 0)
+    if file_bytes:
+        _limit(resource.RLIMIT_FSIZE, file_bytes)
+
+
+def hide_memory() -> None:
+    """Let no other process of this user read our memory, environment or files, and leave no core dump."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(option, value, 0, 0, 0)
+
+
+def _limit(which: int, most: int) -> None:
+    hard = resource.getrlimit(which)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(which, (most, most))
+
+
+def read_only(mounts: list[tuple[str, str, str]]) -> list[str]:
+    """Directories that exist behind the walls alone; what is written there would be lost without a word."""
+    own_root = [] if any(target == "/" for _, _, target in mounts) else ["/"]
+    return [target for kind, _, target in mounts if kind == "cover"] + own_root
+
+
+def _show(kind: str, source: str, target: str) -> None:
+    if kind == "link":
+        os.symlink(source, target)
+    elif kind == "cover" and not os.path.exists(target):
+        return
+    elif kind == "cover" and os.path.isdir(target):
+        _mount("tmpfs", target, "tmpfs", _NOSUID | _NODEV | _NOEXEC, "mode=755,size=1m")
+    elif kind == "cover":
+        _mount("/dev/null", target, None, _BIND)
+    elif kind == "dev":
+        _place(source, target)
+        _mount(source, target, None, _BIND | _REC)
+    else:
+        _place(source, target)
+        _mount(source, target, None, _BIND | (0 if kind == "own" else _REC))
+        if source != "/":
+            _protect(target, _NOSUID | _NODEV | (_RDONLY if kind == "ro" else 0), _AT_RECURSIVE)
+
+
+def _place(source: str, target: str) -> None:
+    """Something to mount on."""
+    if os.path.isdir(source):
+        _directory(target)
+    elif not os.path.exists(target):
+        _directory(os.path.dirname(target))
+        os.close(os.open(target, os.O_CREAT | os.O_WRONLY, 0o600))
+
+
+def _directory(path: str) -> None:
+    os.makedirs(path, 0o755, exist_ok=True)
+
+
+def _mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    _call("mount", source.encode() if source else None, target.encode(), kind.encode() if kind else None,
+          ctypes.c_ulong(flags), data.encode() or None, what=target)
+
+
+def _protect(target: str, attributes: int, depth: int) -> None:
+    wanted = _MountAttributes(attributes, 0, 0, 0)
+    _call("syscall", _MOUNT_SETATTR, _AT_FDCWD, target.encode(), depth, ctypes.byref(wanted),
+          ctypes.sizeof(wanted), what=target)
+
+
+def _call(name: str, *arguments: Any, what: str = "") -> None:
+    if _LIBC is None:
+        raise OSError(f"no {name} here")
+    if getattr(_LIBC, name)(*arguments) < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what or name)

@@ -1,0 +1,245 @@
+"""Programs that want what is not theirs, behind each kind of wall that this machine can build."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grid.pilot import ends
+from grid.pilot.launcher import Launcher
+from grid.pilot.room import Share
+from grid.pilot.running import Running
+from grid.pilot.script import Script
+from iceprod.walls import sandbox
+from iceprod.walls.sandbox import Sandbox, View, find_sandbox
+
+SECRET = "the-word-that-signs-tokens"
+
+
+@dataclass
+class Machine:
+    """A data directory with what is worth stealing, and a process of its owner."""
+
+    data: Path
+    victim: subprocess.Popen[bytes]
+    listener: socket.socket
+    box: Sandbox
+
+    def run(self, text: str, name: str = "t1", **requirements: float) -> tuple[ends.End, dict[str, str]]:
+        """Run a shell script as a task does."""
+        return self.task({"trays": [{"modules": [{"src": "/bin/sh", "args": ["-c", text]}]}]}, name,
+                         **requirements)
+
+    def task(self, config: dict[str, Any], name: str = "t1",
+             **requirements: float) -> tuple[ends.End, dict[str, str]]:
+        task = {"task_id": name, "instance_id": "i", "requirements": requirements,
+                "payload": {"dataset": 7, "job_index": 3, "name": "work", "task": config}}
+        launcher = Launcher()
+        script = Script(Running(task, Share(1, 1.0, 1.0)), self.data / "work" / name, launcher,
+                        sandbox=self.box)
+        try:
+            return script.run(), script.logs()
+        finally:
+            script.clean()
+            launcher.close()
+            assert not script.directory.exists()
+
+    def python(self, text: str, **more: Any) -> str:
+        """What a Python program prints, errors last."""
+        module = {"src": sys.executable, "args": ["-c", text]}
+        _, logs = self.task({"trays": [{"modules": [module]}]}, **more)
+        return logs.get("stdout", "") + logs.get("stderr", "")
+
+
+def ways() -> dict[str, Any]:
+    return {"as found": lambda one: one,
+            "user namespace": lambda one: replace(one, means="namespaces", account=None),
+            "bubblewrap": lambda one: replace(one, means="bwrap", account=None)}
+
+
+@pytest.fixture(params=ways())
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
+    data = tmp_path / "data"
+    for folder in (data, data / "work", data / "work" / "other", data / "tokens"):
+        folder.mkdir(mode=0o700)
+    for file in (data / "secret", data / "work" / "other" / "input", data / "tokens" / "pilot"):
+        file.write_text(SECRET)
+    (tmp_path / "shown").mkdir()
+    found = find_sandbox("auto", View(readable=(str(tmp_path),), hidden=(str(data),)), "nobody")
+    box = ways()[request.param](found)
+    if trouble := sandbox._try(box):
+        pytest.skip(f"{request.param}: {trouble}")
+    if not box.is_walled:
+        pytest.skip(box.why)
+    victim = subprocess.Popen(["sleep", "600"], env={"VICTIM": SECRET}, start_new_session=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(data / "store.sock"))
+        listener.listen()
+        yield Machine(data, victim, listener, box)
+    victim.kill()
+    victim.wait()
+
+
+def test_the_data_directory_is_not_there(machine: Machine) -> None:
+    for path in (machine.data / "secret", machine.data / "tokens/pilot", machine.data / "work/other/input",
+                 Path.home() / ".bashrc", "../../tokens/pilot", "../other/input"):
+        end, logs = machine.run(f"cat {path}")
+        assert end.outcome == ends.RESET
+        assert "No such file" in logs["stderr"] or "Permission denied" in logs["stderr"]
+        assert SECRET not in str(logs)
+
+
+def test_an_environment_shell_sees_no_more(machine: Machine) -> None:
+    spy = f"cat {machine.data}/secret > got; cat got; exec \"$@\""
+    module = {"src": "/bin/echo", "args": ["$HOME"], "env_shell": f"/bin/sh -c '{spy}' sh"}
+    assert SECRET not in str(machine.task({"trays": [{"modules": [module]}]}))
+
+
+def test_nothing_of_it_is_found_anywhere(machine: Machine) -> None:
+    places = f"{machine.data.parent} /tmp /var/tmp /run /home /dev/shm"
+    _, logs = machine.run(f"grep -rs {SECRET[:-1]}[s] {places}; find {places} -name secret")
+    assert logs.get("stdout", "") == ""
+
+
+def test_the_stores_socket_cannot_be_reached(machine: Machine) -> None:
+    said = machine.python("import socket; "
+                          f"socket.socket(socket.AF_UNIX).connect('{machine.data}/store.sock')")
+    assert "FileNotFoundError" in said or "PermissionError" in said
+
+
+def test_other_processes_are_not_there(machine: Machine) -> None:
+    pid = machine.victim.pid
+    _, logs = machine.run(f"kill -9 {pid} {os.getpid()}; cat /proc/{pid}/environ; "
+                          "ls /proc | grep -c '^[0-9]'; cat /proc/[0-9]*/cmdline")
+    assert machine.victim.poll() is None
+    assert "No such process" in logs["stderr"]
+    assert SECRET not in logs["stdout"]
+    assert "sleep\0" not in logs["stdout"]
+    assert int(logs["stdout"].splitlines()[0]) < 10
+
+
+def test_a_signal_to_everybody_reaches_its_own_alone(machine: Machine) -> None:
+    machine.run("kill -9 -1")
+    assert machine.victim.poll() is None
+
+
+def test_processes_cannot_be_traced(machine: Machine) -> None:
+    others = [machine.victim.pid, os.getpid(), *([1] if machine.box.means != "bwrap" else [])]
+    said = machine.python("import ctypes, os; c = ctypes.CDLL(None, use_errno=True)\n"
+                          f"for pid in {others}:\n"
+                          "    print(pid, c.ptrace(16, pid, 0, 0), os.strerror(ctypes.get_errno()))\n")
+    assert said.count(" -1 ") == len(others)
+    if machine.box.means == "bwrap":  # whose first process has nothing that its program has not
+        return
+    assert "PermissionError" in machine.python("open('/proc/1/mem', 'rb')")
+    assert "PermissionError" in machine.python("print(open('/proc/1/environ').read())")
+
+
+def test_nothing_outside_can_be_written(machine: Machine) -> None:
+    targets = ["/usr/x", "/etc/x", "/x", machine.data.parent / "shown" / "x", "/dev/x", "/proc/sys/kernel/x",
+               "/sys/x", Path(sys.prefix) / "x"]
+    for target in targets:
+        end, _ = machine.run(f"echo bad > {target}")
+        assert end.outcome == ends.RESET
+        assert not Path(target).exists()
+
+
+def test_tmp_is_private(machine: Machine, tmp_path: Path) -> None:
+    name = f"iceprod-test-{tmp_path.parent.name}-{tmp_path.name}"
+    end, logs = machine.run(f"touch /tmp/{name} /var/tmp/{name} /dev/shm/{name} && ls /tmp | grep {name}")
+    assert end.outcome == ends.COMPLETE, logs
+    assert not [folder for folder in ("/tmp", "/var/tmp", "/dev/shm") if Path(folder, name).exists()]
+    end, logs = machine.run(f"ls /tmp | grep -c {name}", "t2")
+    assert logs["stdout"] == "0\n"
+
+
+def test_the_walls_cannot_be_taken_down(machine: Machine) -> None:
+    said = machine.run(f"umount {machine.data}; umount /usr; mount -t tmpfs x /usr; "
+                       f"unshare -Urm sh -c 'umount {machine.data}; umount /proc; mount -o remount,rw /usr; "
+                       f"touch /usr/x; cat {machine.data}/secret'; cat {machine.data}/secret")
+    assert SECRET not in str(said)
+    assert not Path("/usr/x").exists()
+
+
+def test_links_lead_the_pilot_nowhere(machine: Machine) -> None:
+    secret = machine.data / "secret"
+    _, logs = machine.run(f"rm -f stdout stderr; ln -s {secret} stdout; ln -s {secret} stderr; exit 3")
+    assert SECRET not in str(logs)
+    machine.run("rm -f stdout; mkfifo stdout")  # the pilot does not wait for somebody to write into it
+    module = {"src": "/bin/sh", "args": ["-c", f"rm -f stdout; ln -s {secret} stdout"]}
+    machine.task({"trays": [{"modules": [module, {"src": "/bin/echo", "args": ["forged"]}]}]})
+    assert secret.read_text() == SECRET
+
+
+@pytest.mark.parametrize("movement", ["input", "output"])
+def test_files_that_a_task_names_are_those_that_it_may_see(machine: Machine, movement: str) -> None:
+    modules = [{"src": "/bin/sh", "args": ["-c", "cat got || echo mine > got"]}]
+    data = [{"movement": movement, "local": "got", "remote": f"file://{machine.data}/secret"}]
+    end, logs = machine.task({"trays": [{"modules": modules}], "data": data})
+    assert "transfer failure" in end.reason
+    assert SECRET not in str(logs)
+    assert (machine.data / "secret").read_text() == SECRET
+
+
+def test_shown_files_are_brought(machine: Machine) -> None:
+    shown = machine.data.parent / "shown" / "input"
+    shown.write_text("good")
+    machine.data.parent.chmod(0o755)
+    data = [{"movement": "input", "local": "got", "remote": f"file://{shown}"},
+            {"movement": "input", "local": "more", "remote": f"file://{shown}s", "transfer": "maybe"}]
+    end, logs = machine.task({"trays": [{"modules": [{"src": "/bin/cat", "args": ["got"]}]}], "data": data})
+    assert (end.outcome, logs["stdout"]) == (ends.COMPLETE, "good")
+
+
+def test_a_fork_bomb_ends_with_its_task(machine: Machine) -> None:
+    if os.getuid() == 0 and machine.box.account is None:
+        pytest.skip("the kernel counts no processes of root")
+    machine.box = replace(machine.box, processes=40)
+    end, logs = machine.run("for i in $(seq 200); do sleep 301 & done; wait")
+    assert end.outcome == ends.RESET
+    assert "fork" in logs["stderr"] or "process limit" in end.reason
+    assert b"sleep\x00301\x00" not in map(_command_line, filter(str.isdigit, os.listdir("/proc")))
+
+
+def _command_line(pid: str) -> bytes:
+    try:
+        return Path("/proc", pid, "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_it_fills_no_more_disk_than_its_share(machine: Machine) -> None:
+    end, _ = machine.run("head -c 200000000 /dev/zero > big", disk=0.01)
+    assert end.outcome == ends.RESET
+    assert end.resources["disk"] < 0.1
+    more = "i=0; while :; do i=$((i+1)); head -c 5000000 /dev/zero > /tmp/part$i; done"
+    end, _ = machine.run(more, disk=0.01)
+    assert "disk limit" in end.reason
+
+
+def test_directories_without_end_or_rights_are_removed(machine: Machine) -> None:
+    deep = "import os\nfor _ in range(1100):\n    os.mkdir('d'); os.chdir('d')\n"
+    machine.python(deep)
+    machine.run("mkdir locked; touch locked/x; chmod 0 locked")
+
+
+def test_ends_are_told_as_without_walls(machine: Machine) -> None:
+    assert machine.run("exit 3")[0].reason.endswith("ended with status 3")
+    assert "was killed by SIGSEGV" in machine.run("kill -SEGV $$")[0].reason
+    absent = {"trays": [{"modules": [{"src": "/no/such"}]}]}
+    assert "No such file" in machine.task(absent)[0].reason
+    assert machine.run("sleep 30 & echo $! ; id -u")[0].outcome == ends.COMPLETE
+
+
+def test_none_is_said_to_be_none() -> None:
+    assert find_sandbox("off", View()).means == "none"
+    if os.getuid() == 0:
+        assert "no account" in find_sandbox("auto", View(), "no-such-account").why
