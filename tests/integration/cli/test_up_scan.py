@@ -42,7 +42,7 @@ def test_one_object_with_everything(here: Installed) -> None:
         "level_set", "area_50_limits", "area_90_limits", "reconstruction", "choice", "energy",
         "levels", "pixels", "wall_s", "cpu_s", "files", "truth", "distance_deg"}
     assert (document["run_id"], document["event_id"], document["reco_algo"]) == (0, 7, "auto")
-    assert (document["reconstruction"], document["level_set"]) == ("track_mpe", "calibrated_track")
+    assert (document["reconstruction"], document["level_set"]) == ("track_mpe", "calibrated_track_mpe")
     assert document["choice"]["reco"] == "track_mpe"
     assert 0.5 < document["choice"]["sureness"] <= 1
     assert set(document["best_fit"]) == {"ra_deg", "dec_deg", "llh", "nside", "pixel"}
@@ -86,7 +86,7 @@ def test_the_first_pixels_come_soon(here: Installed, record_property: Callable[[
 
 def test_a_person_reads_what_came_out(here: Installed) -> None:
     said = here.iceprod("scan", "event.json", "--nsides", SMALL)
-    for text in ("best fit   RA ", "areas      50 %: ", "by calibrated_track",
+    for text in ("best fit   RA ", "areas      50 %: ", "by calibrated_track_mpe",
                  "auto       chose track_mpe", "from the best fit)", "skymap.png", "/web/scans/"):
         assert text in said
 

@@ -84,7 +84,8 @@ def test_the_list_names_all_products_or_those_asked_for(user: requests.Session, 
         product.name for product in products_for("track_mpe")]
     assert "moc_90.calibrated_track_mpe.json" in {product["name"] for product in listed["products"]}
     assert "calibrated_cascade" not in listed["level_sets"]
-    assert (listed["default_levels"], listed["cautions"]) == ("calibrated_track", {"wilks": "under-covers"})
+    assert listed["default_levels"] == "calibrated_track_mpe"
+    assert listed["cautions"] == {"wilks": "under-covers"}
     assert listed["level_sets"]["wilks"]["0.9"] == 4.61
     assert listed["level_sets"]["ic160427a"] == {"0.5": 22.2, "0.9": 64.2}
     query = {"format": "moc", "levels": "ic160427a"}
@@ -139,16 +140,16 @@ def test_rest_files_and_desk_say_the_same_area(api: Api, user: requests.Session,
     scan_id = start(user, event_i3live_json=simulated_event(run_id=160 + len(changes)), **changes)
     finish(user, pilot, scan_id)
     view = user.get(f"/scan/{scan_id}/progress").json()
-    assert view["level_set"] == "calibrated_track"
+    assert view["level_set"] == "calibrated_track_mpe"
     root = f"/scan/{scan_id}/products"
     path = tmp_path / "map.fits"
-    path.write_bytes(user.get(f"{root}/multiorder.calibrated_track.fits").content)
-    header, gcn = fits.getheader(path, 1), user.get(f"{root}/gcn.calibrated_track.json").json()
-    summary = user.get(f"{root}/summary.calibrated_track.json").json()
+    path.write_bytes(user.get(f"{root}/multiorder.calibrated_track_mpe.fits").content)
+    header, gcn = fits.getheader(path, 1), user.get(f"{root}/gcn.calibrated_track_mpe.json").json()
+    summary = user.get(f"{root}/summary.calibrated_track_mpe.json").json()
     assert gcn["area_90_deg2"] == pytest.approx(view["area_90_deg2"])
     for level, percent in ((0.5, 50), (0.9, 90)):
         wanted = view[f"area_{percent}_deg2"]
-        cells = user.get(f"{root}/moc_{percent}.calibrated_track.json").json()
+        cells = user.get(f"{root}/moc_{percent}.calibrated_track_mpe.json").json()
         for region in (MOC.from_json(cells), MOC.from_multiordermap_fits_file(str(path), 0.0, level)):
             assert region.sky_fraction * healpix.FULL_SKY_DEG2 == pytest.approx(wanted, rel=0.01)
         assert header[f"AREA{percent}"] == pytest.approx(wanted)
@@ -159,7 +160,7 @@ def test_rest_files_and_desk_say_the_same_area(api: Api, user: requests.Session,
     event = next(one for one in _events(desk) if scan_id in one["aliases"])
     maps = desk.get(f"/api/gcn_event/{event['dateobs']}").json()["data"]["localizations"]
     row = next(one for one in maps if one["scan_id"] == scan_id)
-    assert row["levels"] == "calibrated_track"
+    assert row["levels"] == "calibrated_track_mpe"
     assert row["area_50"] == pytest.approx(view["area_50_deg2"], rel=0.01)
     assert row["area_90"] == pytest.approx(view["area_90_deg2"], rel=0.01)
 
@@ -220,7 +221,7 @@ def test_the_command_writes_the_formats_asked_for(api: Api, final: str, tmp_path
                              ("moc_90", "fits"))}
     assert command(api, final, "--list") == 0
     said = capsys.readouterr().out
-    assert "multiorder.calibrated_track.fits" in said
+    assert "multiorder.calibrated_track_mpe.fits" in said
     assert "wilks" not in said, "only on request"
 
 
