@@ -59,8 +59,8 @@ def test_svg_says_what_it_shows(tmp_path: Path) -> None:
         plot_sky(scan(complete=False), path, truth=(1, 2), reference=(3, 4), levels="ic160427a")
     text = path.read_text()
     for part in ("Run 136766", "Event 7637140", "neutrino", "2022-05-24 06:00:00 UTC", "nside 8, 64",
-                 "partial result", "Regions by ic160427a", "−2Δ ln L", "best fit", "truth", "reference", "50 %", "90 %",
-                 "deg²"):
+                 "partial result", "Regions by ic160427a", "−2Δ ln L", "best fit", "truth", "reference",
+                 "50 %", "90 %", "deg²"):
         assert part in text, part
 
 
