@@ -84,7 +84,8 @@ def test_the_list_names_all_products_or_those_asked_for(user: requests.Session, 
         product.name for product in products_for("track_mpe")]
     assert "moc_90.calibrated_track_mpe.json" in {product["name"] for product in listed["products"]}
     assert "calibrated_cascade" not in listed["level_sets"]
-    assert (listed["default_levels"], listed["cautions"]) == ("calibrated_track_mpe", {"wilks": "under-covers"})
+    assert listed["default_levels"] == "calibrated_track_mpe"
+    assert listed["cautions"] == {"wilks": "under-covers"}
     assert listed["level_sets"]["wilks"]["0.9"] == 4.61
     assert listed["level_sets"]["ic160427a"] == {"0.5": 22.2, "0.9": 64.2}
     query = {"format": "moc", "levels": "ic160427a"}
