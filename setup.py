@@ -9,7 +9,8 @@ from setuptools.command.build_py import build_py
 PACKAGES = ["config", "scanner", "iceprod", "grid", "server"]
 
 SCANNER = ["numpy>=1.26", "healpy>=1.17", "numba>=0.60", "scipy>=1.11", "astropy>=6.1",
-           "astropy-healpix>=1.0", "matplotlib>=3.9"]
+           "astropy-healpix>=1.0", "matplotlib>=3.9",
+           "threadpoolctl>=3.1"]  # keeps BLAS from waking threads for matrices of two rows
 SERVER = ["tornado>=6.5", "pymongo>=4.9", "cachetools>=5", "PyJWT[crypto]>=2.9", "prometheus-client>=0.20",
           "psutil>=5.9", "google-re2>=1.1", "markdown-it-py>=3", "jsonschema>=4.20", "ldap3>=2.9"]
 GRID = ["htcondor>=25"]

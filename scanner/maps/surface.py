@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.interpolate import CloughTocher2DInterpolator
 from scipy.spatial import Delaunay, QhullError
+from threadpoolctl import threadpool_limits
 
 from scanner.maps import healpix
 from scanner.maps.skymap import SkyMap
@@ -132,6 +133,8 @@ class _Surface:
     def __init__(self, centre: np.ndarray, points: np.ndarray, delta: np.ndarray, scale: float) -> None:
         self._frame, self._scale = _frame(centre), scale
         self._mesh = Delaunay(_in_plane(self._frame, points))
+        with threadpool_limits(1, "blas"):  # a matrix per triangle: with threads 20 times as long
+            assert self._mesh.transform is not None, "is kept, and every look-up needs it"
         self._delta = delta
         self._patches = CloughTocher2DInterpolator(self._mesh, scale * np.log1p(delta / scale))
 

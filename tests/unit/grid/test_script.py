@@ -228,7 +228,7 @@ def test_a_command_that_fails_is_tried_again_and_says_why(tmp_path: Path) -> Non
     end = script(tmp_path, shell("true"), data=data, means=Means(COPY)).run()
     assert end.outcome == ends.RESET
     assert "No such file" in end.reason
-    assert find_rule(end.reason).name == "transfer"
+    assert find_rule(end.reason).name == "missing file"
 
 
 def test_a_transfer_can_be_stopped(tmp_path: Path) -> None:
