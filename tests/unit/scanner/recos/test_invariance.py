@@ -1,7 +1,7 @@
 """What must not matter: when the readout began, and how the detector is turned about its vertical axis.
 
-The ice depends on height alone. So turning the modules and the sky together leaves every fit as it was, and a
-later start of the clock moves nothing but the fitted time.
+The ice of SPICE Mie depends on height alone (that of the other model is tilted). So turning the modules and
+the sky together leaves every fit as it was, and a later start of the clock moves nothing but the fitted time.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from scanner.simulation.simulate import simulate_cascade
 def events(dim_track: Event) -> dict[str, Event]:
     """By reconstruction, an event that it is made for: another's best fit is no clear minimum."""
     shower = simulate_cascade(np.random.default_rng(5), 1.1, 2.1, energy=6e4, vertex=(20.0, -30.0, -300.0))
-    return {"track_mpe": dim_track, "cascade": shower, "millipede": dim_track}
+    return {"track_mpe": dim_track, "cascade.spice_mie": shower, "millipede.spice_mie": dim_track}
 
 
-PRECISION = {"track_mpe": 0.02, "cascade": 0.6, "millipede": 0.02}
+PRECISION = {"track_mpe": 0.02, "cascade.spice_mie": 0.6, "millipede.spice_mie": 0.02}
 """Of −ln L. Far from the best fit a shower's descent stops where its axes let it, which do not turn along."""
-NEAR = {"track_mpe": 1.45, "cascade": 1.45, "millipede": 1.25}
+NEAR = {"track_mpe": 1.45, "cascade.spice_mie": 1.45, "millipede.spice_mie": 1.25}
 """The zenith of the second direction. That of `millipede` is another: at 1.45 its −ln L has several valleys,
 and the last bit of a sum chooses."""
 AZIMUTH = np.array([1.1, 2.0, 5.0])
@@ -45,7 +45,7 @@ def later(pulses: Pulses) -> Pulses:
     return replace(pulses, time=pulses.time + SHIFT)
 
 
-@pytest.mark.parametrize("name", ["track_mpe", "cascade", "millipede"])
+@pytest.mark.parametrize("name", ["track_mpe", "cascade.spice_mie", "millipede.spice_mie"])
 def test_a_later_clock_moves_only_the_time(name: str, events: dict[str, Event]) -> None:
     reco, event = find_reco(name), events[name]
     moved = replace(event, pulses=later(event.pulses), cleaned=later(event.cleaned))
@@ -94,7 +94,7 @@ def turned_event(prepared: object, angle: float) -> object:
 
 
 @pytest.mark.parametrize("angle", [0.3, 2.0, -1.1])
-@pytest.mark.parametrize("name", ["track_mpe", "cascade", "millipede"])
+@pytest.mark.parametrize("name", ["track_mpe", "cascade.spice_mie", "millipede.spice_mie"])
 def test_turning_detector_and_sky_turns_the_map(name: str, angle: float, events: dict[str, Event]) -> None:
     reco = find_reco(name)
     prepared = reco.prepare(events[name])
