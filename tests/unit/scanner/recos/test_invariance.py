@@ -31,7 +31,7 @@ def events(dim_track: Event) -> dict[str, Event]:
 PRECISION = {"track_mpe": 0.02, "cascade.spice_mie": 5.0, "millipede.spice_mie": 0.02}
 """Of −ln L. Far from the best fit a shower's descent stops where its axes let it, which do not turn along;
 with its bright modules −ln L is some 10⁵ there and differs by thousands between directions, stops by up to
-4.
+4."""
 NEAR = {"track_mpe": 1.45, "cascade.spice_mie": 1.45, "millipede.spice_mie": 1.25}
 """The zenith of the second direction. That of `millipede` is another: at 1.45 its −ln L has several valleys,
 and the last bit of a sum chooses."""
