@@ -67,7 +67,8 @@ def scan_request(event: dict[str, Any], reco_algo: str, nsides: str | None = Non
     """
     if is_real is None:
         is_real = truth_of(event) is None
-    return {"docker_tag": "latest", "reco_algo": reco_algo, "nsides": progression(NSIDES if nsides is None else nsides),
+    levels = progression(NSIDES if nsides is None else nsides)
+    return {"docker_tag": "latest", "reco_algo": reco_algo, "nsides": levels,
             "real_or_simulated_event": "real" if is_real else "simulated", "priority": _URGENT,
             "max_pixel_reco_time": max_pixel_seconds, "request_clusters": {"local": 1},
             "event_i3live_json": event, **({"refine": True} if nsides is None else {})}

@@ -16,7 +16,7 @@ class Work:
     def __init__(self, api: Api) -> None:
         self.session = api.session()
 
-    def dataset(self, *tasks: dict[str, Any], jobs: int = 1) -> str:
+    def dataset(self, *tasks: dict[str, Any], jobs: int = 1, lenient: bool = False) -> str:
         """A dataset of jobs with the given tasks; its id."""
         fields = {"description": "test", "group": "users", "jobs_submitted": jobs,
                   "tasks_per_job": len(tasks), "tasks_submitted": jobs * len(tasks)}
@@ -24,7 +24,8 @@ class Work:
         assert answer.status_code == 201, answer.text
         dataset_id = answer.json()["result"]
         config = {"version": 3.2, "description": "test", "tasks": list(tasks)}
-        answer = self.session.put(f"/config/{dataset_id}", json=config)
+        answer = self.session.put(f"/config/{dataset_id}", json=config,
+                                  params={"lenient": "true"} if lenient else {})
         assert answer.status_code == 200, answer.text
         return str(dataset_id)
 

@@ -197,7 +197,7 @@ def test_an_administrator_pauses_limits_and_drains(grid: Grid, work: Work, tmp_p
 
 
 def test_a_dry_run_changes_nothing(grid: Grid, work: Work) -> None:
-    dataset_id = work.dataset(task("huge", "true", memory=900.0))
+    dataset_id = work.dataset(task("huge", "true", memory=900.0), lenient=True)
     wait_for(lambda: grid.report()["decision"]["unserved"], why="the grid knowing of the task")
     before = grid.pool.jobs()
     said = grid.command("--config", str(grid.file), "--dry-run")
