@@ -42,8 +42,8 @@ def test_one_object_with_everything(here: Installed) -> None:
         "level_set", "area_50_limits", "area_90_limits", "reconstruction", "choice", "energy",
         "levels", "pixels", "wall_s", "cpu_s", "files", "truth", "distance_deg"}
     assert (document["run_id"], document["event_id"], document["reco_algo"]) == (0, 7, "auto")
-    assert (document["reconstruction"], document["level_set"]) == ("track_mpe", "calibrated_track_mpe")
-    assert document["choice"]["reco"] == "track_mpe"
+    assert (document["reconstruction"], document["level_set"]) == ("track", "calibrated_track")
+    assert document["choice"]["reco"] == "track"
     assert 0.5 < document["choice"]["sureness"] <= 1
     assert set(document["best_fit"]) == {"ra_deg", "dec_deg", "llh", "nside", "pixel"}
     assert document["truth"] == {"ra_deg": truth["ra_deg"], "dec_deg": truth["dec_deg"]}

@@ -118,7 +118,7 @@ def test_the_calibration_of_another_reconstruction_is_refused(user: requests.Ses
 
 
 @pytest.mark.parametrize(("asked", "computes"), [
-    ("splinempe", "track_mpe"), ("millipede_wilks", "millipede"), ("auto", "track_mpe")])
+    ("splinempe", "track_mpe"), ("millipede_wilks", "millipede"), ("auto", "track")])
 def test_a_map_says_what_was_asked_for_and_what_computed(
         user: requests.Session, pilot: PixelPilot, asked: str, computes: str) -> None:
     scan_id = start(user, reco_algo=asked)
