@@ -39,6 +39,9 @@ def document(session: Session) -> schemathesis.BaseSchema:
     return schemathesis.openapi.from_dict(session.get("/openapi.json").json())
 
 
+_ANY_TEXT = ("/config/schema/{version}",)  # with no other parameter
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 @pytest.mark.parametrize("mode", list(GenerationMode))
@@ -47,6 +50,8 @@ def document(session: Session) -> schemathesis.BaseSchema:
 @given(data=st.data())
 def test_operation(session: Session, document: schemathesis.BaseSchema, path: str, method: str,
                    mode: GenerationMode, data: st.DataObject) -> None:
+    if path in _ANY_TEXT and mode is GenerationMode.NEGATIVE:
+        return  # nothing that breaks the description can be made up
     case = data.draw(document[path][method].as_strategy(generation_mode=mode))
     sent = case.as_transport_kwargs(base_url=session.url)
     sent["headers"] = {
