@@ -51,7 +51,7 @@ class Posterior:
     def of(cls, skymap: SkyMap, levels: LevelSet, also: Iterable[float] = ()) -> Posterior:
         """The posterior of a map by a level set; cells follow the outlines at further thresholds too."""
         limits = np.array(list(levels.thresholds.values()))
-        cells = cells_of(skymap, [*limits, *also])
+        cells = cells_of(skymap, limits, also)
         area = _areas(cells)
         number = np.searchsorted(limits, cells.delta, side="left")
         masses = np.diff([0.0, *levels.thresholds, 1.0])

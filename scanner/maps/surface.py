@@ -50,15 +50,19 @@ class Cells:
     nside: np.ndarray  # int64, of the fit that the cell lies in
 
 
-def cells_of(skymap: SkyMap, thresholds: Iterable[float]) -> Cells:
-    """The cells of a map that follow the outlines at some thresholds on 2Δ ln L."""
-    limits = np.sort(np.fromiter(thresholds, float))
-    surface = _Surface.through(skymap, float(limits[-1]))
+def cells_of(skymap: SkyMap, thresholds: Iterable[float], also: Iterable[float] = ()) -> Cells:
+    """The cells of a map that follow the outlines at some thresholds on 2Δ ln L.
+
+    Further thresholds only divide more cells: the surface is that of the first ones.
+    """
+    own = np.sort(np.fromiter(thresholds, float))
+    limits = np.sort([*own, *also])
+    surface = _Surface.through(skymap, float(own[-1]))
     settled = (skymap.delta <= 0) | (skymap.delta > FAR * limits[-1])
     parts = _Parts(skymap.order, skymap.nested, skymap.delta.copy(), skymap.nside, settled)
     if surface is not None:
         parts.smooth(surface)
-        smallest = float(skymap.area[skymap.delta <= limits[0]].sum())
+        smallest = float(skymap.area[skymap.delta <= own[0]].sum())
         parts = parts.divided(surface, limits, _deepest(skymap, smallest))
     along = np.argsort(parts.nested << 2 * (healpix.MAX_ORDER - parts.order))
     return Cells(*(column[along] for column in (parts.order, parts.nested, parts.delta, parts.nside)))

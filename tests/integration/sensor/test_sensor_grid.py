@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from sigmf.archivereader import SigMFArchiveReader
 
+from scanner.maps.level_sets import default_levels
+from scanner.maps.posterior import Posterior
 from scanner.maps.skymap import SkyMap
 from tests.support.api import Session, running_server, start_server
 from tests.support.scans import PixelPilot, made_up_map, scan_body, wait_for
@@ -55,7 +57,8 @@ def test_a_rescan_survives_its_server(tmp_path: Path) -> None:
             recording = SigMFArchiveReader(archive_buffer=content).sigmffile
             recording.validate()
             pixels = sum(part["grid:pixels"] for part in recording.get_annotations())
-            assert pixels == len(SkyMap.from_results(made_up_map("2:0,8:4")))
+            skymap = SkyMap.from_results(made_up_map("2:0,8:4"))
+            assert pixels == len(Posterior.of(skymap, default_levels("track_mpe")).cells)
             assert not admin.get(ENTRY).json()["is_active"], "it ran once"
             second.stop()
         finally:

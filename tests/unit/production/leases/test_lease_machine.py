@@ -93,7 +93,7 @@ class LeaseMachine(RuleBasedStateMachine):
     @rule(target=held, num=st.integers(1, 3), start=st.booleans())
     def claim(self, num: int, start: bool) -> list[tuple[str, str]]:
         request = Claim({"cpu": 1}, num=num, pilot_id="p", target="processing" if start else "queued")
-        waiting = sum(task["status"] == "waiting" for task in self.tasks().values())
+        waiting = sum(task["status"] == "waiting" and "parked" not in task for task in self.tasks().values())
         got = self.do(leases.claim(self.ctx, request))
         assert len(got) == min(num, waiting)
         for task in got:
@@ -109,8 +109,9 @@ class LeaseMachine(RuleBasedStateMachine):
             if end != "start" and self.may_come_back(task_id, instance_id):
                 self.come_back(task_id, instance_id)
             mine = self.alive.get(task_id) == instance_id
-            repeated = self.ended.get((task_id, instance_id)) == end and before.get("ended", {}).get(
-                "instance_id") == instance_id
+            earlier = self.ended.get((task_id, instance_id))
+            repeated = before.get("ended", {}).get("instance_id") == instance_id and (
+                earlier == end or (earlier, end) == ("fail", "evict"))  # an eviction too many ends as a failure
             try:
                 self.do(self._report(task_id, instance_id, end))
             except (NotFound, BadRequest):
