@@ -174,27 +174,31 @@ def _tray(tray: Document, around: _Around) -> Document:
 
 def _module(module: Document, around: _Around) -> Document:
     inside, moved = around.inside(module)
-    rest = {name: value for name, value in module.items() if name not in _INSIDE}
-    made = expand({**rest, "args": _spread(rest.get("args"), inside)}, inside.scope)
+    rest = {name: value for name, value in module.items() if name not in _INSIDE and name != "args"}
+    made = {**expand(rest, inside.scope), "args": _arguments(module.get("args"), inside)}
     if isinstance(made.get("configs"), dict):  # a value may have been the name of another
         made["configs"] = expand(made["configs"], inside.scope)
     programs = [*_program(made, "src", "{}"), *_program(made, "env_shell", "./{}")]
     return {**made, "data": [*moved, *programs]}
 
 
-def _spread(args: Any, around: _Around) -> Any:
-    """In a list of arguments, ``$(input)`` and ``$(output)`` alone stand for one argument per file."""
+def _arguments(args: Any, around: _Around) -> Any:
+    """Arguments evaluated; the words of a list that hold no expression stay as they are written.
+
+    IceProd reads such a word as a value too, and hands ``["-c", "true"]`` over as ``True``.
+    """
     if isinstance(args, dict) and set(args) == {"args", "kwargs"}:
-        return {**args, "args": _spread(args["args"], around)}
-    if not isinstance(args, list):
-        return args
-    words: list[Any] = []
-    for item in args:
-        if item in ("$(input)", "$(output)"):
-            words += around.inputs if item == "$(input)" else around.outputs
-        else:
-            words.append(item)
-    return words
+        return {"args": _arguments(args["args"], around), "kwargs": expand(args["kwargs"], around.scope)}
+    if isinstance(args, list):
+        return [word for item in args for word in _words(item, around)]
+    return expand(args, around.scope)
+
+
+def _words(item: Any, around: _Around) -> list[Any]:
+    """``$(input)`` and ``$(output)`` alone stand for one argument per file."""
+    if item in ("$(input)", "$(output)"):
+        return list(around.inputs if item == "$(input)" else around.outputs)
+    return [item if isinstance(item, str) and "$" not in item else expand(item, around.scope)]
 
 
 def is_address(text: str) -> bool:

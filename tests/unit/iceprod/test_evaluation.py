@@ -66,6 +66,13 @@ def test_names_of_files() -> None:
     assert module["args"] == {"args": ["m", "y", "t", "s", "x"], "kwargs": {"out": "m y t s"}}
 
 
+@pytest.mark.parametrize(("written", "words"), [
+    (["-c", "true"], ["-c", "true"]), (["1.50", "1e3", "[1, 2]", "007"], ["1.50", "1e3", "[1, 2]", "007"]),
+    ([True, 1], [True, 1]), (["$(job)", "$eval(1+1)"], [3, 2]), ({"a": "true"}, {"a": True})])
+def test_words_without_an_expression_stay_as_they_are_written(written: Any, words: Any) -> None:
+    assert evaluated(module={"args": written})["task"]["trays"][0]["modules"][0]["args"] == words
+
+
 def test_iterations_differ_only_where_they_do() -> None:
     steering = {"parameters": {"n::0": "a", "n::1": "b", "name": "$steering(n::$(iter))"}}
     tray = {"iterations": 2, "data": [{"type": "job_temp", "movement": "output", "local": "h_$(iter)"}]}
