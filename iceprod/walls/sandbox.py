@@ -68,8 +68,9 @@ class View:
                 yield shown[path], path, path
         if "/" not in shown:
             yield from _devices()
-        for path in sorted({os.path.realpath(path) for path in self.hidden}, key=_depth):
-            if os.path.exists(path) and _covering(path, shown):
+        hidden = {os.path.realpath(path) for path in self.hidden}
+        for path in sorted(hidden, key=_depth):
+            if os.path.exists(path) and _covering(path, shown) and not _is_gone(path, hidden, kinds):
                 yield "cover", "", path
                 yield from ((kind, other, other) for other, kind in kinds.items()
                             if other != path and _is_below(other, path))
@@ -237,6 +238,15 @@ def _devices() -> Iterator[tuple[str, str, str]]:
 
 def _covering(path: str, others: Collection[str]) -> list[str]:
     return [other for other in others if _is_below(path, other)]
+
+
+def _is_gone(path: str, hidden: Collection[str], shown: Collection[str]) -> bool:
+    """Whether a hidden directory above hides a path already, and nothing between the two is shown again."""
+    above = [other for other in _covering(path, hidden) if other != path]
+    if not above:
+        return False
+    nearest = max(above, key=_depth)
+    return all(_is_below(nearest, other) for other in _covering(path, shown))
 
 
 def _is_below(path: str, other: str) -> bool:

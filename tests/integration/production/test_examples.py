@@ -17,9 +17,11 @@ PLACE = "/tmp/iceprod-example"
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     root = tmp_path_factory.mktemp("examples")
-    (root / "place").mkdir()
+    for folder in ("place", "place/store", "out"):
+        (root / folder).mkdir()
+        (root / folder).chmod(0o777)  # under root, tasks run as another account
     (root / "place" / "gcd.txt").write_text("geometry\n")
-    with installation(root, pilots=1) as here:
+    with installation(root, pilots=1, PILOTS__WRITABLE=[str(root)]) as here:
         yield here
 
 
@@ -52,7 +54,6 @@ def test_a_script_with_a_list_of_files(here: Installed) -> None:
     (here.root / "list.txt").write_text("".join(lines))
     script = here.root / "join.sh"
     script.write_text('cat "$1" "$2" > "$3"\n')
-    (here.root / "out").mkdir()
     dataset = here.iceprod("submit", "--script", script, "--files", "list.txt").strip()
     assert "dataset complete: 3 complete" in here.iceprod("wait", dataset)
     assert (here.root / "out/result_2.txt").read_text() == "line 2\ngeometry\n"

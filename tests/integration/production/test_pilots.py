@@ -26,11 +26,13 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 @contextlib.contextmanager
 def pilot(api: Api, work: Path, *more: str) -> Iterator[None]:
-    """A pilot without workers for pixels."""
+    """A pilot without workers for pixels, whose tasks may write into the folder, whoever they run as."""
+    work.chmod(0o777)
     token = work / "token"
     token.write_text(api.token("pilot"))
     command = [sys.executable, "-m", "grid.pilot", "--server", api.url, "--token-file", str(token),
-               "--disk", "5", "--heartbeat", "0.5", "--no-pixels", "--directory", str(work), *more]
+               "--disk", "5", "--heartbeat", "0.5", "--no-pixels", "--directory", str(work),
+               "--writable", str(work), *more]
     with (work / "pilot.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
         try:
