@@ -28,7 +28,7 @@ ORDER: dict[str, list[str]] = {
     "scanner.recos": ["track"],
     "iceprod": ["walls", ".", "cli"],
     "iceprod.cli": ["common", "house work sky"],
-    "grid": ["base bundle", "pilot", "condor"],
+    "grid": ["base bundle", "moving", "pilot", "condor"],
     "server": ["common embedded benching", "store", "rest", "services", "production", "scans", "sensor",
                "desk", "reference", "web"],
     "server.embedded": ["documents", "expressions", "query", "indexes", "storage", "reading", "sessions",
