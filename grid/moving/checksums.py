@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from grid.moving.errors import TransferFailed
+from iceprod.addresses import DIGITS, parse_checksum
 
-__all__ = ["KINDS", "Expected", "digest", "in_manifest", "of_headers", "parse", "verify"]
+__all__ = ["Expected", "digest", "in_manifest", "of_headers", "verify"]
 
-_LENGTHS = {"adler32": 8, "sha256": 64, "sha512": 128, "sha1": 40, "md5": 32}  # hexadecimal digits
-KINDS = tuple(_LENGTHS)
 _HEADER_NAMES = {"adler32": "adler32", "sha-256": "sha256", "sha-512": "sha512", "sha": "sha1", "md5": "md5"}
 _BLOCK = 1 << 20
 _HEX = re.compile(r"[0-9a-f]+")
@@ -38,20 +37,6 @@ class Expected:
     declared: bool = False  # by the configuration or its manifest; else by the server
 
 
-def parse(text: str) -> tuple[str, str] | None:
-    """Kind and digits of a checksum such as ``sha256=0123…`` or ``adler32:1f…``; None when it is none.
-
-    Digits alone are of the kind that has so many.
-    """
-    kind, _, value = text.strip().lower().replace(":", "=", 1).rpartition("=")
-    kind = kind.replace("-", "").replace("sha256sum", "sha256")
-    kind = kind or next((name for name, length in _LENGTHS.items() if length == len(value)), "")
-    if kind == "adler32":
-        value = value.zfill(8)
-    right = _LENGTHS.get(kind) == len(value) and _HEX.fullmatch(value)
-    return (kind, value) if right else None
-
-
 def of_headers(headers: Message, *, is_part: bool = False, is_s3: bool = False) -> list[Expected]:
     """The checksums of the whole file that an answer's headers tell; `is_part` of an answer with a part."""
     found = _listed(headers.get("Digest") or "") + _listed(headers.get("Repr-Digest") or "")
@@ -62,7 +47,7 @@ def of_headers(headers: Message, *, is_part: bool = False, is_s3: bool = False) 
         headers.get("x-amz-server-side-encryption") or "")
     if is_s3 and not encrypted and len(etag) == 32 and _HEX.fullmatch(etag):
         found.append(("md5", etag))
-    return [Expected(kind, value) for kind, value in found if len(value) == _LENGTHS[kind]]
+    return [Expected(kind, value) for kind, value in found if len(value) == DIGITS[kind]]
 
 
 def _listed(text: str) -> list[tuple[str, str]]:
@@ -74,7 +59,7 @@ def _listed(text: str) -> list[tuple[str, str]]:
         if kind == "adler32":  # as hexadecimal digits, by RFC 3230's own registry
             found.append((kind, value.lower().zfill(8)))
         elif kind:
-            is_hex = len(value) == _LENGTHS[kind] and _HEX.fullmatch(value.lower())
+            is_hex = len(value) == DIGITS[kind] and _HEX.fullmatch(value.lower())
             found.append((kind, value.lower() if is_hex else _from_base64(value)))
     return found
 
@@ -96,7 +81,7 @@ def in_manifest(text: str, remote: str) -> str:
     for line in text.splitlines():
         digits, _, name = line.strip().partition(" ")
         name = "/" + name.strip().lstrip("*").replace("./", "", 1).lstrip("/")
-        if len(name) > max(1, length) and address.endswith(name) and parse(digits):
+        if len(name) > max(1, length) and address.endswith(name) and parse_checksum(digits):
             best, length = digits, len(name)
     return best
 

@@ -12,9 +12,10 @@ from grid.moving.cache import Entry, Known, key_of
 from grid.moving.checksums import Expected
 from grid.moving.errors import TransferFailed
 from grid.moving.here import Here
-from grid.moving.items import Item, scheme_of
+from grid.moving.items import Item
 from grid.moving.pelican import places
 from grid.moving.web import Answer, as_web, failure, is_own, refusal
+from iceprod.addresses import scheme_of
 
 __all__ = ["Download"]
 

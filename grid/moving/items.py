@@ -8,13 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from grid.moving import checksums
 from grid.moving.errors import CannotTransfer, NoMeans
+from iceprod.addresses import BUILT_IN, DIGITS, parse_checksum
 
-__all__ = ["BUILT_IN", "Item", "Means", "items_of", "local_path", "place_in", "scheme_of"]
-
-BUILT_IN = ("dav", "davs", "file", "http", "https", "osdf", "pelican", "s3")
-"""Schemes that every pilot moves by itself."""
+__all__ = ["Item", "Means", "items_of", "local_path", "place_in"]
 
 _TEMPORARY = {"job_temp": ("dataset", "job_index"), "dataset_temp": ("dataset",), "site_temp": ()}
 """What the directory of temporary data is named after, by their type."""
@@ -101,9 +98,9 @@ def _size(data: dict[str, Any], remote: str) -> int:
 
 def _checksum(data: dict[str, Any], remote: str) -> str:
     text = str(data.get("checksum") or "")
-    if text and checksums.parse(text) is None:
+    if text and parse_checksum(text) is None:
         raise CannotTransfer(f"data: {remote}: no way to transfer with the checksum {text!r}; "
-                             f"expected kind=digits, of the kinds {', '.join(checksums.KINDS)}")
+                             f"expected kind=digits, of the kinds {', '.join(DIGITS)}")
     return text
 
 
@@ -125,12 +122,6 @@ def place_in(directory: Path, item: Item) -> Path:
     if path.exists() and not path.is_file():
         raise CannotTransfer(f"data: {item.local!r} is no file")
     return path
-
-
-def scheme_of(remote: str) -> str:
-    """The scheme of an address; "file" for a path."""
-    scheme = urlsplit(remote).scheme.lower()
-    return "file" if not scheme and remote.startswith("/") else scheme
 
 
 def local_path(remote: str) -> str | None:

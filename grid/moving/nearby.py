@@ -17,7 +17,8 @@ from pathlib import Path
 from grid.moving import retries
 from grid.moving.errors import NoMeans, TransferFailed
 from grid.moving.here import Here
-from grid.moving.items import Item, Means, local_path, scheme_of
+from grid.moving.items import Item, Means, local_path
+from iceprod.addresses import scheme_of
 
 __all__ = ["check_command", "copy_in", "copy_out", "receive", "send"]
 

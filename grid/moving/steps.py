@@ -18,8 +18,9 @@ from grid.moving.checksums import Expected
 from grid.moving.download import Download
 from grid.moving.errors import CannotTransfer, NoMeans, TransferFailed
 from grid.moving.here import Here
-from grid.moving.items import BUILT_IN, Item, local_path, place_in, scheme_of
+from grid.moving.items import Item, local_path, place_in
 from grid.moving.upload import Upload
+from iceprod.addresses import BUILT_IN, parse_checksum, scheme_of
 
 __all__ = ["Storing", "check", "fetch"]
 
@@ -82,7 +83,7 @@ def _manifest(address: str, here: Here, wait: Wait) -> str:
 def _fetch_one(item: Item, here: Here, wait: Wait) -> None:
     path = place_in(here.directory, item)
     path.parent.mkdir(parents=True, exist_ok=True)
-    parsed = checksums.parse(item.checksum)
+    parsed = parse_checksum(item.checksum)
     declared = [Expected(*parsed, declared=True)] if parsed else []
     move = _mover(item, path, here, declared)
     deadline = time.monotonic() + retries.FETCH_SECONDS

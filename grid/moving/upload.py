@@ -10,9 +10,10 @@ from pathlib import Path
 from grid.moving import checksums
 from grid.moving.errors import TransferFailed
 from grid.moving.here import Here
-from grid.moving.items import Item, scheme_of
+from grid.moving.items import Item
 from grid.moving.pelican import places
 from grid.moving.web import Answer, as_web, failure, refusal
+from iceprod.addresses import scheme_of
 
 __all__ = ["Upload"]
 

@@ -68,6 +68,7 @@ class Line:
             own = {**headers, **({"Authorization": f"Bearer {token}"} if token and _same(first, address)
                                  else {})}
             connection = self._open(address)
+            answer = None
             try:
                 answer = self._answer(connection, method, address, own, body, size)
                 if not follow or answer.status not in _REDIRECTS or not answer.headers.get("Location"):
@@ -80,6 +81,8 @@ class Line:
             finally:
                 self._socket = None
                 connection.close()
+                if answer is not None:
+                    answer.close()
         raise TransferFailed(f"transfer failure: {first}: redirected more than {_MOST_REDIRECTS} times",
                              again=False)
 
