@@ -20,6 +20,7 @@ from grid.moving.web import Line, failure, refusal
 __all__ = ["places"]
 
 _OSDF = "osg-htc.org"
+_SCHEME = "https"  # of hosts that name their director
 _WELL_KNOWN = "/.well-known/pelican-configuration"
 _MOST_PLACES = 4
 _MOST_BYTES = 1 << 20
@@ -57,7 +58,7 @@ def _parts(remote: str) -> tuple[str, str]:
 
 def _ask_federation(host: str, remote: str, line: Line) -> str:
     try:
-        with line.ask("GET", f"https://{host}{_WELL_KNOWN}", {}) as answer:
+        with line.ask("GET", f"{_SCHEME}://{host}{_WELL_KNOWN}", {}) as answer:
             if answer.status != 200:
                 raise refusal(remote, answer)
             told = json.loads(answer.read(_MOST_BYTES))

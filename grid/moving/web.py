@@ -89,15 +89,18 @@ class Line:
     def blocks(self, answer: Answer) -> Iterator[bytes]:
         """The body of an answer, until it ends or is cut. Raises OSError, Stopped."""
         began, window = time.monotonic(), 0
-        while True:
+        left = answer.length  # which read1 of older Pythons does not count
+        while left != 0:
+            most = BLOCK if left is None else min(BLOCK, left)
             try:
-                block = answer.read1(BLOCK) if not answer.chunked else answer.read(BLOCK)
+                block = answer.read(most) if answer.chunked else answer.read1(most)
             except (OSError, http.client.HTTPException):
                 self.check()
                 raise
             self.check()
             if not block:
                 return
+            left = None if left is None else left - len(block)
             window += len(block)
             now = time.monotonic()
             if now - began > _LOOK_BACK * self.patience:

@@ -43,11 +43,11 @@ def here(tmp_path: Path) -> Here:
 
 
 def place(directory: Path, means: Means | None = None, cache: Cache | None = None,
-          **told: Any) -> Here:
+          patience: float = 1.0, **told: Any) -> Here:
     """A task's directory to which files are moved, with what the server lent."""
     directory.mkdir(parents=True, exist_ok=True)
     return Here(directory, means or Means(patience=1.0), lambda argv: "no command runs here",
-                lent=Lent(told, lambda: {"signed": {}, **told}), line=Line(1.0), cache=cache or Cache())
+                lent=Lent(told, lambda: {"signed": {}, **told}), line=Line(patience), cache=cache or Cache())
 
 
 def fetch(here: Here, *items: Item) -> list[float]:

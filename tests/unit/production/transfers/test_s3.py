@@ -52,7 +52,7 @@ def test_no_address_lives_longer_than_amazon_allows() -> None:
 @pytest.mark.parametrize("key", ["x.i3", "sim/a b/ü+=&%.i3"])
 def test_a_file_goes_there_and_back(server: Bucket, tmp_path: Path, key: str) -> None:
     remote = f"s3://{server.name}/{key}"
-    here = place(tmp_path / "w", signed={remote: signed(server, key)})
+    here = place(tmp_path / "w", patience=30.0, signed={remote: signed(server, key)})
     (here.directory / "file").write_bytes(DATA)
     assert store(here, made(remote)) == []
     assert (server.folder / key).read_bytes() == DATA
@@ -64,7 +64,7 @@ def test_a_second_task_takes_it_from_the_cache(server: Bucket, tmp_path: Path) -
     (server.folder / "common").write_bytes(DATA)
     remote, cache = f"s3://{server.name}/common", Cache(tmp_path / "cache", 100_000_000)
     for name in "ab":
-        here = place(tmp_path / name, cache=cache, signed={remote: signed(server, "common")})
+        here = place(tmp_path / name, cache=cache, patience=30.0, signed={remote: signed(server, "common")})
         fetch(here, wanted(remote))
         assert (here.directory / "file").read_bytes() == DATA
     assert (here.fetched.cached, here.fetched.moved) == (1, 0)
@@ -80,13 +80,13 @@ def test_an_address_is_good_for_its_object_for_its_time_and_signed_by_its_keys(
                   signed(server, "one").items()}):
         remote = f"s3://{server.name}/one"
         with pytest.raises(TransferFailed, match="HTTP 40[03]"):
-            fetch(place(tmp_path / "w", signed={remote: told}), wanted(remote))
+            fetch(place(tmp_path / "w", patience=30.0, signed={remote: told}), wanted(remote))
 
 
 def test_one_that_is_about_to_end_is_renewed(server: Bucket, tmp_path: Path) -> None:
     (server.folder / "late").write_bytes(DATA)
     remote = f"s3://{server.name}/late"
-    here = place(tmp_path / "w", signed={remote: {"get": f"{server.endpoint}/old", "expires": 1.0}})
+    here = place(tmp_path / "w", patience=30.0, signed={remote: {"get": f"{server.endpoint}/old", "expires": 1.0}})
     here.lent.ask = lambda: {"signed": {remote: signed(server, "late")}}
     fetch(here, wanted(remote))
     assert (here.directory / "file").read_bytes() == DATA
