@@ -16,6 +16,7 @@ from iceprod.dataset_config import task_names
 from iceprod.finding import NoServer, find_client
 from iceprod.script_files import JobFiles, config_of_script, read_list, submit_script
 from iceprod.submission import ask_about, dataset_of, submit_dataset
+from iceprod.transport import Unreachable
 
 __all__ = ["submit"]
 
@@ -74,13 +75,12 @@ def _asked(dataset: dict[str, Any], document: dict[str, Any], *, lenient: bool, 
            token: str | None, data: str | None) -> dict[str, Any]:
     """What the server says of a submission; nothing when none was named and none runs here."""
     try:
-        client = find_client(server, token, data)
-    except NoServer as error:
-        if not (server or data):
-            return {}
-        raise CommandError(str(error), USAGE) from None
-    with client:
-        return ask_about(client, dataset, document, lenient=lenient)
+        with find_client(server, token, data) as client:
+            return ask_about(client, dataset, document, lenient=lenient)
+    except (NoServer, Unreachable):
+        if server or data:
+            raise
+        return {}
 
 
 def _tell_of_dry_run(as_json: bool, path: Path, dataset: dict[str, Any], document: dict[str, Any],
