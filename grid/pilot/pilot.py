@@ -265,6 +265,14 @@ class Pilot:
         self.slot_is_free()
         return True
 
+    def tell_waiting(self) -> None:
+        """Tell the server which tasks' outputs wait, and why: people ask it."""
+        body = {"outputs_waiting": {one.task_id: one.waits_for for one in self.running() if one.waits_for}}
+        try:
+            self.client.request("PATCH", f"/pilots/{self.pilot_id}", body, repeat=True)
+        except ClientError as error:
+            log.warning("could not tell that outputs wait: %s", error)
+
     def lend(self, running: Running) -> dict[str, Any]:
         """What the server lends the task for its files, asked anew; nothing when it does not answer."""
         body = {"task_id": running.task_id, "instance_id": running.instance_id}

@@ -61,6 +61,7 @@ class Running:
     started: float = field(default_factory=time.monotonic)
     released: bool = False  # its share is given back
     is_waiting: bool = False  # it computes no more: its outputs wait to be stored
+    waits_for: str = ""  # what storage says meanwhile
     memory: float = 0.0  # GB that it used when it was looked at last
     over: str = ""  # why it has to end for what the whole pilot uses; a failure that asks for more
 

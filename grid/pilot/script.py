@@ -93,9 +93,13 @@ class Script:
 
     def give_up(self) -> ends.End:
         """The task's end when storage did not take the outputs for as long as they could wait."""
-        reason = self._storing.reason if self._storing is not None else ""
         waited = self.running.seconds - self._computed
-        return self._end(ends.RESET, f"{reason}; the outputs waited here for {waited / 60:.3g} minutes")
+        return self._end(ends.RESET, f"{self.reason}; the outputs waited here for {waited / 60:.3g} minutes")
+
+    @property
+    def reason(self) -> str:
+        """What storage said last, when it did not take the outputs."""
+        return self._storing.reason if self._storing is not None else ""
 
     def wait(self, seconds: float) -> bool:
         """Wait before the next try; whether the task has to stop."""

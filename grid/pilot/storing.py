@@ -46,12 +46,15 @@ def _store_later(pilot: Pilot, script: Script) -> None:
     finally:
         script.clean()
         pilot.finish(script.running)
+        pilot.tell_waiting()
         pilot.client.close()
 
 
 def _keep_trying(pilot: Pilot, script: Script) -> ends.End:
     """Store the outputs as soon as storage takes them; the task's end."""
     while True:
+        script.running.waits_for = script.reason
+        pilot.tell_waiting()
         if script.next_try > pilot.seconds_left - _PARTING_SECONDS:
             return script.give_up()
         if script.wait(script.next_try):

@@ -101,6 +101,9 @@ async def _lease(ctx: Context, task: Document) -> Document:
     names = ("pilot_id", "host", "site", "last_update", "grid_queue_id")
     holder = {name: pilot.get(name, "") for name in names} if pilot else None
     reason = REASONS[task["status"]]
+    waiting = ((pilot or {}).get("outputs_waiting") or {}).get(task["task_id"])
+    if waiting:
+        reason = f"its programs are done, its outputs wait to be stored ({str(waiting)[:300]})"
     if holder:
         reason += f" on {holder['host'] or 'a host without a name'}, last heard of at {holder['last_update']}"
     elif not pilot_id:

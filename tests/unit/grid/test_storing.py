@@ -72,10 +72,13 @@ def test_others_compute_while_outputs_wait(server: Any, options: Options, storag
         assert not server.bodies(f"/tasks/{slow}/task_actions/complete")
         held = [one["task_id"] for body in server.bodies("/heartbeat")[-1:] for one in body["tasks"]]
         assert slow in held  # the lease goes on
+        told = server.bodies("/pilots/pilot-1")[0]["outputs_waiting"]
+        assert f"{storage.url}/o/slow: HTTP 503" in told[slow]
         del storage.always["PUT", "/o/slow"]
         server.wait_for(f"/tasks/{slow}/task_actions/complete")
         wait_until(lambda: pilot.room.disk == 10.0)
         assert pilot.offer()["slots"] == 1
+        wait_until(lambda: server.bodies("/pilots/pilot-1")[-1] == {"outputs_waiting": {}})
     assert storage.files == {"/o/slow": b"1\n", "/o/quick": b"2\n"}
     assert not [*options.directory.glob("task*")]
 
@@ -84,7 +87,7 @@ def test_at_the_end_of_the_pilot_the_task_says_what_storage_said(server: Any, op
                                                                  storage: Storage) -> None:
     storage.always["PUT", "/o/out"] = status(503)
     options.lifetime = 1.0
-    assert storing._PARTING_SECONDS > options.lifetime  # its time for that is over when it begins
+    assert options.lifetime < storing._PARTING_SECONDS  # its time for that is over when it begins
     task = server.add(work(storage, "echo 1 > out"))
     with running(options):
         end = server.wait_for(f"/tasks/{task}/task_actions/reset")[0]

@@ -133,7 +133,8 @@ async def issuer(ctx: Context) -> AsyncIterator[tuple[Context, dict[str, Any]]]:
     server.add_sockets(sockets)
     url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}/token"
     known = Credentials(issuers={"https://data.example.org/": Issuer(url, "us", "secret")})
-    yield replace(ctx, settings=msgspec.structs.replace(ctx.settings, credentials=known)), application.settings
+    settings = msgspec.structs.replace(ctx.settings, credentials=known)
+    yield replace(ctx, settings=settings), application.settings
     server.stop()
     await server.close_all_connections()
 
@@ -160,7 +161,8 @@ async def test_an_issuer_that_is_away_is_an_outage_and_no_refusal(
     await keep(ctx, TOKEN, Owner("user", "alice"))
     settings["away"] = True
     lent = await lend(ctx, *needs("https://data.example.org/x/y"))
-    assert lent["missing"]["https://data.example.org/x/y"].startswith("HTTP 503: no credential: the token issuer")
+    why = lent["missing"]["https://data.example.org/x/y"]
+    assert why.startswith("HTTP 503: no credential: the token issuer")
     settings["away"] = False
     lent = await lend(ctx, *needs("https://data.example.org/secret/y"))
     assert lent["missing"]["https://data.example.org/secret/y"] == (
@@ -176,7 +178,8 @@ async def test_a_task_may_name_its_scopes(issuer: tuple[Context, dict[str, Any]]
 
 
 @pytest.mark.parametrize(("remote", "prefix", "style", "scope"), [
-    ("https://d/a/b/x", "https://d/", "", "storage.read:/a/b"), ("https://d/x", "https://d", "", "storage.read:/"),
+    ("https://d/a/b/x", "https://d/", "", "storage.read:/a/b"),
+    ("https://d/x", "https://d", "", "storage.read:/"),
     ("osdf:///ns/a/x", "osdf:///ns", "", "storage.read:/a"),
     ("https://d/a/x?y", "https://d/", "read:/ write:/", "read:/a")])
 def test_scopes_are_derived_from_paths(remote: str, prefix: str, style: str, scope: str) -> None:
@@ -231,7 +234,8 @@ async def test_a_dry_run_says_which_site_can_move_what_with_which_credential(ctx
         {"type": "permanent", "remote": "gsiftp://g/x"}, {"type": "permanent", "remote": "s3://sim/x"},
         {"type": "permanent", "movement": "output", "remote": "https://data.example.org/o/$(job)"},
         {"type": "permanent", "remote": "https://www.example.org/x"},
-        {"type": "job_temp", "movement": "both", "local": "t"}), 1, owner={"username": "alice", "group": "users"})
+        {"type": "job_temp", "movement": "both", "local": "t"}), 1,
+        owner={"username": "alice", "group": "users"})
     assert told["valid"]
     rows = [(row["remote"], row["movement"], row["sites"], row["not_at"], row["credential"])
             for row in told["files"]]
@@ -266,6 +270,15 @@ async def test_no_site_that_says_anything_refuses_nothing(ctx: Context) -> None:
 async def test_checksums_and_sizes_that_are_none(ctx: Context, field: str, value: Any) -> None:
     found = await checks.findings(ctx, config({"type": "permanent", "remote": "file:/x", field: value}), 1)
     assert [(one.path, one.kind) for one in found] == [(f"tasks[0].data[0].{field}", Kind.ERROR)]
+
+
+async def test_why_tells_of_outputs_that_wait(ctx: Context, make: Maker) -> None:
+    pilot_id = await pilots.create(ctx, {"queue_host": "h", "queue_version": "1", "resources": {"cpu": 1}})
+    await make.task()
+    task = (await leases.claim(ctx, Claim({"cpu": 1, "memory": 4.0}, pilot_id=pilot_id)))[0]
+    await pilots.patch(ctx, pilot_id, {"outputs_waiting": {task["task_id"]: "HTTP 503"}})
+    told = await explain(ctx, task["dataset_id"], task["task_id"])
+    assert told["reason"].startswith("its programs are done, its outputs wait to be stored (HTTP 503) on")
 
 
 async def test_why_tells_the_same_of_a_task(ctx: Context, make: Maker) -> None:

@@ -79,14 +79,15 @@ def test_an_address_is_good_for_its_object_for_its_time_and_signed_by_its_keys(
                  {name: str(address).replace("/one?", "/two?") for name, address in
                   signed(server, "one").items()}):
         remote = f"s3://{server.name}/one"
-        with pytest.raises(TransferFailed, match="HTTP 40[03]"):
+        with pytest.raises(TransferFailed, match=r"HTTP 40[03]"):
             fetch(place(tmp_path / "w", patience=30.0, signed={remote: told}), wanted(remote))
 
 
 def test_one_that_is_about_to_end_is_renewed(server: Bucket, tmp_path: Path) -> None:
     (server.folder / "late").write_bytes(DATA)
     remote = f"s3://{server.name}/late"
-    here = place(tmp_path / "w", patience=30.0, signed={remote: {"get": f"{server.endpoint}/old", "expires": 1.0}})
+    old = {"get": f"{server.endpoint}/old", "expires": 1.0}
+    here = place(tmp_path / "w", patience=30.0, signed={remote: old})
     here.lent.ask = lambda: {"signed": {remote: signed(server, "late")}}
     fetch(here, wanted(remote))
     assert (here.directory / "file").read_bytes() == DATA
