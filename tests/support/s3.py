@@ -48,8 +48,8 @@ def bucket(folder: Path) -> Iterator[Bucket]:
     made = Bucket(f"http://127.0.0.1:{port}", "data", folder / "data")
     made.folder.mkdir(parents=True)
     argv = [program, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key",
-            f"{made.access_key},{made.secret_key}", "--config", str(folder / "none"), "--dir-cache-time", "0s",
-            str(folder)]
+            f"{made.access_key},{made.secret_key}", "--config", str(folder / "none"),
+            "--dir-cache-time", "0s", str(folder)]
     child = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(made.endpoint, child)

@@ -1,4 +1,4 @@
-"""Files of real tasks on real storage: S3 by addresses that the server signs, and an output that had to wait."""
+"""Files of real tasks on real storage: S3 by addresses that the server signs, an output that had to wait."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_dataset_reads_and_writes_s3_with_its_users_keys(
     user = api.session("user", username="alice")
     document = config({"remote": "s3://data/common", "local": "in"},
                       {"movement": "output", "remote": "s3://data/out/$(job)", "local": "out"},
-                      script="cat in > out; env > env; ! grep -r -e a-secret-key -e X-Amz . /proc/$PPID/environ")
+                      script="cat in > out; env > env; ! grep -r -e a-secret-key -e X-Amz .")
     path, token = tmp_path / "config.json", api.token("user", username="alice")
     path.write_text(json.dumps(document))
     words = ["submit", str(path), "--jobs", "8", "--dry-run", "--server", api.url, "--token", token]
