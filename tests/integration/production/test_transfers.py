@@ -12,9 +12,9 @@ import pytest
 from iceprod.cli.main import main
 from tests.integration.production.test_pilots import complete, pilot
 from tests.support.api import Api, Session, running_server
-from tests.support.s3 import Bucket, bucket
 from tests.support.scans import wait_for
-from tests.support.storage import Storage, status
+from tests.support.storage.s3 import Bucket, bucket
+from tests.support.storage.web import Storage, status
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

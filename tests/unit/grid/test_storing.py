@@ -13,7 +13,7 @@ from grid.moving import retries, steps
 from grid.pilot import pilot as whole
 from grid.pilot import storing
 from grid.pilot.options import Options
-from tests.support.storage import Storage, stalls, status
+from tests.support.storage.web import Storage, stalls, status
 from tests.unit.grid.test_pilot import running
 
 

@@ -14,7 +14,7 @@ from grid.moving.here import Here
 from grid.moving.items import Item, Means
 from grid.moving.lent import Lent
 from grid.moving.web import Line
-from tests.support.storage import Storage
+from tests.support.storage.web import Storage
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from grid.moving.cache import Cache, key_of
 from grid.moving.errors import Stopped, TransferFailed
-from tests.support.storage import Storage, cut
+from tests.support.storage.web import Storage, cut
 from tests.unit.grid.moving.conftest import fetch, place, wanted
 
 DATA = os.urandom(300_000)

@@ -15,7 +15,7 @@ from grid.moving import checksums
 from grid.moving.errors import CannotTransfer, TransferFailed
 from grid.moving.here import Here
 from server.production.failures.failures import find_rule
-from tests.support.storage import Storage, cut, lies, redirect, stalls, status
+from tests.support.storage.web import Storage, cut, lies, redirect, stalls, status
 from tests.unit.grid.moving.conftest import fetch, place, wanted
 
 DATA = os.urandom(1_000_000)

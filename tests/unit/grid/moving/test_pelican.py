@@ -12,7 +12,7 @@ from grid.moving import pelican
 from grid.moving.errors import TransferFailed
 from grid.moving.here import Here
 from grid.moving.items import Means
-from tests.support.storage import Storage, redirect, status
+from tests.support.storage.web import Storage, redirect, status
 from tests.unit.grid.moving.conftest import fetch, made, place, store, wanted
 
 DATA = os.urandom(200_000)

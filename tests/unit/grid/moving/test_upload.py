@@ -15,7 +15,7 @@ from grid.moving.here import Here
 from grid.moving.items import Means
 from grid.moving.steps import check
 from server.production.failures.failures import find_rule
-from tests.support.storage import Storage, cut, redirect, stalls, status
+from tests.support.storage.web import Storage, cut, redirect, stalls, status
 from tests.unit.grid.moving.conftest import fetch, made, place, store, wanted
 
 DATA = os.urandom(700_000)

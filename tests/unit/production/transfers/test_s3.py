@@ -15,7 +15,7 @@ import pytest
 from grid.moving.cache import Cache
 from grid.moving.errors import TransferFailed
 from server.production.transfers.s3 import LONGEST_SECONDS, Keys, bucket_of, presigned
-from tests.support.s3 import Bucket, bucket
+from tests.support.storage.s3 import Bucket, bucket
 from tests.unit.grid.moving.conftest import fetch, made, place, store, wanted
 
 DATA = os.urandom(2_000_000)
