@@ -27,6 +27,7 @@ __all__ = ["Cache", "Entry", "Known", "key_of"]
 
 _LARGEST_PART = 0.5  # of the room; a larger file would push out everything else
 _LOOK_SECONDS = 0.1
+_FORGET_SECONDS = 7 * 86400.0  # after so long the lock of what is not here goes, too
 _DATA, _ABOUT, _LOCK = ".data", ".json", ".lock"
 
 
@@ -80,6 +81,11 @@ class Cache:
         """Remove what was not used for longest until so many bytes fit."""
         rows = []
         assert self.directory is not None
+        for path in self.directory.glob(f"*{_LOCK}"):
+            with contextlib.suppress(OSError):
+                is_old = path.stat().st_mtime < time.time() - _FORGET_SECONDS
+                if is_old and not path.with_suffix(_DATA).exists():
+                    path.unlink()
         for path in self.directory.glob(f"*{_DATA}"):
             with contextlib.suppress(OSError):
                 about = path.stat()
@@ -155,6 +161,7 @@ def _locked(path: Path, check: Callable[[], None]) -> Iterator[None]:
     """Hold the lock that a file stands for; it is free again when its holder dies."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        os.utime(descriptor)
         while True:
             check()
             with contextlib.suppress(BlockingIOError):

@@ -6,6 +6,7 @@ import base64
 import http.client
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from grid.moving import checksums
 from grid.moving.errors import TransferFailed
@@ -51,12 +52,27 @@ class Upload:
         """Under another name first (RFC 4918): WebDAV can rename."""
         final = as_web(self.item.remote)
         part = f"{final}.part"
-        self._put(part)
+        try:
+            self._put(part)
+        except TransferFailed as error:
+            if not str(error).endswith(("HTTP 404", "HTTP 409")):
+                raise
+            self._make_folders(final)
+            self._put(part)
         self._look_at(part)
         headers = {"Destination": final, "Overwrite": "T"}
         with self.here.line.ask("MOVE", part, headers, token=self._token()) as answer:
             if answer.status not in _GOOD:
                 raise refusal(self.item.remote, answer)
+
+    def _make_folders(self, final: str) -> None:
+        """Make the folders that the file is to lie in; what is there already is no failure."""
+        parts = urlsplit(final)
+        names = parts.path.strip("/").split("/")[:-1]
+        for number in range(1, len(names) + 1):
+            folder = parts._replace(path="/" + "/".join(names[:number]) + "/").geturl()
+            with self.here.line.ask("MKCOL", folder, {}, token=self._token()) as answer:
+                answer.read(1 << 16)
 
     def _token(self) -> str:
         return self.here.lent.token(self.item.remote)

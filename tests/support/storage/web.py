@@ -58,6 +58,13 @@ def redirect(address: str, code: int = 307, **headers: str) -> Fault:
     return Fault(code, {"Location": address, **headers})
 
 
+class _Server(ThreadingHTTPServer):
+    """Says nothing of clients that leave in the middle."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
 class Storage:
     """Keeps `files` by path. `faults` by method and path happen one after the other, then all goes well."""
 
@@ -69,7 +76,7 @@ class Storage:
         self.asked: list[Asked] = []
         self.token, self.ranges, self.etags, self.digests, self.head = token, ranges, etags, digests, head
         self.mangle: Callable[[bytes], bytes] = lambda data: data  # what is made of what is put here
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.http = _Server(("127.0.0.1", 0), self._handler())
         self.http.daemon_threads = True
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -106,6 +113,8 @@ class Storage:
                     self._end(401)
                 elif self.command == "PUT":
                     self._put(path, fault)
+                elif self.command == "MKCOL":
+                    self._end(405)  # it is there
                 elif self.command == "MOVE":
                     target = "/" + self.headers["Destination"].split("/", 3)[3]
                     store.files[target] = store.files.pop(path)
@@ -117,7 +126,7 @@ class Storage:
                 else:
                     self._send(store.files[path], fault or Fault())
 
-            do_GET = do_PUT = do_HEAD = do_MOVE = _do
+            do_GET = do_PUT = do_HEAD = do_MOVE = do_MKCOL = _do
 
             def _put(self, path: str, fault: Fault | None) -> None:
                 size = int(self.headers["Content-Length"])

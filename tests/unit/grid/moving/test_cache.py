@@ -118,6 +118,18 @@ def test_its_room_is_bounded_and_the_oldest_goes(storage: Storage, cache: Cache,
     assert sum(one.path == "/0" and "If-None-Match" not in one.headers for one in storage.asked) == 1
 
 
+def test_old_locks_go(storage: Storage, cache: Cache, tmp_path: Path) -> None:
+    fetch(place(tmp_path / "a", cache=cache), wanted(f"{storage.url}/x"))
+    assert cache.directory is not None
+    for name in ("old.lock", "new.lock"):
+        (cache.directory / name).touch()
+    for path in (cache.directory / "old.lock", *cache.directory.glob(f"{key_of(storage.url + '/x')}.*")):
+        os.utime(path, (1, 1))
+    cache.make_room(1)
+    names = {path.name for path in cache.directory.glob("*.lock")}
+    assert names == {"new.lock", f"{key_of(storage.url + '/x')}.lock"}
+
+
 def test_what_is_too_large_does_not_come_in(storage: Storage, cache: Cache, tmp_path: Path) -> None:
     storage.files["/x"] = bytes(600_000)
     for name in "ab":

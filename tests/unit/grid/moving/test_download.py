@@ -192,6 +192,19 @@ def test_a_refused_token_is_asked_for_anew(tmp_path: Path, make_storage: Callabl
     assert there.fetched.retries == 1
 
 
+def test_the_environments_proxy_is_used(storage: Storage, here: Here,
+                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", storage.url.replace("http://", "http://us:secret@"))
+    monkeypatch.setenv("no_proxy", "")
+    storage.files["http://far.example.org/x"] = DATA
+    fetch(here, wanted("http://far.example.org/x"))
+    assert storage.asked[0].headers["Host"] == "far.example.org"
+    assert storage.asked[0].headers["Proxy-Authorization"] == "Basic dXM6c2VjcmV0"
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    fetch(here, wanted(f"{storage.url}/d/x", "near"))
+    assert storage.asked[1].path == "/d/x"
+
+
 def test_redirects_end(storage: Storage, here: Here) -> None:
     storage.always["GET", "/d/x"] = redirect(f"{storage.url}/d/x")
     with pytest.raises(TransferFailed, match="redirected more than 8 times"):

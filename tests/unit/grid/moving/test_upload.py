@@ -98,6 +98,16 @@ def test_webdav_renames(storage: Storage, here: Here) -> None:
     assert (here.directory / "back").read_bytes() == DATA
 
 
+def test_webdav_makes_folders(storage: Storage, here: Here) -> None:
+    storage.faults["PUT", "/a/b/x.part"] = [status(409)]
+    assert store(here, made(storage.url.replace("http", "dav") + "/a/b/x")) == []
+    assert storage.files == {"/a/b/x": DATA}
+    assert [one.path for one in storage.asked if one.method == "MKCOL"] == ["/a/", "/a/b/"]
+    storage.always["PUT", "/a/b/y.part"] = status(409)
+    with pytest.raises(TransferFailed, match="HTTP 409"):
+        store(here, made(storage.url.replace("http", "dav") + "/a/b/y"))
+
+
 def test_files_of_this_machine_appear_whole(here: Here, tmp_path: Path) -> None:
     store(here, made(f"file:{tmp_path}/store/x"), made(f"{tmp_path}/store/y"))
     assert {name: (tmp_path / "store" / name).read_bytes() for name in os.listdir(tmp_path / "store")} == {
