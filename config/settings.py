@@ -131,6 +131,7 @@ class Issuer(Part, frozen=True):
     token_url: str  # the issuer's token endpoint (RFC 6749)
     client_id: str  # our name with the issuer
     client_secret: str = ""  # our password with the issuer
+    narrow: bool = True  # tokens lent to tasks are exchanged for ones of their paths alone (RFC 8693)
 
 
 class Credentials(Part, frozen=True):
@@ -199,6 +200,7 @@ class Pilots(Part, frozen=True):
     site: str = "local"  # the name that tasks may ask for
     temp: str = ""  # address below which temporary data lie; empty: the directory temp of `data`
     transfers: dict[str, str] = msgspec.field(default_factory=dict)  # scheme: command {source} {target}
+    cache_gb: float = 10.0  # of inputs that tasks have in common, for all pilots here, on top of disk_gb
     isolation: Literal["auto", "required", "off"] = "auto"  # of tasks: where possible, or run none, or never
     account: str = "nobody"  # that tasks run as when `iceprod up` runs as root
     visible: list[str] = msgspec.field(default_factory=list)  # paths that tasks may read besides the system's

@@ -14,8 +14,8 @@ from pathlib import Path
 
 __all__ = ["MODULES", "build"]
 
-MODULES = {"grid": ["__init__.py"], "grid.pilot": None,
-           "iceprod": ["__init__.py", "launch.py", "transport.py"], "iceprod.walls": None}
+MODULES = {"grid": ["__init__.py"], "grid.moving": None, "grid.pilot": None,
+           "iceprod": ["__init__.py", "addresses.py", "launch.py", "transport.py"], "iceprod.walls": None}
 """What goes in: of each package these files, or all modules."""
 
 _MAIN = "import sys\n\nfrom grid.pilot.main import main\n\nsys.exit(main())\n"

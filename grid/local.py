@@ -34,6 +34,8 @@ class Pilots:
     isolation: str = "auto"  # of tasks
     account: str = "nobody"  # that tasks run as when we are root
     view: View = field(default_factory=View)  # what tasks see of this machine
+    cache: Path | None = None  # of inputs, for all pilots here
+    cache_gb: float = 0.0
 
     def arguments(self, name: str, offer: PilotClass) -> list[str]:
         """The command line of the pilot that we call so, without the program."""
@@ -41,7 +43,8 @@ class Pilots:
                  "queue-id": name, "heartbeat": self.heartbeat_seconds, "cores": offer.cores,
                  "memory": offer.memory_gb, "disk": offer.disk_gb, "lifetime": offer.lifetime_hours,
                  "site": offer.site, "directory": self.directory, "temp": self.temp,
-                 "isolation": self.isolation, "account": self.account}
+                 "isolation": self.isolation, "account": self.account,
+                 "cache": self.cache_gb, "cache-directory": self.cache or ""}
         words = [f"--transfer={scheme}={command}" for scheme, command in self.transfers.items()]
         for name, paths in (("visible", self.view.readable), ("writable", self.view.writable),
                             ("hidden", self.view.hidden)):

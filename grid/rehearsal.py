@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from grid.pilot import ends, transfer
+from grid.moving.errors import CannotTransfer
+from grid.moving.items import Item, Means, items_of
+from grid.pilot import ends
 from grid.pilot.launcher import Launcher, Program
 from grid.pilot.modules import BadConfig, commands, environment
 from grid.pilot.room import Share
@@ -41,7 +43,7 @@ class Rehearsal:
     job: int = 0
     jobs: int = 1
     dataset: int = 0
-    means: transfer.Means = field(default_factory=transfer.Means)
+    means: Means = field(default_factory=Means)
     store: bool = False  # send what tasks take away to where it belongs
     gpus: tuple[str, ...] = ()
     say: Callable[[str], None] = print
@@ -126,8 +128,8 @@ class Rehearsal:
             config = task["payload"]["task"]
             try:
                 programs = list(commands(config))
-                items = transfer.items_of(config, task["payload"], replace(self.means, temp="$ICEPROD_TEMP"))
-            except (BadConfig, transfer.CannotTransfer) as error:
+                items = items_of(config, task["payload"], replace(self.means, temp="$ICEPROD_TEMP"))
+            except (BadConfig, CannotTransfer) as error:
                 raise CannotRehearse(f"task {task['name']!r}: {error}") from None
             yield {"task": task["name"], "requirements": task["requirements"],
                    "container": config.get("container") or "",
@@ -137,7 +139,7 @@ class Rehearsal:
                                 for one in programs]}
 
 
-def _moved(item: transfer.Item) -> Document:
+def _moved(item: Item) -> Document:
     movement = "both" if item.is_input and item.is_output else "input" if item.is_input else "output"
     return {"movement": movement, "remote": item.remote, "local": item.local, "maybe": item.maybe}
 

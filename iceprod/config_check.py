@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from iceprod.addresses import DIGITS, parse_checksum, scheme_of
 from iceprod.config_keys import nearest, unknown_keys
 from iceprod.dataset_config import (
     is_strict,
@@ -68,6 +69,7 @@ class Offers:
 
     sites: Mapping[str, float] = field(default_factory=dict)  # by what sites say of themselves
     pilots: Mapping[str, float] = field(default_factory=dict)  # of the pilots that are here
+    schemes: frozenset[str] = frozenset()  # of addresses, that some site can move; empty: nobody said
 
 
 def refused(findings: list[Finding], *, lenient: bool = False) -> list[Finding]:
@@ -152,8 +154,11 @@ def _evaluated(config: Document, jobs: int, dataset: Mapping[str, Any],
             task = {"task_index": index, "job_index": job, "name": name, "task_id": "0" * 32,
                     "job_id": "0" * 32}
             yield from _of_requirements(config, about, job, index, offers)
-            made = payload(about, config, task)["task"]
-            yield from _of_task(made, f"tasks[{index}]", config)
+            made = payload(about, config, task)
+            yield from _of_task(made["task"], f"tasks[{index}]", config)
+            yield from _of_files(made["steering"]["data"], "steering", offers)
+            for path, part in _levels(made["task"], f"tasks[{index}]"):
+                yield from _of_files(part.get("data") or [], path, offers)
 
 
 def _of_requirements(config: Document, about: Mapping[str, Any], job: int, index: int,
@@ -181,6 +186,28 @@ def _of_task(task: Document, path: str, config: Document) -> Iterator[Finding]:
         for number, module in enumerate(tray["modules"]):
             own = {**module, "data": [item for item in module["data"] if not item.get("program")]}
             yield from _left(own, f"{where}.modules[{number}]", config)
+
+
+def _of_files(items: list[Document], path: str, offers: Offers) -> Iterator[Finding]:
+    """Files that nobody can move, and checksums that are none."""
+    for number, item in enumerate(items):
+        where, remote = f"{path}.data[{number}]", str(item.get("remote") or "")
+        if item.get("program") or item["transfer"] is False or "$" in remote:
+            continue
+        scheme = scheme_of(remote) if "://" in remote else ""
+        if scheme and offers.schemes and scheme not in offers.schemes:
+            known = ", ".join(sorted(offers.schemes))
+            yield Finding(f"{where}.remote", f"no site can move {remote!r}; they know {known}", Kind.DOUBT)
+        checksum, size = str(item.get("checksum") or ""), item.get("size")
+        if checksum and "$" not in checksum and parse_checksum(checksum) is None:
+            yield Finding(f"{where}.checksum", f"{checksum!r} is no checksum; expected kind=digits, of the "
+                                               f"kinds {', '.join(DIGITS)}")
+        if size not in (None, "") and "$" not in str(size) and not _is_size(size):
+            yield Finding(f"{where}.size", f"{size!r} is no number of bytes")
+
+
+def _is_size(value: Any) -> bool:
+    return not isinstance(value, bool) and str(value).isdecimal()
 
 
 def _left(value: Any, path: str, config: Document) -> Iterator[Finding]:

@@ -8,8 +8,8 @@ from iceprod.config_check import check_config, refused
 from iceprod.dataset_config import ConfigError, place_of, task_names
 from iceprod.transport import Client, Refused
 
-__all__ = ["NSIDES", "RECO", "checked_names", "dataset_of", "progression", "scan_request", "submit_dataset",
-           "truth_of"]
+__all__ = ["NSIDES", "RECO", "ask_about", "checked_names", "dataset_of", "progression", "scan_request",
+           "submit_dataset", "truth_of"]
 
 NSIDES = "8:0,64:12,512:24"
 RECO = "auto"  # suits every event
@@ -41,7 +41,7 @@ def submit_dataset(client: Client, dataset: dict[str, Any], config: dict[str, An
 
     Raises Refused with all that is wrong; then nothing is made.
     """
-    _ask(client, config, dataset["jobs_submitted"], lenient=lenient)
+    ask_about(client, dataset, config, lenient=lenient)
     # Paused until its configuration is there, so that nobody makes tasks of half a dataset.
     dataset_id = client.post("/datasets", {**dataset, "status": "suspended"}, patience=10)["result"]
     client.put(f"/config/{dataset_id}?lenient={'true' if lenient else 'false'}", config, patience=10)
@@ -50,13 +50,16 @@ def submit_dataset(client: Client, dataset: dict[str, Any], config: dict[str, An
     return str(dataset_id)
 
 
-def _ask(client: Client, config: dict[str, Any], jobs: int, *, lenient: bool) -> None:
-    """Let the server look at a configuration first: it knows what its sites offer. Raises Refused."""
-    body = {"config": config, "jobs_submitted": jobs, "lenient": lenient}
+def ask_about(client: Client, dataset: dict[str, Any], config: dict[str, Any], *,
+              lenient: bool = False) -> dict[str, Any]:
+    """What the server would make of a submission: it knows what its sites offer. Raises Refused."""
+    body = {"config": config, "jobs_submitted": dataset["jobs_submitted"], "lenient": lenient,
+            "group": dataset["group"]}
     told = client.post("/config/validate", body, patience=10)
     if not told["valid"]:
         wrong = [f"{one['path']}: {one['error']}" if one["path"] else one["error"] for one in told["errors"]]
         raise Refused(400, "; ".join(wrong))
+    return dict(told)
 
 
 def scan_request(event: dict[str, Any], reco_algo: str, nsides: str | None = None,

@@ -62,7 +62,7 @@ def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: 
         "stream_error": "true", "log": str(files.log), "notification": "never",
         "request_cpus": str(shape.cores),
         "request_memory": str(math.ceil((shape.memory_gb + site.pilot.extra_memory) * 1e9 / 2**20)),
-        "request_disk": str(math.ceil(shape.disk_gb * 1e9 / 2**10)),
+        "request_disk": str(math.ceil((shape.disk_gb + site.pilot.cache_gb) * 1e9 / 2**10)),
         "allowed_execute_duration": str(int(shape.lifetime_hours * 3600) + _OVERTIME),
         "job_lease_duration": str(int(site.pilot.lease_minutes * 60)),
         "requirements": f"{_RUNS_ONCE} && ({site.pilot.requirements or 'true'})",
@@ -114,6 +114,10 @@ def _arguments(site: Site, shape: PilotClass, grid_id: str, files: Files, name: 
         "heartbeat": f"{site.pilot.heartbeat_seconds:g}"}
     words = [f"--{key}={value}" for key, value in given.items()]
     words.append(f"--isolation={site.pilot.isolation}")
+    words.append(f"--cache={site.pilot.cache_gb:g}")
+    if site.pilot.cache_directory:
+        words.append(f"--cache-directory={site.pilot.cache_directory}")
+    words += [f"--transfer={scheme}={command}" for scheme, command in site.pilot.transfers.items()]
     words += [f"--visible={path}" for path in site.pilot.visible]
     words += [f"--writable={path}" for path in site.pilot.writable]
     if not shape.gpus:

@@ -18,6 +18,8 @@ from grid.condor.coverage import BUSY, DRAINING, IDLE, QUEUED, STARTING, Pilot
 from grid.condor.decide import Control, Decision
 from grid.condor.ends import End
 from grid.condor.site import Site
+from grid.moving.items import Means
+from grid.pilot.options import means_from
 from iceprod.installation import write_private
 
 __all__ = ["VERSION", "Log", "body", "read_control"]
@@ -101,12 +103,18 @@ def body(site: Site, pilots: Iterable[Pilot], kept: Log, decision: Decision | No
         "resources": _total(pilot.offer for pilot in pilots if pilot.state != QUEUED),
         "limits": msgspec.to_builtins(site.limits), "largest": msgspec.to_builtins(site.largest),
         "ends": kept.latest(), "end_counts": dict(kept.counts), "top_errors": kept.top_errors(),
-        "decision": _told(decision), "trouble": trouble, "state": state}
+        "schemes": _schemes(site), "decision": _told(decision), "trouble": trouble, "state": state}
 
 
 def read_control(grid: dict[str, Any]) -> Control:
     """What administrators want of the site, from the server's grid. Raises ValidationError."""
     return msgspec.convert(grid.get("control") or {}, Control)
+
+
+def _schemes(site: Site) -> list[str]:
+    """The schemes of addresses that its pilots can move."""
+    given = Means({**means_from([], "", site.pilot.environment).commands, **site.pilot.transfers})
+    return given.schemes()
 
 
 def _told(decision: Decision | None) -> dict[str, Any]:

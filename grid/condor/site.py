@@ -47,6 +47,9 @@ class Pilot(Part, frozen=True):
     heartbeat_seconds: float = 5.0
     extra_memory: float = 0.25  # of the pilot itself, above what it offers
     register_minutes: float = 10.0  # a pilot that runs so long without the server hearing of it is removed
+    transfers: dict[str, str] = msgspec.field(default_factory=dict)  # scheme: command {source} {target}
+    cache_gb: float = 2.0  # of inputs that tasks have in common, on top of what a pilot offers
+    cache_directory: str = ""  # on the workers, for all pilots there; empty: each has its own
     isolation: Literal["auto", "required", "off"] = "auto"  # of tasks: where possible, or run none, or never
     visible: list[str] = msgspec.field(default_factory=list)  # paths that tasks may read besides the system's
     writable: list[str] = msgspec.field(default_factory=lambda: ["/"])  # may change; /: all
@@ -146,6 +149,13 @@ def _size_troubles(site: Site) -> Iterator[str]:
 def _pilot_troubles(pilot: Pilot) -> Iterator[str]:
     if pilot.python and not pilot.python.startswith("/"):
         yield f"pilot: python must be an absolute path, not {pilot.python!r}"
+    if pilot.cache_directory and not pilot.cache_directory.startswith("/"):
+        yield f"pilot: cache_directory must be an absolute path, not {pilot.cache_directory!r}"
+    if pilot.cache_gb < 0:
+        yield f"pilot: cache_gb must be at least 0, not {pilot.cache_gb:g}"
+    for scheme, command in pilot.transfers.items():
+        if not ("{source}" in command and "{target}" in command):
+            yield f"pilot: transfers: the command for {scheme} needs {{source}} and {{target}}"
     for name in pilot.classads:
         if not _ATTRIBUTE.fullmatch(name) or name.lower().startswith("iceprod"):
             yield f"pilot: classads: {name!r} cannot be set"

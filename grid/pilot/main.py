@@ -47,7 +47,8 @@ def run(options: Options, worker_argv: list[str] | None = None) -> int:
 
 def _sandbox(options: Options) -> Sandbox:
     """How tasks run here; they see neither our token nor what other tasks do."""
-    ours = (str(options.directory), str(options.token_file.absolute().parent))
+    ours = [str(options.directory), str(options.token_file.absolute().parent)]
+    ours += [str(options.cache_directory.absolute())] if options.cache_directory else []
     view = replace(options.view, hidden=(*options.view.hidden, *ours))
     sandbox = find_sandbox(options.isolation, view, options.account)
     if not sandbox.is_walled and options.isolation != "off":
@@ -118,6 +119,10 @@ def make_parser() -> argparse.ArgumentParser:
     add("--transfer", action="append", default=[], metavar="SCHEME=COMMAND",
         help="how to move files of such addresses, with {source} and {target}; may be repeated "
              "(also: ICEPROD_TRANSFER_SCHEME)")
+    add("--director", action="append", default=[], metavar="HOST=ADDRESS",
+        help="of a Pelican federation, instead of the one that its host names; may be repeated")
+    add("--cache", type=float, default=2.0, metavar="GB", help="of inputs that tasks share; 0: none")
+    add("--cache-directory", type=Path, metavar="DIRECTORY", help="shared by the pilots of an account here")
     add("--temp", default="", metavar="ADDRESS", help="where temporary data lie (also: ICEPROD_TEMP)")
     add("--isolation", choices=ISOLATION, default="auto",
         help="whether tasks see their own files and processes alone: where possible, else not run, or off")
@@ -139,5 +144,6 @@ def _options(given: argparse.Namespace) -> Options:
         queue_id=given.queue_id, queue_host=given.queue_host, queue_version=given.queue_version,
         lifetime=given.lifetime * 3600, idle=given.idle, heartbeat=given.heartbeat,
         directory=given.directory, pixels=not given.no_pixels,
-        means=means_from(given.transfer, given.temp), isolation=given.isolation, account=given.account,
+        means=means_from(given.transfer, given.temp, directors=given.director), cache=given.cache,
+        cache_directory=given.cache_directory, isolation=given.isolation, account=given.account,
         view=View(tuple(given.visible), tuple(given.writable), tuple(given.hidden)))

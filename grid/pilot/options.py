@@ -8,11 +8,11 @@ import shlex
 import socket
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from grid.pilot.transfer import Means
+from grid.moving.items import Means
 from iceprod.transport import ClientError
 from iceprod.walls.sandbox import Sandbox, View
 
@@ -80,6 +80,8 @@ class Options:
     directory: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     pixels: bool = True  # keep warm workers for tasks that reconstruct pixels
     means: Means = field(default_factory=Means)  # of moving files
+    cache: float = 2.0  # of inputs that tasks have in common, on top of `disk`
+    cache_directory: Path | None = None  # shared with other pilots here; None: our own
     isolation: str = "auto"  # of tasks; see `iceprod.walls.sandbox.ISOLATION`
     account: str = "nobody"  # that tasks run as when the pilot is root
     view: View = field(default_factory=View)  # what tasks see of this machine
@@ -92,7 +94,7 @@ class Options:
             "queue_host": self.queue_host or self.host,
             "queue_version": self.queue_version or platform.python_version(),
             "host": self.host, "site": self.site, "version": version, "pid": os.getpid(),
-            "isolation": self.sandbox.means,
+            "isolation": self.sandbox.means, "schemes": self.means.schemes(),
             "start_date": time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime()),
             "resources": {"cpu": self.cores, "gpu": len(self.gpus), "memory": self.memory, "disk": self.disk,
                           "time": self.lifetime / 3600}}
@@ -108,7 +110,8 @@ def default_memory() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
 
 
-def means_from(pairs: list[str], temp: str, variables: Mapping[str, str] = os.environ) -> Means:
+def means_from(pairs: list[str], temp: str, variables: Mapping[str, str] = os.environ,
+               directors: Sequence[str] = ()) -> Means:
     """How files are moved: from words SCHEME=COMMAND, and from variables for what these do not say.
 
     Raises ValueError, which names the word.
@@ -116,12 +119,18 @@ def means_from(pairs: list[str], temp: str, variables: Mapping[str, str] = os.en
     commands = {name[len(_COMMAND):].lower(): command for name, command in variables.items()
                 if name.startswith(_COMMAND)}
     for pair in pairs:
-        scheme, equals, command = pair.partition("=")
-        if not (scheme and equals):
-            raise ValueError(f"expected SCHEME=COMMAND, not {pair!r}")
+        scheme, command = _split(pair, "SCHEME=COMMAND")
         commands[scheme.lower()] = command
     for scheme, command in commands.items():
         if not ("{source}" in command and "{target}" in command):
             raise ValueError(f"the command for {scheme} needs {{source}} and {{target}}, got {command!r}")
         shlex.split(command)
-    return Means(commands, temp or variables.get(_TEMP, ""))
+    hosts = dict(_split(pair, "HOST=ADDRESS") for pair in directors)
+    return Means(commands, temp or variables.get(_TEMP, ""), hosts)
+
+
+def _split(pair: str, form: str) -> tuple[str, str]:
+    name, equals, value = pair.partition("=")
+    if not (name and equals and value):
+        raise ValueError(f"expected {form}, not {pair!r}")
+    return name, value

@@ -12,8 +12,10 @@ import queue
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
+from grid.moving.cache import Cache
 from grid.pilot import ends
 from grid.pilot.launcher import Launcher
 from grid.pilot.options import Options, OwnToken, TokenFile
@@ -30,6 +32,7 @@ VERSION = "1"
 _SITE_FAULTS = 3  # so many tasks in a row that this place could not run: leave
 _STOP_PATIENCE = 3.0
 _PARTING_PATIENCE = 2.0
+_MOST_WAITING = 8  # tasks of one core whose outputs wait to be stored
 _LONGEST_TURN = 2.0  # seconds that a task leased ahead waits for its turn
 _NOTHING = Share(0, 0.0, 0.0)
 
@@ -56,6 +59,7 @@ class Pilot:
         self._was_ready = False  # whether a slot could ever take a task; before that we are not idle
         self.launcher = Launcher()
         self.slot_memory = SlotMemory(options.slot_memory)
+        self.cache = Cache(options.cache_directory or options.directory / "cache", int(options.cache * 1e9))
         self.reports = Reports()
         self.pace = Pace()
         self._running: dict[tuple[str, str], Running] = {}
@@ -245,7 +249,39 @@ class Pilot:
         if not running.released:
             running.released = True
             self.room.give(running.share)
-            self.slot_is_free()
+            if not running.is_waiting:
+                self.slot_is_free()
+
+    def let_wait(self, running: Running) -> bool:
+        """A task's outputs wait to be stored: its slot is free, its disk is not; False when too many wait."""
+        with self._changed:
+            waiting = sum(one.is_waiting for one in self._running.values())
+            if running.stop or waiting >= _MOST_WAITING * self.options.cores:
+                return False
+            running.is_waiting = True
+        share = running.share
+        running.share = Share(0, 0.0, share.disk)
+        self.room.give(replace(share, disk=0.0))
+        self.slot_is_free()
+        return True
+
+    def tell_waiting(self) -> None:
+        """Tell the server which tasks' outputs wait, and why: people ask it."""
+        body = {"outputs_waiting": {one.task_id: one.waits_for for one in self.running() if one.waits_for}}
+        try:
+            self.client.request("PATCH", f"/pilots/{self.pilot_id}", body, repeat=True)
+        except ClientError as error:
+            log.warning("could not tell that outputs wait: %s", error)
+
+    def lend(self, running: Running) -> dict[str, Any]:
+        """What the server lends the task for its files, asked anew; nothing when it does not answer."""
+        body = {"task_id": running.task_id, "instance_id": running.instance_id}
+        try:
+            answer = self.client.post("/task_actions/access", body, repeat=True)
+        except ClientError as error:
+            log.warning("task %s: no new credentials: %s", running.task_id, error)
+            return {}
+        return answer if isinstance(answer, dict) else {}
 
     def finish(self, running: Running) -> None:
         """The task is over, whatever became of it."""

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from grid.pilot.processes import group_memory, tree_usage
 from grid.pilot.room import Share
@@ -18,12 +18,18 @@ _LOOK_SECONDS = 1.0
 _SHARE = 0.97  # of the limit, at which we act: what a second may add has to fit above it
 
 
+class Event(Protocol):
+    """What hears of a wish to stop."""
+
+    def set(self) -> None: ...
+
+
 class Stop:
     """A wish that a task end early, with the reason; it can be waited for."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._others: list[threading.Event] = []
+        self._others: list[Event] = []
         self.reason = ""
         self.at_once = False  # do not wait for what would end by itself soon
 
@@ -38,8 +44,8 @@ class Stop:
     def __bool__(self) -> bool:
         return self._event.is_set()
 
-    def wake(self, event: threading.Event) -> None:
-        """Set this event, too, when the wish comes, or now when it has come."""
+    def wake(self, event: Event) -> None:
+        """Set this event, or what is like one, too, when the wish comes, or now when it has come."""
         self._others.append(event)
         if self._event.is_set():
             event.set()
@@ -54,6 +60,8 @@ class Running:
     stop: Stop = field(default_factory=Stop)
     started: float = field(default_factory=time.monotonic)
     released: bool = False  # its share is given back
+    is_waiting: bool = False  # it computes no more: its outputs wait to be stored
+    waits_for: str = ""  # what storage says meanwhile
     memory: float = 0.0  # GB that it used when it was looked at last
     over: str = ""  # why it has to end for what the whole pilot uses; a failure that asks for more
 

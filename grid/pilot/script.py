@@ -6,12 +6,20 @@ import contextlib
 import os
 import shutil
 import subprocess
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from grid.pilot import ends, transfer, variables
+from grid.moving import errors, retries, steps
+from grid.moving.cache import Cache
+from grid.moving.here import Here
+from grid.moving.items import Means, items_of
+from grid.moving.lent import Lent
+from grid.moving.web import Line
+from grid.pilot import ends, variables
 from grid.pilot.launcher import Launcher, Program
 from grid.pilot.modules import BadConfig, Command, commands, environment, write_files
 from grid.pilot.output import head_and_tail, last_line
@@ -43,22 +51,86 @@ class Script:
     running: Running
     directory: Path
     launcher: Launcher
-    means: transfer.Means = field(default_factory=transfer.Means)
+    means: Means = field(default_factory=Means)
     sandbox: Sandbox = field(default_factory=Sandbox)
+    cache: Cache = field(default_factory=Cache)
+    lend: Callable[[], dict[str, Any]] | None = None  # asks the server anew for what it lends the task
     peak: _Peak = field(default_factory=_Peak)
+    next_try: float = 0.0  # so many seconds after storage did not take the outputs
+    _storing: steps.Storing | None = None
+    _computed: float = 0.0  # seconds until the outputs were there
+    _ran: float = 0.0  # seconds of the programs
+
+    def __post_init__(self) -> None:
+        stop = self.running.stop
+        self._woken = threading.Event()
+        line = Line(self.means.patience, lambda: stop.reason if stop else "")
+        for one in (self._woken, line):
+            stop.wake(one)
+        self.here = Here(
+            self.directory, self.means, self._move, self._copy if self.sandbox.is_walled else None,
+            Lent(self.running.payload.get("access") or {}, self.lend), line,
+            self.running.limit("disk") * 1e9, self.cache)
 
     def run(self) -> ends.End:
-        """Run the task to its end."""
+        """Run the task to its end, with few tries to store its outputs: nobody else needs the place."""
+        end = self.compute() or self.store()
+        while end is None and self._storing is not None and self._storing.failures < retries.STORE_TRIES:
+            end = self._ended(self._paused)
+            end = self.store() if end.outcome == ends.COMPLETE else end
+        return end or self.give_up()
+
+    def compute(self) -> ends.End | None:
+        """Fetch inputs and run programs; the task's end, or None when it is done but for its outputs."""
+        end = self._ended(self._whole)
+        self._computed, self.running.memory = self.running.seconds, 0.0
+        return None if end.outcome == ends.COMPLETE else end
+
+    def store(self) -> ends.End | None:
+        """Store the outputs; the task's end, or None when storage does not take them now."""
+        end = self._ended(self._stored)
+        return None if self.next_try and end.outcome == ends.COMPLETE else end
+
+    def give_up(self) -> ends.End:
+        """The task's end when storage did not take the outputs for as long as they could wait."""
+        waited = self.running.seconds - self._computed
+        return self._end(ends.RESET, f"{self.reason}; the outputs waited here for {waited / 60:.3g} minutes")
+
+    @property
+    def reason(self) -> str:
+        """What storage said last, when it did not take the outputs."""
+        return self._storing.reason if self._storing is not None else ""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait before the next try; whether the task has to stop."""
+        return self._woken.wait(seconds)
+
+    def _ended(self, step: Callable[[], tuple[str, str]]) -> ends.End:
+        """Do a step; how it ended."""
         try:
-            self.directory.mkdir(parents=True, mode=0o700)
-            outcome, reason = self._whole()
-        except (BadConfig, transfer.CannotTransfer) as error:
+            outcome, reason = step()
+        except (BadConfig, errors.CannotTransfer) as error:
             outcome, reason = ends.FAILED, str(error)
-        except (transfer.TransferFailed, transfer.NoMeans) as error:
+        except (errors.TransferFailed, errors.NoMeans) as error:
             outcome, reason = ends.RESET, str(error)
+        except errors.Stopped as error:
+            outcome, reason = ends.EVICT, str(error)
         except OSError as error:
             outcome, reason = ends.EVICT, f"working directory: {error}"
-        return ends.End(outcome, reason, self.running.seconds, self.peak.cpu_seconds, self._resources())
+        return self._end(outcome, reason)
+
+    def _end(self, outcome: str, reason: str) -> ends.End:
+        return ends.End(outcome, reason, self._seconds, self.peak.cpu_seconds, self._resources())
+
+    @property
+    def _seconds(self) -> float:
+        """How long the task was worked on: not the time that its outputs waited."""
+        return self._computed + self.here.stored.seconds if self._computed else self.running.seconds
+
+    def steps(self) -> dict[str, Any]:
+        """What fetching, running and storing took."""
+        return {"fetch": self.here.fetched.document(), "run": {"seconds": round(self._ran, 3)},
+                "store": self.here.stored.document()}
 
     def logs(self) -> dict[str, str]:
         """What the programs printed, by name of the log."""
@@ -81,23 +153,48 @@ class Script:
     # -- steps
 
     def _whole(self) -> tuple[str, str]:
+        self.directory.mkdir(parents=True, mode=0o700)
         config = self.running.payload.get("task")
         if not isinstance(config, dict):
             raise BadConfig("the task has no configuration")
         known = environment(False, self.directory, self.variables())
         config, steering = variables.environ([config, self.running.payload.get("steering")], known)
         programs = list(commands(config))
-        items = transfer.items_of(config, {**self.running.payload, "steering": steering}, self.means)
-        here = transfer.Here(self.directory, self.means, self._move,
-                             self._copy if self.sandbox.is_walled else None)
-        transfer.fetch(items, here)
+        items = items_of(config, {**self.running.payload, "steering": steering}, self.means)
+        steps.check(items, self.here)
+        steps.fetch(items, self.here, self._pause)
         check_programs(config, self.directory)
-        for program in programs:
-            outcome, reason = self._program(self._filled(program, config), config)
-            if outcome != ends.COMPLETE:
-                return outcome, reason
-        transfer.store(items, here)
+        self._storing = steps.Storing(items, self.here)
+        return self._programs(programs, config)
+
+    def _programs(self, programs: list[Command], config: dict[str, Any]) -> tuple[str, str]:
+        began = time.monotonic()
+        try:
+            for program in programs:
+                outcome, reason = self._program(self._filled(program, config), config)
+                if outcome != ends.COMPLETE:
+                    return outcome, reason
+            return ends.COMPLETE, ""
+        finally:
+            self._ran = time.monotonic() - began
+
+    def _stored(self) -> tuple[str, str]:
+        """Try to store the outputs. What storage refuses wherever the task runs is not computed again."""
+        assert self._storing is not None
+        self.next_try = 0.0
+        try:
+            self.next_try = self._storing.once()
+        except errors.TransferFailed as error:
+            return (ends.FAILED if retries.is_refused(str(error)) else ends.RESET), str(error)
         return ends.COMPLETE, ""
+
+    def _paused(self) -> tuple[str, str]:
+        self._pause(self.next_try)
+        return ends.COMPLETE, ""
+
+    def _pause(self, seconds: float) -> None:
+        if self.wait(seconds):
+            raise errors.Stopped(self.running.stop.reason)
 
     def _filled(self, program: Command, config: dict[str, Any]) -> Command:
         """The program with the variables in its command line replaced, where it is found."""
@@ -217,7 +314,7 @@ class Script:
         return ""
 
     def _resources(self) -> dict[str, float]:
-        seconds, peak = self.running.seconds, self.peak
+        seconds, peak = self._seconds, self.peak
         used = {"cpu": peak.cpu_seconds / seconds if seconds > 0 else 0.0, "memory": peak.memory,
                 "disk": max(peak.disk, _size(self.directory)), "time": seconds / 3600}
         return {name: round(value, 5) for name, value in used.items()}

@@ -6,7 +6,7 @@ import logging
 import queue
 import time
 
-from grid.pilot import ends
+from grid.pilot import ends, storing
 from grid.pilot.pilot import Pilot
 from grid.pilot.pixels import Events, Pixels
 from grid.pilot.running import Running
@@ -61,7 +61,8 @@ class Slot:
             log.exception("task %s: the pilot failed", running.task_id)
         finally:
             self._warm_up()
-            self.pilot.finish(running)
+            if not running.is_waiting:
+                self.pilot.finish(running)
 
     def _run(self, running: Running) -> None:
         """Run a task and have its end told."""
@@ -116,15 +117,8 @@ class Slot:
     # -- scripts
 
     def _script(self, running: Running) -> None:
-        directory = self.pilot.options.directory / f"{running.task_id}-{running.instance_id}"
-        script = Script(running, directory, self.pilot.launcher, self.pilot.options.means,
-                        self.pilot.options.sandbox)
-        try:
-            end = script.run()
-            logs = {} if running.stop else script.logs()
-        finally:
-            script.clean()
-        stats = {"resources": end.resources, "time_used": end.seconds, "cpu_seconds": end.cpu_seconds,
-                 "outcome": end.outcome, "reason": end.reason, "site": self.pilot.options.site,
-                 "host": self.pilot.options.host}
-        self.pilot.conclude(running, end, logs, stats)
+        options = self.pilot.options
+        directory = options.directory / f"{running.task_id}-{running.instance_id}"
+        script = Script(running, directory, self.pilot.launcher, options.means, options.sandbox,
+                        self.pilot.cache, lambda: self.pilot.lend(running))
+        storing.perform(self.pilot, script)

@@ -32,6 +32,7 @@ SITES, HOSTS, SLOTS = 3, 8, 4  # hosts of a site, slots of a host
 QUARANTINE = 1800.0
 RUNS_SECONDS = 120.0
 TICK = 60.0
+LIFETIME = 24 * HOUR  # of a pilot; what is left of it when a task is done is left to chance
 NEW_RULES = ("outside", "missing file", "missing program")
 
 
@@ -43,12 +44,14 @@ class Policy:
     waits: bool = True  # back-off and breakers
     trusts: bool = True  # hosts earn their share
     survives: bool = True  # payloads run on while the server is away
+    keeps: bool = True  # outputs wait on the pilot's disk while storage is away
     rules: tuple[Rule, ...] = DEFAULT_RULES
 
 
 SHIPPED = Policy("shipped")
 _OLD_RULES = tuple(rule for rule in DEFAULT_RULES if rule.name not in NEW_RULES)
-NAIVE = Policy("retry at once", waits=False, trusts=False, survives=False, rules=_OLD_RULES)
+NAIVE = Policy("retry at once", waits=False, trusts=False, survives=False, keeps=False,
+               rules=_OLD_RULES)
 
 
 @dataclass(eq=False)
@@ -147,6 +150,7 @@ class Month:
         self.parked: defaultdict[str, deque[Task]] = defaultdict(deque)  # by resource
         self.breakers: dict[str, Breaker] = {}
         self.running: dict[str, tuple[Task, str, float]] = {}
+        self.storing: dict[str, tuple[Task, str, float, float]] = {}  # computed; with the hours that took
         self.free = {f"site{s}-{h}": SLOTS for s in range(SITES) for h in range(HOSTS)}
         self.quarantine: dict[str, tuple[float, int]] = {}
         self.good_hosts: set[str] = set()
@@ -230,7 +234,8 @@ class Month:
         if task.memory > 1.1 * asked:
             reason = f"memory limit: used {1.1 * asked:.2f} GB of {asked} GB"
             return reason, seconds * self.chance.uniform(0.05, 0.8)
-        if _within(self.now + seconds, self.world.storage[address]):
+        away = _within(self.now + seconds, self.world.storage[address])
+        if away and not (self.policy.keeps and away - self.now - seconds < self.chance.uniform(0, LIFETIME)):
             return f"transfer failure: {address}/sim/out.i3: Connection refused", seconds
         return "", seconds
 
@@ -242,6 +247,13 @@ class Month:
             if host.startswith(site):
                 self.stop(task, cause, began)
                 self.trust.dropped(host, task.id)
+                self.release(task)
+        for task, host, _, hours in list(self.storing.values()):
+            if host.startswith(site):
+                del self.storing[task.id]
+                self.outcome.useful -= hours
+                self.outcome.wasted += hours
+                self.outcome.by_cause[cause] += hours
                 self.release(task)
 
     def stop(self, task: Task, cause: str, began: float) -> None:
@@ -263,14 +275,26 @@ class Month:
             self.fail(task, host, began, reason)
         else:
             self.stop(task, "", began)
-            task.status = "complete"
-            self.open -= 1
-            self.outcome.complete += 1
-            self.outcome.finished = self.now / HOUR
-            self.good_hosts.add(host)
-            self.trust.succeeded(host, task.id, task.dataset, self.now)
-            self.answered(task, began)
+            self.storing[task.id] = task, host, began, (self.now - began) / HOUR
+            away = _within(self.now, self.world.storage[task.dataset.partition("#")[0]])
+            if away:
+                self.at(away, lambda: self.complete(task, instance))
+            else:
+                self.complete(task, instance)
         self.fill(host)
+
+    def complete(self, task: Task, instance: int) -> None:
+        """Its output is stored."""
+        if task.id not in self.storing or task.starts != instance:
+            return
+        _, host, began, _ = self.storing.pop(task.id)
+        task.status = "complete"
+        self.open -= 1
+        self.outcome.complete += 1
+        self.outcome.finished = self.now / HOUR
+        self.good_hosts.add(host)
+        self.trust.succeeded(host, task.id, task.dataset, self.now)
+        self.answered(task, began)
 
     def fail(self, task: Task, host: str, began: float, reason: str) -> None:
         scene = Scene(host, False, host in self.good_hosts, _text(self.now))

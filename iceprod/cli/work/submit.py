@@ -11,10 +11,12 @@ import click
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.cli.common.files import read_document
-from iceprod.cli.common.findings import checked
+from iceprod.cli.common.findings import checked, file_lines
 from iceprod.dataset_config import task_names
+from iceprod.finding import NoServer, find_client
 from iceprod.script_files import JobFiles, config_of_script, read_list, submit_script
-from iceprod.submission import dataset_of, submit_dataset
+from iceprod.submission import ask_about, dataset_of, submit_dataset
+from iceprod.transport import Unreachable
 
 __all__ = ["submit"]
 
@@ -57,9 +59,8 @@ def submit(config: Path | None, jobs: int | None, script: str | None, files: Pat
     about = description or str(document.get("description") or path.stem)
     dataset = dataset_of(document, number, about, group, priority, lenient=lenient)
     if dry_run:
-        names = task_names(document)
-        _tell(as_json, {"valid": True, **dataset},
-              f"{path} is good: {number} jobs of {len(names)} tasks ({', '.join(names)}); nothing submitted")
+        _tell_of_dry_run(as_json, path, dataset, document, _asked(
+            dataset, document, lenient=lenient, server=server, token=token, data=data))
         return 0
     with connect(server, token, data) as client:
         if lines:
@@ -68,6 +69,29 @@ def submit(config: Path | None, jobs: int | None, script: str | None, files: Pat
             dataset_id = submit_dataset(client, dataset, document, lenient=lenient)
     _tell(as_json, {"dataset_id": dataset_id, **dataset}, dataset_id)
     return 0
+
+
+def _asked(dataset: dict[str, Any], document: dict[str, Any], *, lenient: bool, server: str | None,
+           token: str | None, data: str | None) -> dict[str, Any]:
+    """What the server says of a submission; nothing when none was named and none runs here."""
+    try:
+        with find_client(server, token, data) as client:
+            return ask_about(client, dataset, document, lenient=lenient)
+    except (NoServer, Unreachable):
+        if server or data:
+            raise
+        return {}
+
+
+def _tell_of_dry_run(as_json: bool, path: Path, dataset: dict[str, Any], document: dict[str, Any],
+                     told: dict[str, Any]) -> None:
+    names = task_names(document)
+    jobs = dataset["jobs_submitted"]
+    text = [f"{path} is good: {jobs} jobs of {len(names)} tasks ({', '.join(names)}); nothing submitted",
+            *file_lines(told.get("files") or ())]
+    if not told:
+        text.append("  no server was asked, so nobody said which site can move the files")
+    _tell(as_json, {"valid": True, **dataset, **({"files": told["files"]} if told else {})}, "\n".join(text))
 
 
 def _lines(path: Path) -> list[JobFiles]:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from iceprod.cli.common.connection import connect, server_options
+from iceprod.cli.common.findings import file_lines
 
 __all__ = ["why"]
 
@@ -35,6 +36,7 @@ def _lines(told: dict[str, Any]) -> Iterator[str]:
         yield f"  waits for {row['name']} of job {row['job_index']} ({row['status']}): {row['task_id']}"
     if pilot := told.get("pilot"):
         yield f"  leased until {told['lease_until']} UTC by pilot {pilot['pilot_id']} at {pilot['site']}"
+    yield from file_lines(told.get("files") or ())
     yield from _attempts(told)
     for name, asked in told["requirements"].items():
         used = told["used_by_such_tasks"].get(name)

@@ -6,13 +6,18 @@ import time
 from datetime import timedelta
 from typing import Any
 
+from iceprod.dataset_config import with_defaults
+from iceprod.evaluation import payload
 from iceprod.ids import now, timestamp
 from iceprod.requirements import NUMBERS, fits
 from server.common.errors import NotFound
 from server.production.common.documents import Document
+from server.production.datasets import configs
 from server.production.failures import quarantine, trusted, usage
 from server.production.failures.places import Place
+from server.production.records import files
 from server.production.tasks.classes import PARKED
+from server.production.transfers import movable
 from server.rest.context import Context
 
 __all__ = ["explain"]
@@ -42,7 +47,21 @@ async def explain(ctx: Context, dataset_id: str, task_id: str) -> Document:
         "verdict": task.get("verdict"), "attempts": task.get("attempts", []),
         "outside_failures": task.get("outside_failures", 0), "requirements": task["requirements"],
         "used_by_such_tasks": await usage.of_task(ctx, task)}
+    if task["status"] not in ("complete", "failed", "suspended"):
+        answer["files"] = await _files(ctx, task)
     return {**answer, **await _story(ctx, task)}
+
+
+async def _files(ctx: Context, task: Document) -> list[Document]:
+    """The files that the task moves: which site can do that, and with which credential."""
+    dataset = await ctx.db.datasets.find_one({"dataset_id": task["dataset_id"]}, {"_id": 0})
+    config = await configs.find(ctx, task["dataset_id"])
+    if dataset is None or config is None or task["task_index"] >= len(config.get("tasks") or ()):
+        return []
+    filled = with_defaults(config)
+    brought = filled["tasks"][task["task_index"]].get("task_files")
+    own = await files.of_task(ctx, task["task_id"]) if brought else []
+    return await movable.files_of(ctx, dataset, payload(dataset, filled, task, own))
 
 
 async def _story(ctx: Context, task: Document) -> Document:
@@ -82,6 +101,9 @@ async def _lease(ctx: Context, task: Document) -> Document:
     names = ("pilot_id", "host", "site", "last_update", "grid_queue_id")
     holder = {name: pilot.get(name, "") for name in names} if pilot else None
     reason = REASONS[task["status"]]
+    waiting = ((pilot or {}).get("outputs_waiting") or {}).get(task["task_id"])
+    if waiting:
+        reason = f"its programs are done, its outputs wait to be stored ({str(waiting)[:300]})"
     if holder:
         reason += f" on {holder['host'] or 'a host without a name'}, last heard of at {holder['last_update']}"
     elif not pilot_id:

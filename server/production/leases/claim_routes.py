@@ -178,6 +178,23 @@ class QueueMany(ClaimHandler):
                  "payload": payloads.get(task["task_id"])} for task in tasks]
 
 
+class Access(ProductionHandler):
+    """What a task is lent for its files."""
+
+    @allow("admin", "client", "system", "pilot")
+    @takes(Field("task_id", "str", required=True), Field("instance_id", "str", required=True), closed=True)
+    async def post(self) -> None:
+        """Tokens and signed addresses for the files of a leased task, made anew: old ones end."""
+        body = self.body()
+        task_id, instance_id = body.get("task_id"), body.get("instance_id")
+        if not isinstance(task_id, str) or not isinstance(instance_id, str) or not instance_id:
+            raise BadRequest("keys task_id and instance_id should be of type str")
+        await sites.check_names(self.ctx, self.user, {"task_id": task_id})
+        task = await leases.held(self.ctx, task_id, instance_id)
+        payload = (await kinds.payloads(self.ctx, [task])).get(task_id) or {}
+        self.send(payload.get("access") or {})
+
+
 class Waiting(ProductionHandler):
     """Let idle tasks wait for a pilot."""
 
@@ -322,6 +339,7 @@ ROUTES = [
     Route("/task_actions/queue", Queue, "tasks"),
     Route("/task_actions/process", Process, "tasks"),
     Route("/task_actions/queue_many", QueueMany, "tasks"),
+    Route("/task_actions/access", Access, "tasks"),
     Route("/task_actions/waiting", Waiting, "tasks"),
     Route("/task_actions/report_many", ReportMany, "tasks"),
     Route("/tasks/{task_id}/task_actions/processing", TaskStart, "tasks"),

@@ -24,14 +24,15 @@ from pymongo.asynchronous.database import AsyncDatabase
 from iceprod.ids import timestamp
 from iceprod.requirements import Fit, fits, parse_class
 from server.common import metrics
+from server.common.errors import NotFound
 from server.production.common.documents import Document
 from server.production.failures import trusted
 from server.production.tasks.classes import class_table
 from server.production.tasks.task_store import LEASED, soon
 from server.rest.context import Context
 
-__all__ = ["Claim", "claim", "claim_or_wait", "end_waits", "expire", "extend", "lease_seconds", "present",
-           "release_listed", "release_pilot"]
+__all__ = ["Claim", "claim", "claim_or_wait", "end_waits", "expire", "extend", "held", "lease_seconds",
+           "present", "release_listed", "release_pilot"]
 
 ATTEMPTS = 8
 LOOK_DEEPER = 100  # candidates of a class of which only some tasks fit
@@ -296,6 +297,17 @@ async def _take(ctx: Context, found: list[Document], request: Claim, instance_id
 
 
 # -- keeping them
+
+
+async def held(ctx: Context, task_id: str, instance_id: str) -> Document:
+    """The task of a lease, its own again if it ran out in silence. Raises NotFound when it is another's."""
+    mine = {"task_id": task_id, "instance_id": instance_id, "status": {"$in": list(LEASED)}}
+    task = await ctx.db.tasks.find_one(mine, {"_id": 0})
+    if task is None and await present(ctx, "", {task_id: instance_id}):
+        task = await ctx.db.tasks.find_one(mine, {"_id": 0})
+    if task is None:
+        raise NotFound("Task not found: the instance_id is not that of its lease")
+    return task
 
 
 async def extend(ctx: Context, pilot_id: str, tasks: dict[str, str]) -> list[str]:

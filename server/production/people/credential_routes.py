@@ -16,8 +16,9 @@ __all__ = ["ROUTES"]
 
 FIELDS = [Field("url", "str", required=True), Field("type", "str", required=True),
           Field("transfer_prefix", "str"), Field("buckets", "list"), Field("access_key", "str"),
-          Field("secret_key", "str"), Field("access_token", "str"), Field("refresh_token", "str"),
-          Field("scope", "str"), Field("expiration", "number"), Field("last_use", "number")]
+          Field("secret_key", "str"), Field("region", "str"), Field("access_token", "str"),
+          Field("refresh_token", "str"), Field("scope", "str"), Field("expiration", "number"),
+          Field("last_use", "number")]
 
 
 class CredentialsHandler(ProductionHandler):

@@ -7,19 +7,21 @@ when it is read.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from server.common.errors import BadRequest, Conflict, NotFound
+from server.common.errors import BadRequest, Conflict, NotFound, Unavailable
 from server.production.common.documents import Document
 from server.production.people import issuers
 from server.production.people.sealing import SealError, seal, unseal
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "Owner", "change", "create", "find", "new_credential", "remove"]
+__all__ = ["INDEXES", "Owner", "change", "create", "find", "new_credential",
+           "opened", "remove", "stored"]
 
 INDEXES = [Index("credentials", "owner", [("kind", 1), ("owner", 1), ("task_name", 1), ("url", 1),
                                           ("transfer_prefix", 1), ("scope", 1)], unique=True)]
@@ -27,9 +29,9 @@ INDEXES = [Index("credentials", "owner", [("kind", 1), ("owner", 1), ("task_name
 SECRETS = ("access_key", "secret_key", "access_token", "refresh_token")
 TYPES: dict[str, tuple[type, ...]] = {
     "url": (str,), "type": (str,), "transfer_prefix": (str,), "buckets": (list,), "access_key": (str,),
-    "secret_key": (str,), "access_token": (str,), "refresh_token": (str,), "scope": (str,),
+    "secret_key": (str,), "region": (str,), "access_token": (str,), "refresh_token": (str,), "scope": (str,),
     "expiration": (int, float), "expire_date": (int, float), "last_use": (int, float)}
-CHANGEABLE = ("buckets", *SECRETS, "expiration", "last_use")
+CHANGEABLE = ("buckets", "region", *SECRETS, "expiration", "last_use")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def new_credential(body: Document) -> Document:
         for name in ("buckets", "access_key", "secret_key"):
             if not body.get(name):
                 raise BadRequest(f"must specify {'bucket(s)' if name == 'buckets' else name}")
-        return {**common, **{name: body[name] for name in ("buckets", "access_key", "secret_key")}}
+        region = {"region": body["region"]} if body.get("region") else {}
+        return {**common, **region, **{name: body[name] for name in ("buckets", "access_key", "secret_key")}}
     if body.get("type") != "oauth":
         raise BadRequest("bad credential type")
     access, refresh = body.get("access_token", ""), body.get("refresh_token", "")
@@ -123,17 +126,27 @@ async def remove(ctx: Context, owner: Owner, url: str | None) -> None:
 async def find(ctx: Context, owner: Owner, url: str | None = None, *, renew: bool = True) -> list[Document]:
     """The credentials of an owner; with `renew`, tokens about to end are renewed and ended ones left out."""
     rows = await ctx.db.credentials.find(owner.query() | ({"url": url} if url else {})).to_list()
-    found: list[Document] = []
-    for row in rows:
-        credential = _unsealed(ctx, {name: value for name, value in row.items()
-                                     if name not in ("_id", "kind", "owner", "task_name")})
-        if renew and credential["type"] == "oauth":
-            fresh = await _fresh(ctx, row["_id"], credential)
-            if fresh is None:
-                continue
-            credential = fresh
-        found.append(credential)
-    return found
+    found = [await opened(ctx, row, renew=renew) for row in rows]
+    return [credential for credential in found if credential is not None]
+
+
+async def stored(ctx: Context, owners: Sequence[Owner]) -> list[Document]:
+    """The credentials of several owners as they are stored, in the order of the owners."""
+    rows = await ctx.db.credentials.find({"$or": [owner.query() for owner in owners]}).to_list()
+    order = {(owner.kind, owner.name, owner.task_name): place for place, owner in enumerate(owners)}
+    return sorted(rows, key=lambda row: order[row["kind"], row["owner"], row["task_name"]])
+
+
+async def opened(ctx: Context, row: Document, *, renew: bool = True) -> Document | None:
+    """A stored credential with its secrets; with `renew`, None for a token that has ended.
+
+    Raises Unavailable when its issuer does not answer, Conflict.
+    """
+    credential = _unsealed(ctx, {name: value for name, value in row.items()
+                                 if name not in ("_id", "kind", "owner", "task_name")})
+    if not renew or credential["type"] != "oauth":
+        return credential
+    return await _fresh(ctx, row["_id"], credential)
 
 
 async def _fresh(ctx: Context, row_id: Any, credential: Document) -> Document | None:
@@ -144,8 +157,12 @@ async def _fresh(ctx: Context, row_id: Any, credential: Document) -> Document | 
     if credential["refresh_token"] and (not credential["access_token"] or 0 < ends < moment + wanted):
         try:
             changes |= await _renewed(ctx, credential)
-        except BadRequest:
-            if not credential["access_token"] or ends < moment:
+        except (BadRequest, Unavailable) as error:
+            if credential["access_token"] and ends > moment:
+                pass  # the old one is good for a while
+            elif isinstance(error, Unavailable):
+                raise
+            else:
                 return None
     elif 0 < ends < moment:
         return None

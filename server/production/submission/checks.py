@@ -6,13 +6,17 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from iceprod.config_check import Finding, Offers, check_config, refused
+from iceprod.addresses import BUILT_IN
+from iceprod.config_check import Finding, Kind, Offers, check_config, refused
+from iceprod.dataset_config import is_versioned, task_names, with_defaults
+from iceprod.evaluation import payload
 from iceprod.ids import now, timestamp
 from server.common.errors import BadRequest
 from server.production.common.documents import Document
+from server.production.transfers import movable
 from server.rest.context import Context
 
-__all__ = ["findings", "require", "shown"]
+__all__ = ["files", "findings", "require", "shown"]
 
 LATELY = timedelta(days=1)
 """A site or pilot that was heard of so recently counts."""
@@ -23,7 +27,32 @@ _LIMITS = {"cpu": "cores", "memory": "memory", "disk": "disk", "time": "hours"} 
 async def findings(ctx: Context, config: Any, jobs: int, dataset: Document | None = None) -> list[Finding]:
     """What is wrong with a configuration of so many jobs, errors first."""
     offers = await _offers(ctx)
-    return await asyncio.to_thread(check_config, config, jobs, dataset, offers)
+    found = await asyncio.to_thread(check_config, config, jobs, dataset, offers)
+    if any(one.kind is Kind.ERROR for one in found) or not is_versioned(config):
+        return found
+    return [*found, *await _without_credential(ctx, config, jobs, dataset or {})]
+
+
+async def files(ctx: Context, config: Document, jobs: int, dataset: Document) -> list[Document]:
+    """The files of the first job, and of the last where it differs: which site can move them, with what."""
+    filled = with_defaults(config)
+    names = task_names(filled)
+    about = {"dataset": 0, "dataset_id": "", "jobs_submitted": jobs, "tasks_submitted": jobs * len(names),
+             "debug": False, **dataset}
+    sites, rows = await movable.schemes_of_sites(ctx), dict[tuple[str, str], Document]()
+    for job in sorted({0, max(jobs, 1) - 1}):
+        for index, name in enumerate(names):
+            made = payload(about, filled, {"task_index": index, "job_index": job, "name": name})
+            for row in await movable.files_of(ctx, about, made, sites):
+                rows.setdefault((name, row["remote"]), {"task": name, "task_index": index, "job": job, **row})
+    return [*rows.values()]
+
+
+async def _without_credential(ctx: Context, config: Document, jobs: int, dataset: Document) -> list[Finding]:
+    """Files that need a credential which nobody keeps here."""
+    return [Finding(f"tasks[{row['task_index']}]", row["problem"], Kind.DOUBT)
+            for row in await files(ctx, config, jobs, dataset)
+            if row.get("problem") and row["remote"].startswith("s3:")]
 
 
 async def require(ctx: Context, config: Any, jobs: int, *, lenient: bool = False,
@@ -50,7 +79,8 @@ async def _offers(ctx: Context) -> Offers:
     pilots: dict[str, float] = {}
     async for pilot in ctx.db.pilots.find(heard, {"resources": 1}):
         _raise(pilots, pilot.get("resources") or {})
-    return Offers(sites, pilots)
+    known = (await movable.schemes_of_sites(ctx)).values()
+    return Offers(sites, pilots, frozenset().union(BUILT_IN, *known) if known else frozenset())
 
 
 def _raise(most: dict[str, float], offer: Document) -> None:

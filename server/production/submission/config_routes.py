@@ -52,11 +52,13 @@ class Validate(ProductionHandler):
         return Handler.json_body(self, gaps=gaps)  # nothing of it is stored
 
     @allow("admin", "client", "system", "user")
-    @takes(Field("config", "dict", required=True), Field("jobs_submitted", "int"), Field("lenient", "bool"))
+    @takes(Field("config", "dict", required=True), Field("jobs_submitted", "int"), Field("lenient", "bool"),
+           Field("group", "str"))
     async def post(self) -> None:
         """What is wrong with the configuration, or what its jobs and tasks would be; nothing is created.
 
-        The configuration may also be given as text, as for a submission.
+        The configuration may also be given as text, as for a submission. `files` tells which site can move
+        which file with which credential of yours or of the group's.
         """
         body = self.body()
         if len(self.request.body) > configs.MAX_BYTES:
@@ -67,7 +69,13 @@ class Validate(ProductionHandler):
         lenient = body.get("lenient", False)
         if not isinstance(lenient, bool):
             raise BadRequest("key lenient should be of type bool")
-        self.send(await previews.preview(self.ctx, _config(body.get("config")), jobs, lenient=lenient))
+        group = body.get("group", "")
+        if not isinstance(group, str):
+            raise BadRequest("key group should be of type str")
+        is_theirs = group in self.user.groups or self.user.bypasses_datasets
+        owner = {"username": self.user.username, **({"group": group} if group and is_theirs else {})}
+        self.send(await previews.preview(self.ctx, _config(body.get("config")), jobs, lenient=lenient,
+                                         owner=owner))
 
 
 class Schema(Handler):

@@ -8,20 +8,22 @@ from iceprod.config_check import Finding, refused
 from server.common.errors import BadRequest
 from server.production.common.documents import Document
 from server.production.submission import materialisation, scripts
-from server.production.submission.checks import findings, shown
+from server.production.submission.checks import files, findings, shown
 from server.production.submission.materialisation import BUFFER_JOBS, Plan
 from server.rest.context import Context
 
 __all__ = ["preview"]
 
 
-async def preview(ctx: Context, config: Document, jobs: int, *, lenient: bool = False) -> Document:
+async def preview(ctx: Context, config: Document, jobs: int, *, lenient: bool = False,
+                  owner: Document | None = None) -> Document:
     """What `jobs` jobs of a configuration would be: whether it is valid, and the tasks of the first job.
 
     Errors and warnings have the path of the place that they are about, their kind (error, doubt, warning),
-    and the known name that was meant, maybe. A doubt is an error, unless one is `lenient`.
+    and the known name that was meant, maybe. A doubt is an error, unless one is `lenient`. The `owner`, as
+    {"username", "group"}, says whose credentials there would be for its files.
     """
-    found = await findings(ctx, config, jobs)
+    found = await findings(ctx, config, jobs, owner)
     wrong = refused(found, lenient=lenient)
     warnings = [shown(one, "warning") for one in found if one not in wrong]
     if wrong:
@@ -38,7 +40,7 @@ async def preview(ctx: Context, config: Document, jobs: int, *, lenient: bool = 
         return _refused([Finding("", error.reason)], warnings)
     return {"valid": True, "errors": [], "warnings": warnings, "jobs": jobs,
             "tasks_per_job": size, "tasks": jobs * size, "jobs_made_at_once": min(jobs, BUFFER_JOBS),
-            "first_job": tasks}
+            "first_job": tasks, "files": await files(ctx, config, jobs, owner or {})}
 
 
 def _refused(wrong: list[Finding], warnings: list[Document]) -> Document:

@@ -7,10 +7,12 @@ from typing import Any
 
 from iceprod.dataset_config import with_defaults
 from iceprod.evaluation import payload
+from iceprod.requirements import DEFAULTS
 from server.production.common.documents import Document
 from server.production.datasets import configs
 from server.production.records import files
 from server.production.tasks import kinds
+from server.production.transfers import lending, needs
 from server.rest.context import Context
 
 __all__ = ["payload", "payloads"]
@@ -29,7 +31,10 @@ async def payloads(ctx: Context, tasks: list[Document]) -> dict[str, Any]:
             continue
         brought = source.config["tasks"][task["task_index"]].get("task_files")
         own = await files.of_task(ctx, task["task_id"]) if brought else []
-        result[task["task_id"]] = source.payload(task, own)
+        made = source.payload(task, own)
+        hours = float((task.get("requirements") or {}).get("time") or DEFAULTS["time"])
+        lent = await lending.lend(ctx, source.dataset, made, needs.needs_of(made), hours)
+        result[task["task_id"]] = {**made, "access": lent} if lent else made
     return result
 
 

@@ -33,7 +33,7 @@ def words(line: str) -> list[str]:
 
 def test_what_it_asks_for() -> None:
     made = describe()
-    assert (made["request_cpus"], made["request_disk"]) == ("2", "9765625")
+    assert (made["request_cpus"], made["request_disk"]) == ("2", "11718750")  # with room for the cache
     assert int(made["request_memory"]) == 4054  # MiB: 4.25 GB
     assert "request_gpus" not in made
     assert describe(shape=PilotClass(1, 4.0, 10.0, 2, 1.0, "here"))["request_gpus"] == "2"

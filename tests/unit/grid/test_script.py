@@ -14,13 +14,13 @@ from unittest.mock import ANY
 
 import pytest
 
+from grid.moving.items import Means
 from grid.pilot import ends
 from grid.pilot.launcher import Launcher
 from grid.pilot.options import means_from
 from grid.pilot.room import Share
 from grid.pilot.running import Running
 from grid.pilot.script import Script
-from grid.pilot.transfer import Means
 from server.production.failures.failures import find_rule
 
 _launchers: list[Launcher] = []

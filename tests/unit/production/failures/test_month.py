@@ -27,5 +27,7 @@ def test_each_part_of_the_policy_earns_its_keep() -> None:
     assert simulate(NAIVE, 3, jobs=150).lost > 1000
     assert simulate(replace(SHIPPED, waits=False), 3, jobs=150).waste > shipped.waste
     assert simulate(replace(SHIPPED, trusts=False), 3, jobs=150).lost > 0
+    again = simulate(replace(SHIPPED, keeps=False), 3, jobs=150)
+    assert again.by_cause["outside"] > 1.2 * shipped.by_cause["outside"]
     mortal = simulate(replace(SHIPPED, survives=False), 3, jobs=150)
     assert mortal.by_cause["database"] > shipped.by_cause["database"] == 0
