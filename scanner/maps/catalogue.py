@@ -76,7 +76,7 @@ def _of_level_set(levels: LevelSet) -> Iterator[Product]:
             ("contours", "contours", "json", _JSON, "outlines and areas", _contours),
             ("contours", "geojson", "geojson", "application/geo+json", "outlines as GeoJSON", _geojson),
             ("gcn", "gcn", "json", _JSON, "position in the terms of GCN's notices", _gcn),
-            ("summary", "summary", "json", _JSON, "best fit, areas, pixels", _summary)):
+            ("summary", "summary", "json", _JSON, "best fit, areas, energy, pixels", _summary)):
         yield Product(f"{stem}.{name}.{suffix}", form, media, name, what, _with_levels(make, name))
     for level in levels.thresholds:
         percent = f"{100 * level:g}"

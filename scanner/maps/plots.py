@@ -283,9 +283,13 @@ def _draw_legend(figure: Figure, handles: list[Line2D], levels: LevelSet, place:
 
 def _describe(figure: Figure, result: ScanResult, skymap: SkyMap) -> None:
     """Which event this is, and what was found."""
-    headline = figure.text(0.5, 0.965, _headline(result), ha="center", va="center", color=_INK, fontsize=14)
+    lines = [_subline(result, skymap), *([str(result.energy)] if result.energy else [])]
+    height = 0.965 + 0.011 * (len(lines) - 1)
+    headline = figure.text(0.5, height, _headline(result), ha="center", va="center", color=_INK, fontsize=14)
     headline.set_fontweight("bold")
-    figure.text(0.5, 0.930, _subline(result, skymap), ha="center", va="center", color=_INK, fontsize=10.5)
+    for number, line in enumerate(lines):
+        figure.text(0.5, height - 0.033 - 0.023 * number, line, ha="center", va="center", color=_INK,
+                    fontsize=10.5 - 1.5 * number)
 
 
 def _ticks(norm: AsinhNorm) -> list[float]:

@@ -23,6 +23,7 @@ import numpy as np
 from astropy.io import fits
 
 from scanner.maps import healpix
+from scanner.maps.energy import KINDS, EventEnergy
 from scanner.maps.level_sets import LevelSet, default_levels, level_set
 from scanner.maps.posterior import Posterior
 from scanner.maps.regions import contours
@@ -171,7 +172,7 @@ def contour_json(result: ScanResult, levels: str | None = None) -> dict[str, Any
                 "limits": known.limits(level),
                 "rings": [np.round(ring, 6).tolist() for ring in contours(known.posterior, level)]}
                for level, threshold in known.levels.thresholds.items()]
-    return {**_origin(result), "frame": "ICRS", "unit": "deg", "levels": known.levels.name,
+    return {**_event(result), "frame": "ICRS", "unit": "deg", "levels": known.levels.name,
             "caution": known.levels.caution, "regions": regions}
 
 
@@ -189,7 +190,7 @@ def contour_geojson(result: ScanResult, levels: str | None = None) -> dict[str, 
         "geometry": {"type": "MultiLineString",
                      "coordinates": [line for ring in region["rings"] for line in _cut_at_180(ring)]},
     } for region in document["regions"]]
-    return {"type": "FeatureCollection", **_origin(result), "levels": document["levels"], "frame": "ICRS",
+    return {"type": "FeatureCollection", **_event(result), "levels": document["levels"], "frame": "ICRS",
             "caution": document["caution"], "complete": result.complete, "features": features}
 
 
@@ -213,7 +214,8 @@ def gcn_json(result: ScanResult, levels: str | None = None) -> dict[str, Any]:
     """The position in the terms of GCN's neutrino alerts; no alert by itself, since nobody judged it.
 
     Names, types and words are those of version 6.1.0 of the schema. ``ra_dec_error`` is the radius of the
-    circle that is as large as the 90 % region, in degrees.
+    circle that is as large as the 90 % region, in degrees. The schema has no name for an energy:
+    ``event_energy`` is ours, in GeV.
     """
     known, metadata = _Map.of(result, levels), result.metadata
     best, size = known.best, known.area(0.9)
@@ -229,9 +231,12 @@ def gcn_json(result: ScanResult, levels: str | None = None) -> dict[str, Any]:
         "additional_info": f"{known.levels.title} ({known.levels.name}), 90 % area {size:.6g} deg2"
                            + (f" ({known.limits(0.9)})" if known.limits(0.9) else "")
                            + (f", reconstruction {result.method}" if str(result.method) else "")
+                           + (f"; energy: {result.energy}" if result.energy else "")
                            + ("" if result.complete else "; the scan is not complete"),
         "levels": known.levels.name, "complete": result.complete, "area_90_deg2": size,
         "reco_algo": result.method.requested, "reconstruction": result.method.reco}
+    if result.energy:
+        document["event_energy"] = result.energy.document()
     if metadata.time:
         document["trigger_time"] = metadata.time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return document
@@ -242,14 +247,15 @@ def contour_text(result: ScanResult, level: float = 0.9, levels: str | None = No
     known = _Map.of(result, levels)
     limits = f" ({known.limits(level)})" if known.limits(level) else ""
     head = [f"# {result.metadata}: {level:g} credible region ({known.levels.title}: {known.levels.name}),"
-            f" {known.area(level):.6g} deg2{limits}", *_method_line(result), "# ra_deg dec_deg (ICRS)"]
+            f" {known.area(level):.6g} deg2{limits}", *_method_lines(result), "# ra_deg dec_deg (ICRS)"]
     rings = ["\n".join(f"{ra:.6f} {dec:.6f}" for ra, dec in ring)
              for ring in contours(known.posterior, level)]
     return "\n".join(head) + "\n" + "\n\n".join(rings) + "\n"
 
 
-def _method_line(result: ScanResult) -> list[str]:
-    return [f"# reconstruction {result.method}"] if str(result.method) else []
+def _method_lines(result: ScanResult) -> list[str]:
+    return [f"# {name} {value}" for name, value in (("reconstruction", result.method),
+                                                    ("energy", result.energy or "")) if str(value)]
 
 
 def summary(result: ScanResult, levels: str | None = None) -> dict[str, Any]:
@@ -257,7 +263,7 @@ def summary(result: ScanResult, levels: str | None = None) -> dict[str, Any]:
     known = _Map.of(result, levels)
     best, asked = known.best, list(known.levels.thresholds)
     return {
-        **_origin(result), "complete": result.complete, "levels": known.levels.name,
+        **_event(result), "complete": result.complete, "levels": known.levels.name,
         "caution": known.levels.caution,
         "best_fit": {"ra_deg": best.ra_deg, "dec_deg": best.dec_deg, "llh": best.llh, "nside": best.nside,
                      "pixel": best.pixel},
@@ -265,6 +271,11 @@ def summary(result: ScanResult, levels: str | None = None) -> dict[str, Any]:
         "limits": {f"{level:g}": known.limits(level) for level in asked if known.limits(level)},
         "pixels": {str(nside): len(table) for nside, table in result.pixels.items()},
     }
+
+
+def _event(result: ScanResult) -> dict[str, Any]:
+    """The same, with the energy of the best fit; None while nobody told one."""
+    return {**_origin(result), "energy": result.energy.document() if result.energy else None}
 
 
 def _origin(result: ScanResult) -> dict[str, str]:
@@ -318,6 +329,25 @@ def _describe_event(header: fits.Header, result: ScanResult, known: _Map) -> Non
         header[f"AREA{percent}"] = known.area(level), f"deg2, {percent} % region"
         if known.limits(level):
             header[f"LIMIT{percent}"] = known.limits(level)
+    if result.energy:
+        _describe_energy(header, result.energy)
+
+
+def _describe_energy(header: fits.Header, energy: EventEnergy) -> None:
+    """Cards of the energy; those of what is not known are left out, since FITS has no NaN in headers."""
+    cards: list[tuple[str, float | None, str]] = [
+        ("ENERGY", energy.gev, f"GeV, {KINDS[energy.kind]}"),
+        ("ENERGYLO", energy.low_gev, "GeV, lower end of the 68 % interval"),
+        ("ENERGYHI", energy.high_gev, "GeV, upper end of the 68 % interval")]
+    if nu := energy.neutrino:
+        cards += [("NUENERGY", nu.gev, "GeV, most probable, of the neutrino"),
+                  ("NUENLO", nu.low_gev, "GeV, lower end of the 90 % interval"),
+                  ("NUENHI", nu.high_gev, "GeV, upper end of the 90 % interval"),
+                  ("NUINDEX", nu.spectrum, "of the spectrum E^-index assumed for it")]
+    header["ENKIND"] = energy.kind, "what ENERGY is the energy of"
+    for name, value, comment in cards:
+        if value is not None:
+            header[name] = value, comment
 
 
 def _fits_bytes(table: fits.BinTableHDU) -> bytes:

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from scanner.maps import healpix
+from scanner.maps.energy import EventEnergy
 
 __all__ = ["NAN", "PIXEL_DTYPE", "Method", "ResultError", "ScanMetadata", "ScanResult", "as_pixels",
            "nan_rows"]
@@ -98,13 +99,15 @@ class ScanResult:
     """Tables of reconstructed pixels, one per nside, each sorted by pixel index.
 
     ``pixels`` maps nside to an array of ``PIXEL_DTYPE``; ``complete`` says that the scan is over. The files
-    name the ``method`` by two further entries of their metadata, which skyreader keeps without looking.
+    name the ``method`` by two further entries of their metadata, and the best fit's ``energy`` by more of
+    them, which skyreader keeps without looking.
     """
 
     pixels: Mapping[int, np.ndarray]
     metadata: ScanMetadata = ScanMetadata()
     complete: bool = False
     method: Method = Method()
+    energy: EventEnergy | None = None
 
     def __post_init__(self) -> None:
         tables = {nside: as_pixels(nside, self.pixels[nside]) for nside in sorted(self.pixels)}
@@ -166,7 +169,7 @@ class ScanResult:
                   "is_real_event": m.is_real_event, "version": _VERSION}
         if self.method != Method():
             header |= {"reco_algo": self.method.requested, "reconstruction": self.method.reco}
-        return header
+        return header | (self.energy.header() if self.energy else {})
 
     def _header_array(self) -> np.ndarray:
         width = max(1, len(self.metadata.event_type))
@@ -175,6 +178,9 @@ class ScanResult:
         if self.method != Method():
             dtype += [("reco_algo", f"U{max(1, len(self.method.requested))}"),
                       ("reconstruction", f"U{max(1, len(self.method.reco))}")]
+        if self.energy is not None:
+            dtype += [(name, f"U{len(value)}" if isinstance(value, str) else "f8")
+                      for name, value in self.energy.header().items()]
         return np.array([tuple(self._header(nside).values()) for nside in self.pixels], dtype=dtype)
 
 
@@ -303,15 +309,25 @@ def _header_rows(header: np.ndarray | None) -> list[dict[str, Any]]:
     return [dict(zip(header.dtype.names, row, strict=True)) for row in header.tolist()]
 
 
-def _common_metadata(headers: Iterable[dict[str, Any]]) -> tuple[ScanMetadata, bool, Method]:
-    """The metadata and method all nsides share, and whether each of them is complete."""
+def _common_metadata(
+        headers: Iterable[dict[str, Any]]) -> tuple[ScanMetadata, bool, Method, EventEnergy | None]:
+    """What all nsides share: event, whether each of them is complete, method, and the best fit's energy."""
     headers = list(headers)
     if not headers:
-        return ScanMetadata(), False, Method()
-    found = [(_metadata(header), _method(header)) for header in headers]
+        return ScanMetadata(), False, Method(), None
+    found = [(_metadata(header), _method(header), _energy(header)) for header in headers]
     if any(repr(other) != repr(found[0]) for other in found):
         raise ResultError("metadata: the nsides belong to different events or reconstructions")
-    return found[0][0], all(header.get("complete") is True for header in headers), found[0][1]
+    metadata, method, energy = found[0]
+    return metadata, all(header.get("complete") is True for header in headers), method, energy
+
+
+def _energy(header: Mapping[str, Any]) -> EventEnergy | None:
+    values = {name: math.nan if value == NAN else value for name, value in header.items()}
+    try:
+        return EventEnergy.from_header(values)
+    except ValueError as error:
+        raise ResultError(str(error)) from None
 
 
 def _method(header: Mapping[str, Any]) -> Method:

@@ -38,8 +38,16 @@ _DATE_TIME = {
     "trigger_time_error": {"oneOf": [_NUMBER, {"type": "array", "items": _NUMBER, "maxItems": 2}]}}
 _NEUTRINO = {"number_of_events": _NUMBER, "alert_topology": {"enum": ["Track", "Shower", "Multiplet"]}}
 _INFORMATION = {"additional_info": _TEXT}
+_POSITIVE: dict[str, Any] = {"type": ["number", "null"], "exclusiveMinimum": 0}
+_ENERGY: dict[str, Any] = {
+    "type": "object", "additionalProperties": False, "required": ["kind", "gev", "text"],
+    "properties": {"kind": {"enum": ["muon", "shower", "losses"]}, "gev": _POSITIVE, "low_gev": _POSITIVE,
+                   "high_gev": _POSITIVE, "text": _TEXT, "neutrino": {
+                       "type": ["object", "null"], "additionalProperties": False,
+                       "properties": dict.fromkeys(("gev", "low_gev", "high_gev", "spectrum"), _POSITIVE),
+                       "required": ["gev", "low_gev", "high_gev", "spectrum"]}}}
 _OURS = {"levels": _TEXT, "complete": {"type": "boolean"}, "area_90_deg2": _NUMBER,
-         "reco_algo": _TEXT, "reconstruction": _TEXT}
+         "reco_algo": _TEXT, "reconstruction": _TEXT, "event_energy": _ENERGY}
 
 ALERT: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -6,12 +6,12 @@ import asyncio
 import time
 from typing import Any
 
-import msgspec
 import numpy as np
 from pymongo.errors import DocumentTooLarge
 
 from scanner.common.errors import EventError
 from scanner.events.event import Event
+from scanner.maps.energy import EventEnergy
 from scanner.maps.level_sets import default_levels
 from scanner.maps.posterior import Posterior
 from scanner.maps.result import ScanResult
@@ -39,13 +39,14 @@ async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
     if not summary:
         await give_up(ctx, run.scan_id, "no pixel could be fitted: there is no map")
         return
-    result = ScanResult(tables, run.event, True, run.method)
+    energy = await _energy(ctx, run, tables)
+    result = ScanResult(tables, run.event, True, run.method, energy)
     try:
         await results.put(ctx, run.scan_id, await asyncio.to_thread(maps.result_text, result), True)
     except (BadRequest, DocumentTooLarge) as error:  # it would be so at every other try
         await give_up(ctx, run.scan_id, f"the final map cannot be stored: {error}")
         return
-    summary["energy"] = await _energy(ctx, run, tables)
+    summary["energy"] = energy.document() if energy else None
     ended = await runs.change(
         ctx, run.scan_id, {"phase": Phase.RUNNING.value}, phase=Phase.FINAL, reason=await _verdict(ctx, run),
         since=time.time(), summary=summary, seconds_per_pixel=await seconds_per_pixel(ctx, run))
@@ -98,7 +99,7 @@ def summary_of(tables: dict[int, np.ndarray], reco: str) -> dict[str, Any]:
             "area_90_limits": ", ".join(posterior.limits(0.9))}
 
 
-async def _energy(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> dict[str, Any] | None:
+async def _energy(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> EventEnergy | None:
     """The event's energy at the best fit; None where it is not known or the event is gone."""
     try:
         event = await decoding.event(ctx, run.i3_event_id, run.event.is_real_event)
@@ -107,11 +108,10 @@ async def _energy(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> dict
     return await asyncio.to_thread(_energy_of, event, run, SkyMap.from_results(tables).best_fit, tables)
 
 
-def _energy_of(event: Event, run: Run, best: BestFit, tables: dict[int, np.ndarray]) -> dict[str, Any] | None:
+def _energy_of(event: Event, run: Run, best: BestFit, tables: dict[int, np.ndarray]) -> EventEnergy | None:
     table = tables[best.nside]
     row = table[table["index"] == best.pixel][0]
-    energy = event_energy(event, run.method.reco, best.ra_deg, best.dec_deg, row)
-    return None if energy is None else msgspec.to_builtins(energy)
+    return event_energy(event, run.method.reco, best.ra_deg, best.dec_deg, row)
 
 
 async def seconds_per_pixel(ctx: Context, run: Run) -> float | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from iceprod.following import follow_scan
+from scanner.maps.result import ScanResult
 from tests.support.installation import PATIENCE, Installed, installation
 
 pytestmark = pytest.mark.slow
@@ -34,6 +35,11 @@ def scan_id_of(said: str) -> str:
     return said.partition("scan ")[2].partition(",")[0]
 
 
+def stored_energy(path: Path) -> object:
+    energy = ScanResult.from_npz(path).energy
+    return None if energy is None else energy.document()
+
+
 def test_one_object_with_everything(here: Installed) -> None:
     document = json.loads(here.iceprod("scan", "event.json", "--nsides", SMALL, "--json", "--out", "results"))
     truth = json.loads((here.root / "event.json").read_text())["truth"]
@@ -50,6 +56,7 @@ def test_one_object_with_everything(here: Installed) -> None:
     assert document["distance_deg"] < 1.5
     assert document["energy"]["kind"] == "muon"
     assert document["energy"]["gev"] < document["energy"]["neutrino"]["gev"]
+    assert stored_energy(here.root / document["files"]["npz"]) == document["energy"]
     assert 0 < document["area_50_deg2"] <= document["area_90_deg2"]
     assert [level["nside"] for level in document["levels"]] == [4, 32, 128]
     assert document["levels"][0]["pixels"] == 192

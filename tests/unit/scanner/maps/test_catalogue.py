@@ -19,6 +19,7 @@ from mocpy import MOC
 
 from scanner.maps import healpix
 from scanner.maps.catalogue import CATALOGUE, FORMATS, UnknownProduct, find_product, products_for
+from scanner.maps.energy import EventEnergy, NeutrinoEnergy
 from scanner.maps.level_sets import LEVEL_SETS, LevelSetError
 from scanner.maps.posterior import Posterior
 from scanner.maps.result import Method, ScanMetadata, ScanResult, nan_rows
@@ -175,6 +176,61 @@ def test_every_file_that_can_says_which_reconstruction_computed() -> None:
         else:
             told = json.loads(content)
             assert (told["reconstruction"], told["reco_algo"]) == ("track_mpe", "splinempe")
+
+
+ENERGIES = {
+    "track": EventEnergy("muon", 6e4, 3.6e4, 1.01e5, NeutrinoEnergy(1.2e5, 5e4, 2e6, 2.19)),
+    "cascade": EventEnergy("shower", 4100.0, 3485.0, 4715.0),
+    "millipede": EventEnergy("losses", 2.6e4)}
+CARDS = {"ENERGY": "gev", "ENERGYLO": "low_gev", "ENERGYHI": "high_gev"}
+NEUTRINO_CARDS = {"NUENERGY": "gev", "NUENLO": "low_gev", "NUENHI": "high_gev", "NUINDEX": "spectrum"}
+
+
+@pytest.mark.parametrize("reco", ENERGIES)
+def test_every_file_that_names_the_event_says_its_energy_with_errors(reco: str) -> None:
+    energy = ENERGIES[reco]
+    result = replace(scan(), method=Method("", reco), energy=energy)
+    for product in products_for(reco):
+        name = product.name
+        if product.form in ("png", "pdf", "svg", "moc") and not name.endswith(".fits"):
+            continue
+        content = product.make(result)
+        if name.endswith(".fits"):
+            check_cards(fits.getheader(io.BytesIO(content), 1), energy)
+        elif name.endswith(".txt"):
+            assert f"# energy {energy}".encode() in content.splitlines()
+        elif name == "result.npz":
+            assert ScanResult.from_npz(io.BytesIO(content)).energy == energy
+        elif name == "result.json":
+            assert ScanResult.from_json(json.loads(content)).energy == energy
+        elif product.form == "gcn":
+            told = json.loads(content)
+            Draft202012Validator(gcn_schema.ALERT).validate(told)
+            assert told["event_energy"] == energy.document()
+            assert told["additional_info"].endswith(f"; energy: {energy}")
+        else:
+            assert json.loads(content)["energy"] == energy.document()
+
+
+def check_cards(header: fits.Header, energy: EventEnergy) -> None:
+    """A header has each number that is known, with its unit, and no other."""
+    assert header["ENKIND"] == energy.kind
+    wanted = {card: getattr(energy, name) for card, name in CARDS.items()}
+    wanted |= {card: getattr(energy.neutrino, name, None) for card, name in NEUTRINO_CARDS.items()}
+    assert {card: header.get(card) for card in wanted} == wanted
+    assert all("GeV" in header.comments[card] for card in wanted if card in header and card != "NUINDEX")
+
+
+def test_a_picture_says_the_energy() -> None:
+    result = replace(scan(), method=Method("", "cascade"), energy=ENERGIES["cascade"])
+    assert "4.1 TeV (3.5 TeV … 4.7 TeV)" in CATALOGUE["zoom.wilks.svg"].make(result).decode()
+
+
+def test_without_an_energy_no_file_makes_one_up() -> None:
+    assert json.loads(CATALOGUE["summary.wilks.json"].make(scan()))["energy"] is None
+    assert "event_energy" not in json.loads(CATALOGUE["gcn.wilks.json"].make(scan()))
+    header = fits.getheader(io.BytesIO(CATALOGUE["multiorder.wilks.fits"].make(scan())), 1)
+    assert not set(header) & {"ENKIND", *CARDS, *NEUTRINO_CARDS}
 
 
 def test_a_calibration_is_refused_to_maps_of_other_reconstructions() -> None:

@@ -6,6 +6,8 @@ import copy
 import io
 import json
 import math
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scanner.maps.energy import KINDS, EventEnergy, NeutrinoEnergy
 from scanner.maps.result import NAN, PIXEL_DTYPE, Method, ResultError, ScanMetadata, ScanResult, nan_rows
 
 METADATA = ScanMetadata(136766, 7637140, "neutrino", 59723.25, is_real_event=True)
 VALUES = st.floats(allow_nan=True, allow_infinity=False)
+
+
+POSITIVE = st.floats(1e-3, 1e12)
+
+
+def energies() -> st.SearchStrategy[EventEnergy | None]:
+    neutrinos = st.builds(NeutrinoEnergy, POSITIVE, POSITIVE, POSITIVE, POSITIVE)
+    maybe = st.none() | POSITIVE
+    return st.none() | st.builds(EventEnergy, st.sampled_from(list(KINDS)), POSITIVE, maybe, maybe,
+                                 st.none() | neutrinos)
 
 
 @st.composite
@@ -32,7 +45,7 @@ def results(draw: st.DrawFn) -> ScanResult:
     event, mjd = draw(st.integers(0, 2**40)), draw(st.floats(0, 1e5))
     metadata = ScanMetadata(run, event, kind, mjd, draw(st.booleans()))
     method = Method(draw(st.sampled_from(["", "splinempe"])), draw(st.sampled_from(["", "track_mpe"])))
-    return ScanResult(tables, metadata, draw(st.booleans()), method)
+    return ScanResult(tables, metadata, draw(st.booleans()), method, draw(energies()))
 
 
 def same(one: ScanResult, other: ScanResult) -> bool:
@@ -43,7 +56,7 @@ def same(one: ScanResult, other: ScanResult) -> bool:
               for n, t in other.pixels.items()}
     if not tables:  # nowhere to keep the metadata
         return not others
-    facts = [(result.metadata, result.complete, result.method) for result in (one, other)]
+    facts = [(result.metadata, result.complete, result.method, result.energy) for result in (one, other)]
     return tables == others and facts[0] == facts[1]
 
 
@@ -221,3 +234,18 @@ def test_official_npz_is_read(reference_results: Path) -> None:
     result = ScanResult.from_npz(file)
     assert {nside: len(table) for nside, table in result.pixels.items()} == {8: 768, 64: 832, 512: 1543}
     assert result.pixels[512]["llh"].min() == 1112.3994490276289
+
+
+@pytest.mark.parametrize(("changes", "wrong"), [
+    ({"energy_kind": "heat"}, "metadata.energy_kind: must be one of muon, shower, losses, not 'heat'"),
+    ({"energy_kind": 5}, "metadata.energy_kind: must be one of"),
+    ({"energy_gev": "much"}, "metadata.energy_gev: must be a positive number, not 'much'"),
+    ({"energy_gev": NAN}, "metadata.energy_gev: must be a number beside energy_kind"),
+    ({"energy_low_gev": -1.0}, "metadata.energy_low_gev: must be a positive number, not -1.0"),
+    ({"neutrino_gev": True}, "metadata.neutrino_gev: must be a positive number, not True")])
+def test_a_broken_energy_is_refused(changes: dict[str, Any], wrong: str) -> None:
+    document = replace(small(), energy=EventEnergy("shower", 5e3, 4e3, 6e3)).to_json()
+    for entry in document.values():
+        entry["metadata"].update(changes)
+    with pytest.raises(ResultError, match=re.escape(wrong)):
+        ScanResult.from_json(document)

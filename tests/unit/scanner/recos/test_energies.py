@@ -68,7 +68,7 @@ def test_an_event_tells_the_energy_of_its_best_fit(shower: Event) -> None:
     found = event_energy(shower, "cascade.spice_mie", 1.2, 2.0, row)
     assert found is not None
     assert found.kind == "shower"
-    assert found.text == "51 TeV (44 TeV … 59 TeV) deposited by a shower"
+    assert str(found) == "51 TeV (44 TeV … 59 TeV) deposited by a shower"
 
 
 def test_a_shower_in_another_ice_is_fitted_by_name(shower: Event) -> None:
