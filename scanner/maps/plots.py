@@ -283,13 +283,11 @@ def _draw_legend(figure: Figure, handles: list[Line2D], levels: LevelSet, place:
 
 def _describe(figure: Figure, result: ScanResult, skymap: SkyMap) -> None:
     """Which event this is, and what was found."""
-    lines = [_subline(result, skymap), *([str(result.energy)] if result.energy else [])]
-    height = 0.965 + 0.011 * (len(lines) - 1)
-    headline = figure.text(0.5, height, _headline(result), ha="center", va="center", color=_INK, fontsize=14)
+    headline = figure.text(0.5, 0.965, _headline(result), ha="center", va="center", color=_INK, fontsize=14)
     headline.set_fontweight("bold")
-    for number, line in enumerate(lines):
-        figure.text(0.5, height - 0.033 - 0.023 * number, line, ha="center", va="center", color=_INK,
-                    fontsize=10.5 - 1.5 * number)
+    figure.text(0.5, 0.930, _subline(result, skymap), ha="center", va="center", color=_INK, fontsize=10.5)
+    if result.energy:
+        figure.text(0.5, 0.025, str(result.energy), ha="center", va="center", color=_INK, fontsize=9)
 
 
 def _ticks(norm: AsinhNorm) -> list[float]:
