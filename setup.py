@@ -53,6 +53,7 @@ setup(
             "simulate = scanner.cli:simulate",
             "recos = scanner.cli:recos",
             "event = scanner.cli:event",
+            "systematics = scanner.cli:systematics",
             "store = server.cli:store",
             "backup = server.cli:backup",
             "restore = server.cli:restore",

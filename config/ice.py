@@ -16,7 +16,7 @@ import numpy as np
 from config.detector import SURFACE_Z
 
 __all__ = ["COS_CHERENKOV", "C_VACUUM", "ENERGY_ICE", "ICE_MODELS", "N_GROUP", "N_PHASE", "SIN_CHERENKOV",
-           "IceLayers", "LayerTilt", "ice_layers", "layer_tilt"]
+           "TRACK_ICE", "IceLayers", "LayerTilt", "ice_layers", "layer_tilt"]
 
 C_VACUUM = 0.299792458
 """Speed of light, m/ns."""
@@ -28,8 +28,8 @@ COS_CHERENKOV = 1.0 / N_PHASE
 SIN_CHERENKOV = math.sqrt(1.0 - COS_CHERENKOV**2)
 
 ICE_MODELS = ("spice_mie", "spice_ftp_v3m")
-ENERGY_ICE = "spice_ftp_v3m"
-"""What the energy fits use unless another is named; the track fit's times use the first."""
+TRACK_ICE, ENERGY_ICE = ICE_MODELS
+"""What the track fits and the energy fits use unless another is named."""
 _TILT_TABLES = {"spice_ftp_v3m": "ice_tilt_ftp_v3m"}
 _HEADER_LINES = 4
 

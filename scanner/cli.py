@@ -1,4 +1,4 @@
-"""The commands ``iceprod simulate``, ``iceprod event`` and ``iceprod recos``.
+"""The commands ``iceprod simulate``, ``iceprod event``, ``iceprod systematics`` and ``iceprod recos``.
 
 What computes is imported when a command runs, so that listing the commands stays quick.
 """
@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from scanner.events.event import Event
 
-__all__ = ["event", "recos", "simulate"]
+__all__ = ["event", "recos", "simulate", "systematics"]
 
 _FEWEST_PULSES = 8
 
@@ -112,6 +112,29 @@ def _draw(found: Event, plot: Path) -> None:
         plot_event(found, plot)
     except (OSError, ValueError) as error:  # matplotlib's for an ending that it does not know
         raise click.ClickException(f"cannot draw {plot}: {error}") from None
+
+
+@click.command()
+@click.argument("file", metavar="EVENT.json", type=click.Path(path_type=Path))
+@click.option("--reco-algo", default="auto", show_default=True, help="See `iceprod recos`.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def systematics(file: Path, reco_algo: str, as_json: bool) -> None:
+    """Tell how far an event's best fit moves when the ice is another.
+
+    The event is scanned on this machine in every ice model: seconds for a track, half a minute for a shower.
+    """
+    import msgspec
+
+    from scanner.common.errors import ScannerError
+    from scanner.events.i3live import read_event
+    from scanner.systematics import as_text
+    from scanner.systematics import systematics as measure
+
+    try:
+        told = measure(read_event(file), reco_algo)
+    except (ScannerError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(msgspec.json.encode(told) if as_json else as_text(told))
 
 
 @click.command()

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from config.ice import ENERGY_ICE, ICE_MODELS
+from config.ice import ENERGY_ICE, ICE_MODELS, TRACK_ICE
 from scanner.common.compiled import compile_apart, is_compiled
 from scanner.common.errors import EventError, ScannerError
 from scanner.events.event import Event, Pulses
@@ -26,8 +26,8 @@ from scanner.recos.cascade import Cascade
 from scanner.recos.millipede import Millipede
 from scanner.recos.track.reco import Track, TrackMPE
 
-__all__ = ["ALIASES", "IN_OTHER_ICE", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco", "find_reco", "is_choice",
-           "method_of", "warm_up", "why_not"]
+__all__ = ["ALIASES", "IN_OTHER_ICE", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco", "find_reco",
+           "in_every_ice", "is_choice", "method_of", "warm_up", "why_not"]
 
 
 class Reco(Protocol):
@@ -53,12 +53,13 @@ class Reco(Protocol):
 
 
 _AUTO = Auto()
-_OTHER_ICE: list[Reco] = [kind(ice) for kind in (Cascade, Millipede)
-                          for ice in ICE_MODELS if ice != ENERGY_ICE]
+_KINDS = ((Track, TRACK_ICE), (TrackMPE, TRACK_ICE), (Cascade, ENERGY_ICE), (Millipede, ENERGY_ICE))
+_OTHER_ICE: list[Reco] = [kind(ice) for kind, usual in _KINDS for ice in ICE_MODELS if ice != usual]
 _ALL: list[Reco] = [Track(), TrackMPE(), Cascade(), Millipede(), _AUTO]
 RECOS: Mapping[str, Reco] = MappingProxyType({reco.name: reco for reco in _ALL})
 IN_OTHER_ICE: Mapping[str, Reco] = MappingProxyType({reco.name: reco for reco in _OTHER_ICE})
-"""The energy fits in another ice than usual: how far apart two directions are tells what the ice does."""
+"""The fits in another ice than usual: how far apart two directions are tells what the ice does."""
+_USUAL_ICE = {kind.name: ice for kind, ice in _KINDS}
 ALIASES: Mapping[str, str] = MappingProxyType({
     "splinempe": "track_mpe", "splinempe_pointed": "track_mpe",
     "millipede_original": "millipede", "millipede_wilks": "millipede",
@@ -80,6 +81,13 @@ def find_reco(name: str) -> Reco:
         return IN_OTHER_ICE.get(name) or RECOS[ALIASES.get(name, name)]
     except KeyError:
         raise UnknownReco(name) from None
+
+
+def in_every_ice(name: str) -> dict[str, str]:
+    """Ice model → name of the same reconstruction in it, that of its usual ice first; raises UnknownReco."""
+    base = find_reco(name).name.partition(".")[0]
+    usual = _USUAL_ICE[base]
+    return {usual: base, **{ice: f"{base}.{ice}" for ice in ICE_MODELS if ice != usual}}
 
 
 def is_choice(name: str) -> bool:

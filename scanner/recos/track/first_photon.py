@@ -78,7 +78,7 @@ class FirstPhotons(NamedTuple):
     y: np.ndarray
     z: np.ndarray
     time: np.ndarray  # ns after the reference time
-    height: np.ndarray  # z in detector coordinates, m
+    height: np.ndarray  # z at which the table of the ice holds, m
     present: np.ndarray  # 0, or ln of a weight that leaves nothing but noise
     shape: np.ndarray  # ln ξ at ln x = 0 and cos η = 0, and its slope with ln x
     shape_slope: np.ndarray

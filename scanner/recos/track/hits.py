@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from config.detector import FIRST_DEEPCORE_STRING, dom_positions
+from config.ice import TRACK_ICE
 from scanner.common.errors import EventError
 from scanner.events.event import Pulses
-from scanner.light.ice import local_ice
+from scanner.light.ice import levelled, local_ice
 from scanner.recos.track.first_photon import FirstPhotons, first_photons
 from scanner.recos.track.likelihood import ABSENT, LANES, NOISE, Doms
 
@@ -41,8 +42,9 @@ class TrackHits:
         return -(len(self.doms.time) - self.n_hit) * float(np.log(NOISE))
 
 
-def first_hits(pulses: Pulses) -> TrackHits:
-    """First pulse and charge of every module of strings 1 … 78; EventError if fewer than MIN_DOMS."""
+def first_hits(pulses: Pulses, ice: str = TRACK_ICE) -> TrackHits:
+    """First pulse and charge of every module of strings 1 … 78, in an ice; EventError if fewer than MIN_DOMS.
+    """
     pulses = pulses.select(pulses.string < FIRST_DEEPCORE_STRING)
     module = pulses.string.astype(np.int64) * 64 + pulses.om
     keys, place = np.unique(module, return_inverse=True)
@@ -54,17 +56,19 @@ def first_hits(pulses: Pulses) -> TrackHits:
     np.minimum.at(time, place, pulses.time)
     position = dom_positions()[keys // 64 - 1, keys % 64 - 1]
     centre = np.average(position, axis=0, weights=np.maximum(charge, 1e-3))
-    doms = _padded(_doms(position, centre, time - time.min(), charge))
+    doms = _padded(_doms(position, centre, time - time.min(), charge, ice))
     charges = np.pad(charge, (0, len(doms.time) - len(keys)), mode="edge")
     return TrackHits(doms, first_photons(doms, charges), _sampled(doms, len(keys)), len(keys), centre,
                      float(time.min()))
 
 
-def _doms(position: np.ndarray, centre: np.ndarray, time: np.ndarray, charge: np.ndarray) -> Doms:
+def _doms(position: np.ndarray, centre: np.ndarray, time: np.ndarray, charge: np.ndarray, ice: str) -> Doms:
+    """The modules; at their heights the table of the ice holds; on the whole way the tilt is the module's.
+    """
     x, y, z = np.ascontiguousarray((position - centre).T)
-    height = position[:, 2].copy()
+    height = levelled(position, ice)
     photons = np.clip(charge, 1.0, MAX_PHOTONS)
-    return Doms(x, y, z, time, height, photons - 1.0, np.log(photons), *local_ice(height))
+    return Doms(x, y, z, time, height, photons - 1.0, np.log(photons), *local_ice(height, ice))
 
 
 def _sampled(doms: Doms, n_hit: int) -> Doms:

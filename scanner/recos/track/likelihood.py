@@ -73,7 +73,7 @@ class Doms(NamedTuple):
     y: np.ndarray
     z: np.ndarray
     time: np.ndarray  # ns after the reference time
-    height: np.ndarray  # z in detector coordinates, m
+    height: np.ndarray  # z at which the table of the ice holds, m
     others: np.ndarray  # N − 1
     log_n: np.ndarray
     scattering: np.ndarray  # of the ice at the module, 1/m

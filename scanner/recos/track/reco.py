@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 
+from config.ice import TRACK_ICE
 from scanner.events.event import Event
 from scanner.light.ice import ice_table
 from scanner.light.pandel import pandel_tables
@@ -22,10 +23,10 @@ _FARTHEST = 1e6  # m and ns: a seed beyond is no seed
 
 
 @cache
-def tables() -> Tables:
-    """Ice and arrival-time tables, built once per process."""
-    ice, pandel = ice_table(), pandel_tables()
-    return Tables(ice.scattering, ice.scattering_integral, ice.absorption, ice.absorption_integral,
+def tables(ice: str = TRACK_ICE) -> Tables:
+    """Tables of an ice and of arrival times, built once per process."""
+    table, pandel = ice_table(ice), pandel_tables()
+    return Tables(table.scattering, table.scattering_integral, table.absorption, table.absorption_integral,
                   pandel.shape, pandel.survival)
 
 
@@ -37,19 +38,23 @@ class TrackMPE:
                    "in layered ice; fast, no energies")
     cost = "1"
 
+    def __init__(self, ice: str = TRACK_ICE) -> None:
+        self._ice = ice
+        self.name = _in_ice(type(self).name, ice)
+
     def check(self, event: Event) -> None:
         """Raises EventError if too few modules are hit."""
-        first_hits(event.cleaned)
+        first_hits(event.cleaned, self._ice)
 
     def prepare(self, event: Event) -> TrackHits:
         """First hits of the cleaned pulses; raises EventError if there are too few."""
-        return first_hits(event.cleaned)
+        return first_hits(event.cleaned, self._ice)
 
     def reconstruct(
         self, prepared: TrackHits, zenith: np.ndarray, azimuth: np.ndarray, seeds: np.ndarray | None = None
     ) -> np.ndarray:
         """Fit the vertex for n directions (rad) from the parents' vertices; PIXEL_DTYPE of shape (n,)."""
-        return _fitted(prepared, prepared.doms, MPE_WIDTHS, zenith, azimuth, seeds)
+        return _fitted(prepared, prepared.doms, MPE_WIDTHS, self._ice, zenith, azimuth, seeds)
 
 
 class Track:
@@ -60,27 +65,35 @@ class Track:
                    "from simulated muons with single losses; fast, no energies")
     cost = "1"
 
+    def __init__(self, ice: str = TRACK_ICE) -> None:
+        self._ice = ice
+        self.name = _in_ice(type(self).name, ice)
+
     def check(self, event: Event) -> None:
         """As of `TrackMPE`."""
-        first_hits(event.cleaned)
+        first_hits(event.cleaned, self._ice)
 
     def prepare(self, event: Event) -> TrackHits:
         """As of `TrackMPE`."""
-        return first_hits(event.cleaned)
+        return first_hits(event.cleaned, self._ice)
 
     def reconstruct(
         self, prepared: TrackHits, zenith: np.ndarray, azimuth: np.ndarray, seeds: np.ndarray | None = None
     ) -> np.ndarray:
         """As of `TrackMPE`."""
-        return _fitted(prepared, prepared.firsts, FIRST_WIDTHS, zenith, azimuth, seeds)
+        return _fitted(prepared, prepared.firsts, FIRST_WIDTHS, self._ice, zenith, azimuth, seeds)
 
 
-def _fitted(hits: TrackHits, doms: Hits, widths: np.ndarray, zenith: np.ndarray, azimuth: np.ndarray,
-            seeds: np.ndarray | None) -> np.ndarray:
+def _in_ice(name: str, ice: str) -> str:
+    return name if ice == TRACK_ICE else f"{name}.{ice}"
+
+
+def _fitted(hits: TrackHits, doms: Hits, widths: np.ndarray, ice: str, zenith: np.ndarray,
+            azimuth: np.ndarray, seeds: np.ndarray | None) -> np.ndarray:
     """The fits of n directions by the likelihood that `doms` belong to; PIXEL_DTYPE of shape (n,)."""
     zenith, azimuth = np.atleast_1d(zenith).astype(float), np.atleast_1d(azimuth).astype(float)
     starts = _starts(hits, len(zenith), seeds)
-    fits = fit_pixels(doms, hits.doms, hits.coarse, tables(), zenith, azimuth, starts, GRID,
+    fits = fit_pixels(doms, hits.doms, hits.coarse, tables(ice), zenith, azimuth, starts, GRID,
                       valleys_for(hits.n_hit), widths)
     pixels = nan_rows(np.full(len(zenith), -1))
     pixels["llh"] = fits[:, 0] - hits.padding_llh

@@ -83,7 +83,8 @@ def test_a_shower_in_another_ice_is_fitted_by_name(shower: Event) -> None:
     assert energies["cascade"] == pytest.approx(truth.energy, rel=0.15)
     assert energies["cascade.spice_mie"] == pytest.approx(truth.energy, rel=0.5)
     assert energies["cascade.spice_mie"] != energies["cascade"]
-    assert set(IN_OTHER_ICE) == {"cascade.spice_mie", "millipede.spice_mie"}
+    assert set(IN_OTHER_ICE) == {"cascade.spice_mie", "millipede.spice_mie", "track.spice_ftp_v3m",
+                                 "track_mpe.spice_ftp_v3m"}
 
 
 def test_saturated_bins_do_not_count(shower: Event) -> None:
