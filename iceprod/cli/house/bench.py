@@ -17,6 +17,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "event": ("scanner.bench", ["event"]),
     "coverage": ("scanner.coverage", []),
     "accuracy": ("scanner.accuracy", []),
+    "choices": ("scanner.choices", []),
     "store": ("server.embedded", ["bench"]),
     "api": ("server.production.bench", []),
     "desk": ("server.desk.bench", []),
@@ -30,7 +31,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
 @click.argument("name", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(name: str | None, arguments: tuple[str, ...]) -> int:
-    """Measure NAME: reco, scan, event, coverage, accuracy, store, api, tasks or grid.
+    """Measure NAME: reco, scan, event, coverage, accuracy, choices, store, api, tasks or grid.
 
     `iceprod bench NAME --help` tells the options of each.
     """

@@ -15,6 +15,7 @@ from scanner.events.event import Event, Particle
 from scanner.light.charges import UNTRUSTED, bin_charges
 from scanner.light.ice import levelled, tilt_table
 from scanner.maps.result import nan_rows
+from scanner.recos.auto import choose
 from scanner.recos.energy import event_energy
 from scanner.recos.recos import IN_OTHER_ICE, find_reco
 from scanner.recos.track.energy import SPREAD, light_per_metre, muon_energy, neutrino_energy
@@ -148,6 +149,10 @@ def _outside_showers() -> list[Event]:
         time = table["time"][first:last].astype(float) + truth.time + rng.normal(0.0, 2.0, last - first)
         events.append(event_of(rng, module[first:last], time, truth))
     return events
+
+
+def test_auto_takes_no_shower_of_an_outside_simulation_for_a_track() -> None:
+    assert {choose(event).reco for event in _outside_showers()} == {"cascade"}
 
 
 def test_showers_of_an_outside_simulation_have_their_energy() -> None:
