@@ -27,8 +27,13 @@ __all__ = ["HALF_HEIGHT", "MODEL_ERROR", "RADIUS", "Cascade", "CascadeEvent", "c
 
 MODEL_ERROR = 0.3
 """Relative uncertainty of an expected charge; 0 would be Poisson."""
-STEPS = np.array([0.5, 0.5, 0.5, 1.0])
-"""Differences for the derivatives by x, y, z (m) and t (ns)."""
+STEPS = np.array([0.02, 0.02, 0.02, 0.04])
+"""Differences for the derivatives by x, y, z (m) and t (ns).
+
+Small, because they look forwards only: where bright modules are far from their expectation, what the light
+bends within a step looks like a slope at the bottom, and a fit stops above it: by up to 6 in −ln L at 0.5 m
+and 1 ns.
+"""
 MAX_STEPS = 30
 TOLERANCE = 1e-4
 """Promised gain in ln L at which a fit stops."""

@@ -28,10 +28,8 @@ def events(dim_track: Event) -> dict[str, Event]:
     return {"track_mpe": dim_track, "cascade.spice_mie": shower, "millipede.spice_mie": dim_track}
 
 
-PRECISION = {"track_mpe": 0.02, "cascade.spice_mie": 5.0, "millipede.spice_mie": 0.02}
-"""Of −ln L. Far from the best fit a shower's descent stops where its axes let it, which do not turn along;
-with its bright modules −ln L is some 10⁵ there and differs by thousands between directions, stops by up to
-4."""
+PRECISION = {"track_mpe": 0.02, "cascade.spice_mie": 0.05, "millipede.spice_mie": 0.02}
+"""Of −ln L, also far from the best fit, where a shower's is some 10⁵ and differs by thousands."""
 NEAR = {"track_mpe": 1.45, "cascade.spice_mie": 1.45, "millipede.spice_mie": 1.25}
 """The zenith of the second direction. That of `millipede` is another: at 1.45 its −ln L has several valleys,
 and the last bit of a sum chooses."""
@@ -105,4 +103,4 @@ def test_turning_detector_and_sky_turns_the_map(name: str, angle: float, events:
     assert others["llh"] == pytest.approx(rows["llh"], abs=PRECISION[name])
     x, y = turned(rows["X"], rows["Y"], angle)
     for found, expected in ((others["X"], x), (others["Y"], y), (others["Z"], rows["Z"])):
-        assert found == pytest.approx(expected, abs=3.0)
+        assert found == pytest.approx(expected, abs=0.3)
