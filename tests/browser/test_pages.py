@@ -143,6 +143,38 @@ def test_the_map_shows_what_the_result_says(api: Api, made: World, visit: Callab
         assert math.isclose(value, 2 * (row[1] - best), abs_tol=1e-3)
 
 
+RED = """() => { const canvas = document.querySelector('[data-skymap] canvas');
+    const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data, found = [];
+    for (let place = 0; place < data.length / 4; place++) {
+      const [red, green, blue] = data.slice(4 * place, 4 * place + 3);
+      if (red > 240 && Math.abs(green - 34) < 12 && Math.abs(blue - 34) < 12) {
+        found.push([place % canvas.width, Math.floor(place / canvas.width)]); } }
+    return {found, width: canvas.width, height: canvas.height}; }"""
+
+
+def test_the_map_draws_the_outlines_of_the_contours_file(api: Api, made: World,
+                                                         visit: Callable[..., Visitor]) -> None:
+    visitor = visit(api.url)
+    visitor.log_in(api.token())
+    visitor.go(f"/web/scans/{made.scans['final']}")
+    visitor.settle()
+    levels = visitor.page.locator("[data-skymap] select").input_value()
+    drawn = visitor.page.evaluate(RED)
+    product = api.session("user").get(f"/scan/{made.scans['final']}/products/contours.{levels}.json").json()
+    best = api.session("user").get(f"/scan/{made.scans['final']}/progress").json()["best_fit"]
+    script = f"""import('/web/static/sky.js').then(({{Mollweide}}) => {{
+        const sky = new Mollweide({math.radians(best["ra_deg"])});
+        return {json.dumps(product["regions"][0]["rings"])}.flat().map(([ra, dec]) =>
+          sky.place(ra * Math.PI / 180, dec * Math.PI / 180)); }})"""
+    unit = 4.1 / drawn["width"]
+    wanted = np.array(visitor.page.evaluate(script)) / unit * [1, -1]
+    wanted += np.array([drawn["width"], drawn["height"]]) / 2
+    found = np.array(drawn["found"])
+    assert len(found) > 10
+    away = np.linalg.norm(found[:, None] + 0.5 - wanted[None], axis=2).min(axis=1)
+    assert np.quantile(away, 0.9) < 6.0  # lines between points that may lie some pixels apart
+
+
 def test_pages_are_whole_without_scripts(api: Api, made: World, browser: Any) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

@@ -2,16 +2,22 @@
 
     uint32 length of the header · header, padded with spaces to a multiple of four bytes
     for each level, coarse to fine: uint32[count] NESTED pixels · float32[count] 2Δ ln L to the best pixel
+
+The header has the outlines of the credible regions as the contours product has them, so that page and files
+draw the same lines.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from scanner.maps.level_sets import LEVEL_SETS, default_levels
+from scanner.maps.posterior import Posterior
+from scanner.maps.regions import contours
 from scanner.maps.result import ScanResult
 from scanner.maps.skymap import EmptyMapError, SkyMap
 from server.common.errors import NotFound
@@ -20,7 +26,7 @@ __all__ = ["packed"]
 
 
 def packed(result: ScanResult, levels: str | None, is_final: bool) -> bytes:
-    """The map as far as it is known, with a level set's thresholds (by default: the reconstruction's).
+    """The map as far as it is known, with the outlines by a level set (by default: the reconstruction's).
 
     Raises NotFound while there is none.
     """
@@ -36,8 +42,14 @@ def packed(result: ScanResult, levels: str | None, is_final: bool) -> bytes:
         parts += [skymap.nested[here].astype("<u4").tobytes(), skymap.delta[here].astype("<f4").tobytes()]
     best = skymap.best_fit
     header = msgspec.json.encode({
-        "levels": described, "is_final": is_final, "thresholds": list(chosen.thresholds.values()),
-        "credible_levels": list(chosen.thresholds),
+        "levels": described, "is_final": is_final,
+        "regions": _regions(Posterior.of(skymap, chosen)),
         "best_fit": [math.radians(best.ra_deg), math.radians(best.dec_deg)]})
     header += b" " * (-len(header) % 4)
     return b"".join([len(header).to_bytes(4, "little"), header, *parts])
+
+
+def _regions(posterior: Posterior) -> list[dict[str, Any]]:
+    """The outlines of the regions by credible level: closed rings of [ra, dec] in degrees."""
+    return [{"level": level, "rings": [np.round(ring, 6).tolist() for ring in contours(posterior, level)]}
+            for level in posterior.levels.thresholds]

@@ -51,7 +51,7 @@ class Viewer {
   show(data) {
     this.map = data.map;
     this.best = data.best_fit;
-    this.thresholds = data.thresholds;
+    this.regions = data.regions;
     if (!this.seen && this.best) {
       this.seen = true;
       this.view.ra = this.best[0];
@@ -78,16 +78,16 @@ class Viewer {
     const pen = this.canvas.getContext("2d");
     this.drawPixels(pen, this.coarse ? 3 : 1);
     this.drawGrid(pen);
+    this.drawRegions(pen);
     if (this.best) this.drawBest(pen);
     this.canvas.dataset.drawn = "yes";
     this.canvas.dataset.across = this.view.across;
   }
 
-  /** Pixels and, between them, the contours; `step` draws only every so many places. */
+  /** `step` draws only every so many places. */
   drawPixels(pen, step) {
     const wide = Math.ceil(this.width / step), high = Math.ceil(this.height / step);
     const {sky, unit} = this.projection(), {map} = this;
-    const values = new Float32Array(wide * high).fill(-1);
     const picture = new ImageData(wide, high), colours = new Uint32Array(picture.data.buffer);
     const linear = map.top / 30, whole = Math.asinh(map.top / linear);
     for (let row = 0, place = 0; row < high; row++) {
@@ -96,12 +96,10 @@ class Viewer {
         const found = sky.at(((column + 0.5) * step - this.width / 2) * unit, y);
         if (!found) continue;  // outside of the sky
         const [delta] = map.at(found[0], found[1]);
-        values[place] = delta;
         colours[place] = delta === Infinity ? 0xff9a948e
           : COLOURS[Math.min(511, Math.floor(511 * Math.asinh(delta / linear) / whole))];
       }
     }
-    this.contour(values, wide, high, colours, step);
     this.buffer ??= document.createElement("canvas");
     this.buffer.width = wide;
     this.buffer.height = high;
@@ -111,21 +109,14 @@ class Viewer {
     pen.drawImage(this.buffer, 0, 0, wide * step, high * step);
   }
 
-  /** A place is on a contour when one beside it is on the other side of the threshold. */
-  contour(values, wide, high, colours, step) {
-    const reach = step > 1 ? 1 : 2;
-    this.thresholds.forEach((threshold, number) => {
-      const colour = number ? 0xffffffff : 0xff2020ff;  // the inner one red, the outer ones white
-      for (let row = reach; row < high; row++) {
-        for (let column = reach; column < wide; column++) {
-          const place = row * wide + column;
-          if (values[place] < 0) continue;
-          const inside = values[place] <= threshold;
-          if ((values[place - reach] >= 0 && inside !== values[place - reach] <= threshold)
-              || (values[place - reach * wide] >= 0 && inside !== values[place - reach * wide] <= threshold)) {
-            colours[place] = colour;
-          }
-        }
+  /** The outlines of the regions, as the files of the map have them: the inner one red, the others white. */
+  drawRegions(pen) {
+    const scale = this.width / Math.max(1, this.canvas.clientWidth);
+    this.regions.forEach(({rings}, number) => {
+      for (const [width, colour] of [[3.5, "rgba(0,0,0,.5)"], [2, number ? "#fff" : "#f22"]]) {
+        pen.lineWidth = width * scale;
+        pen.strokeStyle = colour;
+        for (const ring of rings) this.line(pen, ring);
       }
     });
   }
@@ -322,7 +313,7 @@ async function fetchMap() {
       const levels = box.querySelector("select").value;
       const answer = await fetch(`${box.dataset.skymap}?levels=${encodeURIComponent(levels)}`);
       if (answer.ok) viewer.show(readMap(await answer.arrayBuffer()));
-      await new Promise((resolve) => setTimeout(resolve, 500));  // not more often, however fast pixels come
+      await new Promise((resolve) => setTimeout(resolve, 1000));  // not more often, however fast pixels come
     }
   } finally {
     fetching = false;

@@ -126,7 +126,11 @@ def test_the_pixels_for_the_viewer_are_those_of_the_result(api: Api, ada: reques
 
     wait_for(over, "the final map", 120)
     header, levels = read_pixels(ada.get(f"/web/scans/{scan_id}/pixels?levels=ic160427a").content)
-    assert (header["is_final"], header["thresholds"][:2]) == (True, [22.2, 64.2])
+    assert header["is_final"] is True
+    product = user.get(f"/scan/{scan_id}/products/contours.ic160427a.json").json()
+    assert header["regions"] == [{"level": one["level"], "rings": one["rings"]} for one in product["regions"]]
+    assert [one["level"] for one in header["regions"]] == [0.5, 0.9]
+    assert all(one["rings"] for one in header["regions"])
     fine = {row[0]: row[1] for row in user.get(f"/scan/{scan_id}/result").json()[
         "skyscan_result"]["nside-8"]["data"] if isinstance(row[1], float)}
     nested = healpix.ring_to_nest(8, np.array(sorted(fine)))
