@@ -10,7 +10,8 @@ import pytest
 from pymongo.errors import DocumentTooLarge
 
 from scanner.maps.result import ScanMetadata, nan_rows
-from server.common.errors import BadRequest
+from server.common.errors import BadRequest, NotFound
+from server.scans.manifests import decoding
 from server.scans.pixels.runs import Run
 from server.scans.results import results
 from server.scans.run import finish
@@ -26,10 +27,14 @@ def test_a_map_that_cannot_be_stored_is_given_up(error: Exception, monkeypatch: 
     async def refuse(*_: Any) -> None:
         raise error
 
+    async def gone(*_: Any) -> None:
+        raise NotFound("i3 event not found")
+
     async def give_up(ctx: Any, scan_id: str, reason: str) -> None:
         told.append((scan_id, reason))
 
     monkeypatch.setattr(results, "put", refuse)
+    monkeypatch.setattr(decoding, "event", gone)
     monkeypatch.setattr(finish, "give_up", give_up)
     table = nan_rows(np.arange(12))
     table["llh"] = np.arange(12.0)
