@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from scanner.maps import healpix
+from scanner.maps.energy import EventEnergy
 from scanner.maps.level_sets import level_set
 from scanner.maps.levels import Progression, first_pixels, next_pixels
 from scanner.maps.posterior import Posterior
@@ -82,7 +83,8 @@ def scan() -> ScanResult:
             old = results.get(nside, np.empty(0, PIXEL_DTYPE))
             results[nside] = np.concatenate([old, bowl(nside, pixels)])
     results[8]["llh"][3] = np.nan
-    return ScanResult(results, METADATA, True, Method("splinempe", "track_mpe"))
+    energy = EventEnergy("muon", 6e4, 3.6e4)  # some of what an energy has is not known
+    return ScanResult(results, METADATA, True, Method("splinempe", "track_mpe"), energy)
 
 
 @pytest.fixture
@@ -109,7 +111,7 @@ def test_skyreader_reads_and_writes_what_we_do(
     for back in (ScanResult.from_json(json.loads(Path(told["written"][0]).read_text())),
                  ScanResult.from_npz(told["written"][1])):
         assert back.metadata == METADATA
-        assert back.method == scan.method
+        assert (back.method, back.energy) == (scan.method, scan.energy)
         assert back.complete
         for nside, table in scan.pixels.items():
             assert back.pixels[nside].tobytes() == table.tobytes()
