@@ -1,7 +1,7 @@
 """Energy losses along a track: showers every SPACING metres, their energies unfolded, the vertex fitted.
 
 For a direction and a vertex (a, b, t0) the expected charges are linear in the energies, which
-`scanner.recos.unfolding` finds. The vertex follows by Fisher scoring together with the energies that matter.
+`scanner.recos.unfolding` finds. The vertex follows by Fisher scoring together with all energies.
 
 The showers stand at fixed distances from the point next to the event's centre, whatever the direction: where
 their number changed with the direction and all of them moved by half a spacing, −ln L had steps.
@@ -21,6 +21,7 @@ from scanner.recos.unfolding import (
     Counts,
     Equations,
     approach,
+    copy_to,
     expect,
     objective,
     scoring,
@@ -43,6 +44,8 @@ STEPS = (0.5, 0.5, 1.0)
 """Differences for the derivatives by a, b (m) and t0 (ns)."""
 SAME = (1.0, 1.0, 0.1)
 """By the square of how far the vertex must move to change as much: 1/m² and 1/ns²."""
+FAR = 9.0
+"""m²: the derivatives are computed again after a longer step, which would teach them wrong things."""
 MAX_STEPS, LAST_STEPS = 10, 2
 """Steps of Fisher scoring: of vertex and energies, and of the energies alone when the vertex stands."""
 TOLERANCE = 0.01
@@ -98,14 +101,18 @@ def _work(bins: int) -> Work:
 def _line(modules: Modules, n_hit: int, p: np.ndarray) -> Line:
     """Axes and showers for a direction."""
     h = max(np.sqrt(p[0] * p[0] + p[1] * p[1]), 1e-9)
-    axes = np.array([[p[0] * p[2] / h, p[1] * p[2] / h, -h], [-p[1] / h, p[0] / h, 0.0]])
+    axes = np.empty((2, 3))
+    axes[0, 0], axes[0, 1], axes[0, 2] = p[0] * p[2] / h, p[1] * p[2] / h, -h
+    axes[1, 0], axes[1, 1], axes[1, 2] = -p[1] / h, p[0] / h, 0.0
     low, high = np.inf, -np.inf
     for i in range(n_hit):
-        along = modules.x[i] * p[0] + modules.y[i] * p[1] + modules.z[i] * p[2]
-        low, high = min(low, along), max(high, along)
+        place = modules.x[i] * p[0] + modules.y[i] * p[1] + modules.z[i] * p[2]
+        low, high = min(low, place), max(high, place)
     first = int(np.ceil((low - BEYOND) / SPACING))
-    count = min(int(np.floor((high + BEYOND) / SPACING)) - first + 1, MOST_SOURCES)
-    return Line(p, axes, SPACING * (first + np.arange(count)))
+    along = np.empty(min(int(np.floor((high + BEYOND) / SPACING)) - first + 1, MOST_SOURCES))
+    for j in range(len(along)):
+        along[j] = SPACING * (first + j)
+    return Line(p, axes, along)
 
 
 @kernel
@@ -159,9 +166,9 @@ def _scale(rows: np.ndarray, matrix: np.ndarray, energy: np.ndarray) -> None:
 @kernel
 def _slopes(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray) -> None:
     """Derivatives of the expectation by a, b, t0."""
-    work.slopes[:3] = np.float32(0.0)
     near = place.copy()
     for q in range(3):
+        copy_to(work.slopes[q], work.nothing)
         near[q] = place[q] + STEPS[q]
         for j in range(len(energy)):
             _fill(work.shifted, problem, line, near, line.along[j])
@@ -170,17 +177,22 @@ def _slopes(problem: Problem, line: Line, place: np.ndarray, work: Work, energy:
 
 
 @kernel
+def _length(step: np.ndarray) -> float:
+    """The square of a step of the vertex, m²."""
+    return SAME[0] * step[0] ** 2 + SAME[1] * step[1] ** 2 + SAME[2] * step[2] ** 2
+
+
+@kernel
 def _learn(work: Work, step: np.ndarray) -> None:
     """Correct the derivatives by what a step of the vertex changed (Broyden, Math. Comp. 19 (1965) 577).
 
     `work.shifted` holds the expectation after the step, with the energies of before.
     """
-    length = 0.0
     for q in range(3):
-        length += SAME[q] * step[q] * step[q]
-        _add(work.shifted, work.slopes[q], work.nothing, np.float32(-step[q]))
+        _add(work.shifted, work.slopes[q], work.nothing, np.float32(-step[q]))  # what they foretold
+    length = _length(step) + 1e-12
     for q in range(3):
-        _add(work.slopes[q], work.shifted, work.best_mu, np.float32(SAME[q] * step[q] / (length + 1e-12)))
+        _add(work.slopes[q], work.shifted, work.best_mu, np.float32(SAME[q] * step[q] / length))
 
 
 @kernel
@@ -196,10 +208,15 @@ def _begin(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: 
     counts, n = problem.counts, len(energy)
     _set(work.matrix, problem, line, place)
     matrix = work.matrix[:n].reshape(-1)
-    energy[:] = np.float32(1.0)
+    for j in range(n):
+        energy[j] = np.float32(1.0)
     expect(work.mu, counts.noise, matrix, energy)
-    seen, expected = max(counts.charge.sum(), 1.0), max((work.mu - counts.noise).sum(), 1e-6)
-    energy[:] = np.float32(seen / expected)
+    seen = expected = 0.0
+    for k in range(len(work.mu)):
+        seen += counts.charge[k]
+        expected += work.mu[k] - counts.noise[k]
+    for j in range(n):
+        energy[j] = np.float32(max(seen, 1.0) / max(expected, 1e-6))
     return approach(work.mu, counts.noise, matrix, energy, counts, UPDATES, PLAIN_UPDATES)
 
 
@@ -217,17 +234,18 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
              tolerance: float) -> None:
     """Fisher scoring of vertex and energies together, both changed in place.
 
-    Derivatives by the vertex are computed at the start and then learnt from every step. How the gradient
-    along a step has changed tells how stiff −ln L is beside the information, and the next step is so much
-    shorter.
+    Derivatives by the vertex are computed at the start and then learnt from every short step. How the
+    gradient along a step has changed tells how stiff −ln L is beside the information, and the next step is
+    so much shorter.
     """
     counts, equations, mu, n = problem.counts, work.equations, work.mu, 3 + len(energy)
     matrix, slopes = work.matrix[: len(energy)].reshape(-1), work.slopes.reshape(-1)
-    best, damping, stretch, here = energy.copy(), DAMPING, 1.0, True
+    best, there, moved = energy.copy(), place.copy(), place.copy()
+    damping, stretch, here = DAMPING, 1.0, True
     llh = objective(mu, energy, counts)
     _slopes(problem, line, place, work, energy)
     _scale(work.slopes[3:], work.matrix, energy)
-    work.best_mu[:] = mu
+    copy_to(work.best_mu, mu)
     scoring(equations, slopes, 3, best, work.best_mu, counts)
     for _ in range(MAX_STEPS):
         gain = solve(equations, n, damping)
@@ -235,30 +253,36 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
             break
         share = stretch * _limit(equations.step)
         before = _along(equations, n)
-        there = place + share * equations.step[:3]
+        for q in range(3):
+            moved[q] = share * equations.step[q]
+            there[q] = place[q] + moved[q]
         _set(work.matrix, problem, line, there)
-        expect(work.shifted, counts.noise, matrix, best)
-        _learn(work, there - place)
+        near = _length(moved) < FAR
+        if near:
+            expect(work.shifted, counts.noise, matrix, best)
+            _learn(work, moved)
         shift_energies(energy, best, equations.step[3:], share)
         change = llh - approach(mu, counts.noise, matrix, energy, counts, 0, FEW_UPDATES)
         here = change > 0.0
         if here:
-            place[:] = there
-            best[:] = energy
-            work.best_mu[:] = mu
+            copy_to(place, there)
+            copy_to(best, energy)
+            copy_to(work.best_mu, mu)
             llh -= change
+            if not near:
+                _slopes(problem, line, place, work, energy)
             _scale(work.slopes[3:], work.matrix, energy)
         scoring(equations, slopes, 3, best, work.best_mu, counts)
         if here:
-            damping = max(0.2 * damping, DAMPING)
-            stretch = min(max(stretch / max(1.0 - _along(equations, n) / before, 1e-3), SHORTEST), 1.0)
-            if change < tolerance:
+            if change < tolerance and damping == DAMPING:  # a damped step gains little anywhere
                 break
+            damping = max(0.1 * damping, DAMPING)
+            stretch = min(max(stretch / max(1.0 - _along(equations, n) / before, 1e-3), SHORTEST), 1.0)
         else:
             damping *= 10.0
             if damping > MOST_DAMPING:
                 break
-    energy[:] = best
+    copy_to(energy, best)
     if not here:
         _set(work.matrix, problem, line, place)
 
@@ -277,10 +301,10 @@ def _finish(problem: Problem, work: Work, energy: np.ndarray) -> float:
         shift_energies(energy, best, equations.step, 1.0)
         trial = approach(work.mu, counts.noise, matrix, energy, counts, 0, FEW_UPDATES)
         if not trial < llh:
-            energy[:] = best
+            copy_to(energy, best)
             break
         llh = trial
-        best[:] = energy
+        copy_to(best, energy)
         if gain < TOLERANCE:
             break
     return llh
@@ -336,11 +360,11 @@ def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height:
                directions: np.ndarray, seeds: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
     """Fit each direction (n, 3) from the best of its vertices (n, starts, 4).
 
-    Vertices are x, y, z, t relative to the event. One whose x is no number does not count, but one must be left; `tolerance` (n,) is the promised gain
-    in ln L at which a fit stops. Rows of (llh, x, y, z, t, energy inside, energy in all),
-    shape (n, 7).
+    Vertices are x, y, z, t relative to the event; one whose x is no number does not count, but one must be
+    left. `tolerance` (n,) is the promised gain in ln L at which a fit stops. Rows of (llh, x, y, z, t, energy
+    inside, energy in all), shape (n, 7).
     """
-    result = np.empty((len(directions), 7))
+    result = np.zeros((len(directions), 7))
     work, starts = _work(len(problem.counts.charge)), np.empty((seeds.shape[1], 3))
     for i in range(len(directions)):
         line = _line(problem.modules, problem.n_hit, directions[i])
@@ -353,5 +377,6 @@ def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height:
         result[i, 1], result[i, 2], result[i, 3] = _point(line, place, 0.0)
         result[i, 4] = place[2]
         result[i, 5] = _inside(line, place, energy, centre, radius, half_height)
-        result[i, 6] = energy.sum()
+        for one in energy:
+            result[i, 6] += one
     return result

@@ -26,7 +26,8 @@ import numpy as np
 from scanner.common.compiled import fast_kernel, kernel
 from scanner.common.fastmath import fast_log
 
-__all__ = ["Counts", "Equations", "approach", "expect", "objective", "scoring", "shift_energies", "solve"]
+__all__ = ["Counts", "Equations", "approach", "copy_to", "expect", "objective", "scoring", "shift_energies",
+           "solve"]
 
 ACCELERATION = 1.5
 """Exponent of a multiplicative update; the last ones have none."""
@@ -51,6 +52,13 @@ class Equations(NamedTuple):
     information: np.ndarray  # (n, n)
     gradient: np.ndarray
     step: np.ndarray
+
+
+@fast_kernel
+def copy_to(target: np.ndarray, source: np.ndarray) -> None:
+    """One row's numbers to another: numba compiles the loop in a tenth of the time of a slice."""
+    for k in range(len(source)):
+        target[k] = source[k]
 
 
 @fast_kernel
