@@ -70,7 +70,7 @@ def test_a_track_far_from_all_light_is_fitted_too(dim_track: Event) -> None:
 def test_a_bad_parent_does_not_decide(prepared: MillipedeEvent) -> None:
     """The vertex of a track fit is the other start: a parent 60 ns off leads into another valley."""
     direction = np.array([ZENITH]), np.array([AZIMUTH])
-    good = RECO.reconstruct(prepared, *direction)
+    good = RECO.reconstruct(prepared, *direction, RECO.reconstruct(prepared, *direction))
     late = good.copy()
     late["T"] += 60.0
     assert RECO.reconstruct(prepared, *direction, late)["llh"] == pytest.approx(good["llh"], abs=0.3)
