@@ -117,6 +117,6 @@ def test_losses_of_a_real_track_point_where_the_official_map_does() -> None:
     rows = reco.reconstruct(reco.prepare(event), zenith + shifts, np.repeat(azimuth, len(shifts)))
     assert rows["llh"][0] < rows["llh"][1:3].min() - 5 < rows["llh"][3:].min() - 10
     turns = np.arange(8) * np.pi / 4  # around the official best fit, 0.7° away
-    ring = zenith + np.radians(0.7) * np.cos(turns), azimuth + np.radians(0.7) * np.sin(turns) / np.sin(zenith)
-    around = reco.reconstruct(reco.prepare(event), *ring, np.repeat(rows[:1], len(turns)))
+    up, aside = np.radians(0.7) * np.cos(turns), np.radians(0.7) * np.sin(turns) / np.sin(zenith)
+    around = reco.reconstruct(reco.prepare(event), zenith + up, azimuth + aside, np.repeat(rows[:1], 8))
     assert rows["llh"][0] < around["llh"].min() - 0.5
