@@ -1,11 +1,10 @@
 """Energy losses along a track: showers every SPACING metres, their energies unfolded, the vertex fitted.
 
-For a direction and a vertex (a, b, t0) the expected charges are linear in the energies. These follow from
-multiplicative updates that keep them positive (maximum likelihood by expectation maximisation: Shepp & Vardi,
-IEEE TMI 1 (1982) 113; energy losses by unfolding: IceCube, JINST 9 (2014) P03009), here for the negative
-binomial likelihood of `scanner.recos.cascade`. The vertex follows by Fisher scoring, with the energies that
-matter eliminated from the information matrix (Schur complement). Products of matrices are written out: a
-library's would wake its threads for nothing.
+For a direction and a vertex (a, b, t0) the expected charges are linear in the energies, which
+`scanner.recos.unfolding` finds. The vertex follows by Fisher scoring together with all energies.
+
+The showers stand at fixed distances from the point next to the event's centre, whatever the direction: where
+their number changed with the direction and all of them moved by half a spacing, −ln L had steps.
 """
 
 from __future__ import annotations
@@ -16,32 +15,44 @@ import numpy as np
 
 from config.ice import C_VACUUM
 from scanner.common.compiled import fast_kernel, kernel
-from scanner.common.fastmath import fast_log
-from scanner.light.charges import Bins, Modules, Receivers
+from scanner.light.charges import Modules, Receivers
 from scanner.light.shower_light import ShowerTables, Vector, fill_signal
+from scanner.recos.unfolding import (
+    Counts,
+    Equations,
+    approach,
+    copy_to,
+    expect,
+    objective,
+    scoring,
+    shift_energies,
+    solve,
+)
 
 __all__ = ["Counts", "Problem", "fit_losses"]
 
-SPACING = 10.0
+SPACING = 15.0
 """Distance of the showers, m."""
 BEYOND = 60.0
 """Showers reach this far beyond the first and last hit module's projection, m."""
 MOST_SOURCES = 220
-UPDATES, FEW_UPDATES, PLAIN_UPDATES, ACCELERATION = 20, 10, 5, 1.5
-REVIVED_SHARE = 0.01
-"""Multiplicative updates of the energies: accelerated by an exponent, then plain."""
-ACTIVE_SHARE, MOST_ACTIVE = 0.005, 24
-"""Energies above this share of the sum enter the information matrix, at most so many."""
-CARRIER_SHARE = 0.004
-"""Showers of less than this share of the energy stay out of the vertex fit."""
+UPDATES, PLAIN_UPDATES, FEW_UPDATES = 16, 4, 1
+"""Multiplicative updates of the energies: accelerated and plain ones at a start, plain ones after a step."""
 SMALLEST = np.float32(1e-9)
 """PE per GeV in a bin; less is none."""
 STEPS = (0.5, 0.5, 1.0)
 """Differences for the derivatives by a, b (m) and t0 (ns)."""
-MAX_STEPS = 12
-DAMPING, STIFFEST = 1e-2, 200.0
-TOLERANCE = 0.03
-"""Promised gain in ln L at which a fit stops."""
+SAME = (1.0, 1.0, 0.1)
+"""By the square of how far the vertex must move to change as much: 1/m² and 1/ns²."""
+FAR = 9.0
+"""m²: the derivatives are computed again after a longer step, which would teach them wrong things."""
+MAX_STEPS, LAST_STEPS = 10, 2
+"""Steps of Fisher scoring: of vertex and energies, and of the energies alone when the vertex stands."""
+TOLERANCE = 0.01
+"""Promised gain in ln L at which the energies alone have converged."""
+DAMPING, MOST_DAMPING = 1e-2, 1e3
+SHORTEST = 0.2
+"""Least share of a promised step that is gone where −ln L is stiffer than the information says."""
 LONGEST, LONGEST_TIME = 30.0, 100.0
 """Longest step in (a, b), m, and in t0, ns."""
 
@@ -52,11 +63,9 @@ class Problem(NamedTuple):
     tables: ShowerTables
     modules: Modules
     receivers: Receivers
-    bins: Bins
     counts: Counts
     n_hit: int
     centre: Vector  # of the event, m, detector coordinates
-    size: float  # of the negative binomial: 1 / (relative model error)²
 
 
 class Line(NamedTuple):
@@ -68,47 +77,42 @@ class Line(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Showers' signals as rows of a dense matrix, their energies, and the expectation per bin; float32.
+    """Arrays that all directions use again; float32 but for the equations."""
 
-    Single precision halves what streams through the processor; what is summed over bins is summed in double.
-    """
-
-    matrix: np.ndarray  # (sources, bins)
-    energy: np.ndarray
+    matrix: np.ndarray  # (sources, bins): signals of the showers
+    slopes: np.ndarray  # (3 + sources, bins)
+    shifted: np.ndarray  # (bins,)
     mu: np.ndarray
+    best_mu: np.ndarray
+    nothing: np.ndarray
+    equations: Equations
 
 
-class Counts(NamedTuple):
-    """`Bins` in single precision."""
-
-    charge: np.ndarray
-    noise: np.ndarray
-    weight: np.ndarray
+@kernel
+def _work(bins: int) -> Work:
+    n = MOST_SOURCES + 3
+    matrix, slopes = np.zeros((MOST_SOURCES, bins), np.float32), np.zeros((n, bins), np.float32)
+    rows = np.zeros((4, bins), np.float32)
+    return Work(matrix, slopes, rows[0], rows[1], rows[2], rows[3],
+                Equations(np.zeros((n, n)), np.zeros(n), np.zeros(n)))
 
 
 @kernel
 def _line(modules: Modules, n_hit: int, p: np.ndarray) -> Line:
-    """Axes and showers for a direction, the showers centred on the hit modules' projections."""
+    """Axes and showers for a direction."""
     h = max(np.sqrt(p[0] * p[0] + p[1] * p[1]), 1e-9)
-    axes = np.array([[p[0] * p[2] / h, p[1] * p[2] / h, -h], [-p[1] / h, p[0] / h, 0.0]])
+    axes = np.empty((2, 3))
+    axes[0, 0], axes[0, 1], axes[0, 2] = p[0] * p[2] / h, p[1] * p[2] / h, -h
+    axes[1, 0], axes[1, 1], axes[1, 2] = -p[1] / h, p[0] / h, 0.0
     low, high = np.inf, -np.inf
     for i in range(n_hit):
-        along = modules.x[i] * p[0] + modules.y[i] * p[1] + modules.z[i] * p[2]
-        low, high = min(low, along), max(high, along)
-    count = min(int((high - low + 2 * BEYOND) / SPACING) + 1, MOST_SOURCES)
-    return Line(p, axes, 0.5 * (low + high) + SPACING * (np.arange(count) - 0.5 * (count - 1)))
-
-
-@kernel
-def _work(sources: int, bins: int) -> Work:
-    return Work(np.zeros((sources, bins), dtype=np.float32), np.empty(sources, dtype=np.float32),
-                np.empty(bins, dtype=np.float32))
-
-
-@kernel
-def _first(work: Work, sources: int) -> Work:
-    """The same arrays for so many sources."""
-    return Work(work.matrix[:sources], work.energy[:sources], work.mu)
+        place = modules.x[i] * p[0] + modules.y[i] * p[1] + modules.z[i] * p[2]
+        low, high = min(low, place), max(high, place)
+    first = int(np.ceil((low - BEYOND) / SPACING))
+    along = np.empty(min(int(np.floor((high + BEYOND) / SPACING)) - first + 1, MOST_SOURCES))
+    for j in range(len(along)):
+        along[j] = SPACING * (first + j)
+    return Line(p, axes, along)
 
 
 @kernel
@@ -130,254 +134,202 @@ def _fill(signal: np.ndarray, problem: Problem, line: Line, place: np.ndarray, a
 
 
 @fast_kernel
-def _expect(mu: np.ndarray, noise: np.ndarray, matrix: np.ndarray, energy: np.ndarray) -> None:
-    """Expected charges: four sources at a time, so that mu is loaded and stored less often."""
-    n, bins = len(energy), len(mu)
-    for i in range(bins):
-        mu[i] = noise[i]
-    for j in range(n // 4 * 4, n):
-        a, ea = np.uint64(j * bins), energy[j]
-        for k in range(bins):
-            m = np.uint64(k)
-            mu[m] += ea * matrix[a + m]
-    for j in range(0, n // 4 * 4, 4):
-        a, b = np.uint64(j * bins), np.uint64((j + 1) * bins)
-        c, d = np.uint64((j + 2) * bins), np.uint64((j + 3) * bins)
-        ea, eb, ec, ed = energy[j], energy[j + 1], energy[j + 2], energy[j + 3]
-        for k in range(bins):
-            m = np.uint64(k)
-            mu[m] += ea * matrix[a + m] + eb * matrix[b + m] + ec * matrix[c + m] + ed * matrix[d + m]
+def _cut(signal: np.ndarray) -> None:
+    """Set to nothing what is too small: showers that only such bins see would take any energy."""
+    for k in range(len(signal)):
+        signal[k] = signal[k] if signal[k] > SMALLEST else np.float32(0.0)
+
+
+@kernel
+def _set(matrix: np.ndarray, problem: Problem, line: Line, place: np.ndarray) -> None:
+    """Fill in the signals of a line's showers for a vertex."""
+    for j in range(len(line.along)):
+        _fill(matrix[j], problem, line, place, line.along[j])
+        _cut(matrix[j])
 
 
 @fast_kernel
-def _update(energy: np.ndarray, matrix: np.ndarray, up: np.ndarray, down: np.ndarray, power: float) -> None:
-    """Multiply every energy by the ratio of its projections to a power."""
-    bins = len(up)
+def _add(slope: np.ndarray, shifted: np.ndarray, there: np.ndarray, factor: np.float32) -> None:
+    for k in range(len(slope)):
+        slope[k] += factor * (shifted[k] - there[k])
+
+
+@fast_kernel
+def _scale(rows: np.ndarray, matrix: np.ndarray, energy: np.ndarray) -> None:
+    """Derivatives of the expectation by the ln E."""
     for j in range(len(energy)):
-        at = np.uint64(j * bins)
-        more = less = np.float32(1e-12)
-        for k in range(bins):
-            i = np.uint64(k)
-            more += matrix[at + i] * up[i]
-            less += matrix[at + i] * down[i]
-        energy[j] *= np.float32((more / less) ** power)
+        row, source, e = rows[j], matrix[j], energy[j]
+        for k in range(len(row)):
+            row[k] = e * source[k]
 
 
-@fast_kernel
-def _ratios(up: np.ndarray, down: np.ndarray, mu: np.ndarray, counts: Counts, per_size: np.float32) -> None:
-    charge, _, weight = counts
-    for i in range(len(mu)):
-        share = weight[i] / (np.float32(1.0) + mu[i] * per_size)
-        down[i] = share
-        up[i] = charge[i] / mu[i] * share
+@kernel
+def _slopes(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray) -> None:
+    """Derivatives of the expectation by a, b, t0."""
+    near = place.copy()
+    for q in range(3):
+        copy_to(work.slopes[q], work.nothing)
+        near[q] = place[q] + STEPS[q]
+        for j in range(len(energy)):
+            _fill(work.shifted, problem, line, near, line.along[j])
+            _add(work.slopes[q], work.shifted, work.matrix[j], np.float32(energy[j] / STEPS[q]))
+        near[q] = place[q]
 
 
-@fast_kernel
-def _equal_energies(work: Work, counts: Counts) -> None:
-    """Energies, all the same, that give as much light as was seen."""
-    work.energy[:] = 1.0
-    _expect(work.mu, counts.noise, work.matrix.reshape(-1), work.energy)
-    seen, expected = max(counts.charge.sum(), 1.0), max((work.mu - counts.noise).sum(), 1e-6)
-    work.energy[:] = np.float32(seen / expected)
+@kernel
+def _length(step: np.ndarray) -> float:
+    """The square of a step of the vertex, m²."""
+    return SAME[0] * step[0] ** 2 + SAME[1] * step[1] ** 2 + SAME[2] * step[2] ** 2
 
 
-@fast_kernel
-def _unfold(work: Work, counts: Counts, size: float, updates: int) -> None:
-    """Improve the energies by multiplicative updates, accelerated and then plain; their expectation."""
-    matrix, energy, mu = work.matrix.reshape(-1), work.energy, work.mu
-    up, down = np.empty_like(mu), np.empty_like(mu)
-    for step in range(updates + PLAIN_UPDATES):
-        _expect(mu, counts.noise, matrix, energy)
-        _ratios(up, down, mu, counts, np.float32(1.0 / size))
-        _update(energy, matrix, up, down, ACCELERATION if step < updates else 1.0)
-    _expect(mu, counts.noise, matrix, energy)
+@kernel
+def _learn(work: Work, step: np.ndarray) -> None:
+    """Correct the derivatives by what a step of the vertex changed (Broyden, Math. Comp. 19 (1965) 577).
+
+    `work.shifted` holds the expectation after the step, with the energies of before.
+    """
+    for q in range(3):
+        _add(work.shifted, work.slopes[q], work.nothing, np.float32(-step[q]))  # what they foretold
+    length = _length(step) + 1e-12
+    for q in range(3):
+        _add(work.slopes[q], work.shifted, work.best_mu, np.float32(SAME[q] * step[q] / length))
 
 
-@fast_kernel
-def _llh(mu: np.ndarray, charge: np.ndarray, weight: np.ndarray, size: float) -> float:
-    """−ln L, terms of the charges alone left out; as in `scanner.recos.cascade`."""
+@kernel
+def _limit(step: np.ndarray) -> float:
+    """The share of a step of the vertex that is short enough."""
+    length = np.sqrt(step[0] ** 2 + step[1] ** 2)
+    return min(1.0, LONGEST / (length + 1e-9), LONGEST_TIME / (abs(step[2]) + 1e-9))
+
+
+@kernel
+def _begin(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray) -> float:
+    """Energies for a vertex, from equal ones that give as much light as was seen; −ln L."""
+    counts, n = problem.counts, len(energy)
+    _set(work.matrix, problem, line, place)
+    matrix = work.matrix[:n].reshape(-1)
+    for j in range(n):
+        energy[j] = np.float32(1.0)
+    expect(work.mu, counts.noise, matrix, energy)
+    seen = expected = 0.0
+    for k in range(len(work.mu)):
+        seen += counts.charge[k]
+        expected += work.mu[k] - counts.noise[k]
+    for j in range(n):
+        energy[j] = np.float32(max(seen, 1.0) / max(expected, 1e-6))
+    return approach(work.mu, counts.noise, matrix, energy, counts, UPDATES, PLAIN_UPDATES)
+
+
+@kernel
+def _along(equations: Equations, n: int) -> float:
+    """The gradient along the last step."""
     total = 0.0
-    for i in range(len(mu)):
-        expected = np.float64(mu[i])
-        log_part = charge[i] * fast_log(expected)
-        total += weight[i] * ((charge[i] + size) * fast_log(1.0 + expected / size) - log_part)
+    for p in range(n):
+        total += equations.gradient[p] * equations.step[p]
     return total
 
 
 @kernel
-def _unfolded(problem: Problem, work: Work, updates: int) -> float:
-    """−ln L of signals, their energies improved."""
-    _unfold(work, problem.counts, problem.size, updates)
-    return _llh(work.mu, problem.bins.charge, problem.bins.weight, problem.size)
+def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray,
+             tolerance: float) -> None:
+    """Fisher scoring of vertex and energies together, both changed in place.
 
-
-@fast_kernel
-def _cut(signals: np.ndarray) -> None:
-    """Set to nothing what is too small: showers that only such bins see would take any energy."""
-    for k in range(len(signals)):
-        i = np.uint64(k)
-        signals[i] = signals[i] if signals[i] > SMALLEST else np.float32(0.0)
-
-
-@kernel
-def _set(problem: Problem, line: Line, place: np.ndarray, work: Work) -> None:
-    """Fill in the showers' signals for a vertex."""
-    for j in range(len(line.along)):
-        _fill(work.matrix[j], problem, line, place, line.along[j])
-    _cut(work.matrix.reshape(-1))
-
-
-@kernel
-def _active(energy: np.ndarray) -> np.ndarray:
-    """The showers that matter, largest first."""
-    chosen = np.empty(MOST_ACTIVE, dtype=np.int64)
-    rest, least = energy.copy(), ACTIVE_SHARE * energy.sum()
-    for n in range(MOST_ACTIVE):
-        largest = np.argmax(rest)
-        if not rest[largest] > least:
-            return chosen[:n]
-        chosen[n] = largest
-        rest[largest] = 0.0
-    return chosen
-
-
-@kernel
-def _slopes(problem: Problem, line: Line, place: np.ndarray, work: Work) -> np.ndarray:
-    """Derivatives of the expectation by a, b, t0 and the active energies, shape (3 + active, bins)."""
-    active = _active(work.energy)
-    slopes = np.zeros((3 + len(active), len(work.mu)))
-    shifted = np.empty(len(work.mu))
-    for n in range(len(active)):
-        slopes[3 + n] = work.matrix[active[n]]
-    for q in range(3):
-        near = place.copy()
-        near[q] += STEPS[q]
-        for n in range(len(active)):
-            _fill(shifted, problem, line, near, line.along[active[n]])
-            slopes[q] += work.energy[active[n]] / STEPS[q] * (shifted - slopes[3 + n])
-    return slopes
-
-
-@fast_kernel
-def _information(slopes: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Fisher information of the parameters."""
-    n, bins = slopes.shape
-    flat = slopes.reshape(-1)
-    information = np.empty((n, n))
-    scaled = np.empty(bins)
-    for p in range(n):
-        at = np.uint64(p * bins)
-        for k in range(bins):
-            i = np.uint64(k)
-            scaled[i] = flat[at + i] / variance[i]
-        for q in range(p, n):
-            at, total = np.uint64(q * bins), 0.0
-            for k in range(bins):
-                i = np.uint64(k)
-                total += scaled[i] * flat[at + i]
-            information[p, q] = information[q, p] = total
-    return information
-
-
-@kernel
-def _equations(problem: Problem, line: Line, place: np.ndarray, work: Work) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient by (a, b, t0) and Fisher information with the active energies eliminated."""
-    slopes = _slopes(problem, line, place, work)
-    variance = work.mu * (1.0 + work.mu / problem.size) / problem.bins.weight
-    pull = (work.mu - problem.bins.charge) / variance
-    gradient = np.array([(slopes[q] * pull).sum() for q in range(3)])
-    information = _information(slopes, variance)
-    for n in range(3, len(information)):
-        information[n, n] = information[n, n] * 1.001 + 1e-12
-    outer = information[:3, :3].copy()
-    if len(information) == 3:
-        return gradient, outer
-    cross = information[:3, 3:].copy()
-    return gradient, outer - cross @ np.linalg.solve(information[3:, 3:].copy(), cross.T.copy())
-
-
-@kernel
-def _step(gradient: np.ndarray, information: np.ndarray, damping: float) -> np.ndarray:
-    """Damped step against the gradient, of limited length."""
-    damped = information.copy()
-    for q in range(3):
-        damped[q, q] += damping * information[q, q] + 1e-7
-    step = -np.linalg.solve(damped, gradient)
-    length = np.sqrt(step[0] ** 2 + step[1] ** 2)
-    return step * min(1.0, LONGEST / (length + 1e-9), LONGEST_TIME / (abs(step[2]) + 1e-9))
-
-
-@kernel
-def _carriers(energy: np.ndarray) -> np.ndarray:
-    """The showers that carry light, and the two beside each of them."""
-    n, least = len(energy), CARRIER_SHARE * energy.sum()
-    chosen = np.zeros(n, dtype=np.bool_)
-    for j in range(n):
-        if energy[j] > least:
-            chosen[max(j - 1, 0) : j + 2] = True
-    return np.flatnonzero(chosen)
-
-
-@kernel
-def _descend(problem: Problem, line: Line, start: np.ndarray, work: Work) -> np.ndarray:
-    """Fisher scoring of (a, b, t0) with the showers of a line, whose `work` is that of the start.
-
-    The energies follow a step only in part, so that the landscape is stiffer than the information says: each
-    step tells by a parabola how much, and the next is so much shorter.
+    Derivatives by the vertex are computed at the start and then learnt from every short step. How the
+    gradient along a step has changed tells how stiff −ln L is beside the information, and the next step is
+    so much shorter.
     """
-    place = start.copy()
-    llh = _unfolded(problem, work, FEW_UPDATES)
-    best = work.energy.copy()
-    gradient, information = _equations(problem, line, place, work)
-    stiffness = 1.5
+    counts, equations, mu, n = problem.counts, work.equations, work.mu, 3 + len(energy)
+    matrix, slopes = work.matrix[: len(energy)].reshape(-1), work.slopes.reshape(-1)
+    best, there, moved = energy.copy(), place.copy(), place.copy()
+    damping, stretch, here = DAMPING, 1.0, True
+    llh = objective(mu, energy, counts)
+    _slopes(problem, line, place, work, energy)
+    _scale(work.slopes[3:], work.matrix, energy)
+    copy_to(work.best_mu, mu)
+    scoring(equations, slopes, 3, best, work.best_mu, counts)
     for _ in range(MAX_STEPS):
-        step = _step(gradient, information * stiffness, DAMPING)
-        slope = (step * gradient).sum()
-        if not -0.5 * slope * stiffness > TOLERANCE:
+        gain = solve(equations, n, damping)
+        if not gain > tolerance:
             break
-        _set(problem, line, place + step, work)
-        work.energy[:] = best
-        trial = _unfolded(problem, work, FEW_UPDATES)
-        change = trial - llh
-        stiffness = max(stiffness * min(max(2.0 * (change - slope) / -slope, 0.5), 4.0), 1.0)
-        if change < 0.0:
-            place, llh = place + step, trial
-            best[:] = work.energy
-            if -change < TOLERANCE:
+        share = stretch * _limit(equations.step)
+        before = _along(equations, n)
+        for q in range(3):
+            moved[q] = share * equations.step[q]
+            there[q] = place[q] + moved[q]
+        _set(work.matrix, problem, line, there)
+        near = _length(moved) < FAR
+        if near:
+            expect(work.shifted, counts.noise, matrix, best)
+            _learn(work, moved)
+        shift_energies(energy, best, equations.step[3:], share)
+        change = llh - approach(mu, counts.noise, matrix, energy, counts, 0, FEW_UPDATES)
+        here = change > 0.0
+        if here:
+            copy_to(place, there)
+            copy_to(best, energy)
+            copy_to(work.best_mu, mu)
+            llh -= change
+            if not near:
+                _slopes(problem, line, place, work, energy)
+            _scale(work.slopes[3:], work.matrix, energy)
+        scoring(equations, slopes, 3, best, work.best_mu, counts)
+        if here:
+            if change < tolerance and damping == DAMPING:  # a damped step gains little anywhere
                 break
-            gradient, information = _equations(problem, line, place, work)
-        elif stiffness > STIFFEST:
-            break
-    work.energy[:] = best
-    return place
+            damping = max(0.1 * damping, DAMPING)
+            stretch = min(max(stretch / max(1.0 - _along(equations, n) / before, 1e-3), SHORTEST), 1.0)
+        else:
+            damping *= 10.0
+            if damping > MOST_DAMPING:
+                break
+    copy_to(energy, best)
+    if not here:
+        _set(work.matrix, problem, line, place)
 
 
 @kernel
-def _fit(problem: Problem, line: Line, start: np.ndarray, work: Work,
-         part: Work) -> tuple[float, np.ndarray, np.ndarray]:
-    """The least −ln L, its place and energies.
+def _finish(problem: Problem, work: Work, energy: np.ndarray) -> float:
+    """Energies for a vertex that stands; −ln L."""
+    n, counts, equations = len(energy), problem.counts, work.equations
+    matrix, slopes = work.matrix[:n].reshape(-1), work.slopes.reshape(-1)
+    llh = approach(work.mu, counts.noise, matrix, energy, counts, 0, FEW_UPDATES)
+    best = energy.copy()
+    for _ in range(LAST_STEPS):
+        _scale(work.slopes, work.matrix, energy)
+        scoring(equations, slopes, 0, energy, work.mu, counts)
+        gain = solve(equations, n, DAMPING)
+        shift_energies(energy, best, equations.step, 1.0)
+        trial = approach(work.mu, counts.noise, matrix, energy, counts, 0, FEW_UPDATES)
+        if not trial < llh:
+            copy_to(energy, best)
+            break
+        llh = trial
+        copy_to(best, energy)
+        if gain < TOLERANCE:
+            break
+    return llh
 
-    All showers are unfolded at the start and at the end; on the way only those take part that carry light.
-    """
-    _set(problem, line, start, work)
-    _equal_energies(work, problem.counts)
-    llh = _unfolded(problem, work, UPDATES)
-    energy = work.energy.copy()
-    chosen = _carriers(energy)
-    if len(chosen) == 0:
-        return llh, start, energy
-    few = _first(part, len(chosen))
-    for n in range(len(chosen)):
-        few.matrix[n], few.energy[n] = work.matrix[chosen[n]], energy[chosen[n]]
-    end = _descend(problem, Line(line.p, line.axes, line.along[chosen]), start, few)
-    _set(problem, line, end, work)
-    work.energy[:] = np.maximum(energy, np.float32(REVIVED_SHARE) * energy.mean())
-    for n in range(len(chosen)):
-        work.energy[chosen[n]] = max(few.energy[n], np.float32(REVIVED_SHARE) * energy.mean())
-    final = _unfolded(problem, work, UPDATES)
-    if final < llh:
-        return final, end, work.energy
-    return llh, start, energy
+
+@kernel
+def _choose(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy: np.ndarray) -> int:
+    """The best of several starts (n, 3), whose energies and signals are then at hand."""
+    best, least, last = 0, np.inf, len(starts) - 1
+    for s in range(len(starts)):
+        llh = _begin(problem, line, starts[s], work, energy)
+        if llh < least:
+            best, least = s, llh
+    if best != last:
+        _begin(problem, line, starts[best], work, energy)
+    return best
+
+
+@kernel
+def _fit(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy: np.ndarray,
+         tolerance: float) -> tuple[float, np.ndarray]:
+    """The least −ln L from the best of several starts (n, 3), and its place; `energy` is filled in."""
+    place = starts[_choose(problem, line, starts, work, energy)]
+    _descend(problem, line, place, work, energy, tolerance)
+    return _finish(problem, work, energy), place
 
 
 @kernel
@@ -393,22 +345,38 @@ def _inside(line: Line, place: np.ndarray, energy: np.ndarray, centre: np.ndarra
 
 
 @kernel
-def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height: float,
-               directions: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """Fit each direction (n, 3) from its vertex (n, 4): x, y, z, t relative to the event.
+def _start(line: Line, seed: np.ndarray) -> tuple[float, float, float]:
+    """(a, b, t0) of a point x, y, z, t."""
+    a = b = along = 0.0
+    for k in range(3):
+        a += seed[k] * line.axes[0, k]
+        b += seed[k] * line.axes[1, k]
+        along += seed[k] * line.p[k]
+    return a, b, seed[3] - along / C_VACUUM
 
-    Rows of (llh, x, y, z, t, energy inside, energy in all), shape (n, 7).
+
+@kernel
+def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height: float,
+               directions: np.ndarray, seeds: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
+    """Fit each direction (n, 3) from the best of its vertices (n, starts, 4).
+
+    Vertices are x, y, z, t relative to the event; one whose x is no number does not count, but one must be
+    left. `tolerance` (n,) is the promised gain in ln L at which a fit stops. Rows of (llh, x, y, z, t, energy
+    inside, energy in all), shape (n, 7).
     """
-    result = np.empty((len(directions), 7))
-    bins = len(problem.bins.charge)
-    work, part = _work(MOST_SOURCES, bins), _work(MOST_SOURCES, bins)
+    result = np.zeros((len(directions), 7))
+    work, starts = _work(len(problem.counts.charge)), np.empty((seeds.shape[1], 3))
     for i in range(len(directions)):
         line = _line(problem.modules, problem.n_hit, directions[i])
-        n, seed = len(line.along), starts[i]
-        start = np.array([(seed[:3] * line.axes[0]).sum(), (seed[:3] * line.axes[1]).sum(),
-                          seed[3] - (seed[:3] * line.p).sum() / C_VACUUM])
-        llh, place, energy = _fit(problem, line, start, _first(work, n), part)
-        x, y, z = _point(line, place, 0.0)
-        inside = _inside(line, place, energy, centre, radius, half_height)
-        result[i] = np.array([llh, x, y, z, place[2], inside, energy.sum()])
+        energy, count = np.empty(len(line.along), np.float32), 0
+        for s in range(len(starts)):
+            if not np.isnan(seeds[i, s, 0]):
+                starts[count] = _start(line, seeds[i, s])
+                count += 1
+        result[i, 0], place = _fit(problem, line, starts[:count], work, energy, tolerance[i])
+        result[i, 1], result[i, 2], result[i, 3] = _point(line, place, 0.0)
+        result[i, 4] = place[2]
+        result[i, 5] = _inside(line, place, energy, centre, radius, half_height)
+        for one in energy:
+            result[i, 6] += one
     return result

@@ -19,7 +19,11 @@ from scanner.recos.track.reco import TrackMPE
 __all__ = ["Millipede", "MillipedeEvent"]
 
 BRIGHTEST = 10.0
-"""Modules with more than this times the mean charge are left out: showers every 10 m are too coarse there."""
+"""Modules with more than this times the mean charge are left out: showers every 15 m are too coarse there."""
+PRIOR, TYPICAL = 0.02, 0.1
+"""Of the energies: weight of the prior, and typical energy of a shower, GeV per photo-electron."""
+ROUGH, FINE = 0.3, 0.02
+"""Promised gain in ln L at which a fit stops: of a first level, and with a parent's vertex."""
 _FARTHEST = 1e5  # m and ns: a seed beyond is no seed
 
 
@@ -56,28 +60,30 @@ class Millipede:
                     seeds: np.ndarray | None = None) -> np.ndarray:
         """Fit n directions (rad) from the parents' vertices; PIXEL_DTYPE of shape (n,)."""
         zenith, azimuth = np.atleast_1d(zenith).astype(float), np.atleast_1d(azimuth).astype(float)
-        charges = prepared.charges
-        starts = _starts(prepared, zenith, azimuth, seeds)
-        problem = Problem(shower_tables(self._ice), charges.modules, charges.receivers, charges.bins,
-                          _counts(charges), charges.n_hit, charges.place, 1.0 / MODEL_ERROR**2)
-        fits = fit_losses(problem, charges.centre, RADIUS, HALF_HEIGHT, flights(zenith, azimuth), starts)
+        charges, starts = prepared.charges, _starts(prepared, zenith, azimuth, seeds)
+        problem = Problem(shower_tables(self._ice), charges.modules, charges.receivers, _counts(charges),
+                          charges.n_hit, charges.place)
+        tolerance = np.where(np.isnan(starts[:, 1, 0]), ROUGH, FINE)
+        fits = fit_losses(problem, charges.centre, RADIUS, HALF_HEIGHT, flights(zenith, azimuth), starts,
+                          tolerance)
         return _rows(charges, fits)
 
 
 def _counts(charges: Charges) -> Counts:
-    return Counts(*(column.astype(np.float32) for column in charges.bins[2:]))
+    charge, noise, weight = (column.astype(np.float32) for column in charges.bins[2:])
+    typical = TYPICAL * float(charges.hit_charges.sum())
+    return Counts(charge, noise, weight, 1.0 / MODEL_ERROR**2, PRIOR, 1.0 / typical)
 
 
 def _starts(prepared: MillipedeEvent, zenith: np.ndarray, azimuth: np.ndarray,
             seeds: np.ndarray | None) -> np.ndarray:
-    """Per direction the parent's vertex, or where there is none that of a track fit; shape (n, 4)."""
-    starts = np.full((len(zenith), 4), np.nan)
+    """Per direction the vertex of a track fit and that of the parent, NaN where there is none; (n, 2, 4)."""
+    starts = np.full((len(zenith), 2, 4), np.nan)
+    tracks = TrackMPE().reconstruct(prepared.hits, zenith, azimuth)
+    starts[:, 0] = _relative(prepared.charges, tracks)
     if seeds is not None:
-        starts[:] = _relative(prepared.charges, np.asarray(seeds, dtype=PIXEL_DTYPE))
-    missing = ~(np.abs(starts) < _FARTHEST).all(axis=1)
-    if missing.any():
-        tracks = TrackMPE().reconstruct(prepared.hits, zenith[missing], azimuth[missing])
-        starts[missing] = _relative(prepared.charges, tracks)
+        starts[:, 1] = _relative(prepared.charges, np.asarray(seeds, dtype=PIXEL_DTYPE))
+        starts[~(np.abs(starts[:, 1]) < _FARTHEST).all(axis=1), 1] = np.nan
     return starts
 
 

@@ -128,3 +128,7 @@ def test_losses_of_a_real_track_point_where_the_official_map_does() -> None:
     shifts = np.radians([0.0, 2.0, -2.0, 6.0, -6.0])
     rows = reco.reconstruct(reco.prepare(event), zenith + shifts, np.repeat(azimuth, len(shifts)))
     assert rows["llh"][0] < rows["llh"][1:3].min() - 5 < rows["llh"][3:].min() - 10
+    turns = np.arange(8) * np.pi / 4  # around the official best fit, 0.7° away
+    up, aside = np.radians(0.7) * np.cos(turns), np.radians(0.7) * np.sin(turns) / np.sin(zenith)
+    around = reco.reconstruct(reco.prepare(event), zenith + up, azimuth + aside, np.repeat(rows[:1], 8))
+    assert rows["llh"][0] < around["llh"].min() - 0.5

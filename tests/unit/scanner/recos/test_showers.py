@@ -14,14 +14,12 @@ from scanner.light.charges import Charges, Modules, bin_charges
 from scanner.light.ice import local_ice
 from scanner.light.photons import COSINES, RADII, RATIOS, emission_angles, propagate
 from scanner.light.shower_light import WIDTH, fill_signal, light_at_modules, shower_tables
-from scanner.maps.result import nan_rows
 from scanner.recos.auto import SHOWER_SPEED, TRACK_SPEED, Auto, line_speed
 from scanner.recos.cascade import Cascade
-from scanner.recos.millipede import Millipede
 from scanner.recos.recos import Reco
 from scanner.recos.track.fit import frame_of
 from scanner.recos.track.hits import first_hits
-from scanner.simulation.simulate import simulate_cascade, simulate_track
+from scanner.simulation.simulate import simulate_cascade
 
 VERTEX = (30.0, 40.0, -250.0)
 
@@ -125,31 +123,7 @@ def test_a_cascade_is_found_where_it_was(shower: Event) -> None:
     assert true["E_in"] == true["E_tot"]
 
 
-def test_millipede_finds_a_track_and_its_losses() -> None:
-    event = simulate_track(np.random.default_rng(3), 1.6, 4.0, energy=5e3, vertex=(-50.0, 60.0, -100.0))
-    reco = Millipede()
-    prepared = reco.prepare(event)
-    rows = reco.reconstruct(prepared, np.array([1.6, 1.6, 1.6]), np.array([4.0, 4.1, 5.0]))
-    assert rows["llh"][0] < rows["llh"][1:].min() - 20
-    assert (rows["E_tot"] >= rows["E_in"]).all()
-    assert rows["E_in"][0] > 0
-    flight = np.array(_flight(1.6, 4.0))
-    offset = np.array([rows[name][0] for name in "XYZ"]) - (-50.0, 60.0, -100.0)
-    assert np.linalg.norm(offset - (offset @ flight) * flight) < 10.0
-
-
-def test_a_track_far_from_all_light_is_fitted_too(dim_track: Event) -> None:
-    reco = Millipede()
-    prepared = reco.prepare(dim_track)
-    far = nan_rows(np.full(6, -1))
-    far["Z"], far["T"] = 0.0, 6000.0
-    far["X"] = far["Y"] = [150.0, 250.0, 350.0, 500.0, 900.0, 5000.0]
-    rows = reco.reconstruct(prepared, np.full(6, 0.2), np.linspace(0.0, 5.0, 6), far)
-    for name in ("llh", "X", "Y", "Z", "T", "E_tot"):
-        assert np.isfinite(rows[name]).all()
-
-
-@pytest.mark.parametrize("reco", [Cascade(), Millipede(), Auto()], ids=lambda reco: reco.name)
+@pytest.mark.parametrize("reco", [Cascade(), Auto()], ids=lambda reco: reco.name)
 def test_a_pixel_does_not_depend_on_its_batch(reco: Reco, dim_track: Event) -> None:
     prepared = reco.prepare(dim_track)
     zenith, azimuth = np.array([0.4, 1.2, 2.2]), np.array([1.0, 2.0, 3.0])
