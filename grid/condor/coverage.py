@@ -29,6 +29,8 @@ class Pilot:
     seconds: float = 0.0  # in this state
     age: float = 0.0  # seconds since it began to run
     free: dict[str, Any] | None = None  # of a busy one
+    host: str = ""
+    rank: int = 0  # HTCondor's priority of the job
 
     def room(self) -> _Room:
         """What it can still take: cores, GPUs, memory, disk, hours."""
@@ -45,6 +47,7 @@ class Coverage:
 
     missing: dict[str, int] = field(default_factory=dict)
     unused: list[Pilot] = field(default_factory=list)
+    serves: dict[str, list[str]] = field(default_factory=dict)  # classes by the pilot that they lie in
 
 
 def cover(works: Iterable[Work], pilots: Iterable[Pilot]) -> Coverage:
@@ -52,8 +55,8 @@ def cover(works: Iterable[Work], pilots: Iterable[Pilot]) -> Coverage:
     rooms = _Rooms(pilots)
     result = Coverage()
     for work in sorted(works, key=_demanding):
-        result.missing[work.class_key] = rooms.take(needs(work), work.slots)
-    result.unused = rooms.untouched()
+        result.missing[work.class_key] = rooms.take(work.class_key, needs(work), work.slots)
+    result.unused, result.serves = rooms.untouched(), rooms.serves
     return result
 
 
@@ -67,46 +70,42 @@ class _Rooms:
 
     def __init__(self, pilots: Iterable[Pilot]) -> None:
         self._fresh: dict[tuple[int, _Room], list[Pilot]] = defaultdict(list)
-        self._begun: dict[_Room, int] = defaultdict(int)
+        self._begun: dict[_Room, list[Pilot]] = defaultdict(list)
+        self.serves: dict[str, list[str]] = defaultdict(list)
         for pilot in pilots:
             if pilot.state != DRAINING:
                 rank = _ORDER[pilot.state]
                 self._fresh[rank, _coarse(pilot.room())].append(pilot)
 
-    def take(self, need: dict[str, float], count: int) -> int:
-        """Lay in up to `count` tasks; how many found no place."""
+    def take(self, name: str, need: dict[str, float], count: int) -> int:
+        """Lay in up to `count` tasks of a class; how many found no place."""
         for room in sorted(self._begun):
-            count = self._take_begun(room, need, count)
+            count = self._fill(self._begun[room], room, name, need, count)
         for key in sorted(self._fresh):
-            while count > 0 and self._fresh[key]:
-                fitting = min(count, tasks_within(need, _named(key[1])))
-                if not fitting:
-                    break
-                self._fresh[key].pop()
-                self._leave(key[1], need, fitting)
-                count -= fitting
+            count = self._fill(self._fresh[key], key[1], name, need, count)
         return count
 
     def untouched(self) -> list[Pilot]:
         """The pilots that no task was laid into; busy ones are of use anyway."""
         return [pilot for pilots in self._fresh.values() for pilot in pilots if pilot.state != BUSY]
 
-    def _take_begun(self, room: _Room, need: dict[str, float], count: int) -> int:
-        while count > 0 and self._begun[room]:
+    def _fill(self, pilots: list[Pilot], room: _Room, name: str, need: dict[str, float], count: int) -> int:
+        while count > 0 and pilots:
             fitting = min(count, tasks_within(need, _named(room)))
             if not fitting:
                 break
-            self._begun[room] -= 1
-            self._leave(room, need, fitting)
+            pilot = pilots.pop()
+            self.serves[pilot.id].append(name)
+            self._leave(pilot, room, need, fitting)
             count -= fitting
         return count
 
-    def _leave(self, room: _Room, need: dict[str, float], tasks: int) -> None:
+    def _leave(self, pilot: Pilot, room: _Room, need: dict[str, float], tasks: int) -> None:
         cores, gpus, memory, disk, hours = room
         rest = (cores - tasks * int(need["cpu"]), gpus - tasks * int(need["gpu"]),
                 round(memory - tasks * need["memory"], 3), round(disk - tasks * need["disk"], 3), hours)
         if rest[0] > 0 and (not gpus or rest[1] > 0):
-            self._begun[rest] += 1
+            self._begun[rest].append(pilot)
 
 
 def _coarse(room: _Room) -> _Room:

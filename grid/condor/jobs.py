@@ -51,7 +51,8 @@ def batch_constraint(batch: str) -> str:
     return f"IceProdBatch == {_quoted(batch)}"
 
 
-def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: Files) -> dict[str, str]:
+def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: Files,
+                rank: int = 0) -> dict[str, str]:
     """The submit description of pilots of one shape."""
     name = "$(ClusterId).$(ProcId)"
     described = {
@@ -60,6 +61,7 @@ def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: 
         "should_transfer_files": "YES", "when_to_transfer_output": "ON_EXIT", "transfer_output_files": '""',
         "output": str(files.output / f"{name}.out"), "error": str(files.output / f"{name}.err"),
         "stream_error": "true", "log": str(files.log), "notification": "never",
+        "priority": str(rank),
         "request_cpus": str(shape.cores),
         "request_memory": str(math.ceil((shape.memory_gb + site.pilot.extra_memory) * 1e9 / 2**20)),
         "request_disk": str(math.ceil((shape.disk_gb + site.pilot.cache_gb) * 1e9 / 2**10)),

@@ -120,18 +120,25 @@ class Roster:
 
     def _pilot(self, job: Job, entry: Entry | None, now: float) -> Pilot:
         age = max(0.0, now - job.started) if job.started else 0.0
+        state, seconds = self._state(job, entry, now, age)
+        free = entry.free if entry is not None and state == BUSY else None
+        return Pilot(job.id, job.shape, state, seconds, 0.0 if state == QUEUED else age, free, job.host,
+                     job.rank)
+
+    def _state(self, job: Job, entry: Entry | None, now: float, age: float) -> tuple[str, float]:
+        """A pilot's state, and seconds in it where somebody asks."""
         if entry is None:
             if job.state == QUEUED:
-                return Pilot(job.id, job.shape, QUEUED, now - job.submitted)
-            return Pilot(job.id, job.shape, DRAINING if job.state == LOST else STARTING, age, age)
+                return QUEUED, now - job.submitted
+            return (DRAINING if job.state == LOST else STARTING), age
         if entry.drains or job.state == LOST:
-            return Pilot(job.id, job.shape, DRAINING, 0.0, age)
+            return DRAINING, 0.0
         if entry.tasks:
-            return Pilot(job.id, job.shape, BUSY, 0.0, age, entry.free)
+            return BUSY, 0.0
         if entry.free.get("slots") == 0:
-            return Pilot(job.id, job.shape, STARTING, 0.0, age)  # it prepares for pixels
+            return STARTING, 0.0  # it prepares for pixels
         since = self._idle_since.setdefault(job.id, now)
-        return Pilot(job.id, job.shape, IDLE, now - since, age)
+        return IDLE, now - since
 
     def _is_gone(self, entry: Entry, job: Job | None) -> bool:
         if job is None or entry.registered < job.submitted - _CLOCKS_APART:

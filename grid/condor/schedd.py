@@ -73,6 +73,21 @@ class Schedd:
             some = names[start:start + 500]
             self._call("remove jobs", partial(self._removed, some, why))
 
+    def edit(self, ids: Iterable[str], name: str, value: str) -> None:
+        """Set an attribute of jobs, those that are over aside. Raises GridError."""
+        names = list(ids)
+        for start in range(0, len(names), 500):
+            self._call("edit jobs", partial(self._edited, names[start:start + 500], name, value))
+
+    def machines(self, constraint: str) -> list[Ad]:
+        """What the machines of the pool have that divide themselves among jobs. Raises GridError."""
+        names = ["Machine", "TotalSlotCpus", "TotalSlotMemory", "TotalSlotDisk"]
+        collector = self._condor2.Collector(self._condor.collector or None)
+        wanted = f"PartitionableSlot && ({constraint or 'true'})"
+        kind = self._condor2.AdType.Startd
+        ads = self._once("query the pool", lambda: collector.query(kind, wanted, names))
+        return [self._values(ad, names) for ad in ads]
+
     def events(self, path: str) -> Any:
         """An iterator over a job event log, from its beginning. Raises GridError."""
         return self._once("read the event log", lambda: self._condor2.JobEventLog(path))
@@ -101,6 +116,9 @@ class Schedd:
     def _removed(self, ids: list[str], why: str) -> None:
         self._schedd.act(self._condor2.JobAction.Remove, ids, (why, _REASON_CODE))
 
+    def _edited(self, ids: list[str], name: str, value: str) -> None:
+        self._schedd.edit(_any_of(ids), name, value)
+
     def _describe(self, ad: Any) -> None:
         self.name = str(ad.get("Name", self.name))
         self.version = str(ad.get("CondorVersion", "")).replace("$", "").strip() or self.version
@@ -126,6 +144,11 @@ class Schedd:
 
     def _plain(self, ad: Any, names: Sequence[str]) -> Ad:
         """The ad's attributes as Python values; those that are undefined are left out."""
+        plain = self._values(ad, names)
+        plain["Id"] = f"{plain['ClusterId']}.{plain['ProcId']}"
+        return plain
+
+    def _values(self, ad: Any, names: Sequence[str]) -> Ad:
         plain: Ad = {}
         for name in names:
             value = ad.get(name)
@@ -133,7 +156,6 @@ class Schedd:
                 value = value.eval(ad)
             if value is not None and not isinstance(value, self._classad2.Value):
                 plain[name] = value
-        plain["Id"] = f"{plain['ClusterId']}.{plain['ProcId']}"
         return plain
 
 

@@ -26,6 +26,7 @@ from grid.condor.decide import Control, Decision, decide
 from grid.condor.demand import Work, read_demand
 from grid.condor.ends import End
 from grid.condor.events import EventLogs
+from grid.condor.nodes import Nodes
 from grid.condor.outputs import Outputs
 from grid.condor.pace import History, learn
 from grid.condor.roster import Roster
@@ -85,6 +86,7 @@ class SiteService:
         self.tracker = Tracker(self.site, self.schedd, EventLogs(self.schedd, self.directory / "events"))
         self.outputs = Outputs(self.directory / "out", self.site.keep_logs_hours)
         self.token = PilotToken(self.client, self.site, self.directory / "token")
+        self.nodes = Nodes(self.schedd, self.site.pilot)
         self.program = build(self.directory / "pilot.pyz")
 
     def register(self, announce: bool = True) -> None:
@@ -220,7 +222,8 @@ class SiteService:
     def consider(self, demand: list[Work] | None = None) -> Decision:
         """What is due now; nothing is done. Raises ClientError."""
         works = read_demand(self.client, self.site.site) if demand is None else demand
-        return decide(works, self.pilots, self._site_as_found(), self.history, time.time(), self.control)
+        return decide(works, self.pilots, self._site_as_found(), self.history, time.time(), self.control,
+                      self.nodes.share())
 
     def _site_as_found(self) -> Site:
         """The site as its file says, without the scanner for a while when pilots did not find it."""
@@ -240,7 +243,9 @@ class SiteService:
         if decision.submit:
             self.token.renew()
         for order in decision.submit:
-            self.submit(order.shape, order.count)
+            self.submit(order.shape, order.count, order.rank)
+        for rank, ids in decision.ranks:
+            self.tracker.rank(ids, rank)
         if decision.remove:
             self._settle(self.tracker.remove(decision.remove, "removed", "nobody needs it"))
         if decision.drain:
@@ -248,17 +253,17 @@ class SiteService:
         for reason in decision.reasons if decision.submit or decision.remove or decision.drain else ():
             log.info("%s", reason)
 
-    def submit(self, shape: PilotClass, count: int) -> list[str]:
+    def submit(self, shape: PilotClass, count: int, rank: int = 0) -> list[str]:
         """Submit pilots; the ids of their jobs. Raises GridError, and notes the failure."""
         batch = uuid.uuid4().hex
         files = self.files()
-        described = jobs.description(self.site, shape, batch, self.grid_id, files)
+        described = jobs.description(self.site, shape, batch, self.grid_id, files, rank)
         try:
             ids = self.schedd.submit(described, count, jobs.batch_constraint(batch))
         except GridError as error:
             self.history = learn(self.history, self.site.pace, 0, [str(error)], time.time())
             raise
-        self.tracker.add(ids, shape, files.log)
+        self.tracker.add(ids, shape, files.log, rank)
         return ids
 
     def files(self) -> jobs.Files:

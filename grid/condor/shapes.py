@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from grid.base import PilotClass
 from grid.condor.demand import Work
-from grid.condor.site import Site
+from grid.condor.site import Site, Size
 from iceprod.requirements import DEFAULTS
 
-__all__ = ["Unserved", "needs", "offer_of", "shape_for", "tasks_within"]
+__all__ = ["Unserved", "enlarged", "needs", "offer_of", "shape_for", "tasks_within"]
 
 _UNITS = {"cpu": "cores", "gpu": "GPUs", "memory": "GB of memory", "disk": "GB of disk", "time": "hours"}
 _LIVES = 2.0  # a pilot lives so many times as long as its longest task, if it may
@@ -52,6 +52,20 @@ def shape_for(work: Work, site: Site) -> PilotClass | Unserved:
         memory_gb=_round(max(low.memory, count * need["memory"])),
         disk_gb=_round(max(low.disk, count * need["disk"])),
         lifetime_hours=_round(min(high.hours, max(low.hours, _LIVES * need["time"] + _MARGIN_HOURS))))
+
+
+def enlarged(shape: PilotClass, work: Work, missing: int, site: Site, node: Size) -> PilotClass:
+    """A pilot that takes its share of a node, when the class fills its cores now; else the one of its shape.
+
+    Such a pilot gives its parts to whatever comes later, so no shape of pilots keeps slots from others.
+    """
+    high = site.largest
+    cores = min(node.cores, high.cores)
+    large = replace(shape, cores=cores, memory_gb=_round(min(node.memory, high.memory)),
+                    disk_gb=_round(min(node.disk, high.disk)))
+    tasks = tasks_within(needs(work), offer_of(large))
+    fills = shape.cores < cores and cores - needs(work)["cpu"] < tasks * needs(work)["cpu"]
+    return large if fills and tasks <= missing and not shape.gpus else shape
 
 
 def offer_of(shape: PilotClass) -> dict[str, Any]:

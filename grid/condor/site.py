@@ -53,6 +53,7 @@ class Pilot(Part, frozen=True):
     isolation: Literal["auto", "required", "off"] = "auto"  # of tasks: where possible, or run none, or never
     visible: list[str] = msgspec.field(default_factory=list)  # paths that tasks may read besides the system's
     writable: list[str] = msgspec.field(default_factory=lambda: ["/"])  # may change; /: all
+    share: Literal["auto", "task", "half", "whole"] = "auto"  # of a node, where one class fills it at once
     lease_minutes: float = 5.0  # a worker that HTCondor lost may come back so long
 
 
@@ -85,6 +86,7 @@ class Pace(Part, frozen=True):
     backoff_seconds: float = 20.0  # pause after pilots failed; doubles each time
     longest_backoff_seconds: float = 1800.0
     short_life_seconds: float = 60.0  # a pilot that fails sooner is a fault of the site
+    starve_seconds: float = 15.0  # a pilot that is queued so long finds no slot: others may be in its way
     turn_hours: float = 1.0  # so long a pilot may stay when its place is the only one for another class
 
 

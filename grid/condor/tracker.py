@@ -30,7 +30,7 @@ _IDLE, _RUNS, _REMOVED, _COMPLETED, _HELD = 1, 2, 3, 4, 5  # JobStatus
 _ATTRIBUTES = [*jobs.SHAPE, "JobStatus", "QDate", "JobStartDate", "JobCurrentStartDate", "NumJobStarts",
                "NumShadowStarts", "RemoteHost", "EnteredCurrentStatus", "HoldReason", "HoldReasonCode",
                "HoldReasonSubCode", "RemoveReason", "ExitCode", "ExitBySignal", "ExitSignal", "UserLog",
-               "LastRemoteHost", "CompletionDate"]
+               "LastRemoteHost", "CompletionDate", "JobPrio"]
 _REASON_SECONDS = 0.5  # between an eviction and what it was part of
 _REMEMBERED = 20_000  # ended jobs whose late news are ignored
 
@@ -49,6 +49,7 @@ class Job:
     starts: int = 0
     host: str = ""
     log: str = ""
+    rank: int = 0  # HTCondor's priority of the job
 
 
 @dataclass
@@ -88,11 +89,18 @@ class Tracker:
         return found + [self._end(self.jobs[event.id], event.kind, event.reason, event.when)
                         for event in late]
 
-    def add(self, ids: Iterable[str], shape: PilotClass, log: Path) -> None:
+    def add(self, ids: Iterable[str], shape: PilotClass, log: Path, rank: int = 0) -> None:
         """Jobs were submitted."""
         moment = time.time()
         for id in ids:
-            self.jobs[id] = Job(id, shape, moment, log=str(log))
+            self.jobs[id] = Job(id, shape, moment, log=str(log), rank=rank)
+
+    def rank(self, ids: Iterable[str], rank: int) -> None:
+        """Give queued jobs another priority. Raises GridError."""
+        names = [id for id in ids if id in self.jobs]
+        self.schedd.edit(names, "JobPrio", str(rank))
+        for id in names:
+            self.jobs[id].rank = rank
 
     def remove(self, ids: Iterable[str], kind: str, why: str) -> list[End]:
         """Remove jobs; their ends. Raises GridError."""
@@ -154,7 +162,7 @@ class Tracker:
                 self._leftover.add(id)
             return None
         job = self.jobs.setdefault(id, Job(id, jobs.shape_of(ad, self.site.site), float(ad.get("QDate", 0))))
-        job.log = str(ad.get("UserLog", ""))
+        job.log, job.rank = str(ad.get("UserLog", "")), int(ad.get("JobPrio", 0))
         if status == _HELD:
             self._leftover.add(id)
             hold = int(ad.get("HoldReasonCode", 0)), int(ad.get("HoldReasonSubCode", 0))
