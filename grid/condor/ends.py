@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 from grid.base import PilotClass
 
-__all__ = ["FAULTS", "End", "of_exit", "of_hold", "of_removal"]
+__all__ = ["FAULTS", "End", "host_of", "of_exit", "of_hold", "of_removal"]
 
 FAULTS = frozenset({"failed", "killed", "files", "start", "held", "silent"})
 """Kinds that say that more pilots would probably end the same way."""
@@ -58,6 +58,13 @@ class End:
     @property
     def is_fault(self) -> bool:
         return self.kind in FAULTS
+
+
+def host_of(slot: str) -> str:
+    """The machine's part of a slot's name: ``slot1_2@node7``, ``slot1@glidein_1_23@node7.example.org``."""
+    name = slot.partition("@")[2]
+    last = name.rpartition("@")[2]
+    return last if "." in last else name
 
 
 def of_exit(code: int | None, number: int | None) -> tuple[str, str]:

@@ -5,6 +5,7 @@ Every job has the attributes
     IceProdSite, IceProdServer   whose it is: how a grid that starts again finds its pilots
     IceProdBatch                 one submit: how a submit whose answer got lost is recognised
     IceProdCores … IceProdHours  what the pilot offers
+    IceProdAvoided               machines where pilots fail
 
 and nothing secret: the token travels as a file, which HTCondor reads when the job starts, so that a pilot
 that was queued for days gets a fresh one.
@@ -20,12 +21,16 @@ from grid.base import PilotClass
 from grid.condor.schedd import Ad
 from grid.condor.site import Site
 
-__all__ = ["SHAPE", "Files", "batch_constraint", "constraint", "description", "shape_of"]
+__all__ = ["AVOIDED", "SHAPE", "Files", "batch_constraint", "constraint", "description", "shape_of"]
 
 SHAPE = ("IceProdCores", "IceProdMemory", "IceProdDisk", "IceProdGpus", "IceProdHours")
 _OVERTIME = 3600  # seconds after a pilot's lifetime until HTCondor stops it
 _FORGOTTEN = 7 * 86400  # seconds that a job of ours stays queued or held when nobody looks after it
 _MOUNTED = "/cvmfs/"
+AVOIDED = "IceProdAvoided"
+"""Machines that a job may not start on; it may be changed while it is queued."""
+_ELSEWHERE = (f"!stringListIMember(TARGET.Machine, MY.{AVOIDED}) && "
+              f'!stringListIMember(regexps("^[^@]*@(.*)$", TARGET.Name, "\\1"), MY.{AVOIDED})')
 _RUNS_ONCE = "(NumJobStarts =?= undefined || NumJobStarts == 0)"
 
 
@@ -52,7 +57,7 @@ def batch_constraint(batch: str) -> str:
 
 
 def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: Files,
-                rank: int = 0) -> dict[str, str]:
+                rank: int = 0, avoids: str = "") -> dict[str, str]:
     """The submit description of pilots of one shape."""
     name = "$(ClusterId).$(ProcId)"
     described = {
@@ -67,10 +72,10 @@ def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: 
         "request_disk": str(math.ceil((shape.disk_gb + site.pilot.cache_gb) * 1e9 / 2**10)),
         "allowed_execute_duration": str(int(shape.lifetime_hours * 3600) + _OVERTIME),
         "job_lease_duration": str(int(site.pilot.lease_minutes * 60)),
-        "requirements": f"{_RUNS_ONCE} && ({site.pilot.requirements or 'true'})",
+        "requirements": f"{_RUNS_ONCE} && {_ELSEWHERE} && ({site.pilot.requirements or 'true'})",
         "periodic_remove": f"(JobStatus == 1 && NumJobStarts > 0) || ((JobStatus == 1 || JobStatus == 5) && "
                            f"time() - EnteredCurrentStatus > {_FORGOTTEN})",
-        **_marks(site, shape, batch),
+        **_marks(site, shape, batch), f"My.{AVOIDED}": _quoted(avoids),
     }
     if shape.gpus:
         described["request_gpus"] = str(shape.gpus)

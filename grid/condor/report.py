@@ -6,7 +6,7 @@ import logging
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from grid.base import PilotClass
 from grid.condor.coverage import BUSY, DRAINING, IDLE, QUEUED, STARTING, Pilot
 from grid.condor.decide import Control, Decision
 from grid.condor.ends import End
+from grid.condor.hosts import Excluded
 from grid.condor.site import Site
 from grid.moving.items import Means
 from grid.pilot.options import means_from
@@ -90,7 +91,7 @@ def _load(path: Path | None) -> _Stored:
 
 
 def body(site: Site, pilots: Iterable[Pilot], kept: Log, decision: Decision | None, trouble: str,
-         queue: tuple[str, str], state: str = "active") -> dict[str, Any]:
+         queue: tuple[str, str], state: str = "active", excluded: Sequence[Excluded] = ()) -> dict[str, Any]:
     """The site's heartbeat; `queue` is the schedd's name and version, `state` the wish that it follows."""
     pilots = list(pilots)
     statuses: dict[str, Counter[str]] = {}
@@ -103,7 +104,8 @@ def body(site: Site, pilots: Iterable[Pilot], kept: Log, decision: Decision | No
         "resources": _total(pilot.offer for pilot in pilots if pilot.state != QUEUED),
         "limits": msgspec.to_builtins(site.limits), "largest": msgspec.to_builtins(site.largest),
         "ends": kept.latest(), "end_counts": dict(kept.counts), "top_errors": kept.top_errors(),
-        "schemes": _schemes(site), "decision": _told(decision), "trouble": trouble, "state": state}
+        "schemes": _schemes(site), "decision": _told(decision), "trouble": trouble, "state": state,
+        "excluded_hosts": msgspec.to_builtins(list(excluded))}
 
 
 def read_control(grid: dict[str, Any]) -> Control:

@@ -26,6 +26,7 @@ from grid.condor.decide import Control, Decision, decide
 from grid.condor.demand import Work, read_demand
 from grid.condor.ends import End
 from grid.condor.events import EventLogs
+from grid.condor.hosts import Hosts
 from grid.condor.nodes import Nodes
 from grid.condor.outputs import Outputs
 from grid.condor.pace import History, learn
@@ -72,6 +73,7 @@ class SiteService:
         self.trouble = ""
         self.ends = report.Log(directory / "ends.json")
         self.pilots: list[Pilot] = []
+        self.hosts = Hosts()
         self.grid_id = ""
         self._ended: list[End] = []  # not dealt with yet
         self._untold: deque[End] = deque(maxlen=_MOST_UNTOLD)  # what the server did not hear of yet
@@ -199,12 +201,27 @@ class SiteService:
 
     def _learn(self, ended: Iterable[End]) -> None:
         """Make the pace fit: pilots that the server heard of started well, early failures are faults."""
-        alive = {entry.job for entry in self.roster.entries}
-        started = len(alive - self._seen)
+        alive, now = {entry.job for entry in self.roster.entries}, time.monotonic()
+        new = alive - self._seen
         self._seen = alive
+        for id in new & self.tracker.jobs.keys():
+            self.hosts.start(self.tracker.jobs[id].host, now)
         faults = [end.reason for end in ended
-                  if end.is_fault and end.lived <= self.site.pace.short_life_seconds]
-        self.history = learn(self.history, self.site.pace, started, faults, time.time())
+                  if end.is_fault and end.lived <= self.site.pace.short_life_seconds
+                  and not self._is_fault_of_host(end)]
+        self.history = learn(self.history, self.site.pace, len(new), faults, time.time())
+
+    def _is_fault_of_host(self, end: End) -> bool:
+        """Whether a pilot failed at a host that gets no more of them, while others are well."""
+        before = self._avoided()
+        is_alone = self.hosts.fail(end.host, end.reason, time.monotonic())
+        if self._avoided() != before:
+            log.warning("no more pilots to %s for a while: %s", end.host, end.reason)
+        return is_alone
+
+    def _avoided(self) -> str:
+        """The hosts that pilots may not start on, as HTCondor writes lists."""
+        return ",".join(one.host for one in self.hosts.excluded(time.monotonic()))
 
     def _give_up_silent_ones(self) -> list[End]:
         """Remove pilots that run and that the server never heard of."""
@@ -214,7 +231,9 @@ class SiteService:
             return []
         why = f"the server did not hear of it for {self.site.pilot.register_minutes:g} minutes"
         ended = self.tracker.remove(silent, "silent", why)
-        self.history = learn(self.history, self.site.pace, 0, [why], time.time())
+        others = [end for end in ended if not self._is_fault_of_host(end)]
+        if others:
+            self.history = learn(self.history, self.site.pace, 0, [why], time.time())
         return ended
 
     # -- decide
@@ -244,6 +263,7 @@ class SiteService:
             self.token.renew()
         for order in decision.submit:
             self.submit(order.shape, order.count, order.rank)
+        self.tracker.avoid(self._avoided())
         for rank, ids in decision.ranks:
             self.tracker.rank(ids, rank)
         if decision.remove:
@@ -257,13 +277,13 @@ class SiteService:
         """Submit pilots; the ids of their jobs. Raises GridError, and notes the failure."""
         batch = uuid.uuid4().hex
         files = self.files()
-        described = jobs.description(self.site, shape, batch, self.grid_id, files, rank)
+        described = jobs.description(self.site, shape, batch, self.grid_id, files, rank, self._avoided())
         try:
             ids = self.schedd.submit(described, count, jobs.batch_constraint(batch))
         except GridError as error:
             self.history = learn(self.history, self.site.pace, 0, [str(error)], time.time())
             raise
-        self.tracker.add(ids, shape, files.log, rank)
+        self.tracker.add(ids, shape, files.log, rank, self._avoided())
         return ids
 
     def files(self) -> jobs.Files:
@@ -286,7 +306,8 @@ class SiteService:
             return
         self.ends.save()
         body = report.body(self.site, self.pilots, self.ends, self.decision, self.trouble,
-                           (self.schedd.name, self.schedd.version), self.control.state)
+                           (self.schedd.name, self.schedd.version), self.control.state,
+                           self.hosts.excluded(time.monotonic()))
         try:
             self._obey(self.client.patch(f"/grids/{self.grid_id}", body))
             self._beaten = time.monotonic()

@@ -30,7 +30,7 @@ _IDLE, _RUNS, _REMOVED, _COMPLETED, _HELD = 1, 2, 3, 4, 5  # JobStatus
 _ATTRIBUTES = [*jobs.SHAPE, "JobStatus", "QDate", "JobStartDate", "JobCurrentStartDate", "NumJobStarts",
                "NumShadowStarts", "RemoteHost", "EnteredCurrentStatus", "HoldReason", "HoldReasonCode",
                "HoldReasonSubCode", "RemoveReason", "ExitCode", "ExitBySignal", "ExitSignal", "UserLog",
-               "LastRemoteHost", "CompletionDate", "JobPrio"]
+               "LastRemoteHost", "CompletionDate", "JobPrio", jobs.AVOIDED]
 _REASON_SECONDS = 0.5  # between an eviction and what it was part of
 _REMEMBERED = 20_000  # ended jobs whose late news are ignored
 
@@ -50,6 +50,7 @@ class Job:
     host: str = ""
     log: str = ""
     rank: int = 0  # HTCondor's priority of the job
+    avoids: str = ""  # machines that it may not start on
 
 
 @dataclass
@@ -89,11 +90,18 @@ class Tracker:
         return found + [self._end(self.jobs[event.id], event.kind, event.reason, event.when)
                         for event in late]
 
-    def add(self, ids: Iterable[str], shape: PilotClass, log: Path, rank: int = 0) -> None:
+    def add(self, ids: Iterable[str], shape: PilotClass, log: Path, rank: int = 0, avoids: str = "") -> None:
         """Jobs were submitted."""
         moment = time.time()
         for id in ids:
-            self.jobs[id] = Job(id, shape, moment, log=str(log), rank=rank)
+            self.jobs[id] = Job(id, shape, moment, log=str(log), rank=rank, avoids=avoids)
+
+    def avoid(self, hosts: str) -> None:
+        """Let queued jobs start on none of these machines. Raises GridError."""
+        wrong = [job for job in self.jobs.values() if job.state == QUEUED and job.avoids != hosts]
+        self.schedd.edit([job.id for job in wrong], jobs.AVOIDED, f'"{hosts}"')
+        for job in wrong:
+            job.avoids = hosts
 
     def rank(self, ids: Iterable[str], rank: int) -> None:
         """Give queued jobs another priority. Raises GridError."""
@@ -162,6 +170,8 @@ class Tracker:
                 self._leftover.add(id)
             return None
         job = self.jobs.setdefault(id, Job(id, jobs.shape_of(ad, self.site.site), float(ad.get("QDate", 0))))
+        job.host = job.host or ends.host_of(str(ad.get("LastRemoteHost", "")))
+        job.avoids = str(ad.get(jobs.AVOIDED, ""))
         job.log, job.rank = str(ad.get("UserLog", "")), int(ad.get("JobPrio", 0))
         if status == _HELD:
             self._leftover.add(id)
@@ -180,7 +190,7 @@ class Tracker:
             job.state = RUNNING
             job.started = float(ad.get("JobCurrentStartDate") or _since(ad))
             job.starts = max(job.starts, 1)
-        job.host = str(ad.get("RemoteHost", "")).partition("@")[2] or job.host
+        job.host = ends.host_of(str(ad.get("RemoteHost", ""))) or job.host
 
     # -- the end
 
