@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,8 @@ __all__ = ["BUSY", "DRAINING", "IDLE", "QUEUED", "STARTING", "Coverage", "Pilot"
 
 QUEUED, STARTING, IDLE, BUSY, DRAINING = "queued", "starting", "idle", "busy", "draining"
 _ORDER = {BUSY: 0, IDLE: 1, STARTING: 2, QUEUED: 3}  # who takes work first, so that late comers stay free
+
+_LONG_SECONDS = 120.0  # a pilot that is queued so long leaves its tasks to other sites, too
 
 _Room = tuple[int, int, float, float, float]
 
@@ -47,6 +49,7 @@ class Coverage:
 
     missing: dict[str, int] = field(default_factory=dict)
     unused: list[Pilot] = field(default_factory=list)
+    soon: dict[str, int] = field(default_factory=dict)  # tasks in pilots that are not queued for long already
     serves: dict[str, list[str]] = field(default_factory=dict)  # classes by the pilot that they lie in
 
 
@@ -57,6 +60,7 @@ def cover(works: Iterable[Work], pilots: Iterable[Pilot]) -> Coverage:
     for work in sorted(works, key=_demanding):
         result.missing[work.class_key] = rooms.take(work.class_key, needs(work), work.slots)
     result.unused, result.serves = rooms.untouched(), rooms.serves
+    result.soon = {key: number for key, number in rooms.soon.items() if number}
     return result
 
 
@@ -71,6 +75,7 @@ class _Rooms:
     def __init__(self, pilots: Iterable[Pilot]) -> None:
         self._fresh: dict[tuple[int, _Room], list[Pilot]] = defaultdict(list)
         self._begun: dict[_Room, list[Pilot]] = defaultdict(list)
+        self.soon: Counter[str] = Counter()
         self.serves: dict[str, list[str]] = defaultdict(list)
         for pilot in pilots:
             if pilot.state != DRAINING:
@@ -96,6 +101,8 @@ class _Rooms:
                 break
             pilot = pilots.pop()
             self.serves[pilot.id].append(name)
+            if pilot.state != QUEUED or pilot.seconds < _LONG_SECONDS:
+                self.soon[name] += fitting
             self._leave(pilot, room, need, fitting)
             count -= fitting
         return count

@@ -15,7 +15,7 @@ Never more than the limits allow, never a class forgotten:
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -61,6 +61,8 @@ class Decision:
     unserved: tuple[Unserved, ...] = ()
     history: History = field(default_factory=History)
     ranks: tuple[tuple[int, tuple[str, ...]], ...] = ()  # new priorities of queued pilots
+    covered: Mapping[str, int] = field(default_factory=dict)  # tasks that have a pilot or soon will, by class
+    free: int = 0  # more pilots that could be submitted now
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def decide(demand: Sequence[Work], pilots: Sequence[Pilot], site: Site, history:
            control: Control | None = None, node: Size | None = None) -> Decision:
     """What to do now. `now` is a time of the history's clock, `node` a pilot's share of a usual machine."""
     control = control or Control()
-    shapes = {work.class_key: shape_for(work, site) for work in demand if work.slots > 0}
+    shapes = {work.class_key: shape_for(work, site) for work in demand if work.slots > 0 or work.all_waiting}
     unserved = tuple(shape for shape in shapes.values() if isinstance(shape, Unserved))
     shed = Shed(pilots, site)
     if control.state == "draining":
@@ -107,7 +109,7 @@ def decide(demand: Sequence[Work], pilots: Sequence[Pilot], site: Site, history:
     given = [want.work.class_key for want in wants if want.given]
     reasons = [*_explained(wants, room), *warm, *shed.reasons]
     return Decision(orders, shed.remove, shed.drain, tuple(reasons), unserved, history.serve(given, now),
-                    _ranks(works, shed.staying(), covered, alone))
+                    _ranks(works, shed.staying(), covered, alone), dict(covered.soon), room.count)
 
 
 def _clear(shed: Shed, hungry: Sequence[Starving], covered: Coverage, history: History,

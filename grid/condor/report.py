@@ -91,7 +91,8 @@ def _load(path: Path | None) -> _Stored:
 
 
 def body(site: Site, pilots: Iterable[Pilot], kept: Log, decision: Decision | None, trouble: str,
-         queue: tuple[str, str], state: str = "active", excluded: Sequence[Excluded] = ()) -> dict[str, Any]:
+         queue: tuple[str, str], state: str = "active", excluded: Sequence[Excluded] = (),
+         backs_off: str = "", queue_seconds: float = 0.0) -> dict[str, Any]:
     """The site's heartbeat; `queue` is the schedd's name and version, `state` the wish that it follows."""
     pilots = list(pilots)
     statuses: dict[str, Counter[str]] = {}
@@ -104,7 +105,9 @@ def body(site: Site, pilots: Iterable[Pilot], kept: Log, decision: Decision | No
         "resources": _total(pilot.offer for pilot in pilots if pilot.state != QUEUED),
         "limits": msgspec.to_builtins(site.limits), "largest": msgspec.to_builtins(site.largest),
         "ends": kept.latest(), "end_counts": dict(kept.counts), "top_errors": kept.top_errors(),
-        "schemes": _schemes(site), "decision": _told(decision), "trouble": trouble, "state": state,
+        "schemes": _schemes(site), "decision": _told(decision), "trouble": trouble or backs_off, "state": state,
+        "backs_off": backs_off, "queue_seconds": round(queue_seconds, 1),
+        "free": 0 if decision is None else decision.free,
         "excluded_hosts": msgspec.to_builtins(list(excluded))}
 
 
@@ -123,6 +126,7 @@ def _told(decision: Decision | None) -> dict[str, Any]:
     if decision is None:
         return {}
     return {"reasons": list(decision.reasons),
+            "covered": [{"class_key": key, "tasks": number} for key, number in decision.covered.items()],
             "submit": [{"count": order.count, "shape": msgspec.to_builtins(order.shape)}
                        for order in decision.submit],
             "unserved": [msgspec.to_builtins(one) for one in decision.unserved]}

@@ -219,6 +219,12 @@ class SiteService:
             log.warning("no more pilots to %s for a while: %s", end.host, end.reason)
         return is_alone
 
+    @property
+    def _backs_off(self) -> str:
+        """Why nothing is submitted for a while after failures; empty when that is not so."""
+        left = self.history.until - time.time()
+        return f"no pilots for {left:.0f} s after failures: {self.history.why}" if left > 0 else ""
+
     def _avoided(self) -> str:
         """The hosts that pilots may not start on, as HTCondor writes lists."""
         return ",".join(one.host for one in self.hosts.excluded(time.monotonic()))
@@ -240,7 +246,7 @@ class SiteService:
 
     def consider(self, demand: list[Work] | None = None) -> Decision:
         """What is due now; nothing is done. Raises ClientError."""
-        works = read_demand(self.client, self.site.site) if demand is None else demand
+        works = read_demand(self.client, self.site.site, self.grid_id) if demand is None else demand
         return decide(works, self.pilots, self._site_as_found(), self.history, time.time(), self.control,
                       self.nodes.share())
 
@@ -307,7 +313,7 @@ class SiteService:
         self.ends.save()
         body = report.body(self.site, self.pilots, self.ends, self.decision, self.trouble,
                            (self.schedd.name, self.schedd.version), self.control.state,
-                           self.hosts.excluded(time.monotonic()))
+                           self.hosts.excluded(time.monotonic()), self._backs_off, self.tracker.queue_seconds)
         try:
             self._obey(self.client.patch(f"/grids/{self.grid_id}", body))
             self._beaten = time.monotonic()

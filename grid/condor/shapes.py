@@ -42,7 +42,7 @@ def shape_for(work: Work, site: Site) -> PilotClass | Unserved:
     """The pilot to submit for a class: room for one task, or for more when the smallest pilot is larger."""
     why = _refusal(work, site)
     if why:
-        return Unserved(work.class_key, work.text, work.waiting, why)
+        return Unserved(work.class_key, work.text, work.all_waiting or work.waiting, why)
     need, low, high = _sizing(work, site), site.smallest, site.largest
     count = max(1, int(low.cores // need["cpu"])) if not need["gpu"] else 1
     while count > 1 and (count * need["memory"] > high.memory or count * need["disk"] > high.disk):

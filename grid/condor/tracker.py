@@ -32,6 +32,7 @@ _ATTRIBUTES = [*jobs.SHAPE, "JobStatus", "QDate", "JobStartDate", "JobCurrentSta
                "HoldReasonSubCode", "RemoveReason", "ExitCode", "ExitBySignal", "ExitSignal", "UserLog",
                "LastRemoteHost", "CompletionDate", "JobPrio", jobs.AVOIDED]
 _REASON_SECONDS = 0.5  # between an eviction and what it was part of
+_WEIGHT = 0.2  # of the latest pilot in a moving mean
 _REMEMBERED = 20_000  # ended jobs whose late news are ignored
 
 log = logging.getLogger("grid.condor")
@@ -51,6 +52,7 @@ class Job:
     log: str = ""
     rank: int = 0  # HTCondor's priority of the job
     avoids: str = ""  # machines that it may not start on
+    seen: float = 0.0  # when it was submitted, on our own clock; 0 when we were not there
 
 
 @dataclass
@@ -70,6 +72,7 @@ class Tracker:
         self._compared = 0.0
         self._unclear = True
         self._new = True
+        self.queue_seconds = 60.0  # that pilots waited in the queue, of late
 
     def follow(self) -> list[End]:
         """What ended since the last time. Raises GridError when HTCondor does not answer."""
@@ -94,7 +97,8 @@ class Tracker:
         """Jobs were submitted."""
         moment = time.time()
         for id in ids:
-            self.jobs[id] = Job(id, shape, moment, log=str(log), rank=rank, avoids=avoids)
+            self.jobs[id] = Job(id, shape, moment, log=str(log), rank=rank, avoids=avoids,
+                                seen=time.monotonic())
 
     def avoid(self, hosts: str) -> None:
         """Let queued jobs start on none of these machines. Raises GridError."""
@@ -158,6 +162,9 @@ class Tracker:
         job.starts += 1
         if job.starts > 1:
             self.restarted.add(job.id)
+        if job.starts == 1 and job.state == QUEUED and job.seen:
+            waited = time.monotonic() - job.seen
+            self.queue_seconds += _WEIGHT * (waited - self.queue_seconds)
         job.state, job.started, job.host = RUNNING, event.when, event.host or job.host
 
     # -- the queue

@@ -17,6 +17,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.requirements import parse_class
 from server.production.common.documents import Document
+from server.production.leases import sharing
 from server.production.tasks.classes import class_table
 from server.rest.context import Context
 
@@ -42,15 +43,27 @@ _askers: list[Extra] = []
 _answers: WeakKeyDictionary[AsyncDatabase, _Answer] = WeakKeyDictionary()
 
 
-async def demand(ctx: Context, site: str = "") -> list[Document]:
-    """Classes of which tasks wait or run, and how many; with `site`, without those that want another site."""
+async def demand(ctx: Context, site: str = "", grid_id: str = "") -> list[Document]:
+    """Classes of which tasks wait or run, and how many; with `site`, without those that want another site.
+
+    With `grid_id`, `waiting` is that grid's share of the tasks, and `all_waiting` how many there are.
+    """
     answer = _answers.setdefault(ctx.db, _Answer())
     async with answer.lock:
         if time.monotonic() - answer.read_at > KEPT_SECONDS:
             answer.rows = await _count(ctx)
             answer.read_at = time.monotonic()
     rows = [row for row in answer.rows if not site or row["requirements"].get("site") in (None, "", site)]
+    if grid_id:
+        known = await sharing.candidates(ctx)
+        rows = [{**row, "all_waiting": row["waiting"], "waiting": _share(row, grid_id, known)}
+                for row in rows]
     return _with_extra(rows, await _extra(ctx, site)) if site else rows
+
+
+def _share(row: Document, grid_id: str, known: list[sharing.Candidate]) -> int:
+    wanted = row["requirements"].get("site")
+    return sharing.share_of(grid_id, row["class_key"], str(wanted or ""), row["waiting"], known)
 
 
 def register_wanted(extra: Extra) -> None:
