@@ -20,7 +20,7 @@ from grid.base import GridError, PilotClass
 from grid.bundle import build
 from grid.condor import jobs, report
 from grid.condor.bindings import load_bindings
-from grid.condor.coverage import STARTING, Pilot
+from grid.condor.coverage import QUEUED, STARTING, Pilot
 from grid.condor.credentials import PilotToken
 from grid.condor.decide import Control, Decision, decide
 from grid.condor.demand import Work, read_demand
@@ -265,8 +265,8 @@ class SiteService:
 
     def _act(self, decision: Decision) -> None:
         self.history = decision.history
-        if decision.submit:
-            self.token.renew()
+        if decision.submit or any(pilot.state == QUEUED for pilot in self.pilots):
+            self.token.renew()  # queued ones take along what the file holds when they start
         for order in decision.submit:
             self.submit(order.shape, order.count, order.rank)
         self.tracker.avoid(self._avoided())

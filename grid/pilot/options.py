@@ -42,19 +42,32 @@ class OwnToken:
 
     file: TokenFile
     token: str = ""
-    expires: float = 0.0  # seconds since 1970
+    ends: float = 0.0  # of `time.monotonic`: the server's clock and ours may differ
+    life: float = 0.0  # seconds that it lasted when we got it
 
     def __call__(self) -> str:
-        return self.token if time.time() < self.expires - _EARLY_SECONDS else self.file()
+        return self.token if time.monotonic() < self.ends - _EARLY_SECONDS else self.file()
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it is time for another."""
+        return bool(self.token) and time.monotonic() > self.ends - max(2 * _EARLY_SECONDS, self.life / 4)
 
     def take(self, answer: dict[str, object]) -> str:
         """Go on as the pilot that a registration's answer names; its id."""
-        self.token, self.expires = str(answer.get("token") or ""), float(str(answer.get("expires") or 0))
+        self.token = ""
+        self.renew(answer)
         return str(answer["result"])
+
+    def renew(self, answer: dict[str, object]) -> None:
+        """Take over the token of an answer, if it has one."""
+        if token := answer.get("token"):
+            self.token, self.life = str(token), float(str(answer.get("expires_in") or 0))
+            self.ends = time.monotonic() + self.life
 
     def drop(self) -> None:
         """Be nobody in particular again."""
-        self.expires = 0.0
+        self.token, self.ends = "", 0.0
 
 
 @dataclass
