@@ -127,6 +127,8 @@ def _arguments(site: Site, shape: PilotClass, grid_id: str, files: Files, name: 
     words += [f"--transfer={scheme}={command}" for scheme, command in site.pilot.transfers.items()]
     words += [f"--visible={path}" for path in site.pilot.visible]
     words += [f"--writable={path}" for path in site.pilot.writable]
+    words += [f"--os={name}={image}" if image else f"--os={name}" for name, image in site.pilot.os.items()]
+    words += [f"--bind={path}" for path in site.pilot.binds]
     if not shape.gpus:
         words.append("--gpus=")  # HTCondor puts a name of no GPU into CUDA_VISIBLE_DEVICES
     if not site.pilot.pixels:

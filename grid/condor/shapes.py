@@ -89,6 +89,9 @@ def _refusal(work: Work, site: Site) -> str:
     kind = work.requirements.get("kind")
     if kind == "pixels" and not site.pilot.pixels:
         return "it needs the scanner, which the pilots of this site do not have (pilot: pixels)"
+    if (systems := _names(work.requirements.get("os"))) and not systems & site.pilot.os.keys():
+        known = ", ".join(site.pilot.os) or "none"
+        return f"it needs {' or '.join(sorted(systems))}, of systems this site names: {known} (pilot: os)"
     need, high = needs(work), site.largest
     most = {"cpu": high.cores, "gpu": high.gpus, "memory": high.memory, "disk": high.disk,
             "time": high.hours - _MARGIN_HOURS}
@@ -109,6 +112,10 @@ def _sizing(work: Work, site: Site) -> dict[str, float]:
 def _number(bins: Mapping[str, Any], name: str, default: float) -> float:
     value = bins.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
+
+
+def _names(value: Any) -> set[str]:
+    return {value} if isinstance(value, str) else {str(one) for one in value or ()}
 
 
 def _round(value: float) -> float:

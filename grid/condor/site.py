@@ -54,6 +54,8 @@ class Pilot(Part, frozen=True):
     visible: list[str] = msgspec.field(default_factory=list)  # paths that tasks may read besides the system's
     writable: list[str] = msgspec.field(default_factory=lambda: ["/"])  # may change; /: all
     share: Literal["auto", "task", "half", "whole"] = "auto"  # of a node, where one class fills it at once
+    os: dict[str, str] = msgspec.field(default_factory=dict)  # systems that tasks may need: images
+    binds: list[str] = msgspec.field(default_factory=list)  # paths that containers of tasks see
     lease_minutes: float = 5.0  # a worker that HTCondor lost may come back so long
 
 

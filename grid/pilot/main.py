@@ -21,6 +21,7 @@ from grid.pilot.pixels import Events
 from grid.pilot.reporting import keep_reporting
 from grid.pilot.slot import Slot
 from iceprod.transport import ClientError
+from iceprod.walls.containers import containers_from
 from iceprod.walls.namespaces import hide_memory
 from iceprod.walls.sandbox import ISOLATION, Sandbox, View, find_sandbox
 
@@ -131,6 +132,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="tasks may change it, as far as the account may; / is the whole machine")
     add("--hidden", action="append", default=[], metavar="PATH", help="tasks may not see it")
     add("--account", default="nobody", metavar="USER", help="that tasks run as when the pilot runs as root")
+    add("--os", action="append", default=[], metavar="NAME[=IMAGE]",
+        help="a system that tasks may ask for, and the image that has it; default: what this machine is")
+    add("--bind", action="append", default=[], metavar="PATH[:PATH]", help="to be seen in containers")
     add("--no-pixels", action="store_true", help="keep no workers for tasks that reconstruct pixels")
     return parser
 
@@ -146,4 +150,5 @@ def _options(given: argparse.Namespace) -> Options:
         directory=given.directory, pixels=not given.no_pixels,
         means=means_from(given.transfer, given.temp, directors=given.director), cache=given.cache,
         cache_directory=given.cache_directory, isolation=given.isolation, account=given.account,
+        containers=containers_from(given.os, given.bind),
         view=View(tuple(given.visible), tuple(given.writable), tuple(given.hidden)))

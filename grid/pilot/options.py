@@ -14,6 +14,7 @@ from pathlib import Path
 
 from grid.moving.items import Means
 from iceprod.transport import ClientError
+from iceprod.walls.containers import Containers
 from iceprod.walls.sandbox import Sandbox, View
 
 __all__ = ["Options", "OwnToken", "TokenFile", "default_memory", "means_from"]
@@ -99,6 +100,7 @@ class Options:
     account: str = "nobody"  # that tasks run as when the pilot is root
     view: View = field(default_factory=View)  # what tasks see of this machine
     sandbox: Sandbox = field(default_factory=Sandbox)  # what came of these three
+    containers: Containers = field(default_factory=Containers)  # systems that tasks may ask for
     host: str = field(default_factory=socket.gethostname)
 
     def registration(self, version: str) -> dict[str, object]:
@@ -110,7 +112,7 @@ class Options:
             "isolation": self.sandbox.means, "schemes": self.means.schemes(),
             "start_date": time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime()),
             "resources": {"cpu": self.cores, "gpu": len(self.gpus), "memory": self.memory, "disk": self.disk,
-                          "time": self.lifetime / 3600}}
+                          "time": self.lifetime / 3600, "os": sorted(self.containers.systems)}}
         if self.grid_id:
             body["grid_id"] = self.grid_id
         if self.queue_id:

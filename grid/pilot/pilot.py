@@ -57,7 +57,7 @@ class Pilot:
         self.tasks: queue.SimpleQueue[Running] = queue.SimpleQueue()
         self.faults = 0
         self._was_ready = False  # whether a slot could ever take a task; before that we are not idle
-        self.launcher = Launcher()
+        self.launcher = Launcher(options.containers)
         self.slot_memory = SlotMemory(options.slot_memory)
         self.cache = Cache(options.cache_directory or options.directory / "cache", int(options.cache * 1e9))
         self.reports = Reports()

@@ -145,3 +145,12 @@ def test_what_has_no_version_is_taken_as_old_clients_send_it() -> None:
     assert check_config({"tasks": [{"name": "a", "colour": 1}]}) == []
     assert [one.path for one in check_config({"tasks": 5})] == ["tasks"]
     assert check_config([])[0].kind is Kind.ERROR
+
+
+def test_attributes_of_batch_jobs_are_not_taken_in_silence() -> None:
+    config = {"version": 3.2, "description": "c", "steering": {"batchsys": {"condor": {"+X": "1"}}}, "tasks": [
+        {"name": "a", "batchsys": {"condor": {"+Y": "2"}}, "trays": [{"modules": [{"src": "/bin/true"}]}]}]}
+    found = check_config(config)
+    assert [(one.path, one.kind) for one in refused(found)] == [
+        ("steering.batchsys", Kind.DOUBT), ("tasks[0].batchsys", Kind.DOUBT)]
+    assert not refused(found, lenient=True)
