@@ -23,7 +23,7 @@ from grid.base import PilotClass
 from grid.condor.coverage import DRAINING, QUEUED, STARTING, Coverage, Pilot, cover
 from grid.condor.demand import Work
 from grid.condor.pace import History
-from grid.condor.shapes import Unserved, enlarged, needs, shape_for
+from grid.condor.shapes import Unserved, enlarged, fitted, needs, shape_for
 from grid.condor.shedding import Shed
 from grid.condor.site import Site, Size
 from grid.condor.starving import Starving, is_being_cleared, starving
@@ -79,6 +79,7 @@ def decide(demand: Sequence[Work], pilots: Sequence[Pilot], site: Site, history:
            control: Control | None = None, node: Size | None = None) -> Decision:
     """What to do now. `now` is a time of the history's clock, `node` a pilot's share of a usual machine."""
     control = control or Control()
+    demand = [fitted(work, site) for work in demand]
     shapes = {work.class_key: shape_for(work, site) for work in demand if work.slots > 0 or work.all_waiting}
     unserved = tuple(shape for shape in shapes.values() if isinstance(shape, Unserved))
     shed = Shed(pilots, site)

@@ -26,6 +26,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     processing: int = 0
     wanted: int = 0  # slots that somebody asked to have ready for the class, busy ones included
     priority: float = 0.0  # of the best waiting task
+    least: dict[str, float] = {}  # what tasks of the class really need at least
 
     @property
     def slots(self) -> int:

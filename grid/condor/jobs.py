@@ -44,6 +44,7 @@ class Files:
     output: Path  # directory of what pilots print
     queue_host: str = ""
     queue_version: str = ""
+    is_spooled: bool = False  # they travel to the schedd and back
 
 
 def constraint(site: Site) -> str:
@@ -61,12 +62,12 @@ def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: 
     """The submit description of pilots of one shape."""
     name = "$(ClusterId).$(ProcId)"
     described = {
-        **_program(site, files, _arguments(site, shape, grid_id, files, name)),
+        **_program(site, files, [*_arguments(site, shape, grid_id, files, name), f"--batch={batch}"]),
         "environment": _joined({"PATH": site.pilot.path, **site.pilot.environment}),
         "should_transfer_files": "YES", "when_to_transfer_output": "ON_EXIT", "transfer_output_files": '""',
         "output": str(files.output / f"{name}.out"), "error": str(files.output / f"{name}.err"),
-        "stream_error": "true", "log": str(files.log), "notification": "never",
-        "priority": str(rank),
+        "stream_error": "false" if files.is_spooled else "true", "log": str(files.log),
+        "notification": "never", "priority": str(rank),
         "request_cpus": str(shape.cores),
         "request_memory": str(math.ceil((shape.memory_gb + site.pilot.extra_memory) * 1e9 / 2**20)),
         "request_disk": str(math.ceil((shape.disk_gb + site.pilot.cache_gb) * 1e9 / 2**10)),

@@ -289,7 +289,7 @@ class SiteService:
         except GridError as error:
             self.history = learn(self.history, self.site.pace, 0, [str(error)], time.time())
             raise
-        self.tracker.add(ids, shape, files.log, rank, self._avoided())
+        self.tracker.add(ids, shape, files.log, rank, self._avoided(), batch)
         return ids
 
     def files(self) -> jobs.Files:

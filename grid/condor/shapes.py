@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from grid.base import PilotClass
 from grid.condor.demand import Work
 from grid.condor.site import Site, Size
 from iceprod.requirements import DEFAULTS
 
-__all__ = ["Unserved", "enlarged", "needs", "offer_of", "shape_for", "tasks_within"]
+__all__ = ["Unserved", "enlarged", "fitted", "needs", "offer_of", "shape_for", "tasks_within"]
 
 _UNITS = {"cpu": "cores", "gpu": "GPUs", "memory": "GB of memory", "disk": "GB of disk", "time": "hours"}
 _LIVES = 2.0  # a pilot lives so many times as long as its longest task, if it may
@@ -82,6 +84,21 @@ def tasks_within(need: Mapping[str, float], room: Mapping[str, Any]) -> int:
     return max(0, min(int(room[name] / need[name] + _ROUNDING) for name in parts))
 
 
+def fitted(work: Work, site: Site) -> Work:
+    """A class whose bin ends above what a pilot may have, cut to that, if some of its tasks need no more."""
+    most = _most(site)
+    cut = {name: most[name] for name, least in work.least.items()
+           if least <= most[name] < _number(work.requirements, name, 0)}
+    return msgspec.structs.replace(work, requirements={**work.requirements, **cut}) if cut else work
+
+
+def _most(site: Site) -> dict[str, float]:
+    """The most that one task can have at a site."""
+    high = site.largest
+    return {"cpu": high.cores, "gpu": high.gpus, "memory": high.memory, "disk": high.disk,
+            "time": high.hours - _MARGIN_HOURS}
+
+
 def _refusal(work: Work, site: Site) -> str:
     wanted = work.requirements.get("site")
     if wanted and wanted != site.site:
@@ -92,9 +109,7 @@ def _refusal(work: Work, site: Site) -> str:
     if (systems := _names(work.requirements.get("os"))) and not systems & site.pilot.os.keys():
         known = ", ".join(site.pilot.os) or "none"
         return f"it needs {' or '.join(sorted(systems))}, of systems this site names: {known} (pilot: os)"
-    need, high = needs(work), site.largest
-    most = {"cpu": high.cores, "gpu": high.gpus, "memory": high.memory, "disk": high.disk,
-            "time": high.hours - _MARGIN_HOURS}
+    need, most = needs(work), _most(site)
     lacks = [f"it needs {need[name]:g} {unit}, a pilot of this site has at most {most[name]:g}"
              for name, unit in _UNITS.items() if need[name] > most[name] + _ROUNDING]
     return "; ".join(lacks)

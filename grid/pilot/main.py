@@ -111,6 +111,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--site", default="local")
     add("--grid-id", default="")
     add("--queue-id", default="", help="of our job in a batch system's queue")
+    add("--batch", default="", help="of our job, for a queue's numbers may begin anew")
     add("--queue-host", default="", help="whose queue that is")
     add("--queue-version", default="", help="of the batch system")
     add("--lifetime", type=float, default=24.0, metavar="HOURS")
@@ -145,7 +146,8 @@ def _options(given: argparse.Namespace) -> Options:
         memory=given.memory or default_memory(), disk=given.disk,
         slot_memory=given.slot_memory,
         gpus=[name for name in given.gpus.split(",") if name], site=given.site, grid_id=given.grid_id,
-        queue_id=given.queue_id, queue_host=given.queue_host, queue_version=given.queue_version,
+        queue_id=given.queue_id, batch=given.batch, queue_host=given.queue_host,
+        queue_version=given.queue_version,
         lifetime=given.lifetime * 3600, idle=given.idle, heartbeat=given.heartbeat,
         directory=given.directory, pixels=not given.no_pixels,
         means=means_from(given.transfer, given.temp, directors=given.director), cache=given.cache,

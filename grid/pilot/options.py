@@ -85,6 +85,7 @@ class Options:
     site: str = "local"
     grid_id: str = ""
     queue_id: str = ""  # of our job in the queue of a batch system
+    batch: str = ""  # of the submit that brought us
     queue_host: str = ""  # whose queue that is
     queue_version: str = ""
     lifetime: float = 24 * 3600.0
@@ -117,6 +118,8 @@ class Options:
             body["grid_id"] = self.grid_id
         if self.queue_id:
             body["grid_queue_id"] = self.queue_id
+        if self.batch:
+            body["batch"] = self.batch
         return body
 
 

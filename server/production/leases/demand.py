@@ -25,6 +25,8 @@ __all__ = ["AT_MOST", "demand", "register_wanted"]
 
 AT_MOST = 10_000  # a larger count is given as this
 KEPT_SECONDS = 1.0
+LOOKED_AT = 50  # of the best tasks of a class, for what they really need
+FRACTIONS = ("memory", "disk", "time")
 
 
 @dataclass
@@ -103,11 +105,19 @@ async def _count(ctx: Context) -> list[Document]:
 
 async def _row(ctx: Context, key: str) -> Document:
     waiting = await _number(ctx, key, "waiting")
-    best = await ctx.db.tasks.find_one({"status": "waiting", "class_key": key}, {"priority": 1},
-                                       sort=[("priority", -1)]) if waiting else None
+    query, shown = {"status": "waiting", "class_key": key}, {"priority": 1, "requirements": 1}
+    best = await ctx.db.tasks.find(query, shown, sort=[("priority", -1)],
+                                   limit=LOOKED_AT).to_list() if waiting else []
     return {"class_key": key, "requirements": parse_class(key), "waiting": waiting,
             "queued": await _number(ctx, key, "queued"), "processing": await _number(ctx, key, "processing"),
-            "priority": best["priority"] if best else 0.0}
+            "priority": best[0]["priority"] if best else 0.0,
+            "least": _least([task["requirements"] for task in best])}
+
+
+def _least(needs: list[Document]) -> dict[str, float]:
+    """The least of what tasks really need, which may be less than their class's bin says."""
+    return {name: min(float(need.get(name) or 0) for need in needs) for name in FRACTIONS
+            if any(need.get(name) for need in needs)}
 
 
 async def _number(ctx: Context, key: str, status: str) -> int:

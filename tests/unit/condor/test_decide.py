@@ -111,6 +111,17 @@ def test_a_class_nobody_can_serve_is_explained() -> None:
         "it asks for the site there"]
 
 
+def test_bins_refuse_nothing_that_fits() -> None:
+    """The bin of 101 GB ends at 120, that of 25 hours at 28."""
+    where = Site(site="here", server="http://x", largest=Size(cores=8, memory=110, disk=100, hours=26))
+    work = Work.of({"memory": 101.0, "time": 25.0}, 2, least={"memory": 101.0, "time": 25.0})
+    (order,) = ask([work], where=where).submit
+    assert (order.shape.memory_gb, order.shape.lifetime_hours, order.count) == (110.0, 26.0, 2)
+    assert not ask([work], [Pilot(str(n), order.shape, QUEUED) for n in range(2)], where).submit
+    (one,) = ask([Work.of({"memory": 119.0}, 1, least={"memory": 119.0})], where=where).unserved
+    assert one.why == "it needs 120 GB of memory, a pilot of this site has at most 110"
+
+
 def test_pixels_need_pilots_with_the_scanner() -> None:
     where = Site(site="here", server="http://x", pilot=PilotJob(pixels=False))
     (one,) = ask([Work.of({"kind": "pixels"}, 3)], where=where).unserved

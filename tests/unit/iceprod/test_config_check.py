@@ -148,7 +148,8 @@ def test_what_has_no_version_is_taken_as_old_clients_send_it() -> None:
 
 
 def test_attributes_of_batch_jobs_are_not_taken_in_silence() -> None:
-    config = {"version": 3.2, "description": "c", "steering": {"batchsys": {"condor": {"+X": "1"}}}, "tasks": [
+    steering = {"batchsys": {"condor": {"+X": "1"}}}
+    config = {"version": 3.2, "description": "c", "steering": steering, "tasks": [
         {"name": "a", "batchsys": {"condor": {"+Y": "2"}}, "trays": [{"modules": [{"src": "/bin/true"}]}]}]}
     found = check_config(config)
     assert [(one.path, one.kind) for one in refused(found)] == [
