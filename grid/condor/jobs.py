@@ -84,6 +84,8 @@ def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: 
         described |= _container(site.pilot.image)
     if site.condor.accounting_group:
         described["accounting_group"] = site.condor.accounting_group
+    if files.is_spooled:
+        del described["log"]  # it would lie at the schedd
     more = {f"My.{key}": _quoted(value) for key, value in site.pilot.classads.items()}
     return {**described, **more, **site.pilot.submit}
 

@@ -32,7 +32,7 @@ class Schedd:
         self._condor2, self._classad2 = bindings.htcondor, bindings.classad
         self._condor = condor
         self.name = condor.schedd or str(self._condor2.param.get("SCHEDD_NAME") or socket.getfqdn())
-        self.version = ""
+        self.version, self._machine = "", ""
         self._schedd = self._once("find the schedd", self._locate)
 
     def submit(self, description: dict[str, str], count: int, own: str) -> list[str]:
@@ -49,6 +49,19 @@ class Schedd:
                 return [ad["Id"] for ad in found]
             cluster = self._once("submit", lambda: self._submitted(submit, count))
         return [f"{cluster}.{proc}" for proc in range(count)]
+
+    @property
+    def spools(self) -> bool:
+        """Whether jobs' files travel to the schedd and back, for it shares no files with us."""
+        if self._condor.spool != "auto":
+            return self._condor.spool == "always"
+        here = {socket.gethostname(), socket.getfqdn(), str(self._condor2.param.get("FULL_HOSTNAME") or "")}
+        return bool(self._condor.schedd and self._machine) and self._machine not in here
+
+    def fetch(self, ids: Sequence[str]) -> None:
+        """Bring back what jobs wrote whose files travel. Raises GridError."""
+        if ids:
+            self._call("fetch outputs", lambda: self._schedd.retrieve(_any_of(ids)))
 
     def query(self, constraint: str, names: Sequence[str]) -> list[Ad]:
         """Jobs in the queue. Raises GridError."""
@@ -120,13 +133,16 @@ class Schedd:
         self._schedd.edit(_any_of(ids), name, value)
 
     def _describe(self, ad: Any) -> None:
-        self.name = str(ad.get("Name", self.name))
+        self.name, self._machine = str(ad.get("Name", self.name)), str(ad.get("Machine", ""))
         self.version = str(ad.get("CondorVersion", "")).replace("$", "").strip() or self.version
 
     def _submitted(self, submit: Any, count: int) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about macros that HTCondor does not know
-            return int(self._schedd.submit(submit, count=count).cluster())
+            result = self._schedd.submit(submit, count=count, spool=self.spools)
+            if self.spools:
+                self._schedd.spool(result)
+            return int(result.cluster())
 
     def _call(self, what: str, call: Callable[[], _T]) -> _T:
         """Try, and try again with the schedd looked up anew."""

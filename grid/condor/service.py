@@ -87,7 +87,7 @@ class SiteService:
             make_private(self.directory / name)
         self.tracker = Tracker(self.site, self.schedd, EventLogs(self.schedd, self.directory / "events"))
         self.outputs = Outputs(self.directory / "out", self.site.keep_logs_hours)
-        self.token = PilotToken(self.client, self.site, self.directory / "token")
+        self.token = PilotToken(self.client, self.site, self.directory / "token", self.schedd.spools)
         self.nodes = Nodes(self.schedd, self.site.pilot)
         self.program = build(self.directory / "pilot.pyz")
 
@@ -295,7 +295,7 @@ class SiteService:
     def files(self) -> jobs.Files:
         """Where the files of pilots are that are submitted now."""
         return jobs.Files(self.program, self.token.path, self._event_log(), self.outputs.directory,
-                          self.schedd.name, self.schedd.version)
+                          self.schedd.name, self.schedd.version, self.schedd.spools)
 
     def _event_log(self) -> Path:
         """Today's event log, which HTCondor appends to."""

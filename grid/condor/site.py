@@ -30,6 +30,8 @@ class Condor(Part, frozen=True):
     authentication: Literal["", "fs", "idtokens"] = ""  # empty: as configured
     token_directory: str = ""  # of idtokens; empty: as configured
     accounting_group: str = ""
+    # whether files travel to the schedd and back; auto: when it is on another machine
+    spool: Literal["auto", "always", "never"] = "auto"
 
 
 class Pilot(Part, frozen=True):

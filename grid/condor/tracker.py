@@ -31,6 +31,7 @@ _ATTRIBUTES = [*jobs.SHAPE, "JobStatus", "QDate", "JobStartDate", "JobCurrentSta
                "NumShadowStarts", "RemoteHost", "EnteredCurrentStatus", "HoldReason", "HoldReasonCode",
                "HoldReasonSubCode", "RemoveReason", "ExitCode", "ExitBySignal", "ExitSignal", "UserLog",
                "LastRemoteHost", "CompletionDate", "JobPrio", jobs.AVOIDED, "IceProdBatch", "ServerTime"]
+_WITHOUT_LOG_SECONDS = 5.0
 _SPOOLING, _SPOOL_SECONDS = 16, 300.0  # held while its files are on their way to the schedd
 _REASON_SECONDS = 0.5  # between an eviction and what it was part of
 _WEIGHT = 0.2  # of the latest pilot in a moving mean
@@ -79,10 +80,16 @@ class Tracker:
     def follow(self) -> list[End]:
         """What ended since the last time. Raises GridError when HTCondor does not answer."""
         found = self.glance()
-        if self._unclear or time.time() - self._compared > self.site.pace.query_seconds:
+        if self._unclear or time.time() - self._compared > self._query_seconds:
             found += self.compare()
         self._sweep()
         return found
+
+    @property
+    def _query_seconds(self) -> float:
+        """The queue is all that we see of a schedd that shares no files with us."""
+        seconds = self.site.pace.query_seconds
+        return min(seconds, _WITHOUT_LOG_SECONDS) if self.schedd.spools else seconds
 
     def glance(self) -> list[End]:
         """What ended since the last time, as the event log tells. Raises GridError."""
@@ -131,6 +138,8 @@ class Tracker:
         past = {ad["Id"]: ad for ad in self.schedd.history(gone, _ATTRIBUTES)} if gone else {}
         found += [self._end(self.jobs[id], *_past(past.get(id))) for id in gone]
         self._compared, self._unclear = time.time(), False
+        if self.schedd.spools:
+            self._fetch([end.id for end in found if end.id in ads and end.kind != "removed"])
         return found
 
     def tidy(self, current: Path) -> None:
@@ -204,6 +213,14 @@ class Tracker:
             job.started = _ours(ad, "JobCurrentStartDate")
             job.starts = max(job.starts, 1)
         job.host = ends.host_of(str(ad.get("RemoteHost", ""))) or job.host
+
+    def _fetch(self, ids: list[str]) -> None:
+        """Bring back what pilots printed; without, their jobs would stay in the queue for days."""
+        try:
+            self.schedd.fetch(ids)
+        except GridError as error:
+            log.warning("%s", error)
+        self._leftover |= set(ids)
 
     # -- the end
 

@@ -16,6 +16,8 @@ AHEAD = 600.0  # seconds that the schedd's clock is before ours
 class Queue:
     """A schedd with another clock, whose only job has run for a minute."""
 
+    spools = False
+
     def __init__(self, **ad: object) -> None:
         self.now = time.time() + AHEAD
         self.ad = {"Id": "1.0", "JobStatus": 2, "QDate": self.now - 90, "JobCurrentStartDate": self.now - 60,
