@@ -49,6 +49,8 @@ def dry_run(path: Path) -> None:
             service.register(announce=False)
             service.look()
             _print(site, service, service.consider())
+            if service.told_trouble:
+                raise CommandError(f"the grid that runs has trouble: {service.told_trouble}", FAILED)
     except GridError as error:
         raise CommandError(str(error), FAILED) from None
 

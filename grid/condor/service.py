@@ -74,7 +74,7 @@ class SiteService:
         self.ends = report.Log(directory / "ends.json")
         self.pilots: list[Pilot] = []
         self.hosts = Hosts()
-        self.grid_id = ""
+        self.grid_id = self.told_trouble = ""
         self._ended: list[End] = []  # not dealt with yet
         self._untold: deque[End] = deque(maxlen=_MOST_UNTOLD)  # what the server did not hear of yet
         self._seen: set[str] = set()  # jobs whose pilots began to work
@@ -101,6 +101,7 @@ class SiteService:
         if ours:
             self.grid_id = max(ours, key=lambda id: grids[id].get("last_update", ""))
             self._obey(grids[self.grid_id])
+            self.told_trouble = str(grids[self.grid_id].get("trouble") or "")
         elif announce:
             body = {"host": host, "site": self.site.site, "version": report.VERSION,
                     "queues": {self.schedd.name: "htcondor"}}

@@ -17,7 +17,7 @@ from iceprod.transport import ClientError
 from iceprod.walls.containers import Containers
 from iceprod.walls.sandbox import Sandbox, View
 
-__all__ = ["Options", "OwnToken", "TokenFile", "default_memory", "means_from"]
+__all__ = ["Options", "OwnToken", "TokenFile", "default_memory", "means_from", "slot_resource"]
 
 _COMMAND = "ICEPROD_TRANSFER_"  # and a scheme, in capitals: the name of a variable with its command
 _TEMP = "ICEPROD_TEMP"
@@ -118,9 +118,23 @@ class Options:
             body["grid_id"] = self.grid_id
         if self.queue_id:
             body["grid_queue_id"] = self.queue_id
+        if resource := slot_resource(os.environ.get("_CONDOR_MACHINE_AD", "")):
+            body["resource"] = resource
         if self.batch:
             body["batch"] = self.batch
         return body
+
+
+def slot_resource(path: str) -> str:
+    """Where below a pool's name a slot lies: a glidein's site and resource, as its machine ad tells."""
+    try:
+        lines = Path(path).read_text(encoding="utf8", errors="replace").splitlines() if path else []
+    except OSError:
+        lines = []
+    pairs = (line.partition("=") for line in lines)
+    told = {name.strip(): value.strip().strip('"') for name, _, value in pairs}
+    names = [told.get(name, "") for name in ("GLIDEIN_Site", "GLIDEIN_ResourceName")]
+    return "/".join(dict.fromkeys(name for name in names if name and name.lower() != "undefined"))[:200]
 
 
 def default_memory() -> float:
