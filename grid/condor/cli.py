@@ -124,7 +124,7 @@ def _print_sites(grids: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("site", "queue", "state", "limit", "pilots", "last heard of", "trouble", box=None)
+    table = Table("site", "queue", "state", "limit", "pilots", "last heard of", box=None)
     for grid in grids:
         control = grid.get("control") or {}
         pilots = grid.get("pilots")
@@ -133,9 +133,11 @@ def _print_sites(grids: list[dict[str, Any]]) -> None:
         limit = control.get("limit")
         table.add_row(str(grid.get("site") or grid.get("host", "")), ",".join(grid.get("queues") or {}),
                       control.get("state", "active") if grid.get("alive", True) else "silent",
-                      "" if limit is None else str(limit), counts, str(grid.get("last_update", ""))[:19],
-                      str(grid.get("trouble") or ""))
+                      "" if limit is None else str(limit), counts, str(grid.get("last_update", ""))[:19])
     Console(soft_wrap=True).print(table)
+    for grid in grids:
+        if grid.get("trouble"):
+            print(f"{grid.get('site') or grid.get('host', '')}: {grid['trouble']}")
 
 
 @click.command()

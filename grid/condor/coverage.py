@@ -53,9 +53,12 @@ class Coverage:
     serves: dict[str, list[str]] = field(default_factory=dict)  # classes by the pilot that they lie in
 
 
-def cover(works: Iterable[Work], pilots: Iterable[Pilot]) -> Coverage:
-    """Lay the tasks of all classes into the pilots, the most demanding classes first."""
-    rooms = _Rooms(pilots)
+def cover(works: Iterable[Work], pilots: Iterable[Pilot], one_each: bool = False) -> Coverage:
+    """Lay the tasks of all classes into the pilots, the most demanding classes first.
+
+    With `one_each`, a pilot takes one task in its life.
+    """
+    rooms = _Rooms(pilots, one_each)
     result = Coverage()
     for work in sorted(works, key=_demanding):
         result.missing[work.class_key] = rooms.take(work.class_key, needs(work), work.slots)
@@ -72,13 +75,14 @@ def _demanding(work: Work) -> tuple[float, ...]:
 class _Rooms:
     """Equal rooms are counted together, so that thousands of pilots cost as much as a few."""
 
-    def __init__(self, pilots: Iterable[Pilot]) -> None:
+    def __init__(self, pilots: Iterable[Pilot], one_each: bool) -> None:
+        self._one_each = one_each
         self._fresh: dict[tuple[int, _Room], list[Pilot]] = defaultdict(list)
         self._begun: dict[_Room, list[Pilot]] = defaultdict(list)
         self.soon: Counter[str] = Counter()
         self.serves: dict[str, list[str]] = defaultdict(list)
         for pilot in pilots:
-            if pilot.state != DRAINING:
+            if pilot.state != DRAINING and not (one_each and pilot.state == BUSY):
                 rank = _ORDER[pilot.state]
                 self._fresh[rank, _coarse(pilot.room())].append(pilot)
 
@@ -96,14 +100,15 @@ class _Rooms:
 
     def _fill(self, pilots: list[Pilot], room: _Room, name: str, need: dict[str, float], count: int) -> int:
         while count > 0 and pilots:
-            fitting = min(count, tasks_within(need, _named(room)))
+            fitting = min(count, tasks_within(need, _named(room)), 1 if self._one_each else count)
             if not fitting:
                 break
             pilot = pilots.pop()
             self.serves[pilot.id].append(name)
             if pilot.state != QUEUED or pilot.seconds < _LONG_SECONDS:
                 self.soon[name] += fitting
-            self._leave(pilot, room, need, fitting)
+            if not self._one_each:
+                self._leave(pilot, room, need, fitting)
             count -= fitting
         return count
 

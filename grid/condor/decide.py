@@ -88,12 +88,12 @@ def decide(demand: Sequence[Work], pilots: Sequence[Pilot], site: Site, history:
         return Decision((), shed.remove, shed.drain, (_said(control), *shed.reasons), unserved, history)
     served = {key: shape for key, shape in shapes.items() if isinstance(shape, PilotClass)}
     works = [work for work in demand if work.class_key in served]
-    covered = cover(works, pilots)
+    covered = cover(works, pilots, one_each=site.mode == "direct")
     room = _room(pilots, site, history, now, control)
     if node is not None:
         served = {work.class_key: enlarged(served[work.class_key], work, covered.missing[work.class_key],
                                            site, node) for work in works}
-    wants = wants_of(works, served, covered.missing, pilots, history.served)
+    wants = wants_of(works, served, covered.missing, pilots, history.served, site.mode == "direct")
     shed.over(_limit(site, control))
     shed.unneeded(covered.unused)
     hungry = starving(works, served, pilots, covered.serves, site.pace.starve_seconds)

@@ -27,6 +27,7 @@ SHAPE = ("IceProdCores", "IceProdMemory", "IceProdDisk", "IceProdGpus", "IceProd
 _OVERTIME = 3600  # seconds after a pilot's lifetime until HTCondor stops it
 _FORGOTTEN = 7 * 86400  # seconds that a job of ours stays queued or held when nobody looks after it
 _MOUNTED = "/cvmfs/"
+_DIRECT_IDLE = 15.0  # seconds that a job for one task looks for it
 AVOIDED = "IceProdAvoided"
 """Machines that a job may not start on; it may be changed while it is queued."""
 _ELSEWHERE = (f"!stringListIMember(TARGET.Machine, MY.{AVOIDED}) && "
@@ -119,10 +120,12 @@ def _arguments(site: Site, shape: PilotClass, grid_id: str, files: Files, name: 
         "queue-id": name, "cores": shape.cores, "memory": f"{shape.memory_gb:g}",
         "slot-memory": f"{shape.memory_gb + site.pilot.extra_memory:g}",
         "disk": f"{shape.disk_gb:g}", "lifetime": f"{shape.lifetime_hours:g}",
-        "idle": f"{2 * site.pilot.idle_minutes * 60:g}",
+        "idle": f"{_DIRECT_IDLE if site.mode == 'direct' else 2 * site.pilot.idle_minutes * 60:g}",
         "queue-host": files.queue_host, "queue-version": files.queue_version,
         "heartbeat": f"{site.pilot.heartbeat_seconds:g}"}
     words = [f"--{key}={value}" for key, value in given.items()]
+    if site.mode == "direct":
+        words.append("--tasks=1")
     words.append(f"--isolation={site.pilot.isolation}")
     words.append(f"--cache={site.pilot.cache_gb:g}")
     if site.pilot.cache_directory:

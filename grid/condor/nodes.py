@@ -9,7 +9,7 @@ from statistics import median_low
 
 from grid.base import GridError
 from grid.condor.schedd import Ad, Schedd
-from grid.condor.site import Pilot, Size
+from grid.condor.site import Site, Size
 
 __all__ = ["Nodes", "share_of"]
 
@@ -23,14 +23,15 @@ log = logging.getLogger("grid.condor")
 class Nodes:
     """Asks the pool now and then; what it does not tell is not guessed."""
 
-    def __init__(self, schedd: Schedd, pilot: Pilot) -> None:
-        self._schedd, self._pilot = schedd, pilot
+    def __init__(self, schedd: Schedd, site: Site) -> None:
+        self._schedd, self._pilot = schedd, site.pilot
+        self._is_wanted = site.mode == "pilots" and site.pilot.share != "task"
         self._asked = float("-inf")
         self._share: Size | None = None
 
     def share(self) -> Size | None:
         """One pilot's share of a machine; None when pilots are made for single tasks."""
-        if self._pilot.share != "task" and time.monotonic() - self._asked > _ASK_SECONDS:
+        if self._is_wanted and time.monotonic() - self._asked > _ASK_SECONDS:
             self._asked = time.monotonic()
             try:
                 machines = self._schedd.machines(self._pilot.requirements)

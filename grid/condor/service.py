@@ -88,7 +88,7 @@ class SiteService:
         self.tracker = Tracker(self.site, self.schedd, EventLogs(self.schedd, self.directory / "events"))
         self.outputs = Outputs(self.directory / "out", self.site.keep_logs_hours)
         self.token = PilotToken(self.client, self.site, self.directory / "token", self.schedd.spools)
-        self.nodes = Nodes(self.schedd, self.site.pilot)
+        self.nodes = Nodes(self.schedd, self.site)
         self.program = build(self.directory / "pilot.pyz")
 
     def register(self, announce: bool = True) -> None:

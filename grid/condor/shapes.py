@@ -45,6 +45,8 @@ def shape_for(work: Work, site: Site) -> PilotClass | Unserved:
     why = _refusal(work, site)
     if why:
         return Unserved(work.class_key, work.text, work.all_waiting or work.waiting, why)
+    if site.mode == "direct":
+        return _shape_of_one(_sizing(work, site), site)
     need, low, high = _sizing(work, site), site.smallest, site.largest
     count = max(1, int(low.cores // need["cpu"])) if not need["gpu"] else 1
     while count > 1 and (count * need["memory"] > high.memory or count * need["disk"] > high.disk):
@@ -82,6 +84,14 @@ def tasks_within(need: Mapping[str, float], room: Mapping[str, Any]) -> int:
         return 0
     parts = [name for name in ("cpu", "gpu", "memory", "disk") if need[name] > 0]
     return max(0, min(int(room[name] / need[name] + _ROUNDING) for name in parts))
+
+
+def _shape_of_one(need: Mapping[str, float], site: Site) -> PilotClass:
+    """A job for one task: what that needs, and no more."""
+    hours = min(site.largest.hours, need["time"] + _MARGIN_HOURS)
+    return PilotClass(cores=int(need["cpu"]), gpus=int(need["gpu"]), site=site.site,
+                      memory_gb=_round(need["memory"]), disk_gb=_round(need["disk"]),
+                      lifetime_hours=_round(hours))
 
 
 def fitted(work: Work, site: Site) -> Work:

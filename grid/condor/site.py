@@ -101,6 +101,7 @@ class Site(Part, frozen=True):
     server: str  # address of the REST server
     token_file: str = ""  # our own token, of the role system
     pilot_token_file: str = ""  # the pilots' token; empty: we ask the server for short-lived ones
+    mode: Literal["pilots", "direct"] = "pilots"  # direct: one job for each task
     state: str = ""  # directory of logs and other files; empty: below the installation's data directory
     keep_logs_hours: float = 48.0  # of pilots that died
     condor: Condor = Condor()
@@ -134,6 +135,8 @@ def _troubles(site: Site) -> Iterator[str]:
     for name, least in (("pilots", 0), ("queued", 1), ("warm", 0)):
         if getattr(site.limits, name) < least:
             yield f"limits: {name} must be at least {least}"
+    if site.mode == "direct" and site.limits.warm:
+        yield "limits: warm must be 0 with mode: direct, where no job waits for work"
     if site.limits.warm > site.limits.pilots:
         yield f"limits: warm ({site.limits.warm}) is more than pilots ({site.limits.pilots})"
     for name in ("look_seconds", "query_seconds", "step", "largest_step", "backoff_seconds"):

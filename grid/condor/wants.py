@@ -37,9 +37,9 @@ class Want:
 
 
 def wants_of(works: Iterable[Work], shapes: Mapping[str, PilotClass], missing: Mapping[str, int],
-             pilots: Sequence[Pilot], served: Mapping[str, float]) -> list[Want]:
+             pilots: Sequence[Pilot], served: Mapping[str, float], one_each: bool = False) -> list[Want]:
     """The wants, the most urgent first: classes without a pilot, by when they got one; others by priority."""
-    wants = [_want(work, shapes[work.class_key], missing[work.class_key], pilots)
+    wants = [_want(work, shapes[work.class_key], missing[work.class_key], pilots, one_each)
              for work in works if missing.get(work.class_key)]
     return sorted(wants, key=lambda want: (want.has_any, _last(want, served), -want.work.priority,
                                            want.work.class_key))
@@ -80,9 +80,9 @@ def could_run(pilot: Pilot, need: Mapping[str, float]) -> bool:
     return tasks_within(need, {**offer, "time": offer["time"] - pilot.age / 3600}) > 0
 
 
-def _want(work: Work, shape: PilotClass, slots: int, pilots: Sequence[Pilot]) -> Want:
+def _want(work: Work, shape: PilotClass, slots: int, pilots: Sequence[Pilot], one_each: bool) -> Want:
     need = needs(work)
-    each = max(1, tasks_within(need, offer_of(shape)))
+    each = 1 if one_each else max(1, tasks_within(need, offer_of(shape)))
     has_any = any(pilot.state != DRAINING and could_run(pilot, need) for pilot in pilots)
     return Want(work, shape, slots, math.ceil(slots / each), has_any)
 

@@ -61,6 +61,7 @@ def _lease(pilot: Pilot, count: int) -> int:
     for task in tasks:
         pilot.hear_promise(task)
         pilot.start(task)
+    pilot.took(len(tasks))
     return len(tasks)
 
 

@@ -116,6 +116,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--queue-version", default="", help="of the batch system")
     add("--lifetime", type=float, default=24.0, metavar="HOURS")
     add("--idle", type=float, default=0.0, metavar="SECONDS", help="end when so long without a task")
+    add("--tasks", type=int, default=0, help="take so many and end; 0: as many as there are")
     add("--heartbeat", type=float, default=5.0, metavar="SECONDS")
     add("--directory", type=Path, default=Path(tempfile.gettempdir()), help="where tasks run")
     add("--transfer", action="append", default=[], metavar="SCHEME=COMMAND",
@@ -148,7 +149,7 @@ def _options(given: argparse.Namespace) -> Options:
         gpus=[name for name in given.gpus.split(",") if name], site=given.site, grid_id=given.grid_id,
         queue_id=given.queue_id, batch=given.batch, queue_host=given.queue_host,
         queue_version=given.queue_version,
-        lifetime=given.lifetime * 3600, idle=given.idle, heartbeat=given.heartbeat,
+        lifetime=given.lifetime * 3600, idle=given.idle, tasks=given.tasks, heartbeat=given.heartbeat,
         directory=given.directory, pixels=not given.no_pixels,
         means=means_from(given.transfer, given.temp, directors=given.director), cache=given.cache,
         cache_directory=given.cache_directory, isolation=given.isolation, account=given.account,

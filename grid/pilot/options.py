@@ -90,6 +90,7 @@ class Options:
     queue_version: str = ""
     lifetime: float = 24 * 3600.0
     idle: float = 0.0  # end after so long without a task; 0: never
+    tasks: int = 0  # to take in all; 0: any number
     heartbeat: float = 5.0
     wait: float = 30.0  # longest long poll for tasks
     directory: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
