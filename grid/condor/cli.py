@@ -164,10 +164,29 @@ def drain(site: str, reason: str, as_json: bool, server: str | None, token: str 
 
 @click.command()
 @click.argument("site")
+@click.option("--starts", required=True, metavar="TIME", help="UTC, such as 2026-02-01T06:00.")
+@click.option("--ends", required=True, metavar="TIME", help="UTC.")
+@click.option("--reason", default="", help="Shown to everybody who looks at the site.")
+@_json_option
+@server_options
+def maintenance(site: str, starts: str, ends: str, reason: str, as_json: bool, server: str | None,
+                token: str | None, data: str | None) -> int:
+    """Announce a maintenance: no pilot lives into it, none is there while it lasts, then they come back."""
+    with connect(server, token, data) as client:
+        for grid_id, grid in _named(client, site):
+            wanted = _control(grid) | {"state": "active", "reason": reason, "starts": starts, "ends": ends}
+            client.put(f"/grids/{grid_id}/control", wanted)
+    told = {"site": site, "starts": starts, "ends": ends}
+    print(json.dumps(told) if as_json else f"site {site} has maintenance from {starts} to {ends} UTC")
+    return 0
+
+
+@click.command()
+@click.argument("site")
 @_json_option
 @server_options
 def resume(site: str, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
-    """Take a pause or a drain back; a limit stays."""
+    """Take a pause, a drain or a maintenance back; a limit stays."""
     return _wish(site, "active", "", as_json, server, token, data)
 
 
@@ -213,4 +232,4 @@ def _named(client: Client, site: str) -> list[tuple[str, dict[str, object]]]:
     return found
 
 
-COMMANDS = [list_sites, pause, drain, resume, limit]
+COMMANDS = [list_sites, pause, drain, maintenance, resume, limit]

@@ -16,8 +16,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Literal
+
+import msgspec
 
 from grid.base import PilotClass
 from grid.condor.coverage import DRAINING, QUEUED, STARTING, Coverage, Pilot, cover
@@ -32,6 +35,9 @@ from grid.condor.wants import FIRST, Want, could_run, in_turns, rank_of, wants_o
 __all__ = ["Control", "Decision", "Order", "decide"]
 
 
+_LEAVING_HOURS = 0.2  # that pilots take to start and to leave
+
+
 @dataclass(frozen=True)
 class Control:
     """What an administrator asked of the site."""
@@ -39,6 +45,8 @@ class Control:
     state: Literal["active", "paused", "draining"] = "active"
     limit: int | None = None  # pilots at most, if less than the site file says
     reason: str = ""
+    starts: str = ""  # of maintenance, UTC as the server writes it; empty: none is announced
+    ends: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ class _Room:
 def decide(demand: Sequence[Work], pilots: Sequence[Pilot], site: Site, history: History, now: float,
            control: Control | None = None, node: Size | None = None) -> Decision:
     """What to do now. `now` is a time of the history's clock, `node` a pilot's share of a usual machine."""
-    control = control or Control()
+    control, site = at_maintenance(control or Control(), site, now)
     demand = [fitted(work, site) for work in demand]
     shapes = {work.class_key: shape_for(work, site) for work in demand if work.slots > 0 or work.all_waiting}
     unserved = tuple(shape for shape in shapes.values() if isinstance(shape, Unserved))
@@ -95,6 +103,8 @@ def decide(demand: Sequence[Work], pilots: Sequence[Pilot], site: Site, history:
                                            site, node) for work in works}
     wants = wants_of(works, served, covered.missing, pilots, history.served, site.mode == "direct")
     shed.over(_limit(site, control))
+    if control.starts:
+        shed.beyond(site.largest.hours, control.starts)
     shed.unneeded(covered.unused)
     hungry = starving(works, served, pilots, covered.serves, site.pace.starve_seconds)
     history, alone = _clear(shed, hungry, covered, history, now)
@@ -154,6 +164,27 @@ def _ranks(works: Sequence[Work], pilots: Sequence[Pilot], covered: Coverage,
         if keys and (rank := max(ranks[key] for key in keys)) != pilot.rank:
             changed[rank].append(pilot.id)
     return tuple((rank, tuple(ids)) for rank, ids in changed.items())
+
+
+def at_maintenance(control: Control, site: Site, now: float) -> tuple[Control, Site]:
+    """What is wanted just now: before maintenance no pilot lives into it, then there are none."""
+    if not control.starts or now >= read_time(control.ends):
+        return replace(control, starts="", ends=""), site
+    left = (read_time(control.starts) - now) / 3600
+    if left <= 0:
+        why = f"maintenance until {control.ends[:16]} UTC {control.reason}".rstrip()
+        return replace(control, state="draining", reason=why), site
+    if left >= site.largest.hours:
+        return replace(control, starts="", ends=""), site
+    hours = max(left - _LEAVING_HOURS, 0.0)
+    smallest = msgspec.structs.replace(site.smallest, hours=min(site.smallest.hours, hours))
+    largest = msgspec.structs.replace(site.largest, hours=hours)
+    return control, msgspec.structs.replace(site, smallest=smallest, largest=largest)
+
+
+def read_time(text: str) -> float:
+    """Seconds since 1970 of a UTC time as the server writes it."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
 def _limit(site: Site, control: Control) -> int:

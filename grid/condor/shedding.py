@@ -14,6 +14,7 @@ from grid.condor.wants import Want
 
 __all__ = ["Shed"]
 
+_SLACK_HOURS = 0.2
 _IDLE_SHARE = 1 / 3  # of the seconds after which a class starves
 _RANK = {QUEUED: 0, IDLE: 1, STARTING: 2, BUSY: 3}  # whom it costs least to lose
 
@@ -47,6 +48,12 @@ class Shed:
         """More pilots than allowed: the cheapest go."""
         staying = sorted(self.staying(), key=_cost)
         self._send(staying[:max(0, len(staying) - limit)], f"more than the limit of {limit} pilots")
+
+    def beyond(self, hours: float, moment: str) -> None:
+        """Pilots that would live longer than so many hours: others take their place that end in time."""
+        late = [pilot for pilot in self.staying()
+                if pilot.offer.lifetime_hours - pilot.age / 3600 > hours + _SLACK_HOURS]
+        self._send(late, f"they would live into the maintenance at {moment[:16]} UTC")
 
     def unneeded(self, unused: Iterable[Pilot]) -> None:
         """Pilots that no class needs and that were idle or queued for long enough, down to the warm ones."""

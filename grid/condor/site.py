@@ -27,8 +27,9 @@ class Condor(Part, frozen=True):
     config: str = ""  # HTCondor's configuration file; empty: where HTCondor itself looks
     schedd: str = ""  # name of the schedd; empty: the one of this machine
     collector: str = ""  # host:port that knows the named schedd; empty: as configured
-    authentication: Literal["", "fs", "idtokens"] = ""  # empty: as configured
+    authentication: Literal["", "fs", "idtokens", "scitokens"] = ""  # empty: as configured
     token_directory: str = ""  # of idtokens; empty: as configured
+    scitoken_file: str = ""  # of scitokens; empty: where HTCondor itself looks; read again at each connection
     accounting_group: str = ""
     # whether files travel to the schedd and back; auto: when it is on another machine
     spool: Literal["auto", "always", "never"] = "auto"

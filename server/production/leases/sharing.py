@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from iceprod.ids import timestamp
 from server.production.common.documents import Document
 from server.production.failures import quarantine
 from server.production.failures.places import Place
@@ -50,12 +51,14 @@ async def candidates(ctx: Context) -> list[Candidate]:
 
 
 def _candidate(grid: Document, against: str) -> Candidate:
-    decision, state = grid.get("decision") or {}, (grid.get("control") or {}).get("state", "active")
+    decision, control = grid.get("decision") or {}, grid.get("control") or {}
+    state = control.get("state", "active")
+    is_away = control.get("starts", "~") <= timestamp() < control.get("ends", "")  # "~" is after all times
     refused = frozenset(str(one.get("class_key")) for one in decision.get("unserved") or [])
     covered = {str(one["class_key"]): int(one["tasks"]) for one in decision.get("covered") or []}
     return Candidate(str(grid["grid_id"]), _number(grid.get("free"), 1.0),
                      _number(grid.get("queue_seconds"), QUEUE_SECONDS), covered, refused, str(grid["site"]),
-                     bool(against) or state != "active", bool(grid.get("backs_off")))
+                     bool(against) or state != "active" or is_away, bool(grid.get("backs_off")))
 
 
 def share_of(grid_id: str, key: str, site: str, waiting: int, known: Sequence[Candidate]) -> int:

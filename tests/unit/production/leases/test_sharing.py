@@ -81,5 +81,9 @@ async def test_a_quarantined_and_a_drained_site_get_none(ctx: Context, two: list
     await quarantine.put(ctx, "site", "north", {"reason": "eats tasks"}, "root")
     assert await waiting(ctx, *two) == [0, 3]
     await quarantine.lift(ctx, "site", "north")
+    now_on = {"starts": "2020-01-01T06:00", "ends": "2100-01-01T06:00+01:00"}
+    await site_control.control(ctx, two[1], now_on, "root")
+    assert (await grids.get(ctx, two[1]))["control"]["ends"] == "2100-01-01T05:00:00.000000"
+    assert await waiting(ctx, *two) == [3, 0]
     await site_control.control(ctx, two[1], {"state": "draining"}, "root")
     assert await waiting(ctx, *two) == [3, 0]
