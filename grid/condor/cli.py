@@ -136,6 +136,9 @@ def _print_sites(grids: list[dict[str, Any]]) -> None:
                       "" if limit is None else str(limit), counts, str(grid.get("last_update", ""))[:19])
     Console(soft_wrap=True).print(table)
     for grid in grids:
+        if (control := grid.get("control") or {}).get("starts"):
+            starts, ends = control["starts"][:16], control["ends"][:16]
+            print(f"{grid.get('site')}: maintenance from {starts} to {ends} UTC")
         if grid.get("trouble"):
             print(f"{grid.get('site') or grid.get('host', '')}: {grid['trouble']}")
 

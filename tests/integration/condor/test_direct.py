@@ -17,15 +17,15 @@ def test_one_job_for_each_task(pool_a: Pool, api: Api, work: Work, tmp_path: Pat
     """As many jobs as tasks, each with what its task needs; one that was evicted has its task run again."""
     with running_grid(tmp_path, "siteA", pool_a, api, mode="direct",
                       pace={"look_seconds": 0.5, "query_seconds": 5.0, "step": 20}) as grid:
-        dataset_id = work.dataset(task("small", "sleep 4", memory=1.5), task("large", "sleep 4", cpu=2),
+        dataset_id = work.dataset(task("small", "sleep 9", memory=1.5), task("large", "sleep 9", cpu=2),
                                   jobs=3)
         wait_for(lambda: len(pool_a.jobs("true")) == 6, why="six jobs")
         asked = {(job["RequestCpus"], job["IceProdMemory"]) for job in pool_a.jobs("true", "RequestCpus",
                                                                                    "IceProdMemory")}
         assert asked == {(1, 1.5), (2, 1.0)}
         wait_for(lambda: work.counts(dataset_id).get("processing"), why="a running task")
-        held = {pilot["grid_queue_id"] for pilot in work.pilots().values() if pilot["tasks"]}
-        pool_a.run("condor_vacate_job", "-fast", min(held))
+        busy = wait_for(lambda: [one for one in work.pilots().values() if one["tasks"]], why="a busy job")
+        pool_a.run("condor_vacate_job", "-fast", busy[0]["grid_queue_id"])
         work.wait_complete(dataset_id, 6, 120)
         wait_for(lambda: not pool_a.jobs(), why="an empty queue")
         counts = grid.report()["end_counts"]
