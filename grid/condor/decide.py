@@ -118,7 +118,8 @@ def decide(demand: Sequence[Work], pilots: Sequence[Pilot], site: Site, history:
         shed.outranked(wants, _rivals(works, pilots, covered))
     orders, warm = _orders(wants, pilots, site, room.count)
     given = [want.work.class_key for want in wants if want.given]
-    reasons = [*_explained(wants, room), *warm, *shed.reasons]
+    paused = [_said(control)] if control.state == "paused" and not wants else []  # who pauses gets no share
+    reasons = [*paused, *_explained(wants, room), *warm, *shed.reasons]
     return Decision(orders, shed.remove, shed.drain, tuple(reasons), unserved, history.serve(given, now),
                     _ranks(works, shed.staying(), covered, alone), dict(covered.soon), room.count)
 

@@ -88,6 +88,7 @@ def test_a_pause_after_failures_is_kept_and_named() -> None:
 
 def test_a_paused_site_submits_nothing_and_a_limited_one_sheds() -> None:
     assert orders(ask([Work.of({}, 5)], control=Control("paused", reason="cooling"))) == 0
+    assert ask([], control=Control("paused", reason="cooling")).reasons == ("the site is paused: cooling",)
     busy = many(4, BUSY, free={"cpu": 0, "gpu": 0, "memory": 0.0, "disk": 0.0})
     decision = ask([Work.of({}, 5)], [*busy, *many(2, QUEUED)], control=Control(limit=3))
     assert (len(decision.remove), len(decision.drain), orders(decision)) == (2, 1, 0)
