@@ -18,7 +18,17 @@ MODULES = {"grid": ["__init__.py"], "grid.moving": None, "grid.pilot": None,
            "iceprod": ["__init__.py", "addresses.py", "launch.py", "transport.py"], "iceprod.walls": None}
 """What goes in: of each package these files, or all modules."""
 
-_MAIN = "import sys\n\nfrom grid.pilot.main import main\n\nsys.exit(main())\n"
+_MAIN = """import sys
+
+if sys.version_info < (3, 9):
+    told = sys.executable, sys.version.split()[0]
+    sys.stderr.write("a pilot needs Python 3.9 or newer, and %s is %s\\n" % told)
+    sys.exit(78)
+
+from grid.pilot.main import main
+
+sys.exit(main())
+"""
 _INTERPRETER = b"#!/usr/bin/env python3\n"
 _TIME = (1980, 1, 1, 0, 0, 0)  # equal content makes equal files
 

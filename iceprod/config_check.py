@@ -114,10 +114,17 @@ def _too_much(needs: Mapping[str, Any], path: str, offers: Offers) -> Iterator[F
 
 # -- modules
 
+_SHARED_JOBS = ("attributes of batch jobs reach none: pilots run tasks of many datasets in one job; "
+                "say what the task needs in its requirements, or have the site set an attribute for all")
+
 
 def _programs(config: Document) -> Iterator[Finding]:
     """Modules without a program, and files that cannot be moved."""
+    if config.get("steering", {}).get("batchsys"):
+        yield Finding("steering.batchsys", _SHARED_JOBS, Kind.WARNING)
     for index, task in enumerate(config["tasks"] if isinstance(config.get("tasks"), list) else []):
+        if task.get("batchsys"):
+            yield Finding(f"tasks[{index}].batchsys", _SHARED_JOBS, Kind.WARNING)
         for path, part in _levels(task, f"tasks[{index}]"):
             if ".modules[" in path and not part.get("src") and not part.get("running_class"):
                 yield Finding(path, "neither src nor running_class says what to run")

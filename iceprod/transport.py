@@ -10,6 +10,7 @@ this module to worker nodes, so it keeps to Python 3.9 and imports nothing of ou
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -19,7 +20,8 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
 
 __all__ = ["Client", "ClientError", "Refused", "Unreachable"]
 
@@ -88,6 +90,7 @@ class Client:
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
         self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
         self._prefix = parts.path.rstrip("/")
+        self._proxy = _proxy_for(parts.scheme, self._host)
         self._ask = token if callable(token) else (lambda: token)
         self._token = self._ask()
         self._timeout, self.pause = timeout, pause
@@ -209,7 +212,7 @@ class Client:
         try:
             connection = self._connection(timeout)
             sent = True
-            connection.request(method, self._prefix + path, *self._message(body))
+            connection.request(method, self._target(path), *self._message(body))
             response = connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -222,8 +225,7 @@ class Client:
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-            connection = kind(self._host, self._port, timeout=timeout)
+            connection = self._new_connection(timeout)
             connection.connect()
             self._local.connection = connection
             with self._lock:
@@ -231,14 +233,47 @@ class Client:
         connection.sock.settimeout(timeout)
         return connection
 
+    def _new_connection(self, timeout: float) -> http.client.HTTPConnection:
+        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+        if self._proxy is None:
+            return kind(self._host, self._port, timeout=timeout)
+        host, port, headers = self._proxy
+        connection = kind(host, port, timeout=timeout)
+        if self._secure:
+            connection.set_tunnel(self._host, self._port, headers)
+        return connection
+
+    def _target(self, path: str) -> str:
+        """What a request line says: a proxy wants the whole address, unless it only passes bytes on."""
+        if self._proxy is None or self._secure:
+            return self._prefix + path
+        return self.url + path
+
     def _message(self, body: Any) -> tuple[bytes | None, dict[str, str]]:
         headers = {"Accept": "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
+        if self._proxy is not None and not self._secure:
+            headers.update(self._proxy[2])
         if body is None:
             return None, headers
         headers["Content-Type"] = "application/json"
         return json.dumps(body, separators=(",", ":")).encode(), headers
+
+
+def _proxy_for(scheme: str, host: str) -> tuple[str, int, dict[str, str]] | None:
+    """Host, port and headers of the proxy that the environment names; this machine needs none."""
+    if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass(host):
+        return None
+    address = getproxies_environment().get(scheme, "")
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    if not parts.hostname:
+        return None
+    headers = {}
+    if parts.username:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers["Proxy-Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
+    return parts.hostname, parts.port or 3128, headers
 
 
 def _is_json(headers: http.client.HTTPMessage) -> bool:

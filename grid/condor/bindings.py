@@ -79,5 +79,7 @@ def _configure(condor: Condor) -> None:
         os.environ["CONDOR_CONFIG"] = str(path)
     if condor.authentication:
         os.environ["_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS"] = condor.authentication.upper()
+    if condor.scitoken_file:
+        os.environ["BEARER_TOKEN_FILE"] = str(Path(condor.scitoken_file).expanduser())
     if condor.token_directory:
         os.environ["_CONDOR_SEC_TOKEN_DIRECTORY"] = str(Path(condor.token_directory).expanduser())

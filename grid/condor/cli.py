@@ -49,6 +49,8 @@ def dry_run(path: Path) -> None:
             service.register(announce=False)
             service.look()
             _print(site, service, service.consider())
+            if service.told_trouble:
+                raise CommandError(f"the grid that runs has trouble: {service.told_trouble}", FAILED)
     except GridError as error:
         raise CommandError(str(error), FAILED) from None
 
@@ -122,7 +124,7 @@ def _print_sites(grids: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("site", "queue", "state", "limit", "pilots", "last heard of", "trouble", box=None)
+    table = Table("site", "queue", "state", "limit", "pilots", "last heard of", box=None)
     for grid in grids:
         control = grid.get("control") or {}
         pilots = grid.get("pilots")
@@ -131,9 +133,14 @@ def _print_sites(grids: list[dict[str, Any]]) -> None:
         limit = control.get("limit")
         table.add_row(str(grid.get("site") or grid.get("host", "")), ",".join(grid.get("queues") or {}),
                       control.get("state", "active") if grid.get("alive", True) else "silent",
-                      "" if limit is None else str(limit), counts, str(grid.get("last_update", ""))[:19],
-                      str(grid.get("trouble") or ""))
+                      "" if limit is None else str(limit), counts, str(grid.get("last_update", ""))[:19])
     Console(soft_wrap=True).print(table)
+    for grid in grids:
+        if (control := grid.get("control") or {}).get("starts"):
+            starts, ends = control["starts"][:16], control["ends"][:16]
+            print(f"{grid.get('site')}: maintenance from {starts} to {ends} UTC")
+        if grid.get("trouble"):
+            print(f"{grid.get('site') or grid.get('host', '')}: {grid['trouble']}")
 
 
 @click.command()
@@ -160,10 +167,29 @@ def drain(site: str, reason: str, as_json: bool, server: str | None, token: str 
 
 @click.command()
 @click.argument("site")
+@click.option("--starts", required=True, metavar="TIME", help="UTC, such as 2026-02-01T06:00.")
+@click.option("--ends", required=True, metavar="TIME", help="UTC.")
+@click.option("--reason", default="", help="Shown to everybody who looks at the site.")
+@_json_option
+@server_options
+def maintenance(site: str, starts: str, ends: str, reason: str, as_json: bool, server: str | None,
+                token: str | None, data: str | None) -> int:
+    """Announce a maintenance: no pilot lives into it, none is there while it lasts, then they come back."""
+    with connect(server, token, data) as client:
+        for grid_id, grid in _named(client, site):
+            wanted = _control(grid) | {"state": "active", "reason": reason, "starts": starts, "ends": ends}
+            client.put(f"/grids/{grid_id}/control", wanted)
+    told = {"site": site, "starts": starts, "ends": ends}
+    print(json.dumps(told) if as_json else f"site {site} has maintenance from {starts} to {ends} UTC")
+    return 0
+
+
+@click.command()
+@click.argument("site")
 @_json_option
 @server_options
 def resume(site: str, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
-    """Take a pause or a drain back; a limit stays."""
+    """Take a pause, a drain or a maintenance back; a limit stays."""
     return _wish(site, "active", "", as_json, server, token, data)
 
 
@@ -209,4 +235,4 @@ def _named(client: Client, site: str) -> list[tuple[str, dict[str, object]]]:
     return found
 
 
-COMMANDS = [list_sites, pause, drain, resume, limit]
+COMMANDS = [list_sites, pause, drain, maintenance, resume, limit]

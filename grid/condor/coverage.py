@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,8 @@ __all__ = ["BUSY", "DRAINING", "IDLE", "QUEUED", "STARTING", "Coverage", "Pilot"
 
 QUEUED, STARTING, IDLE, BUSY, DRAINING = "queued", "starting", "idle", "busy", "draining"
 _ORDER = {BUSY: 0, IDLE: 1, STARTING: 2, QUEUED: 3}  # who takes work first, so that late comers stay free
+
+_LONG_SECONDS = 120.0  # a pilot that is queued so long leaves its tasks to other sites, too
 
 _Room = tuple[int, int, float, float, float]
 
@@ -29,6 +31,8 @@ class Pilot:
     seconds: float = 0.0  # in this state
     age: float = 0.0  # seconds since it began to run
     free: dict[str, Any] | None = None  # of a busy one
+    host: str = ""
+    rank: int = 0  # HTCondor's priority of the job
 
     def room(self) -> _Room:
         """What it can still take: cores, GPUs, memory, disk, hours."""
@@ -45,15 +49,21 @@ class Coverage:
 
     missing: dict[str, int] = field(default_factory=dict)
     unused: list[Pilot] = field(default_factory=list)
+    soon: dict[str, int] = field(default_factory=dict)  # tasks in pilots that are not queued for long already
+    serves: dict[str, list[str]] = field(default_factory=dict)  # classes by the pilot that they lie in
 
 
-def cover(works: Iterable[Work], pilots: Iterable[Pilot]) -> Coverage:
-    """Lay the tasks of all classes into the pilots, the most demanding classes first."""
-    rooms = _Rooms(pilots)
+def cover(works: Iterable[Work], pilots: Iterable[Pilot], one_each: bool = False) -> Coverage:
+    """Lay the tasks of all classes into the pilots, the most demanding classes first.
+
+    With `one_each`, a pilot takes one task in its life.
+    """
+    rooms = _Rooms(pilots, one_each)
     result = Coverage()
     for work in sorted(works, key=_demanding):
-        result.missing[work.class_key] = rooms.take(needs(work), work.slots)
-    result.unused = rooms.untouched()
+        result.missing[work.class_key] = rooms.take(work.class_key, needs(work), work.slots)
+    result.unused, result.serves = rooms.untouched(), rooms.serves
+    result.soon = {key: number for key, number in rooms.soon.items() if number}
     return result
 
 
@@ -65,48 +75,49 @@ def _demanding(work: Work) -> tuple[float, ...]:
 class _Rooms:
     """Equal rooms are counted together, so that thousands of pilots cost as much as a few."""
 
-    def __init__(self, pilots: Iterable[Pilot]) -> None:
+    def __init__(self, pilots: Iterable[Pilot], one_each: bool) -> None:
+        self._one_each = one_each
         self._fresh: dict[tuple[int, _Room], list[Pilot]] = defaultdict(list)
-        self._begun: dict[_Room, int] = defaultdict(int)
+        self._begun: dict[_Room, list[Pilot]] = defaultdict(list)
+        self.soon: Counter[str] = Counter()
+        self.serves: dict[str, list[str]] = defaultdict(list)
         for pilot in pilots:
-            if pilot.state != DRAINING:
+            if pilot.state != DRAINING and not (one_each and pilot.state == BUSY):
                 rank = _ORDER[pilot.state]
                 self._fresh[rank, _coarse(pilot.room())].append(pilot)
 
-    def take(self, need: dict[str, float], count: int) -> int:
-        """Lay in up to `count` tasks; how many found no place."""
+    def take(self, name: str, need: dict[str, float], count: int) -> int:
+        """Lay in up to `count` tasks of a class; how many found no place."""
         for room in sorted(self._begun):
-            count = self._take_begun(room, need, count)
+            count = self._fill(self._begun[room], room, name, need, count)
         for key in sorted(self._fresh):
-            while count > 0 and self._fresh[key]:
-                fitting = min(count, tasks_within(need, _named(key[1])))
-                if not fitting:
-                    break
-                self._fresh[key].pop()
-                self._leave(key[1], need, fitting)
-                count -= fitting
+            count = self._fill(self._fresh[key], key[1], name, need, count)
         return count
 
     def untouched(self) -> list[Pilot]:
         """The pilots that no task was laid into; busy ones are of use anyway."""
         return [pilot for pilots in self._fresh.values() for pilot in pilots if pilot.state != BUSY]
 
-    def _take_begun(self, room: _Room, need: dict[str, float], count: int) -> int:
-        while count > 0 and self._begun[room]:
-            fitting = min(count, tasks_within(need, _named(room)))
+    def _fill(self, pilots: list[Pilot], room: _Room, name: str, need: dict[str, float], count: int) -> int:
+        while count > 0 and pilots:
+            fitting = min(count, tasks_within(need, _named(room)), 1 if self._one_each else count)
             if not fitting:
                 break
-            self._begun[room] -= 1
-            self._leave(room, need, fitting)
+            pilot = pilots.pop()
+            self.serves[pilot.id].append(name)
+            if pilot.state != QUEUED or pilot.seconds < _LONG_SECONDS:
+                self.soon[name] += fitting
+            if not self._one_each:
+                self._leave(pilot, room, need, fitting)
             count -= fitting
         return count
 
-    def _leave(self, room: _Room, need: dict[str, float], tasks: int) -> None:
+    def _leave(self, pilot: Pilot, room: _Room, need: dict[str, float], tasks: int) -> None:
         cores, gpus, memory, disk, hours = room
         rest = (cores - tasks * int(need["cpu"]), gpus - tasks * int(need["gpu"]),
                 round(memory - tasks * need["memory"], 3), round(disk - tasks * need["disk"], 3), hours)
         if rest[0] > 0 and (not gpus or rest[1] > 0):
-            self._begun[rest] += 1
+            self._begun[rest].append(pilot)
 
 
 def _coarse(room: _Room) -> _Room:

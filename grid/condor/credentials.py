@@ -13,6 +13,7 @@ from iceprod.installation import write_private
 __all__ = ["PilotToken"]
 
 _OVERTIME_HOURS = 2.0
+_QUEUED_HOURS = 7 * 24.0  # a token that went to another machine with its job is not renewed there
 _RENEW_SECONDS = 900.0
 
 log = logging.getLogger("grid.condor")
@@ -21,9 +22,10 @@ log = logging.getLogger("grid.condor")
 class PilotToken:
     """A file with a token for pilots that start now; it lasts as long as the longest of them may."""
 
-    def __init__(self, client: Client, site: Site, path: Path) -> None:
+    def __init__(self, client: Client, site: Site, path: Path, is_spooled: bool = False) -> None:
         self._client, self._site = client, site
         self.path = Path(site.pilot_token_file).expanduser().absolute() if site.pilot_token_file else path
+        self._hours = site.largest.hours + _OVERTIME_HOURS + (_QUEUED_HOURS if is_spooled else 0.0)
         self._renewed = float("-inf")
 
     def renew(self) -> None:
@@ -35,7 +37,7 @@ class PilotToken:
 
     def _ask(self) -> str:
         body = {"type": "system", "role": "pilot", "site": self._site.site}
-        seconds = int((self._site.largest.hours + _OVERTIME_HOURS) * 3600)
+        seconds = int(self._hours * 3600)
         try:
             return str(self._client.post("/create_token", {**body, "exp": seconds}, repeat=True)["result"])
         except Refused as error:

@@ -5,27 +5,37 @@ Never more than the limits allow, never a class forgotten:
 1. Tasks are laid into the pilots there are; what finds no place is missing.
 2. Missing slots are turned into pilots, one class after the other in turns, those without any pilot first and
    of these the one that waited longest, within the limits and the pace.
-3. When the limits leave a class without any pilot, another class that has several gives one up.
-4. Queued pilots that nobody needs any more are removed, idle ones are asked to leave.
+3. When the limits leave a class without any pilot, another class that has several gives one up. When the
+   queue is full, queued pilots of low classes make way for better ones.
+4. When queued pilots find no slot, idle ones leave at once; for a class that no running pilot could take, so
+   do those of one host, and nothing that would take their place is submitted meanwhile.
+5. Queued pilots that nobody needs any more are removed, idle ones are asked to leave.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Literal
 
+import msgspec
+
 from grid.base import PilotClass
-from grid.condor.coverage import DRAINING, QUEUED, STARTING, Pilot, cover
+from grid.condor.coverage import DRAINING, QUEUED, STARTING, Coverage, Pilot, cover
 from grid.condor.demand import Work
 from grid.condor.pace import History
-from grid.condor.shapes import Unserved, shape_for
+from grid.condor.shapes import Unserved, enlarged, fitted, needs, shape_for
 from grid.condor.shedding import Shed
-from grid.condor.site import Site
-from grid.condor.wants import Want, in_turns, wants_of
+from grid.condor.site import Site, Size
+from grid.condor.starving import Starving, is_being_cleared, starving
+from grid.condor.wants import FIRST, Want, could_run, in_turns, rank_of, wants_of
 
 __all__ = ["Control", "Decision", "Order", "decide"]
+
+
+_LEAVING_HOURS = 0.2  # that pilots take to start and to leave
 
 
 @dataclass(frozen=True)
@@ -35,6 +45,8 @@ class Control:
     state: Literal["active", "paused", "draining"] = "active"
     limit: int | None = None  # pilots at most, if less than the site file says
     reason: str = ""
+    starts: str = ""  # of maintenance, UTC as the server writes it; empty: none is announced
+    ends: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ class Order:
 
     shape: PilotClass
     count: int
+    rank: int = 0  # HTCondor's priority of the jobs
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,9 @@ class Decision:
     reasons: tuple[str, ...] = ()
     unserved: tuple[Unserved, ...] = ()
     history: History = field(default_factory=History)
+    ranks: tuple[tuple[int, tuple[str, ...]], ...] = ()  # new priorities of queued pilots
+    covered: Mapping[str, int] = field(default_factory=dict)  # tasks that have a pilot or soon will, by class
+    free: int = 0  # more pilots that could be submitted now
 
 
 @dataclass(frozen=True)
@@ -68,10 +84,11 @@ class _Room:
 
 
 def decide(demand: Sequence[Work], pilots: Sequence[Pilot], site: Site, history: History, now: float,
-           control: Control | None = None) -> Decision:
-    """What to do now. `now` is a time of the history's clock."""
-    control = control or Control()
-    shapes = {work.class_key: shape_for(work, site) for work in demand if work.slots > 0}
+           control: Control | None = None, node: Size | None = None) -> Decision:
+    """What to do now. `now` is a time of the history's clock, `node` a pilot's share of a usual machine."""
+    control, site = at_maintenance(control or Control(), site, now)
+    demand = [fitted(work, site) for work in demand]
+    shapes = {work.class_key: shape_for(work, site) for work in demand if work.slots > 0 or work.all_waiting}
     unserved = tuple(shape for shape in shapes.values() if isinstance(shape, Unserved))
     shed = Shed(pilots, site)
     if control.state == "draining":
@@ -79,18 +96,96 @@ def decide(demand: Sequence[Work], pilots: Sequence[Pilot], site: Site, history:
         return Decision((), shed.remove, shed.drain, (_said(control), *shed.reasons), unserved, history)
     served = {key: shape for key, shape in shapes.items() if isinstance(shape, PilotClass)}
     works = [work for work in demand if work.class_key in served]
-    covered = cover(works, pilots)
+    covered = cover(works, pilots, one_each=site.mode == "direct")
     room = _room(pilots, site, history, now, control)
-    wants = in_turns(wants_of(works, served, covered.missing, pilots, history.served), room.count)
+    if node is not None:
+        served = {work.class_key: enlarged(served[work.class_key], work, covered.missing[work.class_key],
+                                           site, node) for work in works}
+    wants = wants_of(works, served, covered.missing, pilots, history.served, site.mode == "direct")
     shed.over(_limit(site, control))
+    if control.starts:
+        shed.beyond(site.largest.hours, control.starts)
     shed.unneeded(covered.unused)
+    hungry = starving(works, served, pilots, covered.serves, site.pace.starve_seconds)
+    history, alone = _clear(shed, hungry, covered, history, now)
+    held_back = _held_back(works, pilots, alone) if alone else set()
+    shed.queued_for_others(held_back, covered.serves)
+    wants = in_turns([want for want in wants if want.work.class_key not in held_back], room.count)
     starved = sum(not want.has_any and not want.given for want in wants)
     if starved and room.is_full:
         shed.make_way(starved, covered.unused, room.is_queue_full)
+    if room.is_queue_full:
+        shed.outranked(wants, _rivals(works, pilots, covered))
     orders, warm = _orders(wants, pilots, site, room.count)
     given = [want.work.class_key for want in wants if want.given]
-    reasons = [*_explained(wants, room), *warm, *shed.reasons]
-    return Decision(orders, shed.remove, shed.drain, tuple(reasons), unserved, history.serve(given, now))
+    paused = [_said(control)] if control.state == "paused" and not wants else []  # who pauses gets no share
+    reasons = [*paused, *_explained(wants, room), *warm, *shed.reasons]
+    return Decision(orders, shed.remove, shed.drain, tuple(reasons), unserved, history.serve(given, now),
+                    _ranks(works, shed.staying(), covered, alone), dict(covered.soon), room.count)
+
+
+def _clear(shed: Shed, hungry: Sequence[Starving], covered: Coverage, history: History,
+           now: float) -> tuple[History, set[str]]:
+    """Take slots back for classes that starve; the classes that somebody's slot is being cleared for."""
+    if hungry:
+        shed.idle(covered.unused)
+    alone = [one for one in hungry if one.is_alone]
+    history = history.clear(shed.clear(alone, covered.unused, history, now), now)
+    keys = {one.work.class_key for one in alone}
+    return history, {key for key in keys if is_being_cleared(key, history.cleared, now)}
+
+
+def _held_back(works: Sequence[Work], pilots: Sequence[Pilot], alone: set[str]) -> set[str]:
+    """Classes that run already, and would take the slots that are being cleared for those that do not."""
+    running = [pilot for pilot in pilots if pilot.state not in (QUEUED, DRAINING)]
+    return {work.class_key for work in works if work.class_key not in alone
+            and any(could_run(pilot, needs(work)) for pilot in running)}
+
+
+def _rivals(works: Sequence[Work], pilots: Sequence[Pilot], covered: Coverage) -> list[tuple[int, Pilot]]:
+    """Queued pilots and the ranks of their classes, without the only pilot that a class has."""
+    ranks = {work.class_key: rank_of(work.priority) for work in works}
+    runs = {key for pilot in pilots if pilot.state != QUEUED for key in covered.serves.get(pilot.id, ())}
+    rivals = []
+    for pilot in pilots:
+        keys = covered.serves.get(pilot.id, ()) if pilot.state == QUEUED else ()
+        if keys and runs.issuperset(keys):
+            rivals.append((max(ranks[key] for key in keys), pilot))
+        runs.update(keys)
+    return rivals
+
+
+def _ranks(works: Sequence[Work], pilots: Sequence[Pilot], covered: Coverage,
+           alone: set[str]) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    """Which queued pilots get another priority: that of the best class they are for; first who starves."""
+    ranks = {work.class_key: rank_of(work.priority) + FIRST * (work.class_key in alone) for work in works}
+    changed: dict[int, list[str]] = defaultdict(list)
+    for pilot in pilots:
+        keys = covered.serves.get(pilot.id, ()) if pilot.state == QUEUED else ()
+        if keys and (rank := max(ranks[key] for key in keys)) != pilot.rank:
+            changed[rank].append(pilot.id)
+    return tuple((rank, tuple(ids)) for rank, ids in changed.items())
+
+
+def at_maintenance(control: Control, site: Site, now: float) -> tuple[Control, Site]:
+    """What is wanted just now: before maintenance no pilot lives into it, then there are none."""
+    if not control.starts or now >= read_time(control.ends):
+        return replace(control, starts="", ends=""), site
+    left = (read_time(control.starts) - now) / 3600
+    if left <= 0:
+        why = f"maintenance until {control.ends[:16]} UTC {control.reason}".rstrip()
+        return replace(control, state="draining", reason=why), site
+    if left >= site.largest.hours:
+        return replace(control, starts="", ends=""), site
+    hours = max(left - _LEAVING_HOURS, 0.0)
+    smallest = msgspec.structs.replace(site.smallest, hours=min(site.smallest.hours, hours))
+    largest = msgspec.structs.replace(site.largest, hours=hours)
+    return control, msgspec.structs.replace(site, smallest=smallest, largest=largest)
+
+
+def read_time(text: str) -> float:
+    """Seconds since 1970 of a UTC time as the server writes it."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
 def _limit(site: Site, control: Control) -> int:
@@ -116,16 +211,16 @@ def _room(pilots: Sequence[Pilot], site: Site, history: History, now: float, con
 def _orders(wants: Sequence[Want], pilots: Sequence[Pilot], site: Site,
             room: int) -> tuple[tuple[Order, ...], list[str]]:
     """Orders by shape, those of the pilots that are kept warm included, and what to say about the latter."""
-    counts: Counter[PilotClass] = Counter()
+    counts: Counter[tuple[PilotClass, int]] = Counter()
     for want in wants:
-        counts[want.shape] += want.given
+        counts[want.shape, want.rank] += want.given
     staying = sum(pilot.state != DRAINING for pilot in pilots)
     warm = min(site.limits.warm - staying - counts.total(), room - counts.total())
     usual = shape_for(Work(class_key="{}", waiting=1), site)
     if warm > 0 and isinstance(usual, PilotClass):
-        counts[usual] += warm
+        counts[usual, -FIRST] += warm
     reasons = [f"submit {warm}: {site.limits.warm} are kept warm"] if warm > 0 else []
-    return tuple(Order(shape, count) for shape, count in counts.items() if count > 0), reasons
+    return tuple(Order(shape, count, rank) for (shape, rank), count in counts.items() if count > 0), reasons
 
 
 def _explained(wants: Sequence[Want], room: _Room) -> list[str]:

@@ -20,11 +20,13 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     class_key: str
     requirements: dict[str, Any] = {}  # the bins that the class stands for
-    waiting: int = 0
+    waiting: int = 0  # for this site
+    all_waiting: int = 0  # for whichever site
     queued: int = 0
     processing: int = 0
     wanted: int = 0  # slots that somebody asked to have ready for the class, busy ones included
     priority: float = 0.0  # of the best waiting task
+    least: dict[str, float] = {}  # what tasks of the class really need at least
 
     @property
     def slots(self) -> int:
@@ -55,9 +57,9 @@ def _plain(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def read_demand(client: Client, site: str) -> list[Work]:
-    """What waits that the site may run. Raises ClientError."""
-    answer = client.get("/task_classes", {"site": site})
+def read_demand(client: Client, site: str, grid_id: str = "") -> list[Work]:
+    """What waits that the site may run, and this grid's share of it. Raises ClientError."""
+    answer = client.get("/task_classes", {"site": site, **({"grid_id": grid_id} if grid_id else {})})
     try:
         return msgspec.convert(answer["classes"], list[Work])
     except (msgspec.ValidationError, KeyError, TypeError) as error:

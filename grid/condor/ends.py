@@ -30,7 +30,7 @@ from dataclasses import dataclass
 
 from grid.base import PilotClass
 
-__all__ = ["FAULTS", "End", "of_exit", "of_hold", "of_removal"]
+__all__ = ["FAULTS", "End", "host_of", "of_exit", "of_hold", "of_removal"]
 
 FAULTS = frozenset({"failed", "killed", "files", "start", "held", "silent"})
 """Kinds that say that more pilots would probably end the same way."""
@@ -39,6 +39,7 @@ _FILES = frozenset({7, 8, 9, 10, 11, 12, 13, 14, 22, 32, 33})
 _START = frozenset({4, 6, 35, 44, 45, 48})
 _TIME = frozenset({46, 47})
 _OUT_OF, _BY_MACHINE = 34, 21  # with cgroups the starter says so, without the machine's policy
+_NO_PYTHON = 78  # as the pilot's file ends on a Python that cannot run it
 _MEMORY, _DISK = 102, 104
 _SECRET = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 
@@ -60,6 +61,13 @@ class End:
         return self.kind in FAULTS
 
 
+def host_of(slot: str) -> str:
+    """The machine's part of a slot's name: ``slot1_2@node7``, ``slot1@glidein_1_23@node7.example.org``."""
+    name = slot.partition("@")[2]
+    last = name.rpartition("@")[2]
+    return last if "." in last else name
+
+
 def of_exit(code: int | None, number: int | None) -> tuple[str, str]:
     """Kind and reason of a job that ended by itself, by its status or by a signal."""
     if number:
@@ -68,6 +76,8 @@ def of_exit(code: int | None, number: int | None) -> tuple[str, str]:
         return "finished", "ended by itself"
     if code in (126, 127):
         return "start", f"its program could not be started (status {code}); is there a python3 on the worker?"
+    if code == _NO_PYTHON:
+        return "start", f"the worker's Python is too old for pilots (status {code}); see pilot: python"
     return "failed", f"ended with status {code}"
 
 

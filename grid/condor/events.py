@@ -91,8 +91,7 @@ def _exit(fields: dict[str, Any]) -> tuple[str, str]:
 
 
 def _host(fields: dict[str, Any]) -> str:
-    """The machine's part of a slot's name, such as ``slot1_2@node7``."""
-    return str(fields.get("SlotName", "")).partition("@")[2]
+    return ends.host_of(str(fields.get("SlotName", "")))
 
 
 class EventLogs:

@@ -5,6 +5,7 @@ Every job has the attributes
     IceProdSite, IceProdServer   whose it is: how a grid that starts again finds its pilots
     IceProdBatch                 one submit: how a submit whose answer got lost is recognised
     IceProdCores … IceProdHours  what the pilot offers
+    IceProdAvoided               machines where pilots fail
 
 and nothing secret: the token travels as a file, which HTCondor reads when the job starts, so that a pilot
 that was queued for days gets a fresh one.
@@ -20,12 +21,17 @@ from grid.base import PilotClass
 from grid.condor.schedd import Ad
 from grid.condor.site import Site
 
-__all__ = ["SHAPE", "Files", "batch_constraint", "constraint", "description", "shape_of"]
+__all__ = ["AVOIDED", "SHAPE", "Files", "batch_constraint", "constraint", "description", "shape_of"]
 
 SHAPE = ("IceProdCores", "IceProdMemory", "IceProdDisk", "IceProdGpus", "IceProdHours")
 _OVERTIME = 3600  # seconds after a pilot's lifetime until HTCondor stops it
 _FORGOTTEN = 7 * 86400  # seconds that a job of ours stays queued or held when nobody looks after it
 _MOUNTED = "/cvmfs/"
+_DIRECT_IDLE = 15.0  # seconds that a job for one task looks for it
+AVOIDED = "IceProdAvoided"
+"""Machines that a job may not start on; it may be changed while it is queued."""
+_ELSEWHERE = (f"!stringListIMember(TARGET.Machine, MY.{AVOIDED}) && "
+              f'!stringListIMember(regexps("^[^@]*@(.*)$", TARGET.Name, "\\1"), MY.{AVOIDED})')
 _RUNS_ONCE = "(NumJobStarts =?= undefined || NumJobStarts == 0)"
 
 
@@ -39,6 +45,7 @@ class Files:
     output: Path  # directory of what pilots print
     queue_host: str = ""
     queue_version: str = ""
+    is_spooled: bool = False  # they travel to the schedd and back
 
 
 def constraint(site: Site) -> str:
@@ -51,24 +58,26 @@ def batch_constraint(batch: str) -> str:
     return f"IceProdBatch == {_quoted(batch)}"
 
 
-def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: Files) -> dict[str, str]:
+def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: Files,
+                rank: int = 0, avoids: str = "") -> dict[str, str]:
     """The submit description of pilots of one shape."""
     name = "$(ClusterId).$(ProcId)"
     described = {
-        **_program(site, files, _arguments(site, shape, grid_id, files, name)),
+        **_program(site, files, [*_arguments(site, shape, grid_id, files, name), f"--batch={batch}"]),
         "environment": _joined({"PATH": site.pilot.path, **site.pilot.environment}),
         "should_transfer_files": "YES", "when_to_transfer_output": "ON_EXIT", "transfer_output_files": '""',
         "output": str(files.output / f"{name}.out"), "error": str(files.output / f"{name}.err"),
-        "stream_error": "true", "log": str(files.log), "notification": "never",
+        "stream_error": "false" if files.is_spooled else "true", "log": str(files.log),
+        "notification": "never", "priority": str(rank),
         "request_cpus": str(shape.cores),
         "request_memory": str(math.ceil((shape.memory_gb + site.pilot.extra_memory) * 1e9 / 2**20)),
         "request_disk": str(math.ceil((shape.disk_gb + site.pilot.cache_gb) * 1e9 / 2**10)),
         "allowed_execute_duration": str(int(shape.lifetime_hours * 3600) + _OVERTIME),
         "job_lease_duration": str(int(site.pilot.lease_minutes * 60)),
-        "requirements": f"{_RUNS_ONCE} && ({site.pilot.requirements or 'true'})",
+        "requirements": f"{_RUNS_ONCE} && {_ELSEWHERE} && ({site.pilot.requirements or 'true'})",
         "periodic_remove": f"(JobStatus == 1 && NumJobStarts > 0) || ((JobStatus == 1 || JobStatus == 5) && "
                            f"time() - EnteredCurrentStatus > {_FORGOTTEN})",
-        **_marks(site, shape, batch),
+        **_marks(site, shape, batch), f"My.{AVOIDED}": _quoted(avoids),
     }
     if shape.gpus:
         described["request_gpus"] = str(shape.gpus)
@@ -76,6 +85,8 @@ def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: 
         described |= _container(site.pilot.image)
     if site.condor.accounting_group:
         described["accounting_group"] = site.condor.accounting_group
+    if files.is_spooled:
+        del described["log"]  # it would lie at the schedd
     more = {f"My.{key}": _quoted(value) for key, value in site.pilot.classads.items()}
     return {**described, **more, **site.pilot.submit}
 
@@ -109,10 +120,12 @@ def _arguments(site: Site, shape: PilotClass, grid_id: str, files: Files, name: 
         "queue-id": name, "cores": shape.cores, "memory": f"{shape.memory_gb:g}",
         "slot-memory": f"{shape.memory_gb + site.pilot.extra_memory:g}",
         "disk": f"{shape.disk_gb:g}", "lifetime": f"{shape.lifetime_hours:g}",
-        "idle": f"{2 * site.pilot.idle_minutes * 60:g}",
+        "idle": f"{_DIRECT_IDLE if site.mode == 'direct' else 2 * site.pilot.idle_minutes * 60:g}",
         "queue-host": files.queue_host, "queue-version": files.queue_version,
         "heartbeat": f"{site.pilot.heartbeat_seconds:g}"}
     words = [f"--{key}={value}" for key, value in given.items()]
+    if site.mode == "direct":
+        words.append("--tasks=1")
     words.append(f"--isolation={site.pilot.isolation}")
     words.append(f"--cache={site.pilot.cache_gb:g}")
     if site.pilot.cache_directory:
@@ -120,6 +133,8 @@ def _arguments(site: Site, shape: PilotClass, grid_id: str, files: Files, name: 
     words += [f"--transfer={scheme}={command}" for scheme, command in site.pilot.transfers.items()]
     words += [f"--visible={path}" for path in site.pilot.visible]
     words += [f"--writable={path}" for path in site.pilot.writable]
+    words += [f"--os={name}={image}" if image else f"--os={name}" for name, image in site.pilot.os.items()]
+    words += [f"--bind={path}" for path in site.pilot.binds]
     if not shape.gpus:
         words.append("--gpus=")  # HTCondor puts a name of no GPU into CUDA_VISIBLE_DEVICES
     if not site.pilot.pixels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from grid.condor.site import Pace
@@ -19,11 +19,17 @@ class History:
     until: float = 0.0  # nothing is submitted before
     why: str = ""  # of the pause
     served: Mapping[str, float] = field(default_factory=dict)  # when a class last got a new pilot
+    cleared: Mapping[str, float] = field(default_factory=dict)  # when room was last made for a class
 
     def serve(self, keys: list[str], now: float) -> History:
         """Classes got a pilot now; those not served for a day are forgotten."""
         recent = {key: when for key, when in self.served.items() if now - when < 86400}
         return replace(self, served={**recent, **dict.fromkeys(keys, now)})
+
+    def clear(self, keys: Iterable[str], now: float) -> History:
+        """Pilots leave now so that others of these classes find a slot."""
+        recent = {key: when for key, when in self.cleared.items() if now - when < 86400}
+        return replace(self, cleared={**recent, **dict.fromkeys(keys, now)})
 
 
 def learn(history: History, pace: Pace, started: int, faults: list[str], now: float) -> History:

@@ -6,7 +6,7 @@ import logging
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from grid.base import PilotClass
 from grid.condor.coverage import BUSY, DRAINING, IDLE, QUEUED, STARTING, Pilot
 from grid.condor.decide import Control, Decision
 from grid.condor.ends import End
+from grid.condor.hosts import Excluded
 from grid.condor.site import Site
 from grid.moving.items import Means
 from grid.pilot.options import means_from
@@ -90,7 +91,8 @@ def _load(path: Path | None) -> _Stored:
 
 
 def body(site: Site, pilots: Iterable[Pilot], kept: Log, decision: Decision | None, trouble: str,
-         queue: tuple[str, str], state: str = "active") -> dict[str, Any]:
+         queue: tuple[str, str], state: str = "active", excluded: Sequence[Excluded] = (),
+         backs_off: str = "", queue_seconds: float = 0.0) -> dict[str, Any]:
     """The site's heartbeat; `queue` is the schedd's name and version, `state` the wish that it follows."""
     pilots = list(pilots)
     statuses: dict[str, Counter[str]] = {}
@@ -103,7 +105,11 @@ def body(site: Site, pilots: Iterable[Pilot], kept: Log, decision: Decision | No
         "resources": _total(pilot.offer for pilot in pilots if pilot.state != QUEUED),
         "limits": msgspec.to_builtins(site.limits), "largest": msgspec.to_builtins(site.largest),
         "ends": kept.latest(), "end_counts": dict(kept.counts), "top_errors": kept.top_errors(),
-        "schemes": _schemes(site), "decision": _told(decision), "trouble": trouble, "state": state}
+        "schemes": _schemes(site), "decision": _told(decision), "state": state,
+        "trouble": trouble or backs_off,
+        "backs_off": backs_off, "queue_seconds": round(queue_seconds, 1),
+        "free": 0 if decision is None else decision.free,
+        "excluded_hosts": msgspec.to_builtins(list(excluded))}
 
 
 def read_control(grid: dict[str, Any]) -> Control:
@@ -121,6 +127,7 @@ def _told(decision: Decision | None) -> dict[str, Any]:
     if decision is None:
         return {}
     return {"reasons": list(decision.reasons),
+            "covered": [{"class_key": key, "tasks": number} for key, number in decision.covered.items()],
             "submit": [{"count": order.count, "shape": msgspec.to_builtins(order.shape)}
                        for order in decision.submit],
             "unserved": [msgspec.to_builtins(one) for one in decision.unserved]}

@@ -18,10 +18,9 @@ from iceprod.client import Client, Refused
 __all__ = ["Entry", "Roster", "read_time"]
 
 _KEYS = ("grid_queue_id|queue_host|tasks|last_update|submit_date|host|drain|resources_available|version|"
-         "heartbeat_seconds")
+         "heartbeat_seconds|batch")
 _REMEMBERED = 20_000  # pilots by job
 _SILENT_BEATS = 4  # missed heartbeats after which a pilot that HTCondor lost is taken for dead
-_CLOCKS_APART = 300.0  # seconds that the server's clock and ours may differ
 
 log = logging.getLogger("grid.condor")
 
@@ -38,6 +37,7 @@ class Entry:
     drains: bool = False
     free: dict[str, Any] = field(default_factory=dict)
     host: str = ""
+    batch: str = ""
     beat_seconds: float = 0.0  # between heartbeats, as the server asked for
 
 
@@ -68,9 +68,9 @@ class Roster:
     def clean(self, jobs: Mapping[str, Job], restarted: set[str]) -> list[Entry]:
         """Take out pilots that are no more, so that their tasks go to others at once; who went.
 
-        A pilot is no more when its job is not in the queue, when it registered before the job was submitted
-        (of an earlier queue with the same numbers), when its job started again, or when HTCondor lost it and
-        so did we. Raises ClientError.
+        A pilot is no more when its job is not in the queue, when it came with another submit (of an earlier
+        queue with the same numbers), when its job started again, or when HTCondor lost it and so did we. The
+        server's times are compared with each other only, for its clock is not ours. Raises ClientError.
         """
         newest: dict[str, float] = {}
         for entry in self.entries:
@@ -120,21 +120,28 @@ class Roster:
 
     def _pilot(self, job: Job, entry: Entry | None, now: float) -> Pilot:
         age = max(0.0, now - job.started) if job.started else 0.0
+        state, seconds = self._state(job, entry, now, age)
+        free = entry.free if entry is not None and state == BUSY else None
+        return Pilot(job.id, job.shape, state, seconds, 0.0 if state == QUEUED else age, free, job.host,
+                     job.rank)
+
+    def _state(self, job: Job, entry: Entry | None, now: float, age: float) -> tuple[str, float]:
+        """A pilot's state, and seconds in it where somebody asks."""
         if entry is None:
             if job.state == QUEUED:
-                return Pilot(job.id, job.shape, QUEUED, now - job.submitted)
-            return Pilot(job.id, job.shape, DRAINING if job.state == LOST else STARTING, age, age)
+                return QUEUED, now - job.submitted
+            return (DRAINING if job.state == LOST else STARTING), age
         if entry.drains or job.state == LOST:
-            return Pilot(job.id, job.shape, DRAINING, 0.0, age)
+            return DRAINING, 0.0
         if entry.tasks:
-            return Pilot(job.id, job.shape, BUSY, 0.0, age, entry.free)
+            return BUSY, 0.0
         if entry.free.get("slots") == 0:
-            return Pilot(job.id, job.shape, STARTING, 0.0, age)  # it prepares for pixels
+            return STARTING, 0.0  # it prepares for pixels
         since = self._idle_since.setdefault(job.id, now)
-        return Pilot(job.id, job.shape, IDLE, now - since, age)
+        return IDLE, now - since
 
     def _is_gone(self, entry: Entry, job: Job | None) -> bool:
-        if job is None or entry.registered < job.submitted - _CLOCKS_APART:
+        if job is None or (entry.batch and job.batch and entry.batch != job.batch):
             return True
         silent = time.monotonic() - self._heard[entry.pilot_id][1]
         period = max(self._site.pilot.heartbeat_seconds, entry.beat_seconds)
@@ -145,7 +152,7 @@ def _entry(pilot_id: str, row: dict[str, Any]) -> Entry:
     return Entry(pilot_id, str(row.get("grid_queue_id") or ""), len(row.get("tasks") or ()),
                  read_time(row.get("submit_date")), str(row.get("last_update", "")), bool(row.get("drain")),
                  row.get("resources_available") or {}, str(row.get("host") or ""),
-                 float(row.get("heartbeat_seconds") or 0.0))
+                 str(row.get("batch") or ""), float(row.get("heartbeat_seconds") or 0.0))
 
 
 def read_time(text: Any) -> float:

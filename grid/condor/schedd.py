@@ -32,7 +32,7 @@ class Schedd:
         self._condor2, self._classad2 = bindings.htcondor, bindings.classad
         self._condor = condor
         self.name = condor.schedd or str(self._condor2.param.get("SCHEDD_NAME") or socket.getfqdn())
-        self.version = ""
+        self.version, self._machine = "", ""
         self._schedd = self._once("find the schedd", self._locate)
 
     def submit(self, description: dict[str, str], count: int, own: str) -> list[str]:
@@ -49,6 +49,19 @@ class Schedd:
                 return [ad["Id"] for ad in found]
             cluster = self._once("submit", lambda: self._submitted(submit, count))
         return [f"{cluster}.{proc}" for proc in range(count)]
+
+    @property
+    def spools(self) -> bool:
+        """Whether jobs' files travel to the schedd and back, for it shares no files with us."""
+        if self._condor.spool != "auto":
+            return self._condor.spool == "always"
+        here = {socket.gethostname(), socket.getfqdn(), str(self._condor2.param.get("FULL_HOSTNAME") or "")}
+        return bool(self._condor.schedd and self._machine) and self._machine not in here
+
+    def fetch(self, ids: Sequence[str]) -> None:
+        """Bring back what jobs wrote whose files travel. Raises GridError."""
+        if ids:
+            self._call("fetch outputs", lambda: self._schedd.retrieve(_any_of(ids)))
 
     def query(self, constraint: str, names: Sequence[str]) -> list[Ad]:
         """Jobs in the queue. Raises GridError."""
@@ -72,6 +85,21 @@ class Schedd:
         for start in range(0, len(names), 500):
             some = names[start:start + 500]
             self._call("remove jobs", partial(self._removed, some, why))
+
+    def edit(self, ids: Iterable[str], name: str, value: str) -> None:
+        """Set an attribute of jobs, those that are over aside. Raises GridError."""
+        names = list(ids)
+        for start in range(0, len(names), 500):
+            self._call("edit jobs", partial(self._edited, names[start:start + 500], name, value))
+
+    def machines(self, constraint: str) -> list[Ad]:
+        """What the machines of the pool have that divide themselves among jobs. Raises GridError."""
+        names = ["Machine", "TotalSlotCpus", "TotalSlotMemory", "TotalSlotDisk"]
+        collector = self._condor2.Collector(self._condor.collector or None)
+        wanted = f"PartitionableSlot && ({constraint or 'true'})"
+        kind = self._condor2.AdType.Startd
+        ads = self._once("query the pool", lambda: collector.query(kind, wanted, names))
+        return [self._values(ad, names) for ad in ads]
 
     def events(self, path: str) -> Any:
         """An iterator over a job event log, from its beginning. Raises GridError."""
@@ -101,14 +129,20 @@ class Schedd:
     def _removed(self, ids: list[str], why: str) -> None:
         self._schedd.act(self._condor2.JobAction.Remove, ids, (why, _REASON_CODE))
 
+    def _edited(self, ids: list[str], name: str, value: str) -> None:
+        self._schedd.edit(_any_of(ids), name, value)
+
     def _describe(self, ad: Any) -> None:
-        self.name = str(ad.get("Name", self.name))
+        self.name, self._machine = str(ad.get("Name", self.name)), str(ad.get("Machine", ""))
         self.version = str(ad.get("CondorVersion", "")).replace("$", "").strip() or self.version
 
     def _submitted(self, submit: Any, count: int) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about macros that HTCondor does not know
-            return int(self._schedd.submit(submit, count=count).cluster())
+            result = self._schedd.submit(submit, count=count, spool=self.spools)
+            if self.spools:
+                self._schedd.spool(result)
+            return int(result.cluster())
 
     def _call(self, what: str, call: Callable[[], _T]) -> _T:
         """Try, and try again with the schedd looked up anew."""
@@ -126,6 +160,11 @@ class Schedd:
 
     def _plain(self, ad: Any, names: Sequence[str]) -> Ad:
         """The ad's attributes as Python values; those that are undefined are left out."""
+        plain = self._values(ad, names)
+        plain["Id"] = f"{plain['ClusterId']}.{plain['ProcId']}"
+        return plain
+
+    def _values(self, ad: Any, names: Sequence[str]) -> Ad:
         plain: Ad = {}
         for name in names:
             value = ad.get(name)
@@ -133,7 +172,6 @@ class Schedd:
                 value = value.eval(ad)
             if value is not None and not isinstance(value, self._classad2.Value):
                 plain[name] = value
-        plain["Id"] = f"{plain['ClusterId']}.{plain['ProcId']}"
         return plain
 
 

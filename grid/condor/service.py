@@ -20,12 +20,14 @@ from grid.base import GridError, PilotClass
 from grid.bundle import build
 from grid.condor import jobs, report
 from grid.condor.bindings import load_bindings
-from grid.condor.coverage import STARTING, Pilot
+from grid.condor.coverage import QUEUED, STARTING, Pilot
 from grid.condor.credentials import PilotToken
 from grid.condor.decide import Control, Decision, decide
 from grid.condor.demand import Work, read_demand
 from grid.condor.ends import End
 from grid.condor.events import EventLogs
+from grid.condor.hosts import Hosts
+from grid.condor.nodes import Nodes
 from grid.condor.outputs import Outputs
 from grid.condor.pace import History, learn
 from grid.condor.roster import Roster
@@ -71,7 +73,8 @@ class SiteService:
         self.trouble = ""
         self.ends = report.Log(directory / "ends.json")
         self.pilots: list[Pilot] = []
-        self.grid_id = ""
+        self.hosts = Hosts()
+        self.grid_id = self.told_trouble = ""
         self._ended: list[End] = []  # not dealt with yet
         self._untold: deque[End] = deque(maxlen=_MOST_UNTOLD)  # what the server did not hear of yet
         self._seen: set[str] = set()  # jobs whose pilots began to work
@@ -84,7 +87,8 @@ class SiteService:
             make_private(self.directory / name)
         self.tracker = Tracker(self.site, self.schedd, EventLogs(self.schedd, self.directory / "events"))
         self.outputs = Outputs(self.directory / "out", self.site.keep_logs_hours)
-        self.token = PilotToken(self.client, self.site, self.directory / "token")
+        self.token = PilotToken(self.client, self.site, self.directory / "token", self.schedd.spools)
+        self.nodes = Nodes(self.schedd, self.site)
         self.program = build(self.directory / "pilot.pyz")
 
     def register(self, announce: bool = True) -> None:
@@ -97,6 +101,7 @@ class SiteService:
         if ours:
             self.grid_id = max(ours, key=lambda id: grids[id].get("last_update", ""))
             self._obey(grids[self.grid_id])
+            self.told_trouble = str(grids[self.grid_id].get("trouble") or "")
         elif announce:
             body = {"host": host, "site": self.site.site, "version": report.VERSION,
                     "queues": {self.schedd.name: "htcondor"}}
@@ -197,12 +202,33 @@ class SiteService:
 
     def _learn(self, ended: Iterable[End]) -> None:
         """Make the pace fit: pilots that the server heard of started well, early failures are faults."""
-        alive = {entry.job for entry in self.roster.entries}
-        started = len(alive - self._seen)
+        alive, now = {entry.job for entry in self.roster.entries}, time.monotonic()
+        new = alive - self._seen
         self._seen = alive
+        for id in new & self.tracker.jobs.keys():
+            self.hosts.start(self.tracker.jobs[id].host, now)
         faults = [end.reason for end in ended
-                  if end.is_fault and end.lived <= self.site.pace.short_life_seconds]
-        self.history = learn(self.history, self.site.pace, started, faults, time.time())
+                  if end.is_fault and end.lived <= self.site.pace.short_life_seconds
+                  and not self._is_fault_of_host(end)]
+        self.history = learn(self.history, self.site.pace, len(new), faults, time.time())
+
+    def _is_fault_of_host(self, end: End) -> bool:
+        """Whether a pilot failed at a host that gets no more of them, while others are well."""
+        before = self._avoided()
+        is_alone = self.hosts.fail(end.host, end.reason, time.monotonic())
+        if self._avoided() != before:
+            log.warning("no more pilots to %s for a while: %s", end.host, end.reason)
+        return is_alone
+
+    @property
+    def _backs_off(self) -> str:
+        """Why nothing is submitted for a while after failures; empty when that is not so."""
+        left = self.history.until - time.time()
+        return f"no pilots for {left:.0f} s after failures: {self.history.why}" if left > 0 else ""
+
+    def _avoided(self) -> str:
+        """The hosts that pilots may not start on, as HTCondor writes lists."""
+        return ",".join(one.host for one in self.hosts.excluded(time.monotonic()))
 
     def _give_up_silent_ones(self) -> list[End]:
         """Remove pilots that run and that the server never heard of."""
@@ -212,15 +238,18 @@ class SiteService:
             return []
         why = f"the server did not hear of it for {self.site.pilot.register_minutes:g} minutes"
         ended = self.tracker.remove(silent, "silent", why)
-        self.history = learn(self.history, self.site.pace, 0, [why], time.time())
+        others = [end for end in ended if not self._is_fault_of_host(end)]
+        if others:
+            self.history = learn(self.history, self.site.pace, 0, [why], time.time())
         return ended
 
     # -- decide
 
     def consider(self, demand: list[Work] | None = None) -> Decision:
         """What is due now; nothing is done. Raises ClientError."""
-        works = read_demand(self.client, self.site.site) if demand is None else demand
-        return decide(works, self.pilots, self._site_as_found(), self.history, time.time(), self.control)
+        works = read_demand(self.client, self.site.site, self.grid_id) if demand is None else demand
+        return decide(works, self.pilots, self._site_as_found(), self.history, time.time(), self.control,
+                      self.nodes.share())
 
     def _site_as_found(self) -> Site:
         """The site as its file says, without the scanner for a while when pilots did not find it."""
@@ -237,10 +266,13 @@ class SiteService:
 
     def _act(self, decision: Decision) -> None:
         self.history = decision.history
-        if decision.submit:
-            self.token.renew()
+        if decision.submit or any(pilot.state == QUEUED for pilot in self.pilots):
+            self.token.renew()  # queued ones take along what the file holds when they start
         for order in decision.submit:
-            self.submit(order.shape, order.count)
+            self.submit(order.shape, order.count, order.rank)
+        self.tracker.avoid(self._avoided())
+        for rank, ids in decision.ranks:
+            self.tracker.rank(ids, rank)
         if decision.remove:
             self._settle(self.tracker.remove(decision.remove, "removed", "nobody needs it"))
         if decision.drain:
@@ -248,23 +280,23 @@ class SiteService:
         for reason in decision.reasons if decision.submit or decision.remove or decision.drain else ():
             log.info("%s", reason)
 
-    def submit(self, shape: PilotClass, count: int) -> list[str]:
+    def submit(self, shape: PilotClass, count: int, rank: int = 0) -> list[str]:
         """Submit pilots; the ids of their jobs. Raises GridError, and notes the failure."""
         batch = uuid.uuid4().hex
         files = self.files()
-        described = jobs.description(self.site, shape, batch, self.grid_id, files)
+        described = jobs.description(self.site, shape, batch, self.grid_id, files, rank, self._avoided())
         try:
             ids = self.schedd.submit(described, count, jobs.batch_constraint(batch))
         except GridError as error:
             self.history = learn(self.history, self.site.pace, 0, [str(error)], time.time())
             raise
-        self.tracker.add(ids, shape, files.log)
+        self.tracker.add(ids, shape, files.log, rank, self._avoided(), batch)
         return ids
 
     def files(self) -> jobs.Files:
         """Where the files of pilots are that are submitted now."""
         return jobs.Files(self.program, self.token.path, self._event_log(), self.outputs.directory,
-                          self.schedd.name, self.schedd.version)
+                          self.schedd.name, self.schedd.version, self.schedd.spools)
 
     def _event_log(self) -> Path:
         """Today's event log, which HTCondor appends to."""
@@ -281,7 +313,8 @@ class SiteService:
             return
         self.ends.save()
         body = report.body(self.site, self.pilots, self.ends, self.decision, self.trouble,
-                           (self.schedd.name, self.schedd.version), self.control.state)
+                           (self.schedd.name, self.schedd.version), self.control.state,
+                           self.hosts.excluded(time.monotonic()), self._backs_off, self.tracker.queue_seconds)
         try:
             self._obey(self.client.patch(f"/grids/{self.grid_id}", body))
             self._beaten = time.monotonic()

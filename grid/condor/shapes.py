@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
 
 from grid.base import PilotClass
 from grid.condor.demand import Work
-from grid.condor.site import Site
+from grid.condor.site import Site, Size
 from iceprod.requirements import DEFAULTS
 
-__all__ = ["Unserved", "needs", "offer_of", "shape_for", "tasks_within"]
+__all__ = ["Unserved", "enlarged", "fitted", "needs", "offer_of", "shape_for", "tasks_within"]
 
 _UNITS = {"cpu": "cores", "gpu": "GPUs", "memory": "GB of memory", "disk": "GB of disk", "time": "hours"}
 _LIVES = 2.0  # a pilot lives so many times as long as its longest task, if it may
@@ -42,7 +44,9 @@ def shape_for(work: Work, site: Site) -> PilotClass | Unserved:
     """The pilot to submit for a class: room for one task, or for more when the smallest pilot is larger."""
     why = _refusal(work, site)
     if why:
-        return Unserved(work.class_key, work.text, work.waiting, why)
+        return Unserved(work.class_key, work.text, work.all_waiting or work.waiting, why)
+    if site.mode == "direct":
+        return _shape_of_one(_sizing(work, site), site)
     need, low, high = _sizing(work, site), site.smallest, site.largest
     count = max(1, int(low.cores // need["cpu"])) if not need["gpu"] else 1
     while count > 1 and (count * need["memory"] > high.memory or count * need["disk"] > high.disk):
@@ -52,6 +56,20 @@ def shape_for(work: Work, site: Site) -> PilotClass | Unserved:
         memory_gb=_round(max(low.memory, count * need["memory"])),
         disk_gb=_round(max(low.disk, count * need["disk"])),
         lifetime_hours=_round(min(high.hours, max(low.hours, _LIVES * need["time"] + _MARGIN_HOURS))))
+
+
+def enlarged(shape: PilotClass, work: Work, missing: int, site: Site, node: Size) -> PilotClass:
+    """A pilot that takes its share of a node, when the class fills its cores now; else the one of its shape.
+
+    Such a pilot gives its parts to whatever comes later, so no shape of pilots keeps slots from others.
+    """
+    high = site.largest
+    cores = min(node.cores, high.cores)
+    large = replace(shape, cores=cores, memory_gb=_round(min(node.memory, high.memory)),
+                    disk_gb=_round(min(node.disk, high.disk)))
+    tasks = tasks_within(needs(work), offer_of(large))
+    fills = shape.cores < cores and cores - needs(work)["cpu"] < tasks * needs(work)["cpu"]
+    return large if fills and tasks <= missing and not shape.gpus else shape
 
 
 def offer_of(shape: PilotClass) -> dict[str, Any]:
@@ -68,6 +86,29 @@ def tasks_within(need: Mapping[str, float], room: Mapping[str, Any]) -> int:
     return max(0, min(int(room[name] / need[name] + _ROUNDING) for name in parts))
 
 
+def _shape_of_one(need: Mapping[str, float], site: Site) -> PilotClass:
+    """A job for one task: what that needs, and no more."""
+    hours = min(site.largest.hours, need["time"] + _MARGIN_HOURS)
+    return PilotClass(cores=int(need["cpu"]), gpus=int(need["gpu"]), site=site.site,
+                      memory_gb=_round(need["memory"]), disk_gb=_round(need["disk"]),
+                      lifetime_hours=_round(hours))
+
+
+def fitted(work: Work, site: Site) -> Work:
+    """A class whose bin ends above what a pilot may have, cut to that, if some of its tasks need no more."""
+    most = _most(site)
+    cut = {name: most[name] for name, least in work.least.items()
+           if least <= most[name] < _number(work.requirements, name, 0)}
+    return msgspec.structs.replace(work, requirements={**work.requirements, **cut}) if cut else work
+
+
+def _most(site: Site) -> dict[str, float]:
+    """The most that one task can have at a site."""
+    high = site.largest
+    return {"cpu": high.cores, "gpu": high.gpus, "memory": high.memory, "disk": high.disk,
+            "time": high.hours - _MARGIN_HOURS}
+
+
 def _refusal(work: Work, site: Site) -> str:
     wanted = work.requirements.get("site")
     if wanted and wanted != site.site:
@@ -75,9 +116,10 @@ def _refusal(work: Work, site: Site) -> str:
     kind = work.requirements.get("kind")
     if kind == "pixels" and not site.pilot.pixels:
         return "it needs the scanner, which the pilots of this site do not have (pilot: pixels)"
-    need, high = needs(work), site.largest
-    most = {"cpu": high.cores, "gpu": high.gpus, "memory": high.memory, "disk": high.disk,
-            "time": high.hours - _MARGIN_HOURS}
+    if (systems := _names(work.requirements.get("os"))) and not systems & site.pilot.os.keys():
+        known = ", ".join(site.pilot.os) or "none"
+        return f"it needs {' or '.join(sorted(systems))}, of systems this site names: {known} (pilot: os)"
+    need, most = needs(work), _most(site)
     lacks = [f"it needs {need[name]:g} {unit}, a pilot of this site has at most {most[name]:g}"
              for name, unit in _UNITS.items() if need[name] > most[name] + _ROUNDING]
     return "; ".join(lacks)
@@ -95,6 +137,10 @@ def _sizing(work: Work, site: Site) -> dict[str, float]:
 def _number(bins: Mapping[str, Any], name: str, default: float) -> float:
     value = bins.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
+
+
+def _names(value: Any) -> set[str]:
+    return {value} if isinstance(value, str) else {str(one) for one in value or ()}
 
 
 def _round(value: float) -> float:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from grid.condor.coverage import BUSY, DRAINING, IDLE, QUEUED, STARTING, Pilot
+from grid.condor.pace import History
 from grid.condor.site import Site
+from grid.condor.starving import Starving, is_being_cleared, make_room
+from grid.condor.wants import Want
 
 __all__ = ["Shed"]
 
+_SLACK_HOURS = 0.2
+_IDLE_SHARE = 1 / 3  # of the seconds after which a class starves
 _RANK = {QUEUED: 0, IDLE: 1, STARTING: 2, BUSY: 3}  # whom it costs least to lose
 
 
@@ -44,6 +49,12 @@ class Shed:
         staying = sorted(self.staying(), key=_cost)
         self._send(staying[:max(0, len(staying) - limit)], f"more than the limit of {limit} pilots")
 
+    def beyond(self, hours: float, moment: str) -> None:
+        """Pilots that would live longer than so many hours: others take their place that end in time."""
+        late = [pilot for pilot in self.staying()
+                if pilot.offer.lifetime_hours - pilot.age / 3600 > hours + _SLACK_HOURS]
+        self._send(late, f"they would live into the maintenance at {moment[:16]} UTC")
+
     def unneeded(self, unused: Iterable[Pilot]) -> None:
         """Pilots that no class needs and that were idle or queued for long enough, down to the warm ones."""
         patience = {QUEUED: self.site.pace.surplus_seconds, IDLE: self.site.pilot.idle_minutes * 60}
@@ -62,6 +73,45 @@ class Shed:
             if victim is None:
                 return
             self._send([victim], "another class of tasks has no pilot at all")
+
+    def idle(self, unused: Iterable[Pilot]) -> None:
+        """A class finds no slot: who has one and nothing to do in it goes at once."""
+        patience = self.site.pace.starve_seconds * _IDLE_SHARE
+        spare = [pilot for pilot in unused if pilot.state == IDLE and pilot.id not in self.going
+                 and pilot.seconds >= patience]
+        self._send(spare, "they have nothing to do, and other tasks find no slot")
+
+    def clear(self, hungry: Sequence[Starving], unused: Iterable[Pilot], history: History,
+              now: float) -> set[str]:
+        """Make room for classes that none of ours that runs can take; the classes that get it."""
+        spare, cleared = {pilot.id for pilot in unused}, set[str]()
+        for one in hungry:
+            key = one.work.class_key
+            waits = is_being_cleared(key, history.cleared, now)
+            chosen = make_room(one.shape, self._as_decided(), spare, self.site.pace.turn_hours * 3600)
+            if chosen is not None and (not waits or not chosen):
+                cleared.add(key)
+                self._send(chosen, f"tasks {one.work.text} find no slot")
+        return cleared
+
+    def queued_for_others(self, held_back: set[str], serves: Mapping[str, Sequence[str]]) -> None:
+        """Queued pilots that would take a slot which is cleared for others go: those of held back classes."""
+        rivals = [pilot for pilot in self.staying() if pilot.state == QUEUED
+                  and held_back.issuperset(serves.get(pilot.id, ()))] if held_back else []
+        self._send(rivals, "a slot is cleared for other tasks")
+
+    def outranked(self, wants: Sequence[Want], queued: Sequence[tuple[int, Pilot]]) -> None:
+        """The queue is full: pilots of lower classes, worst first, give their places in it to better ones."""
+        rivals = sorted(((rank, _cost(pilot), pilot) for rank, pilot in queued if pilot.id not in self.going),
+                        key=lambda row: row[:2])
+        for want in sorted(wants, key=lambda want: -want.rank):
+            worse = [pilot for rank, _, pilot in rivals if rank < want.rank and pilot.id not in self.going]
+            self._send(worse[:want.pilots - want.given], "better tasks wait for a place in the queue")
+
+    def _as_decided(self) -> list[Pilot]:
+        """The pilots, those that go now as leaving."""
+        return [replace(pilot, state=DRAINING) if pilot.id in self.going and pilot.state != QUEUED else pilot
+                for pilot in self.pilots]
 
     def _victim(self, spare: set[str], queue_is_full: bool) -> Pilot | None:
         """The cheapest pilot that is of no use, or of a shape that keeps others, or that had its turn."""

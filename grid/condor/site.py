@@ -27,9 +27,12 @@ class Condor(Part, frozen=True):
     config: str = ""  # HTCondor's configuration file; empty: where HTCondor itself looks
     schedd: str = ""  # name of the schedd; empty: the one of this machine
     collector: str = ""  # host:port that knows the named schedd; empty: as configured
-    authentication: Literal["", "fs", "idtokens"] = ""  # empty: as configured
+    authentication: Literal["", "fs", "idtokens", "scitokens"] = ""  # empty: as configured
     token_directory: str = ""  # of idtokens; empty: as configured
+    scitoken_file: str = ""  # of scitokens; empty: where HTCondor itself looks; read again at each connection
     accounting_group: str = ""
+    # whether files travel to the schedd and back; auto: when it is on another machine
+    spool: Literal["auto", "always", "never"] = "auto"
 
 
 class Pilot(Part, frozen=True):
@@ -53,6 +56,9 @@ class Pilot(Part, frozen=True):
     isolation: Literal["auto", "required", "off"] = "auto"  # of tasks: where possible, or run none, or never
     visible: list[str] = msgspec.field(default_factory=list)  # paths that tasks may read besides the system's
     writable: list[str] = msgspec.field(default_factory=lambda: ["/"])  # may change; /: all
+    share: Literal["auto", "task", "half", "whole"] = "auto"  # of a node, where one class fills it at once
+    os: dict[str, str] = msgspec.field(default_factory=dict)  # systems that tasks may need: images
+    binds: list[str] = msgspec.field(default_factory=list)  # paths that containers of tasks see
     lease_minutes: float = 5.0  # a worker that HTCondor lost may come back so long
 
 
@@ -85,6 +91,7 @@ class Pace(Part, frozen=True):
     backoff_seconds: float = 20.0  # pause after pilots failed; doubles each time
     longest_backoff_seconds: float = 1800.0
     short_life_seconds: float = 60.0  # a pilot that fails sooner is a fault of the site
+    starve_seconds: float = 15.0  # a pilot that is queued so long finds no slot: others may be in its way
     turn_hours: float = 1.0  # so long a pilot may stay when its place is the only one for another class
 
 
@@ -95,6 +102,7 @@ class Site(Part, frozen=True):
     server: str  # address of the REST server
     token_file: str = ""  # our own token, of the role system
     pilot_token_file: str = ""  # the pilots' token; empty: we ask the server for short-lived ones
+    mode: Literal["pilots", "direct"] = "pilots"  # direct: one job for each task
     state: str = ""  # directory of logs and other files; empty: below the installation's data directory
     keep_logs_hours: float = 48.0  # of pilots that died
     condor: Condor = Condor()
@@ -128,6 +136,8 @@ def _troubles(site: Site) -> Iterator[str]:
     for name, least in (("pilots", 0), ("queued", 1), ("warm", 0)):
         if getattr(site.limits, name) < least:
             yield f"limits: {name} must be at least {least}"
+    if site.mode == "direct" and site.limits.warm:
+        yield "limits: warm must be 0 with mode: direct, where no job waits for work"
     if site.limits.warm > site.limits.pilots:
         yield f"limits: warm ({site.limits.warm}) is more than pilots ({site.limits.pilots})"
     for name in ("look_seconds", "query_seconds", "step", "largest_step", "backoff_seconds"):

@@ -46,11 +46,14 @@ def beat(pilot: Pilot) -> None:
 def _body(pilot: Pilot) -> dict[str, Any]:
     tasks = [{"task_id": task_id, "instance_id": instance_id} for task_id, instance_id in pilot.held()]
     room = pilot.room
-    return {"tasks": tasks, "resources_available": pilot.offer(), "resources_claimed": room.claimed()}
+    renew = {"renew": True} if pilot.token.is_old else {}
+    return {"tasks": tasks, "resources_available": pilot.offer(), "resources_claimed": room.claimed(),
+            **renew}
 
 
 def _obey(pilot: Pilot, answer: dict[str, Any]) -> None:
     pilot.hear_promise(answer)
+    pilot.token.renew(answer)
     lost = set(answer.get("stop") or ())
     for held in pilot.running():
         if held.task_id in lost:

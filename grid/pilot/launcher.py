@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import grid
+from iceprod.walls.containers import Containers
 
 __all__ = ["Launcher", "Program"]
 
@@ -53,7 +54,8 @@ class Program:
 class Launcher:
     """One for all threads of a pilot. Its process is started when it is needed first."""
 
-    def __init__(self) -> None:
+    def __init__(self, containers: Containers | None = None) -> None:
+        self.containers = containers or Containers()
         self._starting = threading.Lock()
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None

@@ -61,6 +61,7 @@ def _lease(pilot: Pilot, count: int) -> int:
     for task in tasks:
         pilot.hear_promise(task)
         pilot.start(task)
+    pilot.took(len(tasks))
     return len(tasks)
 
 
@@ -70,6 +71,7 @@ def _part(room: dict[str, Any], parts: int) -> dict[str, Any]:
 
 def _claim(pilot: Pilot, room: dict[str, Any], count: int, wait: float) -> list[dict[str, Any]]:
     offer = {**room, "time": max(0.0, pilot.seconds_left) / 3600, "site": pilot.options.site}
+    offer["os"] = sorted(pilot.options.containers.systems)
     if not pilot.options.pixels:
         offer["kind"] = "script"  # nothing but programs
     body = {"num": count, "requirements": offer, "query_params": {}, "dataset_deprio": [], "start": True,

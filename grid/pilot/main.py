@@ -21,6 +21,7 @@ from grid.pilot.pixels import Events
 from grid.pilot.reporting import keep_reporting
 from grid.pilot.slot import Slot
 from iceprod.transport import ClientError
+from iceprod.walls.containers import containers_from
 from iceprod.walls.namespaces import hide_memory
 from iceprod.walls.sandbox import ISOLATION, Sandbox, View, find_sandbox
 
@@ -110,10 +111,12 @@ def make_parser() -> argparse.ArgumentParser:
     add("--site", default="local")
     add("--grid-id", default="")
     add("--queue-id", default="", help="of our job in a batch system's queue")
+    add("--batch", default="", help="of our job, for a queue's numbers may begin anew")
     add("--queue-host", default="", help="whose queue that is")
     add("--queue-version", default="", help="of the batch system")
     add("--lifetime", type=float, default=24.0, metavar="HOURS")
     add("--idle", type=float, default=0.0, metavar="SECONDS", help="end when so long without a task")
+    add("--tasks", type=int, default=0, help="take so many and end; 0: as many as there are")
     add("--heartbeat", type=float, default=5.0, metavar="SECONDS")
     add("--directory", type=Path, default=Path(tempfile.gettempdir()), help="where tasks run")
     add("--transfer", action="append", default=[], metavar="SCHEME=COMMAND",
@@ -131,6 +134,9 @@ def make_parser() -> argparse.ArgumentParser:
         help="tasks may change it, as far as the account may; / is the whole machine")
     add("--hidden", action="append", default=[], metavar="PATH", help="tasks may not see it")
     add("--account", default="nobody", metavar="USER", help="that tasks run as when the pilot runs as root")
+    add("--os", action="append", default=[], metavar="NAME[=IMAGE]",
+        help="a system that tasks may ask for, and the image that has it; default: what this machine is")
+    add("--bind", action="append", default=[], metavar="PATH[:PATH]", help="to be seen in containers")
     add("--no-pixels", action="store_true", help="keep no workers for tasks that reconstruct pixels")
     return parser
 
@@ -141,9 +147,11 @@ def _options(given: argparse.Namespace) -> Options:
         memory=given.memory or default_memory(), disk=given.disk,
         slot_memory=given.slot_memory,
         gpus=[name for name in given.gpus.split(",") if name], site=given.site, grid_id=given.grid_id,
-        queue_id=given.queue_id, queue_host=given.queue_host, queue_version=given.queue_version,
-        lifetime=given.lifetime * 3600, idle=given.idle, heartbeat=given.heartbeat,
+        queue_id=given.queue_id, batch=given.batch, queue_host=given.queue_host,
+        queue_version=given.queue_version,
+        lifetime=given.lifetime * 3600, idle=given.idle, tasks=given.tasks, heartbeat=given.heartbeat,
         directory=given.directory, pixels=not given.no_pixels,
         means=means_from(given.transfer, given.temp, directors=given.director), cache=given.cache,
         cache_directory=given.cache_directory, isolation=given.isolation, account=given.account,
+        containers=containers_from(given.os, given.bind),
         view=View(tuple(given.visible), tuple(given.writable), tuple(given.hidden)))

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from grid.moving.items import Means
 from iceprod.transport import ClientError
+from iceprod.walls.containers import Containers
 from iceprod.walls.sandbox import Sandbox, View
 
-__all__ = ["Options", "OwnToken", "TokenFile", "default_memory", "means_from"]
+__all__ = ["Options", "OwnToken", "TokenFile", "default_memory", "means_from", "slot_resource"]
 
 _COMMAND = "ICEPROD_TRANSFER_"  # and a scheme, in capitals: the name of a variable with its command
 _TEMP = "ICEPROD_TEMP"
@@ -42,19 +43,32 @@ class OwnToken:
 
     file: TokenFile
     token: str = ""
-    expires: float = 0.0  # seconds since 1970
+    ends: float = 0.0  # of `time.monotonic`: the server's clock and ours may differ
+    life: float = 0.0  # seconds that it lasted when we got it
 
     def __call__(self) -> str:
-        return self.token if time.time() < self.expires - _EARLY_SECONDS else self.file()
+        return self.token if time.monotonic() < self.ends - _EARLY_SECONDS else self.file()
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it is time for another."""
+        return bool(self.token) and time.monotonic() > self.ends - max(2 * _EARLY_SECONDS, self.life / 4)
 
     def take(self, answer: dict[str, object]) -> str:
         """Go on as the pilot that a registration's answer names; its id."""
-        self.token, self.expires = str(answer.get("token") or ""), float(str(answer.get("expires") or 0))
+        self.token = ""
+        self.renew(answer)
         return str(answer["result"])
+
+    def renew(self, answer: dict[str, object]) -> None:
+        """Take over the token of an answer, if it has one."""
+        if token := answer.get("token"):
+            self.token, self.life = str(token), float(str(answer.get("expires_in") or 0))
+            self.ends = time.monotonic() + self.life
 
     def drop(self) -> None:
         """Be nobody in particular again."""
-        self.expires = 0.0
+        self.token, self.ends = "", 0.0
 
 
 @dataclass
@@ -71,10 +85,12 @@ class Options:
     site: str = "local"
     grid_id: str = ""
     queue_id: str = ""  # of our job in the queue of a batch system
+    batch: str = ""  # of the submit that brought us
     queue_host: str = ""  # whose queue that is
     queue_version: str = ""
     lifetime: float = 24 * 3600.0
     idle: float = 0.0  # end after so long without a task; 0: never
+    tasks: int = 0  # to take in all; 0: any number
     heartbeat: float = 5.0
     wait: float = 30.0  # longest long poll for tasks
     directory: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
@@ -86,6 +102,7 @@ class Options:
     account: str = "nobody"  # that tasks run as when the pilot is root
     view: View = field(default_factory=View)  # what tasks see of this machine
     sandbox: Sandbox = field(default_factory=Sandbox)  # what came of these three
+    containers: Containers = field(default_factory=Containers)  # systems that tasks may ask for
     host: str = field(default_factory=socket.gethostname)
 
     def registration(self, version: str) -> dict[str, object]:
@@ -97,12 +114,28 @@ class Options:
             "isolation": self.sandbox.means, "schemes": self.means.schemes(),
             "start_date": time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime()),
             "resources": {"cpu": self.cores, "gpu": len(self.gpus), "memory": self.memory, "disk": self.disk,
-                          "time": self.lifetime / 3600}}
+                          "time": self.lifetime / 3600, "os": sorted(self.containers.systems)}}
         if self.grid_id:
             body["grid_id"] = self.grid_id
         if self.queue_id:
             body["grid_queue_id"] = self.queue_id
+        if resource := slot_resource(os.environ.get("_CONDOR_MACHINE_AD", "")):
+            body["resource"] = resource
+        if self.batch:
+            body["batch"] = self.batch
         return body
+
+
+def slot_resource(path: str) -> str:
+    """Where below a pool's name a slot lies: a glidein's site and resource, as its machine ad tells."""
+    try:
+        lines = Path(path).read_text(encoding="utf8", errors="replace").splitlines() if path else []
+    except OSError:
+        lines = []
+    pairs = (line.partition("=") for line in lines)
+    told = {name.strip(): value.strip().strip('"') for name, _, value in pairs}
+    names = [told.get(name, "") for name in ("GLIDEIN_Site", "GLIDEIN_ResourceName")]
+    return "/".join(dict.fromkeys(name for name in names if name and name.lower() != "undefined"))[:200]
 
 
 def default_memory() -> float:

@@ -57,14 +57,14 @@ class Pilot:
         self.tasks: queue.SimpleQueue[Running] = queue.SimpleQueue()
         self.faults = 0
         self._was_ready = False  # whether a slot could ever take a task; before that we are not idle
-        self.launcher = Launcher()
+        self.launcher = Launcher(options.containers)
         self.slot_memory = SlotMemory(options.slot_memory)
         self.cache = Cache(options.cache_directory or options.directory / "cache", int(options.cache * 1e9))
         self.reports = Reports()
         self.pace = Pace()
         self._running: dict[tuple[str, str], Running] = {}
         self._backlog: deque[Running] = deque()  # leased ahead, not started
-        self._free_slots = 0
+        self._free_slots = self._taken = 0
         self._changed = threading.Condition()
 
     # -- life
@@ -129,6 +129,12 @@ class Pilot:
             with self._changed:
                 self._changed.notify_all()
 
+    def took(self, tasks: int) -> None:
+        """Tasks were leased; the last of those that we came for has us take no more."""
+        self._taken += tasks
+        if self.options.tasks and self._taken >= self.options.tasks:
+            self.drain("it has the tasks that it came for")
+
     def pause(self, seconds: float) -> None:
         """Wait between tries; gives up when the pilot ends."""
         if self.ending.wait(seconds):
@@ -174,7 +180,7 @@ class Pilot:
 
     def ahead(self) -> int:
         """How many tasks to hold beyond those that run: some while tasks are short, else none."""
-        return self.pace.ahead(self.options.cores)
+        return 0 if self.options.tasks else self.pace.ahead(self.options.cores)
 
     def has_tasks_ahead(self) -> bool:
         """Whether tasks wait here for their turn, which comes soon."""
@@ -184,7 +190,8 @@ class Pilot:
         ahead, held = self.ahead(), len(self._backlog)
         if ahead:
             return self._free_slots + ahead - held if 2 * held <= ahead else 0
-        return 0 if held else min(self._free_slots, self.room.cpu)
+        most = self.options.tasks - self._taken if self.options.tasks else self.room.cpu
+        return 0 if held else min(self._free_slots, self.room.cpu, most)
 
     def running(self) -> list[Running]:
         """The tasks that run or wait here to run."""

@@ -219,15 +219,10 @@ class Script:
         return found
 
     def _contained(self, argv: list[str], config: dict[str, Any]) -> list[str]:
-        """The command line inside the container that the task names."""
-        image = config.get("container")
-        if not image:
-            return argv
-        runner = shutil.which("apptainer") or shutil.which("singularity")
-        if runner is None:
-            raise OSError(f"no apptainer here to open the container {image}")
-        here = str(self.directory)
-        return [runner, "exec", "--bind", here, "--pwd", here, str(image), *argv]
+        """The command line inside the container that the task names, or that its system needs."""
+        containers = self.launcher.containers
+        image = containers.image(config, self.running.requirements)
+        return containers.around(argv, image, str(self.directory), bool(self.running.share.gpus))
 
     def _move(self, argv: list[str]) -> str:
         """Run a command that moves a file; what went wrong. It gets the pilot's own environment."""

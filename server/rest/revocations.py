@@ -21,6 +21,8 @@ __all__ = ["INDEXES", "Revocations"]
 
 INDEXES = [Index("revocations", "until", [("until", 1)], options={"expireAfterSeconds": 0})]
 
+_DESCENDANTS_SECONDS = 15 * 86400.0  # a pilot's token may be renewed beyond the one that it came with
+
 
 class Revocations:
     """What was revoked, as far as this server knows."""
@@ -43,7 +45,8 @@ class Revocations:
 
     async def revoke_token(self, token_id: str, expires: float) -> None:
         """Refuse one token, and those derived from it, from now on."""
-        until = datetime.fromtimestamp(min(expires, 4e9) + 60, UTC)
+        least = time.time() + _DESCENDANTS_SECONDS
+        until = datetime.fromtimestamp(min(max(expires, least), 4e9) + 60, UTC)
         await self._put(f"token:{token_id}", {"token_id": token_id, "until": until})
 
     async def revoke_user(self, username: str) -> None:

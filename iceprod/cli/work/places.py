@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from datetime import timedelta
 from typing import Any
 
 import click
 
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.tables import print_table
+from iceprod.ids import now, timestamp
 
 __all__ = ["pilots", "sites"]
 
@@ -24,13 +26,20 @@ def sites(as_json: bool, server: str | None, token: str | None, data: str | None
     with connect(server, token, data) as client:
         rows = _by_site(client.get("/pilots"))
         barred = client.get("/quarantine")["quarantine"]
+        grids = sorted(_troubled(client.get("/grids")), key=lambda grid: grid["site"])
         away = [row for row in client.get("/breakers")["breakers"] if row["state"] == "open"]
     if as_json:
-        print(json.dumps({"sites": rows, "quarantine": barred, "breakers": away}))
+        print(json.dumps({"sites": rows, "quarantine": barred, "breakers": away, "grids": grids}))
         return 0
     print_table(("site", "pilots", "tasks", *_RESOURCES),
                 [(row["site"], row["pilots"], row["tasks"], *(row["offered"][name] for name in _RESOURCES))
                  for row in rows], "no pilot is registered")
+    for grid in grids:
+        if grid["trouble"]:
+            print(f"site {grid['site']}: {grid['trouble']}")
+        for host in grid["excluded_hosts"]:
+            print(f"site {grid['site']}: no pilots to {host['host']} for {host['seconds'] / 60:.0f} min: "
+                  f"{host['reason']}")
     for row in barred:
         until = f" until {row['until']} UTC" if row["state"] == "quarantined" else " (tried again)"
         print(f"{row['kind']} {row['name']}: {row['state']}{until}: {row['reason']}")
@@ -38,6 +47,23 @@ def sites(as_json: bool, server: str | None, token: str | None, data: str | None
         print(f"{row['resource']}: away since {row['since'][:19]} UTC, {row['parked_tasks']} tasks wait, "
               f"next probe {(row['next_probe'] or 'by hand')[:19]}: {row['reason']}")
     return 0
+
+
+def _troubled(grids: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The grids that something is wrong with: silent ones, those that cannot start pilots, bad machines."""
+    rows = []
+    forgotten = timestamp(now() - timedelta(days=3))
+    for grid in grids.values():
+        last = str(grid.get("last_update", ""))
+        if last < forgotten:
+            continue
+        silent = "" if grid.get("alive", True) else f"its grid is silent since {last[:19]} UTC"
+        row = {"site": str(grid.get("site") or grid.get("host", "")),
+               "trouble": silent or grid.get("trouble") or "",
+               "excluded_hosts": [] if silent else grid.get("excluded_hosts") or []}
+        if row["trouble"] or row["excluded_hosts"]:
+            rows.append(row)
+    return rows
 
 
 def _by_site(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -63,8 +89,8 @@ def pilots(site: str | None, as_json: bool, server: str | None, token: str | Non
     if as_json:
         print(json.dumps({"pilots": found}))
         return 0
-    print_table(("pilot", "site", "host", "tasks", "free", "last heard of (UTC)"),
-                [(pilot["pilot_id"], pilot.get("site", ""), pilot.get("host", ""),
+    print_table(("pilot", "site", "resource", "host", "tasks", "free", "last heard of (UTC)"),
+                [(pilot["pilot_id"], pilot.get("site", ""), pilot.get("resource", ""), pilot.get("host", ""),
                   len(pilot.get("tasks") or ()), _free(pilot), pilot["last_update"]) for pilot in found],
                 "no pilot is registered")
     return 0

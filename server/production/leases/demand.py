@@ -17,6 +17,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.requirements import parse_class
 from server.production.common.documents import Document
+from server.production.leases import sharing
 from server.production.tasks.classes import class_table
 from server.rest.context import Context
 
@@ -24,6 +25,8 @@ __all__ = ["AT_MOST", "demand", "register_wanted"]
 
 AT_MOST = 10_000  # a larger count is given as this
 KEPT_SECONDS = 1.0
+LOOKED_AT = 50  # of the best tasks of a class, for what they really need
+FRACTIONS = ("memory", "disk", "time")
 
 
 @dataclass
@@ -42,15 +45,27 @@ _askers: list[Extra] = []
 _answers: WeakKeyDictionary[AsyncDatabase, _Answer] = WeakKeyDictionary()
 
 
-async def demand(ctx: Context, site: str = "") -> list[Document]:
-    """Classes of which tasks wait or run, and how many; with `site`, without those that want another site."""
+async def demand(ctx: Context, site: str = "", grid_id: str = "") -> list[Document]:
+    """Classes of which tasks wait or run, and how many; with `site`, without those that want another site.
+
+    With `grid_id`, `waiting` is that grid's share of the tasks, and `all_waiting` how many there are.
+    """
     answer = _answers.setdefault(ctx.db, _Answer())
     async with answer.lock:
         if time.monotonic() - answer.read_at > KEPT_SECONDS:
             answer.rows = await _count(ctx)
             answer.read_at = time.monotonic()
     rows = [row for row in answer.rows if not site or row["requirements"].get("site") in (None, "", site)]
+    if grid_id:
+        known = await sharing.candidates(ctx)
+        rows = [{**row, "all_waiting": row["waiting"], "waiting": _share(row, grid_id, known)}
+                for row in rows]
     return _with_extra(rows, await _extra(ctx, site)) if site else rows
+
+
+def _share(row: Document, grid_id: str, known: list[sharing.Candidate]) -> int:
+    wanted = row["requirements"].get("site")
+    return sharing.share_of(grid_id, row["class_key"], str(wanted or ""), row["waiting"], known)
 
 
 def register_wanted(extra: Extra) -> None:
@@ -90,11 +105,19 @@ async def _count(ctx: Context) -> list[Document]:
 
 async def _row(ctx: Context, key: str) -> Document:
     waiting = await _number(ctx, key, "waiting")
-    best = await ctx.db.tasks.find_one({"status": "waiting", "class_key": key}, {"priority": 1},
-                                       sort=[("priority", -1)]) if waiting else None
+    query, shown = {"status": "waiting", "class_key": key}, {"priority": 1, "requirements": 1}
+    best = await ctx.db.tasks.find(query, shown, sort=[("priority", -1)],
+                                   limit=LOOKED_AT).to_list() if waiting else []
     return {"class_key": key, "requirements": parse_class(key), "waiting": waiting,
             "queued": await _number(ctx, key, "queued"), "processing": await _number(ctx, key, "processing"),
-            "priority": best["priority"] if best else 0.0}
+            "priority": best[0]["priority"] if best else 0.0,
+            "least": _least([task["requirements"] for task in best])}
+
+
+def _least(needs: list[Document]) -> dict[str, float]:
+    """The least of what tasks really need, which may be less than their class's bin says."""
+    return {name: min(float(need.get(name) or 0) for need in needs) for name in FRACTIONS
+            if any(need.get(name) for need in needs)}
 
 
 async def _number(ctx: Context, key: str, status: str) -> int:

@@ -14,10 +14,12 @@ class TaskClasses(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self) -> None:
-        """Waiting, queued and processing tasks by requirement class; with site, those it may run."""
-        self.send(
-            {"classes": await demand.demand(self.ctx, self.query("site") or ""), "at_most": demand.AT_MOST}
-        )
+        """Waiting, queued and processing tasks by requirement class; with site, those it may run.
+
+        With grid_id, waiting is that grid's share of all_waiting: sites divide them by free places and speed.
+        """
+        rows = await demand.demand(self.ctx, self.query("site") or "", self.query("grid_id") or "")
+        self.send({"classes": rows, "at_most": demand.AT_MOST})
 
 
 ROUTES = [Route("/task_classes", TaskClasses, "tasks")]

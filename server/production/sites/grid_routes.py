@@ -48,9 +48,10 @@ class Control(ProductionHandler):
     """What administrators want of a grid."""
 
     @allow("admin")
-    @takes(Field("state", "str"), Field("limit", "int"), Field("reason", "str"))
+    @takes(Field("state", "str"), Field("limit", "int"), Field("reason", "str"), Field("starts", "str"),
+           Field("ends", "str"))
     async def put(self, grid_id: str) -> None:
-        """Pause, drain, limit or free a grid; the grid."""
+        """Pause, drain, limit or free a grid, or announce maintenance from starts to ends (UTC); the grid."""
         self.send(await site_control.control(self.ctx, grid_id, self.body(), self.user.username))
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from iceprod.tokens import Caller, encode
 from server.common.errors import BadRequest, Forbidden
 from server.production.common.documents import Document
 from server.production.common.fields import Field, read_fields, takes
 from server.production.common.handler import ProductionHandler
-from server.production.sites import pilot_ends, pilots
+from server.production.sites import pilot_ends, pilot_tokens, pilots
 from server.rest import sites
-from server.rest.context import Context
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -41,7 +39,7 @@ class Pilots(ProductionHandler):
         if sites.bound_pilot(self.user):
             raise Forbidden("this token is of a pilot that is registered already")
         pilot_id = await pilots.create(self.ctx, body)
-        self.send({"result": pilot_id, **_own_token(self.ctx, self.user, pilot_id)}, 201)
+        self.send({"result": pilot_id, **pilot_tokens.first(self.ctx, self.user, pilot_id, body)}, 201)
 
 
 class Pilot(ProductionHandler):
@@ -69,14 +67,21 @@ class Heartbeat(ProductionHandler):
     """A pilot says that it is alive."""
 
     @allow("admin", "client", "system", "pilot")
-    @takes(Field("tasks", "list"), Field("resources_available", "dict"), Field("resources_claimed", "dict"))
+    @takes(Field("tasks", "list"), Field("resources_available", "dict"), Field("resources_claimed", "dict"),
+           Field("renew", "bool"))
     async def post(self, pilot_id: str) -> None:
-        """Extend the leases of the listed tasks; says which of them to stop."""
+        """Extend the leases of the listed tasks; says which of them to stop.
+
+        With renew, a pilot that has a token of its own gets another, which lasts no longer than the pilot.
+        """
         body = self.body()
         fields: Document = {
             name: body[name] for name in ("resources_available", "resources_claimed") if name in body
         }
-        self.send(await pilots.heartbeat(self.ctx, pilot_id, _held(body), fields))
+        answer = await pilots.heartbeat(self.ctx, pilot_id, _held(body), fields)
+        if body.get("renew") is True:
+            answer |= pilot_tokens.another(self.ctx, self.user)
+        self.send(answer)
 
 
 class PilotEnd(ProductionHandler):
@@ -94,18 +99,6 @@ class PilotEnd(ProductionHandler):
             raise BadRequest("key reason should be of type str")
         await sites.check_names(self.ctx, self.user, {"pilot_id": pilot_id})
         self.send({"tasks": await pilot_ends.ended(self.ctx, pilot_id, kind, reason[:1000])})
-
-
-def _own_token(ctx: Context, caller: Caller, pilot_id: str) -> Document:
-    """A token for one pilot, and its end in seconds since 1970; it is revoked with the caller's."""
-    if not sites.is_mere_pilot(caller):
-        return {}
-    bounds: dict[str, Any] = {"pilot": pilot_id}
-    if site := sites.bound_site(caller):
-        bounds["site"] = site
-    token = encode(ctx.secret, caller.username, ["pilot"], groups=caller.groups, kind="temp",
-                   exp=caller.expires, chain=list(caller.token_ids), **bounds)
-    return {"token": token, "expires": caller.expires}
 
 
 def _held(body: dict[str, Any]) -> dict[str, str]:

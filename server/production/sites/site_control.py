@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -33,7 +33,7 @@ async def control(ctx: Context, grid_id: str, body: dict[str, Any], username: st
 
 
 def _checked(body: dict[str, Any]) -> dict[str, Any]:
-    unknown = set(body) - {"state", "limit", "reason"}
+    unknown = set(body) - {"state", "limit", "reason", "starts", "ends"}
     if unknown:
         raise BadRequest(f"invalid keys found: {', '.join(sorted(unknown))[:200]}")
     state, limit, reason = body.get("state", "active"), body.get("limit"), body.get("reason", "")
@@ -44,7 +44,32 @@ def _checked(body: dict[str, Any]) -> dict[str, Any]:
         raise BadRequest("key limit should be null or an int >= 0")
     if not isinstance(reason, str):
         raise BadRequest("key reason should be of type str")
-    return {"state": state, "limit": limit, "reason": reason[:500]}
+    return {"state": state, "limit": limit, "reason": reason[:500], **_window(body)}
+
+
+def _window(body: dict[str, Any]) -> dict[str, str]:
+    """When maintenance begins and ends, in UTC; nothing for none."""
+    times: dict[str, str] = {}
+    for name in ("starts", "ends"):
+        text = body.get(name) or ""
+        if not isinstance(text, str):
+            raise BadRequest(f"key {name} should be of type str")
+        try:
+            times[name] = timestamp(utc(text)) if text else ""
+        except ValueError:
+            raise BadRequest(f"key {name} should be a time in UTC such as 2026-02-01T06:00") from None
+    starts, ends = times["starts"], times["ends"]
+    if not starts and not ends:
+        return {}
+    if not starts or not ends or ends <= starts:
+        raise BadRequest("key ends should be a time after starts; maintenance needs both")
+    return times
+
+
+def utc(text: str) -> datetime:
+    """A time in UTC, as they are written everywhere here. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 async def expire(ctx: Context) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,24 @@ def test_a_site_without_the_program(pool_a: Pool, api: Api, work: Work, tmp_path
     assert sum(report["end_counts"].values()) == 3
     assert any("/nowhere/python3" in reason for reason in report["top_errors"])
     work.stop(dataset_id)
+
+
+def test_it_says_so_and_comes_back_by_itself(pool_a: Pool, api: Api, work: Work, tmp_path: Path) -> None:
+    """The trouble is shown where people look; when somebody mends the site, nobody needs to tell the grid."""
+    python = tmp_path / "python3"
+    dataset_id = work.dataset(task("any", "sleep 1"), jobs=2)
+    pace = {"backoff_seconds": 5.0, "look_seconds": 0.5, "query_seconds": 5.0}
+    with running_grid(tmp_path / "grid", "siteA", pool_a, api, pilot={"python": str(python), "pixels": False},
+                      pace=pace) as grid:
+        trouble = wait_for(lambda: grid.report().get("trouble"), why="the trouble being told")
+        assert f"Failed to execute '{python}'" in trouble
+        assert "Failed to execute" in grid.command("list")
+        (one, *_) = work.tasks(dataset_id)
+        why = work.session.get(f"/datasets/{dataset_id}/tasks/{one['task_id']}/explain").json()
+        assert "no site can send one: siteA: no pilots for" in why["reason"]
+        python.symlink_to(sys.executable)
+        work.wait_complete(dataset_id, 2, 120)
+        wait_for(lambda: not grid.report().get("trouble"), why="no trouble any more")
 
 
 def test_a_site_that_does_not_reach_the_server(pool_a: Pool, api: Api, work: Work, tmp_path: Path) -> None:

@@ -63,3 +63,14 @@ def test_the_sites_are_empty_when_the_work_is_done(grids: tuple[Grid, Grid], wor
     for grid in grids:
         wait_for(lambda grid=grid: not grid.pool.jobs(), why="an empty queue")
         assert not grid.ends("failed", "killed", "held", "lost", "vanished"), grid.report()["ends"]
+
+
+def test_one_task_is_one_pilot(grids: tuple[Grid, Grid], work: Work) -> None:
+    """The sites share what waits: not one pilot at each."""
+    wait_for(lambda: not any(grid.pool.jobs() for grid in grids), why="empty queues")
+    dataset_id = work.dataset(task("single", "sleep 3"))
+    seen: set[tuple[str, int]] = set()
+    while not work.counts(dataset_id).get("complete"):
+        seen |= {(grid.name, job["ClusterId"]) for grid in grids for job in grid.pool.jobs()}
+        time.sleep(0.2)
+    assert len(seen) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -166,3 +167,28 @@ def test_a_pilot_names_its_lease(api: Api, task_id: str) -> None:
     assert "instance_id" not in pilot.get(f"/tasks/{task_id}").json()
     done = pilot.post(f"/tasks/{task_id}/task_actions/complete", json={"instance_id": task["instance_id"]})
     assert done.status_code == 200
+
+
+def test_a_pilot_outlives_the_token_that_it_came_with(api: Api) -> None:
+    """It waited long in a queue: what it registers with ends soon, its own is renewed for its lifetime."""
+    grid = api.session("system", groups=())
+    asked = {"type": "system", "role": "pilot", "exp": 4, "site": "north"}
+    first = Session(api.url, grid.post("/create_token", json=asked).json()["result"])
+    api.sessions.append(first)
+    answer = first.post("/pilots", json={**PILOT, "resources": {"cpu": 1, "time": 3.0}}).json()
+    own, beat = Session(api.url, answer["token"]), f"/pilots/{answer['result']}/heartbeat"
+    api.sessions.append(own)
+    assert 0 < answer["expires_in"] <= 4
+    assert "token" not in own.post(beat, json={}).json(), "only when it asks"
+    fresh = own.post(beat, json={"renew": True}).json()
+    assert 4.9 * 3600 < fresh["expires_in"] <= 5 * 3600
+    renewed = Session(api.url, fresh["token"])
+    api.sessions.append(renewed)
+    assert "token" not in renewed.post(beat, json={"renew": True}).json(), "not beyond what it announced"
+    time.sleep(4.5)
+    assert own.post(beat, json={}).status_code == 403
+    assert renewed.post(beat, json={}).status_code == 200
+    assert "token" not in first.post(beat, json={"renew": True}).json()
+    admin = api.session()
+    assert admin.post("/revoke_token", json={"token": fresh["token"]}).status_code == 200
+    assert renewed.post(beat, json={}).status_code == 403

@@ -88,6 +88,7 @@ def test_a_pause_after_failures_is_kept_and_named() -> None:
 
 def test_a_paused_site_submits_nothing_and_a_limited_one_sheds() -> None:
     assert orders(ask([Work.of({}, 5)], control=Control("paused", reason="cooling"))) == 0
+    assert ask([], control=Control("paused", reason="cooling")).reasons == ("the site is paused: cooling",)
     busy = many(4, BUSY, free={"cpu": 0, "gpu": 0, "memory": 0.0, "disk": 0.0})
     decision = ask([Work.of({}, 5)], [*busy, *many(2, QUEUED)], control=Control(limit=3))
     assert (len(decision.remove), len(decision.drain), orders(decision)) == (2, 1, 0)
@@ -109,6 +110,17 @@ def test_a_class_nobody_can_serve_is_explained() -> None:
         "it needs 500 GB of memory, a pilot of this site has at most 32",
         "it needs 100 hours, a pilot of this site has at most 47.9",
         "it asks for the site there"]
+
+
+def test_bins_refuse_nothing_that_fits() -> None:
+    """The bin of 101 GB ends at 120, that of 25 hours at 28."""
+    where = Site(site="here", server="http://x", largest=Size(cores=8, memory=110, disk=100, hours=26))
+    work = Work.of({"memory": 101.0, "time": 25.0}, 2, least={"memory": 101.0, "time": 25.0})
+    (order,) = ask([work], where=where).submit
+    assert (order.shape.memory_gb, order.shape.lifetime_hours, order.count) == (110.0, 26.0, 2)
+    assert not ask([work], [Pilot(str(n), order.shape, QUEUED) for n in range(2)], where).submit
+    (one,) = ask([Work.of({"memory": 119.0}, 1, least={"memory": 119.0})], where=where).unserved
+    assert one.why == "it needs 120 GB of memory, a pilot of this site has at most 110"
 
 
 def test_pixels_need_pilots_with_the_scanner() -> None:
@@ -161,6 +173,108 @@ def test_a_full_queue_gives_a_place_to_a_class_without_a_pilot() -> None:
     works = [Work.of({}, 100), Work.of({"gpu": 1}, 1)]
     decision = ask(works, many(4, QUEUED), site(queued=4))
     assert (len(decision.remove), orders(decision)) == (1, 0)
+
+
+# -- slots that others hold
+
+FOUR = PilotClass(4, 4.0, 10.0, 0, 16.1, "here")
+NONE_FREE = {"cpu": 0, "gpu": 0, "memory": 0.0, "disk": 0.0}
+LARGE = Work.of({"cpu": 4, "memory": 4.0}, 5, priority=0.5)
+
+
+def test_idle_pilots_leave_at_once_when_others_find_no_slot() -> None:
+    queued = many(5, QUEUED, FOUR, seconds=16)
+    decision = ask([LARGE], [*many(8, IDLE, seconds=6), *queued])
+    assert len(decision.drain) == 8
+    assert "they have nothing to do, and other tasks find no slot" in decision.reasons[-1]
+    assert not ask([LARGE], [*many(8, IDLE, seconds=6), *many(5, QUEUED, FOUR, seconds=9)]).drain
+    assert not ask([LARGE], [*many(8, IDLE, seconds=1, host="a"), *queued]).remove
+
+
+def test_idle_pilots_that_have_work_coming_stay() -> None:
+    small = Work.of({"cpu": 1}, 3, processing=1)
+    decision = ask([LARGE, small], [*many(8, IDLE, seconds=60), *many(5, QUEUED, FOUR, seconds=16)])
+    assert len(decision.drain) == 5
+
+
+def busy_hosts() -> list[Pilot]:
+    """Two hosts full of one-core pilots, three on the first and six on the second."""
+    return [Pilot(f"b{n}", ONE, BUSY, free=NONE_FREE, age=100.0 + n, host="a" if n < 3 else "b")
+            for n in range(9)]
+
+
+def test_room_is_made_at_one_host_for_a_class_that_nobody_can_take() -> None:
+    pilots = [*busy_hosts(), *many(1, QUEUED, FOUR, seconds=20)]
+    flood = Work.of({"cpu": 1}, 50, priority=0.9)
+    rivals = [Pilot(f"q{n}", ONE, QUEUED, 20.0) for n in range(3)]
+    decision = ask([LARGE, flood], [*pilots, *rivals])
+    assert {pilot.host for pilot in pilots if pilot.id in decision.drain} == {"b"}
+    assert len(decision.drain) == 4
+    assert len(decision.remove) == 3, "they would take the slots"
+    assert [order.shape.cores for order in decision.submit] == [4]
+    (rank, ids), = decision.ranks
+    assert (ids, rank > 1000) == (("queued00",), True)
+
+
+def test_room_is_made_once_and_others_are_held_back_until_it_is_taken() -> None:
+    pilots = [*busy_hosts(), *many(1, QUEUED, FOUR, seconds=20)]
+    works = [LARGE, Work.of({"cpu": 1}, 50, priority=0.9)]
+    first = ask(works, pilots)
+    leaving = [replace(p, state=DRAINING) if p.id in first.drain else p for p in pilots]
+    second = ask(works, leaving, history=first.history)
+    assert (second.drain, [order.shape.cores for order in second.submit]) == ((), [4])
+    gone = [pilot for pilot in pilots if pilot.id not in first.drain]
+    third = ask(works, gone, history=second.history)
+    assert (third.drain, [order.shape.cores for order in third.submit]) == ((), [4])
+    much_later = decide(works, gone, SITE, second.history, 2000.0)
+    assert [order.shape.cores for order in much_later.submit if order.shape.cores == 1] == [1]
+
+
+def test_a_class_that_no_host_of_ours_could_hold_keeps_nobody_back() -> None:
+    works = [Work.of({"cpu": 8}, 1), Work.of({"cpu": 1}, 50)]
+    eight = PilotClass(8, 4.0, 10.0, 0, 16.1, "here")
+    decision = ask(works, [*busy_hosts(), *many(1, QUEUED, eight, seconds=99)])
+    assert not decision.drain
+    assert [order.count for order in decision.submit if order.shape.cores == 1] == [9]
+
+
+def test_long_tasks_get_a_slot_from_short_ones() -> None:
+    long = Work.of({"cpu": 1, "time": 30.0}, 2)
+    shape = shape_for(long, SITE)
+    assert isinstance(shape, PilotClass)
+    decision = ask([long, Work.of({}, 500)], [*busy_hosts(), *many(2, QUEUED, shape, seconds=20)])
+    assert len(decision.drain) == 1
+
+
+def test_priorities_reach_the_queue() -> None:
+    low, high = Work.of({"memory": 1.0}, 50, priority=0.1), Work.of({"memory": 9.0}, 3, priority=1.0)
+    decision = ask([low, high], many(19, QUEUED, PilotClass(1, 1.0, 10.0, 0, 16.1, "here"), rank=10),
+                   history=History(step=100))
+    assert {(order.shape.memory_gb, order.count, order.rank) for order in decision.submit} == {(9.0, 1, 100)}
+    assert len(decision.remove) == 2, "places in the queue for the other two"
+    assert not decision.ranks
+    assert ask([low], many(2, QUEUED, rank=0)).ranks == ((10, ("queued00", "queued01")),)
+
+
+def test_the_only_pilot_of_a_low_class_keeps_its_place() -> None:
+    low, high = Work.of({"memory": 1.0}, 1, priority=0.1), Work.of({"memory": 9.0}, 3, priority=1.0)
+    decision = ask([low, high], many(1, QUEUED, PilotClass(1, 1.0, 10.0, 0, 16.1, "here")), site(queued=1))
+    assert not decision.remove
+
+
+def test_a_pilot_takes_its_share_of_a_node_when_the_work_fills_it() -> None:
+    node = Size(cores=4, memory=8.0, disk=40.0)
+
+    def submitted(work: Work, pilots: Sequence[Pilot] = ()) -> list[tuple[int, float, int]]:
+        decision = decide([work], pilots, SITE, History(), 0.0, None, node)
+        return [(order.shape.cores, order.shape.memory_gb, order.count) for order in decision.submit]
+
+    assert submitted(Work.of({"memory": 1.0}, 9)) == [(4, 8.0, 3)]
+    assert submitted(Work.of({"memory": 1.0}, 3)) == [(1, 2.0, 3)], "three do not fill it"
+    assert submitted(Work.of({"memory": 6.0}, 9)) == [(1, 6.0, 9)], "its memory is short for four"
+    assert submitted(Work.of({"gpu": 1}, 9)) == [(1, 2.0, 9)]
+    assert submitted(Work.of({"cpu": 8}, 2)) == [(8, 2.0, 2)]
+    assert submitted(Work.of({"memory": 1.0}, 4), many(3, IDLE)) == [(1, 2.0, 1)]
 
 
 # -- every situation

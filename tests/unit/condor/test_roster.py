@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -114,9 +115,19 @@ def test_one_that_went_by_itself_is_no_error() -> None:
 
 
 def test_a_pilot_of_an_earlier_queue_goes() -> None:
-    server = Server(a=row("1.0", registered=NOW - 10_000))
-    roster(server).clean({"1.0": job("1.0")}, set())
+    known = replace(job("1.0"), batch="new")
+    server = Server(a=row("1.0", batch="old"))
+    roster(server).clean({"1.0": known}, set())
     assert server.pilots == {}
+
+
+@pytest.mark.parametrize("apart", [-7200, -600, 600])
+def test_clocks_that_differ_do_no_harm(apart: float) -> None:
+    """The server's times are none of ours."""
+    known = replace(job("1.0"), batch="b")
+    server = Server(a=row("1.0", registered=NOW + apart, batch="b"), b=row("1.1", registered=NOW + apart))
+    roster(server).clean({"1.0": known, "1.1": job("1.1")}, set())
+    assert set(server.pilots) == {"a", "b"}
 
 
 def test_of_a_job_that_started_twice_the_older_pilot_goes() -> None:

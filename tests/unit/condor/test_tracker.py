@@ -45,6 +45,8 @@ class Ad:
 class Queue:
     """A made-up HTCondor: a queue, a history, and an event log."""
 
+    spools = False
+
     def __init__(self) -> None:
         self.ads: dict[str, Ad] = {}
         self.past: dict[str, Ad] = {}

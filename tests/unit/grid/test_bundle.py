@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -82,3 +83,12 @@ def test_the_file_runs_a_task(server: Any, tmp_path: Path, old: bool) -> None:
 
 def test_the_same_sources_make_the_same_file(tmp_path: Path) -> None:
     assert build(tmp_path / "a").read_bytes() == build(tmp_path / "b").read_bytes()
+
+
+def test_too_old_a_python_says_so(tmp_path: Path) -> None:
+    """The first lines of the file are what even Python 2 reads."""
+    with zipfile.ZipFile(build(tmp_path / "pilot.pyz")) as archive:
+        lines = archive.read("__main__.py").decode().replace("(3, 9)", "(9, 9)")
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False)
+    assert done.returncode == 78
+    assert done.stderr.startswith("a pilot needs Python 3.9 or newer, and ")

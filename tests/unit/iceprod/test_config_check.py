@@ -145,3 +145,13 @@ def test_what_has_no_version_is_taken_as_old_clients_send_it() -> None:
     assert check_config({"tasks": [{"name": "a", "colour": 1}]}) == []
     assert [one.path for one in check_config({"tasks": 5})] == ["tasks"]
     assert check_config([])[0].kind is Kind.ERROR
+
+
+def test_attributes_of_batch_jobs_are_not_taken_in_silence() -> None:
+    steering = {"batchsys": {"condor": {"+X": "1"}}}
+    config = {"version": 3.2, "description": "c", "steering": steering, "tasks": [
+        {"name": "a", "batchsys": {"condor": {"+Y": "2"}}, "trays": [{"modules": [{"src": "/bin/true"}]}]}]}
+    found = check_config(config)
+    assert [(one.path, one.kind) for one in found] == [
+        ("steering.batchsys", Kind.WARNING), ("tasks[0].batchsys", Kind.WARNING)]
+    assert "reach none" in found[0].problem

@@ -69,6 +69,8 @@ async def test_a_wish_stays_over_heartbeats(ctx: Context) -> None:
 
 
 @pytest.mark.parametrize("body", [{"state": "off"}, {"limit": -1}, {"limit": True}, {"reason": 5}, {"x": 1},
+                                  {"starts": "2026-02-01"}, {"starts": "soon", "ends": "2026-02-01"},
+                                  {"starts": "2026-02-02", "ends": "2026-02-01"}, {"starts": 5},
                                   {"state": None}])
 async def test_a_wrong_wish_is_refused(ctx: Context, body: dict[str, Any]) -> None:
     with pytest.raises(BadRequest):
