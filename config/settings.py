@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
 import msgspec
+import re2
 import yaml
 
 __all__ = ["Part", "Settings", "SettingsError", "load", "read_document", "read_part"]
 
 ENVIRONMENT_PREFIX = "ICEPROD__"
+_PATTERNS = re2.Options()
+_PATTERNS.log_errors = False
 
 
 class SettingsError(ValueError):
@@ -71,7 +73,8 @@ class Tokens(Part, frozen=True):
 class Oidc(Part, frozen=True):
     """An issuer of tokens that are accepted beside our own (OpenID Connect). Without a URL there is none.
 
-    Rules read ``claim=pattern``: the claim by its path, the pattern a regular expression for the whole value.
+    Rules read ``claim=pattern``: the claim by its path, the pattern a regular expression (RE2) for the whole
+    value.
     """
 
     issuer: str = ""  # its URL, as it stands in its tokens
@@ -109,9 +112,15 @@ class Oidc(Part, frozen=True):
             if not claim or not equals:
                 raise ValueError(f"oidc: expected claim=pattern, got {rule!r}")
             try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"oidc: {rule!r}: {error}") from None
+                re2.compile(pattern, _PATTERNS)
+            except re2.error as error:
+                raise ValueError(f"oidc: {rule!r}: not a regular expression that RE2 knows: "
+                                 f"{_said(error)}") from None
+
+
+def _said(error: Exception) -> str:
+    text = error.args[0] if error.args else ""
+    return text.decode("utf8", "replace") if isinstance(text, bytes) else str(text)
 
 
 class Login(Part, frozen=True):

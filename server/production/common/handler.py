@@ -30,10 +30,8 @@ class ProductionHandler(Handler):
         if self.caller is not None:
             await sites.check_names(self.ctx, self.caller, self.path_kwargs, ended=self.names_ended_tasks)
 
-    def json_body(self, *, gaps: bool = False) -> Any:
-        document = super().json_body(gaps=gaps)
+    def examine(self, document: Any) -> None:
         check_storable(document)
-        return document
 
     async def readable(self, dataset_id: str) -> None:
         """Raise Forbidden unless the caller may read the dataset."""

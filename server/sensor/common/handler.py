@@ -11,9 +11,9 @@ import msgspec
 from pymongo.errors import ConnectionFailure
 from tornado.web import HTTPError
 
-from config.json_text import JsonError, decode
+from config.json_text import JsonError
 from iceprod.tokens import Caller, TokenError
-from server.common.errors import ApiError, BadRequest, NotFound, TooManyRequests, status_line
+from server.common.errors import ApiError, BadRequest, NotFound, TooManyRequests, Unavailable, status_line
 from server.rest.handler import Handler
 from server.rest.routing import METHODS
 from server.sensor.common.errors import FieldErrors, NotAllowed, NotAuthenticated, Protected
@@ -35,6 +35,7 @@ class SensorHandler(Handler):
         known = [name.upper() for name in METHODS if hasattr(getattr(self, name), "roles")]
         if self.request.method not in known:
             raise NotAllowed(self.request.method or "", known)
+        await self.read_large_body()
 
     async def authenticate(self) -> Caller:
         """The owner of the token in ``Authorization: Token …`` (or ``Bearer …``) or ``Token: …``."""
@@ -60,7 +61,7 @@ class SensorHandler(Handler):
         if not self.request.body.strip():
             return {}
         try:
-            return decode(self.request.body, gaps=gaps)
+            return self.document(gaps)
         except JsonError as error:
             raise BadRequest(f"JSON parse error - {error}") from None
 
@@ -123,7 +124,7 @@ class SensorHandler(Handler):
                 self.set_header("WWW-Authenticate", "Token")
             case NotAllowed():
                 self.set_header("Allow", ", ".join(error.methods))
-            case TooManyRequests():
+            case TooManyRequests() | Unavailable() if error.retry_after:
                 self.set_header("Retry-After", str(error.retry_after))
         return {"detail": error.reason}
 
