@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-__all__ = ["FREE_BYTES", "MOST_MEMBERS", "MOST_OWN", "MOST_RATIO", "TooMuch", "UnpackError", "gunzip", "inflate",
-           "npz_arrays", "own"]
+__all__ = ["FREE_BYTES", "MOST_MEMBERS", "MOST_OWN", "MOST_RATIO", "TooMuch", "UnpackError", "gunzip",
+           "inflate", "npz_arrays", "own"]
 
 MOST_RATIO = 200  # of what comes out to what goes in; arrays and texts of ours have 2 to 50
 FREE_BYTES = 32 << 20  # that the ratio does not count for: a flat sky map of zeros has 25 MB

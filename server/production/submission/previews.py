@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
-from iceprod.config_check import Finding, refused
+from iceprod.config_check import Finding, refused, whole_budget
+from iceprod.expressions import TooCostly
 from server.common.errors import BadRequest
 from server.production.common.documents import Document
 from server.production.submission import materialisation, scripts
@@ -35,9 +37,9 @@ async def preview(ctx: Context, config: Document, jobs: int, *, lenient: bool = 
         plan = await materialisation.plan_for(ctx, dataset, config)
         for index in {0, jobs - 1}:  # requirements may depend on the job
             materialisation.tasks_of_job(plan, index, 0.5)
-        tasks = list(_tasks(plan))
-    except BadRequest as error:
-        return _refused([Finding("", error.reason)], warnings)
+        tasks = await asyncio.to_thread(lambda: list(_tasks(plan)))
+    except (BadRequest, TooCostly) as error:
+        return _refused([Finding("", getattr(error, "reason", str(error)))], warnings)
     return {"valid": True, "errors": [], "warnings": warnings, "jobs": jobs,
             "tasks_per_job": size, "tasks": jobs * size, "jobs_made_at_once": min(jobs, BUFFER_JOBS),
             "first_job": tasks, "files": await files(ctx, config, jobs, owner or {})}
@@ -49,10 +51,11 @@ def _refused(wrong: list[Finding], warnings: list[Document]) -> Document:
 
 def _tasks(plan: Plan) -> Iterator[Document]:
     """The tasks of the first job, as pilots would get them."""
+    budget = whole_budget()
     for task in materialisation.tasks_of_job(plan, 0, 0.5):
         index = task.task_index
         run = scripts.payload(plan.dataset, plan.config, {
-            "job_index": 0, "task_index": index, "name": task.name})
+            "job_index": 0, "task_index": index, "name": task.name}, budget=budget)
         yield {"name": task.name, "task_index": index, "requirements": task.requirements,
                "depends": [plan.names[earlier] for earlier in plan.depends[index]] + plan.elsewhere[index],
                "status": "idle" if task.depends else "waiting", "task": run["task"]}

@@ -145,6 +145,21 @@ async def test_payload(ctx: Context, make: Maker) -> None:
     assert payload["dataset"] == (await datasets.get(ctx, dataset))["dataset"]
 
 
+@pytest.mark.parametrize(("iterations", "outcome"), [(300, "made"), (10_000, "told")])
+async def test_a_costly_payload_is_made_aside_or_told(ctx: Context, make: Maker, iterations: int,
+                                                      outcome: str) -> None:
+    tray = {"iterations": iterations, "modules": [{"src": "b.py", "args": "$(iter) " + "x" * 5000}]}
+    dataset = await submitted(ctx, make, config={**CONFIG, "tasks": [{"name": "gen", "trays": [tray]}]})
+    await materialisation.materialise(ctx, dataset)
+    tasks = await ctx.db.tasks.find({"dataset_id": dataset}).to_list()
+    made = await scripts.payloads(ctx, [*tasks[:1], await make.task()])
+    payload = made[tasks[0]["task_id"]]
+    if outcome == "made":
+        assert len(payload["task"]["trays"]) == iterations
+    else:
+        assert payload["error"].endswith("cannot be evaluated: its expressions make too much text")
+
+
 async def test_a_dataset_without_configuration_has_no_payload(ctx: Context, make: Maker) -> None:
     assert await scripts.payloads(ctx, [await make.task()]) == {}
 
