@@ -229,6 +229,23 @@ class Services(Part, frozen=True):
     repair_seconds: float = 30.0  # the longest time that something stays undone after a crash
 
 
+class Limits(Part, frozen=True):
+    """How many requests one server process works on; more are told when to come again."""
+
+    requests_at_once: int = 32  # beside the urgent ones; fewer while answers are slow; more: 503
+    urgent_at_once: int = 500  # health, heartbeats, starts and ends of tasks; more: 503
+    user_at_once: int = 24  # of one user, pilots, grids and services apart; more: 429; 0: no limit
+    user_per_second: float = 200.0  # of one user, after a burst; more: 429; 0: no limit
+    user_burst: int = 2000  # so many, before the rate counts
+
+    def __post_init__(self) -> None:
+        for name in ("requests_at_once", "urgent_at_once", "user_burst"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"limits.{name}: must be at least 1")
+        if self.user_at_once < 0 or self.user_per_second < 0:
+            raise ValueError("limits.user_at_once, limits.user_per_second: must not be negative")
+
+
 class Desk(Part, frozen=True):
     """The follow-up desk: how often one token may ask, and how long a list of candidates stays as it was."""
 
@@ -286,6 +303,7 @@ class Settings(Part, frozen=True):
     pilots: Pilots = Pilots()
     schedule: Schedule = Schedule()
     services: Services = Services()
+    limits: Limits = Limits()
     desk: Desk = Desk()
     catalogs: Catalogs = Catalogs()
     logging: Logging = Logging()

@@ -74,13 +74,15 @@ class _Entrance(HTTPMessageDelegate):
         assert isinstance(start_line, RequestStartLine)
         size = int(headers.get("Content-Length", "0"))  # tornado has checked that it is a number
         self._most, kind = _most(headers)
-        if size > self._most:
+        if _is_gone(self._connection):
+            self._refused, self._answered = Unavailable("nobody waits for an answer"), True
+        elif size > self._most:
             self._refused = TooLarge(f"{kind} may have at most {self._most >> 20} MB")
         elif size and self._door.coming + size > MOST_AT_ONCE:
             self._refused = Unavailable("too many large requests at once; try again in a moment")
         if self._refused is None:
             self._inside.headers_received(start_line, headers)
-        elif size > _SMALL:
+        elif size > _SMALL and not self._answered:
             self._answer(self._refused)
 
     def data_received(self, chunk: bytes) -> None:
@@ -119,6 +121,12 @@ class _Entrance(HTTPMessageDelegate):
         line = ResponseStartLine("", error.code, status_line(error.reason))
         self._connection.write_headers(line, headers, body)
         self._connection.finish()
+
+
+def _is_gone(connection: HTTPConnection) -> bool:
+    """Whether the client has hung up, and left requests behind that it had sent at once."""
+    stream = getattr(connection, "stream", None)
+    return stream is not None and stream.closed()
 
 
 def _most(headers: HTTPHeaders) -> tuple[int, str]:

@@ -24,8 +24,10 @@ from server.common.errors import (
     error_body,
     status_line,
 )
+from server.common.resting import current
 from server.rest import bodies
 from server.rest.addresses import client_address
+from server.rest.admission import Ticket, user_of
 from server.rest.context import Context
 from server.rest.door import is_form
 
@@ -56,6 +58,7 @@ class Handler(RequestHandler):
         self.started = time.perf_counter()
         self.caller: Caller | None = None
         self._read_body: bodies.ReadBody | None = None
+        self._ticket: Ticket | None = None
 
     @property
     def ctx(self) -> Context:
@@ -63,16 +66,32 @@ class Handler(RequestHandler):
 
     # -- who calls
 
+    async def enter(self, user: str = "") -> None:
+        """Take a place among the requests that are worked on. Raises TooManyRequests, Unavailable."""
+        method = getattr(self, (self.request.method or "").lower(), None)
+        urgent = getattr(method, "urgent", False)
+        self._ticket = await self.ctx.admission.enter(urgent, len(self.request.body), user)
+        current.set(self._ticket)
+
     async def prepare(self) -> None:
         method = getattr(self, self.request.method.lower() if self.request.method else "", None)
         roles = getattr(method, "roles", None)
         if roles is None:
             raise HTTPError(405)
         if "everybody" not in roles:
-            self.caller = await self.authenticate()
+            self.caller = await self.known_caller()
             if "any" not in roles and not self.caller.roles & roles:
                 raise Forbidden("authorization failed")
+        await self.enter(user_of(self.caller))
         await self.read_large_body()
+
+    async def known_caller(self) -> Caller:
+        """Who calls; whoever often is nobody waits for the answer."""
+        try:
+            return await self.authenticate()
+        except ApiError:
+            await self.ctx.admission.refuse(self.caller_address)
+            raise
 
     async def authenticate(self) -> Caller:
         kind, _, token = self.request.headers.get("Authorization", "").partition(" ")
@@ -190,10 +209,14 @@ class Handler(RequestHandler):
         elif status_code >= 500:
             reason = "internal error"
         self.set_status(status_code, status_line(reason))
-        if isinstance(error, TooManyRequests | Unavailable) and error.retry_after:
-            self.set_header("Retry-After", str(error.retry_after))
+        self.say_when_again(error)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(msgspec.json.encode(self.error_document(status_code, reason)))
+
+    def say_when_again(self, error: object) -> None:
+        """Tell a client that shall come again when that is."""
+        if isinstance(error, TooManyRequests | Unavailable) and error.retry_after:
+            self.set_header("Retry-After", str(error.retry_after))
 
     def error_document(self, code: int, reason: str) -> dict[str, object]:
         """The body of an error; a family whose API has a shape of its own overrides this."""
@@ -207,6 +230,8 @@ class Handler(RequestHandler):
             log.error("request failed", exc_info=(typ, value, tb), extra={"path": self.request.path})
 
     def on_finish(self) -> None:
+        if self._ticket is not None:
+            self._ticket.leave()
         seconds = time.perf_counter() - self.started
         metrics.observe_request(type(self).__name__, self.request.method or "", self.get_status(), seconds)
         log.debug("request", extra={
@@ -219,5 +244,6 @@ class NoRoute(Handler):
     """Whatever is no route of ours."""
 
     async def prepare(self) -> None:
+        await self.ctx.admission.refuse(self.caller_address)
         self.set_status(404)
         self.send(error_body(404, "no such route"), 404)

@@ -65,6 +65,7 @@ class DeskHandler(Handler):
             acl = getattr(method, "acl", None)
             if acl and not self.who.has(acl):
                 raise Unauthorized(f"Insufficient permissions: the token lacks the right {acl!r}")
+        await self.enter(f"desk {self.who.user_id}" if "everybody" not in roles else "")
         await self.read_large_body()
 
     def _throttle(self) -> Throttle:

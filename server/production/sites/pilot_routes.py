@@ -12,7 +12,7 @@ from server.production.common.handler import ProductionHandler
 from server.production.sites import pilot_ends, pilots
 from server.rest import sites
 from server.rest.context import Context
-from server.rest.routing import Route, allow
+from server.rest.routing import Route, allow, urgent
 
 __all__ = ["ROUTES"]
 
@@ -58,6 +58,7 @@ class Pilot(ProductionHandler):
         sites.own_site(self.user, fields.get("site"))
         self.send(await pilots.patch(self.ctx, pilot_id, fields))
 
+    @urgent
     @allow("admin", "client", "system", "pilot")
     async def delete(self, pilot_id: str) -> None:
         """The pilot ends; what it holds goes back to waiting."""
@@ -68,6 +69,7 @@ class Pilot(ProductionHandler):
 class Heartbeat(ProductionHandler):
     """A pilot says that it is alive."""
 
+    @urgent
     @allow("admin", "client", "system", "pilot")
     @takes(Field("tasks", "list"), Field("resources_available", "dict"), Field("resources_claimed", "dict"))
     async def post(self, pilot_id: str) -> None:

@@ -14,6 +14,7 @@ from tornado.web import HTTPError
 from config.json_text import JsonError
 from iceprod.tokens import Caller, TokenError
 from server.common.errors import ApiError, BadRequest, NotFound, TooManyRequests, Unavailable, status_line
+from server.rest.admission import user_of
 from server.rest.handler import Handler
 from server.rest.routing import METHODS
 from server.sensor.common.errors import FieldErrors, NotAllowed, NotAuthenticated, Protected
@@ -31,10 +32,11 @@ class SensorHandler(Handler):
     # -- who calls
 
     async def prepare(self) -> None:
-        self.caller = await self.authenticate()
+        self.caller = await self.known_caller()
         known = [name.upper() for name in METHODS if hasattr(getattr(self, name), "roles")]
         if self.request.method not in known:
             raise NotAllowed(self.request.method or "", known)
+        await self.enter(user_of(self.caller))
         await self.read_large_body()
 
     async def authenticate(self) -> Caller:
@@ -124,8 +126,8 @@ class SensorHandler(Handler):
                 self.set_header("WWW-Authenticate", "Token")
             case NotAllowed():
                 self.set_header("Allow", ", ".join(error.methods))
-            case TooManyRequests() | Unavailable() if error.retry_after:
-                self.set_header("Retry-After", str(error.retry_after))
+            case TooManyRequests() | Unavailable():
+                self.say_when_again(error)
         return {"detail": error.reason}
 
 
