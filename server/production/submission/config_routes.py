@@ -39,7 +39,7 @@ class Config(ProductionHandler):
         config = configs.checked(self.body(), dataset_id)
         dataset = await self.ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"_id": 0}) or {}
         jobs = max(1, dataset.get("jobs_submitted", 1))
-        await checks.require(self.ctx, config, jobs, lenient=lenient, dataset=dataset)
+        await checks.require(self.ctx, self.user, config, jobs, lenient=lenient, dataset=dataset)
         await configs.put(self.ctx, dataset_id, config)
         self.send({})
 
@@ -73,8 +73,8 @@ class Validate(ProductionHandler):
             raise BadRequest("key group should be of type str")
         is_theirs = group in self.user.groups or self.user.bypasses_datasets
         owner = {"username": self.user.username, **({"group": group} if group and is_theirs else {})}
-        self.send(await previews.preview(self.ctx, _config(body.get("config")), jobs, lenient=lenient,
-                                         owner=owner))
+        config = _config(body.get("config"))
+        self.send(await previews.preview(self.ctx, self.user, config, jobs, lenient=lenient, owner=owner))
 
 
 class Schema(Handler):

@@ -7,17 +7,19 @@ from collections.abc import Iterator
 
 from iceprod.config_check import Finding, refused, whole_budget
 from iceprod.expressions import TooCostly
-from server.common.errors import BadRequest
+from iceprod.tokens import Caller
+from server.common.errors import BadRequest, Forbidden
 from server.production.common.documents import Document
+from server.production.people.naming import Named, check_named
 from server.production.submission import materialisation, scripts
-from server.production.submission.checks import files, findings, shown
+from server.production.submission.checks import elsewhere, files, findings, shown
 from server.production.submission.materialisation import BUFFER_JOBS, Plan
 from server.rest.context import Context
 
 __all__ = ["preview"]
 
 
-async def preview(ctx: Context, config: Document, jobs: int, *, lenient: bool = False,
+async def preview(ctx: Context, caller: Caller, config: Document, jobs: int, *, lenient: bool = False,
                   owner: Document | None = None) -> Document:
     """What `jobs` jobs of a configuration would be: whether it is valid, and the tasks of the first job.
 
@@ -34,11 +36,12 @@ async def preview(ctx: Context, config: Document, jobs: int, *, lenient: bool = 
     dataset = {"dataset": 0, "dataset_id": "", "jobs_submitted": jobs, "tasks_submitted": jobs * size,
                "tasks_per_job": size, "debug": False}
     try:
+        await check_named(ctx, caller, Named(depends=elsewhere(config)))
         plan = await materialisation.plan_for(ctx, dataset, config)
         for index in {0, jobs - 1}:  # requirements may depend on the job
             materialisation.tasks_of_job(plan, index, 0.5)
         tasks = await asyncio.to_thread(lambda: list(_tasks(plan)))
-    except (BadRequest, TooCostly) as error:
+    except (BadRequest, Forbidden, TooCostly) as error:
         return _refused([Finding("", getattr(error, "reason", str(error)))], warnings)
     return {"valid": True, "errors": [], "warnings": warnings, "jobs": jobs,
             "tasks_per_job": size, "tasks": jobs * size, "jobs_made_at_once": min(jobs, BUFFER_JOBS),

@@ -17,7 +17,6 @@ from server.common.errors import BadRequest, TooManyRequests
 from server.production.common import access
 from server.production.common.documents import Document
 from server.production.datasets import configs, datasets
-from server.production.people.groups import check_group
 from server.production.submission import actions, previews
 from server.production.tasks import requests
 from server.rest.context import Context
@@ -137,7 +136,7 @@ class SubmitPage(PageHandler):
         """What the submission would make, or what is wrong with it."""
         try:
             config = await asyncio.to_thread(config_of, filled)
-            return await previews.preview(self.ctx, config, self.jobs_of(filled))
+            return await previews.preview(self.ctx, self.user, config, self.jobs_of(filled))
         except BadRequest as error:
             where, _, problem = error.reason.partition(": ")
             wrong = {"path": where if problem else "", "error": problem or where}
@@ -187,8 +186,7 @@ class Submit(SubmitPage):
         body = {"config": config, "description": filled.description, "group": filled.group,
                 "jobs_submitted": self.jobs_of(filled),
                 "extra_submit_fields": {"priority": _priority(filled)}}
-        checked = actions.check_submission(body, self.user)
-        await check_group(self.ctx, self.user, checked["group"])
+        checked = await actions.check_submission(self.ctx, body, self.user)
         dataset_id = await _submit(self.ctx, checked, self.user)
         self.done("Submitted. Its first tasks are made within seconds.", f"/web/datasets/{dataset_id}")
 
