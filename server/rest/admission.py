@@ -35,7 +35,7 @@ __all__ = ["MOST_HELD", "Admission", "Ticket", "user_of", "watch"]
 
 MOST_HELD = 256 << 20  # bytes of the bodies of all ordinary requests that are worked on
 FIRST, FEWEST = 16, 8  # places, in the beginning and however slow it is
-SLOW = 0.15  # seconds that the loop or the database may keep one waiting
+SLOW = 0.2  # seconds that the loop or the database may keep one waiting
 LOOK_SECONDS = 0.2
 WAIT_SECONDS = 1.0  # for a place; and before an answer that refuses
 LOOKS = 4  # meanwhile, whether a user may have one more
