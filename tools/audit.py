@@ -1,8 +1,8 @@
 """Compares what is installed with what was reviewed: ``python -m tools.audit``.
 
 `constraints.txt` names every distribution that the product runs with, in the version that somebody looked
-at; ``make venv`` installs these. `tools/advisories.txt` keeps published advisories, so that nothing has to be asked
-of the network. A new version, or a new dependency, is looked at, and then written there.
+at; ``make venv`` installs these. `tools/advisories.txt` keeps published advisories, so that nothing has to be
+asked of the network. A new version, or a new dependency, is looked at, and then written there.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def findings(here: Mapping[str, str], known: Mapping[str, str], holes: list[Advi
              for name, version in here.items() if name not in known]
     found += [f"{name} {version}: the reviewed version is {known[name]}" for name, version in here.items()
               if name in known and Version(version) != Version(known[name])]
-    found += [f"{name} {known[name]}: reviewed, and not needed any more" for name in known if name not in here]
+    found += [f"{name} {known[name]}: reviewed, and not needed any more"
+              for name in known if name not in here]
     for hole in holes:
         version = here.get(hole.name)
         if version and hole.versions.contains(version, prereleases=True):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from config.settings import Desk
 from server.common.buckets import Buckets
 from server.common.errors import TooManyRequests
@@ -12,9 +15,9 @@ __all__ = ["Throttle"]
 class Throttle:
     """Buckets by token; a bucket holds at most `burst` permissions and gains `requests_per_second`."""
 
-    def __init__(self, settings: Desk) -> None:
+    def __init__(self, settings: Desk, clock: Callable[[], float] = time.monotonic) -> None:
         self._exempt = settings.exempt_addresses
-        self._buckets = Buckets(settings.requests_per_second, settings.burst)
+        self._buckets = Buckets(settings.requests_per_second, settings.burst, clock)
 
     def check(self, key: str, address: str) -> None:
         """Count one request. Raises TooManyRequests when the bucket is empty."""
