@@ -7,14 +7,14 @@ BIN := $(VENV)/bin
 
 venv: $(VENV)/installed
 
-$(VENV)/installed: setup.py pyproject.toml
+$(VENV)/installed: setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable .
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(BIN)/pip install --quiet --editable '.[test,lint,condor]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,lint,condor]'
 	touch $@
 
 demo: venv

@@ -3,6 +3,9 @@
 ``NaN``, ``Infinity`` and ``-Infinity`` are no JSON, yet many alerts and scanners send them where a number
 is missing. `decode` lets whoever reads a document decide: with ``gaps`` they come as floats, which
 `without_gaps` (and every encoder of ours) turns into null; otherwise they are refused with path and value.
+
+A short text can make a large document: an empty list takes two bytes there, and fifty here. Hence a document
+has no more values, lists, objects and depth than the limits below, whoever reads it.
 """
 
 from __future__ import annotations
@@ -14,7 +17,12 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["JsonError", "decode", "first_gap", "gaps_of", "is_gap", "path_text", "spelt", "without_gaps"]
+__all__ = ["MOST_DEPTH", "MOST_PARTS", "MOST_VALUES", "JsonError", "decode", "first_gap", "gaps_of", "is_gap",
+           "path_text", "spelt", "without_gaps"]
+
+MOST_VALUES = 8_000_000  # a sky map of three million tiles has six; numbers take half a second then
+MOST_PARTS = 500_000  # lists and objects
+MOST_DEPTH = 100  # MongoDB keeps 100, too
 
 Path = tuple[str | int, ...]
 
@@ -25,14 +33,54 @@ class JsonError(ValueError):
 
 def decode(data: bytes | str, *, gaps: bool = False) -> Any:
     """What a JSON text says; with ``gaps`` numbers may be NaN or infinite. Raises JsonError."""
+    text = data.encode("utf8", "surrogatepass") if isinstance(data, str) else data
+    parts = _checked_parts(text)
     try:
-        return msgspec.json.decode(data)
+        document = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         document = _as_python_writes_it(data, str(error))
-    found = None if gaps else first_gap(document)
-    if found:
-        raise JsonError(f"{path_text(found[0])}: {spelt(found[1])} is not a JSON number")
+        found = None if gaps else first_gap(document)
+        if found:
+            raise JsonError(f"{path_text(found[0])}: {spelt(found[1])} is not a JSON number") from None
+    if parts > MOST_DEPTH:
+        _check_depth(document)
     return document
+
+
+def _checked_parts(text: bytes) -> int:
+    """How many lists and objects a text may make, no fewer than it will. Raises JsonError for too many."""
+    parts, values = _counted(text)
+    if parts > MOST_PARTS or values > MOST_VALUES:  # its texts may hold these signs, too
+        parts, values = _counted(_outside_of_texts(text))
+    if parts > MOST_PARTS:
+        raise JsonError(f"more than {MOST_PARTS} lists and objects")
+    if values > MOST_VALUES:
+        raise JsonError(f"more than {MOST_VALUES} values")
+    return parts
+
+
+def _counted(text: bytes) -> tuple[int, int]:
+    parts = text.count(b"[") + text.count(b"{")
+    return parts, parts + text.count(b",")
+
+
+def _outside_of_texts(text: bytes) -> bytes:
+    import numpy as np  # here, for commands that read no large documents start without it
+
+    signs = np.frombuffer(text.replace(b"\\\\", b"").replace(b'\\"', b""), dtype=np.uint8)
+    inside = np.logical_xor.accumulate(signs == ord('"'))
+    return signs[~inside].tobytes()
+
+
+def _check_depth(document: Any) -> None:
+    """Level by level, so that depth cannot exhaust the stack here. Raises JsonError."""
+    level = [document]
+    for _ in range(MOST_DEPTH):
+        level = [item for whole in level for item in (whole.values() if type(whole) is dict else whole)
+                 if type(item) in (dict, list)]
+        if not level:
+            return
+    raise JsonError(f"nested deeper than {MOST_DEPTH}")
 
 
 def _as_python_writes_it(data: bytes | str, reason: str) -> Any:
@@ -70,7 +118,7 @@ def gaps_of(value: Any, path: Path = ()) -> Iterator[tuple[Path, float]]:
     if isinstance(value, dict):
         for key, item in value.items():
             yield from gaps_of(item, (*path, key))
-    elif isinstance(value, list):
+    elif isinstance(value, list) and not _are_numbers(value):
         for number, item in enumerate(value):
             yield from gaps_of(item, (*path, number))
     elif is_gap(value):
@@ -82,8 +130,16 @@ def without_gaps(document: Any) -> Any:
     if isinstance(document, dict):
         return {key: without_gaps(item) for key, item in document.items()}
     if isinstance(document, list):
-        return [without_gaps(item) for item in document]
+        return [*document] if _are_numbers(document) else [without_gaps(item) for item in document]
     return None if is_gap(document) else document
+
+
+def _are_numbers(items: list[Any]) -> bool:
+    """Whether all are finite numbers, at once: a sum is finite then, as a rule."""
+    try:
+        return math.isfinite(sum(items))
+    except (TypeError, OverflowError):
+        return False
 
 
 def path_text(path: Path) -> str:

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
 
 import msgspec
+import re2
 import yaml
 
 __all__ = ["Part", "Settings", "SettingsError", "load", "read_document", "read_part"]
 
 ENVIRONMENT_PREFIX = "ICEPROD__"
+_PATTERNS = re2.Options()
+_PATTERNS.log_errors = False
 
 
 class SettingsError(ValueError):
@@ -71,7 +73,8 @@ class Tokens(Part, frozen=True):
 class Oidc(Part, frozen=True):
     """An issuer of tokens that are accepted beside our own (OpenID Connect). Without a URL there is none.
 
-    Rules read ``claim=pattern``: the claim by its path, the pattern a regular expression for the whole value.
+    Rules read ``claim=pattern``: the claim by its path, the pattern a regular expression (RE2) for the whole
+    value.
     """
 
     issuer: str = ""  # its URL, as it stands in its tokens
@@ -109,9 +112,15 @@ class Oidc(Part, frozen=True):
             if not claim or not equals:
                 raise ValueError(f"oidc: expected claim=pattern, got {rule!r}")
             try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"oidc: {rule!r}: {error}") from None
+                re2.compile(pattern, _PATTERNS)
+            except re2.error as error:
+                raise ValueError(f"oidc: {rule!r}: not a regular expression that RE2 knows: "
+                                 f"{_said(error)}") from None
+
+
+def _said(error: Exception) -> str:
+    text = error.args[0] if error.args else ""
+    return text.decode("utf8", "replace") if isinstance(text, bytes) else str(text)
 
 
 class Login(Part, frozen=True):
@@ -220,6 +229,23 @@ class Services(Part, frozen=True):
     repair_seconds: float = 30.0  # the longest time that something stays undone after a crash
 
 
+class Limits(Part, frozen=True):
+    """How many requests one server process works on; more are told when to come again."""
+
+    requests_at_once: int = 32  # beside the urgent ones; fewer while answers are slow; more: 503
+    urgent_at_once: int = 500  # health, heartbeats, starts and ends of tasks; more: 503
+    user_at_once: int = 24  # of one user, pilots, grids and services apart; more: 429; 0: no limit
+    user_per_second: float = 200.0  # of one user, after a burst; more: 429; 0: no limit
+    user_burst: int = 2000  # so many, before the rate counts
+
+    def __post_init__(self) -> None:
+        for name in ("requests_at_once", "urgent_at_once", "user_burst"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"limits.{name}: must be at least 1")
+        if self.user_at_once < 0 or self.user_per_second < 0:
+            raise ValueError("limits.user_at_once, limits.user_per_second: must not be negative")
+
+
 class Desk(Part, frozen=True):
     """The follow-up desk: how often one token may ask, and how long a list of candidates stays as it was."""
 
@@ -277,6 +303,7 @@ class Settings(Part, frozen=True):
     pilots: Pilots = Pilots()
     schedule: Schedule = Schedule()
     services: Services = Services()
+    limits: Limits = Limits()
     desk: Desk = Desk()
     catalogs: Catalogs = Catalogs()
     logging: Logging = Logging()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import islice
 from typing import Any
 
 from iceprod.addresses import DIGITS, parse_checksum, scheme_of
@@ -24,12 +25,15 @@ from iceprod.dataset_config import (
     with_defaults,
 )
 from iceprod.evaluation import payload, requirements_of, transfer_of
-from iceprod.expressions import FUNCTIONS, SPACES
+from iceprod.expressions import FUNCTIONS, MAX_SIZE, MAX_STEPS, SPACES, Budget, TooCostly
 from iceprod.requirements import RequirementError
 
-__all__ = ["Finding", "Kind", "Offers", "check_config", "refused"]
+__all__ = ["Finding", "Kind", "Offers", "check_config", "refused", "whole_budget"]
 
 MOST = 100
+MOST_FOUND = 1000  # among which the worst are told
+MOST_CALLS = 1000  # of what was left unevaluated in one text, that are looked at
+MOST_NAMES = 2000  # among which the one that was meant is looked for
 EXTRAORDINARY = {"cpu": 512, "gpu": 64, "memory": 8192.0, "disk": 100_000.0, "time": 24 * 90.0}
 """More than this no site that we know of offers to one task: GB, hours."""
 _UNITS = {"memory": " GB", "disk": " GB", "time": " h"}
@@ -92,9 +96,15 @@ def check_config(config: Any, jobs: int = 1, dataset: Mapping[str, Any] | None =
               if key.path not in known]
     if not any(one.kind is Kind.ERROR for one in found):
         filled = with_defaults(config)
-        found += [*_programs(filled), *_evaluated(filled, jobs, dataset or {}, offers or Offers())]
+        evaluated = _evaluated(filled, jobs, dataset or {}, offers or Offers())
+        found += [*islice(_programs(filled), MOST_FOUND), *islice(evaluated, MOST_FOUND)]
     unique = {(one.path, one.problem): one for one in found}
     return sorted(unique.values(), key=lambda one: [*Kind].index(one.kind))[:MOST]
+
+
+def whole_budget() -> Budget:
+    """What the expressions of one job may take, in all its tasks: some seconds."""
+    return Budget(4 * MAX_STEPS, 4 * MAX_SIZE)
 
 
 def _too_much(needs: Mapping[str, Any], path: str, offers: Offers) -> Iterator[Finding]:
@@ -157,11 +167,16 @@ def _evaluated(config: Document, jobs: int, dataset: Mapping[str, Any],
     about = {"dataset": 0, "dataset_id": "0" * 32, "jobs_submitted": jobs,
              "tasks_submitted": jobs * len(names), "debug": False, **dataset}
     for job in sorted({0, max(jobs, 1) - 1}):
+        budget = whole_budget()
         for index, name in enumerate(names):
             task = {"task_index": index, "job_index": job, "name": name, "task_id": "0" * 32,
                     "job_id": "0" * 32}
             yield from _of_requirements(config, about, job, index, offers)
-            made = payload(about, config, task)
+            try:
+                made = payload(about, config, task, budget=budget)
+            except TooCostly as error:
+                yield Finding(f"tasks[{index}]", f"{error}, in job {job}")
+                return
             yield from _of_task(made["task"], f"tasks[{index}]", config)
             yield from _of_files(made["steering"]["data"], "steering", offers)
             for path, part in _levels(made["task"], f"tasks[{index}]"):
@@ -219,7 +234,7 @@ def _is_size(value: Any) -> bool:
 
 def _left(value: Any, path: str, config: Document) -> Iterator[Finding]:
     if isinstance(value, str):
-        for found in _CALL.finditer(value):
+        for found in islice(_CALL.finditer(value), MOST_CALLS):
             if found[1] != "environ" and (problem := _problem(value, found, config)):
                 yield Finding(path, *problem)
     elif isinstance(value, list):
@@ -241,7 +256,7 @@ def _problem(text: str, found: re.Match[str], config: Document) -> tuple[str, Ki
     if found[1] and found[1] not in SPACES:
         near = nearest(found[1], [*FUNCTIONS, *SPACES])
         return f"there is no function {found[1]!r}: {whole}{_meant(near)}", Kind.DOUBT, near
-    near = nearest(inside, _names(config, found[1]))
+    near = nearest(inside[:200], _names(config, found[1])[:MOST_NAMES])
     # Productions that ran carry such slips: IceProd hands them on as they are.
     kind = Kind.WARNING if near.lower() == inside.lower() else Kind.DOUBT
     return f"nothing is called {inside!r}: {whole}{_meant(near)}", kind, near

@@ -247,9 +247,15 @@ def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
 
 
 def _expression_problems(config: Config) -> Iterator[ConfigError]:
+    budget = expressions.Budget()
     for part in ("tasks", "steering", "options"):
         for where, text in _texts(config.get(part), f"config[{part!r}]"):
-            if problem := expressions.check(text):
+            try:
+                problem = expressions.check(text, budget)
+            except expressions.TooCostly as error:
+                yield ConfigError(str(error), where)
+                return
+            if problem:
                 yield ConfigError(problem, where)
 
 

@@ -18,14 +18,15 @@ only version 3.0 has (``resources``, ``classes``, ``transfer: exists``).
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from iceprod.expressions import Scope, expand
-from iceprod.requirements import check
+from iceprod.expressions import Budget, Scope, TooCostly, expand
+from iceprod.requirements import RequirementError, check
 
 __all__ = ["ADDRESSES", "PLACES", "is_address", "payload", "requirements_of", "scope_of", "transfer_of"]
 
@@ -46,6 +47,7 @@ PLACES = {
 """Where expressions are evaluated, by part of the configuration; `options` besides."""
 
 MOST_ITERATIONS = 10_000
+REQUIREMENT_STEPS = 10_000  # of the requirements of one task; a thousand jobs are made at once
 
 _FILES = ("data", "resources", "classes")
 _INSIDE = {"trays", "modules", *_FILES}
@@ -54,7 +56,7 @@ _NO, _YES, _MAYBE = ("n", "no", "not", "f", "false"), ("y", "yes", "t", "true"),
 
 
 def scope_of(config: Mapping[str, Any], dataset: Mapping[str, Any], job_index: int, task_index: int,
-             about: Mapping[str, Any] | None = None) -> Scope:
+             about: Mapping[str, Any] | None = None, budget: Budget | None = None) -> Scope:
     """Where the expressions of one task look their names up; `about` are further options of the system.
 
     `config` has its defaults. ``$(task)`` is the index of the task, unless `about` says otherwise.
@@ -67,6 +69,7 @@ def scope_of(config: Mapping[str, Any], dataset: Mapping[str, Any], job_index: i
                  "jobs_submitted": dataset["jobs_submitted"], "tasks_submitted": dataset["tasks_submitted"],
                  "debug": dataset["debug"], **(about or {})},
         seed=f"{dataset['dataset']}/{job_index}/{task_index}",
+        budget=budget or Budget(),
     )
 
 
@@ -74,7 +77,11 @@ def requirements_of(config: Mapping[str, Any], dataset: Mapping[str, Any], job_i
                     task_index: int) -> Document:
     """What a task needs. Raises RequirementError when that makes no sense."""
     written = config["tasks"][task_index].get("requirements") or {}
-    values = expand(written, scope_of(config, dataset, job_index, task_index))
+    try:
+        budget = Budget(REQUIREMENT_STEPS, 100 * REQUIREMENT_STEPS)
+        values = expand(written, scope_of(config, dataset, job_index, task_index, budget=budget))
+    except TooCostly as error:
+        raise RequirementError(f"its requirements cannot be evaluated: {error}") from None
     if isinstance(values.get("gpu"), list):
         values["gpu"] = len(values["gpu"])
     for name in ("cpu", "gpu"):
@@ -87,15 +94,17 @@ def requirements_of(config: Mapping[str, Any], dataset: Mapping[str, Any], job_i
 
 
 def payload(dataset: Mapping[str, Any], config: Mapping[str, Any], task: Mapping[str, Any],
-            files: Iterable[Document] = ()) -> Document:
+            files: Iterable[Document] = (), budget: Budget | None = None) -> Document:
     """What a pilot needs to run one task; `config` with its defaults, `files` are the task's own.
+
+    Raises TooCostly.
 
     Trays that differ from one iteration to the next are there once for each, with the iteration's number as
     `iter`; `tray` is the tray's place in the configuration.
     """
     index = task["task_index"]
     about = {"task": task["name"], **{name: value for name, value in _ids(dataset, task).items() if value}}
-    scope = scope_of(config, dataset, task["job_index"], index, about)
+    scope = scope_of(config, dataset, task["job_index"], index, about, budget)
     outer = _Around(replace(scope, parameters={}))
     steering = _mapping(config.get("steering"))
     around, moved = outer.inside({**steering, "parameters": {}})
@@ -161,6 +170,7 @@ def _turns(tray: Document, around: _Around) -> list[Document]:
     second = _tray(tray, around.turn(1))
     if first == second:
         return [{**first, "iterations": times}]
+    around.scope.budget.grow(times * len(json.dumps(first, default=str)))
     rest = [_tray(tray, around.turn(number)) for number in range(2, times)]
     return [{**made, "iterations": 1, "iter": number} for number, made in enumerate([first, second, *rest])]
 

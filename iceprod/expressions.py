@@ -11,7 +11,8 @@
 Expressions nest. One that cannot be evaluated stays as it is written. A text that as a whole reads as a
 number, a boolean or JSON becomes that value; digits with leading zeros stay text.
 
-Nothing here runs code: arithmetic is read with Python's grammar and done on numbers alone.
+Nothing here runs code: arithmetic is read with Python's grammar and done on numbers alone. All expressions of
+one task share a `Budget`: short ones can ask for very much, and the server evaluates them.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FUNCTIONS", "SPACES", "Scope", "check", "expand"]
+__all__ = ["FUNCTIONS", "MAX_SIZE", "MAX_STEPS", "SPACES", "Budget", "Scope", "TooCostly", "check", "expand"]
 
 MAX_DEPTH = 20
 MAX_EXPANSIONS = 10_000  # of one text, nested ones included
@@ -34,6 +35,32 @@ MAX_LENGTH = 1_000_000
 MAX_WIDTH = 1000  # of a number formatted by sprintf
 MAX_FORMULA = 1000
 MAX_EXPONENT = 1000
+
+
+MAX_STEPS = 5_000_000  # of one task: characters that are looked at, and values that are passed on; a second
+MAX_SIZE = 32_000_000  # characters of all that its expressions make
+
+
+class TooCostly(ValueError):
+    """Expressions take too many steps, or make too much; the text says which."""
+
+
+@dataclass
+class Budget:
+    """What the expressions of one task may take and make, all together. Spending more raises TooCostly."""
+
+    steps: int = MAX_STEPS
+    size: int = MAX_SIZE
+
+    def spend(self, steps: int) -> None:
+        self.steps -= steps
+        if self.steps < 0:
+            raise TooCostly("its expressions take too many steps")
+
+    def grow(self, size: int) -> None:
+        self.size -= size
+        if self.size < 0:
+            raise TooCostly("its expressions make too much text")
 
 
 class _CannotEvaluateError(ValueError):
@@ -49,6 +76,7 @@ class Scope:
     options: Mapping[str, Any] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
     seed: str = ""  # of $choice
+    budget: Budget = field(default_factory=Budget)
 
     def lookup(self, name: str) -> Any:
         if name in self.parameters:
@@ -90,9 +118,12 @@ SPACES = ("steering", "system", "environ", "args", "options", "metadata")
 
 
 def expand(value: Any, scope: Scope) -> Any:
-    """`value` with the expressions in its texts evaluated, through lists and dicts, keys too."""
+    """`value` with the expressions in its texts evaluated, through lists and dicts, keys too.
+
+    Raises TooCostly.
+    """
     if isinstance(value, str):
-        return _read(_Expander(scope).value_of(value, 0))
+        return _read(_expanded(value, scope) if "$" in value else value)
     if isinstance(value, list):
         return [expand(item, scope) for item in value]
     if isinstance(value, dict):
@@ -101,15 +132,25 @@ def expand(value: Any, scope: Scope) -> Any:
     return value
 
 
-def check(text: str) -> str | None:
-    """What is wrong with the form of a text's expressions, or None: a parenthesis that is not closed."""
-    at = 0
+def _expanded(text: str, scope: Scope) -> Any:
+    try:
+        return _Expander(scope).value_of(text, 0)
+    except _TooLargeError:
+        return text
+
+
+def check(text: str, budget: Budget | None = None) -> str | None:
+    """What is wrong with the form of a text's expressions, or None: a parenthesis that is not closed.
+
+    Raises TooCostly.
+    """
+    at, budget = 0, budget or Budget()
     while True:
         at = text.find("$", at)
         if at < 0:
             return None
         start = _name_end(text, at + 1)
-        if start < len(text) and text[start] == "(" and _closing(text, start) < 0:
+        if start < len(text) and text[start] == "(" and _closing(text, start, budget) < 0:
             return f"'(' is not closed in {text[at:at + 60]!r}"
         at += 1
 
@@ -166,16 +207,22 @@ def _name_end(text: str, at: int) -> int:
 _CLOSING = {"(": ")", "[": "]"}
 
 
-def _closing(text: str, at: int) -> int:
+def _closing(text: str, at: int, budget: Budget) -> int:
     """Where the bracket at `at` is closed, quoted texts aside; -1 when it is not."""
+    found = _closed_at(text, at)
+    budget.spend((len(text) if found < 0 else found) - at)
+    return found
+
+
+def _closed_at(text: str, at: int) -> int:
     opening, closing = text[at], _CLOSING[text[at]]
-    depth, quote = 0, ""
+    depth, quote, last = 0, "", {sign: text.rfind(sign) for sign in "\"'"}
     for position in range(at, len(text)):
         sign = text[position]
         if quote:
             quote = "" if sign == quote else quote
         elif sign in "\"'":
-            quote = sign if sign in text[position + 1:] else ""
+            quote = sign if position < last[sign] else ""
         elif sign == opening:
             depth += 1
         elif sign == closing:
@@ -188,11 +235,12 @@ def _closing(text: str, at: int) -> int:
 def _split(text: str) -> list[str]:
     """Arguments, separated by commas that stand in no bracket and no quotation."""
     parts, depth, quote, start = [], 0, "", 0
+    last = {sign: text.rfind(sign) for sign in "\"'"}
     for position, sign in enumerate(text):
         if quote:
             quote = "" if sign == quote else quote
         elif sign in "\"'":
-            quote = sign if sign in text[position + 1:] else ""
+            quote = sign if position < last[sign] else ""
         elif sign in "([{":
             depth += 1
         elif sign in ")]}":
@@ -220,11 +268,13 @@ class _Expander:
         self.scope = scope
         self.left = MAX_EXPANSIONS
         self.size = MAX_LENGTH
+        self.budget = scope.budget
 
     def value_of(self, text: str, depth: int) -> Any:
         """The text with its expressions evaluated; the value itself when the text is one expression."""
         parts: list[Any] = []
         at = 0
+        self.budget.spend(len(text))
         while at < len(text):
             dollar = text.find("$", at)
             if dollar < 0:
@@ -241,9 +291,11 @@ class _Expander:
 
     def _joined(self, parts: list[Any]) -> str:
         texts = [_as_text(part) for part in parts]
-        self.size -= sum(map(len, texts))
+        length = sum(map(len, texts))
+        self.size -= length
         if self.size < 0:
             raise _TooLargeError
+        self.budget.grow(length)
         return "".join(texts)
 
     def _expression(self, text: str, at: int, depth: int) -> tuple[Any, int]:
@@ -251,7 +303,7 @@ class _Expander:
         name_end = _name_end(text, at + 1)
         end = name_end
         if end < len(text) and text[end] == "(":
-            closing = _closing(text, end)
+            closing = _closing(text, end, self.budget)
             if closing < 0:
                 return text[at:name_end + 1], name_end + 1
             end = closing + 1
@@ -269,7 +321,7 @@ class _Expander:
         name, arguments = text[at + 1:name_end], text[name_end + 1:end - 1] if end > name_end else None
         value = self._call(name, arguments, depth)
         while end < len(text) and text[end] == "[" and isinstance(value, (list, dict)):
-            closing = _closing(text, end)
+            closing = _closing(text, end, self.budget)
             if closing < 0:
                 break
             value = self._item(value, text[end + 1:closing], depth)
@@ -299,6 +351,7 @@ class _Expander:
 
     def _arguments(self, text: str, depth: int) -> list[Any]:
         """The evaluated arguments: texts, but for those that are one expression of another type."""
+        self.budget.spend(len(text))
         return [_unquote(part) if part[:1] in ("'", '"') and "$" not in part else self._argument(part, depth)
                 for part in _split(text)]
 
@@ -309,7 +362,9 @@ class _Expander:
     def _deeper(self, value: Any, depth: int) -> Any:
         """A value that was found, with its own expressions evaluated."""
         if isinstance(value, str):
+            self.budget.spend(1 + len(value) // 64)  # it is copied sooner or later, not read
             return self.value_of(value, depth + 1) if "$" in value else value
+        self.budget.spend(1 + (len(value) if isinstance(value, (list, dict)) else 0))
         if isinstance(value, list):
             return [self._deeper(item, depth + 1) for item in value]
         if isinstance(value, dict):
@@ -355,8 +410,10 @@ def _sprintf(arguments: list[Any], scope: Scope) -> str:
     if "%" in _CONVERSION.sub("", form):
         raise _CannotEvaluateError("an unknown conversion")
     found = list(_CONVERSION.finditer(form))
-    if any(int(size) > MAX_WIDTH for match in found for size in match.group(1, 2) if size):
+    widths = [int(size[:9]) for match in found for size in match.group(1, 2) if size]
+    if any(width > MAX_WIDTH for width in widths):
         raise _CannotEvaluateError("too wide")
+    scope.budget.grow(len(form) + sum(widths))
     values = [_converted(value, match.group(3)) for value, match in
               zip(arguments[1:], [match for match in found if match.group(3)], strict=False)]
     try:

@@ -27,6 +27,7 @@ __all__ = ["Client", "ClientError", "Refused", "Unreachable"]
 
 _LATER = frozenset({429, 502, 503, 504})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
+_LONGEST_ASKED = 120.0  # seconds that a server may ask us to wait
 _REDIRECTS = 5
 
 _Answer = tuple[int, http.client.HTTPMessage, bytes]
@@ -43,11 +44,13 @@ class Unreachable(ClientError):
     ----------
     later : bool
         Whether something did answer, and said to try again later: the server starts, or is overloaded.
+    retry_after : float
+        So many seconds later at the earliest, it said; 0 when it did not.
     """
 
-    def __init__(self, text: str, later: bool = False) -> None:
+    def __init__(self, text: str, later: bool = False, retry_after: float = 0.0) -> None:
         super().__init__(text)
-        self.later = later
+        self.later, self.retry_after = later, retry_after
 
 
 class Refused(ClientError):
@@ -59,12 +62,15 @@ class Refused(ClientError):
         The HTTP status, 400 or more.
     reason : str
         The server's own words.
+    retry_after : float
+        After so many seconds one may ask again, says the server; 0 when it does not say.
     """
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, reason: str, retry_after: float = 0.0) -> None:
         super().__init__(f"{reason} (HTTP {status})")
         self.status = status
         self.reason = reason
+        self.retry_after = retry_after
 
 
 class _Broken(Exception):
@@ -129,14 +135,15 @@ class Client:
                 timeout: float | None = None, repeat: bool | None = None) -> Any:
         """Send a request; the decoded JSON of the answer, or its bytes when it is something else.
 
-        While nobody answers it is tried again for `patience` seconds, with growing, jittered pauses.
+        While nobody answers it is tried again for `patience` seconds, with growing, jittered pauses, and
+        not before the server says (Retry-After).
         A request that the server may have got already is only sent again when `repeat` allows it
         (default: GET, PUT and DELETE). Raises Unreachable and Refused.
         """
         again = method in ("GET", "PUT", "DELETE") if repeat is None else repeat
         deadline, pause = time.monotonic() + patience, _FIRST_PAUSE
         while True:
-            reason, safe, later = "", True, False
+            reason, safe, later, asked = "", True, False, 0.0
             try:
                 return self._once(method, path, body, timeout or self._timeout, again)
             except _Broken as error:
@@ -144,11 +151,11 @@ class Client:
             except Refused as error:
                 if error.status not in _LATER:
                     raise
-                reason, later = str(error), True
+                reason, later, asked = str(error), True, error.retry_after
             left = deadline - time.monotonic()
-            if not safe or left <= 0:
-                raise Unreachable(f"{self.url} does not answer: {reason}", later)
-            self.pause(min(left, pause * (0.5 + random.random())))
+            if not safe or left <= asked:
+                raise Unreachable(f"{self.url} does not answer: {reason}", later, asked)
+            self.pause(min(left, max(asked, pause) * (0.5 + random.random()) + asked / 2))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def close(self) -> None:
@@ -174,7 +181,7 @@ class Client:
         if status in (401, 403) and self._renewed():
             status, headers, content = self._follow(method, path, body, timeout, again)
         if status >= 400:
-            raise Refused(status, _reason(headers, content))
+            raise Refused(status, _reason(headers, content), _retry_after(headers))
         return _decoded(headers, content)
 
     def _renewed(self) -> bool:
@@ -274,6 +281,12 @@ def _proxy_for(scheme: str, host: str) -> tuple[str, int, dict[str, str]] | None
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         headers["Proxy-Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
     return parts.hostname, parts.port or 3128, headers
+
+
+def _retry_after(headers: http.client.HTTPMessage) -> float:
+    """Seconds to wait; our servers never send the dates that there may be instead (RFC 9110, 10.2.3)."""
+    text = headers.get("Retry-After", "").strip()
+    return min(float(text), _LONGEST_ASKED) if text.isdigit() and len(text) < 9 else 0.0
 
 
 def _is_json(headers: http.client.HTTPMessage) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 
 import msgspec
 
 from config.settings import Settings, SettingsError, load
+from iceprod.walls import namespaces
 from server.app import serve
 from server.common import logs
 from server.services.migrations import FromTheFuture, LeaseLost
@@ -39,6 +41,8 @@ def main() -> int:
     if not settings.database.url:
         print("error: database.url is empty; `iceprod up` starts the embedded store", file=sys.stderr)
         return 2
+    namespaces.limit(0)  # no core dumps, for memory holds secrets
+    os.umask(0o077)
     logs.configure(settings.logging)
     try:
         asyncio.run(serve(settings))

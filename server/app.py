@@ -16,6 +16,7 @@ from iceprod.tokens import read_secret
 from server import desk, openapi, production, scans, sensor, web
 from server.reference import house
 from server.rest import revocations, status
+from server.rest.admission import watch
 from server.rest.context import Context
 from server.rest.door import Door
 from server.rest.handler import NoRoute
@@ -65,9 +66,11 @@ async def serve(settings: Settings) -> None:
     services = Services(ctx, SERVICES)
     door.application = make_app(ctx, services)
     services.start()
+    watching = asyncio.create_task(watch(ctx.admission, db))
     log.info("listening", extra={"action": "start", "host": host, "port": port})
     await _until_told_to_stop()
     http.stop()
+    watching.cancel()
     await services.stop()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(http.close_all_connections(), settings.server.shutdown_seconds)

@@ -37,6 +37,7 @@ def beat(pilot: Pilot) -> None:
             _register_again(pilot)
     except ClientError as error:
         log.warning("no heartbeat: %s", error)
+        pilot.ending.wait(getattr(error, "retry_after", 0.0))
     else:
         pilot.last_contact = sent
         _obey(pilot, answer)

@@ -41,7 +41,7 @@ def _keep_leasing(pilot: Pilot) -> None:
         except (Refused, Unreachable) as error:
             if not pilot.ending.is_set():
                 log.warning("no lease: %s", error)
-            _pause(pilot, pause)
+            _pause(pilot, max(pause, 2 * error.retry_after))  # it waits half as long at least
             pause = min(2 * pause, _LONGEST_PAUSE)
 
 

@@ -156,7 +156,7 @@ class Script:
         self.directory.mkdir(parents=True, mode=0o700)
         config = self.running.payload.get("task")
         if not isinstance(config, dict):
-            raise BadConfig("the task has no configuration")
+            raise BadConfig(str(self.running.payload.get("error") or "the task has no configuration"))
         known = environment(False, self.directory, self.variables())
         config, steering = variables.environ([config, self.running.payload.get("steering")], known)
         programs = list(commands(config))

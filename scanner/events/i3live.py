@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 
 from config.detector import dom_positions
 from config.json_text import JsonError, decode
+from config.unpacking import TooMuch, UnpackError, inflate
 from scanner.common.errors import EventError
 from scanner.events.cleaning import clean
 from scanner.events.event import Event
@@ -194,13 +194,9 @@ def _inflate(text: str, limit: int) -> bytes:
         compressed = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise EventError(f"this is not base64: {error}") from None
-    stream = zlib.decompressobj()
     try:
-        data = stream.decompress(compressed, limit + 1)
-    except zlib.error as error:
-        raise EventError(f"this is not a zlib stream: {error}") from None
-    if len(data) > limit:
-        raise _TooLarge(f"the frames inflate to more than {MAX_INFLATED_BYTES} bytes")
-    if not stream.eof or stream.unused_data:
-        raise EventError("the zlib stream is cut off or followed by other bytes")
-    return data
+        return inflate(compressed, limit)
+    except TooMuch:
+        raise _TooLarge(f"the frames inflate to more than {MAX_INFLATED_BYTES} bytes") from None
+    except UnpackError as error:
+        raise EventError(str(error)) from None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from config.unpacking import UnpackError, npz_arrays
 from scanner.maps import healpix
 from scanner.maps.energy import EventEnergy
 
@@ -34,6 +34,7 @@ PIXEL_DTYPE = np.dtype([
 _COLUMNS = list(PIXEL_DTYPE.names or ())
 _COLUMNS_OF_VERSION = {0: _COLUMNS[:4], 1: _COLUMNS}
 _VERSION = 1
+_MOST_BYTES = 4 << 30  # of the arrays of a file
 NAN = "<skyreader.nan>"  # how skyreader ≥ 1.6 spells NaN, which JSON does not have
 _KEY = re.compile(r"nside-([1-9][0-9]{0,9})")
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9 ._+-]{0,64}")
@@ -279,15 +280,9 @@ def _number(key: str, row: int, column: str, value: Any) -> float | int:
 
 def _plain_arrays(file: str | Path | BinaryIO) -> dict[str, np.ndarray]:
     try:
-        archive = np.load(file, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise ResultError("not an .npz file of plain arrays, but one array")
-        with archive:
-            return {key: archive[key] for key in archive.files}
-    except (FileNotFoundError, ResultError):
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ResultError(f"not an .npz file of plain arrays: {error}") from error
+        return npz_arrays(file, _MOST_BYTES)
+    except UnpackError as error:
+        raise ResultError(str(error)) from error
 
 
 def _filled(key: str, table: np.ndarray) -> np.ndarray:

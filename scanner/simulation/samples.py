@@ -21,7 +21,6 @@ A sample is a folder. Every file in it is one event, in one of two forms.
 
 from __future__ import annotations
 
-import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from config.detector import DOMS_PER_STRING, STRINGS, dom_positions
+from config.unpacking import UnpackError, npz_arrays
 from scanner.common.errors import EventError
 from scanner.events.cleaning import clean
 from scanner.events.event import Event, Particle, Pulses
@@ -40,6 +40,7 @@ __all__ = ["TrueEvent", "read_true_event", "sample_files"]
 _ROWS, _TRUTH = ("string", "om", "time"), ("zenith", "azimuth", "x", "y", "z", "t0", "energy_gev")
 _KINDS = ("track", "cascade")
 _MOST_ROWS = 10_000_000
+_MOST_BYTES = 2 << 30
 _PULSE_WIDTH = 8.0
 
 
@@ -71,10 +72,9 @@ def read_true_event(path: Path) -> TrueEvent:
             raise EventError(f"{path.name}: no truth in it")
         return TrueEvent(event, event.truth, float("nan"), "")
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            columns = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise EventError(f"{path.name}: not an npz file: {error}") from None
+        columns = npz_arrays(path, _MOST_BYTES)
+    except (OSError, UnpackError) as error:
+        raise EventError(f"{path.name}: {error}") from None
     return _true_event(path.name, columns)
 
 

@@ -3,4 +3,4 @@
 In: nothing of ours. Out: `ApiError` and its kinds; counters and log lines.
 """
 
-__all__ = ["errors", "introspection", "metrics", "patterns", "signals"]
+__all__ = ["buckets", "errors", "introspection", "metrics", "patterns", "resting", "signals"]

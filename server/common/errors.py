@@ -5,6 +5,7 @@
     ├── Forbidden       403  no valid token, or not allowed
     ├── NotFound        404
     ├── Conflict        409  not possible in the present state, or already there
+    ├── TooLarge        413
     ├── Unprocessable   422  well formed, but the thing it names cannot do that
     ├── TooManyRequests 429
     └── Unavailable     503  a part that we need does not answer
@@ -14,8 +15,8 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ApiError", "BadRequest", "Conflict", "Forbidden", "NotFound", "TooManyRequests", "Unavailable",
-           "Unprocessable", "error_body", "status_line"]
+__all__ = ["ApiError", "BadRequest", "Conflict", "Forbidden", "NotFound", "TooLarge", "TooManyRequests",
+           "Unavailable", "Unprocessable", "error_body", "status_line"]
 
 
 class ApiError(Exception):
@@ -52,6 +53,12 @@ class Conflict(ApiError):
     code = 409
 
 
+class TooLarge(ApiError):
+    """The request is larger than it may be."""
+
+    code = 413
+
+
 class Unprocessable(ApiError):
     """The request is well formed, but what it names cannot do that."""
 
@@ -69,9 +76,13 @@ class TooManyRequests(ApiError):
 
 
 class Unavailable(ApiError):
-    """A part that is needed does not answer now; it may do so later."""
+    """A part that is needed does not answer now; it may do so later, at best in `retry_after` seconds."""
 
     code = 503
+
+    def __init__(self, reason: str, retry_after: int = 0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 def error_body(code: int, reason: str) -> dict[str, object]:

@@ -8,13 +8,15 @@ import re
 import sys
 from datetime import UTC, datetime
 
+import re2
+
 from config.settings import Logging
 
 __all__ = ["configure", "redact"]
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _SECRET_NAME = re.compile(r"(?i)(password|secret|token|authorization|credential|api_?key)")
-_TOKEN = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+")
+_TOKEN = re2.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+")
 
 
 def redact(name: str, value: object) -> object:

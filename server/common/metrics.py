@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
-__all__ = ["DATABASE_COMMANDS", "LABELS", "LEASES", "PIXELS", "SCHEDULE_RUNS", "TASK_ENDS",
+__all__ = ["DATABASE_COMMANDS", "LABELS", "LEASES", "PIXELS", "REFUSED", "SCHEDULE_RUNS", "TASK_ENDS",
            "observe_request", "render"]
 
 REQUESTS = Counter("iceprod_requests", "Requests answered", ["handler", "method", "status"])
@@ -14,6 +14,7 @@ LEASES = Counter("iceprod_leases", "Tasks leased to pilots")
 TASK_ENDS = Counter("iceprod_task_ends", "Ends of tasks", ["outcome"])
 DATABASE_COMMANDS = Counter("iceprod_database_commands", "Commands sent to the database", ["command"])
 PIXELS = Counter("iceprod_scan_pixels", "Pixels reconstructed")
+REFUSED = Counter("iceprod_refused", "Requests that were told to come later", ["why"])
 SCHEDULE_RUNS = Counter("iceprod_schedule_runs", "Ends of runs of the schedule", ["status"])
 SERVICE_AGE = Gauge("iceprod_service_last_success", "Unix time of a service's last good run", ["service"])
 
@@ -24,6 +25,7 @@ LABELS = {
     "outcome": "complete, reset, failed, suspended, evicted",
     "command": "names of database commands that this program sends",
     "service": "names of the periodic services",
+    "why": "overload, user_at_once, user_rate, refused_often",
     "resource": "cpu, gpu, memory, disk, time",
     "state": "available, claimed",
 }

@@ -22,15 +22,18 @@ class Pattern(Protocol):
     def search(self, text: str, /) -> object | None:
         """Where it is found first, or None."""
 
+    def fullmatch(self, text: str, /) -> object | None:
+        """Whether it is the whole text."""
+
 
 @lru_cache(maxsize=1024)
-def compile_pattern(pattern: str) -> Pattern:
-    """A pattern that is searched for without regard to case. Raises BadPattern.
+def compile_pattern(pattern: str, any_case: bool = True) -> Pattern:
+    """A pattern, by default one that is searched for without regard to case. Raises BadPattern.
 
     RE2 has no references back and no looking around, for these are what takes for ever.
     """
     options = re2.Options()
-    options.case_sensitive, options.log_errors, options.max_mem = False, False, _MOST_MEMORY
+    options.case_sensitive, options.log_errors, options.max_mem = not any_case, False, _MOST_MEMORY
     try:
         compiled: Pattern = re2.compile(pattern, options)
     except (re2.error, UnicodeError, OverflowError) as error:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 
+from server.common.resting import resting
+
 __all__ = ["Signals"]
 
 
@@ -39,7 +41,8 @@ class Signals:
         for one in (name, *others):
             self._waiters[one].add(future)
         try:
-            await asyncio.wait_for(future, timeout)
+            with resting():
+                await asyncio.wait_for(future, timeout)
         except TimeoutError:
             return False
         finally:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 
+from iceprod.walls import namespaces
 from server.embedded import serving
 from server.embedded.documents.errors import CommandError, DataDirectoryError
 from server.embedded.storage.storage import FILE
@@ -119,6 +121,8 @@ def _bench(parsed: argparse.Namespace) -> None:
 
 
 def _serve(parsed: argparse.Namespace) -> None:
+    namespaces.limit(0)  # no core dumps, for memory holds what the file does
+    os.umask(0o077)
     serving.run(
         serving.Options(
             parsed.data, parsed.socket, parsed.port, parsed.host, parsed.no_auth, parsed.max_pages

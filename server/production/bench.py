@@ -32,7 +32,7 @@ from server.benching import measure, memory, start_server, start_store
 from server.production.common.access import default_rules
 from server.production.tasks.task_store import NewTask, new_task
 
-__all__ = ["main", "run"]
+__all__ = ["fill", "main", "run"]
 
 NAMES = ("generate", "propagate", "detector", "filter", "analyse")
 STATES = ("complete", "complete", "complete", "waiting", "waiting", "idle", "idle", "processing", "queued",
@@ -66,7 +66,7 @@ def run(tasks: int, datasets: int, rounds: int = ROUNDS) -> dict[str, Any]:
         port, server = start_server(stack, folder, url)
         client: pymongo.MongoClient[Any] = stack.enter_context(pymongo.MongoClient(url))
         started = time.monotonic()
-        ids = list(_fill(client["bench"], tasks, datasets))
+        ids = list(fill(client["bench"], tasks, datasets))
         filled = time.monotonic() - started
         token = encode(read_secret(folder / "server" / "secret"), "bench", ["admin", "system"])
         before = memory(server, store)
@@ -84,7 +84,7 @@ def run(tasks: int, datasets: int, rounds: int = ROUNDS) -> dict[str, Any]:
 # -- tasks
 
 
-def _fill(db: Any, tasks: int, datasets: int) -> Iterator[tuple[str, str]]:
+def fill(db: Any, tasks: int, datasets: int) -> Iterator[tuple[str, str]]:
     """Write the tasks; the id of each dataset and of one of its tasks."""
     per_job = len(NAMES)
     jobs = max(1, tasks // datasets // per_job)

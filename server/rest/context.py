@@ -11,6 +11,7 @@ from config.settings import Settings
 from iceprod.ids import new_id
 from server.common.signals import Signals
 from server.rest.addresses import Network, read_networks
+from server.rest.admission import Admission
 from server.rest.authentication import Authenticator
 
 __all__ = ["Context"]
@@ -30,6 +31,11 @@ class Context:
     def trusted_proxies(self) -> tuple[Network, ...]:
         """Whose word counts on where a request comes from."""
         return read_networks(self.settings.server.trusted_proxies)
+
+    @cached_property
+    def admission(self) -> Admission:
+        """Who gives places to requests."""
+        return Admission(self.settings.limits)
 
     @cached_property
     def tokens(self) -> Authenticator:

@@ -12,16 +12,30 @@ import msgspec
 from pymongo.errors import ConnectionFailure
 from tornado.web import HTTPError, RequestHandler
 
-from config.json_text import JsonError, decode
+from config.json_text import JsonError
 from iceprod.tokens import Caller, TokenError
 from server.common import metrics
-from server.common.errors import ApiError, BadRequest, Forbidden, TooManyRequests, error_body, status_line
+from server.common.errors import (
+    ApiError,
+    BadRequest,
+    Forbidden,
+    TooManyRequests,
+    Unavailable,
+    error_body,
+    status_line,
+)
+from server.common.resting import current
+from server.rest import bodies
 from server.rest.addresses import client_address
+from server.rest.admission import Ticket, user_of
 from server.rest.context import Context
+from server.rest.door import is_form
 
 __all__ = ["Handler", "NoRoute", "encode"]
 
 log = logging.getLogger("server.http")
+
+MOST_FIELDS = 10_000  # of a body; errors name those that are not known
 
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
@@ -43,6 +57,8 @@ class Handler(RequestHandler):
     def initialize(self) -> None:
         self.started = time.perf_counter()
         self.caller: Caller | None = None
+        self._read_body: bodies.ReadBody | None = None
+        self._ticket: Ticket | None = None
 
     @property
     def ctx(self) -> Context:
@@ -50,15 +66,32 @@ class Handler(RequestHandler):
 
     # -- who calls
 
+    async def enter(self, user: str = "") -> None:
+        """Take a place among the requests that are worked on. Raises TooManyRequests, Unavailable."""
+        method = getattr(self, (self.request.method or "").lower(), None)
+        urgent = getattr(method, "urgent", False)
+        self._ticket = await self.ctx.admission.enter(urgent, len(self.request.body), user)
+        current.set(self._ticket)
+
     async def prepare(self) -> None:
         method = getattr(self, self.request.method.lower() if self.request.method else "", None)
         roles = getattr(method, "roles", None)
         if roles is None:
             raise HTTPError(405)
         if "everybody" not in roles:
-            self.caller = await self.authenticate()
+            self.caller = await self.known_caller()
             if "any" not in roles and not self.caller.roles & roles:
                 raise Forbidden("authorization failed")
+        await self.enter(user_of(self.caller))
+        await self.read_large_body()
+
+    async def known_caller(self) -> Caller:
+        """Who calls; whoever often is nobody waits for the answer."""
+        try:
+            return await self.authenticate()
+        except ApiError:
+            await self.ctx.admission.refuse(self.caller_address)
+            raise
 
     async def authenticate(self) -> Caller:
         kind, _, token = self.request.headers.get("Authorization", "").partition(" ")
@@ -101,13 +134,29 @@ class Handler(RequestHandler):
         document = self.json_body(gaps=gaps)
         if not isinstance(document, dict):
             raise BadRequest(f"request body must be type 'object' (dict), not {type(document).__name__}")
+        if len(document) > MOST_FIELDS:
+            raise BadRequest(f"request body: more than {MOST_FIELDS} fields")
         return document
 
     def json_body(self, *, gaps: bool = False) -> Any:
         try:
-            return decode(self.request.body, gaps=gaps)
+            return self.document(gaps)
         except JsonError as error:
             raise BadRequest(f"request body is not JSON-encoded: {error}") from None
+
+    def document(self, gaps: bool) -> Any:
+        """The body as JSON. Raises JsonError, and what `examine` raises."""
+        if self._read_body is not None:
+            return self._read_body.take(gaps)
+        return bodies.read(self.request.body, gaps, self.examine)
+
+    def examine(self, document: Any) -> None:
+        """Raise BadRequest for a document that this family of routes never takes."""
+
+    async def read_large_body(self) -> None:
+        """Read a large body in a thread; every `prepare` does so once it knows that the caller may call."""
+        if len(self.request.body) > bodies.LARGE and not is_form(self.request.headers):
+            self._read_body = await bodies.read_aside(self.request.body, self.examine)
 
     def query(self, name: str, default: str | None = None) -> str | None:
         value = self.get_query_argument(name, default)
@@ -160,10 +209,14 @@ class Handler(RequestHandler):
         elif status_code >= 500:
             reason = "internal error"
         self.set_status(status_code, status_line(reason))
-        if isinstance(error, TooManyRequests):
-            self.set_header("Retry-After", str(error.retry_after))
+        self.say_when_again(error)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(msgspec.json.encode(self.error_document(status_code, reason)))
+
+    def say_when_again(self, error: object) -> None:
+        """Tell a client that shall come again when that is."""
+        if isinstance(error, TooManyRequests | Unavailable) and error.retry_after:
+            self.set_header("Retry-After", str(error.retry_after))
 
     def error_document(self, code: int, reason: str) -> dict[str, object]:
         """The body of an error; a family whose API has a shape of its own overrides this."""
@@ -177,6 +230,8 @@ class Handler(RequestHandler):
             log.error("request failed", exc_info=(typ, value, tb), extra={"path": self.request.path})
 
     def on_finish(self) -> None:
+        if self._ticket is not None:
+            self._ticket.leave()
         seconds = time.perf_counter() - self.started
         metrics.observe_request(type(self).__name__, self.request.method or "", self.get_status(), seconds)
         log.debug("request", extra={
@@ -189,5 +244,6 @@ class NoRoute(Handler):
     """Whatever is no route of ours."""
 
     async def prepare(self) -> None:
+        await self.ctx.admission.refuse(self.caller_address)
         self.set_status(404)
         self.send(error_body(404, "no such route"), 404)

@@ -31,7 +31,8 @@ def registered() -> dict[str, Probe]:
 
 async def probes(ctx: Context) -> dict[str, Any]:
     """What each part tells; an error's text for one that cannot tell now."""
-    return {name: await _ask(ctx, probe) for name, probe in _probes.items()}
+    told = await asyncio.gather(*(_ask(ctx, probe) for probe in _probes.values()))
+    return dict(zip(_probes, told, strict=True))
 
 
 async def _ask(ctx: Context, probe: Probe) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,6 +21,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from config.settings import Oidc
 from iceprod.tokens import ROLES, Caller, TokenError, token_ids
 from server.common.errors import Unavailable
+from server.common.patterns import compile_pattern
 
 __all__ = ["ALGORITHMS", "Issuer", "claimed_issuer", "matching"]
 
@@ -67,7 +67,8 @@ def matching(rules: Mapping[str, list[str]], claims: Mapping[str, Any]) -> list[
 
 def _holds(rule: str, claims: Mapping[str, Any]) -> bool:
     path, _, pattern = rule.partition("=")
-    return any(re.fullmatch(pattern, value) for value in _values(path, claims))
+    known = compile_pattern(pattern, any_case=False)
+    return any(known.fullmatch(value) for value in _values(path, claims))
 
 
 def _values(path: str, claims: Mapping[str, Any]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from tornado.web import URLSpec
 if TYPE_CHECKING:
     from server.rest.handler import Handler
 
-__all__ = ["METHODS", "Route", "allow"]
+__all__ = ["METHODS", "Route", "allow", "urgent"]
 
 METHODS = ("get", "head", "post", "put", "patch", "delete")
 
@@ -53,3 +53,9 @@ def allow(*roles: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         return method
 
     return mark
+
+
+def urgent(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Say that a handler's method is never shed for ordinary requests: others' work ends without it."""
+    method.urgent = True  # type: ignore[attr-defined]
+    return method

@@ -4,43 +4,67 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any, Protocol
 
 from pymongo.errors import PyMongoError
 
 from server.common import metrics
 from server.rest import health
+from server.rest.context import Context
 from server.rest.handler import Handler
-from server.rest.routing import Route, allow
+from server.rest.routing import Route, allow, urgent
 
 __all__ = ["ROUTES"]
+
+
+class Services(Protocol):
+    """What runs again and again."""
+
+    last_success: dict[str, float]
 
 
 class Health(Handler):
     """Whether the server can do its work: the database answers, and the services run."""
 
+    @urgent
     @allow("everybody")
     async def get(self) -> None:
-        services = self.application.settings["services"]
-        started = time.perf_counter()
-        try:
-            await asyncio.wait_for(self.ctx.db.command("ping"), 5)
-        except (PyMongoError, TimeoutError) as error:
-            self.send({"status": "error", "reason": f"the database does not answer: {error}"}, 500)
-            return
-        ages = {name: round(time.time() - moment, 1)
-                for name, moment in (services.last_success if services else {}).items()}
-        probes = await health.probes(self.ctx)
-        self.send({"status": "ok", "database_ms": round((time.perf_counter() - started) * 1000, 1),
-                   "seconds_since_success": ages, **probes})
+        """However many ask at the same time, the answer is made once."""
+        settings = self.application.settings
+        asking: asyncio.Task[tuple[dict[str, Any], int]] | None = settings.get("asking_health")
+        if asking is None or asking.done():
+            asking = asyncio.create_task(_health(self.ctx, settings["services"]))
+            settings["asking_health"] = asking
+        self.send(*await asyncio.shield(asking))
+
+
+async def _health(ctx: Context, services: Services | None) -> tuple[dict[str, Any], int]:
+    started = time.perf_counter()
+    try:
+        await asyncio.wait_for(ctx.db.command("ping"), 5)
+    except (PyMongoError, TimeoutError) as error:
+        return {"status": "error", "reason": f"the database does not answer: {error}"}, 500
+    milliseconds = round((time.perf_counter() - started) * 1000, 1)
+    ages = {name: round(time.time() - moment, 1)
+            for name, moment in (services.last_success if services else {}).items()}
+    return {"status": "ok", "database_ms": milliseconds, "seconds_since_success": ages,
+            **await health.probes(ctx)}, 200
 
 
 class Metrics(Handler):
     """Prometheus metrics."""
 
+    @urgent
     @allow("everybody")
     def get(self) -> None:
+        """While the server has much to do, what was counted a second ago will do."""
+        settings, moment = self.application.settings, time.monotonic()
+        made, text = settings.get("counted", (float("-inf"), b""))
+        if not self.ctx.admission.is_short or moment - made > 1.0:
+            text = metrics.render()
+            settings["counted"] = (moment, text)
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-        self.finish(metrics.render())
+        self.finish(text)
 
 
 ROUTES = [Route("/healthz", Health, "operation"), Route("/metrics", Metrics, "operation")]

@@ -20,6 +20,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "choices": ("scanner.choices", []),
     "store": ("server.embedded", ["bench"]),
     "api": ("server.production.bench", []),
+    "load": ("server.production.load", []),
     "desk": ("server.desk.bench", []),
     "tasks": ("grid.bench", []),
     "grid": ("grid.condor.bench", []),
@@ -31,7 +32,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
 @click.argument("name", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(name: str | None, arguments: tuple[str, ...]) -> int:
-    """Measure NAME: reco, scan, event, coverage, accuracy, choices, store, api, tasks or grid.
+    """Measure NAME: reco, scan, event, coverage, accuracy, choices, store, api, load, desk, tasks or grid.
 
     `iceprod bench NAME --help` tells the options of each.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import operator
 from collections.abc import Callable, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from config.json_text import JsonError, decode
 from server.common.errors import BadRequest
 from server.desk.common.dates import query_date
 from server.desk.common.paging import id_list, words
@@ -182,8 +182,8 @@ def _annotation_tests(text: str | None) -> tuple[AnnotationTest, ...]:
     if text is None:
         return ()
     try:
-        tests = json.loads(text if text.lstrip().startswith("[") else f"[{text}]")
-    except (ValueError, RecursionError):
+        tests = decode(text if text.lstrip().startswith("[") else f"[{text}]")
+    except JsonError:
         raise BadRequest("annotationFilterList: not JSON objects with commas between them") from None
     if not isinstance(tests, list):
         raise BadRequest("annotationFilterList: expected JSON objects")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -12,11 +10,11 @@ import numpy as np
 from astropy.io import fits
 
 from scanner.maps import healpix
+from server.desk.common.fits_files import FitsError, open_fits
 from server.desk.maps.tiles import DISTANCE_COLUMNS, SkymapError, Tiles
 
-__all__ = ["MOST_BYTES", "cone_name", "of_arrays", "of_cone", "of_fits"]
+__all__ = ["cone_name", "of_arrays", "of_cone", "of_fits"]
 
-MOST_BYTES = 64 << 20  # of a FITS file, unpacked
 _SIGMAS = 4.0  # how far a cone reaches
 _PIXELS_PER_ERROR = 40.0  # so that the edge of a region is right to a hundredth of the error
 _COARSEST, _FINEST = 5, 24
@@ -65,25 +63,19 @@ def of_fits(data: bytes) -> Tiles:
 
     Raises SkymapError.
     """
+    refusal: SkymapError | None = None
     try:
-        with fits.open(io.BytesIO(_unzipped(data)), memmap=False) as files:
+        with open_fits(data) as files:
             table = next((unit for unit in files if isinstance(unit, fits.BinTableHDU)), None)
             if table is None:
-                raise SkymapError("skymap: the FITS file has no table")
-            return _of_table(table)
-    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, fits.VerifyError) as error:
-        raise error if isinstance(error, SkymapError) else SkymapError(
-            f"skymap: not a FITS sky map: {error}") from None
-
-
-def _unzipped(data: bytes) -> bytes:
-    if data[:2] != b"\x1f\x8b":
-        return data
-    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-        unpacked = file.read(MOST_BYTES + 1)
-    if len(unpacked) > MOST_BYTES:
-        raise SkymapError(f"skymap: the FITS file is larger than {MOST_BYTES >> 20} MB when unpacked")
-    return unpacked
+                raise FitsError("it has no table")
+            try:
+                return _of_table(table)
+            except SkymapError as error:  # it says by itself what it is about
+                refusal = error
+    except FitsError as error:
+        raise SkymapError(f"skymap: not a FITS sky map: {error}") from None
+    raise refusal
 
 
 def _of_table(table: fits.BinTableHDU) -> Tiles:

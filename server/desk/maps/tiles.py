@@ -20,6 +20,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
+from config.unpacking import own
 from scanner.maps import healpix
 from scanner.maps.level_sets import LevelSet, level_set
 from scanner.maps.posterior import Posterior
@@ -176,7 +177,7 @@ class Tiles:
     @classmethod
     def unpack(cls, data: bytes) -> Tiles:
         """Tiles that were packed."""
-        head, _, rest = zlib.decompress(data).partition(b"\n")
+        head, _, rest = own(data).partition(b"\n")
         count, *names = head.decode().split()
         size = 8 * int(count)
         parts = [rest[at:at + size] for at in range(0, len(rest), size)]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from config.json_text import JsonError, decode
 from iceprod.ids import now
 from server.common.errors import BadRequest
 from server.desk.common.access import Document, Visitor, visible
@@ -87,8 +88,8 @@ def _sealed(ctx: Context, altdata: str | None) -> str:
     if not altdata:
         return ""
     try:
-        document = json.loads(altdata)
-    except (ValueError, RecursionError):
+        document = decode(altdata)
+    except JsonError:
         document = None
     if not isinstance(document, dict):
         raise BadRequest("_altdata: must be the text of a JSON object")

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from astropy import units
 from astropy.coordinates import SkyCoord
-from astropy.io import fits
 from astropy.visualization import ZScaleInterval
 from astropy.visualization.wcsaxes import WCSAxes
 from astropy.wcs import WCS, FITSFixedWarning
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
+from server.desk.common.fits_files import FitsError, open_fits
 from server.desk.common.positions import hpix29_many
 from server.desk.maps.tiles import Tiles
 
@@ -94,7 +94,7 @@ def read_image(data: bytes, title: str) -> Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FITSFixedWarning)
-            with fits.open(io.BytesIO(data), memmap=False) as files:
+            with open_fits(data) as files:
                 unit = next((unit for unit in files if getattr(unit, "data", None) is not None), None)
                 if unit is None or unit.data.dtype.names:
                     raise ImageError("there is no image in the FITS file")
@@ -102,8 +102,8 @@ def read_image(data: bytes, title: str) -> Image:
                 while pixels.ndim > 2:
                     pixels = pixels[0]
                 wcs = WCS(unit.header).celestial
-    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, fits.VerifyError) as error:
-        raise ImageError(f"not a FITS image: {str(error)[:200]}") from None
+    except FitsError as error:
+        raise ImageError(f"not a FITS image: {error}") from None
     if pixels.ndim != 2 or not 2 <= min(pixels.shape) <= max(pixels.shape) <= MOST_SIDE or wcs.naxis != 2:
         raise ImageError(f"an image has two axes of 2 to {MOST_SIDE} pixels with sky coordinates")
     return Image(pixels, wcs, title)

@@ -5,7 +5,6 @@ Formats: api.fink-portal.org (conesearch), kowalski.caltech.edu/docs/api (querie
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from config.json_text import JsonError, decode
 from server.desk.outside.calls import Call, ServiceError, fetch
 from server.desk.outside.imports import Transient
 from server.rest.context import Context
@@ -83,8 +83,8 @@ async def kowalski_near(ctx: Context, ra: float, dec: float, window: Window, sec
 
 def _json(service: str, data: bytes) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return decode(data)
+    except JsonError:
         raise ServiceError(f"{service} does not answer JSON") from None
 
 

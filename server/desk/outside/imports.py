@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from config.json_text import JsonError, decode
 from server.desk.outside.calls import Call, ServiceError, fetch
 from server.rest.context import Context
 
@@ -136,8 +136,8 @@ async def _swift_page(ctx: Context, first: int) -> list[dict[str, Any]]:
                 "numRows": _SWIFT_ROWS, "firstRow": first}
     call = Call(SWIFT, ctx.settings.catalogs.swift_url, body=msgspec.json.encode(question))
     try:
-        answer = json.loads(await fetch(ctx, call))
-    except (ValueError, RecursionError):
+        answer = decode(await fetch(ctx, call))
+    except JsonError:
         raise ServiceError(f"{SWIFT} does not answer JSON") from None
     if not isinstance(answer, dict) or not isinstance(answer.get("Results"), list):
         text = answer.get("ERRORTEXT") or answer.get("ERROR") if isinstance(answer, dict) else ""

@@ -65,6 +65,8 @@ class DeskHandler(Handler):
             acl = getattr(method, "acl", None)
             if acl and not self.who.has(acl):
                 raise Unauthorized(f"Insufficient permissions: the token lacks the right {acl!r}")
+        await self.enter(f"desk {self.who.user_id}" if "everybody" not in roles else "")
+        await self.read_large_body()
 
     def _throttle(self) -> Throttle:
         settings = self.application.settings
@@ -90,9 +92,10 @@ class DeskHandler(Handler):
 
     def json_body(self, *, gaps: bool = True) -> Any:
         """The body; NaN and infinities stay for `bodies.convert` to judge."""
-        document = super().json_body(gaps=True)
+        return super().json_body(gaps=True)
+
+    def examine(self, document: Any) -> None:
         check_storable(document)
-        return document
 
     def typed(self, body: type[_B], artefacts: Iterable[str] = (), *, required: bool = True) -> _B:
         """The request's body, checked; `artefacts` as in `bodies.convert`. Raises BadRequest."""

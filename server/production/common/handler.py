@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
+from tornado.iostream import StreamClosedError
+
 from server.common.errors import BadRequest
+from server.common.resting import resting
 from server.production.common import access
 from server.production.common.documents import Document
 from server.production.common.fields import check_storable
@@ -16,6 +20,7 @@ from server.rest.handler import Handler, encode
 __all__ = ["ProductionHandler"]
 
 FIRST_FLUSH_BYTES, FLUSH_BYTES = 1 << 12, 1 << 16  # the beginning of a list is sent soon
+FLUSH_SECONDS = 120.0  # for a slow reader to take so much
 
 _T = TypeVar("_T")
 
@@ -30,10 +35,8 @@ class ProductionHandler(Handler):
         if self.caller is not None:
             await sites.check_names(self.ctx, self.caller, self.path_kwargs, ended=self.names_ended_tasks)
 
-    def json_body(self, *, gaps: bool = False) -> Any:
-        document = super().json_body(gaps=gaps)
+    def examine(self, document: Any) -> None:
         check_storable(document)
-        return document
 
     async def readable(self, dataset_id: str) -> None:
         """Raise Forbidden unless the caller may read the dataset."""
@@ -97,10 +100,19 @@ class ProductionHandler(Handler):
             self.write(part if first else between + part)
             first, size = False, size + len(part)
             if size > most:
-                await self.flush()
+                await self._flush_to_slow_readers()
                 size, most = 0, FLUSH_BYTES
         self.write(tail())
         await self.finish()
+
+    async def _flush_to_slow_readers(self) -> None:
+        """Send what there is; who does not take it for long is hung up on."""
+        try:
+            with resting():
+                await asyncio.wait_for(self.flush(), FLUSH_SECONDS)
+        except TimeoutError:
+            self.request.connection.close()  # type: ignore[union-attr]
+            raise StreamClosedError from None
 
     def update_fields(self) -> dict[str, Any]:
         """The body of a PATCH: fields whose names the database can take. Raises BadRequest."""

@@ -13,7 +13,8 @@ from server.production.common.fields import Field, number, read_fields, takes
 from server.production.common.handler import ProductionHandler
 from server.production.datasets import datasets
 from server.production.datasets.datasets import NewDataset
-from server.production.people import groups, users
+from server.production.people import users
+from server.production.people.naming import Named, check_named
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -50,7 +51,7 @@ class Datasets(ProductionHandler):
     async def post(self) -> None:
         """Create a dataset."""
         new = self.new_dataset()
-        await groups.check_group(self.ctx, self.user, new.group)
+        await check_named(self.ctx, self.user, Named(new.group, new.auth_groups_read or (), new.username))
         await users.ensure(self.ctx, new.username)
         dataset_id = await datasets.create_dataset(self.ctx, new)
         self.set_header("Location", f"/datasets/{dataset_id}")
@@ -59,9 +60,7 @@ class Datasets(ProductionHandler):
     def new_dataset(self) -> NewDataset:
         values = read_fields(self.body(), FIELDS, quote='"')
         readers = values.pop("auth_groups_read")
-        privileged = self.user.roles & {"admin", "system"}
-        owner = values["username"] if privileged and values["username"] else self.user.username
-        new = NewDataset(**{**values, "username": owner})
+        new = NewDataset(**{**values, "username": values["username"] or self.user.username})
         if readers is None:
             return new
         if not all(isinstance(group, str) for group in readers):

@@ -19,7 +19,7 @@ from server.production.leases.ends import Report
 from server.production.leases.leases import Claim
 from server.production.tasks import kinds, queueing, task_store
 from server.rest import sites
-from server.rest.routing import Route, allow
+from server.rest.routing import Route, allow, urgent
 
 __all__ = ["ROUTES"]
 
@@ -244,6 +244,7 @@ class ReportHandler(ProductionHandler):
 class TaskStart(ReportHandler):
     """A leased task begins to run."""
 
+    @urgent
     @allow("admin", "client", "system", "pilot")
     @takes(Field("instance_id", "str", required=True), Field("site", "str"))
     async def post(self, task_id: str) -> None:
@@ -257,6 +258,7 @@ class TaskStart(ReportHandler):
 class TaskComplete(ReportHandler):
     """A task is done."""
 
+    @urgent
     @allow("admin", "client", "system", "pilot")
     @takes(Field("instance_id", "str"), Field("time_used", "number"), Field("resources", "dict"),
            Field("site", "str"), Field("reason", "str"))
@@ -273,6 +275,7 @@ class TaskComplete(ReportHandler):
 class TaskReset(ReportHandler):
     """An attempt failed; another may follow."""
 
+    @urgent
     @allow("admin", "client", "system", "pilot")
     @takes(Field("instance_id", "str"), Field("time_used", "number"), Field("resources", "dict"),
            Field("site", "str"), Field("reason", "str"))
@@ -285,6 +288,7 @@ class TaskReset(ReportHandler):
 class TaskFailed(ReportHandler):
     """An attempt failed; none may follow."""
 
+    @urgent
     @allow("admin", "client", "system", "pilot")
     @takes(Field("instance_id", "str"), Field("time_used", "number"), Field("resources", "dict"),
            Field("site", "str"), Field("reason", "str"))
@@ -297,6 +301,7 @@ class TaskFailed(ReportHandler):
 class TaskEvict(ReportHandler):
     """A pilot hands a task back."""
 
+    @urgent
     @allow("admin", "client", "system", "pilot")
     @takes(Field("instance_id", "str"), Field("time_used", "number"), Field("resources", "dict"),
            Field("site", "str"), Field("reason", "str"))
@@ -309,6 +314,7 @@ class TaskEvict(ReportHandler):
 class ReportMany(ProductionHandler):
     """Many tasks ended."""
 
+    @urgent
     @allow("admin", "client", "system", "pilot")
     @takes(Field("reports", "list", required=True), Field("pilot_id", "str"), closed=True)
     async def post(self) -> None:

@@ -10,6 +10,7 @@ from server.production.common.fields import Field, takes
 from server.production.common.handler import ProductionHandler
 from server.production.people import credentials, issuers
 from server.production.people.credentials import Owner
+from server.production.people.naming import is_own_group, is_own_name
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -54,7 +55,7 @@ class OfGroup(CredentialsHandler):
 
     def owner(self, raw: str) -> Owner:
         name = unquote(raw)
-        if not self.privileged() and name not in self.user.groups:
+        if not is_own_group(self.user, name):
             raise Forbidden("unauthorized")
         return Owner("group", name)
 
@@ -87,7 +88,7 @@ class OfUser(CredentialsHandler):
 
     def owner(self, raw: str) -> Owner:
         name = unquote(raw)
-        if not self.privileged() and name != self.user.username:
+        if not is_own_name(self.user, name):
             raise Forbidden("unauthorized")
         return Owner("user", name)
 

@@ -6,8 +6,8 @@ from pymongo.errors import DuplicateKeyError
 
 from iceprod.ids import new_id
 from iceprod.priorities import DEFAULT_WEIGHT, GROUP_WEIGHTS
-from iceprod.tokens import ROLES, Caller
-from server.common.errors import BadRequest, NotFound
+from iceprod.tokens import ROLES
+from server.common.errors import NotFound
 from server.production.common.documents import Document
 from server.rest.context import Context
 from server.store.database import Index
@@ -16,8 +16,6 @@ __all__ = [
     "INDEXES",
     "add_group",
     "add_role",
-    "check_group",
-    "check_member",
     "get_group",
     "get_role",
     "groups",
@@ -88,19 +86,6 @@ async def unknown_groups(ctx: Context, names: list[str]) -> list[str]:
     """Those of the names that are no group's."""
     known = {group["name"] for group in await groups(ctx)}
     return [name for name in names if name not in known]
-
-
-def check_member(caller: Caller, name: str) -> None:
-    """Raise BadRequest unless the group is the caller's; services and administrators speak for all."""
-    if name not in caller.groups and not caller.roles & {"admin", "system"}:
-        raise BadRequest("not a member of selected group")
-
-
-async def check_group(ctx: Context, caller: Caller, name: str) -> None:
-    """Raise BadRequest unless the group is the caller's, or for services and administrators any there is."""
-    check_member(caller, name)
-    if name not in caller.groups and await unknown_groups(ctx, [name]):
-        raise BadRequest(f"group: there is no group {name[:100]!r}")
 
 
 # -- roles

@@ -16,7 +16,8 @@ MOST_LOGS = 50_000  # whose error lines are looked at
 MOST_SEARCHED = 2_000  # whose whole text is looked at
 MOST_GROUPS = 200
 EXAMPLES = 5
-AT_ONCE = 50
+MOST_TEXT = 400_000_000  # characters of these; a long log has eight millions
+AT_ONCE = 10
 
 
 @dataclass
@@ -69,7 +70,7 @@ async def errors(ctx: Context, dataset_id: str, name: str | None = None) -> Docu
 
 async def search(ctx: Context, dataset_id: str, text: str, name: str | None = None) -> Document:
     """The lines of the newest logs that hold a text, most frequent first; `all`: were these all logs?"""
-    groups, searched = _Groups(), 0
+    groups, searched, left = _Groups(), 0, MOST_TEXT
     query = {"dataset_id": dataset_id} | ({"name": name} if name else {})
     cursor = ctx.db.logs.find(query, {"_id": 0, "log_id": 1}, sort=[("timestamp", -1)], limit=MOST_SEARCHED)
     ids = [row["log_id"] async for row in cursor]
@@ -79,7 +80,10 @@ async def search(ctx: Context, dataset_id: str, text: str, name: str | None = No
         for log, lines in await asyncio.to_thread(_lines_of, found, text, log_text.matching_lines):
             groups.add(log, lines)
         searched += len(found)
-    return {"matches": groups.shown(), "searched": searched, "all": len(ids) < MOST_SEARCHED}
+        left -= sum(len(log["data"]) for log in found)
+        if left < 0:
+            break
+    return {"matches": groups.shown(), "searched": searched, "all": left >= 0 and len(ids) < MOST_SEARCHED}
 
 
 def _lines_of(found: list[Document], text: str,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 
+from config.unpacking import own
 from server.production.records.problems import form
 
 __all__ = ["HEAD", "TAIL", "error_lines", "matching_lines", "pack", "shortened", "unpack"]
@@ -37,7 +38,7 @@ def pack(text: str) -> bytes:
 
 def unpack(packed: bytes) -> str:
     """The text that `pack` was given."""
-    return zlib.decompress(packed).decode("utf8", "surrogatepass")
+    return own(packed).decode("utf8", "surrogatepass")
 
 
 def error_lines(text: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from server.production.common.fields import Field, read_fields, takes
 from server.production.common.handler import ProductionHandler
 from server.production.sites import grids, site_control
-from server.rest.routing import Route, allow
+from server.rest.routing import Route, allow, urgent
 
 __all__ = ["ROUTES"]
 
@@ -37,6 +37,7 @@ class Grid(ProductionHandler):
     async def get(self, grid_id: str) -> None:
         self.send(await grids.get(self.ctx, grid_id))
 
+    @urgent
     @allow("admin", "client", "system")
     async def patch(self, grid_id: str) -> None:
         """Merge fields into the grid; its heartbeat."""

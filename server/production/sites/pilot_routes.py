@@ -10,7 +10,7 @@ from server.production.common.fields import Field, read_fields, takes
 from server.production.common.handler import ProductionHandler
 from server.production.sites import pilot_ends, pilot_tokens, pilots
 from server.rest import sites
-from server.rest.routing import Route, allow
+from server.rest.routing import Route, allow, urgent
 
 __all__ = ["ROUTES"]
 
@@ -56,6 +56,7 @@ class Pilot(ProductionHandler):
         sites.own_site(self.user, fields.get("site"))
         self.send(await pilots.patch(self.ctx, pilot_id, fields))
 
+    @urgent
     @allow("admin", "client", "system", "pilot")
     async def delete(self, pilot_id: str) -> None:
         """The pilot ends; what it holds goes back to waiting."""
@@ -66,6 +67,7 @@ class Pilot(ProductionHandler):
 class Heartbeat(ProductionHandler):
     """A pilot says that it is alive."""
 
+    @urgent
     @allow("admin", "client", "system", "pilot")
     @takes(Field("tasks", "list"), Field("resources_available", "dict"), Field("resources_claimed", "dict"),
            Field("renew", "bool"))

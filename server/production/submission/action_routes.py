@@ -6,7 +6,6 @@ from server.common.errors import BadRequest, Forbidden
 from server.production.common.documents import Document
 from server.production.common.handler import ProductionHandler
 from server.production.datasets import configs, datasets
-from server.production.people import groups
 from server.production.submission import actions, checks
 from server.production.tasks import requests
 from server.rest.routing import Route, allow
@@ -40,10 +39,10 @@ class Submit(ActionHandler):
     action = "submit"
 
     async def payload(self, body: Document) -> Document:
-        checked = actions.check_submission(body, self.user)
-        await groups.check_group(self.ctx, self.user, checked["group"])
+        checked = await actions.check_submission(self.ctx, body, self.user)
         config = actions.parse_config(checked["config"])
-        await checks.require(self.ctx, config, checked["jobs_submitted"], lenient=body.get("lenient") is True)
+        await checks.require(self.ctx, self.user, config, checked["jobs_submitted"],
+                             lenient=body.get("lenient") is True)
         return checked
 
 
@@ -62,7 +61,7 @@ class EditConfig(ActionHandler):
         config = actions.parse_config(body["config"])
         await configs.get(self.ctx, dataset_id)
         dataset = await datasets.get(self.ctx, dataset_id)
-        await checks.require(self.ctx, config, max(1, dataset["jobs_submitted"]), dataset=dataset,
+        await checks.require(self.ctx, self.user, config, max(1, dataset["jobs_submitted"]), dataset=dataset,
                              lenient=body.get("lenient") is True)
         return {"dataset_id": dataset_id, "config": actions.text_of(config)}
 

@@ -17,7 +17,7 @@ from server.production.common.documents import Document
 from server.production.datasets import configs, datasets
 from server.production.datasets.datasets import NewDataset
 from server.production.people import users
-from server.production.people.groups import check_member
+from server.production.people.naming import Named, check_named
 from server.production.submission import materialisation
 from server.production.tasks import bulk, requests
 from server.production.tasks.bulk import Selection
@@ -52,22 +52,20 @@ def text_of(config: Document) -> str:
     return msgspec.json.encode(config).decode()
 
 
-def check_submission(body: Document, caller: Caller) -> Document:
-    """A submission with its defaults. Raises BadRequest for what could not be submitted."""
+async def check_submission(ctx: Context, body: Document, caller: Caller) -> Document:
+    """A submission with its defaults. Raises BadRequest, Forbidden for what could not be submitted."""
     for name, kind in (("config", (str, dict)), ("description", (str,)), ("jobs_submitted", (int,))):
         if name not in body:
             raise BadRequest(f"missing key: {name}")
         if isinstance(body[name], bool) or not isinstance(body[name], kind):
             raise BadRequest(f'key "{name}" should be of type {kind[0].__name__}')
     group, username = body.get("group", "users"), body.get("username", caller.username)
-    privileged = bool(caller.roles & {"admin", "system"})
-    if username != caller.username and not privileged:
-        raise BadRequest("cannot submit as a different user")
-    if not isinstance(group, str):
-        raise BadRequest('key "group" should be of type str')
-    check_member(caller, group)
+    for name, text in (("group", group), ("username", username)):
+        if not isinstance(text, str) or not text:
+            raise BadRequest(f'key "{name}" should be of type str')
     extra = body.get("extra_submit_fields", {})
     extra = parse_extra(extra)
+    await check_named(ctx, caller, Named(group, tuple(extra.get("auth_groups_read", ())), username))
     config = parse_config(body["config"])
     names = task_names(config)
     if not names:
@@ -102,6 +100,8 @@ def parse_extra(extra: Any) -> Document:
         wanted = kinds.get(name, (bool,))
         if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
             raise BadRequest(f'key "{name}" should be of type {wanted[0].__name__}')
+    if not all(isinstance(group, str) for group in extra.get("auth_groups_read", ())):
+        raise BadRequest('key "auth_groups_read" should be a list of str')
     if "status" in extra and not DATASET.knows(extra["status"]):
         raise BadRequest("unknown status")
     return extra

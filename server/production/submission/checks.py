@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from typing import Any
 
 from iceprod.addresses import BUILT_IN
 from iceprod.config_check import Finding, Kind, Offers, check_config, refused
-from iceprod.dataset_config import is_versioned, task_names, with_defaults
+from iceprod.dataset_config import ConfigError, dependency_index, is_versioned, task_names, with_defaults
 from iceprod.evaluation import payload
 from iceprod.ids import now, timestamp
+from iceprod.tokens import Caller
 from server.common.errors import BadRequest
 from server.production.common.documents import Document
+from server.production.people.naming import Named, check_named
 from server.production.transfers import movable
 from server.rest.context import Context
 
-__all__ = ["files", "findings", "require", "shown"]
+__all__ = ["elsewhere", "files", "findings", "require", "shown"]
 
 LATELY = timedelta(days=1)
 """A site or pilot that was heard of so recently counts."""
@@ -42,7 +45,8 @@ async def files(ctx: Context, config: Document, jobs: int, dataset: Document) ->
     sites, rows = await movable.schemes_of_sites(ctx), dict[tuple[str, str], Document]()
     for job in sorted({0, max(jobs, 1) - 1}):
         for index, name in enumerate(names):
-            made = payload(about, filled, {"task_index": index, "job_index": job, "name": name})
+            task = {"task_index": index, "job_index": job, "name": name}
+            made = await asyncio.to_thread(payload, about, filled, task)
             for row in await movable.files_of(ctx, about, made, sites):
                 rows.setdefault((name, row["remote"]), {"task": name, "task_index": index, "job": job, **row})
     return [*rows.values()]
@@ -55,13 +59,28 @@ async def _without_credential(ctx: Context, config: Document, jobs: int, dataset
             if row.get("problem") and row["remote"].startswith("s3:")]
 
 
-async def require(ctx: Context, config: Any, jobs: int, *, lenient: bool = False,
+async def require(ctx: Context, caller: Caller, config: Any, jobs: int, *, lenient: bool = False,
                   dataset: Document | None = None) -> None:
-    """Raise BadRequest for a configuration that is not taken."""
+    """Raise BadRequest for a configuration that is not taken, Forbidden for one that names others' tasks."""
     wrong = refused(await findings(ctx, config, jobs, dataset), lenient=lenient)
     if wrong:
         more = f"; and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise BadRequest(wrong[0].text + more)
+    await check_named(ctx, caller, Named(depends=elsewhere(config)))
+
+
+def elsewhere(config: Any) -> tuple[str, ...]:
+    """The tasks of other datasets that a configuration's tasks depend on, as it names them."""
+    tasks = config.get("tasks") if isinstance(config, dict) else None
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+        return ()
+    names, found = task_names(config), dict[str, None]()
+    for index, task in enumerate(tasks):
+        for depends in task.get("depends") or ():
+            with contextlib.suppress(ConfigError):  # told elsewhere
+                if dependency_index(names, index, depends) is None:
+                    found[str(depends)] = None
+    return tuple(found)
 
 
 def shown(one: Finding, name: str) -> Document:

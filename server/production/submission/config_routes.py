@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
+from config.json_text import JsonError, decode
 from iceprod import dataset_config
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
@@ -22,8 +21,8 @@ __all__ = ["ROUTES"]
 class Config(ProductionHandler):
     """A dataset's configuration."""
 
-    def json_body(self, *, gaps: bool = False) -> Any:
-        return Handler.json_body(self, gaps=gaps)  # it is kept as text, which takes any JSON
+    def examine(self, document: Any) -> None:
+        """Nothing: it is kept as text, which takes any JSON."""
 
     @allow("admin", "client", "system", "pilot", "user")
     async def get(self, dataset_id: str) -> None:
@@ -40,7 +39,7 @@ class Config(ProductionHandler):
         config = configs.checked(self.body(), dataset_id)
         dataset = await self.ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"_id": 0}) or {}
         jobs = max(1, dataset.get("jobs_submitted", 1))
-        await checks.require(self.ctx, config, jobs, lenient=lenient, dataset=dataset)
+        await checks.require(self.ctx, self.user, config, jobs, lenient=lenient, dataset=dataset)
         await configs.put(self.ctx, dataset_id, config)
         self.send({})
 
@@ -48,8 +47,8 @@ class Config(ProductionHandler):
 class Validate(ProductionHandler):
     """Trying a configuration."""
 
-    def json_body(self, *, gaps: bool = False) -> Any:
-        return Handler.json_body(self, gaps=gaps)  # nothing of it is stored
+    def examine(self, document: Any) -> None:
+        """Nothing: it is not stored."""
 
     @allow("admin", "client", "system", "user")
     @takes(Field("config", "dict", required=True), Field("jobs_submitted", "int"), Field("lenient", "bool"),
@@ -74,8 +73,8 @@ class Validate(ProductionHandler):
             raise BadRequest("key group should be of type str")
         is_theirs = group in self.user.groups or self.user.bypasses_datasets
         owner = {"username": self.user.username, **({"group": group} if group and is_theirs else {})}
-        self.send(await previews.preview(self.ctx, _config(body.get("config")), jobs, lenient=lenient,
-                                         owner=owner))
+        config = _config(body.get("config"))
+        self.send(await previews.preview(self.ctx, self.user, config, jobs, lenient=lenient, owner=owner))
 
 
 class Schema(Handler):
@@ -92,8 +91,8 @@ class Schema(Handler):
 def _config(value: Any) -> Document:
     if isinstance(value, str):
         try:
-            value = msgspec.json.decode(value)
-        except (msgspec.DecodeError, RecursionError) as error:
+            value = decode(value)
+        except JsonError as error:
             raise BadRequest(f"key config is not JSON-encoded: {error}") from None
     if not isinstance(value, dict):
         raise BadRequest("key config should be of type dict")

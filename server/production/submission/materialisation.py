@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -154,9 +155,10 @@ async def _next_job_index(ctx: Context, dataset_id: str) -> int:
 
 
 async def _make_jobs(ctx: Context, plan: Plan, indexes: range, priority: float, status: str = "") -> None:
-    specs = [
-        replace(task, status=status) for index in indexes for task in tasks_of_job(plan, index, priority)
-    ]
+    specs: list[NewTask] = []
+    for index in indexes:
+        specs += [replace(task, status=status) for task in tasks_of_job(plan, index, priority)]
+        await asyncio.sleep(0)  # its expressions may have taken a while
     stored = await task_store.create_tasks(ctx, plan.dataset["dataset_id"], specs)
     await _correct_depends(ctx, plan, specs, stored)
 

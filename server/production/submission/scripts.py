@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
 from iceprod.dataset_config import with_defaults
 from iceprod.evaluation import payload
+from iceprod.expressions import Budget, TooCostly
 from iceprod.requirements import DEFAULTS
 from server.production.common.documents import Document
 from server.production.datasets import configs
@@ -16,6 +18,8 @@ from server.production.transfers import lending, needs
 from server.rest.context import Context
 
 __all__ = ["payload", "payloads"]
+
+AT_ONCE_STEPS, AT_ONCE_SIZE = 50_000, 1_000_000  # ten milliseconds
 
 
 async def payloads(ctx: Context, tasks: list[Document]) -> dict[str, Any]:
@@ -31,11 +35,23 @@ async def payloads(ctx: Context, tasks: list[Document]) -> dict[str, Any]:
             continue
         brought = source.config["tasks"][task["task_index"]].get("task_files")
         own = await files.of_task(ctx, task["task_id"]) if brought else []
-        made = source.payload(task, own)
+        try:
+            made = await _made(source, task, own)
+        except TooCostly as error:
+            result[task["task_id"]] = {"error": f"the configuration cannot be evaluated: {error}"}
+            continue
         hours = float((task.get("requirements") or {}).get("time") or DEFAULTS["time"])
         lent = await lending.lend(ctx, source.dataset, made, needs.needs_of(made), hours)
         result[task["task_id"]] = {**made, "access": lent} if lent else made
     return result
+
+
+async def _made(source: _Source, task: Document, own: list[Document]) -> Document:
+    """A task's payload, made aside when it takes longer than others should wait. Raises TooCostly."""
+    try:
+        return source.payload(task, own, Budget(AT_ONCE_STEPS, AT_ONCE_SIZE))
+    except TooCostly:
+        return await asyncio.to_thread(source.payload, task, own, Budget())
 
 
 @dataclass
@@ -46,15 +62,16 @@ class _Source:
     config: Document
     same: dict[int, dict[str, Any] | None] = field(default_factory=dict)  # by task_index: the first one's
 
-    def payload(self, task: Document, own: list[Document]) -> dict[str, Any]:
+    def payload(self, task: Document, own: list[Document], budget: Budget) -> dict[str, Any]:
         """A task's payload; without expressions in it, it differs from job to job in the job alone."""
         index = task["task_index"]
         if index not in self.same:
             parts = [self.config["tasks"][index], self.config.get("steering"), self.config.get("options")]
-            self.same[index] = None if _has_expressions(parts) else payload(self.dataset, self.config, task)
+            self.same[index] = None if _has_expressions(parts) else payload(
+                self.dataset, self.config, task, budget=budget)
         same = self.same[index]
         if same is None or own:
-            return payload(self.dataset, self.config, task, own)
+            return payload(self.dataset, self.config, task, own, budget)
         ids = {name: task[name] for name in ("task_id", "job_id") if name in same["options"]}
         options = {**same["options"], **ids, "job": task["job_index"], "task": task["name"]}
         return {**same, "job_index": task["job_index"], "name": task["name"], "options": options}

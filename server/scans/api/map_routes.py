@@ -5,7 +5,7 @@ from __future__ import annotations
 from server.common.errors import BadRequest, NotFound
 from server.rest import sites
 from server.rest.handler import Handler
-from server.rest.routing import Route, allow
+from server.rest.routing import Route, allow, urgent
 from server.scans.api import progress_view
 from server.scans.api.handler import ScanHandler, redirects
 from server.scans.manifests import manifests
@@ -20,6 +20,7 @@ READERS = ("user", "admin", "system")
 class PixelBatch(Handler):
     """The result of a batch of pixels."""
 
+    @urgent
     @allow("pilot", "system", "admin")
     async def put(self, task_id: str) -> None:
         await sites.check_names(self.ctx, self.user, {"task_id": task_id}, ended=True)

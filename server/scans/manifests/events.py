@@ -15,6 +15,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from config.json_text import JsonError, decode, without_gaps
+from config.unpacking import own
 from server.common.errors import BadRequest, NotFound
 from server.rest.context import Context
 
@@ -79,4 +80,4 @@ async def event_json(ctx: Context, i3_event_id: str | None) -> bytes:
     document = await ctx.db.i3_events.find_one({"i3_event_id": i3_event_id}, {"data": 1})
     if document is None:
         raise NotFound("i3 event not found")
-    return zlib.decompress(document["data"])
+    return own(document["data"])

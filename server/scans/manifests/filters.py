@@ -29,6 +29,8 @@ def check_filter(query: Any) -> None:
                 raise BadRequest(f"'filter': {name} is not allowed")
             if name == "$regex":
                 _check_pattern(value)
+            if name == "$options" and isinstance(value, str) and not set(value) <= set("ims"):
+                raise BadRequest("'filter': $options may be i, m and s; x is not known to RE2")
             check_filter(value)
     elif isinstance(query, list):
         for item in query:

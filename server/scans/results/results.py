@@ -13,6 +13,7 @@ from bson.binary import Binary
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from config.unpacking import own
 from server.common.errors import BadRequest, NotFound
 from server.rest.context import Context
 
@@ -108,4 +109,4 @@ async def read_version(ctx: Context, scan_id: str, number: int) -> Result:
 
 
 def _from_document(document: dict[str, Any]) -> Result:
-    return Result(document["scan_id"], msgspec.Raw(zlib.decompress(document["data"])), document["is_final"])
+    return Result(document["scan_id"], msgspec.Raw(own(document["data"])), document["is_final"])

@@ -17,7 +17,9 @@ from typing import Any
 
 import msgspec
 
+from iceprod.tokens import Caller
 from server.common.errors import BadRequest, Conflict, NotFound
+from server.production.people.naming import NOTHING, Named, check_named
 from server.rest.context import Context
 from server.scans.manifests.schema import Body
 from server.sensor.acquisitions.acquisitions import Acquisition
@@ -62,6 +64,7 @@ class Action:
     may_pause: bool = True  # else its entries stay active, whatever people say
     retention: int = RETENTION  # runs whose data are kept
     keeps_runs: bool = True  # else older runs than those are forgotten
+    named: Named = NOTHING  # what it names, which has to be its scheduler's to name
 
     @property
     def kind(self) -> str:
@@ -129,8 +132,11 @@ def _made(document: dict[str, Any]) -> Action | None:
 # -- stored actions
 
 
-async def store(ctx: Context, name: str, arguments: dict[str, Any]) -> Action:
-    """Store an action ``kind:word``, or change it. Raises BadRequest."""
+async def store(ctx: Context, caller: Caller, name: str, arguments: dict[str, Any]) -> Action:
+    """Store an action ``kind:word``, or change it. Raises BadRequest, Forbidden, Conflict.
+
+    What it names stays while somebody has scheduled it: it was looked at for those.
+    """
     kind_name, _, word = name.partition(":")
     kind = _kinds.get(kind_name)
     if kind is None:
@@ -140,6 +146,10 @@ async def store(ctx: Context, name: str, arguments: dict[str, Any]) -> Action:
     kind.arguments.check(arguments)
     kind.check(arguments)
     action = kind.make(name, arguments)
+    await check_named(ctx, caller, action.named)
+    before = await find(ctx, name)
+    if before is not None and before.named != action.named:
+        await _check_unused(ctx, name)
     text = msgspec.json.encode(arguments).decode()  # names in it may hold any character
     await ctx.db.schedule_actions.update_one(
         {"_id": name}, {"$set": {"kind": kind_name, "arguments": text}}, upsert=True)
@@ -148,8 +158,12 @@ async def store(ctx: Context, name: str, arguments: dict[str, Any]) -> Action:
 
 async def remove_stored(ctx: Context, name: str) -> None:
     """Forget a stored action that no entry names. Raises NotFound, Conflict."""
-    if user := await ctx.db.schedule.find_one({"action": name}, {"_id": 1}):
-        raise Conflict(f"the entry {user['_id']} has this action; delete or change it first")
+    await _check_unused(ctx, name)
     gone = await ctx.db.schedule_actions.delete_one({"_id": name})
     if not gone.deleted_count:
         raise NotFound(f"there is no stored action {name[:100]!r}")
+
+
+async def _check_unused(ctx: Context, name: str) -> None:
+    if user := await ctx.db.schedule.find_one({"action": name}, {"_id": 1}):
+        raise Conflict(f"the entry {user['_id']} has this action; delete or change it first")

@@ -14,7 +14,10 @@ from server.common.errors import BadRequest, NotFound
 from server.production.datasets import configs, datasets
 from server.production.datasets.datasets import NewDataset
 from server.production.people import users
+from server.production.people.groups import unknown_groups
+from server.production.people.naming import Named
 from server.production.submission.actions import parse_config
+from server.production.submission.checks import elsewhere
 from server.rest.context import Context
 from server.scans.manifests.schema import Body
 from server.sensor.acquisitions import acquisitions
@@ -49,14 +52,18 @@ def check(arguments: dict[str, Any]) -> None:
 def make(name: str, arguments: dict[str, Any]) -> Action:
     """The action that submits this template for the owner of the entry."""
 
+    named = Named(group=arguments.get("group", "users"), depends=elsewhere(parse_config(arguments["config"])))
+
     async def start(ctx: Context, run: Acquisition) -> Outcome | None:
         dataset_id = _dataset_id(run)
+        if unknown := await unknown_groups(ctx, [named.group]):
+            return failure(f"there is no group {unknown[0]!r} any more")
         await _submit(ctx, run, dataset_id, arguments)
         await acquisitions.note_grid(ctx, run, {"dataset_id": dataset_id})
         return None
 
     return Action(name, f"Submit the dataset {arguments['description']!r}.\n\nThe run ends with the dataset; "
-                        "a summary is its data.", start=start, follow=follow, abort=abort)
+                        "a summary is its data.", start=start, follow=follow, abort=abort, named=named)
 
 
 async def _submit(ctx: Context, run: Acquisition, dataset_id: str, arguments: dict[str, Any]) -> None:

@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 from iceprod.tokens import Caller
-from server.common.errors import Forbidden
+from server.common.errors import BadRequest, Forbidden
+from server.production.people.naming import check_named
 from server.rest.context import Context
 from server.rest.sites import bound_site
 from server.sensor.acquisitions import acquisitions
@@ -95,6 +96,10 @@ async def _action_of(ctx: Context, caller: Caller, asked: Changes) -> Action | N
         raise FieldErrors.of("action", f'"{asked.action[:200]}" is not a valid choice.')
     if action.admin_only and "admin" not in caller.roles:
         raise Forbidden(f"only administrators may schedule the action {action.name}")
+    try:
+        await check_named(ctx, caller, action.named)
+    except BadRequest as error:
+        raise FieldErrors.of("action", error.reason) from None
     return action
 
 

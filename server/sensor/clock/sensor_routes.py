@@ -60,7 +60,7 @@ class StoredAction(SensorHandler):
         if not isinstance(body, dict):
             raise BadRequest("the body must be an object with the key arguments")
         arguments: dict[str, Any] = _STORED.check(body)["arguments"]
-        self.send((await actions.store(self.ctx, name, arguments)).public())
+        self.send((await actions.store(self.ctx, self.user, name, arguments)).public())
 
     put.body = _STORED  # type: ignore[attr-defined]
 

@@ -11,9 +11,10 @@ import msgspec
 from pymongo.errors import ConnectionFailure
 from tornado.web import HTTPError
 
-from config.json_text import JsonError, decode
+from config.json_text import JsonError
 from iceprod.tokens import Caller, TokenError
-from server.common.errors import ApiError, BadRequest, NotFound, TooManyRequests, status_line
+from server.common.errors import ApiError, BadRequest, NotFound, TooManyRequests, Unavailable, status_line
+from server.rest.admission import user_of
 from server.rest.handler import Handler
 from server.rest.routing import METHODS
 from server.sensor.common.errors import FieldErrors, NotAllowed, NotAuthenticated, Protected
@@ -31,10 +32,12 @@ class SensorHandler(Handler):
     # -- who calls
 
     async def prepare(self) -> None:
-        self.caller = await self.authenticate()
+        self.caller = await self.known_caller()
         known = [name.upper() for name in METHODS if hasattr(getattr(self, name), "roles")]
         if self.request.method not in known:
             raise NotAllowed(self.request.method or "", known)
+        await self.enter(user_of(self.caller))
+        await self.read_large_body()
 
     async def authenticate(self) -> Caller:
         """The owner of the token in ``Authorization: Token …`` (or ``Bearer …``) or ``Token: …``."""
@@ -60,7 +63,7 @@ class SensorHandler(Handler):
         if not self.request.body.strip():
             return {}
         try:
-            return decode(self.request.body, gaps=gaps)
+            return self.document(gaps)
         except JsonError as error:
             raise BadRequest(f"JSON parse error - {error}") from None
 
@@ -123,8 +126,8 @@ class SensorHandler(Handler):
                 self.set_header("WWW-Authenticate", "Token")
             case NotAllowed():
                 self.set_header("Allow", ", ".join(error.methods))
-            case TooManyRequests():
-                self.set_header("Retry-After", str(error.retry_after))
+            case TooManyRequests() | Unavailable():
+                self.say_when_again(error)
         return {"detail": error.reason}
 
 

@@ -135,6 +135,7 @@ class PageHandler(Handler):
         elif isinstance(error, HTTPError):
             text = HTTPStatus(status_code).phrase
         self.set_status(status_code)
+        self.say_when_again(error)
         self.page("error.html", code=status_code, text=text)
 
     def _ask_to_log_in(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from dataclasses import dataclass, fields
@@ -10,12 +11,12 @@ from typing import Any
 import msgspec
 import yaml
 
+from config.json_text import JsonError, decode
 from iceprod.tokens import Caller
 from server.common.errors import BadRequest, TooManyRequests
 from server.production.common import access
 from server.production.common.documents import Document
 from server.production.datasets import configs, datasets
-from server.production.people.groups import check_group
 from server.production.submission import actions, previews
 from server.production.tasks import requests
 from server.rest.context import Context
@@ -24,6 +25,7 @@ from server.web.common.handler import PageHandler
 
 __all__ = ["ROUTES", "Filled", "config_of"]
 
+MOST_YAML = 256 << 10  # characters: a second of reading
 SUBMITTERS = ("user", "admin")
 EXAMPLE = {"version": 3.2, "description": "two tasks, the second after the first", "tasks": [
     {"name": "generate", "requirements": {"cpu": 1, "memory": 1.0, "time": 0.5},
@@ -99,10 +101,13 @@ def _parsed(text: str) -> Document:
         raise BadRequest(f"configuration: larger than {configs.MAX_BYTES >> 20} MB")
     if not text.strip():
         raise BadRequest("configuration: it is empty")
+    is_yaml = not text.lstrip().startswith("{")
+    if is_yaml and len(text) > MOST_YAML:
+        raise BadRequest(f"configuration: YAML of more than {MOST_YAML >> 10} kB; write it as JSON")
     try:
-        config = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, _Loader)
-    except json.JSONDecodeError as error:
-        raise BadRequest(f"configuration: line {error.lineno}, column {error.colno}: {error.msg}") from None
+        config = yaml.load(text, _Loader) if is_yaml else decode(text)
+    except JsonError as error:
+        raise BadRequest(f"configuration: {error}") from None
     except (yaml.YAMLError, RecursionError) as error:
         raise BadRequest(f"configuration: {' '.join(str(error).split())[:300]}") from None
     if not isinstance(config, dict):
@@ -130,7 +135,8 @@ class SubmitPage(PageHandler):
     async def preview(self, filled: Filled) -> Document:
         """What the submission would make, or what is wrong with it."""
         try:
-            return await previews.preview(self.ctx, config_of(filled), self.jobs_of(filled))
+            config = await asyncio.to_thread(config_of, filled)
+            return await previews.preview(self.ctx, self.user, config, self.jobs_of(filled))
         except BadRequest as error:
             where, _, problem = error.reason.partition(": ")
             wrong = {"path": where if problem else "", "error": problem or where}
@@ -176,11 +182,11 @@ class Submit(SubmitPage):
             self.set_status(200 if found["valid"] else 400)
             self.form(filled, found)
             return
-        body = {"config": config_of(filled), "description": filled.description, "group": filled.group,
+        config = await asyncio.to_thread(config_of, filled)
+        body = {"config": config, "description": filled.description, "group": filled.group,
                 "jobs_submitted": self.jobs_of(filled),
                 "extra_submit_fields": {"priority": _priority(filled)}}
-        checked = actions.check_submission(body, self.user)
-        await check_group(self.ctx, self.user, checked["group"])
+        checked = await actions.check_submission(self.ctx, body, self.user)
         dataset_id = await _submit(self.ctx, checked, self.user)
         self.done("Submitted. Its first tasks are made within seconds.", f"/web/datasets/{dataset_id}")
 

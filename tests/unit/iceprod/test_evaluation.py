@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from iceprod.dataset_config import with_defaults
-from iceprod.evaluation import PLACES, is_address, payload, transfer_of
+from iceprod.evaluation import PLACES, is_address, payload, requirements_of, transfer_of
+from iceprod.expressions import TooCostly
+from iceprod.requirements import RequirementError
 
 DATASET = {"dataset": 12, "dataset_id": "d" * 32, "jobs_submitted": 5, "tasks_submitted": 5, "debug": False}
 TASK = {"task_index": 0, "job_index": 3, "name": "gen", "task_id": "t" * 32, "job_id": "j" * 32}
@@ -113,3 +115,20 @@ def test_programs_by_address() -> None:
     assert program["checksum"] == "sha256=00ff"
     assert (shell["remote"], shell["local"], "checksum" in shell) == ("http://a.org/env.sh", "env.sh", False)
     assert not is_address("a/b.py")
+
+
+def test_trays_do_not_multiply_without_end() -> None:
+    with pytest.raises(TooCostly, match="too much text"):
+        evaluated(tray={"iterations": 10_000}, module={"args": "$(iter) " + "x" * 10_000})
+
+
+def test_all_parts_of_a_task_share_what_they_may_cost() -> None:
+    module = {"src": "/bin/echo", "args": "$(job) " + "x" * 900}
+    with pytest.raises(TooCostly, match="too many steps"):
+        evaluated(tray={"modules": [module] * 10_000})
+
+
+def test_requirements_may_cost_little() -> None:
+    config = {"tasks": [{"requirements": {"memory": "$eval(1+1)", "os": "$(job)" * 4000}}]}
+    with pytest.raises(RequirementError, match="too many steps"):
+        requirements_of(config, {**DATASET}, 0, 0)

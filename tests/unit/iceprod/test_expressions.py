@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from iceprod.expressions import Scope, check, expand
+from iceprod.expressions import MAX_SIZE, Budget, Scope, TooCostly, check, expand
 
 CONFIG = {
     "description": "demo",
@@ -125,3 +128,51 @@ def test_nothing_raises(text: str) -> None:
 def test_texts_without_expressions_keep_their_characters(text: str) -> None:
     got = expand(text, SCOPE)
     assert not isinstance(got, str) or got == text
+
+
+# -- what they may cost
+
+
+COSTLY = {
+    "quotes": "$(" + "\"'" * 100_000 + ")",
+    "parentheses": "$(" * 3_000 + "a" + ")" * 3_000,
+    "arguments": "$len(" + "'a'," * 200_000 + ")",
+    "lists over and over": "$len($steering(long))" * 9_000,
+    "doubling": "$steering(d20)" * 1000,
+    "wide": "$sprintf('" + "%1000d" * 30 + "'" + ",1" * 30 + ")",
+    "indexes": "$steering(long)[1]" * 9_000,
+}
+DOUBLES = {"d0": "x" * 50} | {f"d{n}": f"$steering(d{n - 1})$steering(d{n - 1})" for n in range(1, 21)}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_no_text_takes_long(name: str) -> None:
+    """However it ends: its cost is bounded, for one text and for many with one budget."""
+    config = {"steering": {"parameters": {"long": list(range(10_000)), **DOUBLES}}}
+    scope, started, made = Scope(config), time.process_time(), 0
+    with contextlib.suppress(TooCostly):
+        for _ in range(3_000):
+            made += len(str(expand(COSTLY[name], scope)))
+    assert time.process_time() - started < 12
+    assert made < 4 * MAX_SIZE
+    assert min(scope.budget.steps, scope.budget.size) < 0
+
+
+@pytest.mark.parametrize("text", ["$(a" * 50_000, "$('" * 100_000, "$(" * 3000 + ")" * 2999])
+def test_looking_at_the_form_of_a_text_takes_a_moment(text: str) -> None:
+    started = time.process_time()
+    with contextlib.suppress(TooCostly):
+        check(text)
+    assert time.process_time() - started < 6
+
+
+def test_texts_without_expressions_cost_nothing() -> None:
+    scope = Scope(budget=Budget(10, 10))
+    assert expand({"a": ["x" * 10_000] * 100, "b": "12"}, scope) == {"a": ["x" * 10_000] * 100, "b": 12}
+    with pytest.raises(TooCostly, match="too many steps"):
+        expand("$(job) and more", scope)
+
+
+def test_too_much_text_is_told() -> None:
+    with pytest.raises(TooCostly, match="too much text"):
+        expand(["$(a) x" * 10] * 10, Scope({"a": "b" * 50}, budget=Budget(10_000, 1_000)))

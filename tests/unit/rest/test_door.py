@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -79,3 +80,75 @@ def test_who_ended_is_not_waited_for(answers: tuple[str, list[int]]) -> None:
     statuses[:] = [500]
     with pytest.raises(StartError, match="the server ended"):
         wait_healthy(url, lambda: "the server ended")
+
+
+# -- what is let in
+
+
+class Taking(RequestHandler):
+    def post(self) -> None:
+        self.finish(str(len(self.request.body)))
+
+
+TOKEN = {"Authorization": "Bearer a.b.c"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded", **TOKEN}
+
+
+@pytest.fixture
+async def door() -> AsyncIterator[tuple[Door, int]]:
+    """A door that leads somewhere, and its port."""
+    door = Door()
+    door.application = Application([("/", Taking)], log_function=lambda handler: None)
+    server = HTTPServer(door, max_body_size=64 << 20)
+    sock, port = bind_unused_port()
+    server.add_socket(sock)
+    yield door, port
+    server.stop()
+    await server.close_all_connections()
+
+
+async def answer_of(port: int, headers: dict[str, str], size: int, sent: int) -> bytes:
+    """What is answered to a request that says its body has a size, when so much of it was sent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = [f"{name}: {value}" for name, value in {"Host": "x", **headers, "Content-Length": size}.items()]
+    writer.write("\r\n".join(["POST / HTTP/1.1", *lines, "", ""]).encode() + b"x" * sent)
+    await writer.drain()
+    answer = await asyncio.wait_for(reader.read(2000), 10)
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize(("headers", "size", "status", "text"), [
+    ({}, 1 << 20, 200, "1048576"), ({}, (1 << 20) + 1, 413, "without a token may have at most 1 MB"),
+    (TOKEN, 5 << 20, 200, "5242880"), ({"Token": "x"}, 5 << 20, 200, "5242880"),
+    (FORM, 1 << 20, 200, "1048576"), (FORM, (2 << 20) + 1, 413, "a form may have at most 2 MB")])
+async def test_bodies_without_a_token_and_forms_are_small(door: tuple[Door, int], headers: dict[str, str],
+                                                          size: int, status: int, text: str) -> None:
+    answer = await answer_of(door[1], headers, size, size if status == 200 else 0)
+    assert answer.startswith(b"HTTP/1.1 %d" % status)
+    assert text.encode() in answer
+    assert door[0].coming == 0
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if reached():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError
+
+
+async def test_large_bodies_at_once_are_told_to_come_later(door: tuple[Door, int],
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.rest.door.MOST_AT_ONCE", 1 << 20)
+    first = await asyncio.open_connection("127.0.0.1", door[1])
+    first[1].write(b"POST / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Length: 900000\r\n\r\n"
+                   + b"x" * 800_000)
+    await until(lambda: door[0].coming == 800_000)
+    for size in (1000, 500_000):  # one is read to its end, one is cut off
+        answer = await answer_of(door[1], TOKEN, 300_000 + size, 0 if size > 1000 else 301_000)
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert b"Retry-After: 1" in answer
+    assert (await answer_of(door[1], TOKEN, 1000, 1000)).startswith(b"HTTP/1.1 200")
+    first[1].close()
+    await until(lambda: not door[0].coming)

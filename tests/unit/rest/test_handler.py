@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from threading import Event, Thread
+from threading import Event, Thread, current_thread
 
 import pytest
 import requests
@@ -17,17 +17,23 @@ from tornado.web import Application
 
 from config.settings import Settings
 from iceprod.tokens import encode
-from server.common.errors import Conflict, status_line
+from server.common.errors import BadRequest, Conflict, status_line
 from server.rest.context import Context
 from server.rest.handler import Handler, NoRoute
 from server.rest.routing import Route, allow
 
 SECRET = "s" * 48
+looked_at: list[Thread] = []  # who looked at bodies
 ADMIN = {"Authorization": f"Bearer {encode(SECRET, 'ada', ['admin'])}"}
 USER = {"Authorization": f"Bearer {encode(SECRET, 'bob', ['user'])}"}
 
 
 class Echo(Handler):
+    def examine(self, document: object) -> None:
+        looked_at.append(current_thread())
+        if document == {"refuse": "x" * 400_000}:
+            raise BadRequest("refuse: no")
+
     @allow("admin")
     def post(self, name: str) -> None:
         self.send({"name": name, "body": self.body(), "flag": self.query_bool("flag"),
@@ -141,3 +147,33 @@ def test_a_database_that_is_away_means_later(url: str) -> None:
     answer = requests.patch(f"{url}/echo/x", headers=ADMIN, timeout=20)
     assert answer.status_code == 503
     assert answer.json()["reason"] == "the database does not answer just now; try again later"
+
+
+# -- large bodies
+
+
+def sent(url: str, raw: bytes) -> tuple[int, str, bool]:
+    """Status and reason of the answer, and whether the body was looked at where everybody waits."""
+    looked_at.clear()
+    answer = requests.post(f"{url}/echo/x", data=raw, headers=ADMIN, timeout=20)
+    loops = {thread.name for thread in looked_at if "asyncio" not in thread.name}
+    return answer.status_code, answer.json().get("reason", ""), bool(loops)
+
+
+LONG = b"x" * 400_000
+
+
+def test_a_large_body_is_read_aside(url: str) -> None:
+    assert sent(url, b'{"a": "%b"}' % LONG) == (200, "", False)
+    assert sent(url, b'{"a": "b"}') == (200, "", True)
+
+
+@pytest.mark.parametrize(("raw", "reason"), [
+    (b'{"a": "%b"' % LONG, "not JSON-encoded: "), (b'{"a": "%b", "b": [1, NaN]}' % LONG, "b[1]: NaN is not"),
+    (b'{"refuse": "%b"}' % LONG, "refuse: no"), (b'["%b"]' % LONG, "must be type 'object'"),
+    (b'{"a": [%b1]}' % (b"[]," * 500_000), "more than 500000 lists and objects"),
+    (b"{%b}" % b",".join(b'"%d": %d' % (n, n) for n in range(30_000)), "more than 10000 fields")])
+def test_what_is_wrong_with_a_large_body_is_told(url: str, raw: bytes, reason: str) -> None:
+    status, told, _ = sent(url, raw)
+    assert status == 400
+    assert reason in told

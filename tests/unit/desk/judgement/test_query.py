@@ -142,10 +142,10 @@ def test_distances(altdata: Any, redshift: float | None, mpc: float | None) -> N
 # -- how often
 
 
-def test_a_bucket_per_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_per_token() -> None:
     clock = [100.0]
-    monkeypatch.setattr("server.desk.common.throttle.time.monotonic", lambda: clock[0])
-    throttle = Throttle(Desk(requests_per_second=5, burst=10, exempt_addresses=["::1"]))
+    settings = Desk(requests_per_second=5, burst=10, exempt_addresses=["::1"])
+    throttle = Throttle(settings, clock=lambda: clock[0])
 
     def asked(key: str = "a", address: str = "192.0.2.1") -> bool:
         try:

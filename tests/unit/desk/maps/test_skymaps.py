@@ -14,7 +14,7 @@ from scanner.maps.level_sets import default_levels
 from scanner.maps.products import flat_fits, multiorder_fits
 from scanner.maps.result import ScanResult
 from scanner.maps.skymap import SkyMap
-from server.desk.maps import skymaps
+from server.desk.common import fits_files
 from server.desk.maps.skymaps import of_fits
 from server.desk.maps.tiles import SkymapError, Tiles
 from tests.support.scans import made_up_map
@@ -76,6 +76,6 @@ def test_files_that_are_no_map(data: bytes, reason: str) -> None:
 
 
 def test_a_file_must_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(skymaps, "MOST_BYTES", 1000)
-    with pytest.raises(SkymapError, match="larger"):
+    monkeypatch.setattr(fits_files, "MOST_BYTES", 1000)
+    with pytest.raises(SkymapError, match="more than 1000 bytes"):
         of_fits(gzip.compress(bytes(10_000)))

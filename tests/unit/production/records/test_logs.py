@@ -100,3 +100,11 @@ async def test_searching_for_a_text(ctx: Context) -> None:
     assert (found["searched"], found["all"]) == (60, True)
     assert (await log_search.search(ctx, "d", "gb of memory", "stderr"))["searched"] == 0
     assert (await log_search.search(ctx, "d", "nowhere"))["matches"] == []
+
+
+async def test_a_search_ends_when_it_has_read_enough(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_search, "MOST_TEXT", 5_000)
+    for _ in range(30):
+        await logs.create(ctx, {"dataset_id": "d", "task_id": "t", "name": "stdout", "data": "x" * 400})
+    found = await log_search.search(ctx, "d", "x")
+    assert (found["searched"], found["all"]) == (20, False)

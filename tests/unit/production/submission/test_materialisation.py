@@ -145,6 +145,21 @@ async def test_payload(ctx: Context, make: Maker) -> None:
     assert payload["dataset"] == (await datasets.get(ctx, dataset))["dataset"]
 
 
+@pytest.mark.parametrize(("iterations", "outcome"), [(300, "made"), (10_000, "told")])
+async def test_a_costly_payload_is_made_aside_or_told(ctx: Context, make: Maker, iterations: int,
+                                                      outcome: str) -> None:
+    tray = {"iterations": iterations, "modules": [{"src": "b.py", "args": "$(iter) " + "x" * 5000}]}
+    dataset = await submitted(ctx, make, config={**CONFIG, "tasks": [{"name": "gen", "trays": [tray]}]})
+    await materialisation.materialise(ctx, dataset)
+    tasks = await ctx.db.tasks.find({"dataset_id": dataset}).to_list()
+    made = await scripts.payloads(ctx, [*tasks[:1], await make.task()])
+    payload = made[tasks[0]["task_id"]]
+    if outcome == "made":
+        assert len(payload["task"]["trays"]) == iterations
+    else:
+        assert payload["error"].endswith("cannot be evaluated: its expressions make too much text")
+
+
 async def test_a_dataset_without_configuration_has_no_payload(ctx: Context, make: Maker) -> None:
     assert await scripts.payloads(ctx, [await make.task()]) == {}
 
@@ -201,6 +216,6 @@ async def test_payloads_of_a_batch_are_those_of_each_task(ctx: Context, make: Ma
     for task in tasks:
         assert together[task["task_id"]] == (await scripts.payloads(ctx, [task]))[task["task_id"]]
         assert together[task["task_id"]]["options"]["job"] == task["job_index"]
-    first = {"plain": "plain", "12": 12, "$(job)": tasks[0]["job_index"]}[text]
+    first = {"plain": "plain", "12": "12", "$(job)": tasks[0]["job_index"]}[text]
     args = together[tasks[0]["task_id"]]["task"]["trays"][0]["modules"][0]["args"]
-    assert args == [first, 1.5]
+    assert args == [first, "1.5"]  # words stay as they are written

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from iceprod.dataset_config import problems
+from iceprod.tokens import Caller
 from server.production.datasets import configs
 from server.production.submission import materialisation, scripts
 from server.production.submission.previews import preview
 from server.rest.context import Context
 from tests.unit.production.conftest import Maker
 
+ALICE = Caller("alice", frozenset({"user"}), ("users",))
 CONFIG: dict[str, Any] = {
     "version": 3.2, "description": "c", "steering": {"parameters": {"seed": 7}},
     "tasks": [
@@ -22,7 +24,7 @@ CONFIG: dict[str, Any] = {
 
 
 async def test_what_would_be_created(ctx: Context) -> None:
-    shown = await preview(ctx, CONFIG, 5000)
+    shown = await preview(ctx, ALICE, CONFIG, 5000)
     assert (shown["valid"], shown["jobs"], shown["tasks"]) == (True, 5000, 10_000)
     assert shown["jobs_made_at_once"] == 1000
     gen, hits = shown["first_job"]
@@ -41,7 +43,7 @@ async def test_it_is_what_is_created(ctx: Context, make: Maker) -> None:
     await materialisation.materialise(ctx, dataset)
     tasks = await ctx.db.tasks.find({"dataset_id": dataset}, sort=[("task_index", 1)]).to_list()
     runs = await scripts.payloads(ctx, tasks)
-    shown = await preview(ctx, CONFIG, 1)
+    shown = await preview(ctx, ALICE, CONFIG, 1)
     assert [task["requirements"] for task in shown["first_job"]] == [task["requirements"] for task in tasks]
     assert [task["task"] for task in shown["first_job"]] == [runs[task["task_id"]]["task"] for task in tasks]
 
@@ -50,7 +52,7 @@ async def test_every_fault_is_named_with_its_path(ctx: Context) -> None:
     modules = [{"src": "a", "args": 5}, {"src": "b", "colour": "red"}]
     config = {"version": 3.2, "description": "c", "tasks": [
         {"name": "a", "trays": [{"modules": modules}]}, {"name": 1, "trays": []}]}
-    shown = await preview(ctx, config, 1)
+    shown = await preview(ctx, ALICE, config, 1)
     assert not shown["valid"]
     errors = {error["path"]: error["error"] for error in shown["errors"]}
     assert set(errors) == {"tasks[0].trays[0].modules[0].args", "tasks[0].trays[0].modules[1].colour",
@@ -74,12 +76,12 @@ def test_paths(changes: dict[str, Any], path: str) -> None:
 
 async def test_what_cannot_be_evaluated_for_some_job(ctx: Context) -> None:
     first = {**CONFIG["tasks"][0], "requirements": {"memory": "$eval(100-$(job))"}}
-    shown = await preview(ctx, {**CONFIG, "tasks": [first, CONFIG["tasks"][1]]}, 1000)
+    shown = await preview(ctx, ALICE, {**CONFIG, "tasks": [first, CONFIG["tasks"][1]]}, 1000)
     assert not shown["valid"]
     assert "job 999" in shown["errors"][0]["error"]
 
 
 async def test_dependence_on_what_is_not_there(ctx: Context) -> None:
     second = {**CONFIG["tasks"][1], "depends": ["20000:gen"]}
-    shown = await preview(ctx, {**CONFIG, "tasks": [CONFIG["tasks"][0], second]}, 1)
+    shown = await preview(ctx, ALICE, {**CONFIG, "tasks": [CONFIG["tasks"][0], second]}, 1)
     assert "20000:gen" in shown["errors"][0]["error"]

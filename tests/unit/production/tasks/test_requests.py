@@ -37,7 +37,7 @@ async def ask(ctx: Context, action: str, payload: dict[str, Any], caller: Caller
 
 
 async def submitted(ctx: Context) -> str:
-    answer = await ask(ctx, "submit", actions.check_submission(SUBMISSION, ALICE))
+    answer = await ask(ctx, "submit", await actions.check_submission(ctx, SUBMISSION, ALICE))
     assert answer["status"] == "complete", answer
     return str(answer["payload"]["dataset_id"])
 
@@ -57,6 +57,10 @@ async def test_submit(ctx: Context) -> None:
         ({"config": '{"version": 3.2}'}, "Validation error"),
         ({"username": "bob"}, "cannot submit as a different user"),
         ({"group": "admin"}, "not a member of selected group"),
+        ({"group": ""}, "group"),
+        ({"username": 5}, "username"),
+        ({"extra_submit_fields": {"auth_groups_read": [5]}}, "auth_groups_read"),
+        ({"extra_submit_fields": {"auth_groups_read": ["users", "nobody"]}}, "no group 'nobody'"),
         ({"jobs_submitted": 0}, "jobs_submitted"),
         ({"jobs_submitted": True}, "jobs_submitted"),
         ({"extra_submit_fields": {"colour": 1}}, "colour"),
@@ -64,20 +68,18 @@ async def test_submit(ctx: Context) -> None:
         ({"extra_submit_fields": "x"}, "not an object"),
     ],
 )
-def test_wrong_submissions(change: dict[str, Any], text: str) -> None:
+async def test_wrong_submissions(ctx: Context, change: dict[str, Any], text: str) -> None:
     with pytest.raises(BadRequest, match=text):
-        actions.check_submission(SUBMISSION | change, ALICE)
+        await actions.check_submission(ctx, SUBMISSION | change, ALICE)
 
 
-def test_admins_submit_for_others() -> None:
-    assert (
-        actions.check_submission(SUBMISSION | {"username": "bob", "group": "simprod"}, ADMIN)["username"]
-        == "bob"
-    )
+async def test_admins_submit_for_others(ctx: Context) -> None:
+    checked = await actions.check_submission(ctx, SUBMISSION | {"username": "bob", "group": "simprod"}, ADMIN)
+    assert checked["username"] == "bob"
 
 
 async def test_a_submission_begun_twice_makes_one_dataset(ctx: Context) -> None:
-    payload = actions.check_submission(SUBMISSION, ALICE)
+    payload = await actions.check_submission(ctx, SUBMISSION, ALICE)
     request_id = await requests.create(ctx, "submit", payload, ALICE)
     await actions.submit(ctx, requests.Work(request_id, "submit", payload, ALICE))  # and its worker dies
     await ctx.db.requests.update_one(

@@ -15,6 +15,7 @@ from tornado.web import Application, RequestHandler
 
 from config.settings import Credentials, Issuer
 from iceprod.config_check import Kind
+from iceprod.tokens import Caller
 from server.common.errors import BadRequest, NotFound
 from server.production.datasets import configs
 from server.production.failures.explain import explain
@@ -30,6 +31,8 @@ from server.production.transfers import lending
 from server.production.transfers.needs import Need, needs_of, scope_of
 from server.rest.context import Context
 from tests.unit.production.conftest import Maker
+
+ALICE = Caller("alice", frozenset({"user"}), ("users",))
 
 S3 = {"url": "https://s3.example.org", "type": "s3", "buckets": ["sim"], "access_key": "AK",
       "secret_key": "SECRET"}
@@ -230,7 +233,7 @@ async def test_a_dry_run_says_which_site_can_move_what_with_which_credential(ctx
     await keep(ctx, TOKEN, Owner("group", "users"))
     await site(ctx, "A", "file", "s3", "gsiftp")
     await site(ctx, "B", "file", "s3")
-    told = await preview(ctx, config(
+    told = await preview(ctx, ALICE, config(
         {"type": "permanent", "remote": "gsiftp://g/x"}, {"type": "permanent", "remote": "s3://sim/x"},
         {"type": "permanent", "movement": "output", "remote": "https://data.example.org/o/$(job)"},
         {"type": "permanent", "remote": "https://www.example.org/x"},
@@ -257,12 +260,12 @@ async def test_what_cannot_be_moved_is_refused_at_submission(ctx: Context, remot
     await site(ctx, "A", "file")
     wrong = config({"type": "permanent", "remote": remote})
     with pytest.raises(BadRequest, match=reason):
-        await checks.require(ctx, wrong, 1, dataset={"username": "alice", "group": "users"})
-    await checks.require(ctx, wrong, 1, dataset={"username": "alice", "group": "users"}, lenient=True)
+        await checks.require(ctx, ALICE, wrong, 1, dataset={"username": "alice", "group": "users"})
+    await checks.require(ctx, ALICE, wrong, 1, dataset={"username": "alice", "group": "users"}, lenient=True)
 
 
 async def test_no_site_that_says_anything_refuses_nothing(ctx: Context) -> None:
-    await checks.require(ctx, config({"type": "permanent", "remote": "gsiftp://g/x"}), 1)
+    await checks.require(ctx, ALICE, config({"type": "permanent", "remote": "gsiftp://g/x"}), 1)
 
 
 @pytest.mark.parametrize(("field", "value"), [("checksum", "sha256=12"), ("checksum", "crc=0"), ("size", -1),

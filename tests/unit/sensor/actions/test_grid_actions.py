@@ -9,14 +9,17 @@ import msgspec
 import numpy as np
 import pytest
 
+from iceprod.tokens import Caller
 from scanner.maps.level_sets import default_levels
 from scanner.maps.posterior import Posterior
 from scanner.maps.result import ScanMetadata, ScanResult
 from scanner.maps.skymap import SkyMap
-from server.common.errors import BadRequest, Conflict, NotFound
+from server.common.errors import BadRequest, Conflict, Forbidden, NotFound
 from server.production.datasets import datasets
+from server.production.datasets.datasets import NewDataset
 from server.production.leases import ends, leases
 from server.production.leases.leases import Claim
+from server.production.people import groups
 from server.production.submission import materialisation
 from server.production.tasks import bulk, completion
 from server.production.tasks.bulk import Selection
@@ -27,13 +30,16 @@ from server.scans.run.creation import create_scan
 from server.sensor.acquisitions import acquisitions
 from server.sensor.acquisitions.outcomes import Status
 from server.sensor.actions import actions, canary, scan_runs
-from server.sensor.clock import scheduler
+from server.sensor.clock import asking, scheduler
 from server.sensor.clock.scheduler import HOLD_SECONDS, Scheduler
 from server.sensor.common import grid_priority
+from server.sensor.common.errors import FieldErrors
 from server.sensor.schedule import entries
 from tests.support.scans import made_up_map, scan_body
 from tests.unit.sensor.conftest import T0, Clock, Sensor
 
+ADMIN = Caller("root", frozenset({"admin"}))
+USER = Caller("ann", frozenset({"user"}), ("users",))
 CONFIG = {"version": 3.2, "description": "c", "tasks": [
     {"name": "gen", "requirements": {"memory": 2}, "trays": [{"modules": [{"src": "a.py"}]}]}]}
 RESCAN = {"reco_algo": "track_mpe", "nsides": {"2": 0, "8": 4}, "request_clusters": {"local": 1},
@@ -43,7 +49,7 @@ RESCAN = {"reco_algo": "track_mpe", "nsides": {"2": 0, "8": 4}, "request_cluster
 @pytest.fixture
 async def template(ctx: Context) -> str:
     name = "submit_dataset:nightly"
-    await actions.store(ctx, name, {"config": CONFIG, "description": "nightly", "jobs_submitted": 2})
+    await actions.store(ctx, ADMIN, name, {"config": CONFIG, "description": "nightly", "jobs_submitted": 2})
     return name
 
 
@@ -135,7 +141,7 @@ async def finish_scan(ctx: Context, scan_id: str) -> None:
 
 async def test_recent_events_are_scanned_again_and_their_maps_are_the_data(sensor_: Sensor) -> None:
     ctx = sensor_.ctx
-    await actions.store(ctx, "rescan_event:gold", {**RESCAN, "classifiers": {"gold": True}})
+    await actions.store(ctx, ADMIN, "rescan_event:gold", {**RESCAN, "classifiers": {"gold": True}})
     chosen = await create_scan(ctx, scan_body(classifiers={"gold": True}), "carol")
     await create_scan(ctx, scan_body(), "carol")
     await sensor_.make(action="rescan_event:gold", interval=3600)
@@ -180,7 +186,7 @@ def test_the_samples_hold_the_map() -> None:
 
 
 async def test_without_an_event_there_is_nothing_to_do(sensor_: Sensor) -> None:
-    await actions.store(sensor_.ctx, "rescan_event:gold", {**RESCAN, "classifiers": {"gold": True}})
+    await actions.store(sensor_.ctx, ADMIN, "rescan_event:gold", {**RESCAN, "classifiers": {"gold": True}})
     await sensor_.make(action="rescan_event:gold")
     await sensor_.at(T0)
     run, = await sensor_.runs()
@@ -191,7 +197,7 @@ async def test_without_an_event_there_is_nothing_to_do(sensor_: Sensor) -> None:
 
 async def test_scans_are_made_once_even_when_the_beginning_is_repeated(sensor_: Sensor) -> None:
     ctx = sensor_.ctx
-    await actions.store(ctx, "rescan_event:all", RESCAN)
+    await actions.store(ctx, ADMIN, "rescan_event:all", RESCAN)
     await create_scan(ctx, scan_body(), "carol")
     await sensor_.make(action="rescan_event:all")
     await sensor_.at(T0)
@@ -204,7 +210,7 @@ async def test_scans_are_made_once_even_when_the_beginning_is_repeated(sensor_: 
 
 async def test_a_deleted_scan_fails_its_run_and_a_stopped_run_deletes_its_scan(sensor_: Sensor) -> None:
     ctx = sensor_.ctx
-    await actions.store(ctx, "rescan_event:all", RESCAN)
+    await actions.store(ctx, ADMIN, "rescan_event:all", RESCAN)
     await create_scan(ctx, scan_body(), "carol")
     await sensor_.make(action="rescan_event:all", interval=10)
     await sensor_.at(T0)
@@ -270,6 +276,7 @@ def test_separations() -> None:
     ("submit_dataset:x", {"config": {}, "description": "d"}, "config"),
     ("submit_dataset:x", {"config": CONFIG}, "description"),
     ("submit_dataset:x", {"config": CONFIG, "description": "d", "jobs_submitted": 0}, "jobs_submitted"),
+    ("submit_dataset:x", {"config": CONFIG, "description": "d", "group": "nobody"}, "no group 'nobody'"),
     ("submit_dataset:", {"config": CONFIG, "description": "d"}, "name"),
     ("submit_dataset:a b", {"config": CONFIG, "description": "d"}, "name"),
     ("unknown:x", {}, "submit_dataset"), ("logger", {}, "kind"),
@@ -278,7 +285,7 @@ def test_separations() -> None:
     ("rescan_event:x", {**RESCAN, "nonsense": 1}, "nonsense")])
 async def test_refused_actions(ctx: Context, name: str, arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(BadRequest, match=text):
-        await actions.store(ctx, name, arguments)
+        await actions.store(ctx, ADMIN, name, arguments)
     assert await ctx.db.schedule_actions.count_documents({}) == 0
 
 
@@ -294,3 +301,53 @@ async def test_an_action_that_an_entry_names_stays(sensor_: Sensor, template: st
 def test_priorities_turn_round() -> None:
     assert [grid_priority.of_dataset(p) for p in (-40, -20, 0, 10, 20, 99)] == [2.0, 2.0, 1.0, 0.5, 0.0, 0.0]
     assert [grid_priority.of_scan(p) for p in (-32768, 0, 10, 11, 32767)] == [99, 10, 0, -1, -99]
+
+
+# -- whose names they are
+
+
+async def stored(ctx: Context, **arguments: Any) -> str:
+    name = "submit_dataset:theirs"
+    await actions.store(ctx, ADMIN, name, {"config": CONFIG, "description": "d", **arguments})
+    return name
+
+
+async def test_only_members_schedule_a_dataset_of_a_group(ctx: Context) -> None:
+    body = {"name": "mine", "action": await stored(ctx, group="simprod"), "interval": 60}
+    with pytest.raises(FieldErrors, match="not a member of selected group"):
+        await asking.create(ctx, USER, body)
+    own = {"name": "own", "action": "logger"}
+    await asking.create(ctx, USER, own)
+    with pytest.raises(FieldErrors, match="not a member of selected group"):
+        await asking.change(ctx, USER, "own", {"action": body["action"]})
+    member = replace(USER, groups=("users", "simprod"))
+    assert (await asking.create(ctx, member, body)).owner == "ann"
+
+
+async def test_a_scheduled_action_does_not_move_to_another_group(ctx: Context) -> None:
+    name = await stored(ctx)
+    await asking.create(ctx, USER, {"name": "mine", "action": name})
+    await stored(ctx, description="other words")
+    with pytest.raises(Conflict, match="mine has this action"):
+        await stored(ctx, group="simprod")
+
+
+async def test_only_readers_schedule_what_depends_on_a_dataset(ctx: Context) -> None:
+    new = NewDataset("test", "simprod", 1, 1, 1, username="bob", auth_groups_read=())
+    dataset = await datasets.create_dataset(ctx, new)
+    task = {**CONFIG["tasks"][0], "depends": [f"{dataset}:gen"]}
+    name = await stored(ctx, config={**CONFIG, "tasks": [task]})
+    with pytest.raises(Forbidden, match="no dataset that you may read"):
+        await asking.create(ctx, USER, {"name": "mine", "action": name})
+    await asking.create(ctx, replace(USER, username="bob"), {"name": "mine", "action": name})
+
+
+async def test_a_run_for_a_group_that_is_gone_fails(sensor_: Sensor) -> None:
+    ctx = sensor_.ctx
+    name = await stored(ctx, group="simprod")
+    await sensor_.make(action=name)
+    await groups.remove_group(ctx, "simprod")
+    await sensor_.at(T0)
+    run, = await sensor_.runs()
+    assert (run.status, run.detail) == (Status.FAILURE, "there is no group 'simprod' any more")
+    assert await ctx.db.datasets.count_documents({}) == 0
