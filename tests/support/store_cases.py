@@ -280,7 +280,8 @@ def accepted(collection: Documents, content: Sequence[dict[str, Any]]) -> list[i
     def once() -> list[int]:
         collection.delete_many({})
         try:
-            return collection.insert_many([dict(document) for document in content], ordered=False).inserted_ids
+            result = collection.insert_many([dict(document) for document in content], ordered=False)
+            return list(result.inserted_ids)
         except BulkWriteError as error:
             refused = {entry["index"] for entry in (error.details or {})["writeErrors"]}
             return [document["_id"] for i, document in enumerate(content) if i not in refused]
@@ -293,6 +294,13 @@ def has_empty_array(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(has_empty_array, value.values()))
     return isinstance(value, list) and (not value or any(map(has_empty_array, value)))
+
+
+def has_empty_all(spec: Any) -> bool:
+    """Is there an {$all: []} in a filter?"""
+    if isinstance(spec, dict):
+        return any((name == "$all" and item == []) or has_empty_all(item) for name, item in spec.items())
+    return isinstance(spec, list) and any(map(has_empty_all, spec))
 
 
 def query_cases(spec: Any, order: Any, projection: Any, sortable: bool = True) -> list[Case]:
@@ -325,7 +333,7 @@ def writing_cases(spec: Any) -> list[Case]:
         return collection.delete_many(spec).deleted_count, unordered(collection.find())
 
     return [(f"{name} {spec}", case) for name, case in
-            [("update", seen), ("findAndModify", taken), ("delete", deleted)]]
+            [("findAndModify", taken), ("update", seen), ("delete", deleted)]]
 
 
 def update_case(spec: Any, update: Any, many: bool) -> Case:
