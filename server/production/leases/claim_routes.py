@@ -14,7 +14,7 @@ from server.production.common.fields import Field, number, takes
 from server.production.common.handler import ProductionHandler
 from server.production.failures import quarantine
 from server.production.failures.places import Place, place_of
-from server.production.leases import ends, leases, many_ends
+from server.production.leases import ends, leases, many_ends, waits
 from server.production.leases.ends import Report
 from server.production.leases.leases import Claim
 from server.production.tasks import kinds, queueing, task_store
@@ -147,7 +147,7 @@ class QueueMany(ClaimHandler):
             raise BadRequest("key wait should be a number >= 0")
         wait = min(wait, self.ctx.settings.leases.max_wait_seconds)
         await self.check_place(request, wait)
-        got = await leases.claim_or_wait(self.ctx, request, wait, self.gone)
+        got = await waits.claim_or_wait(self.ctx, request, wait, self.gone)
         if not got:
             raise NotFound("Task not found")
         self.send(await self.with_payloads(got, request.pilot_id))
@@ -331,7 +331,7 @@ class ReportMany(ProductionHandler):
             sites.check_lease(self.user, ended.report.instance_id)
         results = await many_ends.report_many(self.ctx, batch, only_site=sites.bound_site(self.user),
                                               only_pilot=sites.bound_pilot(self.user))
-        leases.end_waits(self.ctx, pilot_id)
+        waits.end_waits(self.ctx, pilot_id)
         self.send({"results": results})
 
 

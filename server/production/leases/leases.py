@@ -8,17 +8,13 @@ taken. Its cost does not depend on how many tasks wait.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import secrets
-import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import msgspec
 from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import timestamp
@@ -31,14 +27,12 @@ from server.production.tasks.classes import class_table
 from server.production.tasks.task_store import LEASED, soon
 from server.rest.context import Context
 
-__all__ = ["Claim", "claim", "claim_or_wait", "end_waits", "expire", "extend", "held", "lease_seconds",
-           "present", "release_listed", "release_pilot"]
+__all__ = ["Claim", "Outcome", "attempt", "claim", "expire", "extend", "held", "lease_seconds", "present",
+           "release_listed", "release_pilot", "take_back"]
 
 ATTEMPTS = 8
 LOOK_DEEPER = 100  # candidates of a class of which only some tasks fit
-MOST_FORMS = 10_000  # different requests of which is known that they were in vain
 LONGER = 1.5  # so many times the promised seconds a lease lasts
-LOOK_SECONDS = 1.0  # another server process may have made tasks
 MOST_PAIRS = 200  # (class, dataset) pairs looked at when datasets are left out
 
 
@@ -65,73 +59,42 @@ class _Look:
     fit: Fit
 
 
-@dataclass
-class _Turn:
-    """Claims of one process go one after another, so that they do not all run after the same tasks."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a claim got; and, of one in vain, whether there are tasks that only this one may not have."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    in_vain: dict[bytes, tuple[int, float]] = field(default_factory=dict)  # signals until then, and when
-    waiting: defaultdict[str, set[asyncio.Event]] = field(  # by pilot: set, an event ends a wait
-        default_factory=lambda: defaultdict(set))
-
-    @contextlib.contextmanager
-    def wait_of(self, pilot_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set when the pilot should ask again."""
-        enough = asyncio.Event()
-        self.waiting[pilot_id].add(enough)
-        try:
-            yield enough
-        finally:
-            self.waiting[pilot_id].discard(enough)
-            if not self.waiting[pilot_id]:
-                del self.waiting[pilot_id]
-
-    def was_in_vain(self, ctx: Context, request: Claim) -> bool:
-        """Whether an equal request found nothing a moment ago, and nothing was announced since."""
-        count, moment = self.in_vain.get(_form(request), (-1, 0.0))
-        return count == ctx.signals.count("tasks") and time.monotonic() - moment < LOOK_SECONDS
-
-    def note_in_vain(self, request: Claim, count: int) -> None:
-        if len(self.in_vain) > MOST_FORMS:
-            self.in_vain.clear()
-        self.in_vain[_form(request)] = (count, time.monotonic())
+    tasks: list[Document]
+    hidden: bool = False
 
 
-_turns: WeakKeyDictionary[AsyncDatabase, _Turn] = WeakKeyDictionary()
+# claims of one process go one after another, so that they do not all run after the same tasks
+_turns: WeakKeyDictionary[AsyncDatabase, asyncio.Lock] = WeakKeyDictionary()
 
 
-def _form(request: Claim) -> bytes:
-    """What two requests for the same tasks have in common."""
-    return msgspec.json.encode([request.offer, request.filters, request.source, request.host], order="sorted")
+async def claim(ctx: Context, request: Claim) -> list[Document]:
+    """Lease up to `num` tasks, best priority first, all with one fresh instance_id; maybe none."""
+    return (await attempt(ctx, request)).tasks
 
 
-async def claim(ctx: Context, request: Claim, *, again: bool = False) -> list[Document]:
-    """Lease up to `num` tasks, best priority first, all with one fresh instance_id; maybe none.
-
-    Who asks `again` is content to hear that an equal request found nothing a moment ago: however many pilots
-    wait for the same, one of them looks.
-    """
-    turn = _turns.setdefault(ctx.db, _Turn())
-    async with turn.lock:
-        if again and turn.was_in_vain(ctx, request):
-            return []
-        count = ctx.signals.count("tasks")
-        got = await _claim(ctx, request)
-        if not got:
-            turn.note_in_vain(request, count)
-    if got:
-        metrics.LEASES.inc(len(got))
-    return got
+async def attempt(ctx: Context, request: Claim) -> Outcome:
+    """Like `claim`; also tells of one in vain whether others may have what there is."""
+    async with _turns.setdefault(ctx.db, asyncio.Lock()):
+        outcome = await _claim(ctx, request)
+    if outcome.tasks:
+        metrics.LEASES.inc(len(outcome.tasks))
+    return outcome
 
 
-async def _claim(ctx: Context, request: Claim) -> list[Document]:
+async def _claim(ctx: Context, request: Claim) -> Outcome:
     instance_id, got = secrets.token_hex(16), list[Document]()  # only who gets it may report
     left_out, may = list(request.deprioritised), trusted.leave(ctx, request.host)
+    hidden = may.most == 0 or bool(may.not_of)
     if may.most is not None:
         request = replace(request, num=min(request.num, may.most))
     for _ in range(ATTEMPTS + len(left_out) if request.num else 0):
         wanted = replace(request, num=request.num - len(got), deprioritised=(*may.not_of, *left_out))
-        found = await _candidates(ctx, wanted)
+        found, others = await _candidates(ctx, wanted)
+        hidden |= others
         if found:
             got += await _take(ctx, found, wanted, instance_id)
         elif left_out:
@@ -141,45 +104,10 @@ async def _claim(ctx: Context, request: Claim) -> list[Document]:
         if len(got) >= request.num:
             break
     trusted.given(ctx, request.host, got)
-    return got
+    return Outcome(got, hidden)
 
 
-async def claim_or_wait(ctx: Context, request: Claim, wait: float, gone: asyncio.Event) -> list[Document]:
-    """Like `claim`, but wait up to `wait` seconds for something to claim.
-
-    Gives up when the caller is gone, and when its pilot can offer more by now (see `end_waits`).
-    """
-    end = time.monotonic() + wait
-    with _turns.setdefault(ctx.db, _Turn()).wait_of(request.pilot_id) as enough:
-        seen = ctx.signals.count("tasks")
-        got = await claim(ctx, request)
-        while not got and not enough.is_set() and (left := end - time.monotonic()) > 0:
-            if ctx.signals.count("tasks") == seen:
-                await ctx.signals.wait("tasks", min(left, LOOK_SECONDS), _wait_of(request.pilot_id))
-            if gone.is_set():
-                return []
-            seen = ctx.signals.count("tasks")
-            got = await claim(ctx, request, again=True)
-    if got and gone.is_set():
-        await _take_back(ctx, got)
-        return []
-    return got
-
-
-def end_waits(ctx: Context, pilot_id: str) -> None:
-    """A pilot has more room than when it asked: have its waiting claims answered, so that it asks again."""
-    turn = _turns.get(ctx.db)
-    if turn is not None and pilot_id and pilot_id in turn.waiting:
-        for enough in turn.waiting[pilot_id]:
-            enough.set()
-        ctx.signals.wake(_wait_of(pilot_id))
-
-
-def _wait_of(pilot_id: str) -> str:
-    return f"more room of {pilot_id}"
-
-
-async def _take_back(ctx: Context, got: list[Document]) -> None:
+async def take_back(ctx: Context, got: list[Document]) -> None:
     """Nobody is there to hear of the claim: whatever the caller said at its end came too early for it."""
     mine = {"task_id": {"$in": [task["task_id"] for task in got]}, "instance_id": got[0]["instance_id"]}
     await _return(ctx, mine, "the pilot was gone before it had the task")
@@ -188,11 +116,12 @@ async def _take_back(ctx: Context, got: list[Document]) -> None:
 # -- finding candidates
 
 
-async def _candidates(ctx: Context, request: Claim) -> list[Document]:
-    """The best tasks that fit."""
+async def _candidates(ctx: Context, request: Claim) -> tuple[list[Document], bool]:
+    """The best tasks that fit; and whether there are some that do not fit this request alone."""
     looks = await _looks(ctx, request)
     found = await asyncio.gather(*(_best_of(ctx, request, look) for look in looks))
-    return heapq.nlargest(request.num, (task for tasks in found for task in tasks), key=_priority)
+    best = heapq.nlargest(request.num, (task for tasks, _ in found for task in tasks), key=_priority)
+    return best, any(hidden for _, hidden in found)
 
 
 def _priority(task: Document) -> float:
@@ -223,7 +152,7 @@ def _split(fitting: dict[str, Fit], datasets: list[str]) -> list[_Look]:
             *(_Look([key], datasets, Fit.SOME) for key, fit in fitting.items() if fit is Fit.SOME)]
 
 
-async def _best_of(ctx: Context, request: Claim, look: _Look) -> Sequence[Document]:
+async def _best_of(ctx: Context, request: Claim, look: _Look) -> tuple[list[Document], bool]:
     query: Document = {"status": request.source, "class_key": _one_of(look.keys)}
     if look.datasets:
         query["dataset_id"] = _one_of(look.datasets)
@@ -231,12 +160,12 @@ async def _best_of(ctx: Context, request: Claim, look: _Look) -> Sequence[Docume
         query["dataset_id"] = {"$nin": list(request.deprioritised)}
     query |= {name: value for name, value in request.filters.items() if name != "dataset_id"}
     limit = request.num if look.fit is Fit.ALL else max(request.num, LOOK_DEEPER)
-    tasks = await _first(ctx, query, limit)
+    tasks = all_of_them = await _first(ctx, query, limit)
     if any(_avoids(task, request.host) for task in tasks):
         tasks = await _first(ctx, {**query, "$nor": [_avoiding(request.host)]}, limit)
-    if look.fit is Fit.ALL:
-        return tasks
-    return [task for task in tasks if fits(task["requirements"], request.offer)]
+    if look.fit is not Fit.ALL:
+        tasks = [task for task in tasks if fits(task["requirements"], request.offer)]
+    return tasks, bool(all_of_them) and not tasks
 
 
 async def _first(ctx: Context, query: Document, limit: int) -> list[Document]:
