@@ -14,7 +14,7 @@ from server.production.common.fields import Field, number, takes
 from server.production.common.handler import ProductionHandler
 from server.production.failures import quarantine
 from server.production.failures.places import Place, place_of
-from server.production.leases import ends, leases, many_ends, waits
+from server.production.leases import ends, leases, load, many_ends, waits
 from server.production.leases.ends import Report
 from server.production.leases.leases import Claim
 from server.production.tasks import kinds, queueing, task_store
@@ -172,7 +172,7 @@ class QueueMany(ClaimHandler):
 
     async def with_payloads(self, tasks: list[Document], pilot_id: str) -> list[Document]:
         payloads = await kinds.payloads(self.ctx, tasks)
-        promised = {"lease_seconds": leases.lease_seconds(self.ctx, pilot_id),
+        promised = {"lease_seconds": load.lease_seconds(self.ctx, pilot_id),
                     "grace_seconds": self.ctx.settings.leases.grace_hours * 3600}
         return [{**task_store.public(task), "kind": kinds.kind_of(task), **promised,
                  "payload": payloads.get(task["task_id"])} for task in tasks]

@@ -11,6 +11,7 @@ import asyncio
 import heapq
 import secrets
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -23,11 +24,12 @@ from server.common import metrics
 from server.common.errors import NotFound
 from server.production.common.documents import Document
 from server.production.failures import trusted
+from server.production.leases import load
 from server.production.tasks.classes import class_table
 from server.production.tasks.task_store import LEASED, soon
 from server.rest.context import Context
 
-__all__ = ["Claim", "Outcome", "attempt", "claim", "expire", "extend", "held", "lease_seconds", "present",
+__all__ = ["Claim", "Outcome", "attempt", "claim", "expire", "extend", "extend_many", "held", "present",
            "release_listed", "release_pilot", "take_back"]
 
 ATTEMPTS = 8
@@ -189,15 +191,9 @@ def _one_of(values: list[str]) -> Any:
 # -- taking them
 
 
-def lease_seconds(ctx: Context, pilot_id: str) -> float:
-    """How long a lease lasts: short for a pilot that sends heartbeats, long for one that cannot."""
-    leases = ctx.settings.leases
-    return leases.seconds if pilot_id else leases.unattended_hours * 3600
-
-
 def _due(ctx: Context, pilot_id: str) -> str:
     """When a lease that is written now ends: later than promised, so that few heartbeats must extend it."""
-    return soon(lease_seconds(ctx, pilot_id) * (LONGER if pilot_id else 1))
+    return soon(load.lease_seconds(ctx, pilot_id) * (LONGER if pilot_id else 1))
 
 
 async def _take(ctx: Context, found: list[Document], request: Claim, instance_id: str) -> list[Document]:
@@ -240,27 +236,41 @@ async def held(ctx: Context, task_id: str, instance_id: str) -> Document:
 
 
 async def extend(ctx: Context, pilot_id: str, tasks: dict[str, str]) -> list[str]:
-    """Extend the leases of tasks (id → instance_id); the ids of those that are not this holder's any more.
+    """Extend the leases of tasks (id → instance_id); the ids of those that are not this holder's any more."""
+    lost = await extend_many(ctx, [(pilot_id, tasks)])
+    return [task_id for task_id, instance_id in tasks.items() if (task_id, instance_id) in lost]
+
+
+async def extend_many(ctx: Context,
+                      held_by: Sequence[tuple[str, Mapping[str, str]]]) -> set[tuple[str, str]]:
+    """Extend the leases of many pilots' tasks; (id, instance_id) of those that are their holders' no more.
 
     Every lease then lasts as long as promised at least; those that did anyway are not written.
     """
-    if not tasks:
-        return []
+    asked = {pair for _, tasks in held_by for pair in tasks.items()}
+    if not asked:
+        return set()
     shown = {"_id": 0, "task_id": 1, "instance_id": 1, "due": 1}
-    leased = {"task_id": {"$in": list(tasks)}, "status": {"$in": list(LEASED)}}
-    held = {row["task_id"]: row.get("due", "") for row in await ctx.db.tasks.find(leased, shown).to_list()
-            if row["instance_id"] == tasks[row["task_id"]]}
-    missing = {task_id: instance for task_id, instance in tasks.items() if task_id not in held}
-    held |= await present(ctx, pilot_id, missing)
-    least, most = soon(lease_seconds(ctx, pilot_id)), _due(ctx, pilot_id)
-    wrong: defaultdict[str, list[str]] = defaultdict(list)
-    for task_id, due in held.items():
-        if not least <= due <= most:  # later than that: a clock stepped back
-            wrong[tasks[task_id]].append(task_id)
-    for instance_id, ids in wrong.items():
-        mine = {"task_id": {"$in": ids}, "status": {"$in": list(LEASED)}, "instance_id": instance_id}
+    leased = {"task_id": {"$in": sorted({task_id for task_id, _ in asked})}, "status": {"$in": list(LEASED)}}
+    rows = await ctx.db.tasks.find(leased, shown).to_list()
+    held = {(row["task_id"], row["instance_id"]): row.get("due", "") for row in rows}
+    held = {pair: due for pair, due in held.items() if pair in asked}
+    for pilot_id, tasks in held_by:
+        missing = {pair[0]: pair[1] for pair in tasks.items() if pair not in held}
+        back = await present(ctx, pilot_id, missing)
+        held |= {(task_id, missing[task_id]): due for task_id, due in back.items()}
+    await _keep_long_enough(ctx, held, held_by[0][0])
+    return asked - held.keys()
+
+
+async def _keep_long_enough(ctx: Context, held: Mapping[tuple[str, str], str], pilot_id: str) -> None:
+    """Give leases that end too soon their whole time again; later than that: a clock stepped back."""
+    least, most = soon(load.lease_seconds(ctx, pilot_id)), _due(ctx, pilot_id)
+    wrong = [pair for pair, due in held.items() if not least <= due <= most]
+    if wrong:  # an instance_id is of one claim alone, so the two lists need not be matched
+        mine = {"task_id": {"$in": [task_id for task_id, _ in wrong]}, "status": {"$in": list(LEASED)},
+                "instance_id": _one_of(sorted({instance_id for _, instance_id in wrong}))}
         await ctx.db.tasks.update_many(mine, {"$set": {"due": most}})
-    return [task_id for task_id in tasks if task_id not in held]
 
 
 async def present(ctx: Context, pilot_id: str, tasks: dict[str, str]) -> dict[str, str]:

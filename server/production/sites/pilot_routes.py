@@ -9,7 +9,7 @@ from server.common.errors import BadRequest, Forbidden
 from server.production.common.documents import Document
 from server.production.common.fields import Field, read_fields, takes
 from server.production.common.handler import ProductionHandler
-from server.production.sites import pilot_ends, pilots
+from server.production.sites import beats, pilot_ends, pilots
 from server.rest import sites
 from server.rest.context import Context
 from server.rest.routing import Route, allow
@@ -76,7 +76,7 @@ class Heartbeat(ProductionHandler):
         fields: Document = {
             name: body[name] for name in ("resources_available", "resources_claimed") if name in body
         }
-        self.send(await pilots.heartbeat(self.ctx, pilot_id, _held(body), fields))
+        self.send(await beats.beat(self.ctx, pilot_id, _held(body), fields))
 
 
 class PilotEnd(ProductionHandler):

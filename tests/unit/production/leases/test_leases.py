@@ -11,7 +11,7 @@ import pytest
 from server.production import repair
 from server.production.leases import leases, waits
 from server.production.leases.leases import Claim
-from server.production.sites import pilots
+from server.production.sites import beats, pilots
 from server.production.tasks import task_changes
 from server.production.tasks.task_store import NewTask, soon
 from server.rest.context import Context
@@ -160,7 +160,7 @@ async def test_heartbeats_keep_leases_and_tell_what_to_stop(ctx: Context, make: 
     await ctx.db.tasks.update_many({}, {"$set": {"due": soon(1)}})
     await task_changes.set_status(ctx, b["task_id"], "suspended")
     held = {a["task_id"]: a["instance_id"], b["task_id"]: b["instance_id"], c["task_id"]: "another"}
-    answer = await pilots.heartbeat(ctx, pilot, held, {})
+    answer = await beats.beat(ctx, pilot, held, {})
     assert sorted(answer["stop"]) == sorted([b["task_id"], c["task_id"]])
     assert (await make.read(a["task_id"]))["due"] > soon(30)
     assert (await make.read(c["task_id"]))["due"] < soon(30)
@@ -171,10 +171,10 @@ async def test_a_lease_that_lasts_as_promised_is_not_written(ctx: Context, make:
     pilot = await pilots.create(ctx, {"queue_host": "h", "queue_version": "1", "resources": {}})
     [task] = await leases.claim(ctx, replace(CLAIM, pilot_id=pilot))
     held, first = {task["task_id"]: task["instance_id"]}, (await make.read(task["task_id"]))["due"]
-    assert (await pilots.heartbeat(ctx, pilot, held, {}))["stop"] == []
+    assert (await beats.beat(ctx, pilot, held, {}))["stop"] == []
     assert (await make.read(task["task_id"]))["due"] == first > soon(60)
     await ctx.db.tasks.update_one({}, {"$set": {"due": soon(59)}})
-    await pilots.heartbeat(ctx, pilot, held, {})
+    await beats.beat(ctx, pilot, held, {})
     assert (await make.read(task["task_id"]))["due"] > first
 
 
