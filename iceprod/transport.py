@@ -91,7 +91,7 @@ class Client:
         self._ask = token if callable(token) else (lambda: token)
         self._token = self._ask()
         self._timeout, self.pause = timeout, pause
-        self._local = threading.local()
+        self._local: Any = threading.local()
         self._open: set[http.client.HTTPConnection] = set()
         self._lock = threading.Lock()
 
@@ -210,7 +210,7 @@ class Client:
             connection = self._connection(timeout)
             sent = True
             connection.request(method, self._prefix + path, *self._message(body))
-            response = connection.getresponse()
+            response = self._answer(connection)
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
@@ -218,6 +218,9 @@ class Client:
         if response.will_close:
             self.close()
         return response.status, response.headers, content
+
+    def _answer(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        return connection.getresponse()
 
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
         connection = getattr(self._local, "connection", None)

@@ -1,12 +1,12 @@
-"""The thread that tells the server what we hold, and hears what we lost."""
+"""The thread that tells the server what we hold when nothing else did for a while."""
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import Any
 
-from grid.pilot.pilot import VERSION, Pilot
+from grid.pilot.exchange import tell
+from grid.pilot.pilot import Pilot
 from iceprod.transport import ClientError, Refused
 
 __all__ = ["beat", "keep_beating"]
@@ -17,56 +17,31 @@ log = logging.getLogger("pilot")
 
 
 def keep_beating(pilot: Pilot) -> None:
-    """Send heartbeats until the pilot ends."""
+    """Send heartbeats until the pilot ends, whenever no other request carried one for so long."""
     try:
-        while not pilot.ending.wait(pilot.beat_seconds):
-            beat(pilot)
+        while not pilot.ending.wait(_seconds_until_due(pilot)):
+            if not _seconds_until_due(pilot):
+                beat(pilot)
+            _end_grace(pilot)
     finally:
         pilot.client.close()
 
 
+def _seconds_until_due(pilot: Pilot) -> float:
+    """How long nothing need be said. Who waits at the server for tasks and holds none is known to live."""
+    if pilot.waits and not pilot.held():
+        return pilot.beat_seconds
+    return max(0.0, pilot.told + pilot.beat_seconds - time.monotonic())
+
+
 def beat(pilot: Pilot) -> None:
-    """Send one heartbeat, which extends our leases, and obey the answer."""
-    sent = time.monotonic()
+    """Send one heartbeat, which extends our leases."""
     try:
-        answer = pilot.client.post(f"/pilots/{pilot.pilot_id}/heartbeat", _body(pilot), timeout=_TIMEOUT,
-                                   repeat=True)
+        tell(pilot, timeout=_TIMEOUT)
     except Refused as error:
         log.warning("heartbeat refused: %s", error)
-        if error.status == 404:
-            _register_again(pilot)
     except ClientError as error:
         log.warning("no heartbeat: %s", error)
-    else:
-        pilot.last_contact = sent
-        _obey(pilot, answer)
-    _end_grace(pilot)
-
-
-def _body(pilot: Pilot) -> dict[str, Any]:
-    tasks = [{"task_id": task_id, "instance_id": instance_id} for task_id, instance_id in pilot.held()]
-    room = pilot.room
-    return {"tasks": tasks, "resources_available": pilot.offer(), "resources_claimed": room.claimed()}
-
-
-def _obey(pilot: Pilot, answer: dict[str, Any]) -> None:
-    pilot.hear_promise(answer)
-    lost = set(answer.get("stop") or ())
-    for held in pilot.running():
-        if held.task_id in lost:
-            held.stop("the server gave the task to somebody else or took it back")
-    if answer.get("drain"):
-        pilot.drain("the server asks for it")
-
-
-def _register_again(pilot: Pilot) -> None:
-    pilot.token.drop()
-    try:
-        answer = pilot.client.post("/pilots", pilot.options.registration(VERSION), timeout=_TIMEOUT)
-        pilot.pilot_id = pilot.token.take(answer)
-        log.info("registered again as pilot %s", pilot.pilot_id)
-    except ClientError as error:
-        log.warning("could not register again: %s", error)
 
 
 def _end_grace(pilot: Pilot) -> None:

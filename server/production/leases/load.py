@@ -12,7 +12,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from server.production.tasks.task_store import soon
 from server.rest.context import Context
 
-__all__ = ["attended_seconds", "count", "heartbeat_period", "known", "lease_seconds", "period"]
+__all__ = ["attended_seconds", "count", "heartbeat_period", "known", "lease_seconds", "longest_wait",
+           "period"]
 
 BEATS_PER_SECOND = 50.0  # of one installation
 LONGEST_PERIOD = 60.0  # seconds between heartbeats: what is taken from a pilot goes on for so long
@@ -65,3 +66,8 @@ def lease_seconds(ctx: Context, pilot_id: str) -> float:
     """How long a lease lasts: short for a pilot that sends heartbeats, long for one that cannot."""
     leases = ctx.settings.leases
     return attended_seconds(known(ctx), leases.seconds) if pilot_id else leases.unattended_hours * 3600
+
+
+def longest_wait(ctx: Context) -> float:
+    """How long an idle pilot may wait for tasks in one request: as long as it need not say that it lives."""
+    return max(ctx.settings.leases.max_wait_seconds, heartbeat_period(known(ctx)))

@@ -11,7 +11,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from weakref import WeakKeyDictionary
 
 from pymongo import UpdateMany, UpdateOne
@@ -24,7 +23,7 @@ from server.production.leases import leases, load
 from server.production.sites import pilots
 from server.rest.context import Context
 
-__all__ = ["beat"]
+__all__ = ["beat", "is_known", "promise"]
 
 MANY = 200  # pilots, of which a batch waits for others
 GATHER_SECONDS = 0.25
@@ -77,8 +76,9 @@ class _Batches:
             if one.pilot_id in rows:
                 drain = bool(rows[one.pilot_id].get("drain"))
                 stop = [task_id for task_id, instance in one.tasks.items() if (task_id, instance) in lost]
-                one.heard.set_result(_answer(ctx, one.pilot_id, period, stop, drain))
+                one.heard.set_result({**promise(ctx, one.pilot_id), "stop": stop, "drain": drain})
             else:
+                self.written.pop(one.pilot_id, None)
                 one.heard.set_exception(NotFound("Pilot not found"))
 
     async def _write_pilots(self, ctx: Context, batch: Sequence[_Beat], rows: dict[str, Document],
@@ -123,7 +123,15 @@ async def beat(ctx: Context, pilot_id: str, tasks: dict[str, str], fields: Docum
     return await one.heard
 
 
-def _answer(ctx: Context, pilot_id: str, period: float, stop: list[str], drain: bool) -> dict[str, Any]:
+def is_known(ctx: Context, pilot_id: str) -> bool:
+    """Whether this process has written something of the pilot, so it is registered."""
+    return pilot_id in _all.setdefault(ctx.signals, _Batches()).written
+
+
+def promise(ctx: Context, pilot_id: str) -> Document:
+    """What every pilot is told: how long its leases last, how often to say that it lives."""
     return {"lease_seconds": load.lease_seconds(ctx, pilot_id),
             "grace_seconds": ctx.settings.leases.grace_hours * 3600,
-            "heartbeat_seconds": period, "stop": stop, "drain": drain}
+            "heartbeat_seconds": load.heartbeat_period(load.known(ctx))}
+
+

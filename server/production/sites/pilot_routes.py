@@ -14,7 +14,7 @@ from server.rest import sites
 from server.rest.context import Context
 from server.rest.routing import Route, allow
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "read_held"]
 
 REQUIRED = [Field("queue_host", "str", required=True), Field("queue_version", "str", required=True),
             Field("resources", "dict", required=True)]
@@ -76,7 +76,7 @@ class Heartbeat(ProductionHandler):
         fields: Document = {
             name: body[name] for name in ("resources_available", "resources_claimed") if name in body
         }
-        self.send(await beats.beat(self.ctx, pilot_id, _held(body), fields))
+        self.send(await beats.beat(self.ctx, pilot_id, read_held(body), fields))
 
 
 class PilotEnd(ProductionHandler):
@@ -108,7 +108,8 @@ def _own_token(ctx: Context, caller: Caller, pilot_id: str) -> Document:
     return {"token": token, "expires": caller.expires}
 
 
-def _held(body: dict[str, Any]) -> dict[str, str]:
+def read_held(body: dict[str, Any]) -> dict[str, str]:
+    """The tasks that a pilot says it holds (id → instance_id). Raises BadRequest."""
     rows = body.get("tasks", [])
     if not isinstance(rows, list) or len(rows) > 10_000:
         raise BadRequest("key tasks should be a list of at most 10000 objects")
