@@ -26,7 +26,7 @@ class Exchange(ClaimHandler):
     @takes(Field("tasks", "list"), Field("resources_available", "dict"), Field("resources_claimed", "dict"),
            Field("reports", "list"), Field("claim", "dict"), closed=True)
     async def post(self, pilot_id: str) -> None:
-        """A heartbeat that carries reports of ends, a claim, or both, as report_many and queue_many have them.
+        """A heartbeat that carries reports of ends, a claim or both, as report_many and queue_many take them.
 
         Answers what a heartbeat answers, with `results` of the reports and the `tasks` of the claim; `why`
         there are none for this pilot just now. A claim that comes with reports does not wait. What it has
