@@ -21,6 +21,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "api": ("server.production.bench", []),
     "desk": ("server.desk.bench", []),
     "tasks": ("grid.bench", []),
+    "pilots": ("grid.bench_pilots", []),
     "grid": ("grid.condor.bench", []),
 }
 """Each with the module that measures, run as a program of its own, and the arguments that choose in it."""
@@ -30,7 +31,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
 @click.argument("name", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(name: str | None, arguments: tuple[str, ...]) -> int:
-    """Measure NAME: reco, scan, event, coverage, accuracy, store, api, tasks or grid.
+    """Measure NAME: reco, scan, event, coverage, accuracy, store, api, desk, tasks, pilots or grid.
 
     `iceprod bench NAME --help` tells the options of each.
     """
