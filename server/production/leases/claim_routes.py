@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from iceprod.requirements import RequirementError, check
 from iceprod.tokens import Caller
 from server.common.errors import BadRequest, NotFound
+from server.common.signals import Signals
+from server.common.together import Together
 from server.production.common.documents import Document
 from server.production.common.fields import Field, number, takes
 from server.production.common.handler import ProductionHandler
@@ -67,6 +71,22 @@ def _check_offer(offer: dict[str, Any]) -> None:
         raise BadRequest(str(error)) from None
 
 
+_together: WeakKeyDictionary[Signals, Together[Context, list[Document], dict[str, Any]]] = WeakKeyDictionary()
+
+
+async def _payloads(ctx: Context, tasks: list[Document]) -> dict[str, Any]:
+    """What to run, by task id; found together for all claims that were served together."""
+    together = _together.get(ctx.signals)
+    if together is None:
+        together = _together[ctx.signals] = Together(_all_payloads)
+    return await together.do(ctx, tasks)
+
+
+async def _all_payloads(ctx: Context, claims: Sequence[list[Document]]) -> list[dict[str, Any] | Exception]:
+    found = await kinds.payloads(ctx, [task for tasks in claims for task in tasks])
+    return [found] * len(claims)
+
+
 def _number_of_tasks(body: dict[str, Any]) -> int:
     amount = body.get("num", 1)
     if isinstance(amount, bool) or not isinstance(amount, int) or amount < 1:
@@ -116,7 +136,7 @@ class ClaimHandler(ProductionHandler):
 
     async def with_payloads(self, tasks: list[Document], pilot_id: str) -> list[Document]:
         """Tasks as a pilot gets them, with what to run and for how long they are its own."""
-        payloads = await kinds.payloads(self.ctx, tasks)
+        payloads = await _payloads(self.ctx, tasks)
         promised = {"lease_seconds": load.lease_seconds(self.ctx, pilot_id),
                     "grace_seconds": self.ctx.settings.leases.grace_hours * 3600}
         return [{**task_store.public(task), "kind": kinds.kind_of(task), **promised,

@@ -16,12 +16,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from pymongo import UpdateMany
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
 
 from iceprod.ids import timestamp
 from iceprod.requirements import Fit, fits, parse_class
 from server.common import metrics
 from server.common.errors import NotFound
+from server.common.together import Together
 from server.production.common.documents import Document
 from server.production.failures import trusted
 from server.production.leases import load
@@ -69,22 +72,105 @@ class Outcome:
     hidden: bool = False
 
 
-# claims of one process go one after another, so that they do not all run after the same tasks
-_turns: WeakKeyDictionary[AsyncDatabase, asyncio.Lock] = WeakKeyDictionary()
-
-
 async def claim(ctx: Context, request: Claim) -> list[Document]:
     """Lease up to `num` tasks, best priority first, all with one fresh instance_id; maybe none."""
     return (await attempt(ctx, request)).tasks
 
 
 async def attempt(ctx: Context, request: Claim) -> Outcome:
-    """Like `claim`; also tells of one in vain whether others may have what there is."""
-    async with _turns.setdefault(ctx.db, asyncio.Lock()):
-        outcome = await _claim(ctx, request)
+    """Like `claim`; also tells of one in vain whether others may have what there is.
+
+    Claims of one process go one after another, so that they do not all run after the same tasks; those that
+    come meanwhile and ask for the same kinds of tasks are served together.
+    """
+    turns = _turns.get(ctx.db)
+    if turns is None:
+        turns = _turns[ctx.db] = Together(_attempts, pause=load.gather_seconds)
+    outcome = await turns.do(ctx, request)
     if outcome.tasks:
         metrics.LEASES.inc(len(outcome.tasks))
     return outcome
+
+
+_turns: WeakKeyDictionary[AsyncDatabase, Together[Context, Claim, Outcome]] = WeakKeyDictionary()
+
+
+async def _attempts(ctx: Context, requests: Sequence[Claim]) -> list[Outcome | Exception]:
+    """What comes of claims that were made at the same time."""
+    groups: defaultdict[object, list[int]] = defaultdict(list)
+    for number, request in enumerate(requests):
+        groups[await _kind(ctx, request) if len(requests) > 1 else None].append(number)
+    outcomes: dict[int, Outcome | Exception] = {}
+    for numbers in groups.values():
+        found = await _claim_together(ctx, [requests[number] for number in numbers])
+        outcomes |= dict(zip(numbers, found, strict=True))
+    return [outcomes[number] for number in range(len(requests))]
+
+
+async def _kind(ctx: Context, request: Claim) -> object:
+    """What claims have in common that look in the same places and may have all that is there."""
+    fitting = await class_table(ctx).fitting(ctx, request.offer)
+    if request.deprioritised or not all(fit is Fit.ALL for fit in fitting.values()):
+        return object()  # like no other
+    return (tuple(sorted(fitting)), tuple(sorted(request.filters.items())), request.source)
+
+
+async def _claim_together(ctx: Context, requests: Sequence[Claim]) -> list[Outcome | Exception]:
+    """Claims of one kind: the best tasks go to who came first. What that misses, each looks for by itself."""
+    outcomes: list[Outcome | Exception | None] = [None] * len(requests)
+    if len(requests) > 1:
+        shares, nothing_there = await _shares(ctx, requests)
+        for number, tasks in (await _take_shares(ctx, requests, shares)).items():
+            trusted.given(ctx, requests[number].host, tasks)
+            outcomes[number] = Outcome(tasks)
+        if nothing_there:
+            return [outcome or Outcome([]) for outcome in outcomes]
+    for number, request in enumerate(requests):
+        if outcomes[number] is None:
+            try:
+                outcomes[number] = await _claim(ctx, request)
+            except PyMongoError as error:
+                outcomes[number] = error
+    return [outcome or Outcome([]) for outcome in outcomes]
+
+
+async def _shares(ctx: Context, requests: Sequence[Claim]) -> tuple[dict[int, list[Document]], bool]:
+    """Candidates for those claims that may have any task; and whether there are none at all."""
+    open_to_all = [number for number, request in enumerate(requests)
+                   if trusted.leave(ctx, request.host) == trusted.Leave()]
+    looks = await _looks(ctx, requests[0])
+    if not open_to_all or len(looks) > 1:
+        return {}, not looks
+    wanted = sum(requests[number].num for number in open_to_all)
+    found = await _first(ctx, _query(requests[0], looks[0]), wanted) if looks else []
+    shares: dict[int, list[Document]] = {}
+    left = list(reversed(found))
+    for number in open_to_all:
+        mine = [left.pop() for _ in range(min(requests[number].num, len(left)))]
+        if mine and not any(_avoids(task, requests[number].host) for task in mine):
+            shares[number] = mine
+    return shares, not found
+
+
+async def _take_shares(ctx: Context, requests: Sequence[Claim],
+                       shares: Mapping[int, list[Document]]) -> dict[int, list[Document]]:
+    """Mark all shares in one go; of those that somebody else had taken a part of, what is left."""
+    marks = {number: _mark(ctx, requests[number], secrets.token_hex(16)) for number in shares}
+    if not marks:
+        return {}
+    writes = [UpdateMany(_still_there(shares[number], requests[number]), update)
+              for number, (_, update) in marks.items()]
+    result = await ctx.db.tasks.bulk_write(writes, ordered=False)
+    if result.modified_count == sum(map(len, shares.values())):
+        return {number: [_marked(task, requests[number], marks[number][0]) for task in tasks]
+                for number, tasks in shares.items()}
+    numbers = {str(changes["instance_id"]): number for number, (changes, _) in marks.items()}
+    mine = {"task_id": {"$in": [task["task_id"] for tasks in shares.values() for task in tasks]},
+            "instance_id": {"$in": list(numbers)}}
+    got: defaultdict[int, list[Document]] = defaultdict(list)
+    for task in await ctx.db.tasks.find(mine, {"_id": 0}).to_list():
+        got[numbers[task["instance_id"]]].append(task)
+    return {number: sorted(tasks, key=_priority, reverse=True) for number, tasks in got.items()}
 
 
 async def _claim(ctx: Context, request: Claim) -> Outcome:
@@ -155,12 +241,7 @@ def _split(fitting: dict[str, Fit], datasets: list[str]) -> list[_Look]:
 
 
 async def _best_of(ctx: Context, request: Claim, look: _Look) -> tuple[list[Document], bool]:
-    query: Document = {"status": request.source, "class_key": _one_of(look.keys)}
-    if look.datasets:
-        query["dataset_id"] = _one_of(look.datasets)
-    elif request.deprioritised:
-        query["dataset_id"] = {"$nin": list(request.deprioritised)}
-    query |= {name: value for name, value in request.filters.items() if name != "dataset_id"}
+    query = _query(request, look)
     limit = request.num if look.fit is Fit.ALL else max(request.num, LOOK_DEEPER)
     tasks = all_of_them = await _first(ctx, query, limit)
     if any(_avoids(task, request.host) for task in tasks):
@@ -168,6 +249,15 @@ async def _best_of(ctx: Context, request: Claim, look: _Look) -> tuple[list[Docu
     if look.fit is not Fit.ALL:
         tasks = [task for task in tasks if fits(task["requirements"], request.offer)]
     return tasks, bool(all_of_them) and not tasks
+
+
+def _query(request: Claim, look: _Look) -> Document:
+    query: Document = {"status": request.source, "class_key": _one_of(look.keys)}
+    if look.datasets:
+        query["dataset_id"] = _one_of(look.datasets)
+    elif request.deprioritised:
+        query["dataset_id"] = {"$nin": list(request.deprioritised)}
+    return query | {name: value for name, value in request.filters.items() if name != "dataset_id"}
 
 
 async def _first(ctx: Context, query: Document, limit: int) -> list[Document]:
@@ -198,7 +288,23 @@ def _due(ctx: Context, pilot_id: str) -> str:
 
 async def _take(ctx: Context, found: list[Document], request: Claim, instance_id: str) -> list[Document]:
     """Mark the candidates as taken; those that were still there, as they are then, the best first."""
-    chosen = {"$in": [task["task_id"] for task in found]}
+    changes, update = _mark(ctx, request, instance_id)
+    result = await ctx.db.tasks.update_many(_still_there(found, request), update)
+    if not result.modified_count:
+        return []
+    if result.modified_count == len(found):
+        return [_marked(task, request, changes) for task in found]
+    mine = {"task_id": {"$in": [task["task_id"] for task in found]}, "instance_id": instance_id}
+    tasks = await ctx.db.tasks.find(mine, {"_id": 0}).to_list()
+    return sorted(tasks, key=_priority, reverse=True)
+
+
+def _still_there(found: Sequence[Document], request: Claim) -> Document:
+    return {"task_id": {"$in": [task["task_id"] for task in found]}, "status": request.source}
+
+
+def _mark(ctx: Context, request: Claim, instance_id: str) -> tuple[Document, Document]:
+    """What changes in a task that a claim gets, and the update that does it."""
     site = request.offer.get("site")
     changes: Document = {"status": request.target, "status_changed": timestamp(), "instance_id": instance_id,
                          "lease": instance_id, "site": site if isinstance(site, str) and site else "unknown",
@@ -208,17 +314,13 @@ async def _take(ctx: Context, found: list[Document], request: Claim, instance_id
         changes["pilot_id"] = request.pilot_id
     else:
         removed["pilot_id"] = ""
-    update: Document = {"$set": changes, "$unset": removed}
-    result = await ctx.db.tasks.update_many({"task_id": chosen, "status": request.source}, update)
-    if not result.modified_count:
-        return []
-    if result.modified_count == len(found):
-        if not request.pilot_id:
-            found = [{name: value for name, value in task.items() if name != "pilot_id"} for task in found]
-        return [{**task, **changes} for task in found]
-    mine = {"task_id": chosen, "instance_id": instance_id}
-    tasks = await ctx.db.tasks.find(mine, {"_id": 0}).to_list()
-    return sorted(tasks, key=_priority, reverse=True)
+    return changes, {"$set": changes, "$unset": removed}
+
+
+def _marked(task: Document, request: Claim, changes: Document) -> Document:
+    if not request.pilot_id:
+        task = {name: value for name, value in task.items() if name != "pilot_id"}
+    return {**task, **changes}
 
 
 # -- keeping them

@@ -12,13 +12,15 @@ from pymongo.asynchronous.database import AsyncDatabase
 from server.production.tasks.task_store import soon
 from server.rest.context import Context
 
-__all__ = ["attended_seconds", "count", "heartbeat_period", "known", "lease_seconds", "longest_wait",
-           "period"]
+__all__ = ["attended_seconds", "count", "gather_beats", "gather_seconds", "heartbeat_period", "known",
+           "lease_seconds", "longest_wait", "period"]
 
 BEATS_PER_SECOND = 50.0  # of one installation
 LONGEST_PERIOD = 60.0  # seconds between heartbeats: what is taken from a pilot goes on for so long
 BEATS_IN_LEASE = 3  # at least, so one that is lost loses nothing
 COUNT_SECONDS, HEARD_SECONDS = 30.0, 150.0
+GATHER_PER_PILOT, MOST_GATHERED = 5e-5, 0.1  # seconds: half of the most with a thousand pilots
+MOST_PATIENCE = 5.0  # of heartbeats
 
 
 @dataclass
@@ -71,3 +73,13 @@ def lease_seconds(ctx: Context, pilot_id: str) -> float:
 def longest_wait(ctx: Context) -> float:
     """How long an idle pilot may wait for tasks in one request: as long as it need not say that it lives."""
     return max(ctx.settings.leases.max_wait_seconds, heartbeat_period(known(ctx)))
+
+
+def gather_seconds(ctx: Context) -> float:
+    """How long a claim or a report waits for others: nothing that is felt, unless there are thousands."""
+    return min(MOST_GATHERED, known(ctx) * GATHER_PER_PILOT)
+
+
+def gather_beats(ctx: Context) -> float:
+    """How long a heartbeat waits for others, which delays nobody's work."""
+    return MOST_PATIENCE * gather_seconds(ctx)

@@ -2,16 +2,18 @@
 
 Whoever asks in vain joins the queue of those whose requests differ in nothing but time, pilot and host. When
 tasks are announced, and once in LOOK_SECONDS in case another server process has made some, one look is taken
-for the first of each queue; the next one's turn comes only when that found something. So neither idle pilots
-nor announcements cost by the number of those who wait.
+for the first of each queue; the turn of the next ones comes only when that found something. So neither idle
+pilots nor announcements cost by the number of those who wait.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
@@ -20,6 +22,7 @@ from pymongo.errors import PyMongoError
 
 from server.common.signals import Signals
 from server.production.common.documents import Document
+from server.production.failures import trusted
 from server.production.leases import leases
 from server.production.leases.leases import Claim
 from server.production.tasks.classes import class_table
@@ -29,7 +32,9 @@ __all__ = ["claim_or_wait", "end_waits", "number_waiting"]
 
 LOOK_SECONDS = 1.0  # another server process may have made tasks
 ROUND_SECONDS = 0.02  # between rounds at least: what is announced meanwhile is one announcement
+REST = 2.0  # and so many times what the last one took: others want the server, too
 MOST_HOSTS = 4  # tried in a round when the first may not have what there is
+MOST_AT_ONCE = 64  # looks
 
 log = logging.getLogger("server.leases")
 
@@ -64,9 +69,9 @@ class _Queue:
     hours: float = -1.0  # of the one who looked last, in vain
     hidden: bool = True  # whether there was something that only this one may not have
 
-    def first(self, tried: set[str]) -> _Wait | None:
-        """The one whose turn it is, of a host that was not tried yet."""
-        return next((wait for wait in self.waits if wait.request.host not in tried or not tried), None)
+    def first(self, number: int, may: Callable[[str], bool]) -> list[_Wait]:
+        """So many, if there are, whose turn it is, of hosts that may have something."""
+        return list(itertools.islice((wait for wait in self.waits if may(wait.request.host)), number))
 
     def longest(self) -> _Wait:
         """The one that may have all that any of them may."""
@@ -138,7 +143,7 @@ class _Waits:
                     return
                 seen, began = ctx.signals.count("tasks"), time.monotonic()
                 await self._round(ctx)
-                await asyncio.sleep(max(0.0, ROUND_SECONDS - (time.monotonic() - began)))
+                await asyncio.sleep(max(ROUND_SECONDS, REST * (time.monotonic() - began)))
         finally:
             self.serving = None
 
@@ -153,17 +158,31 @@ class _Waits:
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def _serve_alike(self, ctx: Context, queue: _Queue) -> None:
-        tried: set[str] = set()
-        while len(tried) < MOST_HOSTS and (wait := queue.first(tried)) is not None:
-            if await self._look(ctx, queue, wait):
+        """Look for one, then for more and more at once as long as there is something for all of them."""
+        tried, width = set[str](), 1
+
+        def may(host: str) -> bool:
+            return host not in tried and trusted.leave(ctx, host).most != 0
+
+        while len(tried) < MOST_HOSTS and (some := queue.first(width, may)):
+            outcomes = await asyncio.gather(*(self._look(ctx, queue, wait) for wait in some))
+            in_vain = [wait for wait, outcome in zip(some, outcomes, strict=True) if not outcome.tasks]
+            width = min(MOST_AT_ONCE, 2 * width)
+            if not in_vain:
                 continue
+            queue.hidden = any(outcome.hidden for outcome in outcomes)
             if queue.hidden:
-                tried.add(wait.request.host)
-                continue
-            if await self._is_all(ctx, wait) or (longest := queue.longest()).hours <= wait.hours:
+                tried |= {wait.request.host for wait in in_vain}
+            elif not await self._serve_longest(ctx, queue, in_vain[0]):
                 return
-            if not await self._look(ctx, queue, longest):
-                return
+
+    async def _serve_longest(self, ctx: Context, queue: _Queue, wait: _Wait) -> bool:
+        """Look for who has most time, when that may help after one looked in vain; whether it did."""
+        if not queue.waits or await self._is_all(ctx, wait):
+            return False
+        if (longest := queue.longest()).hours <= wait.hours:
+            return False
+        return bool((await self._look(ctx, queue, longest)).tasks)
 
     async def _is_all(self, ctx: Context, wait: _Wait) -> bool:
         """Whether it sees all that others of its queue may have, who have more time."""
@@ -171,8 +190,8 @@ class _Waits:
         without_limit = {**offer, "time": None}
         return await table.fitting(ctx, offer) == await table.fitting(ctx, without_limit)
 
-    async def _look(self, ctx: Context, queue: _Queue, wait: _Wait) -> bool:
-        """Look for one; whether it got something. Who got nothing goes to the end of its queue."""
+    async def _look(self, ctx: Context, queue: _Queue, wait: _Wait) -> leases.Outcome:
+        """Look for one. Who gets nothing goes to the end of its queue."""
         wait.served, outcome = True, leases.Outcome([], hidden=True)
         try:
             outcome = await leases.attempt(ctx, wait.request)
@@ -184,7 +203,7 @@ class _Waits:
                 wait.end(outcome.tasks)
         if wait in queue.waits:
             queue.waits[wait] = queue.waits.pop(wait)
-        return bool(outcome.tasks)
+        return outcome
 
 
 _all: WeakKeyDictionary[Signals, _Waits] = WeakKeyDictionary()

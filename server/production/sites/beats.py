@@ -7,7 +7,6 @@ batch waits a moment for others.
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from pymongo import UpdateMany, UpdateOne
 from iceprod.ids import timestamp
 from server.common.errors import NotFound
 from server.common.signals import Signals
+from server.common.together import Together
 from server.production.common.documents import Document
 from server.production.leases import leases, load
 from server.production.sites import pilots
@@ -25,46 +25,30 @@ from server.rest.context import Context
 
 __all__ = ["beat", "is_known", "promise"]
 
-MANY = 200  # pilots, of which a batch waits for others
-GATHER_SECONDS = 0.25
+MOST_AT_ONCE = 500  # beats
 MOST_KEPT = 20_000  # pilots of which we know what we wrote last
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class _Beat:
-    """What one pilot says; `heard` is set when it is written: whether it is to end."""
+    """What one pilot says."""
 
     pilot_id: str
     tasks: dict[str, str]  # id → instance_id
     fields: Document
-    heard: asyncio.Future[Document]
 
 
 @dataclass(eq=False)
-class _Batches:
-    """The beats of one process that are not written yet, and what it wrote last of each pilot."""
+class _Books:
+    """What one process wrote last of each pilot."""
 
-    waiting: list[_Beat] = field(default_factory=list)
-    writing: asyncio.Task[None] | None = None
     written: OrderedDict[str, Document] = field(default_factory=OrderedDict)
 
-    async def write(self, ctx: Context) -> None:
-        """Write what waits, until nothing does."""
-        try:
-            while self.waiting:
-                if load.known(ctx) > MANY:
-                    await asyncio.sleep(GATHER_SECONDS)
-                batch, self.waiting = self.waiting, []
-                try:
-                    await self._write(ctx, batch)
-                except Exception as error:  # noqa: BLE001 (each of those who wait hears of it)
-                    for one in batch:
-                        if not one.heard.done():
-                            one.heard.set_exception(error)
-        finally:
-            self.writing = None
+    def __post_init__(self) -> None:
+        self.together: Together[Context, _Beat, Document] = Together(
+            self._write, MOST_AT_ONCE, load.gather_beats)
 
-    async def _write(self, ctx: Context, batch: Sequence[_Beat]) -> None:
+    async def _write(self, ctx: Context, batch: Sequence[_Beat]) -> list[Document | Exception]:
         period = await load.period(ctx)
         shown = {"_id": 0, "pilot_id": 1, "drain": 1, "heard_by": 1}
         ids = {"$in": sorted({one.pilot_id for one in batch})}
@@ -72,14 +56,15 @@ class _Batches:
         present = [one for one in batch if one.pilot_id in rows]
         await self._write_pilots(ctx, present, rows, period)
         lost = await leases.extend_many(ctx, [(one.pilot_id, one.tasks) for one in present])
-        for one in batch:
-            if one.pilot_id in rows:
-                drain = bool(rows[one.pilot_id].get("drain"))
-                stop = [task_id for task_id, instance in one.tasks.items() if (task_id, instance) in lost]
-                one.heard.set_result({**promise(ctx, one.pilot_id), "stop": stop, "drain": drain})
-            else:
-                self.written.pop(one.pilot_id, None)
-                one.heard.set_exception(NotFound("Pilot not found"))
+        return [self._answer(ctx, one, rows.get(one.pilot_id), lost) for one in batch]
+
+    def _answer(self, ctx: Context, one: _Beat, row: Document | None,
+                lost: set[tuple[str, str]]) -> Document | Exception:
+        if row is None:
+            self.written.pop(one.pilot_id, None)
+            return NotFound("Pilot not found")
+        stop = [task_id for task_id, instance in one.tasks.items() if (task_id, instance) in lost]
+        return {**promise(ctx, one.pilot_id), "stop": stop, "drain": bool(row.get("drain"))}
 
     async def _write_pilots(self, ctx: Context, batch: Sequence[_Beat], rows: dict[str, Document],
                             period: float) -> None:
@@ -106,7 +91,14 @@ class _Batches:
             self.written.popitem(last=False)
 
 
-_all: WeakKeyDictionary[Signals, _Batches] = WeakKeyDictionary()
+_all: WeakKeyDictionary[Signals, _Books] = WeakKeyDictionary()
+
+
+def _of(ctx: Context) -> _Books:
+    books = _all.get(ctx.signals)
+    if books is None:
+        books = _all[ctx.signals] = _Books()
+    return books
 
 
 async def beat(ctx: Context, pilot_id: str, tasks: dict[str, str], fields: Document) -> Document:
@@ -115,17 +107,12 @@ async def beat(ctx: Context, pilot_id: str, tasks: dict[str, str], fields: Docum
     Raises BadRequest, NotFound for a pilot that is not registered.
     """
     pilots.check(fields)
-    batches = _all.setdefault(ctx.signals, _Batches())
-    one = _Beat(pilot_id, tasks, fields, asyncio.get_running_loop().create_future())
-    batches.waiting.append(one)
-    if batches.writing is None:
-        batches.writing = asyncio.create_task(batches.write(ctx))
-    return await one.heard
+    return await _of(ctx).together.do(ctx, _Beat(pilot_id, tasks, fields))
 
 
 def is_known(ctx: Context, pilot_id: str) -> bool:
     """Whether this process has written something of the pilot, so it is registered."""
-    return pilot_id in _all.setdefault(ctx.signals, _Batches()).written
+    return pilot_id in _of(ctx).written
 
 
 def promise(ctx: Context, pilot_id: str) -> Document:

@@ -212,32 +212,33 @@ async def test_of_many_that_wait_for_the_same_one_looks(ctx: Context, make: Make
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = await make.dataset()
     looks = 0
-    real = leases._claim
+    real = leases._looks
 
     async def counted(*arguments: Any) -> Any:
         nonlocal looks
         looks += 1
         return await real(*arguments)
 
-    monkeypatch.setattr(leases, "_claim", counted)
+    monkeypatch.setattr(leases, "_looks", counted)
     waiting = [asyncio.create_task(waits.claim_or_wait(ctx, CLAIM, 0.5, asyncio.Event())) for _ in range(30)]
     await asyncio.sleep(0.1)
     first, looks = looks, 0
     task = await make.task(dataset)
     got = [task["task_id"] for tasks in await asyncio.gather(*waiting) for task in tasks]
-    assert (first, got) == (30, [task["task_id"]]), "nobody knew of the others when they came"
+    assert got == [task["task_id"]]
+    assert first <= 2
     assert looks <= 4
 
 
 async def test_who_waits_does_not_look(ctx: Context, make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty idle pilots cost one look a second, and one that comes to them none."""
-    looks, real = [], leases._claim
+    looks, real = [], leases._looks
 
     async def counted(ctx: Context, request: Claim) -> Any:
         looks.append(request.pilot_id)
         return await real(ctx, request)
 
-    monkeypatch.setattr(leases, "_claim", counted)
+    monkeypatch.setattr(leases, "_looks", counted)
     await waits.claim_or_wait(ctx, CLAIM, 0, asyncio.Event())
     waiting = []
     for number in range(40):
