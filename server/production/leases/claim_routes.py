@@ -204,7 +204,10 @@ class QueueMany(ClaimHandler):
         got = await waits.claim_or_wait(self.ctx, request, wait, self.gone)
         if not got:
             raise NotFound("Task not found")
-        self.send(await self.with_payloads(got, request.pilot_id))
+        tasks = await self.with_payloads(got, request.pilot_id)
+        if self.gone.is_set():
+            await leases.take_back(self.ctx, got, request.host)
+        self.send(tasks)
 
 
 class Access(ProductionHandler):

@@ -195,8 +195,10 @@ async def _claim(ctx: Context, request: Claim) -> Outcome:
     return Outcome(got, hidden)
 
 
-async def take_back(ctx: Context, got: list[Document]) -> None:
+async def take_back(ctx: Context, got: list[Document], host: str) -> None:
     """Nobody is there to hear of the claim: whatever the caller said at its end came too early for it."""
+    for task in got:
+        trusted.dropped(ctx, host, task)
     mine = {"task_id": {"$in": [task["task_id"] for task in got]}, "instance_id": got[0]["instance_id"]}
     await _return(ctx, mine, "the pilot was gone before it had the task")
 

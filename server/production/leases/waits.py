@@ -235,7 +235,7 @@ async def claim_or_wait(ctx: Context, request: Claim, wait: float, gone: asyncio
     if not got and wait > 0 and not gone.is_set():
         got = await waits.join(ctx, one, wait, seen)
     if got and gone.is_set():
-        await leases.take_back(ctx, got)
+        await leases.take_back(ctx, got, request.host)
         return []
     return got
 

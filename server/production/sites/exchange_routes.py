@@ -69,7 +69,7 @@ class Exchange(ClaimHandler):
         got = await waits.claim_or_wait(self.ctx, request, wait, self.gone)
         tasks = await self.with_payloads(got, request.pilot_id) if got else []
         if got and self.gone.is_set():
-            await leases.take_back(self.ctx, got)
+            await leases.take_back(self.ctx, got, request.host)
         return {"tasks": tasks}
 
 

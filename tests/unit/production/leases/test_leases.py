@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from server.production import repair
+from server.production.failures import trusted
+from server.production.failures.trust import FIRST_TASKS
 from server.production.leases import leases, waits
 from server.production.leases.leases import Claim
 from server.production.sites import beats, pilots
@@ -135,7 +137,9 @@ async def test_who_goes_while_being_served_loses_nothing(ctx: Context, make: Mak
         return got
 
     monkeypatch.setattr(leases, "attempt", slow)
-    assert await waits.claim_or_wait(ctx, CLAIM, 30, gone) == []
+    assert await waits.claim_or_wait(ctx, replace(CLAIM, host="h"), 30, gone) == []
+    trusted.leave(ctx, "other")
+    assert trusted.leave(ctx, "h").most == FIRST_TASKS, "what it never heard of is not held against the host"
     after = await make.read(task["task_id"])
     assert (after["status"], after["instance_id"]) == ("waiting", "")
     assert "pilot_id" not in after
