@@ -17,6 +17,7 @@ __all__ = ["attended_seconds", "count", "gather_beats", "gather_seconds", "heart
 
 BEATS_PER_SECOND = 50.0  # of one installation
 LONGEST_PERIOD = 60.0  # seconds between heartbeats: what is taken from a pilot goes on for so long
+LONGEST_WAIT = 50.0  # seconds: proxies give up after 60
 BEATS_IN_LEASE = 3  # at least, so one that is lost loses nothing
 COUNT_SECONDS, HEARD_SECONDS = 30.0, 150.0
 GATHER_PER_PILOT, MOST_GATHERED = 5e-5, 0.1  # seconds: half of the most with a thousand pilots
@@ -72,7 +73,7 @@ def lease_seconds(ctx: Context, pilot_id: str) -> float:
 
 def longest_wait(ctx: Context) -> float:
     """How long an idle pilot may wait for tasks in one request: as long as it need not say that it lives."""
-    return max(ctx.settings.leases.max_wait_seconds, heartbeat_period(known(ctx)))
+    return max(ctx.settings.leases.max_wait_seconds, min(LONGEST_WAIT, heartbeat_period(known(ctx))))
 
 
 def gather_seconds(ctx: Context) -> float:
