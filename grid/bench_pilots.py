@@ -99,10 +99,12 @@ class Connection:
             raise Told(content.decode())
         return json.loads(content)
 
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._writer = None
+    async def close(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 class SimulatedPilot:
@@ -129,7 +131,7 @@ class SimulatedPilot:
                 await (self._hold() if self.held else self._claim() if self.works.is_set() else self._rest())
             except (OSError, EOFError, Told, asyncio.IncompleteReadError):
                 self.crowd.counted.errors += 1
-                self.connection.close()
+                await self.connection.close()
                 await asyncio.sleep(random.uniform(0.5, 2.0))
 
     async def _say(self, **news: Any) -> Any:
@@ -151,14 +153,17 @@ class SimulatedPilot:
             wish["requirements"]["site"] = _SITE
         asking = asyncio.create_task(self._say(claim=wish))
         told = asyncio.create_task(self.works.wait())
-        await asyncio.wait((asking, told), return_when=asyncio.FIRST_COMPLETED)
-        told.cancel()
-        self.crowd.counted.polls += 1
-        if asking.done():
-            self._take(asking.result())
-        else:
-            asking.cancel()
-            self.connection.close()
+        try:
+            await asyncio.wait((asking, told), return_when=asyncio.FIRST_COMPLETED)
+            self.crowd.counted.polls += 1
+            if asking.done():
+                self._take(asking.result())
+        finally:
+            told.cancel()
+            if not asking.done():
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+                await self.connection.close()
 
     def _take(self, answer: Any) -> None:
         self.held = [{"task_id": task["task_id"], "instance_id": task["instance_id"]}
@@ -229,8 +234,7 @@ class Crowd:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
-        for pilot in self.pilots:
-            pilot.connection.close()
+        await asyncio.gather(*(pilot.connection.close() for pilot in self.pilots))
 
 
 class Look:
@@ -261,7 +265,7 @@ async def _measure(bench: Bench, crowd: Crowd, seconds: float, per_second: float
     crowd.fresh()
     rest = await _watch(bench, seconds)
     needed = int(len(crowd.pilots) + (1 + _SPARE) * seconds * per_second)
-    await asyncio.to_thread(bench.make, "empty", needed, _WORK)
+    await asyncio.to_thread(_make, bench, needed)
     await crowd.begin(per_second)
     await asyncio.sleep(_SETTLE_SECONDS)
     crowd.fresh()
@@ -278,6 +282,11 @@ async def _measure(bench: Bench, crowd: Crowd, seconds: float, per_second: float
         round(len(done.claims) / seconds, 1), round(1000 * took[len(took) // 2], 1),
         round(1000 * took[int(0.99 * (len(took) - 1))], 1), round(more / max(1, len(done.claims)), 3),
         round(work[0], 3), round(work[1], 3), done.errors)
+
+
+def _make(bench: Bench, number: int) -> None:
+    bench.make("empty", number, _WORK)
+    bench.client.close()  # this thread's connection
 
 
 async def _watch(bench: Bench, seconds: float) -> tuple[float, float]:
@@ -324,7 +333,8 @@ def _text(result: dict[str, Any]) -> str:
             f"beats   {result['beat_ms']:.2f} ms of CPU each\n"
             f"work    {result['claims_per_second']:.1f} claims/s  median {result['claim_p50_ms']:.0f} ms  "
             f"99 % {result['claim_p99_ms']:.0f} ms  "
-            f"claim and report {result['claim_report_ms']:.2f} ms of CPU  in all {100 * result['work_core']:.0f} % of a core\n"
+            f"claim and report {result['claim_report_ms']:.2f} ms of CPU  "
+            f"in all {100 * result['work_core']:.0f} % of a core\n"
             f"pilots  {100 * result['pilots_core']:.0f} % of a core; {result['errors']} requests failed")
 
 
