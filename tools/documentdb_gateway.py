@@ -30,7 +30,8 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 
 Document = dict[str, Any]
 
-DATES = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)  # of any year, not Python's alone
+# dates of any year, not of Python's alone
+DATES: CodecOptions[Any] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 API = "documentdb_api"
 TRANSACTION_LIFETIME = 60.0     # seconds; as MongoDB's transactionLifetimeLimitSeconds
 CURSOR_IDLE = 600.0             # seconds; as MongoDB's cursorTimeoutMillis

@@ -9,7 +9,7 @@ from typing import Any
 from grid.pilot.pilot import VERSION, Pilot
 from iceprod.transport import ClientError, Refused
 
-__all__ = ["ask", "tell"]
+__all__ = ["ask", "beat", "keep_beating", "tell"]
 
 _TIMEOUT = 10.0
 
@@ -83,3 +83,46 @@ def _register_again(pilot: Pilot, forgotten: str) -> None:
             raise
         pilot.pilot_id = pilot.token.take(answer)
         log.info("registered again as pilot %s", pilot.pilot_id)
+
+
+# -- when there is nothing else to say
+
+
+def keep_beating(pilot: Pilot) -> None:
+    """Send heartbeats until the pilot ends, whenever no other request carried one for so long."""
+    try:
+        while not pilot.ending.wait(_seconds_until_due(pilot)):
+            if not _seconds_until_due(pilot):
+                beat(pilot)
+            _end_grace(pilot)
+    finally:
+        pilot.client.close()
+
+
+def _seconds_until_due(pilot: Pilot) -> float:
+    """How long nothing need be said. Who waits at the server for tasks and holds none is known to live."""
+    if pilot.waits and not pilot.held():
+        return pilot.beat_seconds
+    return max(0.0, pilot.told + pilot.beat_seconds - time.monotonic())
+
+
+def beat(pilot: Pilot) -> None:
+    """Send one heartbeat, which extends our leases."""
+    try:
+        tell(pilot, timeout=_TIMEOUT)
+    except Refused as error:
+        log.warning("heartbeat refused: %s", error)
+    except ClientError as error:
+        log.warning("no heartbeat: %s", error)
+
+
+def _end_grace(pilot: Pilot) -> None:
+    """Stop what nobody asked about for so long that others must have it.
+
+    A lease that ran out is ours again when we are the first to be heard of: until then we work on.
+    """
+    now = time.monotonic()
+    for held in pilot.running():
+        silent = now - max(pilot.last_contact, held.started)
+        if silent > pilot.grace_seconds:
+            held.stop(f"the server did not answer for {silent / 3600:.2g} hours")

@@ -13,7 +13,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from grid.pilot.heartbeat import keep_beating
+from grid.pilot.exchange import keep_beating
 from grid.pilot.leasing import lease_tasks
 from grid.pilot.options import Options, default_memory, means_from
 from grid.pilot.pilot import Pilot

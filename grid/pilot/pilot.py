@@ -19,12 +19,12 @@ from typing import Any
 from grid.moving.cache import Cache
 from grid.pilot import ends
 from grid.pilot.launcher import Launcher
-from grid.pilot.line import Line
 from grid.pilot.options import Options, OwnToken, TokenFile
 from grid.pilot.pace import Pace
 from grid.pilot.reports import Report, Reports, send_rest
 from grid.pilot.room import Room, Share
 from grid.pilot.running import Running, SlotMemory
+from iceprod.line import Line
 from iceprod.transport import Client, ClientError, Refused, Unreachable
 
 __all__ = ["VERSION", "Pilot"]

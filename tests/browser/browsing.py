@@ -81,7 +81,8 @@ class Visitor:
         """Wait until what a page loads after itself is there."""
         self.page.wait_for_load_state("load")
         self.wait_for("!document.querySelector('.htmx-request')")
-        self.page.evaluate("() => { for (const image of document.images) image.loading = 'eager' }")  # seen or not
+        # seen or not
+        self.page.evaluate("() => { for (const image of document.images) image.loading = 'eager' }")
         self.wait_for("[...document.images].every((image) => image.complete)")
         self.wait_for("!document.querySelector('[data-skymap]:not([hidden]) canvas[data-drawn=no]')")
 

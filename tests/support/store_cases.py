@@ -224,7 +224,8 @@ class Unknown:
 
 _CRASHED = (
     "connection was closed", "terminating connection", "server closed the connection", "recovery mode",
-    "invalid pointer", "invalid memory alloc", "not supported yet", "parallel arrays", "Can't have RegEx as arg",
+    "invalid pointer", "invalid memory alloc", "not supported yet", "parallel arrays",
+    "Can't have RegEx as arg",
     "Invalid array index path",
     "value of non-numeric type",
 )  # fmt: skip

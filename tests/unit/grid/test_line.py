@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from grid.pilot.line import Line
+from iceprod.line import Line
 from iceprod.transport import Refused, Unreachable
 
 

@@ -111,7 +111,8 @@ class LeaseMachine(RuleBasedStateMachine):
             mine = self.alive.get(task_id) == instance_id
             earlier = self.ended.get((task_id, instance_id))
             repeated = before.get("ended", {}).get("instance_id") == instance_id and (
-                earlier == end or (earlier, end) == ("fail", "evict"))  # an eviction too many ends as a failure
+                # an eviction too many ends as a failure
+                earlier == end or (earlier, end) == ("fail", "evict"))
             try:
                 self.do(self._report(task_id, instance_id, end))
             except (NotFound, BadRequest):
