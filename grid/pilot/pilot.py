@@ -24,8 +24,7 @@ from grid.pilot.pace import Pace
 from grid.pilot.reports import Report, Reports, send_rest
 from grid.pilot.room import Room, Share
 from grid.pilot.running import Running, SlotMemory
-from iceprod.line import Line
-from iceprod.transport import Client, ClientError, Refused, Unreachable
+from iceprod.transport import Client, ClientError, Line, Refused, Unreachable
 
 __all__ = ["VERSION", "Pilot"]
 

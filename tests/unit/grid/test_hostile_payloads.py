@@ -73,7 +73,8 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]
     for file in (data / "secret", data / "work" / "other" / "input", data / "tokens" / "pilot"):
         file.write_text(SECRET)
     (tmp_path / "shown").mkdir()
-    found = find_sandbox("auto", View(readable=(str(tmp_path),), hidden=(str(data), str(data / "work"))), "nobody")
+    view = View(readable=(str(tmp_path),), hidden=(str(data), str(data / "work")))
+    found = find_sandbox("auto", view, "nobody")
     box = ways()[request.param](found)
     if trouble := sandbox._try(box):
         pytest.skip(f"{request.param}: {trouble}")

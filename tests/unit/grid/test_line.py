@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from iceprod.line import Line
-from iceprod.transport import Refused, Unreachable
+from iceprod.transport import Line, Refused, Unreachable
 
 
 class Server(ThreadingHTTPServer):
