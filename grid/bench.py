@@ -91,8 +91,7 @@ class Bench:
         running = json.loads((self.data / "up.json").read_text())
         self.supervisor = int(running["pid"])
         self.token = self.data / "bench-token"
-        self.token.write_text(self._run("token", "--data", str(self.data), "--user", "bench", "--roles",
-                                        "admin,user,system,pilot").strip())
+        self.token.write_text(self.token_of("admin,user,system,pilot"))
         self.client = Client(running["url"], self.token.read_text(), timeout=120.0)
 
     def close(self) -> None:
@@ -102,6 +101,10 @@ class Bench:
     def _run(self, *words: str) -> str:
         return subprocess.run([sys.executable, "-m", "iceprod", *words], env=self.environment, check=True,
                               stdout=subprocess.PIPE, text=True).stdout
+
+    def token_of(self, roles: str) -> str:
+        """A token with these roles."""
+        return self._run("token", "--data", str(self.data), "--user", "bench", "--roles", roles).strip()
 
     # -- making tasks
 

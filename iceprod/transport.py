@@ -18,12 +18,13 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
-__all__ = ["Client", "ClientError", "Refused", "Unreachable"]
+__all__ = ["Client", "ClientError", "Line", "Refused", "Unreachable"]
 
 _LATER = frozenset({429, 502, 503, 504})
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
@@ -100,7 +101,7 @@ class Client:
         self._ask = token if callable(token) else (lambda: token)
         self._token = self._ask()
         self._timeout, self.pause = timeout, pause
-        self._local = threading.local()
+        self._local: Any = threading.local()
         self._open: set[http.client.HTTPConnection] = set()
         self._lock = threading.Lock()
 
@@ -220,7 +221,7 @@ class Client:
             connection = self._connection(timeout)
             sent = True
             connection.request(method, self._target(path), *self._message(body))
-            response = connection.getresponse()
+            response = self._answer(connection)
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
@@ -228,6 +229,9 @@ class Client:
         if response.will_close:
             self.close()
         return response.status, response.headers, content
+
+    def _answer(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        return connection.getresponse()
 
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
         connection = getattr(self._local, "connection", None)
@@ -287,6 +291,84 @@ def _retry_after(headers: http.client.HTTPMessage) -> float:
     """Seconds to wait; our servers never send the dates that there may be instead (RFC 9110, 10.2.3)."""
     text = headers.get("Retry-After", "").strip()
     return min(float(text), _LONGEST_ASKED) if text.isdigit() and len(text) < 9 else 0.0
+
+
+class Line(Client):
+    """A client with one connection for all threads; requests go one after another.
+
+    A poll, which waits at the server, gives way as soon as another thread has something to say: the server
+    hears that nothing more will come on this connection and gives the poll up (or has answered it just
+    before, and that is read); the next request opens the connection again.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._local = SimpleNamespace()
+        self._turn = threading.RLock()  # whose turn it is to use the connection
+        self._guard = threading.Condition()  # of all below
+        self._wanted = 0  # threads that wait for their turn
+        self._polling = False  # whether the one whose turn it is would give way
+        self._poll: http.client.HTTPConnection | None = None  # that waits for its answer
+        self._gave_way = False
+
+    def poll(self, path: str, body: Any, timeout: float) -> Any:
+        """Post what may take long to answer; None when it gave way to another thread. Raises like `post`."""
+        with self._guard:
+            self._guard.wait_for(lambda: not self._wanted, timeout)
+        with self._turn:
+            self._polling, self._gave_way = True, False
+            try:
+                return super().request("POST", path, body, timeout=timeout)
+            except Exception:
+                if self._gave_way:
+                    return None
+                raise
+            finally:
+                self._polling = False
+
+    def close(self) -> None:
+        """Close the connection, when nobody uses it; whoever sends something opens it again."""
+        with self._in_turn():
+            super().close()
+
+    def _once(self, *arguments: Any) -> Any:
+        with self._in_turn():
+            return super()._once(*arguments)
+
+    @contextlib.contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """Use the connection, when whoever does has done with it."""
+        with self._guard:
+            self._wanted += 1
+            self._interrupt()
+        with self._turn:
+            with self._guard:
+                self._wanted -= 1
+                self._guard.notify_all()
+            yield
+
+    def _answer(self, connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+        if not self._polling:
+            return super()._answer(connection)
+        with self._guard:
+            self._poll = connection
+            if self._wanted:
+                self._interrupt()
+        try:
+            response = super()._answer(connection)
+        finally:
+            with self._guard:
+                self._poll = None
+        if self._gave_way:
+            response.will_close = True
+        return response
+
+    def _interrupt(self) -> None:
+        """Have a poll give way. To be called with the guard."""
+        if self._poll is not None and not self._gave_way:
+            self._gave_way = True
+            with contextlib.suppress(OSError):  # below TLS, which would forget what it is about to read
+                socket.socket.shutdown(self._poll.sock, socket.SHUT_WR)
 
 
 def _is_json(headers: http.client.HTTPMessage) -> bool:

@@ -14,6 +14,7 @@ from tornado.web import Application
 from config.settings import Settings
 from iceprod.tokens import read_secret
 from server import desk, openapi, production, scans, sensor, web
+from server.common.listening import listen, raise_limit
 from server.reference import house
 from server.rest import revocations, status
 from server.rest.admission import watch
@@ -59,7 +60,8 @@ async def serve(settings: Settings) -> None:
     http = HTTPServer(door, max_body_size=settings.server.max_body_mb << 20,
                       idle_connection_timeout=IDLE_SECONDS, body_timeout=BODY_SECONDS)
     host, port = settings.server.host, settings.server.port
-    http.listen(port, host)
+    raise_limit()
+    http.add_sockets(listen(port, host))
     await migrate(ctx)
     await ensure_indexes(db, INDEXES)
     await housekeeping.ensure_entries(ctx, PERIODIC)

@@ -26,9 +26,12 @@ from typing import Any, ClassVar
 import asyncpg
 import bson
 from bson import Int64
+from bson.codec_options import CodecOptions, DatetimeConversion
 
 Document = dict[str, Any]
 
+# dates of any year, not of Python's alone
+DATES: CodecOptions[Any] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 API = "documentdb_api"
 TRANSACTION_LIFETIME = 60.0     # seconds; as MongoDB's transactionLifetimeLimitSeconds
 CURSOR_IDLE = 600.0             # seconds; as MongoDB's cursorTimeoutMillis
@@ -237,7 +240,7 @@ class Commands:
             values = {"database": database, "spec": spec, "sequence": sequence, "name": command[name]}
             async with self.connection(bound) as connection:
                 result = await connection.fetchval(sql, *(values[name] for name in names.split()))
-            reply = bson.decode(result) if isinstance(result, bytes) else {}
+            reply = bson.decode(result, DATES) if isinstance(result, bytes) else {}
             Errors.fix_write_errors(reply)
             if bound and any(e["code"] == Errors.CONFLICT for e in reply.get("writeErrors", ())):
                 raise asyncpg.SerializationError("write conflict")      # ends the transaction
@@ -254,7 +257,7 @@ class Commands:
             row = await connection.fetchrow(
                 "SELECT cursorpage, continuation, persistconnection, cursorid"
                 f" FROM {API}.{function}_cursor_first_page($1, $2)", database, spec)
-            reply = bson.decode(row["cursorpage"])
+            reply = bson.decode(row["cursorpage"], DATES)
             if row["continuation"] is not None and row["cursorid"]:
                 keep = bool(row["persistconnection"])
                 self.cursors[row["cursorid"]] = Cursor(
@@ -274,7 +277,7 @@ class Commands:
             row = await connection.fetchrow(
                 f"SELECT cursorpage, continuation FROM {API}.cursor_get_more($1, $2, $3)",
                 database, spec, cursor.continuation)
-        reply = bson.decode(row["cursorpage"])
+        reply = bson.decode(row["cursorpage"], DATES)
         cursor.continuation, cursor.used = row["continuation"], time.monotonic()
         if cursor.continuation is None:
             await self.close_cursor(number)
@@ -309,7 +312,7 @@ class Wire:
         if opcode == cls.OP_QUERY:              # only for a driver's first hello
             start = body.index(0, 4) + 9
             size, = struct.unpack_from("<i", body, start)
-            return bson.decode(body[start:start + size]), None, True
+            return bson.decode(body[start:start + size], DATES), None, True
         if opcode != cls.OP_MSG:
             raise ConnectionError(f"unknown opcode {opcode}")
         flags, = struct.unpack_from("<I", body)
@@ -319,7 +322,7 @@ class Wire:
             kind, (size,) = body[position], struct.unpack_from("<i", body, position + 1)
             section = body[position + 1:position + 1 + size]
             if kind == 0:
-                command = bson.decode(section)
+                command = bson.decode(section, DATES)
             else:                               # size, name, documents one after another
                 sequence = section[section.index(0, 4) + 1:]
             position += 1 + size

@@ -7,12 +7,13 @@ import random
 import time
 from typing import Any
 
+from grid.pilot.exchange import ask
 from grid.pilot.pilot import Pilot
 from iceprod.transport import Refused, Unreachable
 
 __all__ = ["lease_tasks"]
 
-_BUSY_WAIT = 5.0  # longest poll while some cores work; then the server answers, for a larger offer
+_BUSY_WAIT = 5.0  # a poll while some cores work lasts so long at least
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0
 
 log = logging.getLogger("pilot")
@@ -36,7 +37,7 @@ def _keep_leasing(pilot: Pilot) -> None:
             began, room = time.monotonic(), pilot.room.free()
             tasks = _lease(pilot, count)
             pause = _FIRST_PAUSE
-            if not tasks and time.monotonic() - began < 1.0 and room == pilot.room.free():
+            if tasks == 0 and time.monotonic() - began < 1.0 and room == pilot.room.free():
                 _pause(pilot, 1.0)  # the server did not wait for us
         except (Refused, Unreachable) as error:
             if not pilot.ending.is_set():
@@ -45,43 +46,46 @@ def _keep_leasing(pilot: Pilot) -> None:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
 
-def _lease(pilot: Pilot, count: int) -> int:
-    """Lease and start up to `count` tasks; how many there were.
+def _lease(pilot: Pilot, count: int) -> int | None:
+    """Lease and start up to `count` tasks; how many there were; None if we did not wait for the answer.
 
     The server looks at each task by itself, so several tasks are asked for with an equal part of the room
     each. What fits no part is asked for with the whole room, and that is also how we wait. While tasks are
     short we lease some ahead, which run one after the other, each with all the room that it needs.
     """
-    wait = min(_BUSY_WAIT, pilot.options.wait) if pilot.running() else pilot.options.wait
+    wait = _longest_wait(pilot)
     ahead = pilot.ahead()
     room = pilot.room.total if ahead else pilot.room.free()
     parts = min(count, room["gpu"]) if room["gpu"] else count
     tasks = _claim(pilot, _part(room, parts), parts, 0.0) if parts > 1 and not ahead else []
     tasks = tasks or _claim(pilot, room, count if ahead else 1, wait)
-    for task in tasks:
-        pilot.hear_promise(task)
+    for task in tasks or ():
         pilot.start(task)
-    pilot.took(len(tasks))
-    return len(tasks)
+    pilot.took(len(tasks or ()))
+    return None if tasks is None else len(tasks)
+
+
+def _longest_wait(pilot: Pilot) -> float:
+    """How long the server may let us wait: until we have to say that we live."""
+    if pilot.running():
+        return min(pilot.options.wait, max(_BUSY_WAIT, pilot.beat_seconds))
+    return max(pilot.options.wait, pilot.beat_seconds)
 
 
 def _part(room: dict[str, Any], parts: int) -> dict[str, Any]:
     return {name: free // parts if isinstance(free, int) else free / parts for name, free in room.items()}
 
 
-def _claim(pilot: Pilot, room: dict[str, Any], count: int, wait: float) -> list[dict[str, Any]]:
+def _claim(pilot: Pilot, room: dict[str, Any], count: int, wait: float) -> list[dict[str, Any]] | None:
+    """The tasks that the server gave us; None when another thread had something to say meanwhile."""
     offer = {**room, "time": max(0.0, pilot.seconds_left) / 3600, "site": pilot.options.site}
     offer["os"] = sorted(pilot.options.containers.systems)
     if not pilot.options.pixels:
         offer["kind"] = "script"  # nothing but programs
-    body = {"num": count, "requirements": offer, "query_params": {}, "dataset_deprio": [], "start": True,
-            "wait": wait, "pilot_id": pilot.pilot_id}
-    try:
-        tasks = pilot.client.post("/task_actions/queue_many", body, timeout=wait + 15)
-    except Refused as error:
-        if error.status == 404:
-            return []
-        raise
+    answer = ask(pilot, {"num": count, "requirements": offer, "start": True, "wait": wait})
+    if answer is None:
+        return None
+    tasks = answer.get("tasks")
     return tasks if isinstance(tasks, list) else []
 
 

@@ -13,14 +13,14 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from grid.pilot.heartbeat import keep_beating
+from grid.pilot.exchange import keep_beating
 from grid.pilot.leasing import lease_tasks
 from grid.pilot.options import Options, default_memory, means_from
 from grid.pilot.pilot import Pilot
 from grid.pilot.pixels import Events
 from grid.pilot.reporting import keep_reporting
 from grid.pilot.slot import Slot
-from iceprod.transport import ClientError
+from iceprod.transport import Client, ClientError
 from iceprod.walls.containers import containers_from
 from iceprod.walls.namespaces import hide_memory
 from iceprod.walls.sandbox import ISOLATION, Sandbox, View, find_sandbox
@@ -70,7 +70,9 @@ def _run(pilot: Pilot, worker_argv: list[str] | None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, frame: pilot.ending.set())
     pilot.register()
-    events = Events(pilot.client, pilot.lease_seconds)
+    # on a connection of their own: an event may take long to come, and heartbeats must not wait for it
+    downloads = Client(pilot.options.server, pilot.token, pause=pilot.pause)
+    events = Events(downloads, pilot.lease_seconds)
     slots = [threading.Thread(target=Slot(pilot, events, worker_argv).run, daemon=True)
              for _ in range(pilot.options.cores)]
     others = [threading.Thread(target=body, args=(pilot,), daemon=True)

@@ -1,6 +1,7 @@
 """The pilot itself: its threads share this object.
 
-One thread leases tasks, one tells the server that we live, one reports ends, and one slot per core runs them.
+One thread leases tasks, one reports ends, one tells the server that we live when the others said nothing for
+a while, and one slot per core runs tasks. All speak over one connection.
 The main thread waits for the end: a signal (tasks are handed back at once), or lifetime, idleness and the
 server's wish (no new tasks, and the running ones finish).
 """
@@ -23,7 +24,7 @@ from grid.pilot.pace import Pace
 from grid.pilot.reports import Report, Reports, send_rest
 from grid.pilot.room import Room, Share
 from grid.pilot.running import Running, SlotMemory
-from iceprod.transport import Client, ClientError, Refused, Unreachable
+from iceprod.transport import Client, ClientError, Line, Refused, Unreachable
 
 __all__ = ["VERSION", "Pilot"]
 
@@ -47,12 +48,14 @@ class Pilot:
         self.ending = threading.Event()  # stop everything
         self.draining = threading.Event()  # take no new tasks
         self.token = OwnToken(TokenFile(options.token_file))
-        self.client = Client(options.server, self.token, pause=self.pause)
+        self.client = Line(options.server, self.token, pause=self.pause)
+        self.naming = threading.Lock()
         self.room = Room(options.cores, options.memory, options.disk, list(options.gpus))
         self.started = self.last_task = time.monotonic()
         self.lease_seconds, self.grace_seconds = 60.0, 7200.0
         self.beat_seconds = options.heartbeat
-        self.last_contact = time.monotonic()
+        self.last_contact = self.told = time.monotonic()  # the server's last answer; our last word
+        self.waits = False  # whether a request waits at the server for tasks
         self.pilot_id = ""
         self.tasks: queue.SimpleQueue[Running] = queue.SimpleQueue()
         self.faults = 0
@@ -202,6 +205,12 @@ class Pilot:
         """Task and instance of all that we hold a lease of: ended ones too, until they are reported."""
         ended = [(report.task_id, report.instance_id) for report in self.reports.held()]
         return [(running.task_id, running.instance_id) for running in self.running()] + ended
+
+    def says(self) -> dict[str, Any]:
+        """What every request says: what we hold, what is free, what is taken."""
+        tasks = [{"task_id": task_id, "instance_id": instance_id} for task_id, instance_id in self.held()]
+        return {"tasks": tasks, "resources_available": self.offer(),
+                "resources_claimed": self.room.claimed()}
 
     def start(self, task: dict[str, Any]) -> bool:
         """Start a leased task, or soon; False, and the task is handed back, when there is no room for it."""

@@ -28,7 +28,10 @@ class Events:
         """The event's JSON document. Raises the client's errors."""
         with self._lock:
             if event_id not in self._known:
-                answer = self._client.get(f"/i3-events/{event_id}", patience=self._patience)
+                try:
+                    answer = self._client.get(f"/i3-events/{event_id}", patience=self._patience)
+                finally:
+                    self._client.close()  # seldom needed; the server has to hold every connection
                 self._known[event_id] = answer["i3_event"]
             self._known.move_to_end(event_id)
             while len(self._known) > self._size:

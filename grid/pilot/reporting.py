@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from grid.pilot.exchange import tell
 from grid.pilot.pilot import Pilot
-from grid.pilot.reports import Report, send
+from grid.pilot.reports import Report, note_results
 from iceprod.transport import Refused, Unreachable
 
 __all__ = ["keep_reporting"]
@@ -30,7 +31,8 @@ def keep_reporting(pilot: Pilot) -> None:
 def _try(pilot: Pilot, batch: list[Report]) -> None:
     """Send a batch; one that nobody takes for as long as we may work without an answer is dropped."""
     try:
-        send(pilot.client, batch, pilot.options.site, pilot.pilot_id, pilot.grace_seconds)
+        rows = [report.body(pilot.options.site) for report in batch]
+        note_results(batch, tell(pilot, reports=rows, patience=pilot.grace_seconds))
     except Refused as error:
         log.warning("%d reports were refused: %s", len(batch), error)
     except Unreachable as error:

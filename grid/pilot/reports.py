@@ -16,7 +16,7 @@ from typing import Any
 from grid.pilot.ends import End
 from iceprod.transport import Client
 
-__all__ = ["Report", "Reports", "send", "send_rest"]
+__all__ = ["Report", "Reports", "note_results", "send_rest"]
 
 PATH = "/task_actions/report_many"
 _MOST = 200  # reports in one request
@@ -114,10 +114,8 @@ def _portion(waiting: list[Report]) -> list[Report]:
     return waiting[:count]
 
 
-def send(client: Client, batch: list[Report], site: str, pilot_id: str, patience: float = 0.0) -> None:
-    """Send a batch together. Raises the client's errors."""
-    body = {"reports": [report.body(site) for report in batch], "pilot_id": pilot_id}
-    answer = client.post(PATH, body, patience=patience, repeat=True)
+def note_results(batch: list[Report], answer: Any) -> None:
+    """Log what the server said to each of a batch."""
     results = answer.get("results") if isinstance(answer, dict) else None
     for report, result in zip(batch, results or []):  # noqa: B905 (Python 3.9 knows no strict)
         end = report.end
@@ -134,5 +132,6 @@ def send_rest(reports: Reports, client: Client, site: str, pilot_id: str) -> Non
         batch = reports.next(0.0)
         if not batch:
             return
-        send(client, batch, site, pilot_id)
+        body = {"reports": [report.body(site) for report in batch], "pilot_id": pilot_id}
+        note_results(batch, client.post(PATH, body, repeat=True))
         reports.remove(batch)

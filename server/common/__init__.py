@@ -1,6 +1,6 @@
-"""What the whole server uses: errors with their status, logs, metrics, signals, signatures.
+"""What the whole server uses: errors with their status, logs, metrics, signals, signatures, batches.
 
 In: nothing of ours. Out: `ApiError` and its kinds; counters and log lines.
 """
 
-__all__ = ["buckets", "errors", "introspection", "metrics", "patterns", "resting", "signals"]
+__all__ = ["buckets", "errors", "introspection", "metrics", "patterns", "resting", "signals", "together"]

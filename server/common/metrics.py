@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
-__all__ = ["DATABASE_COMMANDS", "LABELS", "LEASES", "PIXELS", "REFUSED", "SCHEDULE_RUNS", "TASK_ENDS",
+__all__ = ["DATABASE_COMMANDS", "LABELS", "LEASES", "PIXELS", "REFUSED", "SCHEDULE_RUNS", "SHED", "TASK_ENDS",
            "observe_request", "render"]
 
 REQUESTS = Counter("iceprod_requests", "Requests answered", ["handler", "method", "status"])
@@ -13,6 +13,7 @@ SECONDS = Histogram("iceprod_request_seconds", "Time to answer a request, long p
 LEASES = Counter("iceprod_leases", "Tasks leased to pilots")
 TASK_ENDS = Counter("iceprod_task_ends", "Ends of tasks", ["outcome"])
 DATABASE_COMMANDS = Counter("iceprod_database_commands", "Commands sent to the database", ["command"])
+SHED = Counter("iceprod_connections_shed", "Connections closed because no files were left for them")
 PIXELS = Counter("iceprod_scan_pixels", "Pixels reconstructed")
 REFUSED = Counter("iceprod_refused", "Requests that were told to come later", ["why"])
 SCHEDULE_RUNS = Counter("iceprod_schedule_runs", "Ends of runs of the schedule", ["status"])

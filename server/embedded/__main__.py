@@ -63,6 +63,8 @@ def make_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure claims a second, beside other servers")
     bench.add_argument("--sizes", type=int, nargs="+", help="waiting tasks (0 … 1000000)")
     bench.add_argument("--peers", nargs="+", help="what to measure (embedded nx-27017 mongomock)")
+    bench.add_argument("--files", type=float, nargs="+", metavar="GB",
+                       help="instead: what files of these sizes cost to start, check, back up and repair")
     bench.add_argument("--json", action="store_true", help="print JSON")
     bench.set_defaults(run=_bench)
     return parser
@@ -114,8 +116,11 @@ def _restore(parsed: argparse.Namespace) -> None:
 
 
 def _bench(parsed: argparse.Namespace) -> None:
-    from server.embedded import bench
+    from server.embedded import bench, bench_files
 
+    if parsed.files:
+        bench_files.run(parsed.files)
+        return
     result = bench.run(parsed.sizes or bench.SIZES, parsed.peers or bench.PEERS)
     print(json.dumps(result, indent=1) if parsed.json else bench.table(result))
 

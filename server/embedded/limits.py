@@ -16,7 +16,9 @@ import pymongo
 from server.embedded.storage.storage import FILE
 
 MOST_DOCUMENTS: Final = 1_000_000  # of a collection: what the benchmark of claims goes to
-MOST_BYTES: Final = 8 << 30  # of the file: chosen, for a repair reads and writes all of it
+# of the file: a repair takes 67 s of processor time and 150 MB of memory a GB, so ten minutes and a good GB;
+# a start takes a second at any size (`bench --files`)
+MOST_BYTES: Final = 8 << 30
 _NEAR = 0.8
 _LEAST_FREE = 1.2  # of the file's size: a repair writes it anew
 

@@ -16,7 +16,7 @@ from server.production.people import (
     users,
 )
 from server.production.records import file_routes, files, log_routes, logs, task_stat_routes, task_stats
-from server.production.sites import grid_routes, grids, pilot_routes, pilots, site_control
+from server.production.sites import exchange_routes, grid_routes, grids, pilot_routes, pilots, site_control
 from server.production.submission import action_routes, config_routes, scripts
 from server.production.tasks import (
     bulk_routes,
@@ -38,6 +38,7 @@ ROUTES: list[Route] = [
     *dataset_routes.ROUTES, *job_routes.ROUTES, *task_routes.ROUTES, *claim_routes.ROUTES,
     *bulk_routes.ROUTES, *config_routes.ROUTES, *file_routes.ROUTES,
     *task_stat_routes.ROUTES, *log_routes.ROUTES, *grid_routes.ROUTES, *pilot_routes.ROUTES,
+    *exchange_routes.ROUTES,
     *user_routes.ROUTES, *auth_routes.ROUTES, *token_routes.ROUTES, *action_routes.ROUTES,
     *insight_routes.ROUTES, *credential_routes.ROUTES,
     *demand_routes.ROUTES, *reliability_routes.ROUTES,

@@ -9,7 +9,7 @@ from iceprod.ids import now, timestamp
 from server.production.common.documents import Document
 from server.production.datasets import datasets, priorities
 from server.production.failures import parking
-from server.production.leases import ends, leases, outages
+from server.production.leases import ends, leases, load, outages
 from server.production.leases.ends import Report
 from server.production.records import logs
 from server.production.sites import monitor
@@ -29,7 +29,8 @@ PILOT_DAYS = 14
 async def sweep_leases(ctx: Context) -> int:
     """Take back tasks whose leases have ended, once pilots had the time to be heard after an outage."""
     heard = (await outages.heard_for(ctx)).total_seconds()
-    return await leases.expire(ctx) if heard > leases.LONGER * ctx.settings.leases.seconds else 0
+    longest = leases.LONGER * load.attended_seconds(await load.count(ctx), ctx.settings.leases.seconds)
+    return await leases.expire(ctx) if heard > longest else 0
 
 
 async def sweep_tasks(ctx: Context) -> int:

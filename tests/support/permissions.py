@@ -111,6 +111,7 @@ GET    /pilots/{pilot_id}                                                   - ad
 PATCH  /pilots/{pilot_id}                                                   - admin client system pilot
 DELETE /pilots/{pilot_id}                                                   - admin client system pilot
 POST   /pilots/{pilot_id}/heartbeat                                         - admin client system pilot
+POST   /pilots/{pilot_id}/exchange                                          - admin client system pilot
 POST   /pilots/{pilot_id}/end                                               - admin client system
 GET    /roles                                                               - admin
 GET    /roles/{name}                                                        - admin

@@ -10,7 +10,7 @@ from typing import Any
 from bson import Int64, ObjectId
 from hypothesis import strategies as st
 from pymongo.collection import Collection
-from pymongo.errors import PyMongoError
+from pymongo.errors import BulkWriteError, PyMongoError
 
 Documents = Collection[dict[str, Any]]
 Case = tuple[str, Callable[[Documents], Any]]
@@ -224,7 +224,8 @@ class Unknown:
 
 _CRASHED = (
     "connection was closed", "terminating connection", "server closed the connection", "recovery mode",
-    "not supported yet", "parallel arrays",
+    "invalid pointer", "invalid memory alloc", "not supported yet", "parallel arrays",
+    "Can't have RegEx as arg",
     "Invalid array index path",
     "value of non-numeric type",
 )  # fmt: skip
@@ -252,17 +253,41 @@ def differences(left: Documents, right: Documents, cases: Sequence[Case]) -> lis
     return found
 
 
-def fill(collection: Documents, content: Sequence[dict[str, Any]]) -> None:
-    """Make these the documents of the collection, though the server may have to recover first."""
-    for pause in (0.1, 1, 5, 10, 0):
+def patiently(todo: Callable[[], Any]) -> Any:
+    """Do it, though the server may have to recover first from what crashed it."""
+    for pause in (0.1, 1, 5, 10):
         try:
-            collection.delete_many({})
-            collection.insert_many([dict(document) for document in content])
-            return
+            return todo()
         except PyMongoError as error:
-            if not pause or not any(text in str(error) for text in _CRASHED):
+            if not any(text in str(error) for text in _CRASHED):
                 raise
             time.sleep(pause)
+    return todo()
+
+
+def fill(collection: Documents, content: Sequence[dict[str, Any]]) -> None:
+    """Make these the documents of the collection."""
+
+    def once() -> None:
+        collection.delete_many({})
+        collection.insert_many([dict(document) for document in content])
+
+    patiently(once)
+
+
+def accepted(collection: Documents, content: Sequence[dict[str, Any]]) -> list[int]:
+    """The numbers of the documents that the collection takes (not: two arrays in fields of one index)."""
+
+    def once() -> list[int]:
+        collection.delete_many({})
+        try:
+            result = collection.insert_many([dict(document) for document in content], ordered=False)
+            return list(result.inserted_ids)
+        except BulkWriteError as error:
+            refused = {entry["index"] for entry in (error.details or {})["writeErrors"]}
+            return [document["_id"] for i, document in enumerate(content) if i not in refused]
+
+    return patiently(once)
 
 
 def has_empty_array(value: Any) -> bool:
@@ -270,6 +295,13 @@ def has_empty_array(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(has_empty_array, value.values()))
     return isinstance(value, list) and (not value or any(map(has_empty_array, value)))
+
+
+def has_empty_all(spec: Any) -> bool:
+    """Is there an {$all: []} in a filter?"""
+    if isinstance(spec, dict):
+        return any((name == "$all" and item == []) or has_empty_all(item) for name, item in spec.items())
+    return isinstance(spec, list) and any(map(has_empty_all, spec))
 
 
 def query_cases(spec: Any, order: Any, projection: Any, sortable: bool = True) -> list[Case]:
@@ -285,6 +317,24 @@ def query_cases(spec: Any, order: Any, projection: Any, sortable: bool = True) -
         (f"project {spec} {projection}", lambda c: unordered(c.find(spec, projection))),
         (f"distinct a {spec}", lambda c: unordered(c.distinct("a", spec), by_value)),
     ]
+
+
+def writing_cases(spec: Any) -> list[Case]:
+    """Changing what a filter matches."""
+
+    def seen(collection: Documents) -> Any:
+        changed = collection.update_many(spec, {"$set": {"seen": True}}).matched_count
+        return changed, sorted(d["_id"] for d in collection.find({"seen": True}))
+
+    def taken(collection: Documents) -> Any:
+        found = collection.find_one_and_update(spec, {"$inc": {"taken": 1}}, sort=[("_id", -1)])
+        return found and found["_id"]
+
+    def deleted(collection: Documents) -> Any:
+        return collection.delete_many(spec).deleted_count, unordered(collection.find())
+
+    return [(f"{name} {spec}", case) for name, case in
+            [("findAndModify", taken), ("update", seen), ("delete", deleted)]]
 
 
 def update_case(spec: Any, update: Any, many: bool) -> Case:

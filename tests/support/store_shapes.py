@@ -116,3 +116,8 @@ orders = st.dictionaries(st.sampled_from(["a", "b", "c", "a.x"]), st.sampled_fro
 def whole(index: Mapping[str, Any]) -> bool:
     """Has the index every document? (A hint for another one may leave some out.)"""
     return not index.get("sparse") and "partialFilterExpression" not in index
+
+
+def distinct(indexes: Sequence[Document]) -> list[Document]:
+    """Of indexes with equal keys the last one: two may not differ in their filter alone everywhere."""
+    return list({tuple(index["key"].items()): index for index in indexes}.values())

@@ -23,6 +23,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "load": ("server.production.load", []),
     "desk": ("server.desk.bench", []),
     "tasks": ("grid.bench", []),
+    "pilots": ("grid.bench_pilots", []),
     "grid": ("grid.condor.bench", []),
 }
 """Each with the module that measures, run as a program of its own, and the arguments that choose in it."""
@@ -32,7 +33,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
 @click.argument("name", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(name: str | None, arguments: tuple[str, ...]) -> int:
-    """Measure NAME: reco, scan, event, coverage, accuracy, choices, store, api, load, desk, tasks or grid.
+    """Measure NAME, one of those that it lists without a name.
 
     `iceprod bench NAME --help` tells the options of each.
     """

@@ -126,7 +126,7 @@ def _rebuild(store: Store, collection: Collection, report: Report) -> None:
         report.repairs.append(f"{collection.namespace}: document {rid} was moved to {path.name}")
     for index in collection.indexes.values():
         store.storage.write(f"DELETE FROM {index.table}")
-        for rid, raw in store.storage.read(f"SELECT rid, doc FROM {collection.table}").fetchall():
+        for rid, raw in store.storage.read(f"SELECT rid, doc FROM {collection.table}"):
             _add_keys(store, collection, index, rid, raw, report)
         report.repairs.append(f"{collection.namespace}: index {index.name} was made anew")
     collection.count = None
@@ -214,6 +214,6 @@ def _copy_indexes(
         if decoded.get("name", "_id_") == "_id_":
             continue
         index = store.catalog.add_index(collection, decoded)
-        for rid, raw in store.storage.read(f"SELECT rid, doc FROM {collection.table}").fetchall():
+        for rid, raw in store.storage.read(f"SELECT rid, doc FROM {collection.table}"):
             _add_keys(store, collection, index, rid, raw, report)
         store.catalog.set_ready(collection, index)

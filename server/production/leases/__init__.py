@@ -4,4 +4,4 @@ In: claims, heartbeats and reports of pilots. Out: leased tasks, ends that count
 that grids serve.
 """
 
-__all__ = ["demand", "ends", "leases", "outages"]
+__all__ = ["claim_routes", "demand", "ends", "leases", "load", "outages", "waits"]

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from iceprod.requirements import RequirementError, check
+from iceprod.tokens import Caller
 from server.common.errors import BadRequest, NotFound
+from server.common.signals import Signals
+from server.common.together import Together
 from server.production.common.documents import Document
 from server.production.common.fields import Field, number, takes
 from server.production.common.handler import ProductionHandler
 from server.production.failures import quarantine
 from server.production.failures.places import Place, place_of
-from server.production.leases import ends, leases, many_ends
+from server.production.leases import ends, leases, load, many_ends, waits
 from server.production.leases.ends import Report
 from server.production.leases.leases import Claim
 from server.production.tasks import kinds, queueing, task_store
 from server.rest import sites
+from server.rest.context import Context
 from server.rest.routing import Route, allow, urgent
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "ClaimHandler", "report_many"]
 
 MOST_TASKS = 1000
 FILTERS = ("dataset_id", "site", "instance_id", "priority", "requirements.site")
@@ -65,6 +71,43 @@ def _check_offer(offer: dict[str, Any]) -> None:
         raise BadRequest(str(error)) from None
 
 
+_together: WeakKeyDictionary[Signals, Together[Context, list[Document], dict[str, Any]]] = WeakKeyDictionary()
+
+
+async def _payloads(ctx: Context, tasks: list[Document]) -> dict[str, Any]:
+    """What to run, by task id; found together for all claims that were served together."""
+    together = _together.get(ctx.signals)
+    if together is None:
+        together = _together[ctx.signals] = Together(_all_payloads)
+    return await together.do(ctx, tasks)
+
+
+async def _all_payloads(ctx: Context, claims: Sequence[list[Document]]) -> list[dict[str, Any] | Exception]:
+    found = await kinds.payloads(ctx, [task for tasks in claims for task in tasks])
+    return [found] * len(claims)
+
+
+def _number_of_tasks(body: dict[str, Any]) -> int:
+    amount = body.get("num", 1)
+    if isinstance(amount, bool) or not isinstance(amount, int) or amount < 1:
+        raise BadRequest("key num should be an int >= 1")
+    return min(amount, MOST_TASKS)
+
+
+def _left_out(body: dict[str, Any]) -> tuple[str, ...]:
+    datasets = body.get("dataset_deprio", [])
+    if not isinstance(datasets, list) or not all(isinstance(d, str) for d in datasets):
+        raise BadRequest("key dataset_deprio should be a list of str")
+    return tuple(datasets)
+
+
+def _flag(body: dict[str, Any], name: str) -> bool:
+    value = body.get(name, False)
+    if not isinstance(value, bool):
+        raise BadRequest(f"key {name} should be of type bool")
+    return value
+
+
 class ClaimHandler(ProductionHandler):
     """A handler that hands out tasks."""
 
@@ -81,6 +124,23 @@ class ClaimHandler(ProductionHandler):
         place = await place_of(self.ctx, request.pilot_id)
         offer = {**request.offer, "site": site} if site else request.offer
         return replace(request, offer=offer, host=place.host)
+
+    async def lease_of(self, body: dict[str, Any]) -> tuple[Claim, float]:
+        """What a body asks for of many tasks, and how long it would wait for them. Raises BadRequest."""
+        request = replace(await self.claim(body), num=_number_of_tasks(body), deprioritised=_left_out(body),
+                          target="processing" if _flag(body, "start") else "queued")
+        wait = body.get("wait", 0)
+        if not number(wait) or wait < 0:
+            raise BadRequest("key wait should be a number >= 0")
+        return request, min(wait, load.longest_wait(self.ctx))
+
+    async def with_payloads(self, tasks: list[Document], pilot_id: str) -> list[Document]:
+        """Tasks as a pilot gets them, with what to run and for how long they are its own."""
+        payloads = await _payloads(self.ctx, tasks)
+        promised = {"lease_seconds": load.lease_seconds(self.ctx, pilot_id),
+                    "grace_seconds": self.ctx.settings.leases.grace_hours * 3600}
+        return [{**task_store.public(task), "kind": kinds.kind_of(task), **promised,
+                 "payload": payloads.get(task["task_id"])} for task in tasks]
 
     async def check_place(self, request: Claim, wait: float = 0.0) -> None:
         """Raise NotFound, after a while, for a place that is quarantined."""
@@ -139,43 +199,15 @@ class QueueMany(ClaimHandler):
     async def post(self) -> None:
         """Lease up to num tasks, with what to run; with wait, a long poll of so many seconds."""
         body = self.body()
-        request = replace(await self.claim(body), num=self.number_of_tasks(body),
-                          deprioritised=self.left_out(body),
-                          target="processing" if self.flag(body, "start") else "queued")
-        wait = body.get("wait", 0)
-        if not number(wait) or wait < 0:
-            raise BadRequest("key wait should be a number >= 0")
-        wait = min(wait, self.ctx.settings.leases.max_wait_seconds)
+        request, wait = await self.lease_of(body)
         await self.check_place(request, wait)
-        got = await leases.claim_or_wait(self.ctx, request, wait, self.gone)
+        got = await waits.claim_or_wait(self.ctx, request, wait, self.gone)
         if not got:
             raise NotFound("Task not found")
-        self.send(await self.with_payloads(got, request.pilot_id))
-
-    def number_of_tasks(self, body: dict[str, Any]) -> int:
-        amount = body.get("num", 1)
-        if isinstance(amount, bool) or not isinstance(amount, int) or amount < 1:
-            raise BadRequest("key num should be an int >= 1")
-        return min(amount, MOST_TASKS)
-
-    def left_out(self, body: dict[str, Any]) -> tuple[str, ...]:
-        datasets = body.get("dataset_deprio", [])
-        if not isinstance(datasets, list) or not all(isinstance(d, str) for d in datasets):
-            raise BadRequest("key dataset_deprio should be a list of str")
-        return tuple(datasets)
-
-    def flag(self, body: dict[str, Any], name: str) -> bool:
-        value = body.get(name, False)
-        if not isinstance(value, bool):
-            raise BadRequest(f"key {name} should be of type bool")
-        return value
-
-    async def with_payloads(self, tasks: list[Document], pilot_id: str) -> list[Document]:
-        payloads = await kinds.payloads(self.ctx, tasks)
-        promised = {"lease_seconds": leases.lease_seconds(self.ctx, pilot_id),
-                    "grace_seconds": self.ctx.settings.leases.grace_hours * 3600}
-        return [{**task_store.public(task), "kind": kinds.kind_of(task), **promised,
-                 "payload": payloads.get(task["task_id"])} for task in tasks]
+        tasks = await self.with_payloads(got, request.pilot_id)
+        if self.gone.is_set():
+            await leases.take_back(self.ctx, got, request.host)
+        self.send(tasks)
 
 
 class Access(ProductionHandler):
@@ -324,21 +356,26 @@ class ReportMany(ProductionHandler):
         that the pilot waits with is answered too, for now the pilot has more room.
         """
         body = self.body()
-        rows, pilot_id = body.get("reports"), body.get("pilot_id", "")
+        pilot_id = body.get("pilot_id", "")
         if not isinstance(pilot_id, str):
             raise BadRequest("key pilot_id should be of type str")
-        if not isinstance(rows, list) or len(rows) > many_ends.MOST:
-            raise BadRequest(f"key reports should be a list of at most {many_ends.MOST} objects")
-        if not all(isinstance(row, dict) for row in rows):
-            raise BadRequest("key reports should be a list of objects")
-        batch = [many_ends.read_ended(row, number, read_report(row)) for number, row in enumerate(rows)]
         await sites.check_names(self.ctx, self.user, {"pilot_id": pilot_id})
-        for ended in batch:
-            sites.check_lease(self.user, ended.report.instance_id)
-        results = await many_ends.report_many(self.ctx, batch, only_site=sites.bound_site(self.user),
-                                              only_pilot=sites.bound_pilot(self.user))
-        leases.end_waits(self.ctx, pilot_id)
-        self.send({"results": results})
+        self.send({"results": await report_many(self.ctx, self.user, body.get("reports"), pilot_id)})
+
+
+async def report_many(ctx: Context, caller: Caller, rows: Any, pilot_id: str) -> list[Document]:
+    """Act on the ends that a caller reports of a pilot's tasks. Raises BadRequest."""
+    if not isinstance(rows, list) or len(rows) > many_ends.MOST:
+        raise BadRequest(f"key reports should be a list of at most {many_ends.MOST} objects")
+    if not all(isinstance(row, dict) for row in rows):
+        raise BadRequest("key reports should be a list of objects")
+    batch = [many_ends.read_ended(row, number, read_report(row)) for number, row in enumerate(rows)]
+    for ended in batch:
+        sites.check_lease(caller, ended.report.instance_id)
+    results = await many_ends.report_many(ctx, batch, only_site=sites.bound_site(caller),
+                                          only_pilot=sites.bound_pilot(caller))
+    waits.end_waits(ctx, pilot_id)
+    return results
 
 
 ROUTES = [

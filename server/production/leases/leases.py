@@ -8,37 +8,36 @@ taken. Its cost does not depend on how many tasks wait.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import secrets
-import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import msgspec
+from pymongo import UpdateMany
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
 
 from iceprod.ids import timestamp
 from iceprod.requirements import Fit, fits, parse_class
 from server.common import metrics
 from server.common.errors import NotFound
+from server.common.together import Together
 from server.production.common.documents import Document
 from server.production.failures import trusted
+from server.production.leases import load
 from server.production.tasks.classes import class_table
 from server.production.tasks.task_store import LEASED, soon
 from server.rest.context import Context
 
-__all__ = ["Claim", "claim", "claim_or_wait", "end_waits", "expire", "extend", "held", "lease_seconds",
-           "present", "release_listed", "release_pilot"]
+__all__ = ["Claim", "Outcome", "attempt", "claim", "expire", "extend", "extend_many", "held", "present",
+           "release_listed", "release_pilot", "take_back"]
 
 ATTEMPTS = 8
 LOOK_DEEPER = 100  # candidates of a class of which only some tasks fit
-MOST_FORMS = 10_000  # different requests of which is known that they were in vain
 LONGER = 1.5  # so many times the promised seconds a lease lasts
-LOOK_SECONDS = 1.0  # another server process may have made tasks
 MOST_PAIRS = 200  # (class, dataset) pairs looked at when datasets are left out
 
 
@@ -65,73 +64,125 @@ class _Look:
     fit: Fit
 
 
-@dataclass
-class _Turn:
-    """Claims of one process go one after another, so that they do not all run after the same tasks."""
+@dataclass(frozen=True)
+class Outcome:
+    """What a claim got; and, of one in vain, whether there are tasks that only this one may not have."""
 
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    in_vain: dict[bytes, tuple[int, float]] = field(default_factory=dict)  # signals until then, and when
-    waiting: defaultdict[str, set[asyncio.Event]] = field(  # by pilot: set, an event ends a wait
-        default_factory=lambda: defaultdict(set))
-
-    @contextlib.contextmanager
-    def wait_of(self, pilot_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set when the pilot should ask again."""
-        enough = asyncio.Event()
-        self.waiting[pilot_id].add(enough)
-        try:
-            yield enough
-        finally:
-            self.waiting[pilot_id].discard(enough)
-            if not self.waiting[pilot_id]:
-                del self.waiting[pilot_id]
-
-    def was_in_vain(self, ctx: Context, request: Claim) -> bool:
-        """Whether an equal request found nothing a moment ago, and nothing was announced since."""
-        count, moment = self.in_vain.get(_form(request), (-1, 0.0))
-        return count == ctx.signals.count("tasks") and time.monotonic() - moment < LOOK_SECONDS
-
-    def note_in_vain(self, request: Claim, count: int) -> None:
-        if len(self.in_vain) > MOST_FORMS:
-            self.in_vain.clear()
-        self.in_vain[_form(request)] = (count, time.monotonic())
+    tasks: list[Document]
+    hidden: bool = False
 
 
-_turns: WeakKeyDictionary[AsyncDatabase, _Turn] = WeakKeyDictionary()
+async def claim(ctx: Context, request: Claim) -> list[Document]:
+    """Lease up to `num` tasks, best priority first, all with one fresh instance_id; maybe none."""
+    return (await attempt(ctx, request)).tasks
 
 
-def _form(request: Claim) -> bytes:
-    """What two requests for the same tasks have in common."""
-    return msgspec.json.encode([request.offer, request.filters, request.source, request.host], order="sorted")
+async def attempt(ctx: Context, request: Claim) -> Outcome:
+    """Like `claim`; also tells of one in vain whether others may have what there is.
 
-
-async def claim(ctx: Context, request: Claim, *, again: bool = False) -> list[Document]:
-    """Lease up to `num` tasks, best priority first, all with one fresh instance_id; maybe none.
-
-    Who asks `again` is content to hear that an equal request found nothing a moment ago: however many pilots
-    wait for the same, one of them looks.
+    Claims of one process go one after another, so that they do not all run after the same tasks; those that
+    come meanwhile and ask for the same kinds of tasks are served together.
     """
-    turn = _turns.setdefault(ctx.db, _Turn())
-    async with turn.lock:
-        if again and turn.was_in_vain(ctx, request):
-            return []
-        count = ctx.signals.count("tasks")
-        got = await _claim(ctx, request)
-        if not got:
-            turn.note_in_vain(request, count)
-    if got:
-        metrics.LEASES.inc(len(got))
-    return got
+    turns = _turns.get(ctx.db)
+    if turns is None:
+        turns = _turns[ctx.db] = Together(_attempts, pause=load.gather_seconds)
+    outcome = await turns.do(ctx, request)
+    if outcome.tasks:
+        metrics.LEASES.inc(len(outcome.tasks))
+    return outcome
 
 
-async def _claim(ctx: Context, request: Claim) -> list[Document]:
+_turns: WeakKeyDictionary[AsyncDatabase, Together[Context, Claim, Outcome]] = WeakKeyDictionary()
+
+
+async def _attempts(ctx: Context, requests: Sequence[Claim]) -> list[Outcome | Exception]:
+    """What comes of claims that were made at the same time."""
+    groups: defaultdict[object, list[int]] = defaultdict(list)
+    for number, request in enumerate(requests):
+        groups[await _kind(ctx, request) if len(requests) > 1 else None].append(number)
+    outcomes: dict[int, Outcome | Exception] = {}
+    for numbers in groups.values():
+        found = await _claim_together(ctx, [requests[number] for number in numbers])
+        outcomes |= dict(zip(numbers, found, strict=True))
+    return [outcomes[number] for number in range(len(requests))]
+
+
+async def _kind(ctx: Context, request: Claim) -> object:
+    """What claims have in common that look in the same places and may have all that is there."""
+    fitting = await class_table(ctx).fitting(ctx, request.offer)
+    if request.deprioritised or not all(fit is Fit.ALL for fit in fitting.values()):
+        return object()  # like no other
+    return (tuple(sorted(fitting)), tuple(sorted(request.filters.items())), request.source)
+
+
+async def _claim_together(ctx: Context, requests: Sequence[Claim]) -> list[Outcome | Exception]:
+    """Claims of one kind: the best tasks go to who came first. What that misses, each looks for by itself."""
+    outcomes: list[Outcome | Exception | None] = [None] * len(requests)
+    if len(requests) > 1:
+        shares, nothing_there = await _shares(ctx, requests)
+        for number, tasks in (await _take_shares(ctx, requests, shares)).items():
+            trusted.given(ctx, requests[number].host, tasks)
+            outcomes[number] = Outcome(tasks)
+        if nothing_there:
+            return [outcome or Outcome([]) for outcome in outcomes]
+    for number, request in enumerate(requests):
+        if outcomes[number] is None:
+            try:
+                outcomes[number] = await _claim(ctx, request)
+            except PyMongoError as error:
+                outcomes[number] = error
+    return [outcome or Outcome([]) for outcome in outcomes]
+
+
+async def _shares(ctx: Context, requests: Sequence[Claim]) -> tuple[dict[int, list[Document]], bool]:
+    """Candidates for those claims that may have any task; and whether there are none at all."""
+    open_to_all = [number for number, request in enumerate(requests)
+                   if trusted.leave(ctx, request.host) == trusted.Leave()]
+    looks = await _looks(ctx, requests[0])
+    if not open_to_all or len(looks) > 1:
+        return {}, not looks
+    wanted = sum(requests[number].num for number in open_to_all)
+    found = await _first(ctx, _query(requests[0], looks[0]), wanted) if looks else []
+    shares: dict[int, list[Document]] = {}
+    left = list(reversed(found))
+    for number in open_to_all:
+        mine = [left.pop() for _ in range(min(requests[number].num, len(left)))]
+        if mine and not any(_avoids(task, requests[number].host) for task in mine):
+            shares[number] = mine
+    return shares, not found
+
+
+async def _take_shares(ctx: Context, requests: Sequence[Claim],
+                       shares: Mapping[int, list[Document]]) -> dict[int, list[Document]]:
+    """Mark all shares in one go; of those that somebody else had taken a part of, what is left."""
+    marks = {number: _mark(ctx, requests[number], secrets.token_hex(16)) for number in shares}
+    if not marks:
+        return {}
+    writes = [UpdateMany(_still_there(shares[number], requests[number]), update)
+              for number, (_, update) in marks.items()]
+    result = await ctx.db.tasks.bulk_write(writes, ordered=False)
+    if result.modified_count == sum(map(len, shares.values())):
+        return {number: [_marked(task, requests[number], marks[number][0]) for task in tasks]
+                for number, tasks in shares.items()}
+    numbers = {str(changes["instance_id"]): number for number, (changes, _) in marks.items()}
+    mine = {"task_id": {"$in": [task["task_id"] for tasks in shares.values() for task in tasks]},
+            "instance_id": {"$in": list(numbers)}}
+    got: defaultdict[int, list[Document]] = defaultdict(list)
+    for task in await ctx.db.tasks.find(mine, {"_id": 0}).to_list():
+        got[numbers[task["instance_id"]]].append(task)
+    return {number: sorted(tasks, key=_priority, reverse=True) for number, tasks in got.items()}
+
+
+async def _claim(ctx: Context, request: Claim) -> Outcome:
     instance_id, got = secrets.token_hex(16), list[Document]()  # only who gets it may report
     left_out, may = list(request.deprioritised), trusted.leave(ctx, request.host)
+    hidden = may.most == 0 or bool(may.not_of)
     if may.most is not None:
         request = replace(request, num=min(request.num, may.most))
     for _ in range(ATTEMPTS + len(left_out) if request.num else 0):
         wanted = replace(request, num=request.num - len(got), deprioritised=(*may.not_of, *left_out))
-        found = await _candidates(ctx, wanted)
+        found, others = await _candidates(ctx, wanted)
+        hidden |= others
         if found:
             got += await _take(ctx, found, wanted, instance_id)
         elif left_out:
@@ -141,46 +192,13 @@ async def _claim(ctx: Context, request: Claim) -> list[Document]:
         if len(got) >= request.num:
             break
     trusted.given(ctx, request.host, got)
-    return got
+    return Outcome(got, hidden)
 
 
-async def claim_or_wait(ctx: Context, request: Claim, wait: float, gone: asyncio.Event) -> list[Document]:
-    """Like `claim`, but wait up to `wait` seconds for something to claim.
-
-    Gives up when the caller is gone, and when its pilot can offer more by now (see `end_waits`).
-    """
-    end = time.monotonic() + wait
-    with _turns.setdefault(ctx.db, _Turn()).wait_of(request.pilot_id) as enough:
-        seen = ctx.signals.count("tasks")
-        got = await claim(ctx, request)
-        while not got and not enough.is_set() and (left := end - time.monotonic()) > 0:
-            if ctx.signals.count("tasks") == seen:
-                await ctx.signals.wait("tasks", min(left, LOOK_SECONDS), _wait_of(request.pilot_id))
-            if gone.is_set():
-                return []
-            seen = ctx.signals.count("tasks")
-            got = await claim(ctx, request, again=True)
-    if got and gone.is_set():
-        await _take_back(ctx, got)
-        return []
-    return got
-
-
-def end_waits(ctx: Context, pilot_id: str) -> None:
-    """A pilot has more room than when it asked: have its waiting claims answered, so that it asks again."""
-    turn = _turns.get(ctx.db)
-    if turn is not None and pilot_id and pilot_id in turn.waiting:
-        for enough in turn.waiting[pilot_id]:
-            enough.set()
-        ctx.signals.wake(_wait_of(pilot_id))
-
-
-def _wait_of(pilot_id: str) -> str:
-    return f"more room of {pilot_id}"
-
-
-async def _take_back(ctx: Context, got: list[Document]) -> None:
+async def take_back(ctx: Context, got: list[Document], host: str) -> None:
     """Nobody is there to hear of the claim: whatever the caller said at its end came too early for it."""
+    for task in got:
+        trusted.dropped(ctx, host, task)
     mine = {"task_id": {"$in": [task["task_id"] for task in got]}, "instance_id": got[0]["instance_id"]}
     await _return(ctx, mine, "the pilot was gone before it had the task")
 
@@ -188,11 +206,12 @@ async def _take_back(ctx: Context, got: list[Document]) -> None:
 # -- finding candidates
 
 
-async def _candidates(ctx: Context, request: Claim) -> list[Document]:
-    """The best tasks that fit."""
+async def _candidates(ctx: Context, request: Claim) -> tuple[list[Document], bool]:
+    """The best tasks that fit; and whether there are some that do not fit this request alone."""
     looks = await _looks(ctx, request)
     found = await asyncio.gather(*(_best_of(ctx, request, look) for look in looks))
-    return heapq.nlargest(request.num, (task for tasks in found for task in tasks), key=_priority)
+    best = heapq.nlargest(request.num, (task for tasks, _ in found for task in tasks), key=_priority)
+    return best, any(hidden for _, hidden in found)
 
 
 def _priority(task: Document) -> float:
@@ -223,20 +242,24 @@ def _split(fitting: dict[str, Fit], datasets: list[str]) -> list[_Look]:
             *(_Look([key], datasets, Fit.SOME) for key, fit in fitting.items() if fit is Fit.SOME)]
 
 
-async def _best_of(ctx: Context, request: Claim, look: _Look) -> Sequence[Document]:
+async def _best_of(ctx: Context, request: Claim, look: _Look) -> tuple[list[Document], bool]:
+    query = _query(request, look)
+    limit = request.num if look.fit is Fit.ALL else max(request.num, LOOK_DEEPER)
+    tasks = all_of_them = await _first(ctx, query, limit)
+    if any(_avoids(task, request.host) for task in tasks):
+        tasks = await _first(ctx, {**query, "$nor": [_avoiding(request.host)]}, limit)
+    if look.fit is not Fit.ALL:
+        tasks = [task for task in tasks if fits(task["requirements"], request.offer)]
+    return tasks, bool(all_of_them) and not tasks
+
+
+def _query(request: Claim, look: _Look) -> Document:
     query: Document = {"status": request.source, "class_key": _one_of(look.keys)}
     if look.datasets:
         query["dataset_id"] = _one_of(look.datasets)
     elif request.deprioritised:
         query["dataset_id"] = {"$nin": list(request.deprioritised)}
-    query |= {name: value for name, value in request.filters.items() if name != "dataset_id"}
-    limit = request.num if look.fit is Fit.ALL else max(request.num, LOOK_DEEPER)
-    tasks = await _first(ctx, query, limit)
-    if any(_avoids(task, request.host) for task in tasks):
-        tasks = await _first(ctx, {**query, "$nor": [_avoiding(request.host)]}, limit)
-    if look.fit is Fit.ALL:
-        return tasks
-    return [task for task in tasks if fits(task["requirements"], request.offer)]
+    return query | {name: value for name, value in request.filters.items() if name != "dataset_id"}
 
 
 async def _first(ctx: Context, query: Document, limit: int) -> list[Document]:
@@ -260,20 +283,30 @@ def _one_of(values: list[str]) -> Any:
 # -- taking them
 
 
-def lease_seconds(ctx: Context, pilot_id: str) -> float:
-    """How long a lease lasts: short for a pilot that sends heartbeats, long for one that cannot."""
-    leases = ctx.settings.leases
-    return leases.seconds if pilot_id else leases.unattended_hours * 3600
-
-
 def _due(ctx: Context, pilot_id: str) -> str:
     """When a lease that is written now ends: later than promised, so that few heartbeats must extend it."""
-    return soon(lease_seconds(ctx, pilot_id) * (LONGER if pilot_id else 1))
+    return soon(load.lease_seconds(ctx, pilot_id) * (LONGER if pilot_id else 1))
 
 
 async def _take(ctx: Context, found: list[Document], request: Claim, instance_id: str) -> list[Document]:
     """Mark the candidates as taken; those that were still there, as they are then, the best first."""
-    chosen = {"$in": [task["task_id"] for task in found]}
+    changes, update = _mark(ctx, request, instance_id)
+    result = await ctx.db.tasks.update_many(_still_there(found, request), update)
+    if not result.modified_count:
+        return []
+    if result.modified_count == len(found):
+        return [_marked(task, request, changes) for task in found]
+    mine = {"task_id": {"$in": [task["task_id"] for task in found]}, "instance_id": instance_id}
+    tasks = await ctx.db.tasks.find(mine, {"_id": 0}).to_list()
+    return sorted(tasks, key=_priority, reverse=True)
+
+
+def _still_there(found: Sequence[Document], request: Claim) -> Document:
+    return {"task_id": {"$in": [task["task_id"] for task in found]}, "status": request.source}
+
+
+def _mark(ctx: Context, request: Claim, instance_id: str) -> tuple[Document, Document]:
+    """What changes in a task that a claim gets, and the update that does it."""
     site = request.offer.get("site")
     changes: Document = {"status": request.target, "status_changed": timestamp(), "instance_id": instance_id,
                          "lease": instance_id, "site": site if isinstance(site, str) and site else "unknown",
@@ -283,17 +316,13 @@ async def _take(ctx: Context, found: list[Document], request: Claim, instance_id
         changes["pilot_id"] = request.pilot_id
     else:
         removed["pilot_id"] = ""
-    update: Document = {"$set": changes, "$unset": removed}
-    result = await ctx.db.tasks.update_many({"task_id": chosen, "status": request.source}, update)
-    if not result.modified_count:
-        return []
-    if result.modified_count == len(found):
-        if not request.pilot_id:
-            found = [{name: value for name, value in task.items() if name != "pilot_id"} for task in found]
-        return [{**task, **changes} for task in found]
-    mine = {"task_id": chosen, "instance_id": instance_id}
-    tasks = await ctx.db.tasks.find(mine, {"_id": 0}).to_list()
-    return sorted(tasks, key=_priority, reverse=True)
+    return changes, {"$set": changes, "$unset": removed}
+
+
+def _marked(task: Document, request: Claim, changes: Document) -> Document:
+    if not request.pilot_id:
+        task = {name: value for name, value in task.items() if name != "pilot_id"}
+    return {**task, **changes}
 
 
 # -- keeping them
@@ -311,27 +340,41 @@ async def held(ctx: Context, task_id: str, instance_id: str) -> Document:
 
 
 async def extend(ctx: Context, pilot_id: str, tasks: dict[str, str]) -> list[str]:
-    """Extend the leases of tasks (id → instance_id); the ids of those that are not this holder's any more.
+    """Extend the leases of tasks (id → instance_id); the ids of those that are not this holder's any more."""
+    lost = await extend_many(ctx, [(pilot_id, tasks)])
+    return [task_id for task_id, instance_id in tasks.items() if (task_id, instance_id) in lost]
+
+
+async def extend_many(ctx: Context,
+                      held_by: Sequence[tuple[str, Mapping[str, str]]]) -> set[tuple[str, str]]:
+    """Extend the leases of many pilots' tasks; (id, instance_id) of those that are their holders' no more.
 
     Every lease then lasts as long as promised at least; those that did anyway are not written.
     """
-    if not tasks:
-        return []
+    asked = {pair for _, tasks in held_by for pair in tasks.items()}
+    if not asked:
+        return set()
     shown = {"_id": 0, "task_id": 1, "instance_id": 1, "due": 1}
-    leased = {"task_id": {"$in": list(tasks)}, "status": {"$in": list(LEASED)}}
-    held = {row["task_id"]: row.get("due", "") for row in await ctx.db.tasks.find(leased, shown).to_list()
-            if row["instance_id"] == tasks[row["task_id"]]}
-    missing = {task_id: instance for task_id, instance in tasks.items() if task_id not in held}
-    held |= await present(ctx, pilot_id, missing)
-    least, most = soon(lease_seconds(ctx, pilot_id)), _due(ctx, pilot_id)
-    wrong: defaultdict[str, list[str]] = defaultdict(list)
-    for task_id, due in held.items():
-        if not least <= due <= most:  # later than that: a clock stepped back
-            wrong[tasks[task_id]].append(task_id)
-    for instance_id, ids in wrong.items():
-        mine = {"task_id": {"$in": ids}, "status": {"$in": list(LEASED)}, "instance_id": instance_id}
+    leased = {"task_id": {"$in": sorted({task_id for task_id, _ in asked})}, "status": {"$in": list(LEASED)}}
+    rows = await ctx.db.tasks.find(leased, shown).to_list()
+    held = {(row["task_id"], row["instance_id"]): row.get("due", "") for row in rows}
+    held = {pair: due for pair, due in held.items() if pair in asked}
+    for pilot_id, tasks in held_by:
+        missing = {pair[0]: pair[1] for pair in tasks.items() if pair not in held}
+        back = await present(ctx, pilot_id, missing)
+        held |= {(task_id, missing[task_id]): due for task_id, due in back.items()}
+    await _keep_long_enough(ctx, held, held_by[0][0])
+    return asked - held.keys()
+
+
+async def _keep_long_enough(ctx: Context, held: Mapping[tuple[str, str], str], pilot_id: str) -> None:
+    """Give leases that end too soon their whole time again; later than that: a clock stepped back."""
+    least, most = soon(load.lease_seconds(ctx, pilot_id)), _due(ctx, pilot_id)
+    wrong = [pair for pair, due in held.items() if not least <= due <= most]
+    if wrong:  # an instance_id is of one claim alone, so the two lists need not be matched
+        mine = {"task_id": {"$in": [task_id for task_id, _ in wrong]}, "status": {"$in": list(LEASED)},
+                "instance_id": _one_of(sorted({instance_id for _, instance_id in wrong}))}
         await ctx.db.tasks.update_many(mine, {"$set": {"due": most}})
-    return [task_id for task_id in tasks if task_id not in held]
 
 
 async def present(ctx: Context, pilot_id: str, tasks: dict[str, str]) -> dict[str, str]:

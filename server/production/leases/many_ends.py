@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pymongo import UpdateMany
 from pymongo.errors import BulkWriteError
@@ -19,8 +20,10 @@ from pymongo.errors import BulkWriteError
 from iceprod.ids import timestamp
 from server.common import metrics
 from server.common.errors import ApiError, BadRequest
+from server.common.signals import Signals
+from server.common.together import Together
 from server.production.common.documents import Document
-from server.production.leases import ends
+from server.production.leases import ends, load
 from server.production.leases.ends import Report
 from server.production.records import logs
 from server.production.tasks import completion, follow_ups, kinds
@@ -48,20 +51,49 @@ class Ended:
     stats: Document = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """What one request reports, and whose tasks it may speak of."""
+
+    ends: Sequence[Ended]
+    only_site: str
+    only_pilot: str
+
+    def may_speak_of(self, task: Document | None) -> bool:
+        return (task is not None and (not self.only_site or task["site"] == self.only_site)
+                and (not self.only_pilot or task.get("pilot_id", self.only_pilot) == self.only_pilot))
+
+
+_batches: WeakKeyDictionary[Signals, Together[Context, _Batch, list[Document]]] = WeakKeyDictionary()
+
+
 async def report_many(ctx: Context, batch: Sequence[Ended], *, only_site: str = "",
                       only_pilot: str = "") -> list[Document]:
     """Act on every report; for each, in order, {task_id, status, reason}: 200, or an error as if alone.
 
     With `only_site`, tasks that were leased to another site are not found; with `only_pilot`, those that
-    another pilot holds.
+    another pilot holds. What others report meanwhile is done together.
     """
+    together = _batches.get(ctx.signals)
+    if together is None:
+        together = _batches[ctx.signals] = Together(_report_batches, pause=load.gather_seconds)
+    return await together.do(ctx, _Batch(batch, only_site, only_pilot))
+
+
+async def _report_batches(ctx: Context, batches: Sequence[_Batch]) -> list[list[Document] | Exception]:
+    rows = [(one, ended) for one in batches for ended in one.ends]
+    results = iter(await _report(ctx, rows))
+    return [[next(results) for _ in one.ends] for one in batches]
+
+
+async def _report(ctx: Context, rows: Sequence[tuple[_Batch, Ended]]) -> list[Document]:
+    batch = [ended for _, ended in rows]
     tasks = await _read(ctx, [ended.task_id for ended in batch])
     answers: dict[int, tuple[int, str]] = {}
     together: dict[str, int] = {}
-    for number, ended in enumerate(batch):
+    for number, (by, ended) in enumerate(rows):
         task = tasks.get(ended.task_id)
-        if (task is None or (only_site and task["site"] != only_site)
-                or (only_pilot and task.get("pilot_id", only_pilot) != only_pilot)):
+        if task is None or not by.may_speak_of(task):
             answers[number] = 404, "Task not found"
         elif ended.outcome == "complete" and ended.task_id not in together and _is_held(task, ended.report):
             together[ended.task_id] = number

@@ -8,11 +8,11 @@ from server.common.errors import BadRequest, Forbidden
 from server.production.common.documents import Document
 from server.production.common.fields import Field, read_fields, takes
 from server.production.common.handler import ProductionHandler
-from server.production.sites import pilot_ends, pilot_tokens, pilots
+from server.production.sites import beats, pilot_ends, pilot_tokens, pilots
 from server.rest import sites
 from server.rest.routing import Route, allow, urgent
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "read_held"]
 
 REQUIRED = [Field("queue_host", "str", required=True), Field("queue_version", "str", required=True),
             Field("resources", "dict", required=True)]
@@ -80,7 +80,7 @@ class Heartbeat(ProductionHandler):
         fields: Document = {
             name: body[name] for name in ("resources_available", "resources_claimed") if name in body
         }
-        answer = await pilots.heartbeat(self.ctx, pilot_id, _held(body), fields)
+        answer = await beats.beat(self.ctx, pilot_id, read_held(body), fields)
         if body.get("renew") is True:
             answer |= pilot_tokens.another(self.ctx, self.user)
         self.send(answer)
@@ -103,7 +103,8 @@ class PilotEnd(ProductionHandler):
         self.send({"tasks": await pilot_ends.ended(self.ctx, pilot_id, kind, reason[:1000])})
 
 
-def _held(body: dict[str, Any]) -> dict[str, str]:
+def read_held(body: dict[str, Any]) -> dict[str, str]:
+    """The tasks that a pilot says it holds (id → instance_id). Raises BadRequest."""
     rows = body.get("tasks", [])
     if not isinstance(rows, list) or len(rows) > 10_000:
         raise BadRequest("key tasks should be a list of at most 10000 objects")

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from pymongo import ReturnDocument
-from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import new_id, timestamp
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document, projection
-from server.production.leases import leases
-from server.production.tasks.task_store import soon
+from server.production.leases import leases, waits
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "NOT_ISOLATED", "create", "drain", "expire", "find", "get", "heartbeat", "patch",
+__all__ = ["INDEXES", "NOT_ISOLATED", "create", "drain", "expire", "find", "get", "patch",
            "probe", "remove"]
 
 INDEXES = [
@@ -29,9 +24,6 @@ INDEXES = [
     Index("pilots", "site", [("site", 1)]),
     Index("pilots", "isolation", [("isolation", 1)]),
 ]
-
-BEATS_PER_SECOND = 50.0  # of one installation: at 4 ms each a fifth of a core
-COUNT_SECONDS, HEARD_SECONDS = 30.0, 120.0
 
 DEFAULTS: Document = {
     "start_date": "", "tasks": [], "host": "", "site": "", "version": "", "grid_queue_id": "", "grid_id": "",
@@ -81,7 +73,7 @@ async def patch(ctx: Context, pilot_id: str, fields: Document) -> Document:
     if fields.get("pilot_id", pilot_id) != pilot_id:
         raise BadRequest("pilot_id cannot be changed")
     pilot = await ctx.db.pilots.find_one_and_update(
-        {"pilot_id": pilot_id}, {"$set": {**fields, "last_update": timestamp()}}, {"_id": 0},
+        {"pilot_id": pilot_id}, {"$set": {**fields, "last_update": timestamp(), "heard_by": ""}}, {"_id": 0},
         return_document=ReturnDocument.AFTER)
     if pilot is None:
         raise NotFound("Pilot not found")
@@ -97,54 +89,12 @@ async def remove(ctx: Context, pilot_id: str, *, silent: bool = False) -> None:
     await leases.release_listed(ctx, pilot.get("tasks", []))
 
 
-async def heartbeat(ctx: Context, pilot_id: str, tasks: dict[str, str], fields: Document) -> Document:
-    """A pilot is alive and holds `tasks` (id → instance_id): extend their leases and say which to stop.
-
-    Raises BadRequest, NotFound for a pilot that is not registered.
-    """
-    period = await _period(ctx)
-    about = {"tasks": sorted(tasks), "beats": True, "heartbeat_seconds": period}
-    pilot = await patch(ctx, pilot_id, {**fields, **about})
-    stop = await leases.extend(ctx, pilot_id, tasks)
-    settings = ctx.settings.leases
-    return {"lease_seconds": settings.seconds, "grace_seconds": settings.grace_hours * 3600,
-            "heartbeat_seconds": period, "stop": stop, "drain": bool(pilot.get("drain"))}
-
-
-@dataclass
-class _Counted:
-    """How many pilots one process last counted."""
-
-    number: int = 0
-    read_at: float = -1e9
-
-
-_counted: WeakKeyDictionary[AsyncDatabase, _Counted] = WeakKeyDictionary()
-
-
-async def _period(ctx: Context) -> float:
-    """Seconds between heartbeats, at least, that are bearable with the pilots there are."""
-    known = _counted.setdefault(ctx.db, _Counted())
-    if time.monotonic() - known.read_at > COUNT_SECONDS:
-        known.read_at = time.monotonic()
-        heard_of = {"last_update": {"$gt": soon(-HEARD_SECONDS)}}
-        known.number = await ctx.db.pilots.count_documents(heard_of)
-    return heartbeat_period(known.number, ctx.settings.leases.seconds)
-
-
-def heartbeat_period(pilots: int, lease_seconds: float) -> float:
-    """So many seconds that all pilots together send no more than the beats a server easily takes.
-
-    Three beats at least fit into a lease, so one that is lost loses nothing.
-    """
-    return round(min(lease_seconds / 3, pilots / BEATS_PER_SECOND), 1)
-
-
 async def drain(ctx: Context, pilot_id: str) -> None:
-    """Let a pilot end after its tasks; it hears that at its next heartbeat. Raises NotFound."""
+    """Let a pilot end after its tasks; it hears that when it next says anything. Raises NotFound."""
     result = await ctx.db.pilots.update_one({"pilot_id": pilot_id}, {"$set": {"drain": True}})
     if not result.matched_count:
         raise NotFound("Pilot not found")
+    waits.end_waits(ctx, pilot_id)
 
 
 async def expire(ctx: Context, pilot_id: str) -> None:

@@ -12,10 +12,12 @@ from typing import Any
 
 import pymongo
 import pytest
+from bson.codec_options import CodecOptions, DatetimeConversion
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.support import store_cases as cases
+from tests.support import store_shapes as shapes
 from tests.support.store import StoreProcess
 
 Client = pymongo.MongoClient[dict[str, Any]]
@@ -140,3 +142,66 @@ def test_against_oracle_for_long(
 ) -> None:
     """20 000 operations."""
     compare(*oracle_and_store, content, queries, updates, pipelines)
+
+
+# -- the shapes that the store is compared with itself on
+
+_PROJECTION = {"a.x": 1, "b": 1}
+_filters = st.lists(shapes.filters, min_size=4, max_size=4)
+_questions_each = 4 * 6 + 3  # of one example
+_any_year = CodecOptions[dict[str, Any]](datetime_conversion=DatetimeConversion.DATETIME_MS)
+
+
+@pytest.fixture(params=["plain", "indexed"])
+def wide_pair(request: pytest.FixtureRequest, oracle: Client, shared_store: StoreProcess) -> Iterator[Any]:
+    with pymongo.MongoClient[dict[str, Any]](shared_store.url) as client:
+        pair = [server[DATABASE].get_collection("wide", codec_options=_any_year)
+                for server in (oracle, client)]
+        for collection in pair:
+            cases.patiently(collection.drop)
+            if request.param == "indexed":
+                collection.create_indexes([_index_model(index) for index in shapes.distinct(shapes.INDEXES)])
+        yield pair
+
+
+def _index_model(index: shapes.Document) -> pymongo.IndexModel:
+    options = {name: value for name, value in index.items() if name != "key"}
+    return pymongo.IndexModel(list(index["key"].items()), **options)
+
+
+def _match_case(spec: Any) -> cases.Case:
+    pipeline: list[dict[str, Any]] = [{"$match": spec}, {"$group": {"_id": "$_id"}}]
+    return f"match {spec}", lambda c: sorted(item["_id"] for item in c.aggregate(pipeline))
+
+
+def compare_shapes(pair: Any, content: Any, specs: Any, order: Any) -> None:
+    both = set.intersection(*(set(cases.accepted(collection, content)) for collection in pair))
+    content = [document for document in content if document["_id"] in both]
+    if not content:
+        return
+    sortable, found = not cases.has_empty_array(content), list[str]()
+    reading = [case for spec in specs
+               for case in [*cases.query_cases(spec, list(order.items()), _PROJECTION, sortable),
+                            _match_case(spec)]]
+    # DocumentDB's findAndModify takes {$all: []} for true; its other commands know that it matches nothing
+    writing = cases.writing_cases(specs[0])[cases.has_empty_all(specs[0]):]
+    for todo in [reading, *([case] for case in writing)]:
+        for collection in pair:
+            cases.fill(collection, content)
+        found += cases.differences(*pair, todo)
+    assert not found, "\n".join([*found, f"documents: {content}"])
+
+
+@settings(_check, max_examples=30)
+@given(shapes.documents(), _filters, shapes.orders)
+def test_shapes_against_oracle(wide_pair: Any, content: Any, specs: Any, order: Any) -> None:
+    compare_shapes(wide_pair, content, specs, order)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(7200)
+@settings(_check, max_examples=20_000 // (2 * _questions_each) + 1)
+@given(shapes.documents(), _filters, shapes.orders)
+def test_shapes_against_oracle_for_long(wide_pair: Any, content: Any, specs: Any, order: Any) -> None:
+    """20 000 questions."""
+    compare_shapes(wide_pair, content, specs, order)

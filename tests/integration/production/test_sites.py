@@ -192,3 +192,57 @@ def test_a_pilot_outlives_the_token_that_it_came_with(api: Api) -> None:
     admin = api.session()
     assert admin.post("/revoke_token", json={"token": fresh["token"]}).status_code == 200
     assert renewed.post(beat, json={}).status_code == 403
+
+
+# -- the one request that a pilot needs
+
+
+def test_one_request_reports_claims_and_keeps_leases(api: Api, task_id: str) -> None:
+    pilot_id, pilot = registered(api)
+    path = f"/pilots/{pilot_id}/exchange"
+    claim = {**CLAIM, "wait": 30}
+    first = pilot.post(path, json={"tasks": [], "claim": claim}).json()
+    [task] = first["tasks"]
+    assert (task["task_id"], task["status"], task["kind"]) == (task_id, "processing", "script")
+    assert {"lease_seconds", "grace_seconds", "heartbeat_seconds"} <= first.keys()
+    held = {"task_id": task_id, "instance_id": task["instance_id"]}
+    beat = pilot.post(path, json={"tasks": [held, {"task_id": "x", "instance_id": "y"}]}).json()
+    assert (beat["stop"], beat["drain"]) == (["x"], False)
+    assert api.session("admin").get(f"/pilots/{pilot_id}").json()["tasks"] == [task_id, "x"]
+    report = {**held, "outcome": "complete", "time_used": 1}
+    last = pilot.post(path, json={"tasks": [held], "reports": [report], "claim": claim}).json()
+    assert last["tasks"] == []
+    assert last["results"] == [{"task_id": task_id, "status": 200, "reason": ""}]
+    assert api.session("admin").get(f"/tasks/{task_id}").json()["status"] == "complete"
+
+
+def test_an_exchange_ends_a_wait_when_a_pilot_is_to_leave(api: Api) -> None:
+    pilot_id, pilot = registered(api)
+    path = f"/pilots/{pilot_id}/exchange"
+    api.session("admin").patch(f"/pilots/{pilot_id}", json={"drain": True})
+    answer = pilot.post(path, json={"claim": {**CLAIM, "wait": 1}}).json()
+    assert (answer["tasks"], answer["drain"]) == ([], True)
+
+
+@pytest.mark.parametrize(("body", "reason"), [
+    ({"tasks": 1}, "key tasks should be a list"), ({"claim": []}, "key claim should be of type dict"),
+    ({"claim": {"num": 0}}, "key num should be an int >= 1"),
+    ({"reports": 1}, "key reports should be a list"),
+    ({"claim": {"wait": -1}}, "key wait should be a number >= 0"),
+    ({"resources_available": 1}, "key resources_available should be of type dict")])
+def test_an_exchange_says_what_is_wrong(api: Api, body: dict[str, Any], reason: str) -> None:
+    pilot_id, pilot = registered(api)
+    answer = pilot.post(f"/pilots/{pilot_id}/exchange", json=body)
+    assert answer.status_code == 400
+    assert reason in answer.json()["reason"]
+
+
+def test_an_exchange_is_for_the_own_pilot_that_is_registered(api: Api, task_id: str) -> None:
+    pilot_id, pilot = registered(api)
+    _, other = registered(api, "south")
+    assert other.post(f"/pilots/{pilot_id}/exchange", json={"claim": CLAIM}).status_code == 403
+    assert pilot.delete(f"/pilots/{pilot_id}").status_code == 200
+    answer = pilot.post(f"/pilots/{pilot_id}/exchange", json={"claim": CLAIM})
+    assert (answer.status_code, answer.json()["reason"]) == (404, "Pilot not found")
+    assert api.session("admin").get(f"/tasks/{task_id}").json()["status"] == "waiting"
+    api.session("admin").patch(f"/tasks/{task_id}", json={"status": "suspended"})

@@ -50,9 +50,7 @@ class Twins:
         self.local = local
         number = next(_numbers)
         self.plain, self.indexed = f"plain{number}", f"indexed{number}"
-        self.specs = [{"name": f"i{i}", **shapes.INDEXES[i]} for i in sorted(indexes)]
-        # two indexes with equal keys may not differ in their filter alone everywhere: one of each is enough
-        self.specs = list({tuple(spec["key"].items()): spec for spec in self.specs}.values())
+        self.specs = shapes.distinct([{"name": f"i{i}", **shapes.INDEXES[i]} for i in sorted(indexes)])
         local.command({"create": self.plain})
         local.command({"createIndexes": self.indexed, "indexes": self.specs})
         if taken := self._taken(documents):

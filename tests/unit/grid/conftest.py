@@ -65,17 +65,38 @@ class FakeServer:
             return self.answers[method, path]
         if path == "/pilots":
             return 201, {"result": "pilot-1"}
-        if path == "/task_actions/queue_many":
-            return self._lease(body)
+        if path.endswith("/exchange"):
+            return self._exchange(path, body)
         if path == "/task_actions/report_many":
             with self.changed:
                 return self._report(body["reports"])
-        if path.endswith("/heartbeat"):
-            return 200, {"lease_seconds": self.lease_seconds, "grace_seconds": self.grace_seconds,
-                         "stop": self.stop, "drain": self.drain}
         if path.startswith("/i3-events/"):
             return 200, {"i3_event": {"name": path.rpartition("/")[2]}}
         return 200, {}
+
+    def _exchange(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """Remember the parts of an exchange as requests of their own."""
+        answer: dict[str, Any] = {"lease_seconds": self.lease_seconds, "grace_seconds": self.grace_seconds,
+                                  "stop": self.stop, "drain": self.drain}
+        parts = {path.replace("exchange", "heartbeat"): {"tasks": body["tasks"]}}
+        if "reports" in body:
+            parts["/task_actions/report_many"] = {"reports": body["reports"]}
+        if "claim" in body:
+            parts["/task_actions/queue_many"] = {**body["claim"], "pilot_id": path.split("/")[2]}
+        with self.changed:
+            self.requests += [("POST", part, said) for part, said in parts.items()]
+        for part in parts:
+            if ("POST", part) in self.answers:
+                return self.answers["POST", part]
+        if "reports" in body:
+            with self.changed:
+                status, results = self._report(body["reports"])
+            if status != 200:
+                return status, results
+            answer |= results
+        if "claim" in body:
+            answer["tasks"] = self._lease(body["claim"])
+        return 200, answer
 
     def _report(self, rows: list[dict[str, Any]]) -> tuple[int, Any]:
         """Remember a batch of ends as if each had been reported, with its logs, by itself."""
@@ -95,11 +116,10 @@ class FakeServer:
             results.append({"task_id": task_id, "status": status, "reason": answer.get("reason", "")})
         return 200, {"results": results}
 
-    def _lease(self, claim: dict[str, Any]) -> tuple[int, Any]:
+    def _lease(self, claim: dict[str, Any]) -> list[dict[str, Any]]:
         with self.changed:
             self.changed.wait_for(lambda: self.tasks, min(claim["wait"], 0.3))
-            given = [self.tasks.pop(0) for _ in range(min(claim["num"], len(self.tasks)))]
-        return (200, given) if given else (404, {"reason": "Task not found"})
+            return [self.tasks.pop(0) for _ in range(min(claim["num"], len(self.tasks)))]
 
     def _handler(fake) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from grid.pilot.heartbeat import keep_beating
+from grid.pilot.exchange import keep_beating
 from grid.pilot.leasing import lease_tasks
 from grid.pilot.options import Options
 from grid.pilot.pilot import Pilot

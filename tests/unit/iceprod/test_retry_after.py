@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from grid.pilot import heartbeat, leasing
+from grid.pilot import exchange, leasing
 from iceprod.transport import Client, Unreachable
 
 
@@ -91,10 +91,12 @@ def refusing(*_: Any, **__: Any) -> Any:
 def pilot(most: int = 1) -> Any:
     room = SimpleNamespace(total={"gpu": 0, "cpu": 1}, free=lambda: {"gpu": 0, "cpu": 1}, claimed=dict)
     return SimpleNamespace(
-        ending=Ending(most), draining=Ending(99), client=SimpleNamespace(post=refusing), pilot_id="p",
+        ending=Ending(most), draining=Ending(99), client=SimpleNamespace(post=refusing, poll=refusing),
+        pilot_id="p",
         room=room, wait_for_slot=lambda seconds: 1, running=list, held=list, offer=dict, ahead=lambda: 0,
-        last_contact=0.0,
-        options=SimpleNamespace(wait=1.0, site="s", pixels=True), seconds_left=100.0, grace_seconds=1e9)
+        last_contact=0.0, says=dict, waits=False, beat_seconds=20.0, token=SimpleNamespace(is_old=False),
+        options=SimpleNamespace(wait=1.0, site="s", pixels=True, containers=SimpleNamespace(systems=())),
+        seconds_left=100.0, grace_seconds=1e9)
 
 
 def test_a_pilot_asks_for_tasks_no_earlier() -> None:
@@ -106,5 +108,5 @@ def test_a_pilot_asks_for_tasks_no_earlier() -> None:
 
 def test_a_pilot_sends_its_next_heartbeat_no_earlier() -> None:
     busy = pilot()
-    heartbeat.beat(busy)
+    exchange.beat(busy)
     assert busy.ending.waits == [9.0]

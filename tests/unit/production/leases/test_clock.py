@@ -11,7 +11,7 @@ from server.common.errors import NotFound
 from server.production import repair
 from server.production.leases import ends, leases
 from server.production.leases.leases import Claim
-from server.production.sites import pilots
+from server.production.sites import beats, pilots
 from server.rest.context import Context
 from tests.unit.production.conftest import Maker, long_up
 
@@ -39,7 +39,7 @@ async def test_a_step_forward_is_taken_for_an_outage(ctx: Context, make: Maker, 
     [held] = await leases.claim(ctx, Claim({}, pilot_id=pilot))
     clock.step = timedelta(hours=1)
     assert await repair.sweep_leases(ctx) == 0
-    answer = await pilots.heartbeat(ctx, pilot, {held["task_id"]: held["instance_id"]}, {})
+    answer = await beats.beat(ctx, pilot, {held["task_id"]: held["instance_id"]}, {})
     assert answer["stop"] == []
 
 
@@ -52,7 +52,7 @@ async def test_a_step_forward_takes_tasks_of_silent_pilots_and_they_hear_it(ctx:
     await long_up(ctx.db)
     assert await repair.sweep_leases(ctx) == 1
     [new] = await leases.claim(ctx, Claim({}, pilot_id="other"))
-    answer = await pilots.heartbeat(ctx, pilot, {old["task_id"]: old["instance_id"]}, {})
+    answer = await beats.beat(ctx, pilot, {old["task_id"]: old["instance_id"]}, {})
     assert answer["stop"] == [old["task_id"]]
     with pytest.raises(NotFound):
         await ends.complete(ctx, old["task_id"], old["instance_id"])
@@ -69,7 +69,7 @@ async def test_a_step_back_keeps_leases_longer_and_heartbeats_put_them_right(ctx
     clock.step = timedelta(hours=-1)
     await long_up(ctx.db)
     assert await repair.sweep_leases(ctx) == 0
-    await pilots.heartbeat(ctx, pilot, {held["task_id"]: held["instance_id"]}, {})
+    await beats.beat(ctx, pilot, {held["task_id"]: held["instance_id"]}, {})
     clock.step = timedelta(hours=-1, seconds=leases.LONGER * ctx.settings.leases.seconds + 1)
     await long_up(ctx.db)
     assert await repair.sweep_leases(ctx) == 1, "the heartbeat's lease is by the new clock"

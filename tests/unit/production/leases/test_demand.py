@@ -11,7 +11,7 @@ from iceprod.ids import now, timestamp
 from server.common.errors import BadRequest, NotFound
 from server.production.leases import demand
 from server.production.leases.leases import Claim, claim
-from server.production.sites import grids, pilots, site_control
+from server.production.sites import beats, grids, pilots, site_control
 from server.production.tasks.task_store import NewTask
 from server.rest.context import Context
 
@@ -92,7 +92,7 @@ async def test_a_silent_pilot_goes_and_its_tasks_come_back(ctx: Context, make: A
     silent, new, quiet = [await pilots.create(ctx, RESOURCES) for _ in range(3)]
     await claim(ctx, Claim({}, pilot_id=silent))
     for pilot_id in (silent, new):
-        await pilots.heartbeat(ctx, pilot_id, {}, {})
+        await beats.beat(ctx, pilot_id, {}, {})
     long_ago = timestamp(now() - timedelta(seconds=site_control.SILENT_PILOT_SECONDS + 1))
     both = {"pilot_id": {"$in": [silent, quiet]}}
     await ctx.db.pilots.update_many(both, {"$set": {"last_update": long_ago}})
@@ -113,6 +113,6 @@ async def test_a_silent_grid_is_marked_until_it_is_heard_of_again(ctx: Context) 
 
 async def test_a_pilot_hears_that_it_shall_leave(ctx: Context) -> None:
     pilot_id = await pilots.create(ctx, RESOURCES)
-    assert (await pilots.heartbeat(ctx, pilot_id, {}, {}))["drain"] is False
+    assert (await beats.beat(ctx, pilot_id, {}, {}))["drain"] is False
     await pilots.patch(ctx, pilot_id, {"drain": True})
-    assert (await pilots.heartbeat(ctx, pilot_id, {}, {}))["drain"] is True
+    assert (await beats.beat(ctx, pilot_id, {}, {}))["drain"] is True

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from server.production import repair
-from server.production.leases import leases
+from server.production.failures import trusted
+from server.production.failures.trust import FIRST_TASKS
+from server.production.leases import leases, waits
 from server.production.leases.leases import Claim
-from server.production.sites import pilots
+from server.production.sites import beats, pilots
 from server.production.tasks import task_changes
 from server.production.tasks.task_store import NewTask, soon
 from server.rest.context import Context
@@ -102,7 +104,7 @@ async def test_filters(ctx: Context, make: Maker) -> None:
 
 async def test_waiting_ends_when_a_task_comes(ctx: Context, make: Maker) -> None:
     dataset = await make.dataset()
-    waiting = asyncio.create_task(leases.claim_or_wait(ctx, CLAIM, 30, asyncio.Event()))
+    waiting = asyncio.create_task(waits.claim_or_wait(ctx, CLAIM, 30, asyncio.Event()))
     await asyncio.sleep(0.05)
     task = await make.task(dataset)
     assert [got["task_id"] for got in await waiting] == [task["task_id"]]
@@ -110,7 +112,7 @@ async def test_waiting_ends_when_a_task_comes(ctx: Context, make: Maker) -> None
 
 async def test_nobody_is_served_who_is_gone(ctx: Context, make: Maker) -> None:
     dataset, gone = await make.dataset(), asyncio.Event()
-    waiting = asyncio.create_task(leases.claim_or_wait(ctx, CLAIM, 30, gone))
+    waiting = asyncio.create_task(waits.claim_or_wait(ctx, CLAIM, 30, gone))
     await asyncio.sleep(0.05)
     gone.set()
     task = await make.task(dataset)
@@ -127,15 +129,17 @@ async def expired(ctx: Context) -> int:
 async def test_who_goes_while_being_served_loses_nothing(ctx: Context, make: Maker,
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     """The pilot said goodbye after the claim began and before its tasks were marked."""
-    task, gone, claim = await make.task(), asyncio.Event(), leases.claim
+    task, gone, claim = await make.task(), asyncio.Event(), leases.attempt
 
     async def slow(*arguments: Any, **options: Any) -> Any:
         got = await claim(*arguments, **options)
         gone.set()
         return got
 
-    monkeypatch.setattr(leases, "claim", slow)
-    assert await leases.claim_or_wait(ctx, CLAIM, 30, gone) == []
+    monkeypatch.setattr(leases, "attempt", slow)
+    assert await waits.claim_or_wait(ctx, replace(CLAIM, host="h"), 30, gone) == []
+    trusted.leave(ctx, "other")
+    assert trusted.leave(ctx, "h").most == FIRST_TASKS, "what it never heard of is not held against the host"
     after = await make.read(task["task_id"])
     assert (after["status"], after["instance_id"]) == ("waiting", "")
     assert "pilot_id" not in after
@@ -160,7 +164,7 @@ async def test_heartbeats_keep_leases_and_tell_what_to_stop(ctx: Context, make: 
     await ctx.db.tasks.update_many({}, {"$set": {"due": soon(1)}})
     await task_changes.set_status(ctx, b["task_id"], "suspended")
     held = {a["task_id"]: a["instance_id"], b["task_id"]: b["instance_id"], c["task_id"]: "another"}
-    answer = await pilots.heartbeat(ctx, pilot, held, {})
+    answer = await beats.beat(ctx, pilot, held, {})
     assert sorted(answer["stop"]) == sorted([b["task_id"], c["task_id"]])
     assert (await make.read(a["task_id"]))["due"] > soon(30)
     assert (await make.read(c["task_id"]))["due"] < soon(30)
@@ -171,10 +175,10 @@ async def test_a_lease_that_lasts_as_promised_is_not_written(ctx: Context, make:
     pilot = await pilots.create(ctx, {"queue_host": "h", "queue_version": "1", "resources": {}})
     [task] = await leases.claim(ctx, replace(CLAIM, pilot_id=pilot))
     held, first = {task["task_id"]: task["instance_id"]}, (await make.read(task["task_id"]))["due"]
-    assert (await pilots.heartbeat(ctx, pilot, held, {}))["stop"] == []
+    assert (await beats.beat(ctx, pilot, held, {}))["stop"] == []
     assert (await make.read(task["task_id"]))["due"] == first > soon(60)
     await ctx.db.tasks.update_one({}, {"$set": {"due": soon(59)}})
-    await pilots.heartbeat(ctx, pilot, held, {})
+    await beats.beat(ctx, pilot, held, {})
     assert (await make.read(task["task_id"]))["due"] > first
 
 
@@ -212,37 +216,93 @@ async def test_of_many_that_wait_for_the_same_one_looks(ctx: Context, make: Make
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = await make.dataset()
     looks = 0
-    real = leases._claim
+    real = leases._looks
 
     async def counted(*arguments: Any) -> Any:
         nonlocal looks
         looks += 1
         return await real(*arguments)
 
-    monkeypatch.setattr(leases, "_claim", counted)
-    waiting = [asyncio.create_task(leases.claim_or_wait(ctx, CLAIM, 0.5, asyncio.Event())) for _ in range(30)]
+    monkeypatch.setattr(leases, "_looks", counted)
+    waiting = [asyncio.create_task(waits.claim_or_wait(ctx, CLAIM, 0.5, asyncio.Event())) for _ in range(30)]
     await asyncio.sleep(0.1)
     first, looks = looks, 0
     task = await make.task(dataset)
     got = [task["task_id"] for tasks in await asyncio.gather(*waiting) for task in tasks]
-    assert (first, got) == (30, [task["task_id"]])
+    assert got == [task["task_id"]]
+    assert first <= 2
     assert looks <= 4
+
+
+async def test_who_waits_does_not_look(ctx: Context, make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forty idle pilots cost one look a second, and one that comes to them none."""
+    looks, real = [], leases._looks
+
+    async def counted(ctx: Context, request: Claim) -> Any:
+        looks.append(request.pilot_id)
+        return await real(ctx, request)
+
+    monkeypatch.setattr(leases, "_looks", counted)
+    await waits.claim_or_wait(ctx, CLAIM, 0, asyncio.Event())
+    waiting = []
+    for number in range(40):
+        offer = {**OFFER, "time": 8 - number / 100}
+        request = replace(CLAIM, offer=offer, pilot_id=f"p{number}", host=f"h{number}")
+        waiting.append(asyncio.create_task(waits.claim_or_wait(ctx, request, 2.2, asyncio.Event())))
+        await asyncio.sleep(0.001 if number else 0.1)
+    assert await asyncio.gather(*waiting) == [[]] * 40
+    assert len(looks) <= 6
+    assert waits.number_waiting(ctx) == 0
+
+
+async def test_who_has_more_time_is_served_behind_who_has_less(ctx: Context, make: Maker) -> None:
+    short = asyncio.create_task(waits.claim_or_wait(ctx, CLAIM, 30, asyncio.Event()))
+    long_one = replace(CLAIM, offer={**OFFER, "time": 100.0}, pilot_id="p2")
+    waiting = asyncio.create_task(waits.claim_or_wait(ctx, long_one, 30, asyncio.Event()))
+    await asyncio.sleep(0.05)
+    task = await make.task(requirements={"time": 50.0})
+    assert [got["task_id"] for got in await asyncio.wait_for(waiting, 20)] == [task["task_id"]]
+    waits.end_waits(ctx, "p1")
+    assert await short == []
+
+
+async def test_a_task_that_the_first_may_not_have_goes_to_another_host(ctx: Context, make: Maker) -> None:
+    task = await make.task()
+    hour = {"host": "bad", "until": soon(3600)}
+    await ctx.db.tasks.update_one({"task_id": task["task_id"]}, {"$set": {"avoid": hour, "status": "idle"}})
+    one, other = (asyncio.create_task(waits.claim_or_wait(
+        ctx, replace(CLAIM, pilot_id=host, host=host), 30, asyncio.Event())) for host in ("bad", "good"))
+    await asyncio.sleep(0.05)
+    await ctx.db.tasks.update_one({"task_id": task["task_id"]}, {"$set": {"status": "waiting"}})
+    ctx.signals.notify("tasks")
+    assert [got["task_id"] for got in await asyncio.wait_for(other, 20)] == [task["task_id"]]
+    assert not one.done()
+    waits.end_waits(ctx, "bad")
+    assert await one == []
+
+
+async def test_what_another_process_made_is_found_within_seconds(ctx: Context, make: Maker) -> None:
+    waiting = asyncio.create_task(waits.claim_or_wait(ctx, CLAIM, 60, asyncio.Event()))
+    await asyncio.sleep(0.05)
+    other = Maker(replace(ctx, signals=type(ctx.signals)()))
+    task = await other.task()
+    assert [got["task_id"] for got in await asyncio.wait_for(waiting, 30)] == [task["task_id"]]
 
 
 async def test_a_waiting_claim_is_answered_when_its_pilot_has_more_room(ctx: Context, make: Maker) -> None:
     await make.task(requirements={"memory": 3.0})
     small, gone = Claim({"memory": 1.0}, pilot_id="p1"), asyncio.Event()
-    wait = asyncio.create_task(leases.claim_or_wait(ctx, small, 3600.0, gone))
-    other = asyncio.create_task(leases.claim_or_wait(ctx, replace(small, pilot_id="p2"), 3600.0, gone))
+    wait = asyncio.create_task(waits.claim_or_wait(ctx, small, 3600.0, gone))
+    other = asyncio.create_task(waits.claim_or_wait(ctx, replace(small, pilot_id="p2"), 3600.0, gone))
     await asyncio.sleep(0.05)
-    leases.end_waits(ctx, "p1")
+    waits.end_waits(ctx, "p1")
     assert await asyncio.wait_for(wait, 30) == []
     assert not other.done()
     [got] = await leases.claim(ctx, Claim({"memory": 4.0}, pilot_id="p1"))
     assert got["requirements"] == {"memory": 3.0}
-    leases.end_waits(ctx, "p2")
+    waits.end_waits(ctx, "p2")
     assert await asyncio.wait_for(other, 30) == []
-    leases.end_waits(ctx, "p2")  # nobody waits: nothing happens
+    waits.end_waits(ctx, "p2")  # nobody waits: nothing happens
 
 
 async def test_who_runs_programs_alone_gets_nothing_else(ctx: Context, make: Maker) -> None:

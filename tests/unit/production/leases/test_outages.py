@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from iceprod import ids
 from server.common.errors import NotFound
 from server.production import repair
-from server.production.leases import ends, leases, many_ends, outages
+from server.production.leases import ends, leases, load, many_ends, outages
 from server.production.leases.ends import Report
 from server.production.leases.leases import Claim
 from server.production.leases.many_ends import Ended
-from server.production.sites import pilots, site_control
+from server.production.sites import beats, pilots, site_control
 from server.rest.context import Context
 from tests.unit.production.conftest import Maker, long_up
 from tests.unit.production.leases.test_clock import Clock, clock
@@ -34,10 +34,12 @@ def test_a_gap_begins_anew(up: float, gap: float, longest: float) -> None:
 
 
 @given(st.integers(0, 100_000), st.floats(1, 1000))
-def test_thousands_of_pilots_say_less_often_that_they_live(number: int, lease: float) -> None:
-    period = pilots.heartbeat_period(number, lease)
+def test_thousands_of_pilots_say_less_often_that_they_live(number: int, seconds: float) -> None:
+    period, lease = load.heartbeat_period(number), load.attended_seconds(number, seconds)
     assert 0 <= period <= lease / 3 + 0.05
-    assert number < 5000 or lease < 60 or period == round(min(lease / 3, number / 50), 1) >= 20
+    assert lease >= seconds
+    assert number < 1000 or 20 <= period <= 60, "a pilot hears within a minute what it lost"
+    assert number > 1000 or seconds < 60 or lease == seconds, "as the settings say, but for very many"
 
 
 async def _pilot(ctx: Context) -> str:
@@ -55,7 +57,7 @@ async def test_what_ran_before_an_outage_ends_after_it(ctx: Context, make: Maker
     for _ in range(3):
         await repair.sweep_leases(ctx)
         await site_control.expire(ctx)
-    answer = await pilots.heartbeat(ctx, pilot, {held["task_id"]: held["instance_id"]}, {})
+    answer = await beats.beat(ctx, pilot, {held["task_id"]: held["instance_id"]}, {})
     assert answer["stop"] == []
     await ends.complete(ctx, held["task_id"], held["instance_id"])
     task = await make.read(held["task_id"])
@@ -93,7 +95,7 @@ async def _silent(ctx: Context, make: Maker) -> tuple[str, str, str]:
 
 async def test_a_lease_that_ran_out_is_presented_again(ctx: Context, make: Maker) -> None:
     pilot, task_id, instance = await _silent(ctx, make)
-    answer = await pilots.heartbeat(ctx, pilot, {task_id: instance}, {})
+    answer = await beats.beat(ctx, pilot, {task_id: instance}, {})
     assert answer["stop"] == []
     task = await make.read(task_id)
     assert (task["status"], task["instance_id"], task["evictions"], task["pilot_id"]) == (
@@ -111,14 +113,14 @@ async def test_a_late_report_counts_while_nobody_else_has_the_task(ctx: Context,
 @pytest.mark.parametrize("instance", ["", "another"])
 async def test_only_the_last_lease_comes_back(ctx: Context, make: Maker, instance: str) -> None:
     pilot, task_id, _ = await _silent(ctx, make)
-    answer = await pilots.heartbeat(ctx, pilot, {task_id: instance}, {})
+    answer = await beats.beat(ctx, pilot, {task_id: instance}, {})
     assert answer["stop"] == [task_id]
 
 
 async def test_who_comes_back_too_late_is_stopped(ctx: Context, make: Maker) -> None:
     pilot, task_id, instance = await _silent(ctx, make)
     [new] = await leases.claim(ctx, Claim({}, pilot_id="other"))
-    answer = await pilots.heartbeat(ctx, pilot, {task_id: instance}, {})
+    answer = await beats.beat(ctx, pilot, {task_id: instance}, {})
     assert answer["stop"] == [task_id]
     with pytest.raises(NotFound):
         await ends.complete(ctx, task_id, instance)
@@ -132,7 +134,7 @@ async def test_a_pilot_that_was_taken_out_in_silence_finds_its_tasks(ctx: Contex
     await ctx.db.pilots.update_many({}, {"$set": {"last_update": "2020-01-01T00:00:00.000000"}})
     assert await site_control.expire(ctx) == 1
     again = await _pilot(ctx)
-    answer = await pilots.heartbeat(ctx, again, {held["task_id"]: held["instance_id"]}, {})
+    answer = await beats.beat(ctx, again, {held["task_id"]: held["instance_id"]}, {})
     assert answer["stop"] == []
     assert (await make.read(held["task_id"]))["pilot_id"] == again
 
@@ -142,7 +144,7 @@ async def test_a_pilot_that_said_goodbye_does_not_come_back(ctx: Context, make: 
     pilot = await _pilot(ctx)
     [held] = await leases.claim(ctx, Claim({}, pilot_id=pilot))
     await pilots.remove(ctx, pilot)
-    answer = await pilots.heartbeat(ctx, await _pilot(ctx), {held["task_id"]: held["instance_id"]}, {})
+    answer = await beats.beat(ctx, await _pilot(ctx), {held["task_id"]: held["instance_id"]}, {})
     assert answer["stop"] == [held["task_id"]]
 
 
