@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from grid.moving.errors import Stopped, TransferFailed
 from tests.support.storage.web import Storage, cut
 from tests.unit.grid.moving.conftest import fetch, place, wanted
 
-DATA = os.urandom(300_000)
+DATA = random.Random(1).randbytes(300_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
 
 

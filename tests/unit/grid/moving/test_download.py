@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import random
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from server.production.failures.failures import find_rule
 from tests.support.storage.web import Storage, cut, lies, redirect, stalls, status
 from tests.unit.grid.moving.conftest import fetch, place, wanted
 
-DATA = os.urandom(1_000_000)
+DATA = random.Random(1).randbytes(1_000_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()
 
 

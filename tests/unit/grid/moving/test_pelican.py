@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from grid.moving.items import Means
 from tests.support.storage.web import Storage, redirect, status
 from tests.unit.grid.moving.conftest import fetch, made, place, store, wanted
 
-DATA = os.urandom(200_000)
+DATA = random.Random(1).randbytes(200_000)
 OBJECT, ORIGIN = "/api/v1.0/director/object/ns/x", "/api/v1.0/director/origin/ns/x"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from server.production.failures.failures import find_rule
 from tests.support.storage.web import Storage, cut, redirect, stalls, status
 from tests.unit.grid.moving.conftest import fetch, made, place, store, wanted
 
-DATA = os.urandom(700_000)
+DATA = random.Random(1).randbytes(700_000)
 
 
 @pytest.fixture(autouse=True)
