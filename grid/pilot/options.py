@@ -111,7 +111,7 @@ class Options:
             "queue_host": self.queue_host or self.host,
             "queue_version": self.queue_version or platform.python_version(),
             "host": self.host, "site": self.site, "version": version, "pid": os.getpid(),
-            "isolation": self.sandbox.means, "schemes": self.means.schemes(),
+            "isolation": self.sandbox.means, "shown": self.sandbox.shown(), "schemes": self.means.schemes(),
             "start_date": time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime()),
             "resources": {"cpu": self.cores, "gpu": len(self.gpus), "memory": self.memory, "disk": self.disk,
                           "time": self.lifetime / 3600, "os": sorted(self.containers.systems)}}

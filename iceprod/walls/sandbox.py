@@ -97,6 +97,14 @@ class Sandbox:
         """Whether programs see a part of the machine only."""
         return self.means in ("namespaces", "bwrap")
 
+    def shown(self) -> dict[str, list[str]] | None:
+        """The paths that programs may read, and those that they may change; None: all that there are."""
+        if not self.is_walled or any(target == "/" for _, _, target in self.mounts):
+            return None
+        names = {"ro": "readable", "rw": "writable"}
+        return {name: sorted(target for one, _, target in self.mounts if one == kind)
+                for kind, name in names.items()}
+
     def box(self, directory: str, disk_gb: float = 0.0) -> dict[str, Any] | None:
         """What the process that starts programs has to know, for one directory; None without a sandbox."""
         if self.means == "none":

@@ -7,7 +7,7 @@ import contextlib
 from datetime import timedelta
 from typing import Any
 
-from iceprod.addresses import BUILT_IN
+from iceprod.addresses import BUILT_IN, scheme_of
 from iceprod.config_check import Finding, Kind, Offers, check_config, refused
 from iceprod.dataset_config import ConfigError, dependency_index, is_versioned, task_names, with_defaults
 from iceprod.evaluation import payload
@@ -33,7 +33,7 @@ async def findings(ctx: Context, config: Any, jobs: int, dataset: Document | Non
     found = await asyncio.to_thread(check_config, config, jobs, dataset, offers)
     if any(one.kind is Kind.ERROR for one in found) or not is_versioned(config):
         return found
-    return [*found, *await _without_credential(ctx, config, jobs, dataset or {})]
+    return [*found, *await _out_of_reach(ctx, config, jobs, dataset or {})]
 
 
 async def files(ctx: Context, config: Document, jobs: int, dataset: Document) -> list[Document]:
@@ -42,7 +42,7 @@ async def files(ctx: Context, config: Document, jobs: int, dataset: Document) ->
     names = task_names(filled)
     about = {"dataset": 0, "dataset_id": "", "jobs_submitted": jobs, "tasks_submitted": jobs * len(names),
              "debug": False, **dataset}
-    sites, rows = await movable.schemes_of_sites(ctx), dict[tuple[str, str], Document]()
+    sites, rows = await movable.sites_that_say(ctx), dict[tuple[str, str], Document]()
     for job in sorted({0, max(jobs, 1) - 1}):
         for index, name in enumerate(names):
             task = {"task_index": index, "job_index": job, "name": name}
@@ -52,11 +52,11 @@ async def files(ctx: Context, config: Document, jobs: int, dataset: Document) ->
     return [*rows.values()]
 
 
-async def _without_credential(ctx: Context, config: Document, jobs: int, dataset: Document) -> list[Finding]:
-    """Files that need a credential which nobody keeps here."""
+async def _out_of_reach(ctx: Context, config: Document, jobs: int, dataset: Document) -> list[Finding]:
+    """Files that need a credential which nobody keeps here, or that no pilot shows to tasks."""
     return [Finding(f"tasks[{row['task_index']}]", row["problem"], Kind.DOUBT)
             for row in await files(ctx, config, jobs, dataset)
-            if row.get("problem") and row["remote"].startswith("s3:")]
+            if row.get("problem") and scheme_of(row["remote"]) in ("s3", "file")]
 
 
 async def require(ctx: Context, caller: Caller, config: Any, jobs: int, *, lenient: bool = False,
@@ -98,7 +98,7 @@ async def _offers(ctx: Context) -> Offers:
     pilots: dict[str, float] = {}
     async for pilot in ctx.db.pilots.find(heard, {"resources": 1}):
         _raise(pilots, pilot.get("resources") or {})
-    known = (await movable.schemes_of_sites(ctx)).values()
+    known = [site.schemes for site in (await movable.sites_that_say(ctx)).values()]
     return Offers(sites, pilots, frozenset().union(BUILT_IN, *known) if known else frozenset())
 
 

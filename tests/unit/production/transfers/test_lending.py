@@ -264,6 +264,28 @@ async def test_what_cannot_be_moved_is_refused_at_submission(ctx: Context, remot
     await checks.require(ctx, ALICE, wrong, 1, dataset={"username": "alice", "group": "users"}, lenient=True)
 
 
+SHOWN = {"readable": ["/usr", "/data"], "writable": ["/out"]}
+
+
+@pytest.mark.parametrize(("remote", "movement", "reason"), [
+    ("file:///data/x", "input", ""), ("/usr/x", "input", ""), ("file:///out/a/x", "both", ""),
+    ("file:///data/x", "output", "tasks may not write 'file:///data/x' on any site"),
+    ("file:///home/x", "input", "tasks may not read"), ("file:///database/x", "input", "tasks may not read"),
+    ("file:///data/../home/x", "input", "tasks may not read"),
+    ("/home/x", "input", "has to stand in the settings pilots.visible or pilots.writable")])
+async def test_files_that_no_pilot_shows_to_tasks(ctx: Context, remote: str, movement: str,
+                                                  reason: str) -> None:
+    await pilots.create(ctx, {"queue_host": "h", "queue_version": "1", "resources": {"cpu": 1}, "site": "A",
+                              "schemes": ["file"], "shown": SHOWN})
+    found = await checks.findings(
+        ctx, config({"type": "permanent", "movement": movement, "remote": remote, "local": "x"}), 1)
+    assert [one.kind for one in found] == ([Kind.DOUBT] if reason else [])
+    assert all(reason in one.problem for one in found)
+    await site(ctx, "B", "file")  # its tasks see all
+    assert not await checks.findings(
+        ctx, config({"type": "permanent", "movement": movement, "remote": remote, "local": "x"}), 1)
+
+
 async def test_no_site_that_says_anything_refuses_nothing(ctx: Context) -> None:
     await checks.require(ctx, ALICE, config({"type": "permanent", "remote": "gsiftp://g/x"}), 1)
 
