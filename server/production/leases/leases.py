@@ -196,11 +196,14 @@ async def _claim(ctx: Context, request: Claim) -> Outcome:
 
 
 async def take_back(ctx: Context, got: list[Document], host: str) -> None:
-    """Nobody is there to hear of the claim: whatever the caller said at its end came too early for it."""
+    """Nobody is there to hear of the claim: whatever the caller said at its end came too early for it.
+
+    No pilot had the tasks, so it is no eviction: pilots stop waiting whenever they have something to say.
+    """
     for task in got:
         trusted.dropped(ctx, host, task)
     mine = {"task_id": {"$in": [task["task_id"] for task in got]}, "instance_id": got[0]["instance_id"]}
-    await _return(ctx, mine, "the pilot was gone before it had the task")
+    await _return(ctx, mine, "the pilot was gone before it had the task", had=False)
 
 
 # -- finding candidates
@@ -429,11 +432,16 @@ async def release_listed(ctx: Context, task_ids: list[str]) -> int:
     return await _return(ctx, held, "the pilot ended") if task_ids else 0
 
 
-async def _return(ctx: Context, query: Document, reason: str, more: Document | None = None) -> int:
+async def _return(ctx: Context, query: Document, reason: str, more: Document | None = None, *,
+                  had: bool = True) -> int:
+    """Take tasks back from pilots that `had` them, or did not get so far."""
     update = returned(reason)
     update["$set"] |= more or {}
+    if not had:
+        del update["$inc"]
     result = await ctx.db.tasks.update_many(query, update)
     if result.modified_count:
-        metrics.TASK_ENDS.labels("evicted").inc(result.modified_count)
+        if had:
+            metrics.TASK_ENDS.labels("evicted").inc(result.modified_count)
         ctx.signals.notify("tasks")
     return result.modified_count

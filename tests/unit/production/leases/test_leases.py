@@ -141,7 +141,7 @@ async def test_who_goes_while_being_served_loses_nothing(ctx: Context, make: Mak
     trusted.leave(ctx, "other")
     assert trusted.leave(ctx, "h").most == FIRST_TASKS, "what it never heard of is not held against the host"
     after = await make.read(task["task_id"])
-    assert (after["status"], after["instance_id"]) == ("waiting", "")
+    assert (after["status"], after["instance_id"], after["evictions"]) == ("waiting", "", 0)
     assert "pilot_id" not in after
 
 
