@@ -207,7 +207,11 @@ def _place(source: str, target: str) -> None:
 
 
 def _directory(path: str) -> None:
-    os.makedirs(path, 0o755, exist_ok=True)
+    """A directory that any account may pass, whatever our umask is."""
+    if not os.path.isdir(path):
+        _directory(os.path.dirname(path))
+        os.mkdir(path)
+        os.chmod(path, 0o755)
 
 
 def _mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:

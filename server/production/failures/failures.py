@@ -85,7 +85,8 @@ DEFAULT_RULES: tuple[Rule, ...] = (
     Rule("cpu", r"cpu( usage)? (limit|exceeded)|(exceeded|over|above|beyond) (the |its )?cpu|over ?usage",
          _PLACE, Action.GROW, 4),
     Rule("missing file", r"transfer failure:.*(HTTP (400|401|403|404|405|410)\b|no such file|not a directory|"
-                         r"permission denied|is a directory|declared (was|were))", _WORK, Action.CONFIRM, 2),
+                         r"permission denied|is a directory|not there|declared (was|were))",
+         _WORK, Action.CONFIRM, 2),
     Rule("outside", r"(transfer failure|image failure):.*(refused|reset by peer|timed? ?out|unreachable|"
                     r"no route to host|name resolution|name or service not known|no address associated|"
                     r"closed connection|broken pipe|connection aborted|handshake|HTTP (408|425|429|5\d\d)\b)",

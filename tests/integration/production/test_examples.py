@@ -17,9 +17,10 @@ PLACE = "/tmp/iceprod-example"
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     root = tmp_path_factory.mktemp("examples")
+    root.chmod(0o755)  # under root, tasks run as another account
     for folder in ("place", "place/store", "out"):
         (root / folder).mkdir()
-        (root / folder).chmod(0o777)  # under root, tasks run as another account
+        (root / folder).chmod(0o777)
     (root / "place" / "gcd.txt").write_text("geometry\n")
     with installation(root, pilots=1, PILOTS__WRITABLE=[str(root)]) as here:
         yield here

@@ -180,6 +180,7 @@ async def test_what_never_comes_back_is_given_up(waits: Context, make: Maker, cl
 
 @pytest.mark.parametrize("reason", [
     "transfer failure: https://x.org/a/b: HTTP 404", "transfer failure: /data/x: No such file or directory",
+    "transfer failure: file:///x: /bin/sh ended with status 1: not there, or not shown to tasks",
     "transfer failure: https://x.org/a/b: HTTP 403", "prog could not be started: not found",
     "sh ended with status 127: sh: 1: nonsense: not found", "sh ended with status 1: x: Permission denied"])
 async def test_hopeless_failures_end_on_the_second_host(ctx: Context, make: Maker, reason: str) -> None:
