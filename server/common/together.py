@@ -21,7 +21,7 @@ class Together(Generic[C, I, R]):
     for others to come.
     """
 
-    def __init__(self, act: Callable[[C, Sequence[I]], Awaitable[Sequence[R | Exception]]],
+    def __init__(self, act: Callable[[C, Sequence[I]], Awaitable[Sequence[R | BaseException]]],
                  most: int = 100, pause: Callable[[C], float] = lambda context: 0.0) -> None:
         self._act, self._most, self._pause = act, most, pause
         self._waiting: list[tuple[I, asyncio.Future[R]]] = []
@@ -45,15 +45,15 @@ class Together(Generic[C, I, R]):
                 for (_, future), result in zip(batch, results, strict=True):
                     if future.done():
                         continue
-                    if isinstance(result, Exception):
+                    if isinstance(result, BaseException):
                         future.set_exception(result)
                     else:
                         future.set_result(result)
         finally:
             self._acting = None
 
-    async def _results(self, context: C, items: Sequence[I]) -> Sequence[R | Exception]:
+    async def _results(self, context: C, items: Sequence[I]) -> Sequence[R | BaseException]:
         try:
             return await self._act(context, items)
-        except Exception as error:  # noqa: BLE001 (everyone who waits for this batch hears of it)
+        except BaseException as error:  # noqa: BLE001 (everyone who waits for this batch hears of it)
             return [error] * len(items)

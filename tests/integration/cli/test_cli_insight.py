@@ -58,7 +58,6 @@ def test_a_tasks_story(api: Api, told: Callable[..., Any], tmp_path: Path) -> No
 
     assert told("logs", gen["task_id"]) == "all is well\n"
     assert "nobody offers memory 64.0; the most is 8.0" in told("why", sim["task_id"])
-    assert told("why", gen["task_id"], "--json")["used_by_such_tasks"] == {}, "told in some seconds"
     shown = told("show", dataset_id)
     assert "gen: 1 complete" in shown
     assert "gen uses memory 1.5, 95 % at most 1.5, and asks for 4.0" in shown

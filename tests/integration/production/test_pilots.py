@@ -26,13 +26,15 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 @contextlib.contextmanager
 def pilot(api: Api, work: Path, *more: str) -> Iterator[None]:
-    """A pilot without workers for pixels, whose tasks may write into the folder, whoever they run as."""
-    work.chmod(0o777)
+    """A pilot without workers for pixels, whose tasks may write into one folder, whoever they run as."""
+    for name in ("pilot", "shared"):
+        (work / name).mkdir()
+    (work / "shared").chmod(0o777)
     token = work / "token"
     token.write_text(api.token("pilot"))
     command = [sys.executable, "-m", "grid.pilot", "--server", api.url, "--token-file", str(token),
-               "--disk", "5", "--heartbeat", "0.5", "--no-pixels", "--directory", str(work),
-               "--writable", str(work), *more]
+               "--disk", "5", "--heartbeat", "0.5", "--no-pixels", "--directory", str(work / "pilot"),
+               "--writable", str(work / "shared"), *more]
     with (work / "pilot.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
         try:
@@ -78,14 +80,15 @@ def test_a_pilot_without_pixels_is_never_offered_any(api: Api, tmp_path: Path) -
 def test_tasks_share_a_pilot_and_never_exceed_it(api: Api, tmp_path: Path) -> None:
     """Tasks of one and two cores, and one of much memory, on a pilot of three cores."""
     admin = api.session()
-    note = f"echo {{0}} >> {tmp_path}/notes; sleep 0.3; echo -{{0}} >> {tmp_path}/notes"
+    notes = tmp_path / "shared/notes"
+    note = f"echo {{0}} >> {notes}; sleep 0.3; echo -{{0}} >> {notes}"
     with pilot(api, tmp_path, "--cores", "3", "--memory", "3"):
         dataset_id = submit(admin, 5, [task("one", note.format("1")), task("two", note.format("2"), cpu=2),
                                        task("large", note.format("1"), memory=2.5),
                                        task("also", note.format("1"))])
         wait_for(lambda: complete(admin, dataset_id) == 20, "the tasks", 240)
     used, most = 0, 0
-    for line in (tmp_path / "notes").read_text().split():
+    for line in notes.read_text().split():
         used += int(line)
         most = max(most, used)
     assert used == 0
@@ -96,7 +99,8 @@ def test_tasks_share_a_pilot_and_never_exceed_it(api: Api, tmp_path: Path) -> No
 
 def test_large_memory_goes_one_at_a_time(api: Api, tmp_path: Path) -> None:
     admin = api.session()
-    alone = f"mkdir {tmp_path}/held && sleep 0.2 && rmdir {tmp_path}/held"
+    held = tmp_path / "shared/held"
+    alone = f"mkdir {held} && sleep 0.2 && rmdir {held}"
     with pilot(api, tmp_path, "--cores", "4", "--memory", "4"):
         dataset_id = submit(admin, 6, [task("large", alone, memory=2.5)])
         wait_for(lambda: complete(admin, dataset_id) == 6, "the tasks", 240)
