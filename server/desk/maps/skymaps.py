@@ -11,6 +11,7 @@ from astropy.io import fits
 
 from scanner.maps import healpix
 from server.desk.common.fits_files import FitsError, open_fits
+from server.desk.maps.frames import frame_of, turned
 from server.desk.maps.tiles import DISTANCE_COLUMNS, SkymapError, Tiles
 
 __all__ = ["cone_name", "of_arrays", "of_cone", "of_fits"]
@@ -70,7 +71,7 @@ def of_fits(data: bytes) -> Tiles:
             if table is None:
                 raise FitsError("it has no table")
             try:
-                return _of_table(table)
+                return turned(_of_table(table), frame_of(str(table.header.get("COORDSYS", ""))))
             except SkymapError as error:  # it says by itself what it is about
                 refusal = error
     except FitsError as error:
