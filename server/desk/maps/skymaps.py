@@ -11,6 +11,8 @@ from astropy.io import fits
 
 from scanner.maps import healpix
 from server.desk.common.fits_files import FitsError, open_fits
+from server.desk.common.fits_streams import TableStream
+from server.desk.maps.flat_fits import of_flat
 from server.desk.maps.frames import frame_of, turned
 from server.desk.maps.tiles import DISTANCE_COLUMNS, SkymapError, Tiles
 
@@ -20,7 +22,6 @@ _SIGMAS = 4.0  # how far a cone reaches
 _PIXELS_PER_ERROR = 40.0  # so that the edge of a region is right to a hundredth of the error
 _COARSEST, _FINEST = 5, 24
 _DENSITY_NAMES = ("PROBDENSITY", "PROBABILITY DENSITY")
-_PROBABILITY_NAMES = ("PROB", "PROBABILITY")
 
 
 def cone_name(ra: float, dec: float, error: float) -> str:
@@ -66,12 +67,14 @@ def of_fits(data: bytes) -> Tiles:
     """
     refusal: SkymapError | None = None
     try:
+        table = TableStream.of(data)
+        frame = frame_of(str(table.header.get("COORDSYS", "")))
+        if "UNIQ" not in (table.kind.names or ()):
+            return turned(of_flat(table), frame)
         with open_fits(data) as files:
-            table = next((unit for unit in files if isinstance(unit, fits.BinTableHDU)), None)
-            if table is None:
-                raise FitsError("it has no table")
+            unit = next(unit for unit in files if isinstance(unit, fits.BinTableHDU))
             try:
-                return turned(_of_table(table), frame_of(str(table.header.get("COORDSYS", ""))))
+                return turned(_of_tiles(unit), frame)
             except SkymapError as error:  # it says by itself what it is about
                 refusal = error
     except FitsError as error:
@@ -79,14 +82,12 @@ def of_fits(data: bytes) -> Tiles:
     raise refusal
 
 
-def _of_table(table: fits.BinTableHDU) -> Tiles:
+def _of_tiles(table: fits.BinTableHDU) -> Tiles:
     names = {name.upper(): name for name in table.columns.names}
-    if "UNIQ" in names:
-        density = _column(table, names, _DENSITY_NAMES)
-        distance = {name: _column(table, names, (name.upper(),)) for name in DISTANCE_COLUMNS
-                    if name.upper() in names}
-        return Tiles.checked(np.asarray(table.data[names["UNIQ"]], dtype=np.int64), density, distance)
-    return _of_flat(table, _column(table, names, _PROBABILITY_NAMES).ravel())
+    density = _column(table, names, _DENSITY_NAMES)
+    distance = {name: _column(table, names, (name.upper(),)) for name in DISTANCE_COLUMNS
+                if name.upper() in names}
+    return Tiles.checked(np.asarray(table.data[names["UNIQ"]], dtype=np.int64), density, distance)
 
 
 def _column(table: fits.BinTableHDU, names: Mapping[str, str], wanted: tuple[str, ...]) -> np.ndarray:
@@ -94,14 +95,3 @@ def _column(table: fits.BinTableHDU, names: Mapping[str, str], wanted: tuple[str
         if name in names:
             return np.asarray(table.data[names[name]], dtype=np.float64)
     raise SkymapError(f"skymap: the FITS table has no column {' or '.join(wanted)}")
-
-
-def _of_flat(table: fits.BinTableHDU, probability: np.ndarray) -> Tiles:
-    nside = math.isqrt(len(probability) // 12)
-    if 12 * nside * nside != len(probability):
-        raise SkymapError(f"skymap: a flat map has 12 nside² pixels, not {len(probability)}")
-    pixels = np.arange(len(probability))
-    ordering = str(table.header.get("ORDERING", "RING")).strip().upper()
-    nested = pixels if ordering.startswith("NEST") else healpix.ring_to_nest(nside, pixels)
-    keep = probability > 0
-    return Tiles.checked(healpix.to_uniq(healpix.order_of(nside), nested[keep]), probability[keep])
