@@ -97,7 +97,7 @@ def test_too_many_pixels_are_kept_where_the_map_is_densest(monkeypatch: pytest.M
     assert healpix.from_uniq(found.uniq[[np.argmax(found.density)]])[0] == 9
 
 
-@pytest.mark.skipif(not GRB.exists(), reason=f"no real sky map: {GRB}")
+@pytest.mark.skipif(not GRB.exists(), reason=f"no real notices: {GRB}")
 def test_a_real_map_of_nside_2048() -> None:
     data = GRB.read_bytes()
     tracemalloc.start()
