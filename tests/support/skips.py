@@ -13,6 +13,7 @@ REMEDIES: dict[str, str] = {
     "/older": "ICEPROD_TEST_DATA=FOLDER make test    # not public as JSON: docs/developer.md",
     "no real events": "make events",
     "no real sky map": "make events",
+    "no real notices": "ICEPROD_TEST_DATA=FOLDER make test    # docs/developer.md",
     "no reference results": "make events",
     "HTCondor's Python bindings": ".venv/bin/pip install 'htcondor>=25'",
     "no HTCondor pool": "tools/condor-pool.sh up /tmp/pool    # says what is missing",

@@ -12,14 +12,16 @@ import msgspec
 import numpy as np
 
 from server.common.errors import BadRequest
-from server.desk.common.bodies import Body, Name, convert, refuse_gaps, takes
+from server.desk.common.bodies import Body, Name, Text, convert, refuse_gaps, takes
 from server.desk.common.dates import parse_date
-from server.desk.maps import events, localizations, skymaps
+from server.desk.maps import events, localizations, notices, skymaps
 from server.desk.maps.localizations import NewLocalization
+from server.desk.maps.notices import Notice
 from server.desk.maps.regions import CALIBRATED
 from server.desk.maps.tiles import DISTANCE_COLUMNS, SkymapError, Tiles
 from server.desk.people.groups import shown
 from server.desk.people.handler import DeskHandler, needs
+from server.production.common.fields import check_storable
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -31,7 +33,9 @@ _HIDDEN = ("blob", "cells", "version")
 class EventBody(Body):
     """An event, perhaps with a sky map: a cone, multi-order arrays, or a FITS file in base64."""
 
-    dateobs: Name
+    dateobs: Name | None = None
+    xml: Text | None = None  # a VOEvent
+    json: dict[str, Any] | str | None = None  # a notice of GCN; a body with "$schema" is one itself
     skymap: dict[str, Any] | str | None = None
     localization_name: Name | None = None
     tags: list[Name] = msgspec.field(default_factory=list)
@@ -40,6 +44,10 @@ class EventBody(Body):
 
 class Events(DeskHandler):
     """Events in the sky."""
+
+    def examine(self, document: Any) -> None:
+        """Names may begin with $, as GCN's do: what is kept of a body has names of ours."""
+        check_storable(document, names=False)
 
     @allow("any")
     async def get(self) -> None:
@@ -57,8 +65,8 @@ class Events(DeskHandler):
         """Add an event, or a sky map to one that is there."""
         sent = self.body()
         refuse_gaps(sent, "skymap")
-        body = convert(sent, EventBody)
-        dateobs = parse_date(body.dateobs, "dateobs")
+        body = _event_of(sent)
+        dateobs = parse_date(str(body.dateobs), "dateobs")
         made = await asyncio.to_thread(_read_map, body)
         event = await events.put(self.ctx, dateobs, body.aliases, body.tags)
         answer = {"id": event["_id"], "gcnevent_id": event["_id"], "dateobs": event["dateobs"].isoformat()}
@@ -67,6 +75,32 @@ class Events(DeskHandler):
             row = await localizations.put(self.ctx, NewLocalization(dateobs, name, tiles, version=0.0))
             answer |= {"localization_id": row["_id"], "localization_name": name}
         self.success(answer)
+
+
+def _event_of(sent: dict[str, Any]) -> EventBody:
+    """The event of a body, which may be a notice or hold one. Raises BadRequest."""
+    if notices.is_gcn(sent):
+        return _of_notice(notices.of_gcn(sent), None)
+    body = convert(sent, EventBody)
+    given = [name for name in ("dateobs", "xml", "json") if getattr(body, name) is not None]
+    if len(given) != 1:
+        raise BadRequest("Invalid/missing parameters: one of dateobs, xml and json is needed, "
+                         f"not {' and '.join(given) or 'none'}")
+    if body.dateobs is not None:
+        return body
+    notice = notices.of_gcn(body.json) if body.xml is None else notices.of_voevent(body.xml)
+    return _of_notice(notice, body)
+
+
+def _of_notice(notice: Notice, more: EventBody | None) -> EventBody:
+    """The event of a notice, and what else was said of it."""
+    more = more or EventBody()
+    name = more.localization_name
+    if name is None and isinstance(notice.skymap, str):
+        name = notice.aliases[0].replace("/", "_") if notice.aliases else "notice"
+    return EventBody(dateobs=notice.dateobs, aliases=[*notice.aliases, *more.aliases],
+                     tags=[*notice.tags, *more.tags], skymap=more.skymap or notice.skymap,
+                     localization_name=name)
 
 
 def _read_map(body: EventBody) -> tuple[str, Tiles] | None:
@@ -88,10 +122,26 @@ def _named_map(body: EventBody) -> tuple[str, Tiles] | None:
         data = _bytes(sky)
         return _needed_name(body.localization_name), skymaps.of_fits(data)
     if set(sky) >= _CONE:
-        ra, dec, error = (_number(sky, name) for name in ("ra", "dec", "error"))
-        name = body.localization_name or sky.get("localization_name") or skymaps.cone_name(ra, dec, error)
-        return str(name), skymaps.of_cone(ra, dec, error)
+        return _cone(body, sky)
     return _needed_name(sky.get("localization_name") or body.localization_name), skymaps.of_arrays(sky)
+
+
+def _cone(body: EventBody, sky: Mapping[str, Any]) -> tuple[str, Tiles]:
+    """A circle or an ellipse: `error` is a radius, or half axes with a position angle."""
+    ra, dec = _number(sky, "ra"), _number(sky, "dec")
+    error = _axes(sky["error"]) if isinstance(sky["error"], list) else (_number(sky, "error"),)
+    contained = sky.get("containment_probability")
+    contained = None if contained is None else _number(sky, "containment_probability")
+    usual = skymaps.cone_name(ra, dec, *error, containment=contained)
+    name = str(body.localization_name or sky.get("localization_name") or usual)
+    major, minor, angle = (*error, *(error[0], 0.0)[len(error) - 1:]) if len(error) < 3 else error
+    return name, skymaps.of_ellipse(ra, dec, (major, minor, angle), contained)
+
+
+def _axes(values: list[Any]) -> tuple[float, ...]:
+    if not 1 <= len(values) <= 3:
+        raise SkymapError("skymap.error: an ellipse has half axes and a position angle: up to 3 numbers")
+    return tuple(_number({"error": value}, "error") for value in values)
 
 
 def _needed_name(name: Any) -> str:

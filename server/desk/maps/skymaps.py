@@ -11,37 +11,78 @@ from astropy.io import fits
 
 from scanner.maps import healpix
 from server.desk.common.fits_files import FitsError, open_fits
+from server.desk.common.fits_streams import TableStream
+from server.desk.maps.flat_fits import of_flat
+from server.desk.maps.frames import frame_of, turned
 from server.desk.maps.tiles import DISTANCE_COLUMNS, SkymapError, Tiles
 
-__all__ = ["cone_name", "of_arrays", "of_cone", "of_fits"]
+__all__ = ["cone_name", "of_arrays", "of_cone", "of_ellipse", "of_fits"]
 
 _SIGMAS = 4.0  # how far a cone reaches
 _PIXELS_PER_ERROR = 40.0  # so that the edge of a region is right to a hundredth of the error
+_MOST_ECCENTRIC = 10
+_COARSER = 5  # a longer axis has no more pixels than this many times those
 _COARSEST, _FINEST = 5, 24
 _DENSITY_NAMES = ("PROBDENSITY", "PROBABILITY DENSITY")
-_PROBABILITY_NAMES = ("PROB", "PROBABILITY")
 
 
-def cone_name(ra: float, dec: float, error: float) -> str:
-    """What SkyPortal calls the map of a cone."""
-    return f"{ra:.5f}_{dec:.5f}_{error:.5f}"
+def cone_name(ra: float, dec: float, *error: float, containment: float | None = None) -> str:
+    """What SkyPortal calls the map of a cone; with what its error contains, if that was said."""
+    said = [] if containment is None else [f"{containment:g}"]
+    return "_".join([*(f"{value:.5f}" for value in (ra, dec, *error)), *said])
 
 
-def of_cone(ra: float, dec: float, error: float) -> Tiles:
+def of_cone(ra: float, dec: float, error: float, containment: float | None = None) -> Tiles:
     """A Gaussian of one width in all directions; degrees. Raises SkymapError."""
+    return of_ellipse(ra, dec, (error, error, 0.0), containment)
+
+
+def of_ellipse(ra: float, dec: float, error: tuple[float, float, float], containment: float | None = None
+               ) -> Tiles:
+    """A Gaussian with two widths and the position angle of the first, from north through east; degrees.
+
+    The widths are those of the ellipse that holds `containment`; without one they are standard deviations.
+    Raises SkymapError.
+    """
     if not (0 <= ra < 360 and -90 <= dec <= 90):
         raise SkymapError("skymap: ra must be in [0, 360), dec in [-90, 90] degrees")
-    if not 1e-5 <= error <= 60:
+    *widths, angle = error
+    if not all(1e-5 <= width <= 60 for width in widths) or not math.isfinite(angle):
         raise SkymapError("skymap.error: must be from 0.00001 to 60 degrees")
-    size = error / _PIXELS_PER_ERROR
+    if max(widths) > _MOST_ECCENTRIC * min(widths):
+        raise SkymapError(f"skymap.error: one axis is more than {_MOST_ECCENTRIC} times the other")
+    major, minor = (width / _sigmas(containment) for width in widths)
+    size = max(min(major, minor), max(major, minor) / _COARSER) / _PIXELS_PER_ERROR
     order = math.ceil(math.log2(math.sqrt(healpix.FULL_SKY_DEG2 / 12) / size))
     order = min(max(order, _COARSEST), _FINEST)
     nside = healpix.nside_of(order)
-    pixels = healpix.disc(nside, ra, dec, min(_SIGMAS * error, 181.0))
+    pixels = healpix.disc(nside, ra, dec, min(_SIGMAS * max(major, minor), 181.0))
     nested = np.sort(healpix.ring_to_nest(nside, pixels))
-    apart = _angles(healpix.vectors(nside, nested, nested=True), healpix.unit_vectors(ra, dec))
-    density = np.exp(-0.5 * np.square(np.degrees(apart) / error))
-    return Tiles.checked(healpix.to_uniq(order, nested), density)
+    along, across = _offsets(healpix.vectors(nside, nested, nested=True), ra, dec, angle)
+    squared = np.square(along / major) + np.square(across / minor)
+    near = squared <= _SIGMAS**2
+    return Tiles.checked(healpix.to_uniq(order, nested[near]), np.exp(-0.5 * squared[near]))
+
+
+def _sigmas(containment: float | None) -> float:
+    """How many standard deviations the radius has that holds a probability, in two dimensions."""
+    if containment is None:
+        return 1.0
+    if not 0.01 <= containment <= 0.9999:
+        raise SkymapError("skymap.containment_probability: must be from 0.01 to 0.9999")
+    return math.sqrt(-2 * math.log1p(-containment))
+
+
+def _offsets(points: np.ndarray, ra: float, dec: float, angle: float) -> tuple[np.ndarray, np.ndarray]:
+    """Degrees from a centre along a position angle and across it; their length is the angle on the sky."""
+    axis, lon, lat, turn = healpix.unit_vectors(ra, dec), *np.radians([ra, dec, angle])
+    east = np.array([-np.sin(lon), np.cos(lon), 0.0])
+    north = np.array([-np.sin(lat) * np.cos(lon), -np.sin(lat) * np.sin(lon), np.cos(lat)])
+    x, y = points @ east, points @ north
+    with np.errstate(invalid="ignore", divide="ignore"):
+        scale = np.nan_to_num(np.degrees(_angles(points, axis)) / np.hypot(x, y), nan=0.0, posinf=0.0)
+    x, y = x * scale, y * scale
+    return y * np.cos(turn) + x * np.sin(turn), x * np.cos(turn) - y * np.sin(turn)
 
 
 def _angles(points: np.ndarray, axis: np.ndarray) -> np.ndarray:
@@ -65,12 +106,14 @@ def of_fits(data: bytes) -> Tiles:
     """
     refusal: SkymapError | None = None
     try:
+        table = TableStream.of(data)
+        frame = frame_of(str(table.header.get("COORDSYS", "")))
+        if "UNIQ" not in (table.kind.names or ()):
+            return turned(of_flat(table), frame)
         with open_fits(data) as files:
-            table = next((unit for unit in files if isinstance(unit, fits.BinTableHDU)), None)
-            if table is None:
-                raise FitsError("it has no table")
+            unit = next(unit for unit in files if isinstance(unit, fits.BinTableHDU))
             try:
-                return _of_table(table)
+                return turned(_of_tiles(unit), frame)
             except SkymapError as error:  # it says by itself what it is about
                 refusal = error
     except FitsError as error:
@@ -78,14 +121,12 @@ def of_fits(data: bytes) -> Tiles:
     raise refusal
 
 
-def _of_table(table: fits.BinTableHDU) -> Tiles:
+def _of_tiles(table: fits.BinTableHDU) -> Tiles:
     names = {name.upper(): name for name in table.columns.names}
-    if "UNIQ" in names:
-        density = _column(table, names, _DENSITY_NAMES)
-        distance = {name: _column(table, names, (name.upper(),)) for name in DISTANCE_COLUMNS
-                    if name.upper() in names}
-        return Tiles.checked(np.asarray(table.data[names["UNIQ"]], dtype=np.int64), density, distance)
-    return _of_flat(table, _column(table, names, _PROBABILITY_NAMES).ravel())
+    density = _column(table, names, _DENSITY_NAMES)
+    distance = {name: _column(table, names, (name.upper(),)) for name in DISTANCE_COLUMNS
+                if name.upper() in names}
+    return Tiles.checked(np.asarray(table.data[names["UNIQ"]], dtype=np.int64), density, distance)
 
 
 def _column(table: fits.BinTableHDU, names: Mapping[str, str], wanted: tuple[str, ...]) -> np.ndarray:
@@ -93,14 +134,3 @@ def _column(table: fits.BinTableHDU, names: Mapping[str, str], wanted: tuple[str
         if name in names:
             return np.asarray(table.data[names[name]], dtype=np.float64)
     raise SkymapError(f"skymap: the FITS table has no column {' or '.join(wanted)}")
-
-
-def _of_flat(table: fits.BinTableHDU, probability: np.ndarray) -> Tiles:
-    nside = math.isqrt(len(probability) // 12)
-    if 12 * nside * nside != len(probability):
-        raise SkymapError(f"skymap: a flat map has 12 nside² pixels, not {len(probability)}")
-    pixels = np.arange(len(probability))
-    ordering = str(table.header.get("ORDERING", "RING")).strip().upper()
-    nested = pixels if ordering.startswith("NEST") else healpix.ring_to_nest(nside, pixels)
-    keep = probability > 0
-    return Tiles.checked(healpix.to_uniq(healpix.order_of(nside), nested[keep]), probability[keep])

@@ -83,18 +83,21 @@ def number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def check_storable(value: Any, depth: int = 0) -> None:
-    """Raise BadRequest for what JSON can say and the database cannot keep."""
+def check_storable(value: Any, depth: int = 0, *, names: bool = True) -> None:
+    """Raise BadRequest for what JSON can say and the database cannot keep.
+
+    Without `names` those of fields may be any: of a document that is read and not kept.
+    """
     if isinstance(value, dict):
         _check_depth(depth)
         for key, item in value.items():
-            if "\0" in key or key.startswith("$"):
+            if names and ("\0" in key or key.startswith("$")):
                 raise BadRequest(f"a name may not begin with $ or hold a NUL character: {key[:40]!r}")
-            check_storable(item, depth + 1)
+            check_storable(item, depth + 1, names=names)
     elif isinstance(value, list):
         _check_depth(depth)
         for item in value:
-            check_storable(item, depth + 1)
+            check_storable(item, depth + 1, names=names)
     elif isinstance(value, int) and not -_INT64 <= value < _INT64:
         raise BadRequest(f"number too large: {str(value)[:40]}")
 

@@ -176,6 +176,48 @@ def test_an_event_from_outside(admin: Session, viewer: Session) -> None:
     refused(admin.get("/api/gcn_event/2001-01-01"), 400, "no event")
 
 
+VOEVENT = """<?xml version='1.0'?><voe:VOEvent xmlns:voe="http://www.ivoa.net/xml/VOEvent/v2.0"
+ ivorn="ivo://there/$alert#1" role="test"><What><Param name="src_error_50" value="0.5"/></What><WhereWhen>
+<ISOTime>2022-03-03T03:03:03.5</ISOTime><C1>10.0</C1><C2>20.0</C2><Error2Radius>0.5</Error2Radius>
+</WhereWhen></voe:VOEvent>"""
+GCN = {"$schema": "https://gcn.nasa.gov/schema/main/gcn/notices/there.schema.json",
+       "event_name": ["$here", "a$b"], "$ref": {"$where": 1}, "trigger_time": "2022-04-04T04:04:04.25Z",
+       "ra": 10.0, "dec": 20.0, "ra_dec_error": [1.0, 0.5, 30.0]}
+
+
+def test_an_event_from_a_voevent(admin: Session, viewer: Session) -> None:
+    made = ok(admin.post("/api/gcn_event", json={"xml": VOEVENT, "tags": ["mine"]}))
+    event = ok(viewer.get(f"/api/gcn_event/{made['dateobs']}"))
+    assert event["aliases"] == ["ivo://there/$alert#1"]
+    assert sorted(event["tags"]) == ["mine", "test"]
+    assert event["localizations"][0]["localization_name"] == "10.00000_20.00000_0.50000_0.5"
+    assert event["localizations"][0]["area_50"] == pytest.approx(0.785, rel=0.02)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_an_event_from_a_notice_in_json(admin: Session, viewer: Session, wrapped: bool) -> None:
+    made = ok(admin.post("/api/gcn_event", json={"json": GCN} if wrapped else GCN))
+    event = ok(viewer.get(f"/api/gcn_event/{made['dateobs']}"))
+    assert made["dateobs"].startswith("2022-04-04T04:04:04.25")
+    assert sorted(event["aliases"]) == ["$here", "a$b"]
+    row, = event["localizations"]
+    assert row["area_90"] == pytest.approx(1.571, rel=0.02)
+    path = f"/api/localization/{made['dateobs']}/name/{row['localization_name']}"
+    assert ok(viewer.get(path))["id"] == row["id"]
+
+
+@pytest.mark.parametrize(("body", "text"), [
+    ({}, "one of dateobs, xml and json"), ({"dateobs": "2022-01-01", "xml": "<a/>"}, "dateobs and xml"),
+    ({"xml": "<a/>"}, "not a VOEvent"), ({"json": {"id": "x"}}, "trigger_time"),
+    ({**GCN, "ra_dec_error": ["x"]}, "error"), ({**GCN, "ra_dec_error": [1, 1, 1, 1]}, "up to 3 numbers"),
+    ({**GCN, "containment_probability": 2}, "containment_probability"), ({**GCN, "ra": 400.0}, "ra must be"),
+    ({**GCN, "trigger_time": "soon"}, "dateobs"), ({**GCN, "healpix_file": 5}, "healpix_file"),
+    ({**GCN, "healpix_file": "####"}, "base64"),
+], ids=lambda value: str(value)[-40:])  # fmt: skip
+def test_bad_notices(admin: Session, body: dict[str, Any], text: str) -> None:
+    refused(admin.post("/api/gcn_event", json=body), 400, text)
+
+
 def test_host(admin: Session, viewer: Session, scan_id: str) -> None:
     ok(admin.post("/api/sources", json={"id": "host-test", "ra": 1.0, "dec": 2.0}))
     ok(admin.post("/api/sources/host-test/host", json={"galaxyName": "distant"}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from scanner.maps.level_sets import default_levels
 from scanner.maps.products import flat_fits, multiorder_fits
 from scanner.maps.result import ScanResult
 from scanner.maps.skymap import SkyMap
-from server.desk.common import fits_files
+from server.desk.common import fits_files, fits_streams
 from server.desk.maps.skymaps import of_fits
 from server.desk.maps.tiles import SkymapError, Tiles
 from tests.support.scans import made_up_map
@@ -75,7 +76,19 @@ def test_files_that_are_no_map(data: bytes, reason: str) -> None:
         of_fits(data)
 
 
-def test_a_file_must_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bomb_is_given_up_at_its_first_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = gzip.compress(bytes(60 << 20))
+    tracemalloc.start()
+    with pytest.raises(SkymapError, match="no header where one must be"):
+        of_fits(data)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+    monkeypatch.setattr(fits_streams, "MOST_STREAMED", 10_000)
+    with pytest.raises(SkymapError, match="at most 10000 are read"):
+        of_fits(gzip.compress(_file(PROB=np.ones(12 * 16**2))))
+
+
+def test_a_multiorder_file_must_not_grow_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fits_files, "MOST_BYTES", 1000)
     with pytest.raises(SkymapError, match="more than 1000 bytes"):
-        of_fits(gzip.compress(bytes(10_000)))
+        of_fits(gzip.compress(_file(UNIQ=np.array([4]), PROBDENSITY=np.ones(1))))
