@@ -58,7 +58,7 @@ def test_a_rescan_survives_its_server(tmp_path: Path) -> None:
             recording.validate()
             pixels = sum(part["grid:pixels"] for part in recording.get_annotations())
             skymap = SkyMap.from_results(made_up_map("2:0,8:4"))
-            assert pixels == len(Posterior.of(skymap, default_levels("track_mpe")).cells)
+            assert pixels == len(Posterior.of(skymap, default_levels("track_mpe")))
             assert not admin.get(ENTRY).json()["is_active"], "it ran once"
             second.stop()
         finally:
