@@ -22,7 +22,6 @@ LATELY = timedelta(days=1)
 """A site or pilot that was heard of so recently counts."""
 
 
-
 @dataclass(frozen=True)
 class Able:
     """What the pilots of a site can move; `readable` and `writable` paths, None: all that there are."""
@@ -42,7 +41,7 @@ class Able:
     def _shows(self, need: Need) -> bool:
         if self.writable is None or self.readable is None:
             return True
-        path = posixpath.normpath(urlsplit(need.remote).path)
+        path = posixpath.normpath("/" + urlsplit(need.remote).path.lstrip("/"))
         places = self.writable if need.writes else self.readable | self.writable
         return any(path == place or path.startswith(place + "/") for place in places)
 
