@@ -268,7 +268,8 @@ SHOWN = {"readable": ["/usr", "/data"], "writable": ["/out"]}
 
 
 @pytest.mark.parametrize(("remote", "movement", "reason"), [
-    ("file:///data/x", "input", ""), ("file:////data/x", "input", ""), ("/usr/x", "input", ""), ("file:///out/a/x", "both", ""),
+    ("file:///data/x", "input", ""), ("file:////data/x", "input", ""), ("/usr/x", "input", ""),
+    ("file:///out/a/x", "both", ""),
     ("file:///data/x", "output", "tasks may not write 'file:///data/x' on any site"),
     ("file:///home/x", "input", "tasks may not read"), ("file:///database/x", "input", "tasks may not read"),
     ("file:///data/../home/x", "input", "tasks may not read"),
