@@ -308,7 +308,7 @@ class Line(Client):
         self._guard = threading.Condition()  # of all below
         self._wanted = 0  # threads that wait for their turn
         self._polling = False  # whether the one whose turn it is would give way
-        self._poll: http.client.HTTPConnection | None = None  # that waits for its answer
+        self._poll: socket.socket | None = None  # that waits for its answer
         self._gave_way = False
 
     def poll(self, path: str, body: Any, timeout: float) -> Any:
@@ -351,7 +351,7 @@ class Line(Client):
         if not self._polling:
             return super()._answer(connection)
         with self._guard:
-            self._poll = connection
+            self._poll = connection.sock  # which the connection drops when the answer says to close it
             if self._wanted:
                 self._interrupt()
         try:
@@ -368,7 +368,7 @@ class Line(Client):
         if self._poll is not None and not self._gave_way:
             self._gave_way = True
             with contextlib.suppress(OSError):  # below TLS, which would forget what it is about to read
-                socket.socket.shutdown(self._poll.sock, socket.SHUT_WR)
+                socket.socket.shutdown(self._poll, socket.SHUT_WR)
 
 
 def _is_json(headers: http.client.HTTPMessage) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 import time
@@ -156,6 +157,23 @@ def test_an_answer_that_is_on_its_way_is_not_lost(server: Server) -> None:
     assert len(answers) == 200
     assert all(answer in (None, {"path": "/poll"}) for answer in answers)
     assert any(answers)
+
+
+def test_who_speaks_when_the_answer_has_just_closed_the_connection_is_heard(
+        server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.RequestHandlerClass, "protocol_version", "HTTP/1.0")
+    server.news.set()
+    with Line(server.url) as line:
+        read = http.client.HTTPConnection.getresponse
+
+        def read_and_speak(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+            response = read(connection)
+            with line._guard:
+                line._interrupt()
+            return response
+
+        monkeypatch.setattr(http.client.HTTPConnection, "getresponse", read_and_speak)
+        assert line.poll("/poll", {}, 60.0) == {"path": "/poll"}
 
 
 def test_errors_are_those_of_every_client(server: Server) -> None:
