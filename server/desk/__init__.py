@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from server.desk.catalogs import catalog_queries, catalog_routes, transients
 from server.desk.common import blobs, jobs
+from server.desk.followup import prioritization, request_routes, rows, sending
 from server.desk.judgement import (
     candidate_routes,
     candidates,
@@ -78,6 +79,7 @@ ROUTES: list[Route] = [
     *galaxy_routes.ROUTES,
     *catalog_routes.ROUTES,
     *allocation_routes.ROUTES,
+    *request_routes.ROUTES,
     Route("/api(?:/.*)?", handler.NoSuchEndpoint, "desk"),  # the last one of all below /api/
 ]
 
@@ -105,6 +107,8 @@ INDEXES: list[Index] = [
     *jobs.INDEXES,
     *calls.INDEXES,
     *allocations.INDEXES,
+    *rows.INDEXES,
+    *prioritization.INDEXES,
 ]
 
 SERVICES: list[Service] = [
@@ -112,4 +116,6 @@ SERVICES: list[Service] = [
     *galaxy_imports.SERVICES,
     *transients.SERVICES,
     *catalog_queries.SERVICES,
+    *sending.SERVICES,
+    *prioritization.SERVICES,
 ]
