@@ -37,7 +37,7 @@ ORDER: dict[str, list[str]] = {
                           "leases", "sites"],
     "server.scans": ["manifests", "pixels", "results", "run", "api"],
     "server.desk": ["common", "outside", "people", "maps", "objects", "judgement", "observing",
-                    "followup", "catalogs"],
+                    "followup analyses", "catalogs"],
     "server.sensor": ["common", "schedule", "acquisitions", "actions", "clock"],
     "server.web": ["common", "home production scans desk"],
 }

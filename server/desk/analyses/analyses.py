@@ -27,12 +27,14 @@ from server.desk.common import blobs
 from server.desk.common.access import Document, Visitor, may, own_groups, seen_groups, visible
 from server.desk.common.ids import next_id
 from server.desk.objects import objs
+from server.desk.people.groups import check_groups
 from server.production.people.sealing import seal
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "OPEN", "SIGNAL", "Wanted", "by_token", "cancel", "end", "find", "findings_of", "listed",
-           "move", "of_object", "remove", "remove_of_service", "run_again", "shown", "start", "upload"]
+__all__ = ["INDEXES", "OPEN", "SIGNAL", "Wanted", "by_token", "cancel", "check_in_time", "end",
+           "find", "findings_of", "inputs_of", "listed", "move", "objects_like", "of_object", "remove",
+           "remove_of_service", "run_again", "shown", "start", "upload"]
 
 INDEXES = [
     Index("desk_analyses", "token", [("token_hash", 1)], unique=True),
@@ -43,7 +45,6 @@ INDEXES = [
 ]
 
 OPEN = ("queued", "pending")
-ENDS = ("completed", "failure", "timed_out", "cancelled")
 SIGNAL = "desk_analyses"
 MOST_COMPLETED = 50  # of one object and author
 MOST_OPEN = 50  # of one author
@@ -78,7 +79,7 @@ async def start(ctx: Context, who: Visitor, wanted: Wanted) -> int:
     if service["upload_only"]:
         raise Forbidden(f"analysis_service_id: {service['name']} takes uploads alone")
     _check_parameters(service, wanted.parameters)
-    groups = own_groups(who, wanted.group_ids)
+    groups = await _groups(ctx, who, wanted)
     obj = await _object(ctx, wanted.obj_id)
     await _check_quota(ctx, who, wanted.obj_id)
     given = await inputs.gather(ctx, who, obj, service["input_data_types"], wanted.parameters)
@@ -94,7 +95,7 @@ async def upload(ctx: Context, who: Visitor, wanted: Wanted, found: Findings, me
     service = await services.find(ctx, who, wanted.service_id)
     if not service["upload_only"]:
         raise Forbidden(f"analysis_service_id: {service['name']} takes no uploads")
-    groups = own_groups(who, wanted.group_ids)
+    groups = await _groups(ctx, who, wanted)
     await _object(ctx, wanted.obj_id)
     await _check_quota(ctx, who, wanted.obj_id)
     row = await _new(ctx, who, service, wanted, groups)
@@ -118,6 +119,12 @@ def _check_parameters(service: Mapping[str, Any], given: Mapping[str, Any]) -> N
                          f"{', '.join(sorted(known)) or 'none'}")
 
 
+async def _groups(ctx: Context, who: Visitor, wanted: Wanted) -> list[int]:
+    groups = own_groups(who, wanted.group_ids)
+    await check_groups(ctx, who, groups)
+    return groups
+
+
 async def _object(ctx: Context, obj_id: str) -> Document:
     try:
         return await objs.find(ctx, obj_id)
@@ -132,7 +139,7 @@ async def _check_quota(ctx: Context, who: Visitor, obj_id: str) -> None:
         raise Forbidden(f"you have {done} analyses of {obj_id} already, which is the most: delete some")
     at_work = await ctx.db.desk_analyses.count_documents({**mine, "status": {"$in": list(OPEN)}})
     if at_work >= MOST_OPEN:
-        raise TooManyRequests(f"{at_work} of your analyses are at work, which is the most: try again later", 60)
+        raise TooManyRequests(f"{at_work} of your analyses are at work, the most there may be", 60)
 
 
 async def _new(ctx: Context, who: Visitor, service: Mapping[str, Any], wanted: Wanted,
@@ -185,6 +192,15 @@ async def cancel(ctx: Context, who: Visitor, row: Document) -> None:
     ctx.signals.notify(SIGNAL)
 
 
+async def check_in_time(ctx: Context, row: Mapping[str, Any]) -> None:
+    """End an analysis whose call-back comes too late. Raises BadRequest then."""
+    if row["status"] in OPEN and row["invalid_after"] < now():
+        await end(ctx, row, "timed_out", "the service called back too late")
+    if row["status"] == "timed_out" or row["invalid_after"] < now():
+        raise BadRequest(f"analysis {row['_id']}: the time to call back ended at "
+                         f"{row['invalid_after'].isoformat()}")
+
+
 async def by_token(ctx: Context, token: str) -> Document:
     """The analysis whose service may call back with this token. Raises Forbidden."""
     row: Document | None = await ctx.db.desk_analyses.find_one({"token_hash": hash_of(token)})
@@ -221,9 +237,15 @@ async def find(ctx: Context, who: Visitor, number: int) -> Document:
 async def listed(ctx: Context, who: Visitor, query: Mapping[str, Any], skip: int, limit: int
                  ) -> list[Document]:
     """Analyses that the visitor sees, the newest first."""
-    rows = await ctx.db.desk_analyses.find(
-        {"$and": [dict(query), visible("analysis", who)]}, sort=[("_id", -1)], skip=skip, limit=limit).to_list()
+    seen = {"$and": [dict(query), visible("analysis", who)]}
+    rows = await ctx.db.desk_analyses.find(seen, sort=[("_id", -1)], skip=skip, limit=limit).to_list()
     return [dict(row) for row in rows]
+
+
+async def objects_like(ctx: Context, who: Visitor, part: str) -> list[str]:
+    """The objects with a part of this name that have analyses which the visitor sees."""
+    query = {"$and": [{"obj_id": {"$regex": re.escape(part)}}, visible("analysis", who)]}
+    return sorted(await ctx.db.desk_analyses.distinct("obj_id", query))
 
 
 async def of_object(ctx: Context, who: Visitor, obj_id: str, limit: int = 100) -> list[Document]:
@@ -262,7 +284,7 @@ def _check_may(who: Visitor, row: Mapping[str, Any]) -> None:
 
 
 async def remove(ctx: Context, who: Visitor, row: Document) -> None:
-    """Forget an analysis and what it found; one that is at work is cancelled. Raises Forbidden."""
+    """Forget an analysis and what it found; its task is given up (`grid_runs.follow`). Raises Forbidden."""
     _check_may(who, row)
     await _remove(ctx, row)
 
@@ -274,9 +296,6 @@ async def remove_of_service(ctx: Context, service_id: int) -> None:
 
 
 async def _remove(ctx: Context, row: Mapping[str, Any]) -> None:
-    if row["grid"]:  # its task must not run on: `grid_runs.clean` looks for those whose analysis is gone
-        await ctx.db.desk_analysis_leftovers.update_one(
-            {"_id": row["grid"]["dataset_id"]}, {"$setOnInsert": {"created_at": now()}}, upsert=True)
     await ctx.db.desk_analyses.delete_one({"_id": row["_id"]})
     await _forget(ctx, row["blob"])
     if row["inputs"]:

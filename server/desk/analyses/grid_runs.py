@@ -28,14 +28,13 @@ from server.production.submission.actions import parse_config
 from server.rest.context import Context
 from server.scans.manifests.decoding import address
 
-__all__ = ["RESULT", "clean", "file_of", "follow", "holder_of", "submit", "take"]
+__all__ = ["RESULT", "file_of", "follow", "holder_of", "submit", "take"]
 
 _NAMESPACE = uuid.UUID("6f6f1c0c-3f0a-4f9b-8c55-0a7d5c9f1e42")
 RESULT = "result.json"
 PROGRAM = "program.py"
 PARAMETERS = "parameters.json"
 PRIORITY = 0.8  # people wait for them
-_STATES = {"processing": "pending", "complete": "complete", "failed": "failed"}
 
 
 # -- making
@@ -48,6 +47,8 @@ async def submit(ctx: Context, row: Mapping[str, Any], service: Mapping[str, Any
         raise BadRequest(f"there is no template {services.template_of(service)!r} any more")
     dataset_id = uuid.uuid5(_NAMESPACE, f"{row['_id']}/{row['token_hash']}").hex
     config = _config(ctx, row["_id"], template)
+    run = {"$setOnInsert": {"analysis_id": row["_id"]}}  # first: whatever is made from here on is cleaned up
+    await ctx.db.desk_analysis_tasks.update_one({"_id": dataset_id}, run, upsert=True)
     await users.ensure(ctx, row["username"])
     await _lend(ctx, dataset_id, row)
     new = NewDataset(
@@ -140,8 +141,17 @@ async def take(ctx: Context, row: Document, data: bytes) -> None:
 # -- following
 
 
-async def follow(ctx: Context, row: Mapping[str, Any]) -> None:
-    """Bring an open analysis to the state of its task."""
+async def follow(ctx: Context) -> None:
+    """Bring analyses to the state of their tasks, and give up tasks that nobody waits for any more."""
+    async for run in ctx.db.desk_analysis_tasks.find({}):
+        row = await ctx.db.desk_analyses.find_one({"_id": run["analysis_id"]})
+        if row is None or row["status"] not in analyses.OPEN:
+            await _give_up(ctx, run["_id"], is_wanted=row is not None and row["status"] == "completed")
+        elif row["grid"]:
+            await _follow(ctx, row)
+
+
+async def _follow(ctx: Context, row: Mapping[str, Any]) -> None:
     dataset_id = row["grid"]["dataset_id"]
     shown = {"status": 1, "task_id": 1, "job_id": 1, "reason": 1, "site": 1}
     task = await ctx.db.tasks.find_one({"dataset_id": dataset_id}, shown)
@@ -149,15 +159,14 @@ async def follow(ctx: Context, row: Mapping[str, Any]) -> None:
         await _unmade(ctx, row, dataset_id)
         return
     grid = {"dataset_id": dataset_id, "job_id": task["job_id"], "task_id": task["task_id"]}
-    match task["status"]:
-        case "complete":
-            await analyses.end(ctx, row, "failure", f"the task ended without a {RESULT}")
-        case "failed":
-            await analyses.end(ctx, row, "failure", f"the task failed: {task.get('reason') or 'no reason'}")
-        case "processing" | "queued" if task["status"] == "processing":
-            await _note(ctx, row, "pending", f"runs at {task.get('site') or 'a site'}", grid)
-        case status:
-            await _note(ctx, row, "queued", f"its task is {status}", grid)
+    if task["status"] == "complete":
+        await analyses.end(ctx, row, "failure", f"the task ended without a {RESULT}")
+    elif task["status"] == "failed":
+        await analyses.end(ctx, row, "failure", f"the task failed: {task.get('reason') or 'no reason'}")
+    elif task["status"] == "processing":
+        await _note(ctx, row, "pending", f"runs at {task.get('site') or 'a site'}", grid)
+    else:
+        await _note(ctx, row, "queued", f"its task is {task['status']}", grid)
 
 
 async def _unmade(ctx: Context, row: Mapping[str, Any], dataset_id: str) -> None:
@@ -176,20 +185,13 @@ async def _note(ctx: Context, row: Mapping[str, Any], status: str, message: str,
         await analyses.move(ctx, row["_id"], status, message, grid=grid)
 
 
-async def clean(ctx: Context) -> None:
-    """Suspend datasets whose analyses ended otherwise, or were removed, and forget their tokens."""
-    over = {"grid.dataset_id": {"$exists": True}, "grid.is_over": {"$exists": False},
-            "status": {"$nin": list(analyses.OPEN)}}
-    async for row in ctx.db.desk_analyses.find(over, {"grid": 1, "status": 1}):
-        await _give_up(ctx, row["grid"]["dataset_id"], suspend=row["status"] not in ("completed",))
-        await ctx.db.desk_analyses.update_one({"_id": row["_id"]}, {"$set": {"grid.is_over": True}})
-    async for row in ctx.db.desk_analysis_leftovers.find({}):
-        await _give_up(ctx, row["_id"], suspend=True)
-        await ctx.db.desk_analysis_leftovers.delete_one({"_id": row["_id"]})
-
-
-async def _give_up(ctx: Context, dataset_id: str, *, suspend: bool) -> None:
-    if suspend:
-        with contextlib.suppress(ApiError):  # it is over, or gone
-            await datasets.set_status(ctx, dataset_id, "suspended")
-        await credentials.remove(ctx, Owner("dataset", dataset_id), None)
+async def _give_up(ctx: Context, dataset_id: str, *, is_wanted: bool) -> None:
+    """Suspend a dataset, unless its task has only to report that it is done, and forget its token."""
+    if is_wanted:
+        dataset = await ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"status": 1})
+        if dataset is not None and dataset["status"] == "processing":
+            return
+    with contextlib.suppress(ApiError):  # it is over, or gone
+        await datasets.set_status(ctx, dataset_id, "suspended")
+    await credentials.remove(ctx, Owner("dataset", dataset_id), None)
+    await ctx.db.desk_analysis_tasks.delete_one({"_id": dataset_id})

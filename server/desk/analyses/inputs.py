@@ -67,8 +67,9 @@ class _Around:
         return str(self.obj["_id"])
 
     async def map(self) -> Document:
-        """The map that `parameters` name (``localization``: "dateobs" or "dateobs/name"), else the newest that
-        holds the object. Raises BadRequest."""
+        """The map that `parameters` name (``localization``: "dateobs" or "dateobs/name"), else the newest
+        that holds the object. Raises BadRequest.
+        """
         if self._map is None:
             self._map = await self._found()
         return self._map
@@ -135,12 +136,15 @@ async def _event(around: _Around) -> str:
 async def _catalogs(around: _Around) -> str:
     """How many galaxies of each catalogue there are in the map's regions, around the object, in all."""
     tiles = await around.tiles()
-    regions = {f"{level:.0%}": await asyncio.to_thread(lambda at=level: tiles.ranges(tiles.chosen(at)))
-               for level in REGIONS}
+    regions = {f"{level:.0%}": await asyncio.to_thread(_region, tiles, level) for level in REGIONS}
     if around.obj["ra"] is not None:
         regions["disc"] = await asyncio.to_thread(_disc, around.obj["ra"], around.obj["dec"])
     rows = [row async for row in _counted(around.ctx, regions)]
     return _csv(("catalog", "region", "area", "count"), rows)
+
+
+def _region(tiles: Tiles, level: float) -> np.ndarray:
+    return tiles.ranges(tiles.chosen(level))
 
 
 async def _counted(ctx: Context, regions: Mapping[str, np.ndarray]) -> Any:
@@ -160,7 +164,7 @@ def _area(ranges: np.ndarray) -> float:
 
 
 def _disc(ra: float, dec: float) -> np.ndarray:
-    nested = healpix.ring_to_nest(_DISC_NSIDE, healpix.disc(_DISC_NSIDE, ra, dec, np.radians(DISC)))
+    nested = healpix.ring_to_nest(_DISC_NSIDE, healpix.disc(_DISC_NSIDE, ra, dec, DISC))
     shift = 2 * (healpix.MAX_ORDER - healpix.order_of(_DISC_NSIDE))
     return merged(np.column_stack([nested << shift, (nested + 1) << shift]))
 

@@ -21,7 +21,8 @@ from scipy.io import netcdf_file
 from server.common.errors import BadRequest
 from server.desk.common.bodies import Body, convert
 
-__all__ = ["Findings", "NoSamples", "Product", "Said", "from_upload", "image_of", "read", "samples_of"]
+__all__ = ["Findings", "NoSamples", "Product", "Said", "file_of", "from_upload", "image_of",
+           "read", "samples_of"]
 
 MOST_PLOTS = 20
 MOST_SAMPLES = 2_000_000  # numbers, of all parameters together
@@ -69,7 +70,7 @@ def read(document: Mapping[str, Any]) -> Said:
 
 
 def from_upload(analysis: Mapping[str, Any] | None, results: Mapping[str, Any] | None) -> Findings:
-    """What a person uploads: `analysis` as a service would send it, else bare `results`. Raises BadRequest."""
+    """What a person uploads: `analysis` as a service sends it, else bare `results`. Raises BadRequest."""
     if analysis is None and results is None:
         raise BadRequest("analysis: must be given, with results, inference_data or plots")
     wrapped = {"results": {"format": "json", "data": dict(results or {})}}
@@ -84,6 +85,14 @@ def image_of(plot: Product) -> bytes:
     if not data.startswith(MAGIC[plot.format]):
         raise BadRequest(f"plots: the data is no {plot.format} picture")
     return data
+
+
+def file_of(product: Product) -> tuple[str, bytes]:
+    """Posterior samples as a file: its name and content."""
+    if product.format == "json":
+        return "samples.json", msgspec.json.encode(product.data)
+    ending = "npz" if product.format == "npz" else "nc"
+    return f"samples.{ending}", _decoded(product, "inference_data")
 
 
 def samples_of(product: Product | None) -> dict[str, np.ndarray]:

@@ -29,7 +29,6 @@ LEASE = 90.0  # seconds within which a service is called
 MOST_TRIES = 3
 AT_ONCE = 8
 LOOK = 3.0  # seconds between looks at tasks
-GRACE = 3600.0  # seconds that the row of an ended analysis may wait for its task to be given up
 
 
 async def one_round(ctx: Context) -> None:
@@ -38,12 +37,10 @@ async def one_round(ctx: Context) -> None:
     while rows := [row for _ in range(AT_ONCE) if (row := await _claim(ctx)) is not None]:
         await asyncio.gather(*(_begin(ctx, row) for row in rows))
     open_ones = {"status": {"$in": list(analyses.OPEN)}}
-    async for row in ctx.db.desk_analyses.find({**open_ones, "grid.dataset_id": {"$exists": True}}):
-        await grid_runs.follow(ctx, row)
     async for row in ctx.db.desk_analyses.find({**open_ones, "invalid_after": {"$lt": now()}}):
         seconds = (row["invalid_after"] - row["created_at"]).total_seconds()
         await analyses.end(ctx, row, "timed_out", f"no result within {seconds:.0f} s")
-    await grid_runs.clean(ctx)
+    await grid_runs.follow(ctx)
 
 
 async def _claim(ctx: Context) -> Document | None:
@@ -81,10 +78,18 @@ async def _call(ctx: Context, row: Document, service: Mapping[str, Any]) -> None
         "callback_method": "POST", "inputs": given, "invalid_after": row["invalid_after"].isoformat(),
         "analysis_resource_type": "obj", "resource_id": row["obj_id"],
         "analysis_parameters": row["analysis_parameters"]}
-    call = calls.Call(f"analysis service {service['name']}", service["url"], body=msgspec.json.encode(body),
-                      headers=services.headers_of(ctx, service), is_secret=True)
-    await calls.fetch(ctx, call, tries=1)
-    await analyses.move(ctx, row["_id"], "pending", "the service is at work")
+    secret = unseal(ctx, row["token"])
+    headers = services.headers_of(ctx, service)
+    call = calls.Call(
+        f"analysis service {service['name']}", service["url"], body=msgspec.json.encode(body),
+        headers={**headers, "Idempotency-Key": f"analysis-{row['_id']}"}, about=f"analysis {row['_id']}",
+        secrets=(secret, *headers.values()))
+    answer = await calls.exchange(ctx, call)
+    if answer.is_good:
+        await analyses.move(ctx, row["_id"], "pending", "the service is at work")
+    else:
+        said = answer.body[:500].decode(errors="replace")
+        await analyses.end(ctx, row, "failure", f"{call.service} answers HTTP {answer.status}: {said}")
 
 
 SERVICES = [Service("desk analyses", lambda ctx: LOOK, one_round, signal=analyses.SIGNAL)]

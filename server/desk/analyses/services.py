@@ -6,6 +6,7 @@ a task. Credentials are sealed and never shown. Services of the templates that s
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +36,7 @@ AUTHENTICATION = ("none", "header_token", "api_key", "HTTPBasicAuth")
 TYPES = ("lightcurve_fitting", "spectrum_fitting", "meta_analysis", "localization")
 TIMEOUT = 3600.0
 LONGEST = 30 * 86400.0
-_SECRET = "secret"  # noqa: S105 - the name of a field
+_SECRET = "secret"
 
 
 def is_grid(row: Mapping[str, Any]) -> bool:
@@ -120,7 +121,6 @@ def headers_of(ctx: Context, row: Mapping[str, Any]) -> dict[str, str]:
 
 def _headers(kind: str, parts: Mapping[str, Any]) -> dict[str, str]:
     if kind == "HTTPBasicAuth":
-        import base64
         pair = f"{parts.get('username', '')}:{parts.get('password', '')}".encode()
         return {"Authorization": "Basic " + base64.b64encode(pair).decode()}
     return {str(name): str(value) for name, value in parts.items()} if kind != "none" else {}

@@ -25,7 +25,7 @@ INPUTS = ("photometry", "spectra", "redshift", "annotations", "comments", "class
           "event", "catalogs")
 """What an analysis can be given of an object; `server.desk.analyses.inputs` says what is in each."""
 
-SHIPPED = Path(__file__).parent / "templates"
+SHIPPED = Path(__file__).parent / "programs"
 
 
 class TemplateError(ValueError):
@@ -39,7 +39,7 @@ class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: str
     kind: str  # such as lightcurve_fitting
     inputs: tuple[str, ...]
-    parameters: dict[str, list[Any]] = msgspec.field(default_factory=dict)  # with values to choose from, if any
+    parameters: dict[str, list[Any]] = msgspec.field(default_factory=dict)  # with values to choose from
     requirements: dict[str, Any] = msgspec.field(default_factory=dict)
     container: str = ""
     program: str = ""  # the program's text
@@ -62,7 +62,8 @@ def known(ctx: Context) -> Mapping[str, Template]:
 
 
 def _inside(folder: Path) -> dict[str, Template]:
-    return {path.parent.name: _read(path.parent) for path in sorted(folder.glob("*/template.yaml"))}
+    paths = sorted(folder.glob("*/template.yaml"))
+    return {path.parent.name.replace("_", "-"): _read(path.parent) for path in paths}
 
 
 def _read(folder: Path) -> Template:
