@@ -25,7 +25,7 @@ class ServiceBody(Body):
     """A new service; `url` is an address, or ``grid:`` and the name of a template. Time-out in seconds."""
 
     name: Name
-    url: Name = ""
+    url: Text = ""
     analysis_type: Name = "meta_analysis"
     input_data_types: list[Name] = msgspec.field(default_factory=list)
     display_name: Text = ""
@@ -47,7 +47,7 @@ class ServiceChange(Body):
     """What of a service shall change."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
-    url: Name | msgspec.UnsetType = msgspec.UNSET
+    url: Text | msgspec.UnsetType = msgspec.UNSET
     analysis_type: Name | msgspec.UnsetType = msgspec.UNSET
     input_data_types: list[Name] | msgspec.UnsetType = msgspec.UNSET
     display_name: Text | msgspec.UnsetType = msgspec.UNSET

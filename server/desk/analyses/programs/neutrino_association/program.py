@@ -55,7 +55,7 @@ def density_at(tiles: list[Tile], ra: float, dec: float, error: float) -> float:
 
 def level_at(tiles: list[Tile], density: float) -> float:
     """How much probability lies where the map is at least as dense."""
-    return min(sum(tile[2] * tile[3] for tile in tiles if tile[3] >= density), 1.0)
+    return min(sum(tile[2] * tile[3] for tile in tiles if tile[3] >= density), 1.0) if density > 0 else 1.0
 
 
 def posterior(factor: float, prior: float) -> float:
