@@ -68,10 +68,11 @@ def _config(ctx: Context, number: int, template: Template) -> Document:
     data.append({"movement": "output", "remote": f"{base}/{RESULT}", "local": RESULT})
     task: Document = {
         "name": "analysis", "data": data, "requirements": dict(template.requirements),
-        "trays": [{"name": "analysis", "modules": [{"name": "analysis", "src": PROGRAM}]}]}
+        "trays": [{"name": "analysis", "modules": [
+            {"name": "analysis", "src": "/usr/bin/env", "args": ["python3", PROGRAM]}]}]}
     if template.container:
         task["container"] = template.container
-    return parse_config({"version": 3.1, "tasks": [task]})
+    return parse_config({"version": 3.1, "description": template.title, "tasks": [task]})
 
 
 async def _lend(ctx: Context, dataset_id: str, row: Mapping[str, Any]) -> None:

@@ -68,7 +68,7 @@ class Desk:
         return row
 
     def result(self, row: dict[str, Any]) -> dict[str, Any]:
-        assert row["status"] == "completed", (row, self.here.logs())
+        assert row["status"] == "completed", json.dumps(row) + self.here.logs()
         found: dict[str, Any] = ok(self.call("get", f"obj/analysis/{row['id']}/results/0"))
         return found
 
