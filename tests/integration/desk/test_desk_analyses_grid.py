@@ -108,11 +108,8 @@ def test_the_region_without_catalogues(desk: Desk) -> None:
 
 
 def test_the_region(desk: Desk) -> None:
-    lines = ["catalog,ra,dec"] + [f"g{n},{RA + 0.1 * n},{DEC}" for n in range(5)] + ["far,220,-20"]
-    rows = [dict(zip(("name", "ra", "dec"), line.split(","), strict=True)) for line in lines[1:]]
-    data = {"name": [r["name"] for r in rows], "ra": [float(r["ra"]) for r in rows],
-            "dec": [float(r["dec"]) for r in rows]}
-    ok(desk.call("post", "galaxy_catalog", json={"catalog_name": "mine", "catalog_data": data}))
+    table = "name,ra,dec\n" + "".join(f"g{n},{RA + 0.1 * n},{DEC}\n" for n in range(5)) + "far,220,-20\n"
+    ok(desk.call("post", "galaxy_catalog/ascii", json={"catalogName": "mine", "catalogData": table}))
     wait_until(lambda: ok(desk.call("get", "galaxy_catalog"))["totalMatches"] == 6)
     found = desk.result(desk.run("region-counts"))
     mine = {(row["region"], row["background"]): row for row in found["rows"]}
