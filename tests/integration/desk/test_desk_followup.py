@@ -217,7 +217,8 @@ def test_lists(desk: Desk) -> None:
     session = desk.one.session
 
     def ids(**params: Any) -> list[int]:
-        return [row["id"] for row in ok(session.get("/api/followup_request", params=params))["followup_requests"]]
+        found = ok(session.get("/api/followup_request", params=params))["followup_requests"]
+        return [row["id"] for row in found]
 
     assert ids(allocationID=desk.local) == numbers[::-1]
     assert ids(sourceID="eta", instrumentID=desk.instrument) == [numbers[1]]
@@ -235,8 +236,9 @@ def test_lists(desk: Desk) -> None:
 
 def test_a_listeners_token(desk: Desk, admin: Session, api: Api) -> None:
     number = desk.ask(desk.local)
-    word = ok(admin.post("/api/internal/tokens", json={"name": "f", "acls": ["Post from GenericListener"]}))
-    wrong = ok(admin.post("/api/internal/tokens", json={"name": "g", "acls": ["Post from SEDMListener"]}))
+    word, wrong = (
+        ok(admin.post("/api/internal/tokens", json={"name": name, "acls": [f"Post from {name}Listener"]}))
+        for name in ("Generic", "SEDM"))
     message = {"followup_request_id": number, "new_status": "observed successfully"}
     listener = Session(api.url, word["id"])
     refused(Session(api.url, wrong["id"]).post("/api/facility", json=message), 400, "Insufficient permissions")
@@ -304,8 +306,8 @@ def test_the_schedule_of_a_night(desk: Desk) -> None:
 def test_pictures(desk: Desk, kind: str) -> None:
     desk.ask(desk.local)
     magic = {"png": b"\x89PNG", "pdf": b"%PDF"}[kind]
-    for path in (f"/api/allocation/report/{desk.instrument}", f"/api/followup_request/schedule/{desk.instrument}"):
-        answer = desk.one.session.get(path, params={**NIGHT, "output_format": kind})
+    for path in ("allocation/report", "followup_request/schedule"):
+        answer = desk.one.session.get(f"/api/{path}/{desk.instrument}", params={**NIGHT, "output_format": kind})
         assert answer.content.startswith(magic), answer.text[:300]
 
 
@@ -313,7 +315,8 @@ def test_assignments_of_a_run(desk: Desk, api: Api, admin: Session) -> None:
     session = desk.one.session
     run = {"instrument_id": desk.instrument, "group_id": desk.one.group, "calendar_date": "2031-03-15"}
     number = ok(session.post("/api/observing_run", json=run))["id"]
-    one = ok(session.post("/api/assignment", json={"obj_id": "Alpha", "run_id": number, "priority": "4"}))["id"]
+    wanted = {"obj_id": "Alpha", "run_id": number, "priority": "4"}
+    one = ok(session.post("/api/assignment", json=wanted))["id"]
     row = ok(session.get(f"/api/assignment/{one}"))
     assert "2031-03-15T20" < row["rise_time_utc"] < row["set_time_utc"] < "2031-03-16T20"
     other = night(api, admin).session
