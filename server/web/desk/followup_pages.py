@@ -116,8 +116,9 @@ class Ask(DeskPage):
                       offered[0] if len(offered) == 1 else None)
         instrument = chosen and await instruments.find_instrument(self.ctx, chosen["instrument_id"])
         self.page("desk_ask.html", obj=obj, offered=offered, instruments=known, chosen=chosen,
-                  instrument=instrument, is_grid=instrument is not None and instrument["api_classname"] == GRID,
-                  filled=filled, problem=problem, today=now())
+                  instrument=instrument, filled=filled,
+                  is_grid=instrument is not None and instrument["api_classname"] == GRID,
+                   problem=problem, today=now())
 
     @allow(*READERS)
     async def post(self) -> None:

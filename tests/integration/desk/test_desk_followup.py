@@ -241,7 +241,7 @@ def test_a_listeners_token(desk: Desk, admin: Session, api: Api) -> None:
         for name in ("Generic", "SEDM"))
     message = {"followup_request_id": number, "new_status": "observed successfully"}
     listener = Session(api.url, word["id"])
-    refused(Session(api.url, wrong["id"]).post("/api/facility", json=message), 400, "Insufficient permissions")
+    refused(Session(api.url, wrong["id"]).post("/api/facility", json=message), 400, "Insufficient")
     refused(listener.post("/api/facility", json={**message, "followup_request_id": UNKNOWN}), 400)
     ok(listener.post("/api/facility", json=message))
     row = desk.read(number)
@@ -307,7 +307,8 @@ def test_pictures(desk: Desk, kind: str) -> None:
     desk.ask(desk.local)
     magic = {"png": b"\x89PNG", "pdf": b"%PDF"}[kind]
     for path in ("allocation/report", "followup_request/schedule"):
-        answer = desk.one.session.get(f"/api/{path}/{desk.instrument}", params={**NIGHT, "output_format": kind})
+        params = {**NIGHT, "output_format": kind}
+        answer = desk.one.session.get(f"/api/{path}/{desk.instrument}", params=params)
         assert answer.content.startswith(magic), answer.text[:300]
 
 
@@ -326,3 +327,44 @@ def test_assignments_of_a_run(desk: Desk, api: Api, admin: Session) -> None:
     assert ok(session.get(f"/api/observing_run/{number}"))["assignments"][0]["id"] == one
     for wrong in ({"calendar_date": "tomorrow"}, {"instrument_id": UNKNOWN}, {"group_id": UNKNOWN}):
         refused(session.post("/api/observing_run", json={**run, **wrong}))
+
+
+# -- the pages
+
+
+def test_from_the_form_to_the_list(desk: Desk, api: Api, facility: Facility) -> None:
+    browser = api.anonymous()
+    token = str(desk.one.session.headers["Authorization"]).removeprefix("Bearer ")
+    browser.cookies.set("iceprod_session", token)
+    form = browser.get(f"/web/desk/ask?obj=Alpha&allocation={desk.remote}").text
+    assert 'name="exposure_time"' in form
+    assert SECRET not in form
+    filled = {"obj": "Alpha", "allocation": desk.remote, "priority": 4, "exposure_time": 120,
+              "exposure_counts": 1, "maximum_airmass": 2, "minimum_lunar_distance": 20, "filter": ["ztfg"],
+              "start_date": "2031-03-14", "end_date": "2031-03-13"}
+    answer = browser.post("/web/desk/ask", data=filled)
+    assert (answer.status_code, "must not be before start_date" in answer.text) == (400, True)
+    assert 'value="120"' in answer.text
+    page = browser.post("/web/desk/ask", data={**filled, "end_date": "2031-03-15"})
+    assert (page.status_code, "submitted" in page.text) == (200, True)
+    assert facility.told()[-1]["payload"]["observation_choices"] == ["ztfg"]
+    number = ok(desk.one.session.get("/api/followup_request"))["followup_requests"][0]["id"]
+    for action in ("unwatch", "watch", "take back"):
+        assert browser.post(f"/web/desk/requests/{number}", data={"action": action}).status_code == 200
+    assert desk.read(number)["phase"] == "deleted"
+    assert f">{number}<" in browser.get("/web/desk/requests?state=taken+back&watched=yes&obj=Alpha").text
+    assert f">{number}<" not in browser.get("/web/desk/requests?state=done").text
+    assert "/schedule" in browser.get("/web/desk/allocations").text
+    picture = browser.get(f"/web/desk/instruments/{desk.instrument}/report")
+    assert picture.content.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(("path", "code"), [
+    ("requests?state=x", 400), ("requests?page=0", 400), ("requests?allocation=x", 400),
+    ("ask?obj=Nobody", 400), ("instruments/1/x", 400), ("instruments/x/report", 400), ("requests?page=99", 400)])
+def test_bad_pages(desk: Desk, api: Api, path: str, code: int) -> None:
+    browser = api.anonymous()
+    browser.cookies.set("iceprod_session", str(desk.one.session.headers["Authorization"])[7:])
+    assert browser.get(f"/web/desk/{path}").status_code == code
+    for number in ("x", "99999999999999999999999", str(UNKNOWN)):
+        assert browser.post(f"/web/desk/requests/{number}", data={"action": "watch"}).status_code == 400
