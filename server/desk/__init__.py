@@ -55,7 +55,7 @@ from server.desk.objects import (
     sources,
 )
 from server.desk.observing import allocation_routes, allocations, instrument_routes, instruments
-from server.desk.outside import calls
+from server.desk.outside import calls, run_ends
 from server.desk.people import group_routes, groups, handler, people, system_routes, user_routes
 from server.rest.routing import Route
 from server.services.leader import Service
@@ -112,4 +112,5 @@ SERVICES: list[Service] = [
     *galaxy_imports.SERVICES,
     *transients.SERVICES,
     *catalog_queries.SERVICES,
+    *run_ends.SERVICES,
 ]
