@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from server.desk.common.access import Document, Visitor, may, visible
 from server.desk.common.errors import Unauthorized
 from server.desk.common.paging import Page
 from server.desk.followup.adaptors import Outcome
-from server.desk.followup.states import sources_of
+from server.desk.followup.states import Phase, sources_of
 from server.rest.context import Context
 from server.store.database import Index
 
@@ -52,6 +52,7 @@ class Asked:
     instrument_id: int | None = None
     allocation_id: int | None = None
     watcher_id: int | None = None
+    phases: Sequence[Phase] | None = None
 
     @property
     def query(self) -> Document:
@@ -61,7 +62,8 @@ class Asked:
             "status": self.status_part and _contains(self.status_part),
             "created_at": {sign: date for sign, date in created.items() if date is not None} or None,
             "instrument_id": self.instrument_id, "allocation_id": self.allocation_id,
-            "watchers": self.watcher_id}
+            "watchers": self.watcher_id,
+            "phase": None if self.phases is None else {"$in": [phase.value for phase in self.phases]}}
         return {name: value for name, value in wanted.items() if value is not None}
 
 
