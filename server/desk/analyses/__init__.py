@@ -5,4 +5,4 @@ Enters: an object, a service, parameters. Leaves: an analysis with an end of its
 
 from __future__ import annotations
 
-__all__ = ["analyses", "grid_runs", "pictures", "results", "services"]
+__all__ = ["analyses", "products", "services"]

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from server.common.errors import BadRequest, Forbidden, NotFound
-from server.desk.analyses import analyses, pictures, results
+from server.desk.analyses import analyses, results
 from server.desk.analyses.analyses import Wanted
-from server.desk.analyses.results import Findings, NoSamples
+from server.desk.analyses.products import product
 from server.desk.common.access import Document
 from server.desk.common.acls import RUN_ANALYSES
 from server.desk.common.bodies import Body, Id, Name, Text, takes
@@ -247,51 +247,14 @@ class ProductOf(_AnalysisHandler):
         row = await self.found(analysis_id)
         number = self.number(plot_number, "plot_number")
         found = await analyses.findings_of(self.ctx, row)
-        if product_type == "results":
-            self._results(row, found)
-        elif product_type in ("plot", "plots"):
-            await self._plot(row, found, number)
-        elif product_type == "corner":
-            await self._corner(row, found)
-        elif product_type == "samples":
-            self._samples(row, found)
-        else:
-            raise NotFound(f"product_type: there is no {product_type[:60]!r}; there are results, plots, "
-                           "corner and samples")
-
-    def _results(self, row: Document, found: Findings) -> None:
-        if found.results is None:
-            raise NotFound(f"analysis {row['_id']} has no results")
-        if self.query_bool("download"):
-            self._file(row, "results.json", msgspec.json.encode(found.results.data), "application/json")
-        else:
+        download = self.query_bool("download")
+        if product_type == "results" and found.results is not None and not download:
             self.success(found.results.data)
-
-    async def _plot(self, row: Document, found: Findings, number: int) -> None:
-        if number >= len(found.plots):
-            raise NotFound(f"plot_number: analysis {row['_id']} has {len(found.plots)} plots")
-        data, kind = await asyncio.to_thread(pictures.picture, found.plots[number])
-        self._file(row, f"plot_{number}.{kind}", data, f"image/{kind}")
-
-    async def _corner(self, row: Document, found: Findings) -> None:
-        try:
-            data = await asyncio.to_thread(lambda: pictures.corner(results.samples_of(found.inference_data)))
-        except NoSamples as error:
-            raise NotFound(str(error)) from None
-        self._file(row, "corner.png", data, "image/png")
-
-    def _samples(self, row: Document, found: Findings) -> None:
-        if found.inference_data is None:
-            raise NotFound(f"analysis {row['_id']} has no posterior samples")
-        name, data = results.file_of(found.inference_data)
-        self._file(row, name, data, "application/octet-stream")
-
-    def _file(self, row: Document, name: str, data: bytes, kind: str) -> None:
-        self.set_header("Content-Type", kind)
-        is_file = self.query_bool("download") or not kind.startswith("image/")
-        how = "attachment" if is_file else "inline"
-        self.set_header("Content-Disposition", f'{how}; filename="analysis_{row["_id"]}_{name}"')
-        self.finish(data)
+            return
+        file = await asyncio.to_thread(product, found, product_type, number)
+        self.set_header("Content-Type", file.media_type)
+        self.set_header("Content-Disposition", file.disposition(row["_id"], download=download))
+        self.finish(file.content)
 
 
 _OF = "/api/{analysis_resource_type:any}"

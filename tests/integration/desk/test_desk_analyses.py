@@ -244,3 +244,27 @@ def test_an_upload_with_a_huge_plot_is_refused(admin: Session, one: Night) -> No
     plot = {"format": "png", "data": base64.b64encode(b"x" * (1 << 20)).decode()}
     answer = one.session.post(f"/api/obj/Alpha/analysis_upload/{number}", json={"analysis": {"plots": [plot]}})
     refused(answer, 400, "no png picture")
+
+
+def test_the_object_page_shows_and_runs_analyses(admin: Session, one: Night, service: Service, api: Api) -> None:
+    number = register(admin, one, service.url, description="Fits everything.")
+    page = api.anonymous()
+    page.cookies.set("iceprod_session", one.session.headers["Authorization"].partition(" ")[2])
+    text = page.get("/web/desk/objects/Alpha").text
+    assert "Fits everything." in text
+    form = {"action": "run", "service": number, "parameters": "mode = deep\ntoken = 5"}
+    origin = {"Origin": api.url, "Sec-Fetch-Site": "same-origin"}
+    answer = page.post("/web/desk/objects/Alpha/analyses", data=form, headers=origin)
+    assert answer.status_code == 200, answer.text
+    wait_until(lambda: service.told)
+    assert service.told[0]["analysis_parameters"] == {"mode": "deep", "token": 5}
+    analysis = ok(one.session.get("/api/obj/Alpha/analysis"))[0]["id"]
+    ended(one, analysis)
+    text = page.get("/web/desk/objects/Alpha").text
+    assert f"/web/desk/analyses/{analysis}/plots/0" in text
+    assert "chi2" in text
+    assert page.get(f"/web/desk/analyses/{analysis}/plots/0").content.startswith(b"\x89PNG")
+    assert page.get(f"/web/desk/analyses/{analysis}/results/0").json() == {"chi2": 1.5}
+    assert page.get("/web/desk/analyses/999999/plots/0").status_code == 403
+    bad = page.post("/web/desk/objects/Alpha/analyses", data={**form, "parameters": "deep"}, headers=origin)
+    assert bad.status_code == 400
