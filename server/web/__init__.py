@@ -20,8 +20,8 @@ __all__ = ["ROUTES", "SETTINGS"]
 ROUTES: list[Route] = [
     *root.ROUTES, *login.ROUTES, *home_pages.ROUTES, *dataset_pages.ROUTES, *task_pages.ROUTES,
     *task_actions.ROUTES, *submit_pages.ROUTES, *scan_actions.ROUTES, *scan_pages.ROUTES, *site_pages.ROUTES,
-    *desk_pages.ROUTES, *object_pages.ROUTES, *analysis_pages.ROUTES, *followup_pages.ROUTES, *schedule_pages.ROUTES,
-    *admin_pages.ROUTES, *docs_pages.ROUTES, *static.ROUTES]
+    *desk_pages.ROUTES, *object_pages.ROUTES, *analysis_pages.ROUTES, *followup_pages.ROUTES,
+    *schedule_pages.ROUTES, *admin_pages.ROUTES, *docs_pages.ROUTES, *static.ROUTES]
 SETTINGS: dict[str, Any] = {
     "template_path": str(Path(__file__).parent / "templates"), "autoescape": "xhtml_escape",
 }

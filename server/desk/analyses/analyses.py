@@ -18,6 +18,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+from pymongo.errors import DuplicateKeyError
 
 from iceprod.ids import now
 from server.common.errors import BadRequest, Forbidden, NotFound, TooManyRequests
@@ -32,12 +33,13 @@ from server.production.people.sealing import seal
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "OPEN", "SIGNAL", "Wanted", "by_token", "cancel", "check_in_time", "end",
+__all__ = ["INDEXES", "OPEN", "SIGNAL", "Wanted", "by_token", "cancel", "check", "check_in_time", "end",
            "find", "findings_of", "inputs_of", "listed", "move", "objects_like", "of_object", "remove",
            "remove_of_service", "run_again", "shown", "start", "upload"]
 
 INDEXES = [
     Index("desk_analyses", "token", [("token_hash", 1)], unique=True),
+    Index("desk_analyses", "key", [("key", 1)], unique=True, options={"sparse": True}),
     Index("desk_analyses", "obj_author", [("obj_id", 1), ("author_id", 1), ("status", 1)]),
     Index("desk_analyses", "open", [("status", 1), ("invalid_after", 1)]),
     Index("desk_analyses", "groups", [("group_ids", 1), ("_id", -1)]),
@@ -49,7 +51,8 @@ SIGNAL = "desk_analyses"
 MOST_COMPLETED = 50  # of one object and author
 MOST_OPEN = 50  # of one author
 MESSAGE = 1024  # characters
-_HIDDEN = ("_id", "token_hash", "token", "inputs", "blob", "begun", "tries", "is_summary", "username")
+_HIDDEN = ("_id", "token_hash", "token", "inputs", "blob", "begun", "tries", "is_summary", "username",
+           "key")
 _SECRET = re.compile(r"token|secret|password|passwd|api_?key|authorization", re.IGNORECASE)
 
 
@@ -64,30 +67,43 @@ class Wanted:
     show_parameters: bool = False
     show_plots: bool = False
     show_corner: bool = False
+    key: str = ""  # of two wishes with one key, the second is the first
 
 
 # -- beginning
 
 
 async def start(ctx: Context, who: Visitor, wanted: Wanted) -> int:
-    """Queue an analysis; its id. Somebody begins with it at once.
+    """Queue an analysis; its id. Somebody begins with it at once; with a key, a second time changes nothing.
 
     Raises Forbidden for a service that cannot be used or too many analyses, NotFound for an object that is
     not there, BadRequest for parameters, groups or inputs.
     """
-    service = await services.find(ctx, who, wanted.service_id)
-    if service["upload_only"]:
-        raise Forbidden(f"analysis_service_id: {service['name']} takes uploads alone")
-    _check_parameters(service, wanted.parameters)
+    if wanted.key and (known := await ctx.db.desk_analyses.find_one({"key": wanted.key}, {"_id": 1})):
+        return int(known["_id"])
+    service = await check(ctx, who, wanted.service_id, wanted.parameters)
     groups = await _groups(ctx, who, wanted)
     obj = await _object(ctx, wanted.obj_id)
     await _check_quota(ctx, who, wanted.obj_id)
     given = await inputs.gather(ctx, who, obj, service["input_data_types"], wanted.parameters)
     row = await _new(ctx, who, service, wanted, groups)
     row["inputs"] = await blobs.put(ctx, msgspec.json.encode({"id": row["_id"], "inputs": given}))
-    await ctx.db.desk_analyses.insert_one(row)
+    try:
+        await ctx.db.desk_analyses.insert_one(row)
+    except DuplicateKeyError:  # somebody else came with the key just now
+        await blobs.remove(ctx, row["inputs"])
+        return await start(ctx, who, wanted)
     ctx.signals.notify(SIGNAL)
     return int(row["_id"])
+
+
+async def check(ctx: Context, who: Visitor, service_id: int, parameters: Mapping[str, Any]) -> Document:
+    """The service that can be run with these parameters. Raises Forbidden, BadRequest."""
+    service = await services.find(ctx, who, service_id)
+    if service["upload_only"]:
+        raise Forbidden(f"analysis_service_id: {service['name']} takes uploads alone")
+    _check_parameters(service, parameters)
+    return service
 
 
 async def upload(ctx: Context, who: Visitor, wanted: Wanted, found: Findings, message: str) -> int:
@@ -154,7 +170,8 @@ async def _new(ctx: Context, who: Visitor, service: Mapping[str, Any], wanted: W
         "show_corner": wanted.show_corner, "is_summary": bool(service["is_summary"]), "grid": None,
         "token_hash": hash_of(token), "token": seal(ctx, token), "inputs": "", "blob": "", "num_plots": 0,
         "tries": 0, "begun": moment, "invalid_after": moment + timedelta(seconds=service["timeout"]),
-        "duration": None, "created_at": moment, "last_activity": moment}
+        "duration": None, "created_at": moment, "last_activity": moment,
+        **({"key": wanted.key} if wanted.key else {})}
 
 
 def hash_of(token: str) -> str:

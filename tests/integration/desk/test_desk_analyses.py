@@ -171,7 +171,8 @@ def test_of_many_call_backs_one_counts(admin: Session, one: Night, service: Serv
     url = service.told[0]["callback_url"]
     refused(call_back(url[:-1] + "x"), 403)
     refused(call_back(url, {"status": "perhaps"}), 400, "status")
-    refused(call_back(url, {"status": "success", "analysis": {"results": {"format": "joblib"}}}), 400, "pickles")
+    pickled = {"status": "success", "analysis": {"results": {"format": "joblib"}}}
+    refused(call_back(url, pickled), 400, "pickles")
     with ThreadPoolExecutor(8) as pool:
         codes = sorted(answer.status_code for answer in pool.map(call_back, [url] * 8))
     assert codes == [200] + [403] * 7
@@ -227,7 +228,8 @@ def test_others_see_nothing(admin: Session, one: Night, other: Night, service: S
 
 
 def test_what_ships_cannot_be_changed(admin: Session, one: Night) -> None:
-    rows = wait_until(lambda: [row for row in ok(one.session.get("/api/analysis_service")) if row.get("shipped")])
+    rows = wait_until(lambda: [row for row in ok(one.session.get("/api/analysis_service"))
+                               if row.get("shipped")])
     assert {row["name"] for row in rows} == {"lightcurve-fit", "neutrino-association", "region-counts"}
     refused(admin.patch(f"/api/analysis_service/{rows[0]['id']}", json={"timeout": 5}), 400, "shipped")
 
@@ -242,11 +244,13 @@ def test_files_of_tasks_are_for_them_alone(one: Night, api: Api) -> None:
 def test_an_upload_with_a_huge_plot_is_refused(admin: Session, one: Night) -> None:
     number = register(admin, one, "", upload_only=True)
     plot = {"format": "png", "data": base64.b64encode(b"x" * (1 << 20)).decode()}
-    answer = one.session.post(f"/api/obj/Alpha/analysis_upload/{number}", json={"analysis": {"plots": [plot]}})
+    body = {"analysis": {"plots": [plot]}}
+    answer = one.session.post(f"/api/obj/Alpha/analysis_upload/{number}", json=body)
     refused(answer, 400, "no png picture")
 
 
-def test_the_object_page_shows_and_runs_analyses(admin: Session, one: Night, service: Service, api: Api) -> None:
+def test_the_object_page_shows_and_runs_analyses(admin: Session, one: Night, service: Service,
+                                                 api: Api) -> None:
     number = register(admin, one, service.url, description="Fits everything.")
     page = api.anonymous()
     page.cookies.set("iceprod_session", one.session.headers["Authorization"].partition(" ")[2])

@@ -32,7 +32,8 @@ class Desk:
         self.session = requests.Session()
         self.session.headers["Authorization"] = f"Bearer {token}"
         self.group = ok(self.call("post", "groups", json={"name": "analysts"}))["id"]
-        ok(self.call("post", "sources", json={"id": "Alpha", "ra": RA, "dec": DEC, "group_ids": [self.group]}))
+        alpha = {"id": "Alpha", "ra": RA, "dec": DEC, "group_ids": [self.group]}
+        ok(self.call("post", "sources", json=alpha))
         sky = {"ra": RA, "dec": DEC, "error": SIGMA, "localization_name": "disc"}
         ok(self.call("post", "gcn_event", json={"dateobs": DATEOBS, "skymap": sky}))
         self.fill()
