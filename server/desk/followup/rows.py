@@ -37,7 +37,8 @@ INDEXES = [
 ]
 
 _MOST_CALLS = 100
-_HIDDEN = ("_id", "lease", "key", "facility_id", "sent", "ranked", "hours_asked", "is_counted")
+_HIDDEN = ("_id", "lease", "key", "facility_id", "sent", "ranked", "hours_asked", "is_counted",
+           "counted_at")
 
 
 @dataclass(frozen=True)
