@@ -74,7 +74,7 @@ from server.desk.observing import (
     run_routes,
     runs,
 )
-from server.desk.outside import calls
+from server.desk.outside import calls, run_ends
 from server.desk.people import group_routes, groups, handler, people, system_routes, user_routes
 from server.rest.routing import Route
 from server.services.leader import Service
@@ -142,4 +142,5 @@ SERVICES: list[Service] = [
     *sending.SERVICES,
     *prioritization.SERVICES,
     *following.SERVICES,
+    *run_ends.SERVICES,
 ]
