@@ -354,6 +354,8 @@ def test_from_the_form_to_the_list(desk: Desk, api: Api, facility: Facility) -> 
     assert desk.read(number)["phase"] == "deleted"
     assert f">{number}<" in browser.get("/web/desk/requests?state=taken+back&watched=yes&obj=Alpha").text
     assert f">{number}<" not in browser.get("/web/desk/requests?state=done").text
+    assert f">{number}<" not in browser.get("/web/desk/requests?scan=abc").text
+    assert "/web/desk/ask?obj=Alpha" in browser.get("/web/desk/objects/Alpha").text
     assert "/schedule" in browser.get("/web/desk/allocations").text
     picture = browser.get(f"/web/desk/instruments/{desk.instrument}/report")
     assert picture.content.startswith(b"\x89PNG")
