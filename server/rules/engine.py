@@ -2,8 +2,8 @@
 
 Every step may be repeated: an event is logged once by its name, a firing once by rule and row, and an action
 does nothing twice by the firing's key. An event counts as matched only when all its firings are written; a
-firing is done only when its action ended. So a crash anywhere leaves something that is found again, and nothing
-that is done again.
+firing is done only when its action ended. So a crash anywhere leaves something that is found again, and
+nothing that is done again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The log of what happened: rows are only added, and found again by the engine until it matched them.
 
-A row that is an event is written with ``unlogged: True``. After the write it is logged and the mark taken away;
-the engine does the same for rows whose mark is still there, which makes up for a crash in between. Logging a row
-twice is logging it once: an event is named by what it tells.
+A row that is an event is written with ``unlogged: True``. After the write it is logged and the mark taken
+away; the engine does the same for rows whose mark is still there, which makes up for a crash in between.
+Logging a row twice is logging it once: an event is named by what it tells.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The journal: what each rule did about which row, and what came of it.
 
-A firing is named by rule and row, so there is one at most. It takes one of the rule's places of the day when it
-is written, in the same write: so a limit holds whoever else fires and wherever a crash falls.
+A firing is named by rule and row, so there is one at most. It takes one of the rule's places of the day when
+it is written, in the same write: so a limit holds whoever else fires and wherever a crash falls.
 """
 
 from __future__ import annotations

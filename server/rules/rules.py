@@ -74,17 +74,18 @@ async def for_event(ctx: Context, kind: str) -> list[Rule]:
 
 
 def _row(rule: Rule) -> dict[str, Any]:
+    groups = None if rule.group_ids is None else list(rule.group_ids)
     return {"_id": rule.key, "number": rule.number, "action": rule.action, "name": rule.name,
-            "event": rule.event, "condition": conditions.shown(rule.condition), "settings": dict(rule.settings),
-            "owner_id": rule.owner_id, "group_ids": None if rule.group_ids is None else list(rule.group_ids),
+            "event": rule.event, "condition": conditions.shown(rule.condition),
+            "settings": dict(rule.settings), "owner_id": rule.owner_id, "group_ids": groups,
             "daily_limit": rule.daily_limit, "since": rule.since, "is_active": rule.is_active,
             "extra": dict(rule.extra), "created_at": rule.since, "modified": rule.since}
 
 
 def _rule(row: Mapping[str, Any]) -> Rule:
     condition = conditions.stored(row["condition"])
-    groups = row["group_ids"]
+    groups = None if row["group_ids"] is None else tuple(row["group_ids"])
+    extra = {**row["extra"], "created_at": row["created_at"], "modified": row["modified"]}
     return Rule(row["_id"], row["action"], row["name"], row["event"], condition, row["settings"],
-                row["owner_id"], None if groups is None else tuple(groups), row["daily_limit"], row["since"], row["is_active"],
-                row["number"],
-                {**row["extra"], "created_at": row["created_at"], "modified": row["modified"]})
+                row["owner_id"], groups, row["daily_limit"], row["since"], row["is_active"], row["number"],
+                extra)
