@@ -20,6 +20,8 @@ Instruments   `instruments.first_of_nickname` for imports that name a telescope.
 Regions       `regions.find_region` gives the ranges of a stored map's region; `membership.restrict` makes a
               query of them and checks what it finds. `tiles.Tiles` is a map, `localizations` keeps them.
 Background    `jobs.add` stores what outlasts a request, `jobs.service` has it done; workers may be repeated.
+Rules         what happens is an event: `events.log_row` after the write of a row that is marked `unlogged`;
+              what can be done by itself is an action (`server.rules`, `rules.standing`).
 Outside       only through `outside.calls`: known hosts, limits, retries, records.
 Routes        a module `<noun>_routes.py` with ROUTES, and INDEXES beside the storage, joined below. The names
               of collections begin with `desk_`.
@@ -29,6 +31,7 @@ from __future__ import annotations
 
 from server.desk.catalogs import catalog_queries, catalog_routes, transients
 from server.desk.common import blobs, jobs
+from server.desk.followup import prioritization, request_routes, rows, sending
 from server.desk.judgement import (
     candidate_routes,
     candidates,
@@ -57,6 +60,8 @@ from server.desk.objects import (
 from server.desk.observing import allocation_routes, allocations, instrument_routes, instruments
 from server.desk.outside import calls
 from server.desk.people import group_routes, groups, handler, people, system_routes, user_routes
+from server.desk.plans import efficiencies, efficiency_routes, plan_routes, plans
+from server.desk.rules import default_routes, rule_routes
 from server.rest.routing import Route
 from server.services.leader import Service
 from server.store.database import Index
@@ -78,6 +83,11 @@ ROUTES: list[Route] = [
     *galaxy_routes.ROUTES,
     *catalog_routes.ROUTES,
     *allocation_routes.ROUTES,
+    *request_routes.ROUTES,
+    *plan_routes.ROUTES,
+    *efficiency_routes.ROUTES,
+    *default_routes.ROUTES,
+    *rule_routes.ROUTES,
     Route("/api(?:/.*)?", handler.NoSuchEndpoint, "desk"),  # the last one of all below /api/
 ]
 
@@ -105,6 +115,10 @@ INDEXES: list[Index] = [
     *jobs.INDEXES,
     *calls.INDEXES,
     *allocations.INDEXES,
+    *rows.INDEXES,
+    *prioritization.INDEXES,
+    *plans.INDEXES,
+    *efficiencies.INDEXES,
 ]
 
 SERVICES: list[Service] = [
@@ -112,4 +126,8 @@ SERVICES: list[Service] = [
     *galaxy_imports.SERVICES,
     *transients.SERVICES,
     *catalog_queries.SERVICES,
+    *sending.SERVICES,
+    *prioritization.SERVICES,
+    *plans.SERVICES,
+    *efficiencies.SERVICES,
 ]

@@ -10,10 +10,11 @@ from typing import Any
 from server.rules import conditions
 from server.rules.conditions import Condition
 
-__all__ = ["DEFAULT_LIMIT", "MOST_LIMIT", "Decision", "Event", "Rule", "day_of", "firing_key", "limit_text",
+__all__ = ["DEFAULT_LIMIT", "EPOCH", "MOST_LIMIT", "Decision", "Event", "Rule", "day_of", "firing_key", "limit_text",
            "tried", "why_not"]
 
 DEFAULT_LIMIT, MOST_LIMIT = 10, 100  # firings of a rule on one day
+EPOCH = datetime(1970, 1, 1)
 
 
 @dataclass(frozen=True)

@@ -71,11 +71,12 @@ async def put(ctx: Context, new: NewLocalization) -> dict[str, Any]:
     data, facts = await asyncio.to_thread(lambda: (new.tiles.pack(), _facts(new.tiles)))
     fields = {**facts, "blob": await blobs.put(ctx, data), "version": new.version, "dateobs": new.dateobs,
               "name": new.name, "contours": list(new.contours), "levels": new.levels,
-              "limits": dict(new.limits), "modified": now(), "unlogged": True}
+              "limits": dict(new.limits), "ranked": None, "modified": now(), "unlogged": True}
     key: dict[str, Any] = {"scan_id": new.scan_id} if new.scan_id else {
         "dateobs": new.dateobs, "name": new.name}
     present = await ctx.db.desk_localizations.find_one_and_update(
         {**key, "version": {"$lt": new.version}}, {"$set": fields})
+    ctx.signals.notify("localizations")
     if present is not None:
         await _forget(ctx, present["blob"], fields["blob"])
         await events.log_row(ctx, KIND, {**present, **fields})
@@ -183,13 +184,21 @@ async def _event(ctx: Context, row: Mapping[str, Any]) -> Event:
     known = await ctx.db.desk_gcn_events.find_one({"dateobs": row["dateobs"]}, {"tags": 1, "aliases": 1})
     facts = {"dateobs": row["dateobs"].isoformat(), "name": row["name"], "scan_id": row.get("scan_id"),
              "is_scan": bool(row.get("scan_id")), "tags": sorted(known["tags"]) if known else [],
+             "localization_tags": _tags(row),
              "aliases": sorted(known["aliases"]) if known else [], "area_50": row["area_50"],
              "area_90": row["area_90"], "has_distance": row["has_distance"]}
     return events.made(KIND.name, row["_id"], row["modified"], facts)
 
 
+def _tags(row: Mapping[str, Any]) -> list[str]:
+    """What can be said of a map itself, with SkyPortal's words for its size."""
+    sizes = [f"< {size} sq. deg." for size in (1, 10, 100, 150, 500, 1000) if row["area_90"] < size]
+    return sizes + ["scan"] * bool(row.get("scan_id")) + ["3D"] * bool(row["has_distance"])
+
+
 KIND = register_kind(Kind("localization", {
     "dateobs": "the event's time", "name": "the map's name", "scan_id": "the scan that made it",
-    "is_scan": "whether a scan made it", "tags": "the event's tags", "aliases": "the event's names",
+    "is_scan": "whether a scan made it", "tags": "the event's tags",
+    "localization_tags": "of the map: its size, scan, 3D", "aliases": "the event's names",
     "area_50": "of the 50 % region, deg²", "area_90": "of the 90 % region, deg²",
     "has_distance": "whether it has distances"}, Source("desk_localizations", _event)))

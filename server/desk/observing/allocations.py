@@ -19,7 +19,7 @@ from server.production.people.sealing import SealError, seal, unseal
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "add", "change", "find", "listed", "remove", "secret_of", "shown"]
+__all__ = ["INDEXES", "add", "change", "find", "listed", "of_number", "remove", "secret_of", "shown"]
 
 INDEXES = [Index("desk_allocations", "group", [("group_id", 1), ("instrument_id", 1)]),
            Index("desk_allocations", "instrument_id", [("instrument_id", 1)])]
@@ -57,6 +57,14 @@ async def find(ctx: Context, who: Visitor, allocation_id: int) -> Document:
         {"$and": [{"_id": allocation_id}, visible("allocation", who)]})
     if row is None:
         raise BadRequest(f"allocation_id: no allocation {allocation_id} of a group that you belong to")
+    return row
+
+
+async def of_number(ctx: Context, allocation_id: int) -> Document:
+    """An allocation, for what the desk does by itself. Raises BadRequest."""
+    row: Document | None = await ctx.db.desk_allocations.find_one({"_id": allocation_id})
+    if row is None:
+        raise BadRequest(f"allocation_id: no allocation {allocation_id}")
     return row
 
 

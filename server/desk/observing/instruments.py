@@ -9,6 +9,7 @@ import msgspec
 from iceprod.ids import now
 from server.common.errors import BadRequest
 from server.desk.common.access import Document
+from server.desk.common.acls import LISTENERS
 from server.desk.common.bodies import Body, Finite, Id, Name, Text
 from server.desk.common.ids import next_id
 from server.desk.common.vocabulary import ENUM_TYPES
@@ -81,6 +82,8 @@ async def add_instrument(ctx: Context, body: InstrumentBody) -> int:
         if (word := getattr(body, field)) is not None:
             _check_word(field, word, "ALLOWED_API_CLASSNAMES")
     footprints.check({name: getattr(body, name) for name in body.__struct_fields__})
+    if (listener := body.listener_classname) is not None and listener not in LISTENERS:
+        raise BadRequest(f"listener_classname: {listener[:60]!r} is none of {', '.join(LISTENERS)}")
     await find_telescope(ctx, body.telescope_id)
     return await _add(ctx, "instruments", body)
 

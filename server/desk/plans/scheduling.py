@@ -71,7 +71,7 @@ def sky_over(place: EarthLocation | None, tiles: Sequence[Tile], window: Window)
         return Sky(airmass, step)
     centres = SkyCoord([one.ra for one in tiles], [one.dec for one in tiles], unit="deg")
     with warnings.catch_warnings(), iers.conf.set_temp("auto_download", False), \
-            iers.conf.set_temp("iers_degraded_accuracy", "ignore"):
+            iers.conf.set_temp("auto_max_age", None), iers.conf.set_temp("iers_degraded_accuracy", "ignore"):
         warnings.simplefilter("ignore", ErfaWarning)  # the future: no leap seconds,
         warnings.simplefilter("ignore", AstropyWarning)  # and no motion of the poles
         times = Time(window[0], scale="utc") + (np.arange(count) + 0.5) * step * units.s
@@ -89,8 +89,8 @@ def schedule(tiles: Sequence[Tile], sky: Sky, plan: PlanPayload, window: Window,
              is_on_ground: bool = True) -> list[Visit]:
     """Exposures one after the other: at each moment the best field that is up and due.
 
-    `block` takes all fields through the first filter before the second; `integrated` takes a field through all its
-    filters, as soon as the time between its exposures allows.
+    `block` takes all fields through the first filter before the second; `integrated` takes a field through
+    all its filters, as soon as the time between its exposures allows.
     """
     state = _State(tiles, sky, plan, window)
     visits: list[Visit] = []

@@ -165,7 +165,8 @@ def _kept(ra: np.ndarray, dec: np.ndarray, distance: np.ndarray, magnitude: np.n
     rows = []
     for number in range(min(len(ra), _KEPT)):
         points = [{"time": exposures[at].start.isoformat(), "filter": exposures[at].band,
-                   "mag": round(float(magnitude[number, at]), 3), "limiting_mag": round(exposures[at].limit, 3)}
+                   "mag": round(float(magnitude[number, at]), 3),
+                   "limiting_mag": round(exposures[at].limit, 3)}
                   for at in np.nonzero(seen[number])[0][:50] if math.isfinite(magnitude[number, at])]
         rows.append({"ra": round(float(ra[number]), 6), "dec": round(float(dec[number]), 6),
                      "distance_mpc": round(float(distance[number]), 3), "is_detected": bool(found[number]),
