@@ -10,8 +10,8 @@ from typing import Any
 from server.rules import conditions
 from server.rules.conditions import Condition
 
-__all__ = ["DEFAULT_LIMIT", "EPOCH", "MOST_LIMIT", "Decision", "Event", "Rule", "day_of", "firing_key", "limit_text",
-           "tried", "why_not"]
+__all__ = ["DEFAULT_LIMIT", "EPOCH", "MOST_LIMIT", "Decision", "Event", "Rule", "day_of", "firing_key",
+           "limit_text", "tried", "why_not"]
 
 DEFAULT_LIMIT, MOST_LIMIT = 10, 100  # firings of a rule on one day
 EPOCH = datetime(1970, 1, 1)

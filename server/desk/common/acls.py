@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["ACLS", "ANNOTATE", "CLASSIFY", "LISTENERS", "MANAGE_PLANS", "MANAGE_USERS", "POST_TAXONOMY", "ROLES",
-           "SYSTEM_ADMIN", "UPLOAD_DATA", "of_roles"]
+__all__ = ["ACLS", "ANNOTATE", "CLASSIFY", "LISTENERS", "MANAGE_PLANS", "MANAGE_USERS",
+           "POST_TAXONOMY", "ROLES", "SYSTEM_ADMIN", "UPLOAD_DATA", "of_roles"]
 
 SYSTEM_ADMIN = "System admin"
 UPLOAD_DATA = "Upload data"

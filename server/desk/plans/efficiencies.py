@@ -1,4 +1,4 @@
-"""Survey efficiencies: how many simulated sources plans would find, or exposures that were taken; kept for groups."""
+"""Survey efficiencies: how many simulated sources a plan would find, or exposures that were taken."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class _About:
     plan_id: int | None = None
 
 
-async def of_plan(ctx: Context, who: Visitor, plan_id: int, payload: Any, group_ids: Sequence[int] | None = None,
-                  key: str | None = None) -> int:
+async def of_plan(ctx: Context, who: Visitor, plan_id: int, payload: Any,
+                  group_ids: Sequence[int] | None = None, key: str | None = None) -> int:
     """Have a plan's efficiency computed; the id. The same key is the same efficiency. Raises BadRequest."""
     wanted, plan = read_efficiency(payload), await plans.find(ctx, who, plan_id)
     groups = plan["group_ids"] if group_ids is None else own_groups(who, group_ids)
@@ -93,7 +93,7 @@ async def of_exposures(ctx: Context, who: Visitor, gcnevent_id: int, localizatio
 
 def _exposure(one: Taken, instrument: Mapping[str, Any]) -> Document:
     if not (0 <= one.ra < 360 and -90 <= one.dec <= 90 and 0 < one.exposure_time <= 86400):
-        raise BadRequest("observations: ra from 0 to 360, dec from -90 to 90 degrees, exposure_time to 86400 s")
+        raise BadRequest("observations: ra from 0 to 360, dec from -90 to 90, exposure_time to 86400")
     if one.limmag is not None and not -30 <= one.limmag <= 40:
         raise BadRequest("observations: limmag: from -30 to 40")
     limit = limiting_magnitude(instrument, one.filt, one.exposure_time) if one.limmag is None else one.limmag
@@ -110,8 +110,10 @@ async def _map_row(ctx: Context, localization_id: int) -> Document:
 
 async def _add(ctx: Context, who: Visitor, about: _About, wanted: EfficiencyPayload, group_ids: Sequence[int],
                exposures: list[Document], key: str | None) -> int:
-    if key is not None and (known := await ctx.db.desk_survey_efficiencies.find_one({"key": key}, {"_id": 1})):
-        return int(known["_id"])
+    if key is not None:
+        known = await ctx.db.desk_survey_efficiencies.find_one({"key": key}, {"_id": 1})
+        if known is not None:
+            return int(known["_id"])
     row = {"_id": await next_id(ctx, "survey_efficiencies"), "kind": about.kind, "requester_id": who.user_id,
            "instrument_id": about.instrument_id, "localization_id": about.localization["_id"],
            "gcnevent_id": about.gcnevent_id, "observation_plan_id": about.plan_id,
@@ -137,7 +139,8 @@ async def find(ctx: Context, who: Visitor, number: int) -> Document:
     return row
 
 
-async def listed(ctx: Context, who: Visitor, kind: Which, query: Mapping[str, Any], page: Page) -> list[Document]:
+async def listed(ctx: Context, who: Visitor, kind: Which, query: Mapping[str, Any],
+                 page: Page) -> list[Document]:
     """A page of the efficiencies of a kind that the visitor sees, the newest first."""
     match = {"$and": [{"kind": kind, **query}, visible("survey_efficiency", who)]}
     found = ctx.db.desk_survey_efficiencies.find(match, {"exposures": 0}, sort=[("_id", -1)], skip=page.skip,

@@ -7,12 +7,14 @@ from typing import Any
 import msgspec
 
 from server.desk.common.bodies import Body, Id, Name, takes
-from server.desk.people.handler import DeskHandler
+from server.desk.people.handler import DeskHandler, needs
 from server.desk.plans import efficiencies
 from server.desk.plans.efficiencies import Taken, Which
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
+
+RUN_ANALYSES = "Run Analyses"
 
 
 class PlanEfficiencyBody(Body):
@@ -51,7 +53,7 @@ class OfPlans(_Efficiencies):
         """Those that the caller's groups may read, the newest first."""
         await self.listed("observation_plan", "observation_plan_id")
 
-    @allow("any")
+    @needs(RUN_ANALYSES)
     @takes(PlanEfficiencyBody)
     async def post(self) -> None:
         """Simulate how many sources a plan would find."""
@@ -69,7 +71,7 @@ class OfObservations(_Efficiencies):
         """Those that the caller's groups may read, the newest first."""
         await self.listed("observations", "gcnevent_id")
 
-    @allow("any")
+    @needs(RUN_ANALYSES)
     @takes(TakenEfficiencyBody)
     async def post(self) -> None:
         """Simulate how many sources exposures would have found."""
@@ -89,7 +91,7 @@ class Efficiency(DeskHandler):
         number = self.number(survey_efficiency_id, "survey_efficiency_id")
         self.success(efficiencies.shown(await efficiencies.find(self.ctx, self.who, number)))
 
-    @allow("any")
+    @needs(RUN_ANALYSES)
     async def delete(self, survey_efficiency_id: str) -> None:
         """Remove a survey efficiency."""
         number = self.number(survey_efficiency_id, "survey_efficiency_id")

@@ -50,7 +50,7 @@ class EfficiencyPayload(msgspec.Struct, kw_only=True, forbid_unknown_fields=True
     """A simulation: sources, how they fade, and what counts as found."""
 
     modelName: Literal["kilonova", "afterglow", "linear", "constant"] = "kilonova"
-    numberInjections: Annotated[int, _within(10, 20_000)] = 1000
+    numberInjections: Annotated[int, _within(10, 5000)] = 1000
     numberDetections: Annotated[int, _within(1, 100)] = 1
     detectionThreshold: Annotated[float, _within(1, 50)] = 5.0
     minimumPhase: Annotated[float, _within(0, 365)] = 0.0

@@ -1,4 +1,4 @@
-"""Observation plans: asked for by people and by rules, computed in the background, kept until they are deleted."""
+"""Observation plans: asked for by people and by rules, computed in the background, kept until deleted."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from server.rules.kinds import Kind, Source, register_kind
 from server.services.leader import Service
 from server.store.database import Index
 
-__all__ = ["INDEXES", "KIND", "SERVICES", "Wanted", "check", "delete", "find", "instrument_of", "listed", "shown",
-           "submit"]
+__all__ = ["INDEXES", "KIND", "SERVICES", "Wanted", "check", "delete", "find", "instrument_of", "listed",
+           "shown", "submit"]
 
 INDEXES = [
     Index("desk_observation_plans", "waiting", [("status", 1), ("lease", 1)]),
@@ -121,8 +121,9 @@ async def find(ctx: Context, who: Visitor, plan_id: int) -> Document:
     return row
 
 
-async def listed(ctx: Context, who: Visitor, query: Mapping[str, Any], page: Page) -> tuple[list[Document], int]:
-    """A page of the plans that the visitor sees, the newest first, without their exposures; how many there are."""
+async def listed(ctx: Context, who: Visitor, query: Mapping[str, Any],
+                 page: Page) -> tuple[list[Document], int]:
+    """A page of the plans that the visitor sees, the newest first, without exposures; how many there are."""
     match = {"$and": [dict(query), visible("observation_plan", who)]}
     total = await ctx.db.desk_observation_plans.count_documents(match)
     page.check(total)
@@ -144,7 +145,8 @@ def shown(row: Mapping[str, Any], *, whole: bool = False) -> Document:
     plan: Document = {"id": row["_id"], "plan_name": row["payload"].get("queue_name") or f"plan {row['_id']}",
                       "status": row["status"], "statistics": [{"statistics": row["statistics"]}],
                       "validity_window_start": row["payload"]["start_date"],
-                      "validity_window_end": row["payload"]["end_date"], "instrument_id": row["instrument_id"]}
+                      "validity_window_end": row["payload"]["end_date"],
+                      "instrument_id": row["instrument_id"]}
     if whole:
         plan |= {"fields": row["tiles"], "planned_observations": row["observations"]}
     return {"id": row["_id"], **rest, "observation_plans": [plan]}
@@ -165,7 +167,8 @@ async def _compute(ctx: Context, row: Mapping[str, Any]) -> Document:
     telescope = await instruments.find_telescope(ctx, instrument["telescope_id"])
     tiles = await localizations.tiles_of(ctx, await _map_row(ctx, row["localization_id"]))
     plan = msgspec.convert(row["payload"], PlanPayload)
-    return await asyncio.to_thread(made, tiles, footprint_of(instrument), fields_of(instrument), telescope, plan)
+    return await asyncio.to_thread(made, tiles, footprint_of(instrument), fields_of(instrument), telescope,
+                                   plan)
 
 
 def made(tiles: Tiles, footprint: Footprint, fields: Sequence[Field], telescope: Mapping[str, Any],
@@ -188,9 +191,10 @@ def _tile(one: tiling.Tile) -> Document:
 
 
 def _observation(tile: tiling.Tile, visit: scheduling.Visit, plan: PlanPayload) -> Document:
-    return {"obstime": visit.start, "field_id": tile.number, "ra": round(tile.ra, 6), "dec": round(tile.dec, 6),
-            "filt": visit.band, "exposure_time": plan.exposure_time, "weight": tile.probability,
-            "airmass": visit.airmass, "overhead_per_exposure": scheduling.OVERHEAD}
+    return {"obstime": visit.start, "field_id": tile.number, "ra": round(tile.ra, 6),
+            "dec": round(tile.dec, 6), "filt": visit.band, "exposure_time": plan.exposure_time,
+            "weight": tile.probability, "airmass": visit.airmass,
+            "overhead_per_exposure": scheduling.OVERHEAD}
 
 
 def _statistics(found: Sequence[tiling.Tile], visits: Sequence[scheduling.Visit], footprint: Footprint,

@@ -33,6 +33,7 @@ USUAL_LIMIT, USUAL_EXPOSURE = 20.5, 30.0  # 5σ of ZTF in r (Bellm et al. 2019, 
 _USUAL_DISTANCE = 100.0  # Mpc
 _DRAWS = 64
 _KEPT = 200  # sources whose magnitudes are kept
+_AT_ONCE = 500  # sources; of all exposures
 _USUAL = {"kilonova": (-16.0, 1.0), "afterglow": (-20.0, 1.2), "linear": (-16.0, 1.0),
           "constant": (-22.0, 0.0)}
 _LAWS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
@@ -87,16 +88,21 @@ def simulate(tiles: Tiles, dateobs: datetime, exposures: Sequence[Exposure], foo
     rows = _drawn_tiles(tiles, wanted, rng)
     ra, dec = _places(tiles, rows, rng)
     distance = _distances(tiles, rows, wanted, rng)
-    seen = _seen(ra, dec, exposures, footprint)
     days = np.array([(one.start - dateobs).total_seconds() / 86400 for one in exposures])
     in_time = (days >= wanted.minimumPhase) & (days <= wanted.maximumPhase)
-    magnitude = _absolute(wanted, days)[None, :] + (5 * np.log10(distance * 1e5))[:, None]
+    absolute = _absolute(wanted, days)
     depth = np.array([one.limit for one in exposures]) - 2.5 * math.log10(wanted.detectionThreshold / 5)
-    hits = seen & in_time[None, :] & (magnitude <= depth[None, :])
-    found = hits.sum(axis=1) >= wanted.numberDetections
-    detected = int(found.sum())
-    return Found(len(ra), int(seen.any(axis=1).sum()), detected, _wilson(detected, len(ra)),
-                 _kept(ra, dec, distance, magnitude, seen, found, exposures))
+    covered = detected = 0
+    kept: list[dict[str, Any]] = []
+    for first in range(0, len(ra), _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        seen = _seen(ra[part], dec[part], exposures, footprint)
+        magnitude = absolute[None, :] + (5 * np.log10(distance[part] * 1e5))[:, None]
+        hits = (seen & in_time[None, :] & (magnitude <= depth[None, :])).sum(axis=1)
+        found = hits >= wanted.numberDetections
+        covered, detected = covered + int(seen.any(axis=1).sum()), detected + int(found.sum())
+        kept = kept or _kept(ra[part], dec[part], distance[part], magnitude, seen, found, exposures)
+    return Found(len(ra), covered, detected, _wilson(detected, len(ra)), kept)
 
 
 def _drawn_tiles(tiles: Tiles, wanted: EfficiencyPayload, rng: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Rows that are computed after they were asked for: claimed by a lease, written once, given up after some tries."""
+"""Rows that are computed after they were asked for: claimed by a lease, written once, given up at last."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ Compute = Callable[[Context, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 def fresh() -> dict[str, Any]:
     """The fields of a row that is to be computed."""
     moment = now()
-    return {"status": PENDING, "reason": "", "lease": moment, "tries": 0, "created_at": moment, "modified": moment}
+    return {"status": PENDING, "reason": "", "lease": moment, "tries": 0, "created_at": moment,
+            "modified": moment}
 
 
 async def work(ctx: Context, collection: str, compute: Compute) -> list[dict[str, Any]]:

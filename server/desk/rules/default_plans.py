@@ -1,4 +1,4 @@
-"""Default plans and efficiencies: each new sky map that passes is tiled, and the plan tried on simulated sources."""
+"""Default plans and efficiencies: new sky maps are tiled, and the plans tried on simulated sources."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from server.common.errors import BadRequest, Forbidden
 from server.desk.common.access import Document, Visitor, own_groups
+from server.desk.common.acls import MANAGE_PLANS
 from server.desk.people.groups import check_groups
 from server.desk.plans import efficiencies, plans
 from server.desk.plans.payloads import read_efficiency
@@ -18,8 +19,8 @@ from server.rules.conditions import Clause, Condition
 from server.rules.decisions import Rule
 from server.rules.kinds import Action, Firing, register_action
 
-__all__ = ["EFFICIENCY", "PLAN", "add_efficiency", "add_plan", "read_filters", "remove_plan", "shown_efficiency",
-           "shown_plan"]
+__all__ = ["EFFICIENCY", "PLAN", "add_efficiency", "add_plan", "read_filters", "remove_plan",
+           "shown_efficiency", "shown_plan"]
 
 PLAN, EFFICIENCY = "plan", "efficiency"
 _FORBIDDEN = ("start_date", "end_date", "queue_name")
@@ -44,7 +45,8 @@ async def add_plan(ctx: Context, who: Visitor, allocation_id: int, payload: Any,
         await plans.check(ctx, who, allocation_id, payload)
     except BadRequest as error:
         raise Forbidden(error.reason) from None
-    settings = {"allocation_id": allocation_id, "payload": dict(payload), "target_group_ids": sorted(set(group_ids))}
+    settings = {"allocation_id": allocation_id, "payload": dict(payload),
+                "target_group_ids": sorted(set(group_ids))}
     return await standing.add(ctx, who, PLAN, "localization", condition, settings, [allocation["group_id"]],
                               name=name, daily_limit=USUAL_LIMIT if daily_limit is None else daily_limit,
                               extra={"filters": told})
@@ -85,7 +87,7 @@ def _area(value: Any) -> float:
 
 async def remove_plan(ctx: Context, who: Visitor, number: int) -> None:
     """Remove a default plan and its default efficiencies. Raises BadRequest."""
-    rule = await standing.find(ctx, who, PLAN, number)
+    rule = await standing.changeable(ctx, who, rules.key_of(PLAN, number))
     for one in await rules.listed(ctx, {"action": EFFICIENCY, "settings.default_plan_id": number}):
         await rules.remove(ctx, one.key)
     await rules.remove(ctx, rule.key)
@@ -106,6 +108,7 @@ async def shown_plan(ctx: Context, rule: Rule) -> Document:
 async def _plan(ctx: Context, firing: Firing) -> Document:
     """Have a plan made for a new sky map, in the name of the rule's owner."""
     who, settings = await standing.owner(ctx, firing.rule), firing.rule.settings
+    standing.check_right(who, MANAGE_PLANS)
     wanted = Wanted(int(firing.event.row), settings["allocation_id"], settings["payload"],
                     settings["target_group_ids"], key=firing.key, rule=firing.rule.number)
     return {"observation_plan_id": await plans.submit(ctx, who, wanted)}
@@ -120,12 +123,13 @@ async def add_efficiency(ctx: Context, who: Visitor, default_plan_id: int, paylo
     try:
         plan = await standing.find(ctx, who, PLAN, default_plan_id)
     except BadRequest:
-        raise Forbidden(f"default_observationplan_request_id: there is no default plan {default_plan_id} of a "
-                        "group that you belong to") from None
+        raise Forbidden(f"default_observationplan_request_id: no default plan {default_plan_id} of a group "
+                        "that you belong to") from None
     read_efficiency(payload)
     condition = ((Clause("default_plan", among=(default_plan_id,)),),)
     settings = {"default_plan_id": default_plan_id, "payload": dict(payload)}
-    return await standing.add(ctx, who, EFFICIENCY, plans.KIND.name, condition, settings, plan.group_ids or (),
+    groups = plan.group_ids or ()
+    return await standing.add(ctx, who, EFFICIENCY, plans.KIND.name, condition, settings, groups,
                               daily_limit=USUAL_LIMIT if daily_limit is None else daily_limit)
 
 
@@ -133,7 +137,8 @@ async def shown_efficiency(ctx: Context, rule: Rule) -> Document:
     """A default efficiency as the API shows it, with its default plan."""
     number = rule.settings["default_plan_id"]
     plan = await rules.find(ctx, rules.key_of(PLAN, number))
-    return {"id": rule.number, "default_observationplan_request_id": number, "payload": rule.settings["payload"],
+    return {"id": rule.number, "default_observationplan_request_id": number,
+            "payload": rule.settings["payload"],
             "default_observationplan_request": None if plan is None else await shown_plan(ctx, plan),
             "requester_id": rule.owner_id, "daily_limit": rule.daily_limit, "is_active": rule.is_active,
             "created_at": rule.extra["created_at"], "modified": rule.extra["modified"]}

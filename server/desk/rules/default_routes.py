@@ -159,7 +159,8 @@ class DefaultEfficiency(_Standing):
     @allow("any")
     async def get(self, default_survey_efficiency_id: str) -> None:
         """A default efficiency with its default plan."""
-        await self.one_of(default_plans.EFFICIENCY, default_survey_efficiency_id, default_plans.shown_efficiency)
+        await self.one_of(default_plans.EFFICIENCY, default_survey_efficiency_id,
+                          default_plans.shown_efficiency)
 
     @allow("any")
     async def delete(self, default_survey_efficiency_id: str) -> None:

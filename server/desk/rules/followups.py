@@ -10,6 +10,7 @@ from config.json_text import JsonError, decode
 from iceprod.ids import now
 from server.common.errors import BadRequest, Forbidden
 from server.desk.common.access import Document, Visitor, own_groups
+from server.desk.common.acls import UPLOAD_DATA
 from server.desk.followup import requests
 from server.desk.followup.requests import Wanted
 from server.desk.judgement import classifications
@@ -30,21 +31,24 @@ _WINDOW = timedelta(days=1)
 
 async def add(ctx: Context, who: Visitor, allocation_id: int, payload: Any, *, group_ids: list[int],
               name: str | None, source_filter: Any, daily_limit: int | None) -> int:
-    """A new default follow-up; its id. Raises BadRequest, and Forbidden for what the facility does not take."""
+    """A new default follow-up; its id. Raises BadRequest; Forbidden for what the facility does not take."""
     if not isinstance(payload, Mapping):
         raise BadRequest("payload: must be an object")
     if given := [name for name in _DATES if name in payload]:
         raise BadRequest(f"payload: {given[0]} cannot be set here: it is set when the request is made")
     condition, told = read_source_filter(source_filter)
     allocation = await standing.allocation_of(ctx, who, allocation_id)
+    standing.check_right(who, UPLOAD_DATA)
     await check_groups(ctx, who, own_groups(who, group_ids))
     try:
         await requests.check_payload(ctx, who, allocation_id, _dated(payload))
     except BadRequest as error:
         raise Forbidden(error.reason) from None
-    settings = {"allocation_id": allocation_id, "payload": dict(payload), "target_group_ids": sorted(set(group_ids))}
-    return await standing.add(ctx, who, ACTION, "classification", condition, settings, [allocation["group_id"]],
-                              name=name, daily_limit=daily_limit, extra={"source_filter": told})
+    settings = {"allocation_id": allocation_id, "payload": dict(payload),
+                "target_group_ids": sorted(set(group_ids))}
+    return await standing.add(ctx, who, ACTION, "classification", condition, settings,
+                              [allocation["group_id"]], name=name, daily_limit=daily_limit,
+                              extra={"source_filter": told})
 
 
 def _dated(payload: Mapping[str, Any]) -> Document:
@@ -108,6 +112,7 @@ async def shown(ctx: Context, rule: Rule) -> Document:
 async def _fire(ctx: Context, firing: Firing) -> Document:
     """Ask for follow-up of a classified object, in the name of the rule's owner."""
     who, settings = await standing.owner(ctx, firing.rule), firing.rule.settings
+    standing.check_right(who, UPLOAD_DATA)
     await classifications.find(ctx, who, int(firing.event.row))
     wanted = Wanted(firing.event.facts["obj_id"], settings["allocation_id"], _dated(settings["payload"]),
                     tuple(settings["target_group_ids"]), key=firing.key)

@@ -24,7 +24,7 @@ class RuleChange(Body):
 
 
 class DryRunBody(Body):
-    """A rule that is only tried: kind of event, condition (alternatives of clauses), limit a day, days back."""
+    """A rule that is only tried: kind of event, alternatives of clauses, limit a day, days back."""
 
     event: Name
     condition: list[list[dict[str, Any]]]
@@ -44,7 +44,7 @@ class Rules(DeskHandler):
 
     @allow("any")
     async def get(self) -> None:
-        """The rules of the caller's groups with what each did, and the kinds of events that conditions ask."""
+        """The rules of the caller's groups with what each did, and the facts that conditions ask for."""
         page = self.page(default=100, cap=500)
         found = await standing.listed(self.ctx, self.who, {})
         told = [await standing.shown(self.ctx, rule) for rule in page.cut(found)]
@@ -61,13 +61,14 @@ class RuleOf(DeskHandler):
         """A rule, with what it did: the latest first."""
         rule, page = await standing.find_key(self.ctx, self.who, rule_id), self.page(default=100, cap=500)
         done = await firings.listed(self.ctx, rule.key, page.size, page.skip)
-        self.success({**await standing.shown(self.ctx, rule), "firings": [firings.shown(row) for row in done]})
+        told = await standing.shown(self.ctx, rule)
+        self.success({**told, "firings": [firings.shown(row) for row in done]})
 
     @allow("any")
     @takes(RuleChange)
     async def patch(self, rule_id: str) -> None:
         """Switch a rule on or off."""
-        rule = await standing.find_key(self.ctx, self.who, rule_id)
+        rule = await standing.changeable(self.ctx, self.who, rule_id)
         await rules.change(self.ctx, rule, is_active=self.typed(RuleChange).is_active)
         self.success()
 
@@ -95,8 +96,8 @@ class DryRunOfNew(DeskHandler):
             raise BadRequest(f"daily_limit: must be from 1 to {MOST_LIMIT}, not {body.daily_limit}")
         condition = conditions.read(body.condition, kinds.kind(body.event).facts)
         groups = None if self.who.system else tuple(sorted(self.who.groups))
-        rule = Rule("new", "new", "new", body.event, condition, {}, self.who.user_id, groups, body.daily_limit,
-                    decisions.EPOCH)
+        rule = Rule("new", "new", "new", body.event, condition, {}, self.who.user_id, groups,
+                    body.daily_limit, decisions.EPOCH)
         self.success(preview.shown(await preview.dry_run(self.ctx, rule, days(body.days))))
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from iceprod.ids import now
 from server.common.errors import BadRequest, Forbidden
 from server.desk.common.access import Document, Visitor, visible
+from server.desk.common.acls import UPLOAD_DATA
+from server.desk.common.errors import Unauthorized
 from server.desk.common.ids import next_id
 from server.desk.observing import allocations
 from server.desk.people import people
@@ -16,7 +18,8 @@ from server.rules import conditions, firings, rules
 from server.rules.conditions import Condition
 from server.rules.decisions import DEFAULT_LIMIT, Rule
 
-__all__ = ["add", "allocation_of", "find", "find_key", "listed", "owner", "remove", "shown", "with_allocation"]
+__all__ = ["add", "allocation_of", "changeable", "check_right", "find", "find_key", "listed", "owner",
+           "remove", "shown", "with_allocation"]
 
 COUNTED = "rules"  # the counter of ids, one for each action
 
@@ -27,7 +30,8 @@ async def add(ctx: Context, who: Visitor, action: str, event: str, condition: Co
     """A standing request of the visitor's; its id. Raises BadRequest."""
     number = await next_id(ctx, f"{COUNTED}_{action}")
     limit = DEFAULT_LIMIT if daily_limit is None else daily_limit
-    rule = Rule(rules.key_of(action, number), action, name or f"{action} {number}", event, condition, settings,
+    title = name or f"{action} {number}"
+    rule = Rule(rules.key_of(action, number), action, title, event, condition, settings,
                 who.user_id, tuple(sorted(set(group_ids))), limit, now(), number=number, extra=extra or {})
     await rules.add(ctx, rule)
     return number
@@ -53,9 +57,26 @@ async def listed(ctx: Context, who: Visitor, query: Mapping[str, Any]) -> list[R
 
 async def remove(ctx: Context, who: Visitor, action: str, number: int) -> Rule:
     """Remove a standing request; what it was. Raises BadRequest."""
-    rule = await find(ctx, who, action, number)
+    rule = await changeable(ctx, who, rules.key_of(action, number))
     await rules.remove(ctx, rule.key)
     return rule
+
+
+async def changeable(ctx: Context, who: Visitor, key: str) -> Rule:
+    """A rule that the visitor may change: its owner, and members of its groups who may upload.
+
+    Raises BadRequest, Unauthorized.
+    """
+    rule = await find_key(ctx, who, key)
+    if rule.owner_id != who.user_id:
+        check_right(who, UPLOAD_DATA)
+    return rule
+
+
+def check_right(who: Visitor, acl: str) -> None:
+    """Raise Unauthorized unless somebody has a right."""
+    if not who.has(acl):
+        raise Unauthorized(f"Insufficient permissions: {who.username} lacks the right {acl!r}")
 
 
 async def owner(ctx: Context, rule: Rule) -> Visitor:
