@@ -17,6 +17,8 @@ Ids           `ids.next_id(ctx, kind)`; objects and tokens have string ids. `gro
 Objects       `objs.find`, `objs.ensure`, `objs.change`; `hpix29` is their nested order-29 HEALPix index
               (`positions.hpix29`). `sources.save` keeps them for groups, `notes.add` annotates them.
 Instruments   `instruments.first_of_nickname` for imports that name a telescope.
+Follow-up     `requests.submit` asks a facility or our own grid, `rows` lists what was asked; hours of an
+              allocation are `spending.usage`; nights and visibility are `nights`.
 Regions       `regions.find_region` gives the ranges of a stored map's region; `membership.restrict` makes a
               query of them and checks what it finds. `tiles.Tiles` is a map, `localizations` keeps them.
 Background    `jobs.add` stores what outlasts a request, `jobs.service` has it done; workers may be repeated.
@@ -31,7 +33,16 @@ from __future__ import annotations
 
 from server.desk.catalogs import catalog_queries, catalog_routes, transients
 from server.desk.common import blobs, jobs
-from server.desk.followup import prioritization, request_routes, rows, sending
+from server.desk.followup import (
+    allocation_routes,
+    following,
+    message_routes,
+    prioritization,
+    request_routes,
+    rows,
+    schedule_routes,
+    sending,
+)
 from server.desk.judgement import (
     candidate_routes,
     candidates,
@@ -57,7 +68,14 @@ from server.desk.objects import (
     source_routes,
     sources,
 )
-from server.desk.observing import allocation_routes, allocations, instrument_routes, instruments
+from server.desk.observing import (
+    allocations,
+    assignments,
+    instrument_routes,
+    instruments,
+    run_routes,
+    runs,
+)
 from server.desk.outside import calls
 from server.desk.people import group_routes, groups, handler, people, system_routes, user_routes
 from server.desk.plans import efficiencies, efficiency_routes, plan_routes, plans
@@ -83,11 +101,14 @@ ROUTES: list[Route] = [
     *galaxy_routes.ROUTES,
     *catalog_routes.ROUTES,
     *allocation_routes.ROUTES,
+    *schedule_routes.ROUTES,
     *request_routes.ROUTES,
     *plan_routes.ROUTES,
     *efficiency_routes.ROUTES,
     *default_routes.ROUTES,
     *rule_routes.ROUTES,
+    *message_routes.ROUTES,
+    *run_routes.ROUTES,
     Route("/api(?:/.*)?", handler.NoSuchEndpoint, "desk"),  # the last one of all below /api/
 ]
 
@@ -115,6 +136,8 @@ INDEXES: list[Index] = [
     *jobs.INDEXES,
     *calls.INDEXES,
     *allocations.INDEXES,
+    *runs.INDEXES,
+    *assignments.INDEXES,
     *rows.INDEXES,
     *prioritization.INDEXES,
     *plans.INDEXES,
@@ -130,4 +153,5 @@ SERVICES: list[Service] = [
     *prioritization.SERVICES,
     *plans.SERVICES,
     *efficiencies.SERVICES,
+    *following.SERVICES,
 ]

@@ -63,8 +63,9 @@ class Adaptor:
         """Hours that a checked payload will take; 0 when only the work itself can tell."""
         return 0.0
 
-    def begin(self) -> Document:
-        """Fields that a request's row has before it is submitted, such as a number that is to be used."""
+    def begin(self, hours_spent: float = 0.0) -> Document:
+        """Fields that a request's row has before it is submitted, such as a number that is to be used;
+        `hours_spent` of earlier submissions."""
         return {}
 
     async def submit(self, ctx: Context, order: Order) -> Outcome:

@@ -25,7 +25,7 @@ from server.scans.pixels import runs
 from server.scans.results import results
 from server.scans.run import clusters, creation, deletion, priorities
 
-__all__ = ["GridScan", "RescanPayload", "scan_priority", "state_of"]
+__all__ = ["GridScan", "RescanPayload", "keep_priority", "scan_priority", "state_of"]
 
 _STEP = 20  # of scan priority between two of ours: 5 stays below 100, from which on quotas do not count
 _PLACE = "local"
@@ -62,8 +62,8 @@ class GridScan(Adaptor):
         await creation.try_scan(ctx, await body_of(ctx, _read(payload)), username)
         return dict(payload)
 
-    def begin(self) -> Document:
-        return {"grid": {"scan_id": new_scan_id()}}
+    def begin(self, hours_spent: float = 0.0) -> Document:
+        return {"grid": {"scan_id": new_scan_id(), "hours_before": hours_spent}, "is_counted": False}
 
     async def submit(self, ctx: Context, order: Order) -> Outcome:
         scan_id = scan_of(order)
@@ -91,6 +91,16 @@ class GridScan(Adaptor):
         if found.phase is Phase.OPEN:
             raise BadRequest(f"scan {scan_of(order)} is not over yet: {found.status}")
         return found
+
+
+async def keep_priority(ctx: Context, row: Mapping[str, Any]) -> None:
+    """Have a scan that was being started while its priority changed go by the new one."""
+    wanted = scan_priority(int(row["payload"].get("priority", 1)))
+    run = await runs.find(ctx, row["grid"]["scan_id"])
+    if run is None or run.phase is not runs.Phase.RUNNING:
+        return
+    if run.priority != priorities.task_priority(wanted):
+        await priorities.change(ctx, run.scan_id, wanted)
 
 
 def scan_of(order: Order) -> str:

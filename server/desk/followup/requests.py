@@ -114,8 +114,9 @@ def _new(number: int, who: Visitor, wanted: Wanted, allocation: Mapping[str, Any
            "last_modified_by_id": who.user_id,
            "payload": wanted.payload, "status": PENDING, "phase": Phase.PENDING.value,
            "target_group_ids": sorted(set(shared)),
-           "watchers": sorted({*wanted.watcher_ids}), "products": [], "hours_asked": hours, "hours_spent": 0.0,
-           "sent": 0, "lease": sending.lease_end(), "created_at": moment, "modified": moment}
+           "watchers": sorted({*wanted.watcher_ids}), "products": [], "hours_asked": hours,
+           "hours_spent": 0.0, "sent": 0, "lease": sending.lease_end(), "created_at": moment,
+           "modified": moment}
     return row if wanted.key is None else {**row, "key": wanted.key}
 
 

@@ -29,6 +29,7 @@ INDEXES = [
     Index("desk_followup_requests", "instrument", [("instrument_id", 1), ("_id", -1)]),
     Index("desk_followup_requests", "group", [("group_id", 1), ("_id", -1)]),
     Index("desk_followup_requests", "waiting", [("phase", 1), ("lease", 1)]),
+    Index("desk_followup_requests", "uncounted", [("is_counted", 1)], options={"sparse": True}),
     Index("desk_followup_requests", "scan", [("grid.scan_id", 1)], options={"sparse": True}),
     Index("desk_followup_requests", "ranked", [("ranked.dateobs", 1), ("phase", 1)],
           options={"sparse": True}),
@@ -36,7 +37,7 @@ INDEXES = [
 ]
 
 _MOST_CALLS = 100
-_HIDDEN = ("_id", "lease", "key", "facility_id", "sent", "ranked", "hours_asked", "hours_spent")
+_HIDDEN = ("_id", "lease", "key", "facility_id", "sent", "ranked", "hours_asked", "is_counted")
 
 
 @dataclass(frozen=True)

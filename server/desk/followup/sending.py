@@ -72,7 +72,8 @@ def _is_gone(row: Mapping[str, Any] | None) -> bool:
 async def resend(ctx: Context, row: Mapping[str, Any], **fields: Any) -> Document:
     """Submit a request anew that failed or was refused, perhaps changed; the row afterwards."""
     instrument = await instruments.find_instrument(ctx, row["instrument_id"])
-    new = {**fields, **adaptor_of(instrument).begin(), "lease": lease_end(), "sent": row.get("sent", 0) + 1}
+    fresh = adaptor_of(instrument).begin(row["hours_spent"])
+    new = {**fields, **fresh, "lease": lease_end(), "sent": row["sent"] + 1}
     waiting = await rows.move(ctx, row["_id"], Outcome(PENDING, Phase.PENDING), **new)
     return dict(row) if waiting is None else await send(ctx, waiting)
 

@@ -6,7 +6,8 @@ on our own grid are those that the tasks of the scan really took, core by core, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from server.common.errors import BadRequest
 from server.desk.followup.states import ACTIVE, Phase
 from server.rest.context import Context
 
-__all__ = ["Usage", "check", "of_dataset", "usage"]
+__all__ = ["Usage", "check", "of_dataset", "usage", "usages"]
 
 _ROUNDING = 1e-9  # hours
 
@@ -39,14 +40,23 @@ class Usage:
 
 async def usage(ctx: Context, allocation: Mapping[str, Any]) -> Usage:
     """What became of an allocation's hours."""
-    used = reserved = 0.0
+    return (await usages(ctx, [allocation]))[allocation["_id"]]
+
+
+async def usages(ctx: Context, found: Sequence[Mapping[str, Any]]) -> dict[int, Usage]:
+    """What became of the hours of some allocations, by id."""
+    used: defaultdict[int, float] = defaultdict(float)
+    reserved: defaultdict[int, float] = defaultdict(float)
     stages: list[dict[str, Any]] = [
-        {"$match": {"allocation_id": allocation["_id"]}},
-        {"$group": {"_id": "$phase", "asked": {"$sum": "$hours_asked"}, "spent": {"$sum": "$hours_spent"}}}]
+        {"$match": {"allocation_id": {"$in": [row["_id"] for row in found]}}},
+        {"$group": {"_id": {"allocation": "$allocation_id", "phase": "$phase"},
+                    "asked": {"$sum": "$hours_asked"}, "spent": {"$sum": "$hours_spent"}}}]
     async for row in await ctx.db.desk_followup_requests.aggregate(stages):
-        used += row["spent"] + (row["asked"] if row["_id"] == Phase.DONE else 0.0)
-        reserved += row["asked"] if row["_id"] in ACTIVE else 0.0
-    return Usage(float(allocation["hours_allocated"]), used, reserved)
+        number, phase = row["_id"]["allocation"], row["_id"]["phase"]
+        used[number] += row["spent"] + (row["asked"] if phase == Phase.DONE else 0.0)
+        reserved[number] += row["asked"] if phase in ACTIVE else 0.0
+    return {row["_id"]: Usage(float(row["hours_allocated"]), used[row["_id"]], reserved[row["_id"]])
+            for row in found}
 
 
 async def check(ctx: Context, allocation: Mapping[str, Any], hours: float) -> None:

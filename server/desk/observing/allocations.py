@@ -6,7 +6,7 @@ Credentials (``_altdata``) are encrypted in the database and never leave the ser
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from iceprod.ids import now
 from server.common.errors import BadRequest
 from server.desk.common.access import Document, Visitor, visible
 from server.desk.common.ids import next_id
+from server.desk.common.paging import Page
 from server.production.people.sealing import SealError, seal, unseal
 from server.rest.context import Context
 from server.store.database import Index
@@ -68,12 +69,14 @@ async def of_number(ctx: Context, allocation_id: int) -> Document:
     return row
 
 
-async def listed(ctx: Context, who: Visitor, instrument_id: int | None) -> list[Document]:
-    """The allocations that the visitor sees, by id."""
-    query = {} if instrument_id is None else {"instrument_id": instrument_id}
-    rows = await ctx.db.desk_allocations.find(
-        {"$and": [query, visible("allocation", who)]}, sort=[("_id", 1)]).to_list()
-    return [dict(row) for row in rows]
+async def listed(ctx: Context, who: Visitor, instrument_ids: Iterable[int] | None,
+                 page: Page | None = None) -> list[Document]:
+    """The allocations that the visitor sees, by id; of some instruments, and a page of them, if so wanted."""
+    query = {} if instrument_ids is None else {"instrument_id": {"$in": sorted(instrument_ids)}}
+    cursor = ctx.db.desk_allocations.find({"$and": [query, visible("allocation", who)]}).sort([("_id", 1)])
+    if page is not None:
+        cursor = cursor.skip(page.skip).limit(page.size)
+    return [dict(row) async for row in cursor]
 
 
 def shown(row: Mapping[str, Any]) -> Document:

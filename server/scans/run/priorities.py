@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from server.rest.context import Context
 from server.scans.manifests import manifests
-from server.scans.run.launcher import task_priority
 
-__all__ = ["change"]
+__all__ = ["change", "task_priority"]
 
 
 async def change(ctx: Context, scan_id: str, priority: int) -> None:
@@ -22,3 +21,8 @@ async def change(ctx: Context, scan_id: str, priority: int) -> None:
         waiting = {"dataset_id": run["dataset_id"], "status": {"$in": ["idle", "waiting"]}}
         await ctx.db.tasks.update_many(waiting, {"$set": {"priority": task_priority(priority)}})
     ctx.signals.notify("scans")
+
+
+def task_priority(priority: int) -> float:
+    """The priority of a scan's tasks: above all production (at most 1), below it for a negative one."""
+    return 2.0 + min(priority, 1_000_000) / 1000 if priority >= 0 else 1e-3
