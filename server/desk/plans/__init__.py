@@ -4,4 +4,4 @@ In: sky maps, instruments, allocations, what is wanted. Out: plans with their ob
 efficiency for simulated sources.
 """
 
-__all__: list[str] = ["efficiencies", "efficiency_routes", "payloads", "plan_routes", "plans"]
+__all__: list[str] = ["efficiencies", "efficiency_routes", "payloads", "plan_routes", "plans", "tiling"]

@@ -175,7 +175,8 @@ def made(tiles: Tiles, footprint: Footprint, fields: Sequence[Field], telescope:
          plan: PlanPayload) -> Document:
     """The fields and exposures of a plan, and what they come to; the fields of its row."""
     share = min(plan.integrated_probability / 100, 0.99)  # the last percent of a map is all over the sky
-    samples = tiling.samples_of(tiles, share, min(footprint.width, footprint.height))
+    beyond = 1 - (1 - share) / 2  # fields at the edge of the region hold more than its corners in them
+    samples = tiling.samples_of(tiles, beyond, min(footprint.width, footprint.height))
     found = tiling.tile(samples, tiles.best, footprint, fields, share)
     window, place = window_of(plan, now()), scheduling.place_of(telescope)
     sky = scheduling.sky_over(place, found, window)

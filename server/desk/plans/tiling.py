@@ -21,7 +21,7 @@ from scanner.maps import healpix
 from server.desk.maps.tiles import Tiles
 from server.desk.observing.footprints import Field, Footprint
 
-__all__ = ["MOST_TILES", "Samples", "Tile", "held", "samples_of", "tile"]
+__all__ = ["MOST_TILES", "Samples", "Tile", "held", "outline_of", "samples_of", "tile"]
 
 MOST_TILES = 1000
 _MOST_SAMPLES = 300_000
@@ -129,3 +129,16 @@ def held(ra: np.ndarray, dec: np.ndarray, centre_ra: np.ndarray, centre_dec: np.
     east, north = centres.spherical_offsets_to(places)
     across = np.abs(east.wrap_at(180 * units.deg).deg) * np.cos(north.rad)
     return np.asarray((across <= footprint.width / 2) & (np.abs(north.deg) <= footprint.height / 2))
+
+
+def outline_of(ra: float, dec: float, footprint: Footprint) -> np.ndarray:
+    """The edge of a field: right ascension and declination in degrees, closed; shape ``(n, 2)``."""
+    if footprint.is_round:
+        angle = np.linspace(0, 2 * np.pi, 33)
+        east, north = footprint.width / 2 * np.sin(angle), footprint.height / 2 * np.cos(angle)
+    else:
+        corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1), (-1, -1)])
+        east, north = footprint.width / 2 * corners[:, 0], footprint.height / 2 * corners[:, 1]
+    frame = SkyCoord(ra, dec, unit="deg").skyoffset_frame()
+    edge = SkyCoord(east / np.cos(np.radians(north)), north, unit="deg", frame=frame).icrs
+    return np.column_stack([edge.ra.deg, edge.dec.deg])
