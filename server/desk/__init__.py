@@ -79,7 +79,7 @@ from server.desk.observing import (
 from server.desk.outside import calls
 from server.desk.people import group_routes, groups, handler, people, system_routes, user_routes
 from server.desk.plans import efficiencies, efficiency_routes, plan_routes, plans
-from server.desk.rules import default_routes, rule_routes
+from server.desk.rules import default_analysis_routes, default_routes, rule_routes
 from server.rest.routing import Route
 from server.services.leader import Service
 from server.store.database import Index
@@ -106,6 +106,7 @@ ROUTES: list[Route] = [
     *plan_routes.ROUTES,
     *efficiency_routes.ROUTES,
     *default_routes.ROUTES,
+    *default_analysis_routes.ROUTES,
     *rule_routes.ROUTES,
     *message_routes.ROUTES,
     *run_routes.ROUTES,

@@ -99,8 +99,8 @@ def _side_by_side(samples: Samples, best: tuple[float, float], footprint: Footpr
     mass = np.bincount(which.ravel(), weights=samples.probability)
     places = SkyCoord(cells[:, 1] * width / widest[first], np.clip(cells[:, 0] * height, -90, 90), unit="deg",
                       frame=centre.skyoffset_frame()).icrs
-    order = np.argsort(-mass, kind="stable")
-    return [Tile(number, float(places.ra.deg[at]), float(places.dec.deg[at]), float(mass[at]))
+    order, ra, dec = np.argsort(-mass, kind="stable"), places.ra.deg, places.dec.deg
+    return [Tile(number, float(ra[at]), float(dec[at]), float(mass[at]))
             for number, at in enumerate(order, 1)]
 
 

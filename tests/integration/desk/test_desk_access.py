@@ -55,7 +55,15 @@ FOR_ALL = {
     ("delete", "/api/sources/{obj_id}/classifications"), ("post", "/api/catalogs/swift_lsxps"),
     ("post", "/api/catalogs/gaia_alerts"), ("post", "/api/catalog_queries"),
     ("post", "/api/sources/{obj_id}/annotations/gaia"), ("post", "/api/sources/{obj_id}/annotations/irsa"),
-    ("post", "/api/sources/{obj_id}/annotations/vizier")}
+    ("post", "/api/sources/{obj_id}/annotations/vizier"),
+    # Standing requests: what is not theirs looks as if it was not there, before rights are asked for.
+    ("post", "/api/default_followup_request"),
+    ("delete", "/api/default_followup_request/{default_followup_request_id}"),
+    ("post", "/api/default_survey_efficiency"),
+    ("delete", "/api/default_survey_efficiency/{default_survey_efficiency_id}"),
+    ("post", "/api/analysis_service/{analysis_service_id}/default_analysis"),
+    ("delete", "/api/analysis_service/{analysis_service_id}/default_analysis/{default_analysis_id}"),
+    ("patch", "/api/rules/{rule_id}"), ("post", "/api/rules/dry_run")}
 
 
 def test_every_method_says_who(api: Api) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,13 +32,14 @@ def cone(ra: float = 150.0, dec: float = 2.2, error: float = 1.0) -> Tiles:
 
 
 def planned(tiles: Tiles, footprint: Footprint, **more: object) -> dict[str, object]:
-    plan = PlanPayload(start_date="2026-03-01", **{"filters": "ztfr", **more})  # type: ignore[arg-type]
+    wanted: dict[str, Any] = {"filters": "ztfr", **more}
+    plan = PlanPayload(start_date="2026-03-01", **wanted)
     return plans.made(tiles, footprint, [], PALOMAR, plan)
 
 
 @settings(max_examples=12, deadline=None)
 @given(st.floats(0, 359.9), st.floats(-89, 89), st.floats(0.2, 1.5), st.floats(1, 5), st.booleans())
-def test_every_sample_is_in_its_field(ra: float, dec: float, error: float, size: float, is_round: bool) -> None:
+def test_samples_are_in_fields(ra: float, dec: float, error: float, size: float, is_round: bool) -> None:
     tiles, footprint = cone(ra, dec, error), Footprint(size, size, is_round)
     samples = tiling.samples_of(tiles, 0.9, size)
     assert samples.probability.sum() == pytest.approx(tiles.probability[tiles.chosen(0.9)].sum(), rel=1e-9)
