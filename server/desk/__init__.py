@@ -76,7 +76,7 @@ from server.desk.observing import (
     run_routes,
     runs,
 )
-from server.desk.outside import calls
+from server.desk.outside import calls, run_ends
 from server.desk.people import group_routes, groups, handler, people, system_routes, user_routes
 from server.desk.plans import efficiencies, efficiency_routes, plan_routes, plans
 from server.desk.rules import default_analysis_routes, default_routes, rule_routes
@@ -155,4 +155,5 @@ SERVICES: list[Service] = [
     *plans.SERVICES,
     *efficiencies.SERVICES,
     *following.SERVICES,
+    *run_ends.SERVICES,
 ]

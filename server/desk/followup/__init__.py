@@ -3,4 +3,7 @@
 In: an object, an allocation, what is wanted. Out: a request with its status, its hours and its products.
 """
 
-__all__ = ["facilities", "prioritization", "requests", "rows", "spending"]
+__all__ = [
+    "allocation_pages", "drawing", "facilities", "prioritization", "reports", "requests", "rows", "schedules",
+    "spending", "states", "watching",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -19,7 +20,7 @@ from server.rest.context import Context
 from server.store.database import Index
 
 __all__ = ["INDEXES", "InstrumentBody", "TelescopeBody", "add_instrument", "add_telescope", "find_instrument",
-           "find_telescope", "first_of_nickname", "instruments", "telescopes"]
+           "find_telescope", "first_of_nickname", "instruments", "names_of", "telescopes"]
 
 INDEXES = [
     Index("desk_telescopes", "nickname", [("nickname", 1)]),
@@ -127,6 +128,12 @@ async def find_instrument(ctx: Context, instrument_id: int) -> Document:
     if row is None:
         raise BadRequest(f"no instrument {instrument_id}")
     return row
+
+
+async def names_of(ctx: Context, instrument_ids: Iterable[int]) -> dict[int, str]:
+    """The names of some instruments."""
+    cursor = ctx.db.desk_instruments.find({"_id": {"$in": sorted(instrument_ids)}}, {"name": 1})
+    return {row["_id"]: row["name"] async for row in cursor}
 
 
 async def first_of_nickname(ctx: Context, nickname: str) -> Document:

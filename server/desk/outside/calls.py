@@ -24,6 +24,7 @@ from iceprod.ids import now
 from server.common.errors import BadRequest
 from server.desk.common.ids import next_id
 from server.rest.context import Context
+from server.rest.outgoing import allowed_hosts, check_address
 from server.store.database import Index
 
 __all__ = ["INDEXES", "Answer", "Call", "ServiceError", "allowed_hosts", "check_address", "exchange", "fetch",
@@ -86,7 +87,7 @@ class Call:
         """Whether an answer with this status is one."""
         if self.is_exchange:
             return status not in _AGAIN and status not in _MOVED
-        return status in (200, 206)
+        return 200 <= status < 300
 
 
 @dataclass(frozen=True)
@@ -107,29 +108,6 @@ def without(secrets: Iterable[str], text: str) -> str:
         if len(secret) >= _LEAST_SECRET:
             text = text.replace(secret, "***")
     return text
-
-
-def allowed_hosts(ctx: Context) -> set[str]:
-    """Names of the hosts that may be called, with their ports where these are said."""
-    settings = ctx.settings.catalogs
-    addresses = [getattr(settings, name) for name in settings.__struct_fields__ if name.endswith("_url")]
-    hosts = {urlsplit(address).netloc.lower() for address in addresses if address}
-    return hosts | {host.lower() for host in settings.allowed_hosts}
-
-
-def check_address(ctx: Context, address: str, name: str) -> None:
-    """Raise BadRequest unless the address is http(s) and of a host that may be called."""
-    try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise BadRequest(f"{name}: not an address: {address[:100]!r}") from None
-    if parts.scheme not in ("http", "https") or not host or parts.username or parts.password:
-        raise BadRequest(f"{name}: must begin with http:// or https:// and a host's name")
-    allowed = allowed_hosts(ctx)
-    if parts.netloc.lower() not in allowed and host.lower() not in allowed:
-        raise BadRequest(f"{name}: this installation does not call {host[:100]!r} (setting"
-                         " catalogs.allowed_hosts)")
 
 
 async def fetch(ctx: Context, call: Call) -> bytes:

@@ -56,6 +56,9 @@ FOR_ALL = {
     ("post", "/api/catalogs/gaia_alerts"), ("post", "/api/catalog_queries"),
     ("post", "/api/sources/{obj_id}/annotations/gaia"), ("post", "/api/sources/{obj_id}/annotations/irsa"),
     ("post", "/api/sources/{obj_id}/annotations/vizier"),
+    ("post", "/api/followup_request/watch/{request_id}"),
+    ("delete", "/api/followup_request/watch/{request_id}"),
+    ("post", "/api/facility"),  # which right it needs depends on the request that it names
     # Standing requests: what is not theirs looks as if it was not there, before rights are asked for.
     ("post", "/api/default_followup_request"),
     ("delete", "/api/default_followup_request/{default_followup_request_id}"),
