@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from server.desk.common.acls import RUN_ANALYSES
 from server.desk.common.bodies import Body, Id, Name, takes
 from server.desk.people.handler import DeskHandler, needs
 from server.desk.plans import efficiencies
@@ -13,8 +14,6 @@ from server.desk.plans.efficiencies import Taken, Which
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
-
-RUN_ANALYSES = "Run Analyses"
 
 
 class PlanEfficiencyBody(Body):

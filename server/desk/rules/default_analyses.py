@@ -1,17 +1,16 @@
-"""Default analyses: when an object gets a class with enough probability, an analysis service is run on it.
-
-Who knows services and runs them says so by `register`; until then there is no service to have a default for.
-"""
+"""Default analyses: when an object gets a class with enough probability, an analysis service is run on it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from iceprod.ids import now
-from server.common.errors import BadRequest, Unavailable
+from server.common.errors import BadRequest
+from server.desk.analyses import analyses, services
+from server.desk.analyses.analyses import Wanted
 from server.desk.common.access import Document, Visitor, own_groups
+from server.desk.common.acls import RUN_ANALYSES
 from server.desk.judgement import classifications
 from server.desk.people.groups import check_groups
 from server.desk.rules import standing
@@ -21,58 +20,18 @@ from server.rules.conditions import Clause, Condition
 from server.rules.decisions import Rule
 from server.rules.kinds import Action, Firing, register_action
 
-__all__ = ["ACTION", "RUN", "Analyst", "Wanted", "add", "find", "listed", "register", "remove", "shown"]
+__all__ = ["ACTION", "add", "find", "listed", "read_source_filter", "remove", "shown"]
 
 ACTION = "analysis"
-RUN = "Run Analyses"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """An analysis of an object; the same key is the same analysis, however often it is started."""
-
-    service_id: int
-    obj_id: str
-    parameters: Mapping[str, Any]
-    group_ids: tuple[int, ...]
-    show: Mapping[str, bool]  # show_parameters, show_plots, show_corner
-    key: str
-
-
-@dataclass(frozen=True)
-class Analyst:
-    """`check` refuses a service that the visitor may not run, or its parameters; `start` runs one."""
-
-    check: Callable[[Context, Visitor, int, Mapping[str, Any]], Awaitable[None]]
-    start: Callable[[Context, Visitor, Wanted], Awaitable[int]]
-
-
-_analysts: list[Analyst] = []
-
-
-def register(analyst: Analyst) -> None:
-    """Say who runs analyses."""
-    _analysts[:] = [analyst]
-
-
-def _analyst() -> Analyst | None:
-    return _analysts[0] if _analysts else None
-
-
-async def _check(ctx: Context, who: Visitor, service_id: int, parameters: Mapping[str, Any]) -> None:
-    analyst = _analyst()
-    if analyst is None:
-        raise BadRequest(f"analysis_service_id: no analysis service {service_id} that you can use")
-    await analyst.check(ctx, who, service_id, parameters)
 
 
 async def add(ctx: Context, who: Visitor, service_id: int, *, parameters: Mapping[str, Any],
               source_filter: Any, daily_limit: int | None, group_ids: list[int] | None,
               show: Mapping[str, bool]) -> int:
     """A new default analysis; its id. Raises BadRequest, Unauthorized."""
-    standing.check_right(who, RUN)
+    standing.check_right(who, RUN_ANALYSES)
     condition = read_source_filter(source_filter)
-    await _check(ctx, who, service_id, parameters)
+    await analyses.check(ctx, who, service_id, parameters)
     groups = own_groups(who, group_ids)
     await check_groups(ctx, who, groups)
     if not groups:
@@ -111,7 +70,8 @@ async def find(ctx: Context, who: Visitor, service_id: int, number: int) -> Rule
 
 
 async def listed(ctx: Context, who: Visitor, service_id: int) -> list[Rule]:
-    """The default analyses of a service that the visitor may read."""
+    """The default analyses of a service that the visitor may read. Raises Forbidden: no such service."""
+    await services.find(ctx, who, service_id)
     return await standing.listed(ctx, who, {"action": ACTION, "settings.analysis_service_id": service_id})
 
 
@@ -139,15 +99,12 @@ async def shown(ctx: Context, rule: Rule) -> Document:
 
 async def _fire(ctx: Context, firing: Firing) -> Document:
     """Run an analysis of a classified object, in the name of the rule's owner."""
-    analyst = _analyst()
-    if analyst is None:
-        raise Unavailable("nobody runs analyses here now")
     who, settings = await standing.owner(ctx, firing.rule), firing.rule.settings
-    standing.check_right(who, RUN)
+    standing.check_right(who, RUN_ANALYSES)
     await classifications.find(ctx, who, int(firing.event.row))
     wanted = Wanted(settings["analysis_service_id"], firing.event.facts["obj_id"], settings["parameters"],
-                    firing.rule.group_ids or (), settings["show"], firing.key)
-    return {"analysis_id": await analyst.start(ctx, who, wanted)}
+                    firing.rule.group_ids or (), **settings["show"], key=firing.key)
+    return {"analysis_id": await analyses.start(ctx, who, wanted)}
 
 
 register_action(Action(ACTION, _fire))

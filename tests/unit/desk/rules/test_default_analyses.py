@@ -1,48 +1,35 @@
-"""Default analyses with an analyst that writes down what it is asked."""
+"""Default analyses: a class starts a service, once for each judgement and within limits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from iceprod.ids import now
-from server.common.errors import BadRequest
+from server.common.errors import ApiError, BadRequest
+from server.desk.analyses import services
 from server.desk.common.access import Visitor
 from server.desk.common.acls import SYSTEM_ADMIN
 from server.desk.judgement import classifications
 from server.desk.judgement.classifications import Judgement
 from server.desk.people import groups
 from server.desk.rules import default_analyses, standing
-from server.desk.rules.default_analyses import Analyst, Wanted
 from server.rest.context import Context
 from server.rules import engine
 
 SHOW = {"show_parameters": True, "show_plots": True, "show_corner": False}
 
 
-class Book:
-    """What was started, by key."""
-
-    def __init__(self) -> None:
-        self.started: dict[str, Wanted] = {}
-
-    async def check(self, ctx: Context, who: Visitor, service_id: int, parameters: Mapping[str, Any]) -> None:
-        if service_id != 1:
-            raise BadRequest(f"no analysis service {service_id}")
-
-    async def start(self, ctx: Context, who: Visitor, wanted: Wanted) -> int:
-        self.started.setdefault(wanted.key, wanted)
-        return len(self.started)
-
-
 @pytest.fixture
-def book() -> Iterator[Book]:
-    book = Book()
-    default_analyses.register(Analyst(book.check, book.start))
-    yield book
-    default_analyses._analysts.clear()
+async def service(ctx: Context, who: Visitor) -> int:
+    """A service that takes a parameter; nobody is there to run it."""
+    return await services.add(ctx, {
+        "name": "fit", "display_name": "fit", "description": "", "version": "1", "contact_name": "v",
+        "contact_email": None, "url": "grid:lightcurve-fit",
+        "optional_analysis_parameters": {"mode": ["fast"]}, "authentication_type": "none",
+        "analysis_type": "lightcurve_fitting", "input_data_types": ["redshift"], "timeout": 60.0,
+        "upload_only": False, "is_summary": False, "group_ids": sorted(who.groups)}, None)
 
 
 @pytest.fixture
@@ -62,24 +49,25 @@ async def judge(ctx: Context, who: Visitor, name: str, probability: float | None
     await classifications.add(ctx, who, [Judgement("o", name, 1, probability, sorted(who.groups))])
 
 
-async def test_a_class_starts_it_once(ctx: Context, who: Visitor, book: Book) -> None:
+async def test_a_class_starts_it_once(ctx: Context, who: Visitor, service: int) -> None:
     chosen = {"classifications": [{"name": "TDE", "probability": 0.5}]}
-    number = await default_analyses.add(ctx, who, 1, parameters={"mode": "fast"}, source_filter=chosen,
+    number = await default_analyses.add(ctx, who, service, parameters={"mode": "fast"}, source_filter=chosen,
                                         daily_limit=2, group_ids=None, show=SHOW)
     for name, probability in (("TDE", 0.9), ("TDE", 0.4), ("Blazar", 1.0), ("TDE", None), ("TDE", 0.8)):
         await judge(ctx, who, name, probability)
     await engine.run(ctx)
     await engine.run(ctx)
-    assert len(book.started) == 2
-    assert {(one.obj_id, one.parameters["mode"]) for one in book.started.values()} == {("o", "fast")}
-    told = await default_analyses.shown(ctx, await default_analyses.find(ctx, who, 1, number))
+    rows = await ctx.db.desk_analyses.find({}).to_list()
+    assert [(row["obj_id"], row["analysis_parameters"], row["show_plots"]) for row in rows] \
+        == [("o", {"mode": "fast"}, True)] * 2
+    told = await default_analyses.shown(ctx, await default_analyses.find(ctx, who, service, number))
     assert told["stats"]["daily_limit"] == told["stats"]["daily_count"] == 2
     assert (told["source_filter"], told["show_corner"]) == (chosen, False)
     with pytest.raises(BadRequest):
-        await default_analyses.find(ctx, who, 2, number)
-    await default_analyses.remove(ctx, who, 1, number)
+        await default_analyses.find(ctx, who, service + 1, number)
+    await default_analyses.remove(ctx, who, service, number)
     with pytest.raises(BadRequest):
-        await default_analyses.remove(ctx, who, 1, number)
+        await default_analyses.remove(ctx, who, service, number)
     assert await standing.listed(ctx, who, {}) == []
 
 
@@ -92,8 +80,10 @@ async def test_bad_filters(given: Any) -> None:
         default_analyses.read_source_filter(given)
 
 
-async def test_without_an_analyst_there_is_no_service(ctx: Context, who: Visitor) -> None:
-    with pytest.raises(BadRequest, match="no analysis service 1"):
+@pytest.mark.parametrize(("service_id", "parameters"), [(0, {"colour": "red"}), (99, {})])
+async def test_what_the_service_does_not_take(ctx: Context, who: Visitor, service: int, service_id: int,
+                                              parameters: dict[str, Any]) -> None:
+    with pytest.raises(ApiError):
         await default_analyses.add(
-            ctx, who, 1, parameters={}, source_filter={"classifications": [{"name": "TDE"}]},
-            daily_limit=None, group_ids=None, show=SHOW)
+            ctx, who, service + service_id, parameters=parameters,
+            source_filter={"classifications": [{"name": "TDE"}]}, daily_limit=None, group_ids=None, show=SHOW)
