@@ -38,6 +38,7 @@ ORDER: dict[str, list[str]] = {
     "server.scans": ["manifests", "pixels", "results", "run", "api"],
     "server.desk": ["common", "outside", "people", "maps", "objects", "judgement", "observing",
                     "followup analyses", "plans", "rules", "catalogs"],
+    "server.desk.analyses": ["programs"],
     "server.sensor": ["common", "schedule", "acquisitions", "actions", "clock"],
     "server.web": ["common", "home production scans desk"],
 }
