@@ -101,6 +101,14 @@ class Schedd:
         ads = self._once("query the pool", lambda: collector.query(kind, wanted, names))
         return [self._values(ad, names) for ad in ads]
 
+    def gpus(self, constraint: str) -> list[str]:
+        """The ads, as text, of the machines of the pool that have GPUs. Raises GridError."""
+        collector = self._condor2.Collector(self._condor.collector or None)
+        wanted = f"PartitionableSlot && TotalGPUs > 0 && ({constraint or 'true'})"
+        kind = self._condor2.AdType.Startd
+        ads = self._once("query the pool's GPUs", lambda: collector.query(kind, wanted))
+        return [ad.printOld() if hasattr(ad, "printOld") else str(ad) for ad in ads]
+
     def events(self, path: str) -> Any:
         """An iterator over a job event log, from its beginning. Raises GridError."""
         return self._once("read the event log", lambda: self._condor2.JobEventLog(path))

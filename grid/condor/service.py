@@ -252,15 +252,16 @@ class SiteService:
                       self.nodes.share())
 
     def _site_as_found(self) -> Site:
-        """The site as its file says, without the scanner for a while when pilots did not find it."""
+        """The site as its file and the pool say, without the scanner while pilots do not find it."""
         if self.site.pilot.pixels and self.roster.lacks_scanner:
             if time.monotonic() > self._no_scanner_until:
                 log.warning("pilots find no scanner here; see pilot: python, or set pilot: pixels: false")
             self._no_scanner_until = time.monotonic() + _SCANNER_SECONDS
+        site = msgspec.structs.replace(self.site, gpus=self.site.gpus or self.nodes.gpus())
         if time.monotonic() > self._no_scanner_until:
-            return self.site
-        without = msgspec.structs.replace(self.site.pilot, pixels=False)
-        return msgspec.structs.replace(self.site, pilot=without)
+            return site
+        without = msgspec.structs.replace(site.pilot, pixels=False)
+        return msgspec.structs.replace(site, pilot=without)
 
     # -- act
 
@@ -312,7 +313,8 @@ class SiteService:
         if not force and time.monotonic() - self._beaten < min(_BEAT_SECONDS, self.site.pace.look_seconds):
             return
         self.ends.save()
-        body = report.body(self.site, self.pilots, self.ends, self.decision, self.trouble,
+        site = msgspec.structs.replace(self.site, gpus=self.site.gpus or self.nodes.gpus())
+        body = report.body(site, self.pilots, self.ends, self.decision, self.trouble,
                            (self.schedd.name, self.schedd.version), self.control.state,
                            self.hosts.excluded(time.monotonic()), self._backs_off, self.tracker.queue_seconds)
         try:
