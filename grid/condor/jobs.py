@@ -14,6 +14,7 @@ that was queued for days gets a fresh one.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
@@ -125,8 +126,13 @@ def _gpus(shape: PilotClass) -> dict[str, str]:
     if traits.gpu_memory:
         described["gpus_minimum_memory"] = str(math.ceil(traits.gpu_memory * 1e9 / 2**20))
     if traits.gpu_name:
-        described["require_gpus"] = f'regexp({_quoted(re.escape(traits.gpu_name))}, DeviceName, "i")'
+        described["require_gpus"] = f'regexp("{_pattern(traits.gpu_name)}", DeviceName, "i")'
     return described
+
+
+def _pattern(name: str) -> str:
+    """A regular expression without backslashes, which submit descriptions read in ways of their own."""
+    return re.sub(r"[^A-Za-z0-9 _/-]", ".", name)
 
 
 def _container(image: str) -> dict[str, str]:
@@ -140,8 +146,16 @@ def _container(image: str) -> dict[str, str]:
 def shape_of(ad: Ad, site: str) -> PilotClass:
     """What the pilot of a job offers."""
     cores, memory, disk, gpus, hours = (ad.get(name, 0) for name in SHAPE)
-    traits = msgspec.json.decode(str(ad.get(TRAITS) or "{}"), type=Traits)
-    return PilotClass(int(cores), float(memory), float(disk), int(gpus), float(hours), site, traits)
+    return PilotClass(int(cores), float(memory), float(disk), int(gpus), float(hours), site,
+                      _traits(str(ad.get(TRAITS) or "")))
+
+
+def _traits(text: str) -> Traits:
+    """Traits as `_marks` wrote them."""
+    try:
+        return msgspec.json.decode(base64.b64decode(text), type=Traits) if text else PLAIN
+    except (ValueError, msgspec.MsgspecError):
+        return PLAIN
 
 
 def _program(site: Site, files: Files, arguments: list[str]) -> dict[str, str]:
@@ -191,7 +205,7 @@ def _marks(site: Site, shape: PilotClass, batch: str) -> dict[str, str]:
         "IceProdSite": site.site, "IceProdServer": site.server, "IceProdBatch": batch,
         **dict(zip(SHAPE, offered, strict=True))}
     if shape.traits != PLAIN:
-        ours[TRAITS] = msgspec.json.encode(shape.traits).decode()
+        ours[TRAITS] = base64.b64encode(msgspec.json.encode(shape.traits)).decode()  # has no quotes
     return {f"My.{name}": _quoted(value) for name, value in ours.items()}
 
 

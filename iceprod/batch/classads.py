@@ -3,7 +3,8 @@
 A configuration says them as IceProd does, under ``batchsys.condor``: ``requirements``, ``rank``, and
 attributes of the job as ``+Name``. A text is an expression in HTCondor's language, so a string has quotes
 of its own. What is let through here is whole: it ends no command of a submit description and no parenthesis
-around it, and calls no function that HTCondor does not know, so a site can take it without a second look.
+around it, and calls no function that HTCondor does not know, so a site can take it without a second look. Backslashes in strings are refused: submit descriptions and
+ClassAds do not agree on what they mean.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _OURS = re.compile(
     r"|stage|spool|oauth|token|sendcredential|auth", re.IGNORECASE)
 _TOKEN = re.compile(r"""
     [ ]*(?: (?P<number> (?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)? )
-         | (?P<text> "(?:[^"\\$\x00-\x1f\x7f]|\\["\\nt'])*" )
+         | (?P<text> "[^"\\$\x00-\x1f\x7f]*" )
          | (?P<name> [A-Za-z_][A-Za-z0-9_]* )
          | (?P<sign> =\?= | =!= | == | != | <= | >= | && | \|\| | [-+*/%<>!?:(){},.] ) )""", re.VERBOSE)
 _BETWEEN = {"=?=", "=!=", "==", "!=", "<=", ">=", "<", ">", "&&", "||", "+", "-", "*", "/", "%", "is", "isnt"}

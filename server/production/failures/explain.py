@@ -177,6 +177,8 @@ async def _sites(ctx: Context, task: Document) -> list[Document]:
         refused = (grid.get("decision") or {}).get("unserved") or []
         why = next((one["why"] for one in refused if one.get("class_key") == task["class_key"]), "")
         state = (grid.get("control") or {}).get("state", "active")
+        if (wanted := task["requirements"].get("site")) and wanted != grid["site"]:
+            why = why or f"it asks for the site {wanted}"
         why = why or grid.get("trouble") or ("" if state == "active" else f"the site is {state}")
         rows.append({"site": grid["site"], "why": why})
     return sorted(rows, key=lambda row: str(row["site"]))
