@@ -92,6 +92,24 @@ def test_gpus_that_nobody_has(grid: Grid, work: Work) -> None:
     work.stop(dataset_id)
 
 
+def test_the_schedd_s_own_limits(pool_a: Pool, api: Api, work: Work, tmp_path: Path) -> None:
+    """No more jobs than one owner may have, no more at once than a submit may bring; nothing is refused."""
+    pool_a.set("MAX_JOBS_PER_OWNER = 4", "MAX_JOBS_PER_SUBMISSION = 2")
+    try:
+        with running_grid(tmp_path, "limited", pool_a, api, pilot={"share": "task"},
+                          pace={"look_seconds": 0.5, "step": 20}) as grid:
+            dataset_id = work.dataset(task("a", "sleep 4", site="limited"), jobs=8)
+            wait_for(lambda: len(pool_a.jobs()) == 4, 60, "four jobs")
+            reasons = wait_for(lambda: grid.report().get("decision", {}).get("reasons"), 60, "reasons")
+            assert any("MAX_JOBS_PER_OWNER" in reason for reason in reasons), reasons
+            work.wait_complete(dataset_id, 8, 100)
+            assert not grid.report()["trouble"]
+            assert "cannot submit" not in grid.log.read_text()
+            assert max(int(job["ProcId"]) for job in pool_a.jobs() or [{"ProcId": 0}]) < 2
+    finally:
+        pool_a.set("MAX_JOBS_PER_OWNER = 100000", "MAX_JOBS_PER_SUBMISSION = 20000")
+
+
 def test_slots_that_may_be_taken_back(pool_a: Pool, api: Api, work: Work, tmp_path: Path) -> None:
     """Long tasks go there only if they may be begun again, and what is taken from them there costs nothing."""
     with running_grid(tmp_path, "backfill", pool_a, api,
