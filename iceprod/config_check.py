@@ -132,8 +132,9 @@ def _of_no_site(needs: Mapping[str, Any], path: str, offers: Offers) -> Iterator
         refused = {site: not_let(given, patterns) for site, patterns in offers.classads.items()}
         if not any(not names for names in refused.values()):
             said = "; ".join(f"{site} refuses {', '.join(names)}" for site, names in sorted(refused.items()))
-            yield Finding(f"{path}.batchsys.condor", "no site here lets tasks set these ClassAds for their job: "
-                          + (said or "none submits to HTCondor"), Kind.DOUBT)
+            said = said or "none submits to HTCondor"
+            yield Finding(f"{path}.batchsys.condor",
+                          f"no site here lets tasks set these ClassAds for their job: {said}", Kind.DOUBT)
     wanted = {name: needs[name] for name in GPU_KINDS if needs.get(name)}
     if wanted and offers.gpus and not any(fits(wanted, gpu) for gpu in offers.gpus):
         known = ", ".join(sorted({f"{gpu['gpus_device_name']} ({gpu['gpus_minimum_capability']:g}, "

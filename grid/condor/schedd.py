@@ -125,7 +125,8 @@ class Schedd:
         known = self._call("find our jobs", lambda: self._schedd.query(ours, ["Owner"], limit=1))
         owner = str(known[0].get("Owner")) if known else getpass.getuser()
         summary = self._condor2.QueryOpt.SummaryOnly
-        ads = self._call("count the jobs", lambda: self._schedd.query(f'Owner == "{owner}"', [], opts=summary))
+        mine = f'Owner == "{owner}"'
+        ads = self._call("count the jobs", lambda: self._schedd.query(mine, [], opts=summary))
         return ceiling_of(limits, self._values(ads[0], _COUNTS) if ads else {})
 
     def _limits(self) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 A configuration says them as IceProd does, under ``batchsys.condor``: ``requirements``, ``rank``, and
 attributes of the job as ``+Name``. A text is an expression in HTCondor's language, so a string has quotes
 of its own. What is let through here is whole: it ends no command of a submit description and no parenthesis
-around it, and calls no function that HTCondor does not know, so a site can take it without a second look. Backslashes in strings are refused: submit descriptions and
-ClassAds do not agree on what they mean.
+around it, and calls no function that HTCondor does not know, so a site can take it without a second look.
+Backslashes in strings are refused: submit descriptions and ClassAds do not agree on what they mean.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ _TOKEN = re.compile(r"""
 _BETWEEN = {"=?=", "=!=", "==", "!=", "<=", ">=", "<", ">", "&&", "||", "+", "-", "*", "/", "%", "is", "isnt"}
 _FUNCTIONS = {name.lower() for name in (
     "ifThenElse", "isUndefined", "isError", "isString", "isInteger", "isReal", "isBoolean", "isList", "int",
-    "real", "string", "bool", "floor", "ceiling", "round", "quantize", "strcat", "substr", "strcmp", "stricmp",
+    "real", "string", "bool", "floor", "ceiling", "round", "quantize", "strcat", "substr", "strcmp",
+    "stricmp",
     "toUpper", "toLower", "size", "split", "splitUserName", "join", "member", "identicalMember", "anyCompare",
     "allCompare", "sum", "avg", "min", "max", "regexp", "regexpMember", "regexps", "replace", "replaceAll",
     "stringListSize", "stringListSum", "stringListMember", "stringListIMember", "stringListsIntersect",

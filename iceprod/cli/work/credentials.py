@@ -1,4 +1,4 @@
-"""``iceprod credentials``: what tasks are lent to reach storage. Secrets come from a file or from typing alone."""
+"""``iceprod credentials``: what tasks are lent to reach storage; secrets come from a file or from typing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _whose(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--task", default="", metavar="NAME", help="With --dataset: for tasks of that name."),
         click.option("--dataset", default="", metavar="ID", help="Those of a dataset."),
         click.option("--group", default="", metavar="NAME", help="Those of a group of yours."),
-        click.option("--user", default="", metavar="NAME", help="Those of a user; yours without any of these."),
+        click.option("--user", default="", metavar="NAME", help="Those of a user; without all these yours."),
     ):
         command = option(command)
     return command
@@ -47,18 +47,18 @@ def _whose(command: Callable[..., Any]) -> Callable[..., Any]:
 @_whose
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @server_options
-def show(user: str, group: str, dataset: str, task: str, as_json: bool, server: str | None, token: str | None,
-         data: str | None) -> int:
+def show(user: str, group: str, dataset: str, task: str, as_json: bool, server: str | None,
+         token: str | None, data: str | None) -> int:
     """List credentials; their secrets are not shown."""
     with connect(server, token, data) as client:
         found = client.get(_path(client, user, group, dataset, task), {"norefresh": "1"})
-    rows = [{name: value for name, value in row.items() if name not in _ALL} for _, row in sorted(found.items())]
+    rows = [{name: value for name, value in row.items() if name not in _ALL}
+            for _, row in sorted(found.items())]
     if as_json:
         print(json.dumps({"credentials": rows}))
         return 0
     print_table(("url", "type", "for", "ends (UTC)"),
-                [(row["url"], row["type"], " ".join(row.get("buckets") or []) or row.get("transfer_prefix", ""),
-                  _time(row.get("expiration"))) for row in rows],
+                [(row["url"], row["type"], _what_for(row), _time(row.get("expiration"))) for row in rows],
                 "no credential is kept")
     return 0
 
@@ -148,6 +148,10 @@ def _read(text: str, kind: str) -> dict[str, str]:
         raise CommandError(f"--secret-file: it has no {what}; expected a JSON object or lines such as "
                            "access_key = …", USAGE)
     return found
+
+
+def _what_for(row: dict[str, Any]) -> str:
+    return " ".join(row.get("buckets") or []) or str(row.get("transfer_prefix") or "")
 
 
 def _time(seconds: float | None) -> str:

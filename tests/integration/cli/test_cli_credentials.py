@@ -64,7 +64,8 @@ def test_kept_listed_replaced_and_forgotten(told: Told, tmp_path: Path,
 
 def test_a_token_of_a_dataset(told: Told, tmp_path: Path) -> None:
     session = told.api.session("user")
-    fields = {"description": "d", "group": "users", "jobs_submitted": 1, "tasks_per_job": 1, "tasks_submitted": 1}
+    fields = {"description": "d", "group": "users", "jobs_submitted": 1, "tasks_per_job": 1,
+              "tasks_submitted": 1}
     dataset_id = session.post("/datasets", json=fields).json()["result"]
     (tmp_path / "token").write_text("abc.def\n")
     told("credentials", "add", DAV, "--dataset", dataset_id, "--task", "gen", "--secret-file",
@@ -76,11 +77,13 @@ def test_a_token_of_a_dataset(told: Told, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("words", "text", "why"), [
     (["--group", "a", "--user", "b"], "x", "name one of"), (["--task", "a"], "x", "goes with --dataset"),
-    (["--type", "s3"], "x", "needs one at least"), (["--bucket", "b"], "access_key = 1", "it has no access_key"),
+    (["--type", "s3"], "x", "needs one at least"),
+    (["--bucket", "b"], "access_key = 1", "it has no access_key"),
     ([], "", "it has no token"), ([], "two words", "it has no token")])
 def test_what_makes_no_sense(told: Told, tmp_path: Path, words: list[str], text: str, why: str) -> None:
     (tmp_path / "secret").write_text(text)
-    assert why in told("credentials", "add", DAV, *words, "--secret-file", str(tmp_path / "secret"), status=2)
+    file = str(tmp_path / "secret")
+    assert why in told("credentials", "add", DAV, *words, "--secret-file", file, status=2)
 
 
 def test_another_user_s_are_not_ours(told: Told) -> None:

@@ -30,7 +30,8 @@ def grid(request: pytest.FixtureRequest, pool_b: Pool, api: Api,
 
 
 def with_classads(made: dict[str, Any], **classads: Any) -> dict[str, Any]:
-    return {**made, "batchsys": {"condor": {name.replace("plus_", "+"): text for name, text in classads.items()}}}
+    given = {name.replace("plus_", "+"): text for name, text in classads.items()}
+    return {**made, "batchsys": {"condor": given}}
 
 
 def test_the_job_has_what_its_tasks_ask_for(grid: Grid, work: Work) -> None:
@@ -111,7 +112,7 @@ def test_the_schedd_s_own_limits(pool_a: Pool, api: Api, work: Work, tmp_path: P
 
 
 def test_slots_that_may_be_taken_back(pool_a: Pool, api: Api, work: Work, tmp_path: Path) -> None:
-    """Long tasks go there only if they may be begun again, and what is taken from them there costs nothing."""
+    """Long tasks go there only if they may be begun again, and to lose them there costs nothing."""
     with running_grid(tmp_path, "backfill", pool_a, api,
                       pilot={"preemptible": True, "preemptible_hours": 0.5, "share": "task"}) as grid:
         long = work.dataset(task("long", "true", time=1.0, site="backfill"))
@@ -127,6 +128,6 @@ def test_slots_that_may_be_taken_back(pool_a: Pool, api: Api, work: Work, tmp_pa
         assert one["free_evictions"] == 2  # the second attempt would have cost nothing either
         [waiting] = work.tasks(long)
         assert waiting["status"] == "waiting"
-        wait_for(lambda: any("restartable: true" in row["why"] for row in grid.report()["decision"]["unserved"]),
-                 30, "the site's reason")
+        wait_for(lambda: any("restartable: true" in row["why"]
+                             for row in grid.report()["decision"]["unserved"]), 30, "the site's reason")
         work.stop(long)

@@ -490,7 +490,8 @@ def test_thousands_of_pilots_and_tasks_are_decided_upon(count: int) -> None:
 
 @pytest.mark.parametrize(("limits", "jobs", "room", "why"), [
     ({"MAX_JOBS_PER_OWNER": "10"}, {"Jobs": 7}, 3, "MAX_JOBS_PER_OWNER"),
-    ({"MAX_JOBS_PER_OWNER": "10", "MAX_JOBS_SUBMITTED": "12"}, {"Jobs": 1, "AllusersJobs": 20}, 0, "SUBMITTED"),
+    ({"MAX_JOBS_PER_OWNER": "10", "MAX_JOBS_SUBMITTED": "12"}, {"Jobs": 1, "AllusersJobs": 20}, 0,
+     "MAX_JOBS_SUBMITTED"),
     ({"MAX_JOBS_RUNNING": 20}, {"AllusersRunning": 12, "Idle": 3}, 5, "MAX_JOBS_RUNNING"),
     ({"JOB_START_DELAY": "2", "JOB_START_COUNT": "1"}, {"Idle": 10}, 20, "JOB_START_DELAY"),
     ({"MAX_JOBS_PER_OWNER": "100", "JOB_START_DELAY": "0"}, {}, 100, "MAX_JOBS_PER_OWNER")])

@@ -12,27 +12,29 @@ from iceprod.requirements import RequirementError
 
 DATASET = {"dataset": 7, "jobs_submitted": 3, "tasks_submitted": 3, "debug": False}
 pieces = st.sampled_from([
-    "TARGET.", "MY.", "Memory", "x", "1", "2.5", "1e3", '"a b"', '"\\""', "(", ")", "{", "}", ",", "&&", "||", "==",
-    "=?=", "=!=", "!", "-", "+", "*", "?", ":", "<", ">=", "regexp", "member", "is", "isnt", " ", "undefined", "queue",
-    "\n", "$(x)", "\\", '"', "#", "[", "]", ";", "="])
+    "TARGET.", "MY.", "Memory", "x", "1", "2.5", "1e3", '"a b"', '"\\""', "(", ")", "{", "}", ",", "&&", "||",
+    "==", "=?=", "=!=", "!", "-", "+", "*", "?", ":", "<", ">=", "regexp", "member", "is", "isnt", " ",
+    "undefined", "queue", "\n", "$(x)", "\\", '"', "#", "[", "]", ";", "="])
 
 
 def test_names_and_values_as_submit_descriptions_have_them() -> None:
     given = {"+SingularityImage": '"/cvmfs/x y.sif"', "my.WantX": True, "rank": "Memory * 2", "+N": 5,
-             "Requirements": 'TARGET.HasX =?= true && regexp("^a", Machine)\n || (Memory > 2e3 ? true : false)'}
+             "Requirements": 'TARGET.HasX =?= true && regexp("^a", Machine)\n || (Memory > 2e3 ? true : 0)'}
     made = checked_classads(given)
     assert made == {
         "+SingularityImage": '"/cvmfs/x y.sif"', "+WantX": "true", "rank": "Memory * 2", "+N": "5",
-        "requirements": 'TARGET.HasX =?= true && regexp("^a", Machine)  || (Memory > 2e3 ? true : false)'}
+        "requirements": 'TARGET.HasX =?= true && regexp("^a", Machine)  || (Memory > 2e3 ? true : 0)'}
     check_classads(made)
 
 
 @pytest.mark.parametrize(("name", "value", "why"), [
-    ("+X", "true) || (true", "not expected"), ("+X", "1\nqueue 5", "not expected"), ("+X", "plain text", "quotes"),
+    ("+X", "true) || (true", "not expected"), ("+X", "1\nqueue 5", "not expected"),
+    ("+X", "plain text", "quotes"),
     ("+X", "$(y)", "without the job's number"), ("+X", "f(1)", "no function 'f'"), ("+X", "(" * 50, "nested"),
     ("+X", "", "ends too early"), ("+X", "1 +", "ends too early"), ("+X", '"a', "not understood"),
     ("+X", "a.b", "followed by a name"), ("+X", [1], "expression"), ("+X", float("inf"), "expression"),
-    ("+X", "1 + " * 300 + "1", "1000 characters"), ("X", "1", "written \\+X"), ("queue", "1", "cannot be set"),
+    ("+X", "1 + " * 300 + "1", "1000 characters"),
+    ("X", "1", "written \\+X"), ("queue", "1", "cannot be set"),
     ("+RequestMemory", "1", "set by us"), ("+IceProdSite", '"x"', "set by us"), ("+Cmd", '"x"', "set by us"),
     ("executable", "1", "cannot be set"), ("+JobPrio", "1", "set by us"), ("+AcctGroup", '"x"', "set by us"),
     ("+PeriodicRemove", "true", "set by us"), ("+TransferInput", '"/etc/passwd"', "set by us")])
@@ -76,7 +78,8 @@ def test_the_task_adds_to_what_steering_says() -> None:
     config = {"steering": {"parameters": {"image": "/cvmfs/a"},
                            "batchsys": {"condor": {"+Image": '"$steering(image)"', "+N": 1}}},
               "tasks": [{"name": "a", "requirements": {"cpu": 1}, "batchsys": {"condor": {"+N": 2}}}]}
-    assert requirements_of(config, DATASET, 0, 0) == {"cpu": 1, "classads": {"+Image": '"/cvmfs/a"', "+N": "2"}}
+    assert requirements_of(config, DATASET, 0, 0) == {
+        "cpu": 1, "classads": {"+Image": '"/cvmfs/a"', "+N": "2"}}
 
 
 @pytest.mark.parametrize("value", ["$(job)", "$eval($(job) + 1)", "x y"])

@@ -149,7 +149,8 @@ def test_kinds(needs: dict[str, object], offer: dict[str, object], fit: bool) ->
 
 
 @pytest.mark.parametrize(("needs", "why"), [
-    ({"gpus_minimum_memory": 16000}, "in GB as all memory here"), ({"gpus_minimum_capability": "8"}, "Bad type"),
+    ({"gpus_minimum_memory": 16000}, "in GB as all memory here"),
+    ({"gpus_minimum_capability": "8"}, "Bad type"),
     ({"gpus_device_name": 'x"'}, "part of its name"), ({"restartable": 1}, "should be bool"),
     ({"classads": {"Cmd": "1"}}, "cannot be set by a task")])
 def test_kinds_that_make_no_sense(needs: dict[str, object], why: str) -> None:
