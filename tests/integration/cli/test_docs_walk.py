@@ -1,4 +1,4 @@
-"""The server's and a site's installation, walked as the pages say, on a machine whose system folders are ours."""
+"""The server's and a site's installation, walked as the pages say, on system folders of our own."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ _MOUNTS = """
 set -e
 for folder in etc opt var root; do
   mkdir -p "$OVER/$folder/upper" "$OVER/$folder/work"
-  mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$OVER/$folder/upper,workdir=$OVER/$folder/work" "/$folder"
+  own="$OVER/$folder"
+  mount -t overlay overlay -o "lowerdir=/$folder,upperdir=$own/upper,workdir=$own/work" "/$folder"
 done
 chmod 755 /root  # where Python may be
 python3 - <<'EOF'
@@ -88,7 +89,7 @@ def tools(tmp_path: Path) -> Path:
 
 
 def test_server_and_site_as_the_pages_say(tools: Path, tmp_path: Path) -> None:
-    """Every line ends well; the server answers, and the grid's service runs and knows what is missing."""
+    """Every line ends well; the server answers, and the grid's service starts and says what it misses."""
     made = {line for line in commands("docs/operate.md") if "cp " not in line and "systemctl" not in line}
     again = [line for line in commands("docs/admin.md") if line not in made and "pip install" not in line
              and "venv" not in line]
