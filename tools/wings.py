@@ -26,7 +26,7 @@ ORDER: dict[str, list[str]] = {
     "": ["config", "scanner iceprod", "grid server"],
     "scanner": ["common", "events maps", "light", "recos", "simulation"],
     "scanner.recos": ["track"],
-    "iceprod": ["walls", ".", "cli"],
+    "iceprod": ["batch walls", ".", "cli"],
     "iceprod.cli": ["common", "house work sky"],
     "grid": ["base bundle", "moving", "pilot", "condor"],
     "server": ["common embedded benching", "store", "rest", "services", "rules", "production", "scans",
