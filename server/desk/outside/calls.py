@@ -36,6 +36,7 @@ PIECE = 256 << 10
 _REDIRECTS = 3
 _PAUSE = 0.5  # seconds before another try
 _AGAIN = {429, 500, 502, 503, 504, 599}
+_DONE = {200, 201, 202, 204, 206}
 _MOVED = {301, 302, 303, 307, 308}
 _THREADS = ThreadPoolExecutor(16, "outside")  # a service that hangs must not stop what others compute
 
@@ -80,6 +81,7 @@ def allowed_hosts(ctx: Context) -> set[str]:
     """Names of the hosts that may be called, with their ports where these are said."""
     settings = ctx.settings.catalogs
     addresses = [getattr(settings, name) for name in settings.__struct_fields__ if name.endswith("_url")]
+    addresses += [target.address for target in ctx.settings.alerts.targets.values() if target.kind == "http"]
     hosts = {urlsplit(address).netloc.lower() for address in addresses if address}
     return hosts | {host.lower() for host in settings.allowed_hosts}
 
@@ -176,7 +178,7 @@ class _Attempt:
             check_address(self.ctx, url, self.call.service)
             response = await self._in_thread(self._opening(url))
             self.status = response.status
-            if response.status in (200, 206):
+            if response.status in _DONE:
                 return response
             target = response.headers.get("Location", "")
             response.close()
