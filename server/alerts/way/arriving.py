@@ -49,7 +49,7 @@ async def decide(ctx: Context, alert: Alert) -> Alert:
     if changed is not None:
         figures.ended(changed.state)
         log.info("alert", extra={"action": "alert", "alert": alert.alert_id, "stream": changed.stream,
-                                 "state": changed.state, "reason": changed.reason})
+                                 "state": str(changed.state), "reason": changed.reason})
     return await alerts.find(ctx, alert.alert_id)
 
 
