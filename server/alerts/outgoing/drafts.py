@@ -77,7 +77,7 @@ def of_map(result: ScanResult, subject: Subject) -> Draft:
         document["event_energy"] = result.energy.document()
         if result.energy.neutrino is not None:
             document["nu_energy"] = round(result.energy.neutrino.gev / 1e3, 2)  # TeV, as IceCube's notices
-    skymap = gzip.compress(_named(products.multiorder_fits(result), subject), mtime=0)
+    skymap = gzip.compress(_named(products.multiorder_fits(result), subject), 1, mtime=0)
     return Draft(document, skymap, _circular(document, subject, str(result.energy or "")))
 
 
