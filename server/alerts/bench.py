@@ -70,7 +70,8 @@ def _one(client: Client, name: str, alert: Stored) -> dict[str, Any]:
 
 def _environment(root: Path, second: str) -> dict[str, str]:
     steps = [{"reco": "track_mpe"}, *([{"reco": second, "nsides": "8:0,64:12"}] if second else [])]
-    return {"ICEPROD__ALERTS__TARGETS": json.dumps({"bench": {"kind": "folder", "address": str(root / "out")}}),
+    target = {"kind": "folder", "address": str(root / "out")}
+    return {"ICEPROD__ALERTS__TARGETS": json.dumps({"bench": target}),
             "ICEPROD__ALERTS__RULES": json.dumps({"bench": {"steps": steps}})}
 
 

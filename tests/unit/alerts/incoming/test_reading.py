@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
@@ -86,28 +87,23 @@ def test_a_sky_map_of_an_event() -> None:
     (b"", "neither"), (b"hello", "neither JSON"), (b"{", "not JSON"), (b"{}", "neither an event"),
     (b"<a/>", "not a VOEvent"), (b"<", "well formed"), (b"\x1f\x8bxx", "FITS"), (b"SIMPLE = T", "FITS"),
     (b'{"value": {"data": 5}}', "frames"), (b'{"$schema": "x"}', "trigger_time"), (b"<\xff>", "UTF-8"),
-    (b'<!DOCTYPE x><VOEvent/>', "entities"), (b'{"trigger_time": "2026", "ra": "x"}', ""),
+    (b'<!DOCTYPE x><VOEvent/>', "entities"),
     (sky_map(), "DATE-OBS"), (b'{"value": {"data": [["P", "bm9uc2Vuc2U="]]}}', "message"),
 ])  # fmt: skip
 def test_messages_that_are_refused(message: bytes, says: str) -> None:
-    try:
-        content = read(message)
-    except BadRequest as error:
-        assert says in error.reason
-    else:
-        assert not says, content
+    with pytest.raises(BadRequest, match=says):
+        read(message)
 
 
-_JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5),
-                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-                         st.sampled_from(["value", "data", "frames", "$schema", "trigger_time", "ra", "id", "x",
-                                          "healpix_file", "event_name", "mission", "truth"]), inner, max_size=4))
+_NAMES = ["value", "data", "frames", "$schema", "trigger_time", "ra", "id", "x", "healpix_file", "event_name",
+          "mission", "truth"]
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), inner, max_size=4))
 
 
 @given(st.binary(max_size=60) | _JSON.map(lambda value: json.dumps(value).encode())
        | st.binary(max_size=30).map(lambda tail: b"<VOEvent>" + tail))
 def test_nothing_else_is_an_error_of_ours(message: bytes) -> None:
-    try:
+    with contextlib.suppress(BadRequest):
         read(message)
-    except BadRequest as error:
-        assert error.reason

@@ -27,7 +27,8 @@ def test_patterns() -> None:
 
 
 @pytest.mark.parametrize(("body", "says"), [
-    ({"streems": []}, "streems"), ({"steps": []}, "at least one"), ({"steps": [{"reco": "nothing"}]}, "steps[0].reco"),
+    ({"streems": []}, "streems"), ({"steps": []}, "at least one"),
+    ({"steps": [{"reco": "nothing"}]}, "steps[0].reco"),
     ({"steps": [{"reco": "track", "nsides": "7:0"}]}, "steps[0].nsides"), ([], "object"), (None, "object"),
     ({"steps": [{"reco": "track", "deadline_seconds": -1}]}, "deadline_seconds"),
 ])  # fmt: skip

@@ -50,7 +50,7 @@ async def came_to(ctx: Context, replay: str, folder: Path) -> None:
 
 
 async def test_a_crash_after_any_write(ctx: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "LEASE", 0.0)  # the next server need not wait until the dead one's time is over
+    monkeypatch.setattr(outbox, "LEASE", 0.0)  # the next server need not wait for the dead one
     ctx = with_alerts(ctx, tmp_path, steps=2)
     await story(ctx, ctx, "clean")
     await came_to(ctx, "clean", tmp_path)
