@@ -283,7 +283,7 @@ class Catalogs(Part, frozen=True):
 class AlertSource(Part, frozen=True):
     """Where alerts come from: a folder, Kafka (extra `kafka`), a ZeroMQ publisher (extra `zeromq`)."""
 
-    kind: Literal["folder", "kafka", "zeromq"]
+    kind: Literal["folder", "kafka", "zeromq"]  # how it is reached
     address: str  # the folder, the brokers (host:port,…), or the publisher's address (tcp://host:port)
     topics: list[str] = msgspec.field(default_factory=list)  # to subscribe to; of ZeroMQ none means all
     stream: str = ""  # what its alerts are called; empty: as the message or its topic says
@@ -294,7 +294,7 @@ class AlertSource(Part, frozen=True):
 class AlertTarget(Part, frozen=True):
     """Where notices go. Without a target nothing is published."""
 
-    kind: Literal["folder", "http", "smtp", "kafka"]
+    kind: Literal["folder", "http", "smtp", "kafka"]  # how it is reached
     address: str  # the folder, the URL, the mail server (host:port), or the brokers (host:port,…)
     public: bool = False  # whether the world reads it; then tests and rehearsals never go there
     sends_held: bool = False  # whether it is also told of alerts that wait for a person; never when public
@@ -318,11 +318,11 @@ class AlertTarget(Part, frozen=True):
 class AlertStep(Part, frozen=True):
     """One reconstruction of an alert; its map is a revision."""
 
-    reco: str
+    reco: str  # the reconstruction, as `iceprod recos` lists them
     nsides: str = "8:0,64:12,512:24"  # levels: nside and how many pixels of the level before are refined
     refine: bool = True  # whether levels go on, finer and wider, as the regions need
     priority: int = 100  # of the scan; from 100 on it does not wait for quotas
-    deadline_seconds: float = 600.0  # a map that takes longer waits for a person
+    deadline_seconds: float = 600.0  # a map that takes longer is marked late; `sends_held` targets are told
     publish: bool = True  # or only computed, to be compared with
 
 
@@ -340,12 +340,13 @@ class AlertRule(Part, frozen=True):
 
     streams: list[str] = msgspec.field(default_factory=lambda: ["*"])  # names, with * and ?
     event_types: list[str] = msgspec.field(default_factory=lambda: ["*"])  # such as HESE; with * and ?
+    # the reconstructions, one after the other
     steps: list[AlertStep] = msgspec.field(
         default_factory=lambda: [AlertStep(reco="track_mpe"),
                                  AlertStep(reco="millipede", nsides="8:0,64:12")])
     targets: list[str] = msgspec.field(default_factory=lambda: ["*"])  # who is told; names, with * and ?
-    gate: AlertGate = AlertGate()
-    is_active: bool = True
+    gate: AlertGate = AlertGate()  # what is checked
+    is_active: bool = True  # or only kept
 
     def __post_init__(self) -> None:
         if not self.steps:

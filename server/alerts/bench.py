@@ -20,9 +20,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from iceprod.cli.common.replaying import Stored, play, stored_alerts, wait_for_report
 from iceprod.client import Client
 from iceprod.finding import find_client
-from iceprod.replaying import Stored, play, stored_alerts, wait_for_report
 
 __all__ = ["main", "run"]
 

@@ -1,15 +1,18 @@
-"""Alerts for tests: messages, finished maps without pilots, settings with a folder as target, crashes."""
+"""Alerts for tests: messages, finished maps without pilots, a folder as target, crashes, a Kafka cluster."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 
 from config.settings import AlertGate, AlertRule, Alerts, AlertStep, AlertTarget
 from scanner.maps import healpix
@@ -20,7 +23,8 @@ from server.rest.context import Context
 from server.scans.results import results
 from tests.support.scans import simulated_event
 
-__all__ = ["Crash", "Dying", "arrival", "event_bytes", "finish", "finished_map", "with_alerts"]
+__all__ = ["Cluster", "Crash", "Dying", "arrival", "event_bytes", "finish", "finished_map", "running_kafka",
+           "with_alerts"]
 
 NSIDES = "8:0,64:12"
 
@@ -99,3 +103,42 @@ class _DyingCollection:
             return done
 
         return write
+
+
+@dataclass
+class Cluster:
+    """Its address, and a producer for it."""
+
+    producer: Any
+    address: str
+
+    def send(self, topic: str, value: bytes) -> None:
+        self.producer.produce(topic, value=value)
+        assert self.producer.flush(20) == 0
+
+    def read(self, topic: str, count: int, group: str = "reader") -> list[Any]:
+        """So many messages from the beginning of a topic."""
+        import confluent_kafka
+
+        reader = confluent_kafka.Consumer({"bootstrap.servers": self.address, "group.id": group,
+                                           "auto.offset.reset": "earliest"})
+        reader.subscribe([topic])
+        found: list[Any] = []
+        try:
+            for _ in range(60):
+                message = reader.poll(0.5) if len(found) < count else None
+                if message is not None and message.error() is None:
+                    found.append(message)
+            return found
+        finally:
+            reader.close()
+
+
+@contextlib.contextmanager
+def running_kafka(brokers: int = 1) -> Iterator[Cluster]:
+    """librdkafka's mock brokers, which speak the real protocol over TCP, as long as the block lasts."""
+    confluent_kafka = pytest.importorskip("confluent_kafka", reason="no confluent-kafka")
+    producer = confluent_kafka.Producer({"test.mock.num.brokers": brokers, "bootstrap.servers": "mock"})
+    known = producer.list_topics(timeout=20).brokers.values()
+    yield Cluster(producer, ",".join(f"{one.host}:{one.port}" for one in known))
+    producer.flush(5)

@@ -13,8 +13,8 @@ import click
 
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.errors import USAGE, CommandError
+from iceprod.cli.common.replaying import play, stored_alerts, wait_for_report
 from iceprod.cli.common.tables import print_table
-from iceprod.replaying import play, stored_alerts, wait_for_report
 
 __all__ = ["replay"]
 

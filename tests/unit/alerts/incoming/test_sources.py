@@ -19,8 +19,8 @@ from server.alerts.incoming.kafka_source import KafkaSource
 from server.alerts.incoming.sources import Source, listen_once, standings
 from server.alerts.incoming.zeromq_source import ZeroMQSource, _split
 from server.rest.context import Context
+from tests.support.alerts import running_kafka
 from tests.support.api import free_port
-from tests.support.kafka import running_kafka
 
 PATIENCE = 30.0
 

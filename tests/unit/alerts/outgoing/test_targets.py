@@ -22,9 +22,8 @@ from server.alerts.outgoing.targets import chosen
 from server.alerts.way import acts, advance, arriving
 from server.common.errors import NotFound
 from server.rest.context import Context
-from tests.support.alerts import arrival, event_bytes, finish, finished_map, with_alerts
+from tests.support.alerts import arrival, event_bytes, finish, finished_map, running_kafka, with_alerts
 from tests.support.api import free_port
-from tests.support.kafka import running_kafka
 
 
 def with_target(ctx: Context, target: AlertTarget, **more: Any) -> Context:
