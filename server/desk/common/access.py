@@ -47,6 +47,10 @@ def _by_group(who: Visitor) -> Document:
     return {"group_id": {"$in": sorted(who.groups)}}
 
 
+def _by_group_or_open(who: Visitor) -> Document:
+    return {"group_id": {"$in": [None, *sorted(who.groups)]}}
+
+
 def _by_groups(who: Visitor) -> Document:
     return {"group_ids": {"$in": sorted(who.groups)}}
 
@@ -74,7 +78,9 @@ _VISIBLE: dict[str, Callable[[Visitor], Document]] = {
     "spectrum": _by_groups,
     "catalog_query": _by_groups,
     "allocation": _by_group,
-    "observing_run": _by_group,
+    "followup_request": _by_group,  # that of its allocation
+    "observing_run": _by_group_or_open,
+    "assignment": _by_group_or_open,  # that of its run
     "listing": _own,
     "token": _own,
     "obj": _everybody,  # position and name are public inside the system
@@ -97,7 +103,8 @@ def visible(kind: str, who: Visitor) -> Document:
 
 
 _NEEDS = {"filter": UPLOAD_DATA, "candidate": UPLOAD_DATA, "obj": UPLOAD_DATA, "source": UPLOAD_DATA,
-          "classification": CLASSIFY, "galaxy": UPLOAD_DATA}
+          "classification": CLASSIFY, "galaxy": UPLOAD_DATA, "followup_request": UPLOAD_DATA,
+          "assignment": UPLOAD_DATA}
 
 
 def may(kind: str, who: Visitor, row: Mapping[str, Any]) -> bool:

@@ -17,7 +17,8 @@ from tests.support.databases import DATABASES, chosen
 from tests.support.outside import running_services
 
 SUITE = CONFORMANCE / "desk_and_sensor"
-FILES = ("test_sp_core.py", "test_sp_candidates.py", "test_sp_judgement.py", "test_sp_catalogs.py")
+FILES = ("test_sp_core.py", "test_sp_candidates.py", "test_sp_judgement.py", "test_sp_catalogs.py",
+         "test_sp_followup.py")
 # A check of analyses, which are not part of the desk.
 WITHOUT = ["test_no_token_is_401[21]"]
 
