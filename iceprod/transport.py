@@ -273,6 +273,9 @@ class Client:
             headers.update(self._proxy[2])
         if body is None:
             return None, headers
+        if isinstance(body, bytes):  # a file, sent as it is
+            headers["Content-Type"] = "application/octet-stream"
+            return body, headers
         headers["Content-Type"] = "application/json"
         return json.dumps(body, separators=(",", ":")).encode(), headers
 

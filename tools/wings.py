@@ -30,7 +30,7 @@ ORDER: dict[str, list[str]] = {
     "iceprod.cli": ["common", "house work sky"],
     "grid": ["base bundle", "moving", "pilot", "condor"],
     "server": ["common embedded benching", "store", "rest", "services", "rules", "production", "scans",
-               "sensor", "desk", "reference", "web"],
+               "sensor", "desk", "alerts", "reference", "web"],
     "server.embedded": ["documents", "expressions", "query", "indexes", "storage", "reading", "sessions",
                         "stages", "commands"],
     "server.production": ["common", "people records", "datasets transfers", "tasks", "submission failures",
@@ -39,8 +39,9 @@ ORDER: dict[str, list[str]] = {
     "server.desk": ["common", "outside", "people", "maps", "objects", "judgement", "observing",
                     "followup analyses", "plans", "rules", "catalogs"],
     "server.desk.analyses": ["programs"],
+    "server.alerts": ["common", "rules", "incoming outgoing", "way"],
     "server.sensor": ["common", "schedule", "acquisitions", "actions", "clock"],
-    "server.web": ["common", "home production scans desk"],
+    "server.web": ["common", "home production scans desk alerts"],
 }
 """Of each package its wings, from the ground up; those of one line know nothing of each other. Files that lie
 in the package itself stand above its wings (`.`: here they do not)."""

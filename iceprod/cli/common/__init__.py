@@ -3,4 +3,4 @@
 In: options. Out: a `Client`, `CommandError`, text on the screen.
 """
 
-__all__ = ["connection", "errors", "files", "findings", "passing", "tables"]
+__all__ = ["connection", "errors", "files", "findings", "passing", "replaying", "tables"]
