@@ -79,7 +79,8 @@ def test_where_a_fit_is_farther_off_its_90_percent_region_holds_the_stored_one(n
     best, stored = best_pixel(tables), _stored(event, "_SplineMPE")
     assert best is not None
     seed = tables[best.nside][tables[best.nside]["index"] == best.pixel]
-    there = fit.reconstruct(fit.prepare(event), np.array([stored.zenith]), np.array([stored.azimuth]), seed)[0]
+    place = np.array([stored.zenith]), np.array([stored.azimuth])
+    there = fit.reconstruct(fit.prepare(event), *place, seed)[0]
     assert 2 * (there["llh"] - best.llh) <= level_set(f"calibrated_{reco}").threshold(0.9)
 
 

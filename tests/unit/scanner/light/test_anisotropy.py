@@ -29,7 +29,8 @@ def _light(ice: str, azimuth: float, distance: float) -> float:
     """PE per GeV of an upward shower in the deep clear ice, at a module on its level."""
     place = np.array([[distance * np.cos(azimuth), distance * np.sin(azimuth), -350.0]])
     level = levelled(place, ice)
-    modules = Modules(*place.T, *local_ice(level, ice), level, np.ones(1), np.array([0, 1]))
+    x, y, z = place.T
+    modules = Modules(x, y, z, *local_ice(level, ice), level, np.ones(1), np.array([0, 1]))
     shower = (0.0, 0.0, -350.0, 0.0)
     return float(light_at_modules(shower_tables(ice), modules, (0.0, 0.0, 0.0), shower, UP)[0, 0])
 
