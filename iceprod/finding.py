@@ -25,19 +25,20 @@ class NoServer(ClientError):
         self.nothing_runs = nothing_runs
 
 
-def find_client(server: str | None = None, token: str | None = None, data: str | None = None) -> Client:
+def find_client(server: str | None = None, token: str | None = None, data: str | None = None, *,
+                make: type[Client] = Client) -> Client:
     """A client of the server at a URL, of the installation in the directory `data`, or of what runs here.
 
     Without a token, one is made for an installation of one's own. Raises NoServer.
     """
     if server:
-        return Client(server, token or _own_token(server))
+        return make(server, token or _own_token(server))
     here = _installation(data)
     running = here.running()
     if running is None:
         raise NoServer(f"nothing runs in {here.data}; start it with `iceprod up --data {here.data}`, "
                        "or name a server with --server URL", nothing_runs=True)
-    return Client(running.url, token or _token(here))
+    return make(running.url, token or _token(here))
 
 
 def _installation(data: str | None) -> Installation:

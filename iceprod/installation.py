@@ -36,6 +36,7 @@ class Running(msgspec.Struct, frozen=True):
     data: str
     started: str
     secret_file: str = "secret"
+    start_id: str = ""  # which the server tells at /healthz
     not_isolated: str = ""  # why tasks on this machine run without walls; empty when they do not
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from config.settings import Settings, Tokens
@@ -16,9 +18,10 @@ __all__ = ["token"]
 @click.option("--data", metavar="DIR", default=Settings().data, help="Directory of the installation.")
 @click.option("--user", required=True, metavar="NAME", help="Whom the token names.")
 @click.option("--roles", default="", metavar="R,R", help=f"Of: {', '.join(ROLES)}. None: valid, may nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--hours", type=click.FloatRange(min=0, min_open=True), default=Tokens().hours,
               show_default=True, help="How long it is valid.")
-def token(data: str, user: str, roles: str, hours: float) -> int:
+def token(data: str, user: str, roles: str, as_json: bool, hours: float) -> int:
     """Print a token that the installation's server accepts."""
     names = [name.strip() for name in roles.split(",") if name.strip()]
     for name in names:
@@ -29,7 +32,8 @@ def token(data: str, user: str, roles: str, hours: float) -> int:
         raise CommandError(f"{here.data} does not exist; `iceprod up --data {data}` makes an installation",
                            USAGE)
     try:
-        print(here.token(user, *names, hours=hours))
+        made = here.token(user, *names, hours=hours)
     except OSError as error:
         raise CommandError(f"cannot read the secret of {here.data}: {error.strerror}", USAGE) from None
+    print(json.dumps({"token": made, "user": user, "roles": names, "hours": hours}) if as_json else made)
     return 0

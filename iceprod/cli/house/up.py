@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from iceprod.children import last_lines
-from iceprod.cli.common.errors import CommandError
+from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.installation import Installation, make_private
 from iceprod.supervisor import Plan, StartError, Supervisor, main, plan, wait_healthy
 
@@ -39,11 +39,12 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
     here = what.installation
     if here.is_running():
         return _already(here, port, as_json)
+    _make(here)
     if foreground:
         return main(_arguments(what))
     process = _in_background(what)
     try:
-        wait_healthy(what.url, lambda: _failure(process, here), _say)
+        wait_healthy(what.url, what.start_id, lambda: _failure(process, here), _say)
     except StartError:
         if process.poll() is None or not here.is_running():
             raise
@@ -79,7 +80,8 @@ def _already(here: Installation, port: int | None, as_json: bool) -> int:
             raise CommandError(f"{here.data} is just being started or stopped by process "
                                f"{here.supervisor()}; try again in a moment")
         time.sleep(0.05)
-    wait_healthy(running.url, lambda: "" if here.is_running() else "it has just been stopped", _say)
+    wait_healthy(running.url, running.start_id,
+                 lambda: "" if here.is_running() else "it has just been stopped", _say)
     if as_json:
         _tell(running.url, here, already=True)
     else:
@@ -92,17 +94,26 @@ def _already(here: Installation, port: int | None, as_json: bool) -> int:
 def _arguments(what: Plan) -> list[str]:
     settings = what.settings
     arguments = ["--data", settings.data, "--port", str(settings.server.port),
-                 "--pilots", str(settings.pilots.count)]
+                 "--pilots", str(settings.pilots.count), "--start-id", what.start_id]
     return [*arguments, "--config", str(what.config)] if what.config else arguments
 
 
 def _in_background(what: Plan) -> subprocess.Popen[bytes]:
     here = what.installation
-    for directory in (here.data, here.logs):
-        make_private(directory)
     with os.fdopen(os.open(_log(here), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
         return subprocess.Popen([sys.executable, "-P", "-m", Supervisor.__module__, *_arguments(what)],
                                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+
+def _make(here: Installation) -> None:
+    """Make the directories that are written to first. Raises CommandError."""
+    try:
+        for directory in (here.data, here.logs):
+            make_private(directory)
+        os.close(os.open(_log(here), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise CommandError(f"--data: cannot use {error.filename or here.data}: {error.strerror}; name a "
+                           "directory that you may write", USAGE) from None
 
 
 def _failure(process: subprocess.Popen[bytes], here: Installation) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 
 import click
 
+from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.cli.common.files import save
+from iceprod.cli.common.naming import scan_of
 from iceprod.client import Client
 
 __all__ = ["skymap"]
@@ -20,7 +22,7 @@ _ALL = "all"
 
 
 @click.command()
-@click.argument("scan_id")
+@click.argument("scan_id", metavar="SCAN", shell_complete=completing.scans)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: the scan's id]")
 @click.option("--format", "formats", multiple=True, metavar="F",
               help=f"json, npz, fits, flat, moc, contours, geojson, gcn, summary, png, pdf, svg or {_ALL}; "
@@ -39,6 +41,7 @@ def skymap(scan_id: str, out: Path | None, formats: tuple[str, ...], levels: str
     tell content and level set. All regions, areas and densities of one set are of one posterior.
     """
     with connect(server, token, data) as client:
+        scan_id = scan_of(client, scan_id)
         listed = client.get(f"/scan/{scan_id}/products", patience=10)
         chosen = _chosen(listed, formats, levels)
         if only_list:
