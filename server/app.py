@@ -45,9 +45,9 @@ house.describe(ROUTES, SERVICES)
 
 def make_app(ctx: Context, services: Services | None = None, start_id: str = "") -> Application:
     """The tornado application that answers every route."""
-    return Application([route.spec() for route in ROUTES], default_handler_class=NoRoute, context=ctx,
-                       services=services, start_id=start_id, routes=ROUTES, log_function=lambda handler: None,
-                       **web.SETTINGS)
+    specs = [route.spec() for route in [*ROUTES, web.MISSING]]
+    return Application(specs, default_handler_class=NoRoute, context=ctx, services=services,
+                       start_id=start_id, routes=ROUTES, log_function=lambda handler: None, **web.SETTINGS)
 
 
 async def serve(settings: Settings, start_id: str = "") -> None:

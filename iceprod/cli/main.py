@@ -23,7 +23,8 @@ from iceprod.supervisor import StartError
 __all__ = ["iceprod", "main"]
 
 _OURS = {name: f"iceprod.cli.{module}:{name}" for name, module in {
-    "up": "house.up", "down": "house.down", "status": "house.status", "token": "house.token",
+    "up": "house.up", "down": "house.down", "web": "house.web",
+    "status": "house.status", "token": "house.token",
     "scan": "sky.scan", "watch": "sky.watch", "abort": "sky.watch", "submit": "work.submit",
     "demo": "house.demo", "skymap": "sky.skymap", "why": "work.why", "logs": "work.logs",
     "sites": "work.places", "pilots": "work.places", "show": "work.datasets", "tasks": "work.datasets",

@@ -13,6 +13,7 @@ import click
 
 from iceprod.children import last_lines
 from iceprod.cli.common.errors import USAGE, CommandError
+from iceprod.cli.house.web import login_address, open_page
 from iceprod.installation import Installation, make_private
 from iceprod.supervisor import Plan, StartError, Supervisor, main, plan, wait_healthy
 
@@ -28,9 +29,10 @@ _ANNOUNCE_SECONDS = 10.0
 @click.option("--no-pilots", is_flag=True, help="Only the store and the server.")
 @click.option("--foreground", is_flag=True, help="Stay in the terminal until Ctrl-C.")
 @click.option("--config", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="YAML settings.")
+@click.option("--no-open", is_flag=True, help="Do not open the web pages in a browser.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: where it runs.")
 def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, foreground: bool,
-       config: Path | None, as_json: bool) -> int:
+       config: Path | None, no_open: bool, as_json: bool) -> int:
     """Start the store, the server and pilots on this machine.
 
     Returns when the server is healthy. What runs already is left alone; what died is started again.
@@ -53,8 +55,8 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
         return _tell(what.url, here, already=False)
     print(f"running at {what.url}\n"
           f"  data in {here.data}; stop with: iceprod down --data {here.data}\n"
-          "  the web pages ask for a token; this makes one: "
-          f"iceprod token --data {here.data} --user NAME --roles user")
+          f"  programs ask for a token: iceprod token --data {here.data} --user NAME --roles user")
+    _show_login(here, no_open=no_open)
     running = here.running()
     if running and running.not_isolated:
         print("warning: tasks here can do all that this account can, also read the installation's secret\n"
@@ -62,6 +64,14 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
               "  install bubblewrap, or let only people submit whom you trust: docs/security.md",
               file=sys.stderr)
     return 0
+
+
+def _show_login(here: Installation, *, no_open: bool) -> None:
+    address = login_address(here)
+    print(f"  log in to the web pages, once and within ten minutes: {address}\n"
+          f"  later: iceprod web --data {here.data}", flush=True)
+    if not no_open:
+        open_page(address)
 
 
 def _say(word: str) -> None:
@@ -86,6 +96,7 @@ def _already(here: Installation, port: int | None, as_json: bool) -> int:
         _tell(running.url, here, already=True)
     else:
         print(f"already running at {running.url} (process {running.pid}, data in {here.data})")
+        _show_login(here, no_open=True)
     if port and not running.url.endswith(f":{port}"):
         print(f"to move it to port {port}, stop it first: iceprod down --data {here.data}", file=sys.stderr)
     return 0

@@ -38,6 +38,16 @@ _POLICY = ("default-src 'none'; img-src 'self'; style-src 'self'; script-src 'se
            "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 
 
+# What the API says to programs in words that clients know, and what people read.
+_NO_SCAN = "There is no such scan. The list of scans has all that there are."
+_WORDS = {
+    "manifest not found": _NO_SCAN, "Scan request not found": _NO_SCAN,
+    "authorization failed": "authorization failed: your roles and groups do not allow this.",
+    "Attempted to delete a completed scan (must use `delete_completed_scan=True`)":
+        "The scan has got its final result meanwhile. Go back to it: there it can be deleted all the same.",
+}
+
+
 class NotLoggedIn(Forbidden):
     """There is no session, or its token has expired."""
 
@@ -131,7 +141,7 @@ class PageHandler(Handler):
             return
         text = "Something went wrong on our side. It was written to the server's log."
         if isinstance(error, ApiError):
-            status_code, text = error.code, error.reason
+            status_code, text = error.code, _WORDS.get(error.reason, error.reason)
         elif isinstance(error, HTTPError):
             text = HTTPStatus(status_code).phrase
         self.set_status(status_code)
