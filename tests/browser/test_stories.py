@@ -90,6 +90,9 @@ def test_a_shifter_watches_a_scan_to_its_final_map(here: Installed, visit: Calla
     page.get_by_role("button", name="Start the scan").click()
     page.get_by_text("The scan waits for its turn").wait_for()
     page.get_by_text("scan has final result").wait_for(timeout=PATIENCE)  # without loading the page again
+    page.get_by_role("link", name="Candidates on the desk").wait_for()  # nothing of the running scan stays
+    assert page.get_by_role("link", name="Abort…").count() == page.get_by_label("More workers").count() == 0
+    assert page.get_by_role("link", name="Delete…").count() == 1
     bob.wait_for("document.querySelector('canvas').dataset.drawn === 'yes'")
     page.get_by_role("button", name="To the best fit").click()
     page.locator("output").get_by_text("2Δ ln L = 0.00 (nside 16)").wait_for()

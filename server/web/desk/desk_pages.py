@@ -17,6 +17,7 @@ from server.desk.judgement.classifications import Judgement
 from server.desk.maps import events, localizations
 from server.desk.objects import galaxies, listings, objs, sources
 from server.desk.observing import finders
+from server.desk.outside.calls import ServiceError
 from server.desk.people import people
 from server.rest.routing import Route, allow
 from server.web.common.handler import COOKIE, READERS, PageHandler
@@ -108,7 +109,11 @@ class Act(DeskPage):
         action = self.field("action")
         if action not in actions:
             raise BadRequest(f"action: {action[:40]!r} is none of {', '.join(actions)}")
-        self.done(await actions[action](name), self.field("back", "/web/desk"))
+        back = self.field("back", "/web/desk")
+        try:
+            self.done(await actions[action](name), back)
+        except ServiceError as error:  # somebody else's trouble is no reason to lead the reader away
+            self.not_done(f"{name}: {error.reason}. Nothing was changed; try again in a while.", back)
 
     async def _classify(self, name: str) -> str:
         who = await self.allowed(CLASSIFY)
@@ -178,7 +183,8 @@ class Finder(DeskPage):
     async def get(self) -> None:
         asked = finders.read({
             "location_type": "pos", "ra": self.query("ra"), "dec": self.query("dec"),
-            "image_source": self.query("image_source"), "type": self.query("type")})
+            "image_source": self.query("image_source"), "type": self.query("type"),
+            "localizationDateobs": self.query("dateobs"), "localizationName": self.query("map")})
         _, data = await finders.draw(self.ctx, asked)
         self.set_header("Content-Type", finders.KINDS[asked.kind])
         self.finish(data)
