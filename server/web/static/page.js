@@ -69,7 +69,8 @@ if (before?.page === location.pathname + location.search && !location.hash) {
 // In a narrow window a table is a list of cards; there each cell says itself what it is.
 function labelCells() {
   for (const table of document.querySelectorAll(".scroll table")) {
-    const titles = [...table.querySelectorAll("thead th")].map((title) => title.textContent.trim());
+    const titles = [...table.querySelectorAll("thead th")].map(
+      (title) => title.querySelector(".unseen") ? "" : title.textContent.trim());
     for (const row of table.querySelectorAll("tbody tr")) {
       [...row.children].forEach((cell, number) => {
         if (cell.tagName === "TD" && titles[number] && cell.colSpan === 1) cell.dataset.label = titles[number];
