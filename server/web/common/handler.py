@@ -27,7 +27,7 @@ from server.web.common import charts, navigation, show
 from server.web.common.navigation import READERS
 from server.web.common.static import static_path
 
-__all__ = ["COOKIE", "READERS", "PageHandler", "local_path"]
+__all__ = ["COOKIE", "READERS", "NotLoggedIn", "PageHandler", "local_path"]
 
 COOKIE = "iceprod_session"
 NOTICE = "iceprod_notice"

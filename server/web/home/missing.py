@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from server.common.errors import NotFound
 from server.rest.routing import Route, allow
-from server.web.common.handler import PageHandler
+from server.web.common.handler import NotLoggedIn, PageHandler
 
 __all__ = ["MISSING"]
 
 
 class Missing(PageHandler):
-    """No page of ours. To people who are not logged in it says no more than the login does."""
+    """No page of ours; who is logged in also sees the navigation."""
 
-    @allow("any")
-    def get(self, path: str) -> None:
+    @allow("everybody")
+    async def get(self, path: str) -> None:
+        try:
+            self.caller = await self.authenticate()
+        except NotLoggedIn:
+            await self.ctx.admission.refuse(self.caller_address)
         raise NotFound("There is no such page. The bar at the top leads to those that there are.")
 
-    @allow("any")
-    def post(self, path: str) -> None:
-        self.get(path)
+    @allow("everybody")
+    async def post(self, path: str) -> None:
+        await self.get(path)
 
 
 MISSING = Route("/web/?(?P<path>.*)", Missing, "web")
