@@ -267,10 +267,10 @@ def _paint_zoom(axes: WCSAxes, skymap: SkyMap, wcs: WCS, size: int, threshold: f
     """Paint the map, even in colour up to about the 90 % threshold, and return the scale of colours."""
     x, y = np.meshgrid(np.arange(size), np.arange(size))
     ra, dec = wcs.wcs_pix2world(x.ravel(), y.ravel(), 0)
-    image = np.full(size * size, np.nan)
+    flat = np.full(size * size, np.nan)
     shown = np.isfinite(ra)  # a wide frame has corners beyond the sky
-    image[shown] = skymap.delta_at(ra[shown], dec[shown])
-    image = image.reshape(size, size)
+    flat[shown] = skymap.delta_at(ra[shown], dec[shown])
+    image = flat.reshape(size, size)
     top = float(np.clip(np.nanmax(image), 4 * threshold, 200 * threshold))
     norm = AsinhNorm(2 * threshold, 0.0, top)
     axes.imshow(image, origin="lower", cmap=_colours(), norm=norm, interpolation="nearest")

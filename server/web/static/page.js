@@ -73,7 +73,7 @@ function labelCells() {
       (title) => title.querySelector(".unseen") ? "" : title.textContent.trim());
     for (const row of table.querySelectorAll("tbody tr")) {
       [...row.children].forEach((cell, number) => {
-        if (cell.tagName === "TD" && titles[number] && cell.colSpan === 1) cell.dataset.label = titles[number];
+        if (cell.tagName === "TD" && titles[number] && cell.colSpan === 1 && !cell.dataset.label) cell.dataset.label = titles[number];
       });
     }
   }

@@ -140,7 +140,7 @@ def test_text_is_embedded_as_truetype(draw: object, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("place", "width"), [
     ((10.0, 89.5), 3.0), ((200.0, -89.9), 0.2), ((0.1, 0.0), 3.0), ((123.0, 45.0), 0.002)])
 def test_every_contour_lies_inside_the_frame(place: tuple[float, float], width: float) -> None:
-    """From regions of a pixel to such as take in nearly all the sky, by the narrowest and the widest level set."""
+    """From regions of a pixel to nearly all the sky, by the narrowest and the widest level set."""
     table = _bowl(nan_rows(np.arange(12 * 16**2)), place)
     table["llh"] /= 50 * width
     skymap = SkyMap.from_results({16: table})
