@@ -36,7 +36,8 @@ ORDER: dict[str, list[str]] = {
     "server.production": ["common", "people records", "datasets transfers", "tasks", "submission failures",
                           "leases", "sites"],
     "server.scans": ["manifests", "pixels", "results", "run", "api"],
-    "server.desk": ["common", "outside", "people", "maps", "objects", "judgement", "observing", "catalogs"],
+    "server.desk": ["common", "outside", "people", "maps", "objects", "judgement", "observing",
+                    "followup analyses", "catalogs"],
     "server.sensor": ["common", "schedule", "acquisitions", "actions", "clock"],
     "server.web": ["common", "home production scans desk"],
 }

@@ -66,11 +66,12 @@ async def put(ctx: Context, new: NewLocalization) -> dict[str, Any]:
     data, facts = await asyncio.to_thread(lambda: (new.tiles.pack(), _facts(new.tiles)))
     fields = {**facts, "blob": await blobs.put(ctx, data), "version": new.version, "dateobs": new.dateobs,
               "name": new.name, "contours": list(new.contours), "levels": new.levels,
-              "limits": dict(new.limits), "modified": now()}
+              "limits": dict(new.limits), "ranked": None, "modified": now()}
     key: dict[str, Any] = {"scan_id": new.scan_id} if new.scan_id else {
         "dateobs": new.dateobs, "name": new.name}
     present = await ctx.db.desk_localizations.find_one_and_update(
         {**key, "version": {"$lt": new.version}}, {"$set": fields})
+    ctx.signals.notify("localizations")
     if present is not None:
         await _forget(ctx, present["blob"], fields["blob"])
         return {**present, **fields}

@@ -26,7 +26,7 @@ from server.desk.people import groups
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "add_token", "add_user", "find_user", "named_or_numbered", "profile",
+__all__ = ["INDEXES", "add_token", "add_user", "find_user", "find_users", "named_or_numbered", "profile",
            "remove_token", "shared_rights", "shown_user", "tokens", "users", "visitor"]
 
 INDEXES = [
@@ -128,6 +128,12 @@ async def find_user(ctx: Context, user_id: int) -> Document:
     if user is None:
         raise BadRequest(f"no user {user_id}")
     return user
+
+
+async def find_users(ctx: Context, user_ids: Iterable[int]) -> dict[int, Document]:
+    """Those of the users that are there, by id, as others see them."""
+    rows = await ctx.db.desk_users.find({"_id": {"$in": sorted(user_ids)}}).to_list()
+    return {row["_id"]: shown_user(row) for row in rows}
 
 
 async def _by_name(ctx: Context, username: str) -> Document:

@@ -55,7 +55,10 @@ FOR_ALL = {
     ("delete", "/api/sources/{obj_id}/classifications"), ("post", "/api/catalogs/swift_lsxps"),
     ("post", "/api/catalogs/gaia_alerts"), ("post", "/api/catalog_queries"),
     ("post", "/api/sources/{obj_id}/annotations/gaia"), ("post", "/api/sources/{obj_id}/annotations/irsa"),
-    ("post", "/api/sources/{obj_id}/annotations/vizier")}
+    ("post", "/api/sources/{obj_id}/annotations/vizier"),
+    ("post", "/api/followup_request/watch/{request_id}"),
+    ("delete", "/api/followup_request/watch/{request_id}"),
+    ("post", "/api/facility")}  # which right it needs depends on the request that it names
 
 
 def test_every_method_says_who(api: Api) -> None:

@@ -301,6 +301,34 @@ def test_what_a_shifter_does(browser: Session, scan_id: str, filter_id: int, out
     assert 'href="#candidate-2"' in page
 
 
+def test_the_page_of_an_object(browser: Session, scan_id: str, filter_id: int, outside: Outside) -> None:
+    path = browser.get(f"/web/desk/scans/{scan_id}").url.removeprefix(browser.url)
+    assert 'href="/web/desk/objects/inside"' in browser.get(path).text
+    page = browser.get("/web/desk/objects/inside").text
+    assert f'<a href="{path}">{scan_id}</a>' in page, "the map that holds it"
+    assert f"{BEST[0]:.5f}° {BEST[1]:+.5f}°" in page
+    assert "inside (mine)" in page, "the host"
+    assert ">near<" in page, "the filter"
+    assert "No photometry." in page
+    chosen = re.search(r'<option value="(\d+:TDE)"', page)
+    assert chosen
+    here = "/web/desk/objects/inside"
+    page = act(browser, here, "inside", action="classify", **{"class": chosen[1]})
+    assert "inside is classified as TDE" in page
+    assert "1 votes, +1" in page
+    number = re.findall(r'name="classification" value="(\d+)"', page)[-1]
+    assert "0 votes, +0" in act(browser, here, "inside", action="withdraw", classification=number)
+
+
+def test_an_object_without_a_position(admin: Session, browser: Session, scan_id: str) -> None:
+    ok(admin.post("/api/sources", json={"id": "no place <b>", "summary": "<script>"}))
+    page = browser.get("/web/desk/objects/no%20place%20%3Cb%3E")
+    assert page.status_code == 200
+    assert "no position" in page.text
+    assert "<b>" not in page.text
+    assert "&lt;script&gt;" in page.text
+
+
 def test_finding_charts_of_the_page(browser: Session, scan_id: str) -> None:
     path = f"/web/desk/finder?ra={BEST[0]}&dec={BEST[1]}&type=png"
     assert browser.get(path).content.startswith(b"\x89PNG")
@@ -309,7 +337,8 @@ def test_finding_charts_of_the_page(browser: Session, scan_id: str) -> None:
 
 @pytest.mark.parametrize(("path", "code"), [
     ("/web/desk/scans/none", 404), ("/web/desk/maps/99999", 404), ("/web/desk/maps/x", 404),
-    ("/web/desk/finder?ra=x&dec=0", 400),
+    ("/web/desk/finder?ra=x&dec=0", 400), ("/web/desk/objects/nothing", 404),
+    ("/web/desk/objects/%00", 404), ("/web/desk/objects/" + "x" * 3000, 404),
 ])  # fmt: skip
 def test_pages_that_are_not_there(browser: Session, path: str, code: int) -> None:
     assert browser.get(path).status_code == code
