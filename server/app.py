@@ -46,14 +46,14 @@ SERVICES: list[Service] = [*housekeeping.divide(PERIODIC), *sensor.SERVICES]
 house.describe(ROUTES, SERVICES)
 
 
-def make_app(ctx: Context, services: Services | None = None) -> Application:
+def make_app(ctx: Context, services: Services | None = None, start_id: str = "") -> Application:
     """The tornado application that answers every route."""
-    return Application([route.spec() for route in ROUTES], default_handler_class=NoRoute, context=ctx,
-                       services=services, routes=ROUTES, log_function=lambda handler: None,
-                       **web.SETTINGS)
+    specs = [route.spec() for route in [*ROUTES, web.MISSING]]
+    return Application(specs, default_handler_class=NoRoute, context=ctx, services=services,
+                       start_id=start_id, routes=ROUTES, log_function=lambda handler: None, **web.SETTINGS)
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, start_id: str = "") -> None:
     """Run the server until SIGTERM or SIGINT."""
     data = Path(settings.data)
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -69,7 +69,7 @@ async def serve(settings: Settings) -> None:
     await ensure_indexes(db, INDEXES)
     await housekeeping.ensure_entries(ctx, PERIODIC)
     services = Services(ctx, SERVICES)
-    door.application = make_app(ctx, services)
+    door.application = make_app(ctx, services, start_id)
     services.start()
     watching = asyncio.create_task(watch(ctx.admission, db))
     log.info("listening", extra={"action": "start", "host": host, "port": port})
