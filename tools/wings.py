@@ -37,7 +37,8 @@ ORDER: dict[str, list[str]] = {
                           "leases", "sites"],
     "server.scans": ["manifests", "pixels", "results", "run", "api"],
     "server.desk": ["common", "outside", "people", "maps", "objects", "judgement", "observing",
-                    "followup", "catalogs"],
+                    "followup analyses", "catalogs"],
+    "server.desk.analyses": ["programs"],
     "server.sensor": ["common", "schedule", "acquisitions", "actions", "clock"],
     "server.web": ["common", "home production scans desk"],
 }

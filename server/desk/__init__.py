@@ -29,6 +29,14 @@ Routes        a module `<noun>_routes.py` with ROUTES, and INDEXES beside the st
 
 from __future__ import annotations
 
+from server.desk.analyses import (
+    analyses,
+    analysis_routes,
+    call_back_routes,
+    running,
+    service_routes,
+    services,
+)
 from server.desk.catalogs import catalog_queries, catalog_routes, transients
 from server.desk.common import blobs, jobs
 from server.desk.followup import (
@@ -97,6 +105,9 @@ ROUTES: list[Route] = [
     *galaxy_routes.ROUTES,
     *catalog_routes.ROUTES,
     *allocation_routes.ROUTES,
+    *service_routes.ROUTES,
+    *call_back_routes.ROUTES,
+    *analysis_routes.ROUTES,
     *schedule_routes.ROUTES,
     *request_routes.ROUTES,
     *message_routes.ROUTES,
@@ -128,6 +139,8 @@ INDEXES: list[Index] = [
     *jobs.INDEXES,
     *calls.INDEXES,
     *allocations.INDEXES,
+    *services.INDEXES,
+    *analyses.INDEXES,
     *runs.INDEXES,
     *assignments.INDEXES,
     *rows.INDEXES,
@@ -139,6 +152,7 @@ SERVICES: list[Service] = [
     *galaxy_imports.SERVICES,
     *transients.SERVICES,
     *catalog_queries.SERVICES,
+    *running.SERVICES,
     *sending.SERVICES,
     *prioritization.SERVICES,
     *following.SERVICES,

@@ -1,0 +1,1 @@
+"""Templates of analyses that ship: a folder each, see `server.desk.analyses.templates`."""

@@ -1,0 +1,1 @@
+"""Fit of a light curve."""

@@ -1,0 +1,1 @@
+"""Whether an object is the source of a neutrino."""

@@ -1,0 +1,1 @@
+"""Counts of catalogued sources in a region."""
