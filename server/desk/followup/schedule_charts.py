@@ -38,7 +38,7 @@ def draw_night(title: str, placed: Sequence[Placed], sky: Sky, kind: str) -> byt
     axes.set_ylabel("altitude (degrees)")
     axes.set_xlabel("UTC")
     axes.xaxis.set_major_formatter(DateFormatter("%d %H:%M"))
-    what = f"{len(placed)} block{'s' * (len(placed) > 1)}" if placed else "nothing can be observed in this time"
+    what = f"{len(placed)} of the blocks fit" if placed else "nothing can be observed in this time"
     axes.set_title(f"{title}: {what}, {sky.moments[0]:%Y-%m-%d}", parse_math=False)
     axes.legend(loc="upper right", fontsize=8)
     return _saved(figure, kind)
