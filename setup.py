@@ -39,7 +39,7 @@ setup(
     packages=find_namespace_packages(include=[p for name in PACKAGES for p in (name, f"{name}.*")]),
     include_package_data=True,
     package_data={"config": ["data/*", "*.yaml", "schema/*"],
-                  "server": ["desk/gitlog.json", "desk/analyses/programs/*/*.yaml", "web/templates/*",
+                  "server": ["desk/gitlog.json", "desk/analyses/programs/*.yaml", "web/templates/*",
                              "web/static/*"]},
     cmdclass={"build_py": Build},
     install_requires=COMMON + SCANNER + SERVER,

@@ -22,6 +22,7 @@ from server.rest.context import Context
 from server.rest.door import Door
 from server.rest.handler import NoRoute
 from server.rest.routing import Route
+from server.rules import engine
 from server.sensor.actions import housekeeping
 from server.services.leader import Service, Services
 from server.services.migrations import migrate
@@ -37,8 +38,9 @@ ROUTES: list[Route] = [
     *status.ROUTES, *openapi.ROUTES, *production.ROUTES, *scans.ROUTES, *sensor.ROUTES, *desk.ROUTES,
     *web.ROUTES]
 INDEXES: list[Index] = [
-    *revocations.INDEXES, *production.INDEXES, *scans.INDEXES, *desk.INDEXES, *sensor.INDEXES]
-PERIODIC: list[Service] = [*production.SERVICES, *scans.SERVICES, *desk.SERVICES]
+    *revocations.INDEXES, *engine.INDEXES, *production.INDEXES, *scans.INDEXES, *desk.INDEXES,
+    *sensor.INDEXES]
+PERIODIC: list[Service] = [*engine.SERVICES, *production.SERVICES, *scans.SERVICES, *desk.SERVICES]
 SERVICES: list[Service] = [*housekeeping.divide(PERIODIC), *sensor.SERVICES]
 house.describe(ROUTES, SERVICES)
 

@@ -27,7 +27,7 @@ from server.rest.routing import Route, allow
 __all__ = ["ROUTES"]
 
 _CONE = {"ra", "dec", "error"}
-_HIDDEN = ("blob", "cells", "version")
+_HIDDEN = ("blob", "cells", "version", "unlogged")
 
 
 class EventBody(Body):
