@@ -37,7 +37,6 @@ def test_spatial_catalogues(admin: Session, viewer: Session) -> None:
     assert ok(admin.post("/api/spatial_catalog/ascii", json=body))["id"] == number
     listed = viewer.get("/api/spatial_catalog")
     assert [(one["catalog_name"], one["entries_count"]) for one in ok(listed)] == [("fermi", 2)]
-    assert listed.json()["totalMatches"] == 1
     one = ok(viewer.get(f"/api/spatial_catalog/{number}?numPerPage=1&pageNumber=2"))
     assert [entry["entry_name"] for entry in one["entries"]] == ["far"]
     for name, dec in (("near crab", DEC + 0.5), ("off crab", DEC + 1.5)):
