@@ -29,17 +29,19 @@ ORDER: dict[str, list[str]] = {
     "iceprod": ["batch walls", ".", "cli"],
     "iceprod.cli": ["common", "house work sky"],
     "grid": ["base bundle", "moving", "pilot", "condor"],
-    "server": ["common embedded benching", "store", "rest", "services", "production", "scans", "sensor",
-               "desk", "reference", "web"],
+    "server": ["common embedded benching", "store", "rest", "services", "rules", "production", "scans",
+               "sensor", "desk", "alerts", "reference", "web"],
     "server.embedded": ["documents", "expressions", "query", "indexes", "storage", "reading", "sessions",
                         "stages", "commands"],
     "server.production": ["common", "people records", "datasets transfers", "tasks", "submission failures",
                           "leases", "sites"],
     "server.scans": ["manifests", "pixels", "results", "run", "api"],
     "server.desk": ["common", "outside", "people", "maps", "objects", "judgement", "observing",
-                    "followup analyses", "catalogs"],
+                    "followup analyses", "plans", "rules", "catalogs"],
+    "server.desk.analyses": ["programs"],
+    "server.alerts": ["common", "rules", "incoming outgoing", "way"],
     "server.sensor": ["common", "schedule", "acquisitions", "actions", "clock"],
-    "server.web": ["common", "home production scans desk"],
+    "server.web": ["common", "home production scans desk alerts"],
 }
 """Of each package its wings, from the ground up; those of one line know nothing of each other. Files that lie
 in the package itself stand above its wings (`.`: here they do not)."""

@@ -11,6 +11,7 @@ from server.production.people import (
     credential_routes,
     credentials,
     groups,
+    login_links,
     token_routes,
     user_routes,
     users,
@@ -54,8 +55,8 @@ ROUTES: list[Route] = [
 INDEXES: list[Index] = [
     *datasets.INDEXES, *jobs.INDEXES, *task_store.INDEXES, *classes.INDEXES, *task_stats.INDEXES,
     *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES,
-    *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *credentials.INDEXES, *pilots.INDEXES,
-    *site_tests.INDEXES, *tallies.INDEXES, *follow_ups.INDEXES, *history.INDEXES,
+    *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *credentials.INDEXES, *login_links.INDEXES,
+    *pilots.INDEXES, *site_tests.INDEXES, *tallies.INDEXES, *follow_ups.INDEXES, *history.INDEXES,
 ]
 SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES, *reliability.SERVICES,
                            *history.SERVICES]
