@@ -254,6 +254,7 @@ class Desk(Part, frozen=True):
     # who may ask as often as they like
     exempt_addresses: list[str] = msgspec.field(default_factory=lambda: ["127.0.0.1", "::1"])
     list_minutes: float = 60.0  # how long the pages of one list of candidates fit together
+    analysis_templates: str = ""  # a folder with templates of analyses beside those that ship
 
 
 class Catalogs(Part, frozen=True):

@@ -115,6 +115,11 @@ class Client:
             while self._open:
                 self._open.pop().close()
 
+    @property
+    def token(self) -> str:
+        """The token that it speaks with; empty without one."""
+        return self._token
+
     # -- the verbs
 
     def get(self, path: str, query: dict[str, Any] | None = None, **how: Any) -> Any:

@@ -22,6 +22,7 @@ from server.rest.context import Context
 from server.rest.door import Door
 from server.rest.handler import NoRoute
 from server.rest.routing import Route
+from server.rules import engine
 from server.sensor.actions import housekeeping
 from server.services.leader import Service, Services
 from server.services.migrations import migrate
@@ -37,9 +38,10 @@ ROUTES: list[Route] = [
     *status.ROUTES, *openapi.ROUTES, *production.ROUTES, *scans.ROUTES, *sensor.ROUTES, *desk.ROUTES,
     *alerts.ROUTES, *web.ROUTES]
 INDEXES: list[Index] = [
-    *revocations.INDEXES, *production.INDEXES, *scans.INDEXES, *desk.INDEXES, *alerts.INDEXES,
-    *sensor.INDEXES]
-PERIODIC: list[Service] = [*production.SERVICES, *scans.SERVICES, *desk.SERVICES, *alerts.SERVICES]
+    *revocations.INDEXES, *engine.INDEXES, *production.INDEXES, *scans.INDEXES, *desk.INDEXES,
+    *alerts.INDEXES, *sensor.INDEXES]
+PERIODIC: list[Service] = [*engine.SERVICES, *production.SERVICES, *scans.SERVICES, *desk.SERVICES,
+                           *alerts.SERVICES]
 SERVICES: list[Service] = [*housekeeping.divide(PERIODIC), *sensor.SERVICES]
 house.describe(ROUTES, SERVICES)
 

@@ -22,6 +22,8 @@ Follow-up     `requests.submit` asks a facility or our own grid, `rows` lists wh
 Regions       `regions.find_region` gives the ranges of a stored map's region; `membership.restrict` makes a
               query of them and checks what it finds. `tiles.Tiles` is a map, `localizations` keeps them.
 Background    `jobs.add` stores what outlasts a request, `jobs.service` has it done; workers may be repeated.
+Rules         what happens is an event: `events.log_row` after the write of a row that is marked `unlogged`;
+              what can be done by itself is an action (`server.rules`, `rules.standing`).
 Outside       only through `outside.calls`: known hosts, limits, retries, records.
 Routes        a module `<noun>_routes.py` with ROUTES, and INDEXES beside the storage, joined below. The names
               of collections begin with `desk_`.
@@ -29,6 +31,14 @@ Routes        a module `<noun>_routes.py` with ROUTES, and INDEXES beside the st
 
 from __future__ import annotations
 
+from server.desk.analyses import (
+    analyses,
+    analysis_routes,
+    call_back_routes,
+    running,
+    service_routes,
+    services,
+)
 from server.desk.catalogs import catalog_queries, catalog_routes, transients
 from server.desk.common import blobs, jobs
 from server.desk.followup import (
@@ -76,6 +86,8 @@ from server.desk.observing import (
 )
 from server.desk.outside import calls, run_ends
 from server.desk.people import group_routes, groups, handler, people, system_routes, user_routes
+from server.desk.plans import efficiencies, efficiency_routes, plan_routes, plans
+from server.desk.rules import default_analysis_routes, default_routes, rule_routes
 from server.rest.routing import Route
 from server.services.leader import Service
 from server.store.database import Index
@@ -97,8 +109,16 @@ ROUTES: list[Route] = [
     *galaxy_routes.ROUTES,
     *catalog_routes.ROUTES,
     *allocation_routes.ROUTES,
+    *service_routes.ROUTES,
+    *call_back_routes.ROUTES,
+    *analysis_routes.ROUTES,
     *schedule_routes.ROUTES,
     *request_routes.ROUTES,
+    *plan_routes.ROUTES,
+    *efficiency_routes.ROUTES,
+    *default_routes.ROUTES,
+    *default_analysis_routes.ROUTES,
+    *rule_routes.ROUTES,
     *message_routes.ROUTES,
     *run_routes.ROUTES,
     Route("/api(?:/.*)?", handler.NoSuchEndpoint, "desk"),  # the last one of all below /api/
@@ -128,10 +148,14 @@ INDEXES: list[Index] = [
     *jobs.INDEXES,
     *calls.INDEXES,
     *allocations.INDEXES,
+    *services.INDEXES,
+    *analyses.INDEXES,
     *runs.INDEXES,
     *assignments.INDEXES,
     *rows.INDEXES,
     *prioritization.INDEXES,
+    *plans.INDEXES,
+    *efficiencies.INDEXES,
 ]
 
 SERVICES: list[Service] = [
@@ -139,8 +163,11 @@ SERVICES: list[Service] = [
     *galaxy_imports.SERVICES,
     *transients.SERVICES,
     *catalog_queries.SERVICES,
+    *running.SERVICES,
     *sending.SERVICES,
     *prioritization.SERVICES,
+    *plans.SERVICES,
+    *efficiencies.SERVICES,
     *following.SERVICES,
     *run_ends.SERVICES,
 ]

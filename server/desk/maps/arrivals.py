@@ -13,7 +13,7 @@ import msgspec
 from server.common.errors import BadRequest
 from server.desk.common.bodies import Body, Name, Text, convert
 from server.desk.common.dates import parse_date
-from server.desk.maps import events, localizations, notices, skymaps
+from server.desk.maps import events, localizations, notices, polygons, skymaps
 from server.desk.maps.localizations import NewLocalization
 from server.desk.maps.notices import Notice
 from server.desk.maps.regions import CALIBRATED
@@ -26,7 +26,7 @@ _CONE = {"ra", "dec", "error"}
 
 
 class EventBody(Body):
-    """An event, perhaps with a sky map: a cone, multi-order arrays, or a FITS file in base64."""
+    """An event, perhaps with a sky map: a cone, a polygon, multi-order arrays, or a FITS file in base64."""
 
     dateobs: Name | None = None
     xml: Text | None = None  # a VOEvent
@@ -99,7 +99,10 @@ def _named_map(body: EventBody) -> tuple[str, Tiles] | None:
         return _needed_name(body.localization_name), skymaps.of_fits(data)
     if set(sky) >= _CONE:
         return _cone(body, sky)
-    return _needed_name(sky.get("localization_name") or body.localization_name), skymaps.of_arrays(sky)
+    name = _needed_name(sky.get("localization_name") or body.localization_name)
+    if "polygon" in sky:
+        return name, polygons.of_polygon(polygons.read_polygon(sky["polygon"]))
+    return name, skymaps.of_arrays(sky)
 
 
 def _cone(body: EventBody, sky: Mapping[str, Any]) -> tuple[str, Tiles]:

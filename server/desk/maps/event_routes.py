@@ -20,7 +20,7 @@ from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
 
-_HIDDEN = ("blob", "cells", "version")
+_HIDDEN = ("blob", "cells", "version", "unlogged")
 
 
 class Events(DeskHandler):

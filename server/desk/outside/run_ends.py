@@ -29,7 +29,7 @@ _AT_ONCE = 8
 async def tell(ctx: Context) -> None:
     """Tell all ends that are due, some side by side."""
     while True:
-        runs = []
+        runs: list[Acquisition] = []
         while len(runs) < _AT_ONCE and (run := await callbacks.claim(ctx, time.time())):
             runs.append(run)
         await asyncio.gather(*(_tell_one(ctx, run) for run in runs))

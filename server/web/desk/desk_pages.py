@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from server.common.errors import BadRequest, NotFound
-from server.desk.catalogs import crossmatch
+from server.desk.common import jobs
 from server.desk.common.acls import CLASSIFY, UPLOAD_DATA
 from server.desk.maps import events, localizations
 from server.desk.observing import finders
@@ -18,7 +18,6 @@ from server.web.desk.desk_view import REGIONS, SHOWN, Asked, view
 __all__ = ["ROUTES"]
 
 PER_PAGE = 50
-_MATCHES = {"gaia": crossmatch.gaia, "irsa": crossmatch.irsa, "vizier": crossmatch.vizier}
 
 
 class Desk(DeskPage):
@@ -30,7 +29,9 @@ class Desk(DeskPage):
         found = await events.newest(self.ctx, (page - 1) * PER_PAGE, PER_PAGE + 1)
         rows = [(event, await localizations.of_event(self.ctx, event["dateobs"]))
                 for event in found[:PER_PAGE]]
-        self.page("desk.html", rows=rows, number=page, is_last=len(found) <= PER_PAGE)
+        imports = await jobs.listed(self.ctx, await self.who(), jobs.IMPORTS, 5)
+        self.page("desk.html", rows=rows, number=page, is_last=len(found) <= PER_PAGE,
+                  imports=[(one["kind"], jobs.share(one), jobs.shown(one)) for one in imports])
 
 
 class DeskOfMap(DeskPage):

@@ -15,6 +15,7 @@ from typing import Any
 
 from server.desk.common.access import Document, Visitor
 from server.rest.context import Context
+from server.web.desk import analysis_pages
 
 __all__ = ["PARTS", "Part", "found"]
 
@@ -27,7 +28,7 @@ class Part:
     load: Callable[[Context, Visitor, Document], Awaitable[Mapping[str, Any] | None]]
 
 
-PARTS: tuple[Part, ...] = ()
+PARTS: tuple[Part, ...] = (Part("desk_object_analyses.html", analysis_pages.part),)
 """In the order of the page, below what the object's own page shows."""
 
 
