@@ -115,6 +115,11 @@ class Client:
             while self._open:
                 self._open.pop().close()
 
+    @property
+    def token(self) -> str:
+        """The token that it speaks with; empty without one."""
+        return self._token
+
     # -- the verbs
 
     def get(self, path: str, query: dict[str, Any] | None = None, **how: Any) -> Any:
@@ -272,6 +277,9 @@ class Client:
             headers.update(self._proxy[2])
         if body is None:
             return None, headers
+        if isinstance(body, bytes):  # a file, sent as it is
+            headers["Content-Type"] = "application/octet-stream"
+            return body, headers
         headers["Content-Type"] = "application/json"
         return json.dumps(body, separators=(",", ":")).encode(), headers
 

@@ -18,7 +18,6 @@ from server.rest.routing import Route, allow
 __all__ = ["ROUTES"]
 
 _LISTED = 500
-_IMPORTS = ["galaxies", "glade", "swift", "gaia_alerts"]
 
 
 class ImportBody(Body):
@@ -121,7 +120,7 @@ class CatalogImports(DeskHandler):
     @allow("any")
     async def get(self) -> None:
         """The caller's imports and those of the caller's groups, with how far they are."""
-        rows = await jobs.listed(self.ctx, self.who, _IMPORTS, _LISTED)
+        rows = await jobs.listed(self.ctx, self.who, jobs.IMPORTS, _LISTED)
         self.success([jobs.shown(row) for row in rows])
 
 

@@ -87,6 +87,9 @@ _VISIBLE: dict[str, Callable[[Visitor], Document]] = {
     "followup_request": _by_group,  # that of its allocation
     "observing_run": _by_group_or_open,
     "assignment": _by_group_or_open,  # that of its run
+    "observation_plan": _by_groups,
+    "survey_efficiency": _by_groups,
+    "rule": _by_groups,
     "listing": _own,
     "token": _own,
     "obj": _everybody,  # position and name are public inside the system

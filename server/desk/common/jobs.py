@@ -26,7 +26,7 @@ from server.rest.context import Context
 from server.services.leader import Service
 from server.store.database import Index
 
-__all__ = ["INDEXES", "Job", "add", "listed", "note", "service", "shown", "work"]
+__all__ = ["IMPORTS", "INDEXES", "Job", "add", "listed", "note", "service", "share", "shown", "work"]
 
 log = logging.getLogger("server.desk")
 
@@ -38,6 +38,8 @@ INDEXES = [
 
 LEASE = 60.0  # seconds
 MOST_TRIES = 5
+IMPORTS = ["galaxies", "glade", "swift", "gaia_alerts"]
+"""The kinds that import catalogues."""
 PENDING, RUNNING = "pending submission", "running"
 
 
@@ -90,6 +92,17 @@ def shown(row: Mapping[str, Any]) -> Document:
     return {"id": row["_id"], "requester_id": row["user_id"], "target_group_ids": row["group_ids"],
             "allocation_id": row["payload"].get("allocation_id"), "payload": payload,
             **{name: row[name] for name in names}}
+
+
+def share(row: Mapping[str, Any]) -> float | None:
+    """Which part of a job is done; None where nobody knows how much there is."""
+    if row["is_done"]:
+        return 1.0
+    progress = row["progress"]
+    for done, whole in (("rows", "of"), ("offset", "bytes")):
+        if progress.get(whole):
+            return min(float(progress.get(done, 0) / progress[whole]), 1.0)
+    return None
 
 
 def service(kind: str, worker: Worker) -> Service:

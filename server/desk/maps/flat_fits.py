@@ -8,7 +8,7 @@ other part of 0.05 square degrees becomes one tile of its mean density.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from scanner.maps import healpix
 from server.desk.common.fits_streams import TableStream
 from server.desk.maps.tiles import SkymapError, Tiles
 
-__all__ = ["MOST_NSIDE", "MOST_PIXELS", "of_flat"]
+__all__ = ["MOST_NSIDE", "MOST_PIXELS", "FlatTable", "is_missing", "of_flat", "seen_probability"]
 
 MOST_NSIDE = 8192
 MOST_PIXELS = 2_000_000  # that stay pixels
@@ -29,7 +29,7 @@ _PIXELS = ("PIXEL", "PIX", "IPIX")
 
 def of_flat(table: TableStream) -> Tiles:
     """The map of a table. Raises SkymapError, FitsError."""
-    flat = _Flat.of(table)
+    flat = FlatTable.of(table, _VALUES, seen_probability)
     sums, most, count = flat.parts()
     kept = _kept(most, count)
     nested, values = flat.pixels(kept)
@@ -50,19 +50,25 @@ def _kept(most: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Flat:
+class FlatTable:
+    """A flat map's table: which columns hold what, and how its pixels are numbered."""
+
     table: TableStream
     order: int
     value: str  # names of columns
     pixel: str | None
     is_nested: bool
+    seen: Callable[[np.ndarray], np.ndarray]  # which values are of the map; raises SkymapError
 
     @classmethod
-    def of(cls, table: TableStream) -> _Flat:
+    def of(cls, table: TableStream, values: Iterable[str],
+           seen: Callable[[np.ndarray], np.ndarray]) -> FlatTable:
+        """The map in the first of these columns. Raises SkymapError."""
         names = table.kind.names or ()
-        value = next((name for name in _VALUES if name in names), None)
+        value = next((name for name in values if name in names), None)
         if value is None or table.kind[value].base.kind != "f":
-            raise SkymapError("skymap: the FITS table has no column PROB or PROBABILITY of real numbers")
+            raise SkymapError("skymap: the FITS table has no column PROB, PROBABILITY or 2DLLH of "
+                               "real numbers")
         pixel = next((name for name in _PIXELS if name in names), None)
         explicit = str(table.header.get("INDXSCHM", "")).strip().upper() == "EXPLICIT"
         if explicit and pixel is None:
@@ -73,7 +79,7 @@ class _Flat:
         nside = _stated(table) if pixel else _counted(table.rows * math.prod(table.kind[value].shape))
         if nside > MOST_NSIDE:
             raise SkymapError(f"skymap: flat maps are read up to nside {MOST_NSIDE}, not {nside}")
-        return cls(table, _order(nside), value, pixel, _nested(table))
+        return cls(table, _order(nside), value, pixel, _nested(table), seen)
 
     @property
     def part_order(self) -> int:
@@ -83,7 +89,7 @@ class _Flat:
         """Sum, greatest value and count of the pixels of each part of the sky."""
         size = 12 * 4**self.part_order
         sums, most, count = np.zeros(size), np.zeros(size), np.zeros(size, dtype=np.int64)
-        for nested, values in self._blocks():
+        for nested, values in self.blocks():
             part = nested >> 2 * (self.order - self.part_order)
             sums += np.bincount(part, values, size)
             count += np.bincount(part, minlength=size)
@@ -93,18 +99,18 @@ class _Flat:
     def pixels(self, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """NESTED numbers and values of the pixels in some parts."""
         numbers, found = [np.empty(0, np.int64)], [np.empty(0)]
-        for nested, values in self._blocks():
+        for nested, values in self.blocks():
             here = kept[nested >> 2 * (self.order - self.part_order)]
             numbers.append(nested[here])
             found.append(values[here])
         return np.concatenate(numbers), np.concatenate(found)
 
-    def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """NESTED numbers and values of the pixels that hold something."""
         first = 0
         for rows in self.table.blocks():
             values = rows[self.value].ravel().astype(np.float64)
-            some = np.flatnonzero(_seen(values))
+            some = np.flatnonzero(self.seen(values))
             if len(some):
                 pixels = rows[self.pixel].ravel()[some].astype(np.int64) if self.pixel else some + first
                 yield self._numbers(pixels), values[some]
@@ -118,10 +124,15 @@ class _Flat:
         return pixels if self.is_nested else healpix.ring_to_nest(nside, pixels)
 
 
-def _seen(values: np.ndarray) -> np.ndarray:
+def is_missing(values: np.ndarray) -> np.ndarray:
+    """Which pixels have no value."""
+    return np.asarray(np.isnan(values) | np.isclose(values, _UNSEEN, rtol=1e-5, atol=0))
+
+
+def seen_probability(values: np.ndarray) -> np.ndarray:
     """Which pixels hold probability; those without a value are not a part of the map."""
     with np.errstate(invalid="ignore"):
-        missing = np.isnan(values) | np.isclose(values, _UNSEEN, rtol=1e-5, atol=0)
+        missing = is_missing(values)
         if ((values < 0) & ~missing).any() or np.isinf(values).any():
             raise SkymapError("skymap: probabilities must be finite and not negative")
         return (values > 0) & ~missing

@@ -14,6 +14,7 @@ from server.desk.common.fits_files import FitsError, open_fits
 from server.desk.common.fits_streams import TableStream
 from server.desk.maps.flat_fits import of_flat
 from server.desk.maps.frames import frame_of, turned
+from server.desk.maps.likelihood_fits import has_likelihood, of_likelihood
 from server.desk.maps.tiles import DISTANCE_COLUMNS, SkymapError, Tiles
 
 __all__ = ["cone_name", "of_arrays", "of_cone", "of_ellipse", "of_fits"]
@@ -109,7 +110,7 @@ def of_fits(data: bytes) -> Tiles:
         table = TableStream.of(data)
         frame = frame_of(str(table.header.get("COORDSYS", "")))
         if "UNIQ" not in (table.kind.names or ()):
-            return turned(of_flat(table), frame)
+            return turned(of_likelihood(table) if has_likelihood(table) else of_flat(table), frame)
         with open_fits(data) as files:
             unit = next(unit for unit in files if isinstance(unit, fits.BinTableHDU))
             try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
 
 from iceprod.ids import now
 from server.common.errors import BadRequest
@@ -29,28 +30,61 @@ INDEXES = [
 _AT_ONCE = 1000
 WALKS = 24  # of the index; more would read less that is outside, and cost more than that
 _FIELDS = [name for name in Galaxy.__struct_fields__ if name != "name"]
+_KEPT = (*_FIELDS, "hpix29", "catalog_name")
+_DUPLICATE = 11000
 
 
 async def store(ctx: Context, catalog: str, galaxies: Sequence[Galaxy]) -> int:
-    """Store galaxies: one whose name is known is brought up to date. How many are new."""
+    """Store galaxies: one whose name is known is brought up to date. How many are new.
+
+    What is there already, with the same values, is read but not written.
+    """
     new = 0
     for start in range(0, len(galaxies), _AT_ONCE):
-        some = galaxies[start:start + _AT_ONCE]
-        writes = _writes(catalog, some, await ids.next_ids(ctx, "galaxy", len(some)))
-        done = await ctx.db.desk_galaxies.bulk_write(writes, ordered=False)
-        new += done.upserted_count
+        rows = await asyncio.to_thread(_rows_of, catalog, galaxies[start:start + _AT_ONCE])
+        new += await _store(ctx, rows)
     return new
 
 
-def _writes(catalog: str, some: Sequence[Galaxy], numbers: Sequence[int]) -> list[UpdateOne]:
+def _rows_of(catalog: str, some: Sequence[Galaxy]) -> dict[str, dict[str, Any]]:
+    """What is stored of galaxies, by name; what is not known of one is not there."""
     pixels = hpix29_many([galaxy.ra for galaxy in some], [galaxy.dec for galaxy in some]).tolist()
+    return {galaxy.name: {**{name: value for name in _FIELDS if (value := getattr(galaxy, name)) is not None},
+                          "name": galaxy.name, "hpix29": pixel, "catalog_name": catalog}
+            for galaxy, pixel in zip(some, pixels, strict=True)}
+
+
+async def _store(ctx: Context, rows: dict[str, dict[str, Any]]) -> int:
+    cursor = ctx.db.desk_galaxies.find({"name": {"$in": list(rows)}}, batch_size=_AT_ONCE)
+    known = {row["name"]: row for row in await cursor.to_list()}
+    if changes := [_change(row, rows[name]) for name, row in known.items() if _differs(row, rows[name])]:
+        await ctx.db.desk_galaxies.bulk_write(changes, ordered=False)
+    fresh = [row for name, row in rows.items() if name not in known]
+    if not fresh:
+        return 0
     moment = now()
-    return [UpdateOne(
-        {"name": galaxy.name},
-        {"$set": {**{name: getattr(galaxy, name) for name in _FIELDS}, "hpix29": pixel,
-                  "catalog_name": catalog, "modified": moment},
-         "$setOnInsert": {"_id": number, "created_at": moment}}, upsert=True)
-        for galaxy, number, pixel in zip(some, numbers, pixels, strict=True)]
+    numbers = await ids.next_ids(ctx, "galaxy", len(fresh))
+    try:
+        await ctx.db.desk_galaxies.insert_many(
+            [{"_id": number, **row, "created_at": moment, "modified": moment}
+             for number, row in zip(numbers, fresh, strict=True)], ordered=False)
+    except BulkWriteError as error:  # another import brought some of them meanwhile
+        if any(one["code"] != _DUPLICATE for one in error.details["writeErrors"]):
+            raise
+        lost = {fresh[one["index"]]["name"]: fresh[one["index"]] for one in error.details["writeErrors"]}
+        return len(fresh) - len(lost) + await _store(ctx, lost)
+    return len(fresh)
+
+
+def _differs(known: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    return any(known.get(name) != row.get(name) for name in _KEPT)
+
+
+def _change(known: Mapping[str, Any], row: Mapping[str, Any]) -> UpdateOne:
+    """The write that makes a stored row the new one."""
+    gone = {name: "" for name in _KEPT if name in known and name not in row}
+    update: dict[str, Any] = {"$set": {**row, "modified": now()}}
+    return UpdateOne({"_id": known["_id"]}, {**update, "$unset": gone} if gone else update)
 
 
 async def find(ctx: Context, number: int) -> dict[str, Any] | None:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
 
+import msgspec
+
 from server.common.errors import BadRequest
 from server.desk.common import blobs, jobs
 from server.desk.common.access import Visitor
@@ -34,15 +36,20 @@ async def add_table(ctx: Context, who: Visitor, catalog: str, text: str) -> int:
         found = await asyncio.to_thread(read_table, text)
     except GalaxyTextError as error:
         raise BadRequest(str(error)) from None
-    key = await blobs.put(ctx, f"{catalog}\n{text}".encode())
+    key = await blobs.put(ctx, await asyncio.to_thread(msgspec.msgpack.encode, (catalog, found)))
     await jobs.add(ctx, who, "galaxies", {"catalog": catalog, "blob": key, "rows": len(found)})
     return len(found)
 
 
 async def _store_table(ctx: Context, job: Job) -> str:
+    """Store the rows from where the job stands."""
     data = await blobs.get(ctx, job.payload["blob"])
-    found = await asyncio.to_thread(lambda: read_table(data.decode().partition("\n")[2]))
-    new = await galaxies.store(ctx, job.payload["catalog"], found)
+    catalog, found = await asyncio.to_thread(msgspec.msgpack.decode, data, type=tuple[str, list[Galaxy]])
+    done, new = (int(job.progress.get(name, 0)) for name in ("rows", "new"))
+    while done < len(found):
+        some = found[done:done + _LINES]
+        new, done = new + await galaxies.store(ctx, catalog, some), done + len(some)
+        await jobs.note(ctx, job, rows=done, new=new, of=len(found))
     await blobs.remove(ctx, job.payload["blob"])
     return f"completed: {new} new galaxies, {len(found) - new} brought up to date"
 
@@ -86,12 +93,19 @@ def _local(ctx: Context, name: str) -> Path | None:
 
 async def _import_glade(ctx: Context, job: Job) -> str:
     """Read lines from where the job stands, and store them a few thousand at a time."""
+    size = _size(ctx, job)
     offset, new, rows = (int(job.progress.get(name, 0)) for name in ("offset", "new", "rows"))
     async for some, end in _batches(_lines(ctx, job, offset), offset):
         new += await galaxies.store(ctx, CATALOG, some)
         rows, offset = rows + len(some), end
-        await jobs.note(ctx, job, offset=offset, new=new, rows=rows)
+        await jobs.note(ctx, job, offset=offset, new=new, rows=rows, bytes=size)
     return f"completed: {new} new galaxies, {rows - new} brought up to date"
+
+
+def _size(ctx: Context, job: Job) -> int | None:
+    """Bytes of the whole file, where it is here."""
+    path = _local(ctx, job.payload.get("file_name") or "")
+    return path.stat().st_size if path else None
 
 
 async def _batches(lines: AsyncIterator[bytes], offset: int) -> AsyncIterator[tuple[list[Galaxy], int]]:

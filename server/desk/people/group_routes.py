@@ -124,7 +124,7 @@ class Streams(DeskHandler):
     @allow("any")
     async def get(self) -> None:
         """The streams that the caller reads."""
-        self.success(await groups.readable_streams(self.ctx, self.who))
+        self.success(self.cut(await groups.readable_streams(self.ctx, self.who)))
 
     @needs(SYSTEM_ADMIN)
     @takes(StreamBody)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from tornado.web import HTTPError
@@ -24,8 +24,10 @@ __all__ = ["DeskHandler", "NoSuchEndpoint", "needs"]
 
 _TRUE = {"true", "yes", "t", "1"}
 _MAX_ID = (1 << 63) - 1
+MOST_LISTED = 1000  # rows of an answer without pages of its own
 
 _B = TypeVar("_B", bound=Body)
+_R = TypeVar("_R")
 
 
 def _version() -> str:
@@ -115,6 +117,10 @@ class DeskHandler(Handler):
         """The page of a list that is asked for. Raises BadRequest."""
         number, size = self.query("pageNumber"), self.query("numPerPage")
         return page(number, size, default=default, cap=cap, strict=strict)
+
+    def cut(self, rows: Sequence[_R]) -> Sequence[_R]:
+        """The page that is asked for of a list that is usually short. Raises BadRequest."""
+        return self.page(default=MOST_LISTED, cap=MOST_LISTED).cut(rows)
 
     def number(self, text: str, name: str) -> int:
         """A whole number of the path. Raises BadRequest."""

@@ -44,7 +44,7 @@ class Users(DeskHandler):
     async def get(self) -> None:
         """All users."""
         rows = await people.users(self.ctx)
-        self.success({"users": rows, "totalMatches": len(rows)})
+        self.success({"users": self.cut(rows), "totalMatches": len(rows)})
 
     @needs(MANAGE_USERS)
     @takes(UserBody)
@@ -77,7 +77,7 @@ class Tokens(DeskHandler):
     @allow("any")
     async def get(self) -> None:
         """The caller's tokens, without their secret words."""
-        self.success(await people.tokens(self.ctx, self.who))
+        self.success(self.cut(await people.tokens(self.ctx, self.who)))
 
     @allow("any")
     @takes(TokenBody)

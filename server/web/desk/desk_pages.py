@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from server.common.errors import BadRequest, NotFound
+from server.desk.common import jobs
 from server.desk.common.acls import CLASSIFY, UPLOAD_DATA
 from server.desk.maps import events, localizations
 from server.desk.observing import finders
@@ -28,7 +29,9 @@ class Desk(DeskPage):
         found = await events.newest(self.ctx, (page - 1) * PER_PAGE, PER_PAGE + 1)
         rows = [(event, await localizations.of_event(self.ctx, event["dateobs"]))
                 for event in found[:PER_PAGE]]
-        self.page("desk.html", rows=rows, number=page, is_last=len(found) <= PER_PAGE)
+        imports = await jobs.listed(self.ctx, await self.who(), jobs.IMPORTS, 5)
+        self.page("desk.html", rows=rows, number=page, is_last=len(found) <= PER_PAGE,
+                  imports=[(one["kind"], jobs.share(one), jobs.shown(one)) for one in imports])
 
 
 class DeskOfMap(DeskPage):

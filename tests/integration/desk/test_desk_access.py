@@ -58,7 +58,15 @@ FOR_ALL = {
     ("post", "/api/sources/{obj_id}/annotations/vizier"),
     ("post", "/api/followup_request/watch/{request_id}"),
     ("delete", "/api/followup_request/watch/{request_id}"),
-    ("post", "/api/facility")}  # which right it needs depends on the request that it names
+    ("post", "/api/facility"),  # which right it needs depends on the request that it names
+    # Standing requests: what is not theirs looks as if it was not there, before rights are asked for.
+    ("post", "/api/default_followup_request"),
+    ("delete", "/api/default_followup_request/{default_followup_request_id}"),
+    ("post", "/api/default_survey_efficiency"),
+    ("delete", "/api/default_survey_efficiency/{default_survey_efficiency_id}"),
+    ("post", "/api/analysis_service/{analysis_service_id}/default_analysis"),
+    ("delete", "/api/analysis_service/{analysis_service_id}/default_analysis/{default_analysis_id}"),
+    ("patch", "/api/rules/{rule_id}"), ("post", "/api/rules/dry_run")}
 
 
 def test_every_method_says_who(api: Api) -> None:
