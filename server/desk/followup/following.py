@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
+from iceprod.ids import now
 from server.desk.followup import gridscan, rows, spending
 from server.desk.followup.states import Phase
 from server.rest.context import Context
@@ -14,6 +16,8 @@ from server.services.leader import Service
 __all__ = ["SERVICES", "follow"]
 
 PERIOD = 5.0  # seconds
+_COUNTED_EVERY = timedelta(minutes=1)
+_STILL_OPEN = {"phase": Phase.OPEN.value}
 
 
 async def follow(ctx: Context) -> None:
@@ -27,11 +31,19 @@ async def follow(ctx: Context) -> None:
 
 
 async def _follow(ctx: Context, row: Mapping[str, Any]) -> None:
-    hours = await _count(ctx, row)
     await gridscan.keep_priority(ctx, row)
     outcome = await gridscan.state_of(ctx, row["grid"]["scan_id"])
-    if (outcome.status, hours) != (row["status"], row["hours_spent"]):
-        await rows.move(ctx, row["_id"], outcome, {"phase": Phase.OPEN.value}, hours_spent=hours)
+    if outcome.phase is not Phase.OPEN or _is_due(row):
+        hours = await _count(ctx, row)
+        await rows.move(ctx, row["_id"], outcome, _STILL_OPEN, hours_spent=hours, counted_at=now())
+    elif outcome.status != row["status"]:
+        await rows.move(ctx, row["_id"], outcome, _STILL_OPEN)
+
+
+def _is_due(row: Mapping[str, Any]) -> bool:
+    """Whether hours were not counted for a while: it reads every task of the scan."""
+    counted = row.get("counted_at")
+    return counted is None or now() - counted > _COUNTED_EVERY
 
 
 async def _count_last(ctx: Context, row: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from server.desk.followup.adaptors import Adaptor, Order, Outcome
 from server.desk.followup.states import DELETED, SUBMITTED, Phase
 from server.desk.maps import localizations
 from server.rest.context import Context
-from server.scans.manifests import manifests
+from server.scans.manifests import engines, manifests
 from server.scans.manifests.requests import ScanRequest
 from server.scans.pixels import runs
 from server.scans.results import results
@@ -59,7 +59,11 @@ class GridScan(Adaptor):
 
     async def check(self, ctx: Context, payload: Mapping[str, Any], instrument: Mapping[str, Any],
                     username: str) -> Document:
-        await creation.try_scan(ctx, await body_of(ctx, _read(payload)), username)
+        body = await body_of(ctx, _read(payload))
+        await creation.try_scan(ctx, body, username)
+        if not engines.is_ours(body["reco_algo"]):
+            raise BadRequest(f"payload.reco_algo: {body['reco_algo'][:60]!r} is none of our grid's"
+                             " reconstructions (see `iceprod recos`)")
         return dict(payload)
 
     def begin(self, hours_spent: float = 0.0) -> Document:

@@ -31,13 +31,15 @@ INDEXES = [
     Index("desk_followup_requests", "waiting", [("phase", 1), ("lease", 1)]),
     Index("desk_followup_requests", "uncounted", [("is_counted", 1)], options={"sparse": True}),
     Index("desk_followup_requests", "scan", [("grid.scan_id", 1)], options={"sparse": True}),
+    Index("desk_followup_requests", "event", [("payload.event", 1)], options={"sparse": True}),
     Index("desk_followup_requests", "ranked", [("ranked.dateobs", 1), ("phase", 1)],
           options={"sparse": True}),
     Index("desk_followup_requests", "key", [("key", 1)], unique=True, options={"sparse": True}),
 ]
 
 _MOST_CALLS = 100
-_HIDDEN = ("_id", "lease", "key", "facility_id", "sent", "ranked", "hours_asked", "is_counted")
+_HIDDEN = ("_id", "lease", "key", "facility_id", "sent", "ranked", "hours_asked", "is_counted",
+           "counted_at")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Asked:
     allocation_id: int | None = None
     watcher_id: int | None = None
     phases: Sequence[Phase] | None = None
+    scan_id: str | None = None  # that a request made, or is to be done again
 
     @property
     def query(self) -> Document:
@@ -64,7 +67,9 @@ class Asked:
             "instrument_id": self.instrument_id, "allocation_id": self.allocation_id,
             "watchers": self.watcher_id,
             "phase": None if self.phases is None else {"$in": [phase.value for phase in self.phases]}}
-        return {name: value for name, value in wanted.items() if value is not None}
+        scan = {"$or": [{"grid.scan_id": self.scan_id}, {"payload.event": self.scan_id}]}
+        found = {name: value for name, value in wanted.items() if value is not None}
+        return found if self.scan_id is None else {**found, **scan}
 
 
 def _contains(text: str) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -43,16 +44,18 @@ class Requests(DeskPage):
         is_watched = self.query_bool("watched")
         asked = Asked(obj_id=self.query("obj") or None, phases=STATES[chosen],
                       allocation_id=self.query_int("allocation", None),
-                      watcher_id=who.user_id if is_watched else None)
+                      watcher_id=who.user_id if is_watched else None,
+                      scan_id=self.query("scan") or None)
         found, total = await rows.listed(self.ctx, who, asked, page)
         known = await instruments.names_of(self.ctx, {row["instrument_id"] for row in found})
         self.page("desk_requests.html", rows=found, total=total, number=page.number, per_page=PER_PAGE,
                   instruments=known, states=STATES, chosen=chosen, is_watched=is_watched, me=who.user_id,
-                  obj=asked.obj_id, allocation=asked.allocation_id, may_upload=who.has(UPLOAD_DATA),
-                  link=self._link, back=self.request.uri)
+                  obj=asked.obj_id, scan=asked.scan_id, allocation=asked.allocation_id,
+                  may_upload=who.has(UPLOAD_DATA), link=self._link, back=self.request.uri)
 
     def _link(self, **changes: Any) -> str:
-        given = {name: self.query(name) or "" for name in ("state", "watched", "obj", "allocation", "page")}
+        names = ("state", "watched", "obj", "scan", "allocation", "page")
+        given = {name: self.query(name) or "" for name in names}
         return f"{self.request.path}?{urlencode({k: v for k, v in (given | changes).items() if v})}"
 
 
@@ -118,7 +121,7 @@ class Ask(DeskPage):
         self.page("desk_ask.html", obj=obj, offered=offered, instruments=known, chosen=chosen,
                   instrument=instrument, filled=filled,
                   is_grid=instrument is not None and instrument["api_classname"] == GRID,
-                   problem=problem, today=now())
+                   problem=problem, today=now(), in_a_week=now() + timedelta(days=7))
 
     @allow(*READERS)
     async def post(self) -> None:

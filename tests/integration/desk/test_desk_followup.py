@@ -354,6 +354,8 @@ def test_from_the_form_to_the_list(desk: Desk, api: Api, facility: Facility) -> 
     assert desk.read(number)["phase"] == "deleted"
     assert f">{number}<" in browser.get("/web/desk/requests?state=taken+back&watched=yes&obj=Alpha").text
     assert f">{number}<" not in browser.get("/web/desk/requests?state=done").text
+    assert f">{number}<" not in browser.get("/web/desk/requests?scan=abc").text
+    assert "/web/desk/ask?obj=Alpha" in browser.get("/web/desk/objects/Alpha").text
     assert "/schedule" in browser.get("/web/desk/allocations").text
     picture = browser.get(f"/web/desk/instruments/{desk.instrument}/report")
     assert picture.content.startswith(b"\x89PNG")
@@ -361,7 +363,8 @@ def test_from_the_form_to_the_list(desk: Desk, api: Api, facility: Facility) -> 
 
 @pytest.mark.parametrize(("path", "code"), [
     ("requests?state=x", 400), ("requests?page=0", 400), ("requests?allocation=x", 400),
-    ("ask?obj=Nobody", 400), ("instruments/1/x", 400), ("instruments/x/report", 400), ("requests?page=99", 400)])
+    ("ask?obj=Nobody", 400), ("instruments/1/x", 400), ("instruments/x/report", 400),
+    ("requests?page=99", 400)])
 def test_bad_pages(desk: Desk, api: Api, path: str, code: int) -> None:
     browser = api.anonymous()
     browser.cookies.set("iceprod_session", str(desk.one.session.headers["Authorization"])[7:])

@@ -357,6 +357,35 @@ def test_finding_charts_of_the_page(browser: Session, scan_id: str) -> None:
     assert browser.get(f"{path}&image_source=skymap").content.startswith(b"\x89PNG")
 
 
+def test_the_chart_on_the_map_is_of_this_map(browser: Session, admin: Session, scan_id: str) -> None:
+    """A later map of the same place does not come instead."""
+    later = {"dateobs": "2024-02-02T02:02:02", "skymap": {"ra": BEST[0], "dec": BEST[1], "error": 9.0}}
+    ok(admin.post("/api/gcn_event", json=later))
+    row, = localizations(admin, scan_id)
+    page = browser.get(f"/web/desk/scans/{scan_id}").text
+    assert f"map={row['localization_name']}" in page
+    chart = "/web/desk/finder?ra={}&dec={}&type=png&image_source=skymap".format(*BEST)
+    of_this = browser.get(f"{chart}&dateobs={row['dateobs']}&map={row['localization_name']}")
+    assert of_this.content.startswith(b"\x89PNG")
+    assert of_this.content != browser.get(f"{chart}&dateobs=2024-02-02T02:02:02").content
+    assert browser.get(f"{chart}&dateobs=1999-01-01T00:00:00&map=none").status_code == 400
+
+
+def test_a_catalogue_that_is_away_is_no_dead_end(browser: Session, scan_id: str, outside: Outside,
+                                                 filter_id: int) -> None:
+    path = browser.get(f"/web/desk/scans/{scan_id}").url.removeprefix(browser.url)
+    outside.fault = "error"
+    try:
+        answer = browser.post("/web/desk/objects/inside",
+                              data={"action": "match", "service": "vizier", "back": path})
+    finally:
+        outside.fault = ""
+    assert answer.url.endswith(path)
+    assert 'role="alert"' in answer.text
+    assert "Nothing was changed; try again in a while." in answer.text
+    assert "urlopen" not in answer.text
+
+
 @pytest.mark.parametrize(("path", "code"), [
     ("/web/desk/scans/none", 404), ("/web/desk/maps/99999", 404), ("/web/desk/maps/x", 404),
     ("/web/desk/finder?ra=x&dec=0", 400), ("/web/desk/objects/nothing", 404),

@@ -5,23 +5,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 
 from iceprod.ids import now
+from scanner.maps import healpix
 from server.common.errors import BadRequest
 from server.desk.common.access import Document, Visitor
 from server.desk.common.acls import SYSTEM_ADMIN
 from server.desk.common.paging import Page
-from server.desk.followup import facilities, following, requests, rows, sending, spending
+from server.desk.common.positions import hpix29
+from server.desk.followup import facilities, following, prioritization, requests, rows, sending, spending
 from server.desk.followup.adaptors import Adaptor, Order, Outcome
+from server.desk.followup.prioritization import Ranking
 from server.desk.followup.requests import Wanted
 from server.desk.followup.rows import Asked
 from server.desk.followup.states import Phase
+from server.desk.maps import localizations
+from server.desk.maps.localizations import NewLocalization
+from server.desk.maps.tiles import Tiles
 from server.rest.context import Context
 
+MOMENT = datetime(2026, 11, 1)
 WHO = Visitor(1, "eva", frozenset({SYSTEM_ADMIN}))
 WANTED = Wanted("Alpha", 1, {"hours": 2.0})
 
@@ -157,3 +165,31 @@ async def test_a_scan_that_is_not_there_ends_its_request(ctx: Context, telescope
     await following.follow(ctx)
     row = await row_of(ctx, number)
     assert (row["phase"], row["is_counted"]) == ("failed", True)
+
+
+async def test_a_newer_map_ranks_again_what_a_map_ranked(ctx: Context, telescope: Telescope) -> None:
+    names = ["near", "far"]
+    for name, ra in zip(names, (150.0, 153.0), strict=True):
+        await ctx.db.desk_objs.insert_one({"_id": name, "ra": ra, "dec": 2.0, "hpix29": hpix29(ra, 2.0)})
+    numbers = [await requests.submit(ctx, WHO, replace(WANTED, obj_id=name)) for name in (*names, "Alpha")]
+    first = await _map(ctx, "outside", None, 150.0)
+    await prioritization.rank(ctx, WHO, numbers[:2], Ranking("localization", localization_id=first))
+    await prioritization.follow_maps(ctx)
+    assert await _priorities(ctx, numbers) == [5, 1, None]
+    await _map(ctx, "scan", "scan", 153.0)
+    await prioritization.follow_maps(ctx)
+    await prioritization.follow_maps(ctx)
+    assert await _priorities(ctx, numbers) == [1, 5, None]  # what nobody ranked stays as it is
+
+
+async def _map(ctx: Context, name: str, scan_id: str | None, ra: float) -> int:
+    order = 6
+    uniq = 4 * 4**order + np.arange(12 * 4**order)
+    ras, decs = healpix.centres(1 << order, healpix.nest_to_ring(1 << order, np.arange(12 * 4**order)))
+    density = np.exp(-0.5 * (((ras - ra) / 1.5) ** 2 + ((decs - 2.0) / 1.5) ** 2))
+    new = NewLocalization(MOMENT, name, Tiles.checked(uniq, density), 1.0, scan_id)
+    return int((await localizations.put(ctx, new))["_id"])
+
+
+async def _priorities(ctx: Context, numbers: list[int]) -> list[Any]:
+    return [(await row_of(ctx, number))["payload"].get("priority") for number in numbers]

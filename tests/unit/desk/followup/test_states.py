@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,8 @@ from server.desk.followup.states import Phase, may_become, phase_of, sources_of
 
 @pytest.mark.parametrize(("status", "phase"), [
     ("submitted", Phase.OPEN), ("observed successfully", Phase.DONE), ("Completed", Phase.DONE),
-    ("rejected: no time left", Phase.REJECTED), ("not observed", Phase.FAILED), ("failed: clouds", Phase.FAILED),
+    ("rejected: no time left", Phase.REJECTED), ("not observed", Phase.FAILED),
+    ("failed: clouds", Phase.FAILED),
     ("observed unsuccessfully", Phase.FAILED), ("in queue", Phase.OPEN), ("deleted", Phase.DELETED),
     ("running: its map is being taken in", Phase.OPEN), ("undone", Phase.OPEN), ("incomplete", Phase.OPEN)])
 def test_what_facilities_say(status: str, phase: Phase) -> None:
@@ -32,6 +35,6 @@ def test_nothing_follows_a_deletion_and_nobody_submits_what_is_over(steps: list[
             phase = step
             seen.append(phase)
     assert Phase.DELETED not in seen[:-1]
-    for before, after in zip(seen, seen[1:], strict=False):
+    for before, after in pairwise(seen):
         if after is Phase.PENDING:  # is sent anew
             assert before in (Phase.FAILED, Phase.REJECTED)
