@@ -13,7 +13,7 @@ import requests
 from tests.support.api import Api
 from tests.support.scans import PixelPilot, scan_body, simulated_event, wait_for
 
-__all__ = ["SETTINGS", "World", "build", "submit"]
+__all__ = ["OBJECT", "SETTINGS", "World", "build", "build_object", "submit"]
 
 SETTINGS = {"SCANS__FIRST_BATCH_PIXELS": 64, "SCANS__MAX_BATCH_PIXELS": 128, "SERVICES__REPAIR_SECONDS": 0.5,
             "LEASES__SWEEP_SECONDS": 0.5, "LEASES__MAX_WAIT_SECONDS": 1, "SCANS__RUNNING_PER_USER": 3}
@@ -132,11 +132,11 @@ def build(api: Api) -> World:
     admin.put("/quarantine/host/node13.north.example.org", json={"reason": WHY})
     failed = alice.get(f"/datasets/{datasets['running']}/tasks", params={"status": "failed"}).json()
     waiting = alice.get(f"/datasets/{datasets['waiting']}/tasks").json()
-    _object(admin)
+    build_object(admin)
     return World(datasets, next(iter(failed)), next(iter(waiting)), scans, grid_id)
 
 
-def _object(admin: requests.Session) -> None:
+def build_object(admin: requests.Session) -> None:
     """An object with a class, an annotation and a long name, where pages about objects look."""
     body = {"id": OBJECT, "ra": 150.1163, "dec": 2.2058, "redshift": 0.42, "summary": LONG}
     assert admin.post("/api/sources", json=body).status_code == 200
