@@ -22,6 +22,8 @@ Follow-up     `requests.submit` asks a facility or our own grid, `rows` lists wh
 Regions       `regions.find_region` gives the ranges of a stored map's region; `membership.restrict` makes a
               query of them and checks what it finds. `tiles.Tiles` is a map, `localizations` keeps them.
 Background    `jobs.add` stores what outlasts a request, `jobs.service` has it done; workers may be repeated.
+Rules         what happens is an event: `events.log_row` after the write of a row that is marked `unlogged`;
+              what can be done by itself is an action (`server.rules`, `rules.standing`).
 Outside       only through `outside.calls`: known hosts, limits, retries, records.
 Routes        a module `<noun>_routes.py` with ROUTES, and INDEXES beside the storage, joined below. The names
               of collections begin with `desk_`.
@@ -73,6 +75,8 @@ from server.desk.objects import (
     objs,
     source_routes,
     sources,
+    spatial_catalogs,
+    spatial_routes,
 )
 from server.desk.observing import (
     allocations,
@@ -84,6 +88,8 @@ from server.desk.observing import (
 )
 from server.desk.outside import calls, run_ends
 from server.desk.people import group_routes, groups, handler, people, system_routes, user_routes
+from server.desk.plans import efficiencies, efficiency_routes, plan_routes, plans
+from server.desk.rules import default_analysis_routes, default_routes, rule_routes
 from server.rest.routing import Route
 from server.services.leader import Service
 from server.store.database import Index
@@ -103,6 +109,7 @@ ROUTES: list[Route] = [
     *event_routes.ROUTES,
     *earthquake_routes.ROUTES,
     *galaxy_routes.ROUTES,
+    *spatial_routes.ROUTES,
     *catalog_routes.ROUTES,
     *allocation_routes.ROUTES,
     *service_routes.ROUTES,
@@ -110,6 +117,11 @@ ROUTES: list[Route] = [
     *analysis_routes.ROUTES,
     *schedule_routes.ROUTES,
     *request_routes.ROUTES,
+    *plan_routes.ROUTES,
+    *efficiency_routes.ROUTES,
+    *default_routes.ROUTES,
+    *default_analysis_routes.ROUTES,
+    *rule_routes.ROUTES,
     *message_routes.ROUTES,
     *run_routes.ROUTES,
     Route("/api(?:/.*)?", handler.NoSuchEndpoint, "desk"),  # the last one of all below /api/
@@ -136,6 +148,7 @@ INDEXES: list[Index] = [
     *localizations.INDEXES,
     *scan_maps.INDEXES,
     *galaxies.INDEXES,
+    *spatial_catalogs.INDEXES,
     *jobs.INDEXES,
     *calls.INDEXES,
     *allocations.INDEXES,
@@ -145,6 +158,8 @@ INDEXES: list[Index] = [
     *assignments.INDEXES,
     *rows.INDEXES,
     *prioritization.INDEXES,
+    *plans.INDEXES,
+    *efficiencies.INDEXES,
 ]
 
 SERVICES: list[Service] = [
@@ -155,6 +170,8 @@ SERVICES: list[Service] = [
     *running.SERVICES,
     *sending.SERVICES,
     *prioritization.SERVICES,
+    *plans.SERVICES,
+    *efficiencies.SERVICES,
     *following.SERVICES,
     *run_ends.SERVICES,
 ]

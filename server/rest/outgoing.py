@@ -14,6 +14,7 @@ def allowed_hosts(ctx: Context) -> set[str]:
     """Names of the hosts that may be called, with their ports where these are said."""
     settings = ctx.settings.catalogs
     addresses = [getattr(settings, name) for name in settings.__struct_fields__ if name.endswith("_url")]
+    addresses += [target.address for target in ctx.settings.alerts.targets.values() if target.kind == "http"]
     hosts = {urlsplit(address).netloc.lower() for address in addresses if address}
     return hosts | {host.lower() for host in settings.allowed_hosts}
 

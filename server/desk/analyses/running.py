@@ -16,7 +16,7 @@ from server.common.errors import ApiError
 from server.desk.analyses import analyses, grid_runs, services
 from server.desk.common.access import Document
 from server.desk.outside import calls
-from server.production.people.sealing import unseal
+from server.production.people.sealing import SealError, unseal
 from server.rest.context import Context
 from server.scans.manifests.decoding import address
 from server.services.leader import Service
@@ -65,7 +65,7 @@ async def _begin(ctx: Context, row: Document) -> None:
             await grid_runs.submit(ctx, row, service)
         else:
             await _call(ctx, row, service)
-    except (ApiError, ValueError) as error:
+    except (ApiError, SealError) as error:
         log.warning("analysis not begun", extra={"analysis": row["_id"], "reason": str(error)})
         await analyses.end(ctx, row, "failure", str(error))
 

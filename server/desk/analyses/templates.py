@@ -1,4 +1,4 @@
-"""Templates of analyses: a folder with ``template.yaml``, which says what is needed, and ``program.py``.
+"""Templates of analyses: ``<name>.yaml``, which says what is needed, and the program ``<name>.py`` beside it.
 
 The program runs in a task's directory with a Python of at least 3.9. It finds its inputs there, each as
 ``<input>.csv``, and ``parameters.json``; it leaves ``result.json``, which is what a service would call back
@@ -17,6 +17,7 @@ import msgspec
 import yaml
 
 from iceprod import requirements
+from server.common.errors import Unavailable
 from server.rest.context import Context
 
 __all__ = ["INPUTS", "Template", "TemplateError", "known", "shipped"]
@@ -28,12 +29,12 @@ INPUTS = ("photometry", "spectra", "redshift", "annotations", "comments", "class
 SHIPPED = Path(__file__).parent / "programs"
 
 
-class TemplateError(ValueError):
-    """A template that cannot be used; the text names its folder and the reason."""
+class TemplateError(Unavailable):
+    """A template that cannot be used; the text names its file and the reason."""
 
 
 class Template(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What ``template.yaml`` says."""
+    """What the file of a template says."""
 
     title: str
     description: str
@@ -62,19 +63,17 @@ def known(ctx: Context) -> Mapping[str, Template]:
 
 
 def _inside(folder: Path) -> dict[str, Template]:
-    paths = sorted(folder.glob("*/template.yaml"))
-    return {path.parent.name.replace("_", "-"): _read(path.parent) for path in paths}
+    return {path.stem.replace("_", "-"): _read(path) for path in sorted(folder.glob("*.yaml"))}
 
 
-def _read(folder: Path) -> Template:
+def _read(path: Path) -> Template:
     try:
-        document = yaml.safe_load((folder / "template.yaml").read_text(encoding="utf8"))
-        template = msgspec.convert(document, Template)
+        template = msgspec.convert(yaml.safe_load(path.read_text(encoding="utf8")), Template)
         requirements.check(template.requirements)
-        program = (folder / "program.py").read_text(encoding="utf8")
+        program = path.with_suffix(".py").read_text(encoding="utf8")
     except (OSError, yaml.YAMLError, msgspec.ValidationError, requirements.RequirementError) as error:
-        raise TemplateError(f"template {folder}: {error}") from None
+        raise TemplateError(f"template {path}: {error}") from None
     if unknown := set(template.inputs) - set(INPUTS):
-        raise TemplateError(f"template {folder}: inputs: there is no {min(unknown)!r}; there are "
+        raise TemplateError(f"template {path}: inputs: there is no {min(unknown)!r}; there are "
                             f"{', '.join(INPUTS)}")
     return msgspec.structs.replace(template, program=program)

@@ -87,12 +87,16 @@ _VISIBLE: dict[str, Callable[[Visitor], Document]] = {
     "followup_request": _by_group,  # that of its allocation
     "observing_run": _by_group_or_open,
     "assignment": _by_group_or_open,  # that of its run
+    "observation_plan": _by_groups,
+    "survey_efficiency": _by_groups,
+    "rule": _by_groups,
     "listing": _own,
     "token": _own,
     "obj": _everybody,  # position and name are public inside the system
     "telescope": _everybody,
     "instrument": _everybody,
     "galaxy": _everybody,
+    "spatial_catalog": _everybody,
     "gcn_event": _everybody,
     "localization": _everybody,
     "user": _everybody,
@@ -124,6 +128,8 @@ def may(kind: str, who: Visitor, row: Mapping[str, Any]) -> bool:
             return row["_id"] in who.admin_of
         case "annotation" | "classification" | "taxonomy" | "comment" | "analysis":
             return row.get("author_id") == who.user_id or bool(who.admin_of & set(row.get("group_ids", ())))
+        case "spatial_catalog":
+            return bool(row["owner_id"] == who.user_id)
         case "vote":
             return bool(row["voter_id"] == who.user_id)
     return True

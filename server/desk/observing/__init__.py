@@ -3,4 +3,4 @@
 In: requests of groups. Out: who may observe with what and when, and pictures to find a source by.
 """
 
-__all__ = ["allocations", "assignments", "finders", "instruments", "nights", "runs"]
+__all__ = ["allocations", "assignments", "finders", "footprints", "instruments", "nights", "runs"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
@@ -13,6 +14,7 @@ from server.desk.common.acls import LISTENERS
 from server.desk.common.bodies import Body, Finite, Id, Name, Text
 from server.desk.common.ids import next_id
 from server.desk.common.vocabulary import ENUM_TYPES
+from server.desk.observing import footprints
 from server.desk.people.groups import shown
 from server.rest.context import Context
 from server.store.database import Index
@@ -60,6 +62,9 @@ class InstrumentBody(Body):
     treasuremap_id: Id | None = None
     tns_id: Id | None = None
     region: Text | None = None
+    field_fov_type: Literal["circle", "rectangle"] | None = None
+    field_fov_attributes: Finite | list[Finite] | None = None  # radius, or width and height, in degrees
+    field_data: dict | None = None  # lists ID, RA, Dec of the fields that it points at
 
 
 async def add_telescope(ctx: Context, body: TelescopeBody) -> int:
@@ -77,6 +82,7 @@ async def add_instrument(ctx: Context, body: InstrumentBody) -> int:
     for field in ("api_classname", "api_classname_obsplan"):
         if (word := getattr(body, field)) is not None:
             _check_word(field, word, "ALLOWED_API_CLASSNAMES")
+    footprints.check({name: getattr(body, name) for name in body.__struct_fields__})
     if (listener := body.listener_classname) is not None and listener not in LISTENERS:
         raise BadRequest(f"listener_classname: {listener[:60]!r} is none of {', '.join(LISTENERS)}")
     await find_telescope(ctx, body.telescope_id)

@@ -19,6 +19,7 @@ from scanner.common.errors import EventError
 from scanner.maps.levels import Progression, ProgressionError
 from scanner.maps.result import ResultError
 from server.common.errors import BadRequest, NotFound
+from server.production.datasets.datasets import next_number
 from server.rest.context import Context
 from server.scans.manifests import decoding, engines, manifests
 from server.scans.manifests.decoding import EventFacts
@@ -105,7 +106,8 @@ async def _enqueue(ctx: Context, request: ScanRequest, manifest: Manifest, usern
     await backlog.add(ctx, Entry(
         manifest.scan_id, time.time(), request.priority, username=username, reco=request.reco_algo,
         clusters=request.clusters))
-    await ctx.db.manifests.insert_one(msgspec.to_builtins(manifest))
+    number = await next_number(ctx, "scan")  # people's short name, no part of manifests as clients know them
+    await ctx.db.manifests.insert_one(msgspec.to_builtins(manifest) | {"number": number})
     ctx.signals.notify("scans")
     return manifest
 

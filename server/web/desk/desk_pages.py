@@ -83,7 +83,8 @@ class Finder(DeskPage):
     async def get(self) -> None:
         asked = finders.read({
             "location_type": "pos", "ra": self.query("ra"), "dec": self.query("dec"),
-            "image_source": self.query("image_source"), "type": self.query("type")})
+            "image_source": self.query("image_source"), "type": self.query("type"),
+            "localizationDateobs": self.query("dateobs"), "localizationName": self.query("map")})
         _, data = await finders.draw(self.ctx, asked)
         self.set_header("Content-Type", finders.KINDS[asked.kind])
         self.finish(data)

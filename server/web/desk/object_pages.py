@@ -15,6 +15,7 @@ from server.desk.judgement import candidates, classifications, votes
 from server.desk.judgement.candidates import Passage
 from server.desk.judgement.classifications import Judgement
 from server.desk.objects import galaxies, listings, objs, sources
+from server.desk.outside.calls import ServiceError
 from server.rest.routing import Route, allow
 from server.web.common.handler import READERS
 from server.web.desk import object_parts
@@ -54,7 +55,11 @@ class Object(DeskPage):
         action = self.field("action")
         if action not in actions:
             raise BadRequest(f"action: {action[:40]!r} is none of {', '.join(actions)}")
-        self.done(await actions[action](name), self.field("back", "/web/desk"))
+        back = self.field("back", "/web/desk")
+        try:
+            self.done(await actions[action](name), back)
+        except ServiceError as error:  # somebody else's trouble is no reason to lead the reader away
+            self.not_done(f"{name}: {error.reason}. Nothing was changed; try again in a while.", back)
 
     async def _classify(self, name: str) -> str:
         who = await self.allowed(CLASSIFY)

@@ -18,7 +18,7 @@ from tests.support.outside import running_services
 
 SUITE = CONFORMANCE / "desk_and_sensor"
 FILES = ("test_sp_core.py", "test_sp_candidates.py", "test_sp_judgement.py", "test_sp_catalogs.py",
-         "test_sp_followup.py", "test_sp_analysis.py")
+         "test_sp_followup.py", "test_sp_analysis.py", "test_sp_standing.py")
 
 
 @pytest.fixture(scope="module", params=DATABASES)

@@ -1,1 +1,1 @@
-"""Templates of analyses that ship: a folder each, see `server.desk.analyses.templates`."""
+"""Templates of analyses that ship, each a program and what it needs: `server.desk.analyses.templates`."""

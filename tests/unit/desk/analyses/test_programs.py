@@ -21,9 +21,9 @@ from scipy import optimize, stats
 from scanner.maps import healpix
 from server.desk.analyses import results, templates
 from server.desk.analyses.inputs import _tile_table
-from server.desk.analyses.programs.lightcurve_fit import program as lightcurve
-from server.desk.analyses.programs.neutrino_association import program as association
-from server.desk.analyses.programs.region_counts import program as counts
+from server.desk.analyses.programs import lightcurve_fit as lightcurve
+from server.desk.analyses.programs import neutrino_association as association
+from server.desk.analyses.programs import region_counts as counts
 from server.desk.maps.tiles import Tiles
 
 TRUTH = {"t0": 60010.0, "rise": 3.0, "fall": 25.0, "g": 400.0, "r": 250.0}
@@ -143,7 +143,7 @@ def test_without_useful_inputs_a_program_says_so(name: str, tmp_path: Path,
     (tmp_path / "event.csv").write_text("obj_ra,obj_dec\n1,2\n")
     (tmp_path / "localization.csv").write_text("ra,dec,area,density\n1,2,0.1,1\n")
     (tmp_path / "catalogs.csv").write_text("catalog,region,area,count\n")
-    module = importlib.import_module(f"server.desk.analyses.programs.{name.replace('-', '_')}.program")
+    module = importlib.import_module(f"server.desk.analyses.programs.{name.replace('-', '_')}")
     said = results.read(module.answer())
     assert said.status == "failure"
     assert said.message

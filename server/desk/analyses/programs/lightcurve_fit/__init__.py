@@ -1,1 +1,0 @@
-"""Fit of a light curve."""

@@ -1,1 +1,0 @@
-"""Whether an object is the source of a neutrino."""

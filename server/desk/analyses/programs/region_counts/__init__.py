@@ -1,1 +1,0 @@
-"""Counts of catalogued sources in a region."""
