@@ -75,6 +75,8 @@ from server.desk.objects import (
     objs,
     source_routes,
     sources,
+    spatial_catalogs,
+    spatial_routes,
 )
 from server.desk.observing import (
     allocations,
@@ -107,6 +109,7 @@ ROUTES: list[Route] = [
     *event_routes.ROUTES,
     *earthquake_routes.ROUTES,
     *galaxy_routes.ROUTES,
+    *spatial_routes.ROUTES,
     *catalog_routes.ROUTES,
     *allocation_routes.ROUTES,
     *service_routes.ROUTES,
@@ -145,6 +148,7 @@ INDEXES: list[Index] = [
     *localizations.INDEXES,
     *scan_maps.INDEXES,
     *galaxies.INDEXES,
+    *spatial_catalogs.INDEXES,
     *jobs.INDEXES,
     *calls.INDEXES,
     *allocations.INDEXES,

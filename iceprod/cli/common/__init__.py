@@ -3,5 +3,5 @@
 In: options. Out: a `Client`, `CommandError`, text on the screen.
 """
 
-__all__ = ["completing", "connection", "errors", "files", "findings", "naming", "passing", "replaying", "screen",
-           "tables", "talking"]
+__all__ = ["completing", "connection", "errors", "files", "findings", "naming", "passing", "replaying",
+           "screen", "tables", "talking"]

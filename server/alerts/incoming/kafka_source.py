@@ -21,7 +21,9 @@ __all__ = ["KafkaSource"]
 
 AT_ONCE = 20
 _OURS: dict[str, Any] = {"enable.auto.commit": False, "enable.auto.offset.store": False}
-_USUAL: dict[str, Any] = {"auto.offset.reset": "latest", "socket.timeout.ms": 10_000}
+_USUAL: dict[str, Any] = {
+    "auto.offset.reset": "latest", "socket.timeout.ms": 10_000, "reconnect.backoff.ms": 500,
+    "log_level": 2}  # what goes wrong we are told; librdkafka's own words would fill the log
 
 
 class KafkaSource:

@@ -30,7 +30,7 @@ log = logging.getLogger("server.alerts")
 
 POLL = 1.0  # seconds; adaptors answer at once when there is something
 LONGEST_PAUSE = 60.0  # between tries to reach a source
-ROUND = 1200.0  # seconds that the service listens before it lets itself be started anew
+ROUND = 20.0  # seconds that one run of the service listens; sources stay open between runs
 LEASE = 15.0
 NOTE = 5.0  # seconds; a source that is silent is said to be well no more often
 
@@ -75,6 +75,7 @@ async def _listen(ctx: Context, name: str, settings: AlertSource) -> None:
     try:
         while time.monotonic() < end:
             if not await hold_lease(ctx, _lease(name), LEASE):
+                await _let_go(opened, name)  # another server has it: it must not wait for us
                 await asyncio.sleep(LEASE / 3)
                 continue
             try:

@@ -125,8 +125,8 @@ def _produce(name: str, target: AlertTarget, parcel: Parcel) -> str:
     try:
         if name not in _producers:
             _producers[name] = Producer({
-                "message.timeout.ms": round(SECONDS * 1000), **target.options, "enable.idempotence": True,
-                "bootstrap.servers": target.address})
+                "message.timeout.ms": round(SECONDS * 1000), "reconnect.backoff.ms": 500, "log_level": 2,
+                **target.options, "enable.idempotence": True, "bootstrap.servers": target.address})
         producer = _producers[name]
         producer.produce(target.topic, value=parcel.document, key=parcel.event,
                          headers={"idempotency-key": parcel.key},

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from server.common.errors import BadRequest
 from server.desk.common.access import Document, Visitor
@@ -111,6 +112,7 @@ def _draw_hours(axes: Axes, report: Report) -> None:
 def _draw_counts(axes: Axes, names: Sequence[str], counts: Sequence[int], what: str) -> None:
     axes.barh(range(len(counts)), counts, color="tab:blue")
     axes.set_xlim(0, max([*counts, 1]) * 1.05)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _label(axes, names, what)
 
 
@@ -127,3 +129,5 @@ def _draw_values(axes: Axes, report: Report) -> None:
     else:
         axes.hist(report.values, bins=10, range=(0, 1))
         axes.set_xlabel("lit share of the Moon at completed observations")
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))

@@ -38,7 +38,7 @@ def draw_night(title: str, placed: Sequence[Placed], sky: Sky, kind: str) -> byt
     axes.set_ylabel("altitude (degrees)")
     axes.set_xlabel("UTC")
     axes.xaxis.set_major_formatter(DateFormatter("%d %H:%M"))
-    what = f"{len(placed)} blocks" if placed else "nothing can be observed in this time"
+    what = f"{len(placed)} of the blocks fit" if placed else "nothing can be observed in this time"
     axes.set_title(f"{title}: {what}, {sky.moments[0]:%Y-%m-%d}", parse_math=False)
     axes.legend(loc="upper right", fontsize=8)
     return _saved(figure, kind)
@@ -59,7 +59,7 @@ def draw_grid(title: str, table: Sequence[Mapping[str, Any]], moment: datetime, 
     axes.set_yticks(range(len(shown)), labels, fontsize=8, parse_math=False)
     axes.invert_yaxis()
     axes.axvline(moment, color="tab:red", linewidth=0.8)  # type: ignore[arg-type]
-    axes.xaxis.set_major_formatter(DateFormatter("%d %H:%M"))
+    axes.xaxis.set_major_formatter(DateFormatter("%d %H:%M:%S"))
     axes.set_xlabel("UTC")
     axes.set_title(title, parse_math=False)
     return _saved(figure, kind)

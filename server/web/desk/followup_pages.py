@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -120,7 +121,7 @@ class Ask(DeskPage):
         self.page("desk_ask.html", obj=obj, offered=offered, instruments=known, chosen=chosen,
                   instrument=instrument, filled=filled,
                   is_grid=instrument is not None and instrument["api_classname"] == GRID,
-                   problem=problem, today=now())
+                   problem=problem, today=now(), in_a_week=now() + timedelta(days=7))
 
     @allow(*READERS)
     async def post(self) -> None:

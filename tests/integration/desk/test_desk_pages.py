@@ -164,6 +164,28 @@ def test_bad_sky_maps(admin: Session, sky: Any, text: str) -> None:
     refused(admin.post("/api/gcn_event", json={"dateobs": "2023-01-01", "skymap": sky}), 400, text)
 
 
+@pytest.mark.parametrize("path", [
+    "/api/filters", "/api/taxonomy", "/api/telescope", "/api/instrument", "/api/streams", "/api/listing",
+    "/api/internal/tokens", "/api/sources/inside/annotations",
+])  # fmt: skip
+def test_short_lists_have_pages(admin: Session, scan_id: str, path: str) -> None:
+    whole = ok(admin.get(path))
+    assert ok(admin.get(f"{path}?numPerPage=1")) == whole[:1]
+    assert ok(admin.get(f"{path}?numPerPage=1&pageNumber=2")) == whole[1:2]
+    refused(admin.get(f"{path}?numPerPage=0"), 400, "numPerPage")
+    refused(admin.get(f"{path}?pageNumber=x"), 400, "pageNumber")
+
+
+def test_a_polygon_from_outside(admin: Session, viewer: Session) -> None:
+    sky = {"polygon": [[10, -1], [12, -1], [12, 1], [10, 1]], "localization_name": "field"}
+    ok(admin.post("/api/gcn_event", json={"dateobs": "2022-02-03", "skymap": sky}))
+    data = ok(viewer.get("/api/localization/2022-02-03/name/field"))
+    assert data["area_90"] == pytest.approx(4.0, rel=0.02)
+    for bad, text in (([[1, 2]], "corners"), ("POLYGON ICRS a", "no number"), ({}, "list of corners")):
+        body = {"dateobs": "2022-02-03", "skymap": {**sky, "polygon": bad}}
+        refused(admin.post("/api/gcn_event", json=body), 400, text)
+
+
 def test_an_event_from_outside(admin: Session, viewer: Session) -> None:
     body = {"dateobs": "2022-02-02T02:02:02", "tags": ["GRB"],
             "skymap": {"ra": 0.0, "dec": 90.0, "error": 1.0}}
