@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.api import Api, Session, running_server
 from tests.support.desk import Night, night, ok, refused
-from tests.support.facility import SECRET, Facility, running_facility
+from tests.support.standins.facility import SECRET, Facility, running_facility
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests.support.api import Api, Session, running_server, start_server
 from tests.support.desk import ok, refused
-from tests.support.facility import Facility, running_facility
 from tests.support.installation import wait_until
 from tests.support.standing import EXPOSURE, PLAN, Watch, watch
+from tests.support.standins.facility import Facility, running_facility
 
 pytestmark = pytest.mark.slow
 
