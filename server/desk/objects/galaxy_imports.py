@@ -49,7 +49,7 @@ async def _store_table(ctx: Context, job: Job) -> str:
     while done < len(found):
         some = found[done:done + _LINES]
         new, done = new + await galaxies.store(ctx, catalog, some), done + len(some)
-        await jobs.note(ctx, job, rows=done, new=new, of=len(found))
+        await jobs.advance(ctx, job, rows=done, new=new, of=len(found))
     await blobs.remove(ctx, job.payload["blob"])
     return f"completed: {new} new galaxies, {len(found) - new} brought up to date"
 
@@ -98,7 +98,7 @@ async def _import_glade(ctx: Context, job: Job) -> str:
     async for some, end in _batches(_lines(ctx, job, offset), offset):
         new += await galaxies.store(ctx, CATALOG, some)
         rows, offset = rows + len(some), end
-        await jobs.note(ctx, job, offset=offset, new=new, rows=rows, bytes=size)
+        await jobs.advance(ctx, job, offset=offset, new=new, rows=rows, bytes=size)
     return f"completed: {new} new galaxies, {rows - new} brought up to date"
 
 
