@@ -38,7 +38,8 @@ def pages(made: World) -> dict[str, str]:
         "scan-outside": f"/web/scans/{made.scans['outside']}",
         "sites": "/web/sites", "pilots": f"/web/sites/{made.grid_id}", "admin": "/web/admin",
         "schedule": "/web/schedule", "schedule-entry": "/web/schedule/housekeeping-repair-tasks",
-        "desk": "/web/desk", "desk-object": f"/web/desk/objects/{world.OBJECT}", "requests": "/web/desk/requests", "allocations": "/web/desk/allocations",
+        "desk": "/web/desk", "desk-object": f"/web/desk/objects/{world.OBJECT}",
+        "requests": "/web/desk/requests", "allocations": "/web/desk/allocations",
         "docs": "/web/docs", "tokens": "/web/tokens",
         "missing": "/web/datasets/none", "no-scan": "/web/scans/none", "no-page": "/web/nothing",
     }
