@@ -22,6 +22,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "api": ("server.production.bench", []),
     "load": ("server.production.load", []),
     "desk": ("server.desk.bench", []),
+    "imports": ("server.desk.bench_imports", []),
     "tasks": ("grid.bench", []),
     "pilots": ("grid.bench_pilots", []),
     "grid": ("grid.condor.bench", []),

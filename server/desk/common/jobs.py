@@ -26,7 +26,7 @@ from server.rest.context import Context
 from server.services.leader import Service
 from server.store.database import Index
 
-__all__ = ["INDEXES", "Job", "add", "listed", "note", "service", "shown", "work"]
+__all__ = ["INDEXES", "Job", "add", "advance", "listed", "note", "service", "shown", "work"]
 
 log = logging.getLogger("server.desk")
 
@@ -71,8 +71,16 @@ async def add(ctx: Context, who: Visitor, kind: str, payload: Mapping[str, Any],
 
 async def note(ctx: Context, job: Job, **progress: Any) -> None:
     """Say how far a job is."""
-    changes = {f"progress.{name}": value for name, value in progress.items()}
-    await ctx.db.desk_jobs.update_one({"_id": job.number}, {"$set": {**changes, "modified": now()}})
+    await ctx.db.desk_jobs.update_one({"_id": job.number}, {"$set": _noted(progress)})
+
+
+async def advance(ctx: Context, job: Job, **progress: Any) -> None:
+    """Say how far a job is that goes on from there: it is not given up however often its server ends."""
+    await ctx.db.desk_jobs.update_one({"_id": job.number}, {"$set": {**_noted(progress), "tries": 1}})
+
+
+def _noted(progress: Mapping[str, Any]) -> Document:
+    return {**{f"progress.{name}": value for name, value in progress.items()}, "modified": now()}
 
 
 async def listed(ctx: Context, who: Visitor, kinds: list[str], limit: int) -> list[Document]:

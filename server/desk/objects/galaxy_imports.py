@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
+
+import msgspec
 
 from server.common.errors import BadRequest
 from server.desk.common import blobs, jobs
@@ -20,7 +23,7 @@ __all__ = ["SERVICES", "add_table", "start_glade"]
 
 GLADE_FILE = "GLADE+.txt"
 CATALOG = "GLADE"
-_LINES = 2000  # stored at once
+_LINES = galaxies.AT_ONCE  # stored before it is noted how far the job is
 _PIECE = 1 << 20
 _RESUMES = 20  # of a download whose connection breaks
 
@@ -31,20 +34,38 @@ _RESUMES = 20  # of a download whose connection breaks
 async def add_table(ctx: Context, who: Visitor, catalog: str, text: str) -> int:
     """Check a table and have it stored; how many galaxies it has. Raises BadRequest."""
     try:
-        found = await asyncio.to_thread(read_table, text)
+        data, count = await asyncio.to_thread(_read, text)
     except GalaxyTextError as error:
         raise BadRequest(str(error)) from None
-    key = await blobs.put(ctx, f"{catalog}\n{text}".encode())
-    await jobs.add(ctx, who, "galaxies", {"catalog": catalog, "blob": key, "rows": len(found)})
-    return len(found)
+    key = await blobs.put(ctx, data)
+    await jobs.add(ctx, who, "galaxies", {"catalog": catalog, "blob": key, "rows": count})
+    return count
+
+
+def _read(text: str) -> tuple[bytes, int]:
+    """The galaxies of a table as they are kept until they are stored, and how many they are.
+
+    Bytes of its own before them keep two jobs of the same table from sharing, and removing, one blob.
+    """
+    found = read_table(text)
+    return uuid.uuid4().bytes + msgspec.msgpack.encode(found), len(found)
+
+
+def _kept(data: bytes) -> list[Galaxy]:
+    return msgspec.msgpack.decode(data[16:], type=list[Galaxy])
 
 
 async def _store_table(ctx: Context, job: Job) -> str:
-    data = await blobs.get(ctx, job.payload["blob"])
-    found = await asyncio.to_thread(lambda: read_table(data.decode().partition("\n")[2]))
-    new = await galaxies.store(ctx, job.payload["catalog"], found)
+    """Store the rows from where the job stands, some thousand at a time."""
+    done, new = (int(job.progress.get(name, 0)) for name in ("rows", "new"))
+    if done < job.payload["rows"]:
+        found = await asyncio.to_thread(_kept, await blobs.get(ctx, job.payload["blob"]))
+        for start in range(done, len(found), _LINES):
+            some = found[start:start + _LINES]
+            new += await galaxies.store(ctx, job.payload["catalog"], some)
+            await jobs.advance(ctx, job, rows=start + len(some), new=new)
     await blobs.remove(ctx, job.payload["blob"])
-    return f"completed: {new} new galaxies, {len(found) - new} brought up to date"
+    return f"completed: {new} new galaxies, {job.payload['rows'] - new} brought up to date"
 
 
 # -- GLADE+
@@ -90,7 +111,7 @@ async def _import_glade(ctx: Context, job: Job) -> str:
     async for some, end in _batches(_lines(ctx, job, offset), offset):
         new += await galaxies.store(ctx, CATALOG, some)
         rows, offset = rows + len(some), end
-        await jobs.note(ctx, job, offset=offset, new=new, rows=rows)
+        await jobs.advance(ctx, job, offset=offset, new=new, rows=rows)
     return f"completed: {new} new galaxies, {rows - new} brought up to date"
 
 
