@@ -50,8 +50,12 @@ class Posterior:
     @classmethod
     def of(cls, skymap: SkyMap, levels: LevelSet, also: Iterable[float] = ()) -> Posterior:
         """The posterior of a map by a level set; cells follow the outlines at further thresholds too."""
+        return cls.over(cells_of(skymap, levels.thresholds.values(), also), levels)
+
+    @classmethod
+    def over(cls, cells: Cells, levels: LevelSet) -> Posterior:
+        """The posterior over cells as they are."""
         limits = np.array(list(levels.thresholds.values()))
-        cells = cells_of(skymap, limits, also)
         area = _areas(cells)
         number = np.searchsorted(limits, cells.delta, side="left")
         masses = np.diff([0.0, *levels.thresholds, 1.0])
