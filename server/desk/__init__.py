@@ -53,6 +53,8 @@ from server.desk.objects import (
     objs,
     source_routes,
     sources,
+    spatial_catalogs,
+    spatial_routes,
 )
 from server.desk.observing import allocation_routes, allocations, instrument_routes, instruments
 from server.desk.outside import calls
@@ -76,6 +78,7 @@ ROUTES: list[Route] = [
     *event_routes.ROUTES,
     *earthquake_routes.ROUTES,
     *galaxy_routes.ROUTES,
+    *spatial_routes.ROUTES,
     *catalog_routes.ROUTES,
     *allocation_routes.ROUTES,
     Route("/api(?:/.*)?", handler.NoSuchEndpoint, "desk"),  # the last one of all below /api/
@@ -102,6 +105,7 @@ INDEXES: list[Index] = [
     *localizations.INDEXES,
     *scan_maps.INDEXES,
     *galaxies.INDEXES,
+    *spatial_catalogs.INDEXES,
     *jobs.INDEXES,
     *calls.INDEXES,
     *allocations.INDEXES,

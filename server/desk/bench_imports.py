@@ -98,8 +98,10 @@ class _Desk:
             if not job["status"].startswith(("pending", "running")):
                 break
             time.sleep(PERIOD)
-        return ImportCost(name, marks[-1][0], job["status"], round(time.monotonic() - begun, 1),
+        cost = ImportCost(name, marks[-1][0], job["status"], round(time.monotonic() - begun, 1),
                           round(server, 2), round(store, 2), _minutes(marks))
+        print(cost, file=sys.stderr)
+        return cost
 
     def _computed(self) -> list[float]:
         return [sum(process.cpu_times()[:2]) for process in self.processes]

@@ -96,14 +96,24 @@ class GaiaAlerts(DeskHandler):
         self.success()
 
 
-class CatalogQueries(DeskHandler):
+class _Jobs(DeskHandler):
+    """Work in the background."""
+
+    async def answer(self, kinds: list[str]) -> None:
+        """The caller's jobs of these kinds, a page of them."""
+        page = self.page(default=_LISTED, cap=_LISTED)
+        rows = await jobs.listed(self.ctx, self.who, kinds, page.size, page.skip)
+        total = await jobs.count(self.ctx, self.who, kinds)
+        self.success_page([jobs.shown(row) for row in rows], page, total)
+
+
+class CatalogQueries(_Jobs):
     """Searches of outside catalogues."""
 
     @allow("any")
     async def get(self) -> None:
         """The caller's searches and those of the caller's groups, with how far they are."""
-        rows = await jobs.listed(self.ctx, self.who, [catalog_queries.KIND], _LISTED)
-        self.success([jobs.shown(row) for row in rows])
+        await self.answer([catalog_queries.KIND])
 
     @allow("any")
     @takes(QueryBody)
@@ -115,14 +125,13 @@ class CatalogQueries(DeskHandler):
         self.success({"id": number})
 
 
-class CatalogImports(DeskHandler):
+class CatalogImports(_Jobs):
     """Imports of catalogues."""
 
     @allow("any")
     async def get(self) -> None:
         """The caller's imports and those of the caller's groups, with how far they are."""
-        rows = await jobs.listed(self.ctx, self.who, _IMPORTS, _LISTED)
-        self.success([jobs.shown(row) for row in rows])
+        await self.answer(_IMPORTS)
 
 
 class UnsourcedFinder(DeskHandler):

@@ -81,6 +81,7 @@ _VISIBLE: dict[str, Callable[[Visitor], Document]] = {
     "telescope": _everybody,
     "instrument": _everybody,
     "galaxy": _everybody,
+    "spatial_catalog": _everybody,
     "gcn_event": _everybody,
     "localization": _everybody,
     "user": _everybody,
@@ -111,6 +112,8 @@ def may(kind: str, who: Visitor, row: Mapping[str, Any]) -> bool:
             return row["_id"] in who.admin_of
         case "annotation" | "classification" | "taxonomy" | "comment":
             return row.get("author_id") == who.user_id or bool(who.admin_of & set(row.get("group_ids", ())))
+        case "spatial_catalog":
+            return bool(row["owner_id"] == who.user_id)
         case "vote":
             return bool(row["voter_id"] == who.user_id)
     return True

@@ -26,7 +26,7 @@ from server.rest.context import Context
 from server.services.leader import Service
 from server.store.database import Index
 
-__all__ = ["INDEXES", "Job", "add", "advance", "listed", "note", "service", "shown", "work"]
+__all__ = ["INDEXES", "Job", "add", "advance", "count", "listed", "note", "service", "shown", "work"]
 
 log = logging.getLogger("server.desk")
 
@@ -83,12 +83,20 @@ def _noted(progress: Mapping[str, Any]) -> Document:
     return {**{f"progress.{name}": value for name, value in progress.items()}, "modified": now()}
 
 
-async def listed(ctx: Context, who: Visitor, kinds: list[str], limit: int) -> list[Document]:
-    """Jobs of the visitor and the visitor's groups, the newest first."""
-    mine = {"$or": [{"user_id": who.user_id}, visible("catalog_query", who)]}
-    query = {"$and": [{"kind": {"$in": kinds}}, {} if who.system else mine]}
-    cursor = ctx.db.desk_jobs.find(query).sort([("_id", -1)]).limit(limit)
+async def listed(ctx: Context, who: Visitor, kinds: list[str], limit: int, skip: int = 0) -> list[Document]:
+    """Jobs of the visitor and the visitor's groups, the newest first, a page of them."""
+    cursor = ctx.db.desk_jobs.find(_seen(who, kinds)).sort([("_id", -1)]).skip(skip).limit(limit)
     return [document async for document in cursor]
+
+
+async def count(ctx: Context, who: Visitor, kinds: list[str]) -> int:
+    """How many jobs `listed` has in all."""
+    return int(await ctx.db.desk_jobs.count_documents(_seen(who, kinds)))
+
+
+def _seen(who: Visitor, kinds: list[str]) -> Document:
+    mine = {"$or": [{"user_id": who.user_id}, visible("catalog_query", who)]}
+    return {"$and": [{"kind": {"$in": kinds}}, {} if who.system else mine]}
 
 
 def shown(row: Mapping[str, Any]) -> Document:

@@ -3,4 +3,4 @@
 In: GCN events, sky maps of any kind. Out: stored maps as tiles, regions, who is a member.
 """
 
-__all__ = ["events", "localizations", "membership", "regions", "tiles"]
+__all__ = ["events", "localizations", "membership", "regions", "skymaps", "tiles"]

@@ -18,7 +18,8 @@ from server.desk.maps.flat_fits import of_flat
 from server.desk.maps.frames import frame_of, turned
 from server.desk.maps.tiles import DISTANCE_COLUMNS, SkymapError, Tiles
 
-__all__ = ["cone_name", "level_set_in", "of_arrays", "of_cone", "of_ellipse", "of_fits"]
+__all__ = ["cone_name", "level_set_in", "of_arrays", "of_cone", "of_ellipse", "of_fits",
+           "offsets"]
 
 _SIGMAS = 4.0  # how far a cone reaches
 _PIXELS_PER_ERROR = 40.0  # so that the edge of a region is right to a hundredth of the error
@@ -60,7 +61,7 @@ def of_ellipse(ra: float, dec: float, error: tuple[float, float, float], contain
     nside = healpix.nside_of(order)
     pixels = healpix.disc(nside, ra, dec, min(_SIGMAS * max(major, minor), 181.0))
     nested = np.sort(healpix.ring_to_nest(nside, pixels))
-    along, across = _offsets(healpix.vectors(nside, nested, nested=True), ra, dec, angle)
+    along, across = offsets(healpix.vectors(nside, nested, nested=True), ra, dec, angle)
     squared = np.square(along / major) + np.square(across / minor)
     near = squared <= _SIGMAS**2
     return Tiles.checked(healpix.to_uniq(order, nested[near]), np.exp(-0.5 * squared[near]))
@@ -75,7 +76,7 @@ def _sigmas(containment: float | None) -> float:
     return math.sqrt(-2 * math.log1p(-containment))
 
 
-def _offsets(points: np.ndarray, ra: float, dec: float, angle: float) -> tuple[np.ndarray, np.ndarray]:
+def offsets(points: np.ndarray, ra: float, dec: float, angle: float) -> tuple[np.ndarray, np.ndarray]:
     """Degrees from a centre along a position angle and across it; their length is the angle on the sky."""
     axis, lon, lat, turn = healpix.unit_vectors(ra, dec), *np.radians([ra, dec, angle])
     east = np.array([-np.sin(lon), np.cos(lon), 0.0])

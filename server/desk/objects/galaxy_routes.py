@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import Any
 
 from server.common.errors import BadRequest
@@ -12,6 +10,7 @@ from server.desk.common.bodies import Body, Name, Text, takes
 from server.desk.maps import regions
 from server.desk.maps.regions import read_cumprob
 from server.desk.objects import galaxies, galaxy_imports, objs
+from server.desk.objects.table_text import as_text
 from server.desk.people.handler import DeskHandler, needs
 from server.rest.routing import Route, allow
 
@@ -95,24 +94,8 @@ class GalaxyTables(DeskHandler):
     async def post(self) -> None:
         """Add galaxies from a table; they are there shortly after."""
         body = self.typed(TableBody)
-        await galaxy_imports.add_table(self.ctx, self.who, body.catalogName, _as_text(body.catalogData))
+        await galaxy_imports.add_table(self.ctx, self.who, body.catalogName, as_text(body.catalogData))
         self.success()
-
-
-def _as_text(data: Any) -> str:
-    """A table as text, also when its columns come as lists. Raises BadRequest."""
-    if isinstance(data, str):
-        return data
-    if not isinstance(data, dict) or not all(isinstance(column, list) for column in data.values()):
-        raise BadRequest("catalogData: must be comma-separated text with a header, or lists by column")
-    if len({len(column) for column in data.values()}) > 1:
-        raise BadRequest("catalogData: the columns must be of equal length")
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(data)
-    writer.writerows(["" if value is None else value for value in row]
-                     for row in zip(*data.values(), strict=True))
-    return file.getvalue()
 
 
 class Glade(DeskHandler):

@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
+from server.common.errors import BadRequest
 from server.desk.common.access import Document, own_groups
 from server.desk.common.acls import ANNOTATE, UPLOAD_DATA
 from server.desk.common.bodies import Body, Id, Name, takes
 from server.desk.common.paging import id_list
-from server.desk.objects import notes, objs, sources
+from server.desk.objects import notes, objs, sources, spatial_catalogs
 from server.desk.objects.objs import RELATIONS, ObjFields
 from server.desk.people.groups import check_groups
 from server.desk.people.handler import DeskHandler, needs
@@ -47,15 +48,25 @@ class Sources(DeskHandler):
 
     @allow("any")
     async def get(self) -> None:
-        """Saved objects that the caller sees, newest first."""
+        """Saved objects that the caller sees, newest first; all, or those inside a place with an extent."""
         page = self.page(default=100, cap=500)
         wanted = id_list(self.query_given("group_ids"), "group_ids")
-        names, total = await sources.listed(self.ctx, self.who, wanted, page.skip, page.size)
+        names, total = await sources.listed(self.ctx, self.who, wanted, await self._among(), page.skip,
+                                            page.size)
         rows = await objs.find_many(self.ctx, names)
         groups = await sources.saved_groups(self.ctx, self.who, names)
         found = [{**objs.shown(rows[name]), "groups": groups.get(name, [])} for name in names if name in rows]
         self.success({"sources": found, "totalMatches": total, "pageNumber": page.number,
                       "numPerPage": page.size})
+
+    async def _among(self) -> list[str] | None:
+        """The objects inside an entry of a spatial catalogue; None when none was asked for. BadRequest."""
+        catalog, entry = self.query_given("spatialCatalogName"), self.query_given("spatialCatalogEntryName")
+        if catalog is None and entry is None:
+            return None
+        if catalog is None or entry is None:
+            raise BadRequest("spatialCatalogName, spatialCatalogEntryName: give both")
+        return await spatial_catalogs.objects_in(self.ctx, catalog, entry)
 
     @needs(UPLOAD_DATA)
     @takes(SourceBody)
@@ -115,7 +126,8 @@ class Annotations(DeskHandler):
     @allow("any")
     async def get(self, obj_id: str) -> None:
         """The annotations that the caller sees."""
-        self.success((await notes.of_objects(self.ctx, self.who, [obj_id])).get(obj_id, []))
+        found = await notes.of_objects(self.ctx, self.who, [obj_id])
+        self.success_list(found.get(obj_id, []))
 
     @needs(ANNOTATE)
     @takes(AnnotationBody)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pymongo import UpdateOne
 
@@ -56,12 +56,17 @@ async def saved_groups(ctx: Context, who: Visitor, names: Iterable[str]) -> dict
     return dict(found)
 
 
-async def listed(ctx: Context, who: Visitor, group_ids: list[int] | None, skip: int,
-                 limit: int) -> tuple[list[str], int]:
-    """Names of the saved objects that the visitor sees, newest first, one page of them; and their number."""
+async def listed(ctx: Context, who: Visitor, group_ids: list[int] | None, among: Sequence[str] | None,
+                 skip: int, limit: int) -> tuple[list[str], int]:
+    """Names of the saved objects that the visitor sees, newest first, one page of them; and their number.
+
+    `among` names the objects that may be on the list, if not all.
+    """
     query: Document = {"active": True}
     if group_ids is not None:
         query["group_id"] = {"$in": group_ids}
+    if among is not None:
+        query["obj_id"] = {"$in": list(among)}
     match = {"$and": [query, visible("source", who)]}
     grouped: list[Document] = [
         {"$match": match}, {"$group": {"_id": "$obj_id", "saved_at": {"$max": "$saved_at"}}}]

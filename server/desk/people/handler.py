@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from tornado.web import HTTPError
@@ -124,10 +124,20 @@ class DeskHandler(Handler):
 
     # -- what we answer
 
-    def success(self, data: Any = None) -> None:
-        """The envelope of an answer."""
+    def success(self, data: Any = None, **more: int) -> None:
+        """The envelope of an answer, with what else shall stand beside its data."""
         self.send({"status": "success", "message": "", "data": {} if data is None else data,
-                   "version": VERSION})
+                   "version": VERSION, **more})
+
+    def success_page(self, rows: Sequence[Any], page: Page, total: int) -> None:
+        """A page of a list whose data are the rows alone, as SkyPortal has it; which page stands beside."""
+        page.check(total)
+        self.success(rows, totalMatches=total, pageNumber=page.number, numPerPage=page.size)
+
+    def success_list(self, rows: Sequence[Any], most: int = 1000) -> None:
+        """The asked page of a list that is short enough to be read as a whole: `most` rows, unless less."""
+        page = self.page(default=most, cap=most)
+        self.success_page(page.cut(rows), page, len(rows))
 
     def error_document(self, code: int, reason: str) -> dict[str, object]:
         return {"status": "error", "message": reason, "data": {}, "version": VERSION}
