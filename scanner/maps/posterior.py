@@ -50,11 +50,16 @@ class Posterior:
     @classmethod
     def of(cls, skymap: SkyMap, levels: LevelSet, also: Iterable[float] = ()) -> Posterior:
         """The posterior of a map by a level set; cells follow the outlines at further thresholds too."""
-        return cls.over(cells_of(skymap, levels.thresholds.values(), also), levels)
+        return cls._over(cells_of(skymap, levels.thresholds.values(), also), levels)
 
     @classmethod
-    def over(cls, cells: Cells, levels: LevelSet) -> Posterior:
-        """The posterior over cells as they are."""
+    def of_pixels(cls, order: np.ndarray, nested: np.ndarray, delta: np.ndarray, levels: LevelSet
+                  ) -> Posterior:
+        """The posterior over pixels as they are, with their 2Δ ln L; sorted along the sky, shape ``(n,)``."""
+        return cls._over(Cells(order, nested, delta, np.int64(1) << order), levels)
+
+    @classmethod
+    def _over(cls, cells: Cells, levels: LevelSet) -> Posterior:
         limits = np.array(list(levels.thresholds.values()))
         area = _areas(cells)
         number = np.searchsorted(limits, cells.delta, side="left")

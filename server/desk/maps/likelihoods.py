@@ -19,7 +19,6 @@ from astropy.io import fits
 from scanner.maps import healpix
 from scanner.maps.level_sets import LEVEL_SETS, LevelSet, default_levels
 from scanner.maps.posterior import Posterior
-from scanner.maps.surface import Cells
 from server.desk.maps.tiles import DELTA, SkymapError, Tiles
 
 __all__ = ["COLUMNS", "levels_of", "posterior_tiles", "seen", "siblings_merged"]
@@ -65,7 +64,7 @@ def posterior_tiles(order: np.ndarray, nested: np.ndarray, values: np.ndarray, l
         raise SkymapError("skymap: no pixel has a value of 2LLH")
     along = np.argsort(nested << 2 * (healpix.MAX_ORDER - order), kind="stable")
     order, nested, delta = order[along], nested[along], (values - values.min())[along]
-    posterior = Posterior.over(Cells(order, nested, delta, np.int64(1) << order), levels)
+    posterior = Posterior.of_pixels(order, nested, delta, levels)
     return Tiles.checked(posterior.uniq, posterior.density_sr, {DELTA: delta})
 
 
