@@ -6,15 +6,42 @@ than their state; `grid.condor.service` has its own way (see docs/decisions/grid
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
-__all__ = ["Grid", "GridError", "PilotClass", "PilotState"]
+__all__ = ["PLAIN", "Grid", "GridError", "PilotClass", "PilotState", "Traits"]
 
 
 class GridError(Exception):
     """The grid cannot do what was asked just now; the text says why."""
+
+
+@dataclass(frozen=True, order=True)
+class Traits:
+    """Of which kind a pilot's GPUs are at least, and which ClassAds its job has."""
+
+    capability: float = 0.0
+    gpu_memory: float = 0.0  # GB
+    gpu_name: str = ""  # a part of it
+    classads: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, requirements: Mapping[str, Any]) -> Traits:
+        """What a task asks for."""
+        return cls(float(requirements.get("gpus_minimum_capability") or 0),
+                   float(requirements.get("gpus_minimum_memory") or 0),
+                   str(requirements.get("gpus_device_name") or ""),
+                   tuple(sorted((requirements.get("classads") or {}).items())))
+
+    def serves(self, wanted: Traits) -> bool:
+        """Whether tasks of other traits can run in a pilot of these."""
+        return (self.classads == wanted.classads and wanted.capability <= self.capability
+                and wanted.gpu_memory <= self.gpu_memory
+                and wanted.gpu_name.lower() in self.gpu_name.lower())
+
+
+PLAIN = Traits()
 
 
 @dataclass(frozen=True)
@@ -27,6 +54,7 @@ class PilotClass:
     gpus: int = 0
     lifetime_hours: float = 24.0
     site: str = "local"
+    traits: Traits = PLAIN
 
 
 @dataclass(frozen=True)

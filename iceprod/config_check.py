@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from iceprod.addresses import DIGITS, parse_checksum, scheme_of
+from iceprod.batch.classads import not_let
 from iceprod.config_keys import nearest, unknown_keys
 from iceprod.dataset_config import (
     is_strict,
@@ -26,7 +27,7 @@ from iceprod.dataset_config import (
 )
 from iceprod.evaluation import payload, requirements_of, transfer_of
 from iceprod.expressions import FUNCTIONS, MAX_SIZE, MAX_STEPS, SPACES, Budget, TooCostly
-from iceprod.requirements import RequirementError
+from iceprod.requirements import GPU_KINDS, RequirementError, fits
 
 __all__ = ["Finding", "Kind", "Offers", "check_config", "refused", "whole_budget"]
 
@@ -74,6 +75,8 @@ class Offers:
     sites: Mapping[str, float] = field(default_factory=dict)  # by what sites say of themselves
     pilots: Mapping[str, float] = field(default_factory=dict)  # of the pilots that are here
     schemes: frozenset[str] = frozenset()  # of addresses, that some site can move; empty: nobody said
+    classads: Mapping[str, list[str]] | None = None  # those that sites let tasks set; None: nobody was asked
+    gpus: tuple[Mapping[str, Any], ...] = ()  # the kinds that sites say they have; empty: some did not say
 
 
 def refused(findings: list[Finding], *, lenient: bool = False) -> list[Finding]:
@@ -122,19 +125,32 @@ def _too_much(needs: Mapping[str, Any], path: str, offers: Offers) -> Iterator[F
             yield Finding(where, f"{value:g}{unit} is more than any site is known to offer", Kind.WARNING)
 
 
-# -- modules
+def _of_no_site(needs: Mapping[str, Any], path: str, offers: Offers) -> Iterator[Finding]:
+    """ClassAds that no site lets tasks set, and GPUs that none has."""
+    given = needs.get("classads") or {}
+    if given and offers.classads is not None:
+        refused = {site: not_let(given, patterns) for site, patterns in offers.classads.items()}
+        if not any(not names for names in refused.values()):
+            said = "; ".join(f"{site} refuses {', '.join(names)}" for site, names in sorted(refused.items()))
+            said = said or "none submits to HTCondor"
+            yield Finding(f"{path}.batchsys.condor",
+                          f"no site here lets tasks set these ClassAds for their job: {said}", Kind.DOUBT)
+    wanted = {name: needs[name] for name in GPU_KINDS if needs.get(name)}
+    if wanted and offers.gpus and not any(fits(wanted, gpu) for gpu in offers.gpus):
+        known = ", ".join(sorted({f"{gpu['gpus_device_name']} ({gpu['gpus_minimum_capability']:g}, "
+                                  f"{gpu['gpus_minimum_memory']:g} GB)" for gpu in offers.gpus})[:10])
+        yield Finding(f"{path}.requirements.{next(iter(wanted))}",
+                      f"no site has such GPUs; they have {known}", Kind.DOUBT)
 
-_SHARED_JOBS = ("attributes of batch jobs reach none: pilots run tasks of many datasets in one job; "
-                "say what the task needs in its requirements, or have the site set an attribute for all")
+
+# -- modules
 
 
 def _programs(config: Document) -> Iterator[Finding]:
     """Modules without a program, and files that cannot be moved."""
-    if config.get("steering", {}).get("batchsys"):
-        yield Finding("steering.batchsys", _SHARED_JOBS, Kind.WARNING)
+    yield from _other_systems(config.get("steering", {}), "steering")
     for index, task in enumerate(config["tasks"] if isinstance(config.get("tasks"), list) else []):
-        if task.get("batchsys"):
-            yield Finding(f"tasks[{index}].batchsys", _SHARED_JOBS, Kind.WARNING)
+        yield from _other_systems(task, f"tasks[{index}]")
         for path, part in _levels(task, f"tasks[{index}]"):
             if ".modules[" in path and not part.get("src") and not part.get("running_class"):
                 yield Finding(path, "neither src nor running_class says what to run")
@@ -147,6 +163,14 @@ def _programs(config: Document) -> Iterator[Finding]:
                 if item.get("libs") or item.get("env_vars"):
                     yield Finding(f"{path}.classes[{number}]", "classes with libs or env_vars are not "
                                   "supported; name an env_shell instead")
+
+
+def _other_systems(part: Document, path: str) -> Iterator[Finding]:
+    """Attributes for batch systems that we submit to none of."""
+    for name in part.get("batchsys") or {}:
+        if name != "condor":
+            yield Finding(f"{path}.batchsys.{name}", "jobs are submitted to HTCondor alone (condor)",
+                          Kind.DOUBT)
 
 
 def _levels(task: Document, path: str) -> Iterator[tuple[str, Document]]:
@@ -190,9 +214,11 @@ def _of_requirements(config: Document, about: Mapping[str, Any], job: int, index
         needs = requirements_of(config, about, job, index)
     except RequirementError as error:
         found = re.search(r" for (\w+),", str(error))
-        yield Finding(f"{path}.requirements" + (f".{found[1]}" if found else ""), f"{error}, in job {job}")
+        where = "batchsys.condor" if "ClassAds" in str(error) else "requirements"
+        yield Finding(f"{path}.{where}" + (f".{found[1]}" if found else ""), f"{error}, in job {job}")
     else:
         yield from _too_much(needs, path, offers)
+        yield from _of_no_site(needs, path, offers)
 
 
 def _of_task(task: Document, path: str, config: Document) -> Iterator[Finding]:

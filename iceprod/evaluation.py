@@ -25,8 +25,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from iceprod.batch.classads import ClassAdError, checked_classads
 from iceprod.expressions import Budget, Scope, TooCostly, expand
-from iceprod.requirements import RequirementError, check
+from iceprod.requirements import GPU_KINDS, RequirementError, check
 
 __all__ = ["ADDRESSES", "PLACES", "is_address", "payload", "requirements_of", "scope_of", "transfer_of"]
 
@@ -77,9 +78,11 @@ def requirements_of(config: Mapping[str, Any], dataset: Mapping[str, Any], job_i
                     task_index: int) -> Document:
     """What a task needs. Raises RequirementError when that makes no sense."""
     written = config["tasks"][task_index].get("requirements") or {}
+    budget = Budget(REQUIREMENT_STEPS, 100 * REQUIREMENT_STEPS)
+    scope = scope_of(config, dataset, job_index, task_index, budget=budget)
     try:
-        budget = Budget(REQUIREMENT_STEPS, 100 * REQUIREMENT_STEPS)
-        values = expand(written, scope_of(config, dataset, job_index, task_index, budget=budget))
+        values = {name: value for name, value in expand(written, scope).items() if name != "classads"}
+        attributes = _attributes(config, scope, task_index)
     except TooCostly as error:
         raise RequirementError(f"its requirements cannot be evaluated: {error}") from None
     if isinstance(values.get("gpu"), list):
@@ -90,7 +93,27 @@ def requirements_of(config: Mapping[str, Any], dataset: Mapping[str, Any], job_i
     if isinstance(values.get("os"), str):
         values["os"] = [values["os"]]
     check(values)
-    return values
+    if not values.get("gpu") and (kinds := [name for name in GPU_KINDS if values.get(name)]):
+        raise RequirementError(f"Bad value for {kinds[0]}, should come with a number of GPUs (gpu)")
+    return {**values, "classads": attributes} if attributes else values
+
+
+def _attributes(config: Mapping[str, Any], scope: Scope, task_index: int) -> dict[str, str]:
+    """What a task's job in HTCondor shall have: ``batchsys.condor`` of steering, then of the task.
+
+    Equal for all jobs, so ``$(job)`` is not known here: each job would need pilots of its own.
+    """
+    parts = (_mapping(config.get("steering")), config["tasks"][task_index])
+    given = [_mapping(_mapping(part.get("batchsys")).get("condor")) for part in parts]
+    if not any(given):
+        return {}
+    options = {name: value for name, value in scope.options.items() if name != "job"}
+    alike = replace(scope, options=options, seed=f"{scope.options['dataset']}//{task_index}")
+    try:
+        return dict(sorted({name: value for part in given
+                            for name, value in checked_classads(expand(part, alike)).items()}.items()))
+    except ClassAdError as error:
+        raise RequirementError(f"its ClassAds cannot be: {error}") from None
 
 
 def payload(dataset: Mapping[str, Any], config: Mapping[str, Any], task: Mapping[str, Any],

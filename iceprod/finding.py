@@ -6,9 +6,9 @@ from config.settings import Settings
 from iceprod.installation import Installation, running_installations
 from iceprod.transport import Client, ClientError
 
-__all__ = ["NoServer", "find_client"]
+__all__ = ["OWN_ROLES", "OWN_USER", "NoServer", "find_client", "find_installation"]
 
-_OWN_ROLES = ("admin", "user")
+OWN_USER, OWN_ROLES = "local", ("admin", "user")
 
 
 class NoServer(ClientError):
@@ -25,22 +25,24 @@ class NoServer(ClientError):
         self.nothing_runs = nothing_runs
 
 
-def find_client(server: str | None = None, token: str | None = None, data: str | None = None) -> Client:
+def find_client(server: str | None = None, token: str | None = None, data: str | None = None, *,
+                make: type[Client] = Client) -> Client:
     """A client of the server at a URL, of the installation in the directory `data`, or of what runs here.
 
     Without a token, one is made for an installation of one's own. Raises NoServer.
     """
     if server:
-        return Client(server, token or _own_token(server))
-    here = _installation(data)
+        return make(server, token or _own_token(server))
+    here = find_installation(data)
     running = here.running()
     if running is None:
         raise NoServer(f"nothing runs in {here.data}; start it with `iceprod up --data {here.data}`, "
                        "or name a server with --server URL", nothing_runs=True)
-    return Client(running.url, token or _token(here))
+    return make(running.url, token or _token(here))
 
 
-def _installation(data: str | None) -> Installation:
+def find_installation(data: str | None) -> Installation:
+    """The installation in a directory, or what runs on this machine. Raises NoServer for several."""
     default = Installation(data or Settings().data)
     if data or default.running():
         return default
@@ -62,6 +64,6 @@ def _own_token(server: str) -> str:
 
 def _token(here: Installation) -> str:
     try:
-        return here.token("local", *_OWN_ROLES)
+        return here.token(OWN_USER, *OWN_ROLES)
     except OSError as error:
         raise NoServer(f"cannot read the secret of {here.data}: {error.strerror}; give a --token") from None

@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -36,6 +37,7 @@ class Running(msgspec.Struct, frozen=True):
     data: str
     started: str
     secret_file: str = "secret"
+    start_id: str = ""  # which the server tells at /healthz
     not_isolated: str = ""  # why tasks on this machine run without walls; empty when they do not
 
 
@@ -112,9 +114,21 @@ class Installation:
 
     def token(self, username: str, *roles: str, hours: float = _OWN_TOKEN_HOURS, **claims: str) -> str:
         """A token of this installation, whose secret is made if there is none. Raises OSError."""
+        return tokens.encode(self._secret(), username, roles, hours=hours, **claims)
+
+    def login_address(self, username: str, *roles: str, target: str = "/web/") -> str:
+        """An address that logs a browser in, once and soon; empty when nothing runs. Raises OSError."""
         running = self.running()
-        name = running.secret_file if running else Tokens().secret_file
-        return tokens.encode(tokens.read_secret(self.data / name), username, roles, hours=hours, **claims)
+        if running is None:
+            return ""
+        query = {"once": tokens.encode_login(self._secret(), username, roles)}
+        if target != "/web/":
+            query["next"] = target
+        return f"{running.url}/web/login/once?{urlencode(query)}"
+
+    def _secret(self) -> str:
+        running = self.running()
+        return tokens.read_secret(self.data / (running.secret_file if running else Tokens().secret_file))
 
 
 def make_private(directory: Path) -> None:

@@ -1,22 +1,29 @@
 """Requirements of tasks, offers of pilots, the classes that requirements are binned into, and growth.
 
-Units: memory and disk GB, time hours, cpu and gpu whole numbers. Tasks whose requirements round up to the
-same bins share a *class*; the class serves matching alone, the user's own numbers stay on the task.
+Units: memory (of GPUs, too) and disk GB, time hours, cpu and gpu whole numbers. Tasks whose requirements
+round up to the same bins share a *class*; the class serves matching alone, the user's own numbers stay on the
+task.
+
+Beside how much a task needs, it may say of which kind: `gpus_minimum_capability`, `gpus_minimum_memory` and
+`gpus_device_name` (a part of the name) of its GPUs, `restartable` when it may be stopped and begun again, and
+`classads`, the attributes that its job in HTCondor shall have. Who does not offer these does not have them.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
 from typing import Any, TypeGuard
 
 from config.settings import Failures
+from iceprod.batch.classads import ClassAdError, check_classads
 
-__all__ = ["DEFAULTS", "Fit", "RequirementError", "bin_up", "check", "class_fit", "class_key", "fits", "grow",
-           "parse_class"]
+__all__ = ["DEFAULTS", "GPU_KINDS", "PREEMPTIBLE", "Fit", "RequirementError", "bin_up", "check", "class_fit",
+           "class_key", "fits", "grow", "parse_class"]
 
 Requirements = Mapping[str, Any]
 
@@ -25,6 +32,14 @@ DEFAULTS: dict[str, float] = {"cpu": 1, "gpu": 0, "memory": 2.0, "disk": 10.0, "
 
 WHOLE = ("cpu", "gpu")
 NUMBERS = ("cpu", "gpu", "memory", "disk", "time")
+GPU_KINDS = ("gpus_minimum_capability", "gpus_minimum_memory", "gpus_device_name")
+"""Which GPUs will do, in the words of HTCondor."""
+PREEMPTIBLE = "preemptible"
+"""Offered where tasks may be stopped at any time: the hours that one may take which is not restartable."""
+
+_ONLY_OFFERED = frozenset((*GPU_KINDS, "classads"))
+_MOST_GPU_MEMORY = 1024.0  # GB; who writes more means MB, as HTCondor's own command does
+_DEVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._()/+-]{0,63}")
 
 _LADDERS: dict[str, tuple[tuple[float, float], ...]] = {  # (up to this value, in steps of that)
     "cpu": ((math.inf, 1),),
@@ -60,6 +75,29 @@ def check(requirements: Requirements) -> None:
                 raise RequirementError("Bad type for os, should be list")
         elif name == "site" and not isinstance(value, str):
             raise RequirementError("Bad type for site, should be str")
+        elif name in GPU_KINDS:
+            _check_gpu_kind(name, value)
+        elif name == "restartable" and not isinstance(value, bool):
+            raise RequirementError("Bad type for restartable, should be bool")
+        elif name == "classads":
+            _check_classads(value)
+
+
+def _check_gpu_kind(name: str, value: object) -> None:
+    if name == "gpus_device_name":
+        if not isinstance(value, str) or not (value == "" or _DEVICE.fullmatch(value)):
+            raise RequirementError(f"Bad value for {name}, should be a part of its name, such as A100")
+        return
+    _check_number(name, value)
+    if name == "gpus_minimum_memory" and _is_number(value) and value > _MOST_GPU_MEMORY:
+        raise RequirementError(f"Bad value for {name}, should be in GB as all memory here, not in MB")
+
+
+def _check_classads(value: object) -> None:
+    try:
+        check_classads(value)
+    except ClassAdError as error:
+        raise RequirementError(f"Bad value for classads, {error}") from None
 
 
 def _check_number(name: str, value: object) -> None:
@@ -110,7 +148,9 @@ def class_key(requirements: Requirements) -> str:
     for name, value in requirements.items():
         if value is None or value == "" or value == []:
             continue
-        if name == "gpu" and value == 0:
+        if (name == "gpu" or name in GPU_KINDS) and value == 0:
+            continue
+        if value is False or value == {}:
             continue
         bins[name] = _bin(name, value)
     return json.dumps(bins, sort_keys=True, separators=(",", ":"))
@@ -133,8 +173,10 @@ def parse_class(key: str) -> dict[str, Any]:
 def class_fit(key: str, offer: Requirements) -> Fit:
     """Whether all, some or none of the tasks of the class `key` fit `offer`."""
     bins = parse_class(key)
+    if _lacks(bins, offer):
+        return Fit.NONE
     result = Fit.ALL
-    for name, offered in offer.items():
+    for name, offered in _for_task(bins, offer).items():
         if offered is None:
             continue
         wanted = bins.get(name)
@@ -156,11 +198,35 @@ def fits(requirements: Requirements, offer: Requirements) -> bool:
 
     An offered GPU is for tasks that need one, so it takes no other work.
     """
-    return all(offered is None or _matches(name, requirements.get(name), offered)
-               for name, offered in offer.items())
+    return not _lacks(requirements, offer) and all(
+        offered is None or _matches(name, requirements.get(name), offered)
+        for name, offered in _for_task(requirements, offer).items())
+
+
+def _lacks(wanted: Requirements, offer: Requirements) -> bool:
+    """Whether something is wanted that only who offers it has, or endless time where all may be stopped."""
+    if not _ONLY_OFFERED.isdisjoint(wanted) and any(
+            wanted.get(name) and not offer.get(name) for name in _ONLY_OFFERED):
+        return True
+    most = offer.get(PREEMPTIBLE)
+    return (_is_number(most) and most < DEFAULTS["time"] and wanted.get("time") is None
+            and not wanted.get("restartable"))
+
+
+def _for_task(wanted: Requirements, offer: Requirements) -> Requirements:
+    """An offer as it is for one task: shorter for one that must not be stopped, where that may happen."""
+    most = offer.get(PREEMPTIBLE)
+    if not _is_number(most) or wanted.get("restartable"):
+        return offer
+    offered = offer.get("time")
+    return {**offer, "time": min(most, offered) if _is_number(offered) else most}
 
 
 def _matches(name: str, wanted: Any, offered: Any) -> bool:
+    if name == "classads":
+        return (wanted or {}) == offered
+    if name == "gpus_device_name" and isinstance(wanted, str) and isinstance(offered, str):
+        return wanted.lower() in offered.lower()
     if name == "gpu" and _is_number(offered) and offered > 0:
         return _is_number(wanted) and 1 <= wanted <= offered
     if wanted is None or wanted == "" or wanted == []:

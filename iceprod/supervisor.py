@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -20,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from config.settings import Settings, SettingsError, load
+from config.settings import Server, Settings, SettingsError, load
 from iceprod.children import Child, last_lines, rotate
 from iceprod.ids import timestamp
 from iceprod.installation import Installation, Running, make_private, write_private
@@ -34,6 +35,7 @@ _LOOK_SECONDS = 0.2
 _WORD_SECONDS = 10.0  # between words about a start that takes long
 _TOKEN_HOURS, _RENEW_SECONDS = 48.0, 3600.0
 _ROTATE_SECONDS = 60.0
+_PORTS = 100  # from the usual one on, that are looked at for a free one
 
 log = logging.getLogger("supervisor")
 
@@ -48,6 +50,7 @@ class Plan:
 
     settings: Settings
     config: Path | None = None
+    start_id: str = ""  # names this start; the server tells it, so that nobody takes another server for ours
 
     @property
     def installation(self) -> Installation:
@@ -61,16 +64,29 @@ class Plan:
         return f"http://{host}:{server.port}"
 
 
-def plan(config: Path | None, data: str | None, port: int | None, pilots: int | None) -> Plan:
-    """Settings with what the command line says; port 0 becomes a free one. Raises SettingsError."""
+def plan(config: Path | None, data: str | None, port: int | None, pilots: int | None,
+         start_id: str = "") -> Plan:
+    """Settings with what the command line says; port 0 becomes a free one. Raises SettingsError, StartError.
+
+    The usual port, which nobody chose, gives way to the next free one.
+    """
     settings = load(config)
     changes: dict[str, object] = {"data": str(Path(data or settings.data).absolute())}
-    if port is not None:
-        number = port or _free_port(settings.server.host)
-        changes["server"] = msgspec.structs.replace(settings.server, port=number)
+    number = _port(settings.server, port)
+    changes["server"] = msgspec.structs.replace(settings.server, port=number)
     if pilots is not None:
         changes["pilots"] = msgspec.structs.replace(settings.pilots, count=pilots)
-    return Plan(msgspec.structs.replace(settings, **changes), config.absolute() if config else None)
+    return Plan(msgspec.structs.replace(settings, **changes), config.absolute() if config else None,
+                start_id or secrets.token_hex(8))
+
+
+def _port(server: Server, asked: int | None) -> int:
+    if asked is not None:
+        return asked or _free_port(server.host)
+    if server.port != Server().port:
+        return server.port
+    tries = range(server.port, server.port + _PORTS)
+    return next((number for number in tries if not _taken(server.host, number)), server.port)
 
 
 def _free_port(host: str) -> int:
@@ -79,17 +95,32 @@ def _free_port(host: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_healthy(url: str, failed: Callable[[], str], say: Callable[[str], object] = log.info) -> None:
-    """Wait for a 200 of ``/healthz``, however long it takes, with a word now and then on what it waits for.
+def _taken(host: str, port: int) -> str:
+    """Why nobody can listen there; empty when one can."""
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
-    A database may be restored, migrated, or slow to come up; to give up would only begin that anew. Raises
-    StartError when `failed` says why there is nothing to wait for any more.
+
+def wait_healthy(url: str, start_id: str, failed: Callable[[], str],
+                 say: Callable[[str], object] = log.info) -> None:
+    """Wait for a 200 of our own ``/healthz``, however long it takes, with a word now and then on what for.
+
+    A database may be restored, migrated, or slow to come up; to give up would only begin that anew. Whose
+    answer has another `start_id` is another installation's server. Raises StartError when `failed` says why
+    there is nothing to wait for any more.
     """
     began = said = time.monotonic()
     with Client(url, timeout=1.0) as client:
         while not (why := failed()):
             try:
-                client.get("/healthz")
+                found = client.get("/healthz")
+                if start_id and not (isinstance(found, dict) and found.get("start_id") == start_id):
+                    raise ClientError("another server answers there")
             except ClientError as error:
                 if time.monotonic() - said > _WORD_SECONDS:
                     said = time.monotonic()
@@ -135,7 +166,8 @@ class Supervisor:
         not_isolated = self._check_isolation()
         self.here.announce(Running(
             pid=self.here.supervisor(), url=self.plan.url, data=str(self.here.data), started=timestamp(),
-            secret_file=self.settings.tokens.secret_file, not_isolated=not_isolated))
+            secret_file=self.settings.tokens.secret_file, start_id=self.plan.start_id,
+            not_isolated=not_isolated))
         database = self.settings.database.url or self._start_store()
         self._start_server(database)
         if self.settings.pilots.count > 0:
@@ -144,13 +176,9 @@ class Supervisor:
 
     def _check_port(self) -> None:
         host, port = self.settings.server.host, self.settings.server.port
-        try:
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host, port))
-        except OSError as error:
-            raise StartError(f"cannot listen on {host}:{port}: {error.strerror}; choose another "
-                             "with --port N, or --port 0 for any free one") from None
+        if why := _taken(host, port):
+            raise StartError(f"cannot listen on {host}:{port}: {why}; choose another "
+                             "with --port N, or --port 0 for any free one")
 
     def _check_isolation(self) -> str:
         """Why tasks will run without walls here; empty when not. Raises StartError when they must not."""
@@ -176,8 +204,9 @@ class Supervisor:
         arguments = ["-m", "server", "--data", str(self.here.data), "--port", str(self.settings.server.port)]
         if not self.settings.database.url:  # one with a password stays off the command line
             arguments += ["--database", database]
+        arguments += ["--start-id", self.plan.start_id]
         self._begin("server", arguments + self._config())
-        wait_healthy(self.plan.url, self._failure)
+        wait_healthy(self.plan.url, self.plan.start_id, self._failure)
 
     def _grid_arguments(self) -> list[str]:
         return ["-m", "grid", "--server", self.plan.url, "--data", str(self.here.data),
@@ -283,12 +312,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data")
     parser.add_argument("--port", type=int)
     parser.add_argument("--pilots", type=int)
+    parser.add_argument("--start-id", default="")
     given = parser.parse_args(arguments)
     hide_memory()
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        return Supervisor(plan(given.config, given.data, given.port, given.pilots)).run()
+        return Supervisor(plan(given.config, given.data, given.port, given.pilots, given.start_id)).run()
     except (StartError, SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, SettingsError) else 1

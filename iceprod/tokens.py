@@ -14,12 +14,14 @@ from typing import Any
 
 import jwt
 
-__all__ = ["ROLES", "Caller", "TokenError", "decode", "encode", "read_secret", "token_ids"]
+__all__ = ["ROLES", "Caller", "TokenError", "decode", "decode_login", "encode", "encode_login", "read_secret",
+           "token_ids"]
 
 ROLES = ("admin", "user", "client", "system", "pilot")
 """The roles a token may carry; the first that the token has is the one shown."""
 
 ISSUER = "iceprod"
+_LOGIN = "one-time login"  # the audience of a link that logs in once; as an access token it is none
 
 
 class TokenError(ValueError):
@@ -91,6 +93,23 @@ def decode(secret: str, token: str) -> Caller:
     try:
         claims = jwt.decode(token, secret, algorithms=["HS256"], issuer=ISSUER,
                             options={"require": ["exp", "sub"]})
+    except jwt.InvalidTokenError as error:
+        raise TokenError(str(error)) from None
+    return _caller(claims)
+
+
+def encode_login(secret: str, username: str, roles: Iterable[str], *, minutes: float = 10.0) -> str:
+    """What the address of a one-time login carries; whoever takes it marks its `jti` as used."""
+    return jwt.encode({"iss": ISSUER, "aud": _LOGIN, "sub": username, "roles": list(roles),
+                       "jti": secrets.token_urlsafe(12), "exp": int(time.time() + minutes * 60)},
+                      secret, algorithm="HS256")
+
+
+def decode_login(secret: str, text: str) -> Caller:
+    """Who may log in with it, once. Raises TokenError."""
+    try:
+        claims = jwt.decode(text, secret, algorithms=["HS256"], issuer=ISSUER, audience=_LOGIN,
+                            options={"require": ["exp", "sub", "jti"]})
     except jwt.InvalidTokenError as error:
         raise TokenError(str(error)) from None
     return _caller(claims)

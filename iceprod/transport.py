@@ -115,6 +115,11 @@ class Client:
             while self._open:
                 self._open.pop().close()
 
+    @property
+    def token(self) -> str:
+        """The token that it speaks with; empty without one."""
+        return self._token
+
     # -- the verbs
 
     def get(self, path: str, query: dict[str, Any] | None = None, **how: Any) -> Any:
@@ -156,8 +161,12 @@ class Client:
             left = deadline - time.monotonic()
             if not safe or left <= asked:
                 raise Unreachable(f"{self.url} does not answer: {reason}", later, asked)
+            self.away(reason, left)
             self.pause(min(left, max(asked, pause) * (0.5 + random.random()) + asked / 2))
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def away(self, reason: str, seconds: float) -> None:
+        """Nobody answers, and it is tried again for so many more seconds: a subclass may tell somebody."""
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -268,6 +277,9 @@ class Client:
             headers.update(self._proxy[2])
         if body is None:
             return None, headers
+        if isinstance(body, bytes):  # a file, sent as it is
+            headers["Content-Type"] = "application/octet-stream"
+            return body, headers
         headers["Content-Type"] = "application/json"
         return json.dumps(body, separators=(",", ":")).encode(), headers
 

@@ -33,8 +33,10 @@ def main() -> int:
     parser.add_argument("--data", help="directory of the installation")
     parser.add_argument("--port", type=int)
     parser.add_argument("--database", help="URL of the database")
+    parser.add_argument("--start-id", default="", help="told at /healthz, where who started it looks")
+    arguments = parser.parse_args()
     try:
-        settings = _settings(parser.parse_args())
+        settings = _settings(arguments)
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -45,7 +47,7 @@ def main() -> int:
     os.umask(0o077)
     logs.configure(settings.logging)
     try:
-        asyncio.run(serve(settings))
+        asyncio.run(serve(settings, arguments.start_id))
     except (FromTheFuture, LeaseLost) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

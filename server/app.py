@@ -13,7 +13,7 @@ from tornado.web import Application
 
 from config.settings import Settings
 from iceprod.tokens import read_secret
-from server import desk, openapi, production, scans, sensor, web
+from server import alerts, desk, openapi, production, scans, sensor, web
 from server.common.listening import listen, raise_limit
 from server.reference import house
 from server.rest import revocations, status
@@ -22,6 +22,7 @@ from server.rest.context import Context
 from server.rest.door import Door
 from server.rest.handler import NoRoute
 from server.rest.routing import Route
+from server.rules import engine
 from server.sensor.actions import housekeeping
 from server.services.leader import Service, Services
 from server.services.migrations import migrate
@@ -35,22 +36,24 @@ IDLE_SECONDS, BODY_SECONDS = 600.0, 300.0  # of a connection between requests; o
 
 ROUTES: list[Route] = [
     *status.ROUTES, *openapi.ROUTES, *production.ROUTES, *scans.ROUTES, *sensor.ROUTES, *desk.ROUTES,
-    *web.ROUTES]
+    *alerts.ROUTES, *web.ROUTES]
 INDEXES: list[Index] = [
-    *revocations.INDEXES, *production.INDEXES, *scans.INDEXES, *desk.INDEXES, *sensor.INDEXES]
-PERIODIC: list[Service] = [*production.SERVICES, *scans.SERVICES, *desk.SERVICES]
+    *revocations.INDEXES, *engine.INDEXES, *production.INDEXES, *scans.INDEXES, *desk.INDEXES,
+    *alerts.INDEXES, *sensor.INDEXES]
+PERIODIC: list[Service] = [*engine.SERVICES, *production.SERVICES, *scans.SERVICES, *desk.SERVICES,
+                           *alerts.SERVICES]
 SERVICES: list[Service] = [*housekeeping.divide(PERIODIC), *sensor.SERVICES]
 house.describe(ROUTES, SERVICES)
 
 
-def make_app(ctx: Context, services: Services | None = None) -> Application:
+def make_app(ctx: Context, services: Services | None = None, start_id: str = "") -> Application:
     """The tornado application that answers every route."""
-    return Application([route.spec() for route in ROUTES], default_handler_class=NoRoute, context=ctx,
-                       services=services, routes=ROUTES, log_function=lambda handler: None,
-                       **web.SETTINGS)
+    specs = [route.spec() for route in [*ROUTES, web.MISSING]]
+    return Application(specs, default_handler_class=NoRoute, context=ctx, services=services,
+                       start_id=start_id, routes=ROUTES, log_function=lambda handler: None, **web.SETTINGS)
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, start_id: str = "") -> None:
     """Run the server until SIGTERM or SIGINT."""
     data = Path(settings.data)
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -66,7 +69,7 @@ async def serve(settings: Settings) -> None:
     await ensure_indexes(db, INDEXES)
     await housekeeping.ensure_entries(ctx, PERIODIC)
     services = Services(ctx, SERVICES)
-    door.application = make_app(ctx, services)
+    door.application = make_app(ctx, services, start_id)
     services.start()
     watching = asyncio.create_task(watch(ctx.admission, db))
     log.info("listening", extra={"action": "start", "host": host, "port": port})

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from grid.base import PilotClass
+from grid.base import PilotClass, Traits
 from grid.condor.demand import Work
 from grid.condor.shapes import needs, offer_of, tasks_within
 
@@ -18,7 +18,8 @@ _ORDER = {BUSY: 0, IDLE: 1, STARTING: 2, QUEUED: 3}  # who takes work first, so 
 
 _LONG_SECONDS = 120.0  # a pilot that is queued so long leaves its tasks to other sites, too
 
-_Room = tuple[int, int, float, float, float]
+_Room = tuple[int, int, float, float, float, Traits]
+_PARTS = ("cpu", "gpu", "memory", "disk", "time", "traits")
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,13 @@ class Pilot:
     rank: int = 0  # HTCondor's priority of the job
 
     def room(self) -> _Room:
-        """What it can still take: cores, GPUs, memory, disk, hours."""
+        """What it can still take: cores, GPUs, memory, disk, hours; and of which traits."""
         whole = offer_of(self.offer)
         if self.state == BUSY:
             whole = {**dict.fromkeys(whole, 0), **(self.free or {})}
         hours = self.offer.lifetime_hours - self.age / 3600
-        return int(whole["cpu"]), int(whole["gpu"]), float(whole["memory"]), float(whole["disk"]), hours
+        return (int(whole["cpu"]), int(whole["gpu"]), float(whole["memory"]), float(whole["disk"]), hours,
+                self.offer.traits)
 
 
 @dataclass
@@ -86,7 +88,7 @@ class _Rooms:
                 rank = _ORDER[pilot.state]
                 self._fresh[rank, _coarse(pilot.room())].append(pilot)
 
-    def take(self, name: str, need: dict[str, float], count: int) -> int:
+    def take(self, name: str, need: dict[str, Any], count: int) -> int:
         """Lay in up to `count` tasks of a class; how many found no place."""
         for room in sorted(self._begun):
             count = self._fill(self._begun[room], room, name, need, count)
@@ -98,7 +100,7 @@ class _Rooms:
         """The pilots that no task was laid into; busy ones are of use anyway."""
         return [pilot for pilots in self._fresh.values() for pilot in pilots if pilot.state != BUSY]
 
-    def _fill(self, pilots: list[Pilot], room: _Room, name: str, need: dict[str, float], count: int) -> int:
+    def _fill(self, pilots: list[Pilot], room: _Room, name: str, need: dict[str, Any], count: int) -> int:
         while count > 0 and pilots:
             fitting = min(count, tasks_within(need, _named(room)), 1 if self._one_each else count)
             if not fitting:
@@ -112,18 +114,19 @@ class _Rooms:
             count -= fitting
         return count
 
-    def _leave(self, pilot: Pilot, room: _Room, need: dict[str, float], tasks: int) -> None:
-        cores, gpus, memory, disk, hours = room
+    def _leave(self, pilot: Pilot, room: _Room, need: dict[str, Any], tasks: int) -> None:
+        cores, gpus, memory, disk, hours, traits = room
         rest = (cores - tasks * int(need["cpu"]), gpus - tasks * int(need["gpu"]),
-                round(memory - tasks * need["memory"], 3), round(disk - tasks * need["disk"], 3), hours)
+                round(memory - tasks * need["memory"], 3), round(disk - tasks * need["disk"], 3), hours,
+                traits)
         if rest[0] > 0 and (not gpus or rest[1] > 0):
             self._begun[rest].append(pilot)
 
 
 def _coarse(room: _Room) -> _Room:
     """With the hours cut to tenths, so that pilots of about one age are equal."""
-    return (*room[:4], int(room[4] * 10 + 1e-6) / 10)
+    return (*room[:4], int(room[4] * 10 + 1e-6) / 10, room[5])
 
 
-def _named(room: _Room) -> dict[str, float]:
-    return dict(zip(("cpu", "gpu", "memory", "disk", "time"), room, strict=True))
+def _named(room: _Room) -> dict[str, Any]:
+    return dict(zip(_PARTS, room, strict=True))

@@ -25,7 +25,7 @@ import msgspec
 from grid.base import PilotClass
 from grid.condor.coverage import DRAINING, QUEUED, STARTING, Coverage, Pilot, cover
 from grid.condor.demand import Work
-from grid.condor.pace import History
+from grid.condor.pace import Ceiling, History
 from grid.condor.shapes import Unserved, enlarged, fitted, needs, shape_for
 from grid.condor.shedding import Shed
 from grid.condor.site import Site, Size
@@ -84,8 +84,12 @@ class _Room:
 
 
 def decide(demand: Sequence[Work], pilots: Sequence[Pilot], site: Site, history: History, now: float,
-           control: Control | None = None, node: Size | None = None) -> Decision:
-    """What to do now. `now` is a time of the history's clock, `node` a pilot's share of a usual machine."""
+           control: Control | None = None, node: Size | None = None,
+           ceiling: Ceiling | None = None) -> Decision:
+    """What to do now. `now` is a time of the history's clock, `node` a pilot's share of a usual machine.
+
+    `ceiling` is what the schedd's own limits leave.
+    """
     control, site = at_maintenance(control or Control(), site, now)
     demand = [fitted(work, site) for work in demand]
     shapes = {work.class_key: shape_for(work, site) for work in demand if work.slots > 0 or work.all_waiting}
@@ -97,7 +101,7 @@ def decide(demand: Sequence[Work], pilots: Sequence[Pilot], site: Site, history:
     served = {key: shape for key, shape in shapes.items() if isinstance(shape, PilotClass)}
     works = [work for work in demand if work.class_key in served]
     covered = cover(works, pilots, one_each=site.mode == "direct")
-    room = _room(pilots, site, history, now, control)
+    room = _room(pilots, site, history, now, control, ceiling)
     if node is not None:
         served = {work.class_key: enlarged(served[work.class_key], work, covered.missing[work.class_key],
                                            site, node) for work in works}
@@ -193,7 +197,8 @@ def _limit(site: Site, control: Control) -> int:
     return most if control.limit is None else min(most, control.limit)
 
 
-def _room(pilots: Sequence[Pilot], site: Site, history: History, now: float, control: Control) -> _Room:
+def _room(pilots: Sequence[Pilot], site: Site, history: History, now: float, control: Control,
+          ceiling: Ceiling | None) -> _Room:
     if control.state == "paused":
         return _Room(0, _said(control))
     if now < history.until:
@@ -205,6 +210,8 @@ def _room(pilots: Sequence[Pilot], site: Site, history: History, now: float, con
                    True, True),
              _Room(max(0, step - queued - starting), f"at most {step} may be on their way for now",
                    True, True)]
+    if ceiling is not None:
+        rooms.append(_Room(ceiling.room, ceiling.why, True, True))
     return min(rooms, key=lambda room: room.count)
 
 

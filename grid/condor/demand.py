@@ -12,7 +12,10 @@ from iceprod.requirements import class_key
 __all__ = ["Work", "read_demand"]
 
 
-_WORDS = {"cpu": "{} cores", "gpu": "{} GPUs", "memory": "{} GB memory", "disk": "{} GB disk"}
+_GPU_WORDS = {"gpus_device_name": "named {}", "gpus_minimum_capability": "of capability {}",
+              "gpus_minimum_memory": "with {} GB"}
+_WORDS = {"cpu": "{} cores", "gpu": "{} GPUs", "memory": "{} GB memory", "disk": "{} GB disk",
+          "restartable": "restartable", "classads": "ClassAds {}", **_GPU_WORDS}
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +47,12 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
             words.append(f"{60 * hours:.0f} min" if hours < 1 else f"{hours:g} h")
         return f"({', '.join(words) or 'no requirements'})"
 
+    @property
+    def gpu_text(self) -> str:
+        """Which GPUs it needs."""
+        told = ((word, self.requirements.get(name)) for name, word in _GPU_WORDS.items())
+        return " ".join(word.format(_plain(value)) for word, value in told if value)
+
     @classmethod
     def of(cls, requirements: dict[str, Any], waiting: int, **others: Any) -> Work:
         """The class that some requirements belong to."""
@@ -54,6 +63,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 def _plain(value: Any) -> str:
     if isinstance(value, list):
         return " or ".join(map(str, value))
+    if isinstance(value, dict):
+        return " ".join(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -5,6 +5,7 @@ Every job has the attributes
     IceProdSite, IceProdServer   whose it is: how a grid that starts again finds its pilots
     IceProdBatch                 one submit: how a submit whose answer got lost is recognised
     IceProdCores … IceProdHours  what the pilot offers
+    IceProdTraits                of which kind its GPUs are, and the ClassAds that its tasks asked for
     IceProdAvoided               machines where pilots fail
 
 and nothing secret: the token travels as a file, which HTCondor reads when the job starts, so that a pilot
@@ -13,19 +14,26 @@ that was queued for days gets a fresh one.
 
 from __future__ import annotations
 
+import base64
+import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from grid.base import PilotClass
+import msgspec
+
+from grid.base import PLAIN, PilotClass, Traits
 from grid.condor.schedd import Ad
 from grid.condor.site import Site
 
-__all__ = ["AVOIDED", "SHAPE", "Files", "batch_constraint", "constraint", "description", "shape_of"]
+__all__ = ["AVOIDED", "SHAPE", "TRAITS", "Files", "batch_constraint", "constraint", "description", "shape_of"]
 
 SHAPE = ("IceProdCores", "IceProdMemory", "IceProdDisk", "IceProdGpus", "IceProdHours")
+TRAITS = "IceProdTraits"
 _OVERTIME = 3600  # seconds after a pilot's lifetime until HTCondor stops it
 _FORGOTTEN = 7 * 86400  # seconds that a job of ours stays queued or held when nobody looks after it
+_SHORT_LEASE = 1.0  # minutes
 _MOUNTED = "/cvmfs/"
 _DIRECT_IDLE = 15.0  # seconds that a job for one task looks for it
 AVOIDED = "IceProdAvoided"
@@ -73,14 +81,14 @@ def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: 
         "request_memory": str(math.ceil((shape.memory_gb + site.pilot.extra_memory) * 1e9 / 2**20)),
         "request_disk": str(math.ceil((shape.disk_gb + site.pilot.cache_gb) * 1e9 / 2**10)),
         "allowed_execute_duration": str(int(shape.lifetime_hours * 3600) + _OVERTIME),
-        "job_lease_duration": str(int(site.pilot.lease_minutes * 60)),
-        "requirements": f"{_RUNS_ONCE} && {_ELSEWHERE} && ({site.pilot.requirements or 'true'})",
+        "job_lease_duration": str(int(_lease_minutes(site) * 60)),
+        "requirements": _requirements(site, shape.traits),
         "periodic_remove": f"(JobStatus == 1 && NumJobStarts > 0) || ((JobStatus == 1 || JobStatus == 5) && "
                            f"time() - EnteredCurrentStatus > {_FORGOTTEN})",
         **_marks(site, shape, batch), f"My.{AVOIDED}": _quoted(avoids),
     }
     if shape.gpus:
-        described["request_gpus"] = str(shape.gpus)
+        described |= _gpus(shape)
     if site.pilot.image:
         described |= _container(site.pilot.image)
     if site.condor.accounting_group:
@@ -88,7 +96,43 @@ def description(site: Site, shape: PilotClass, batch: str, grid_id: str, files: 
     if files.is_spooled:
         del described["log"]  # it would lie at the schedd
     more = {f"My.{key}": _quoted(value) for key, value in site.pilot.classads.items()}
-    return {**described, **more, **site.pilot.submit}
+    return {**described, **_of_tasks(shape.traits), **more, **site.pilot.submit}
+
+
+def _lease_minutes(site: Site) -> float:
+    """A slot that may be taken back is not waited for."""
+    return min(site.pilot.lease_minutes, _SHORT_LEASE) if site.pilot.preemptible else site.pilot.lease_minutes
+
+
+def _requirements(site: Site, traits: Traits) -> str:
+    """Which machines will do: our own rules, the site's, and those of the tasks that the pilot is for."""
+    wanted = dict(traits.classads).get("requirements")
+    parts = [_RUNS_ONCE, _ELSEWHERE, f"({site.pilot.requirements or 'true'})"]
+    return " && ".join([*parts, f"({wanted})"] if wanted else parts)
+
+
+def _of_tasks(traits: Traits) -> dict[str, str]:
+    """What tasks set for their job; the site's own attributes come before these."""
+    return {"rank" if name == "rank" else f"My.{name[1:]}": text
+            for name, text in traits.classads if name != "requirements"}
+
+
+def _gpus(shape: PilotClass) -> dict[str, str]:
+    """How many GPUs, and which will do."""
+    traits = shape.traits
+    described = {"request_gpus": str(shape.gpus)}
+    if traits.capability:
+        described["gpus_minimum_capability"] = f"{traits.capability:g}"
+    if traits.gpu_memory:
+        described["gpus_minimum_memory"] = str(math.ceil(traits.gpu_memory * 1e9 / 2**20))
+    if traits.gpu_name:
+        described["require_gpus"] = f'regexp("{_pattern(traits.gpu_name)}", DeviceName, "i")'
+    return described
+
+
+def _pattern(name: str) -> str:
+    """A regular expression without backslashes, which submit descriptions read in ways of their own."""
+    return re.sub(r"[^A-Za-z0-9 _/-]", ".", name)
 
 
 def _container(image: str) -> dict[str, str]:
@@ -102,7 +146,16 @@ def _container(image: str) -> dict[str, str]:
 def shape_of(ad: Ad, site: str) -> PilotClass:
     """What the pilot of a job offers."""
     cores, memory, disk, gpus, hours = (ad.get(name, 0) for name in SHAPE)
-    return PilotClass(int(cores), float(memory), float(disk), int(gpus), float(hours), site)
+    return PilotClass(int(cores), float(memory), float(disk), int(gpus), float(hours), site,
+                      _traits(str(ad.get(TRAITS) or "")))
+
+
+def _traits(text: str) -> Traits:
+    """Traits as `_marks` wrote them."""
+    try:
+        return msgspec.json.decode(base64.b64decode(text), type=Traits) if text else PLAIN
+    except (ValueError, msgspec.MsgspecError):
+        return PLAIN
 
 
 def _program(site: Site, files: Files, arguments: list[str]) -> dict[str, str]:
@@ -135,6 +188,10 @@ def _arguments(site: Site, shape: PilotClass, grid_id: str, files: Files, name: 
     words += [f"--writable={path}" for path in site.pilot.writable]
     words += [f"--os={name}={image}" if image else f"--os={name}" for name, image in site.pilot.os.items()]
     words += [f"--bind={path}" for path in site.pilot.binds]
+    if shape.traits.classads:
+        words.append(f"--classads={json.dumps(dict(shape.traits.classads))}")
+    if site.pilot.preemptible:
+        words.append(f"--preemptible={site.pilot.preemptible_hours:g}")
     if not shape.gpus:
         words.append("--gpus=")  # HTCondor puts a name of no GPU into CUDA_VISIBLE_DEVICES
     if not site.pilot.pixels:
@@ -147,6 +204,8 @@ def _marks(site: Site, shape: PilotClass, batch: str) -> dict[str, str]:
     ours: dict[str, str | float] = {
         "IceProdSite": site.site, "IceProdServer": site.server, "IceProdBatch": batch,
         **dict(zip(SHAPE, offered, strict=True))}
+    if shape.traits != PLAIN:
+        ours[TRAITS] = base64.b64encode(msgspec.json.encode(shape.traits)).decode()  # has no quotes
     return {f"My.{name}": _quoted(value) for name, value in ours.items()}
 
 

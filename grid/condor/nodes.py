@@ -9,9 +9,10 @@ from statistics import median_low
 
 from grid.base import GridError
 from grid.condor.schedd import Ad, Schedd
-from grid.condor.site import Site, Size
+from grid.condor.site import Gpu, Site, Size
+from iceprod.batch.devices import from_machine_ad
 
-__all__ = ["Nodes", "share_of"]
+__all__ = ["Nodes", "kinds_of", "share_of"]
 
 _ASK_SECONDS = 300.0
 _SLACK = 0.95  # machines tell a little more memory and disk than they give away
@@ -28,6 +29,19 @@ class Nodes:
         self._is_wanted = site.mode == "pilots" and site.pilot.share != "task"
         self._asked = float("-inf")
         self._share: Size | None = None
+        self._has_gpus = bool(site.largest.gpus) and not site.gpus
+        self._asked_gpus = float("-inf")
+        self._gpus: list[Gpu] = []
+
+    def gpus(self) -> list[Gpu]:
+        """The kinds of GPUs that the pool shows; none when the site file says them, or the pool does not."""
+        if self._has_gpus and time.monotonic() - self._asked_gpus > _ASK_SECONDS:
+            self._asked_gpus = time.monotonic()
+            try:
+                self._gpus = kinds_of(self._schedd.gpus(self._pilot.requirements))
+            except GridError as error:
+                log.debug("%s", error)
+        return self._gpus
 
     def share(self) -> Size | None:
         """One pilot's share of a machine; None when pilots are made for single tasks."""
@@ -39,6 +53,13 @@ class Nodes:
             except GridError as error:
                 log.debug("%s", error)
         return self._share
+
+
+def kinds_of(ads: Sequence[str]) -> list[Gpu]:
+    """The kinds of GPUs that machine ads list."""
+    found = {Gpu(device.name, device.memory, device.capability)
+             for ad in ads for device in from_machine_ad(ad)}
+    return sorted(found, key=lambda gpu: (gpu.name, gpu.memory, gpu.capability))
 
 
 def share_of(machines: Sequence[Ad], parts: int) -> Size | None:

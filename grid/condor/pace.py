@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from grid.condor.site import Pace
 
-__all__ = ["History", "learn"]
+__all__ = ["Ceiling", "History", "ceiling_of", "learn"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,53 @@ class History:
         """Pilots leave now so that others of these classes find a slot."""
         recent = {key: when for key, when in self.cleared.items() if now - when < 86400}
         return replace(self, cleared={**recent, **dict.fromkeys(keys, now)})
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """How many more jobs the schedd takes from us or starts soon, and the limit of its own that says so."""
+
+    room: int
+    why: str
+    per_submit: int = 0  # jobs at most in one submit; 0: as many as one likes
+
+    def after(self, submitted: int) -> Ceiling:
+        """The same when some more were submitted."""
+        return replace(self, room=max(0, self.room - submitted))
+
+
+def ceiling_of(limits: Mapping[str, Any], jobs: Mapping[str, Any]) -> Ceiling | None:
+    """What a schedd's settings leave, beside the jobs that it counts; None where it limits nothing.
+
+    `limits` are by the names of HTCondor's settings, `jobs` as its summary says: of all users, and ours.
+    """
+    limit = {name: _whole(value) for name, value in limits.items()}
+    count = {name: _whole(value) or 0 for name, value in jobs.items()}
+    ours, all_jobs, idle = count.get("Jobs", 0), count.get("AllusersJobs", 0), count.get("Idle", 0)
+    rooms: list[tuple[int, str]] = []
+    if (most := limit.get("MAX_JOBS_PER_OWNER")) is not None:
+        rooms.append((most - ours, f"the schedd takes at most {most} jobs of one owner (MAX_JOBS_PER_OWNER)"))
+    if (most := limit.get("MAX_JOBS_SUBMITTED")) is not None:
+        rooms.append((most - all_jobs, f"the schedd takes at most {most} jobs (MAX_JOBS_SUBMITTED)"))
+    if (most := limit.get("MAX_JOBS_RUNNING")) is not None:
+        left = most - count.get("AllusersRunning", 0) - idle
+        rooms.append((left, f"the schedd runs at most {most} jobs (MAX_JOBS_RUNNING)"))
+    if delay := limit.get("JOB_START_DELAY"):
+        number = limit.get("JOB_START_COUNT") or 1
+        a_minute = max(1, 60 * number // delay)
+        rooms.append((a_minute - idle, f"the schedd starts {number} jobs in {delay} s (JOB_START_DELAY)"))
+    if not rooms:
+        return None
+    room, why = min(rooms)
+    return Ceiling(max(0, room), why, limit.get("MAX_JOBS_PER_SUBMISSION") or 0)
+
+
+def _whole(value: Any) -> int | None:
+    """A setting that is a number; expressions are for the schedd alone."""
+    try:
+        return int(str(value).strip())
+    except ValueError:
+        return None
 
 
 def learn(history: History, pace: Pace, started: int, faults: list[str], now: float) -> History:

@@ -105,8 +105,9 @@ def body(site: Site, pilots: Iterable[Pilot], kept: Log, decision: Decision | No
         "resources": _total(pilot.offer for pilot in pilots if pilot.state != QUEUED),
         "limits": msgspec.to_builtins(site.limits), "largest": msgspec.to_builtins(site.largest),
         "ends": kept.latest(), "end_counts": dict(kept.counts), "top_errors": kept.top_errors(),
-        "schemes": _schemes(site), "decision": _told(decision), "state": state,
-        "trouble": trouble or backs_off,
+        "schemes": _schemes(site), "task_classads": list(site.pilot.task_classads),
+        "gpus": msgspec.to_builtins(site.gpus), "preemptible": site.pilot.preemptible,
+        "decision": _told(decision), "state": state, "trouble": trouble or backs_off,
         "backs_off": backs_off, "queue_seconds": round(queue_seconds, 1),
         "free": 0 if decision is None else decision.free,
         "excluded_hosts": msgspec.to_builtins(list(excluded))}

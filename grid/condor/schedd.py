@@ -7,6 +7,7 @@ is looked for before it is repeated.
 from __future__ import annotations
 
 import contextlib
+import getpass
 import socket
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 
 from grid.base import GridError
 from grid.condor.bindings import Bindings
+from grid.condor.pace import Ceiling, ceiling_of
 from grid.condor.site import Condor
 
 __all__ = ["Ad", "Schedd"]
@@ -22,6 +24,9 @@ __all__ = ["Ad", "Schedd"]
 _T = TypeVar("_T")
 Ad = dict[str, Any]
 
+_LIMITS = ("MAX_JOBS_PER_OWNER", "MAX_JOBS_PER_SUBMISSION", "MAX_JOBS_SUBMITTED", "JOB_START_COUNT",
+           "JOB_START_DELAY")
+_COUNTS = ("Jobs", "Idle", "AllusersJobs", "AllusersRunning")
 _REASON_CODE = 4100  # of our own removals, whatever
 
 
@@ -100,6 +105,43 @@ class Schedd:
         kind = self._condor2.AdType.Startd
         ads = self._once("query the pool", lambda: collector.query(kind, wanted, names))
         return [self._values(ad, names) for ad in ads]
+
+    def gpus(self, constraint: str) -> list[str]:
+        """The ads, as text, of the machines of the pool that have GPUs. Raises GridError."""
+        collector = self._condor2.Collector(self._condor.collector or None)
+        wanted = f"PartitionableSlot && TotalGPUs > 0 && ({constraint or 'true'})"
+        kind = self._condor2.AdType.Startd
+        ads = self._once("query the pool's GPUs", lambda: collector.query(kind, wanted))
+        return [ad.printOld() if hasattr(ad, "printOld") else str(ad) for ad in ads]
+
+    def ceiling(self, ours: str) -> Ceiling | None:
+        """What the schedd's own limits leave us; None where it tells of none. `ours` is met by jobs of ours.
+
+        Raises GridError.
+        """
+        limits = self._once("ask for the schedd's limits", self._limits)
+        if not limits:
+            return None
+        known = self._call("find our jobs", lambda: self._schedd.query(ours, ["Owner"], limit=1))
+        owner = str(known[0].get("Owner")) if known else getpass.getuser()
+        summary = self._condor2.QueryOpt.SummaryOnly
+        mine = f'Owner == "{owner}"'
+        ads = self._call("count the jobs", lambda: self._schedd.query(mine, [], opts=summary))
+        return ceiling_of(limits, self._values(ads[0], _COUNTS) if ads else {})
+
+    def _limits(self) -> dict[str, Any]:
+        """The schedd's settings, as far as it shows them to us."""
+        collector = self._condor2.Collector(self._condor.collector or None)
+        wanted = f'Name == "{self.name}"'
+        ads = collector.query(self._condor2.AdType.Schedd, wanted)
+        if not ads:
+            return {}
+        limits: dict[str, Any] = {"MAX_JOBS_RUNNING": ads[0].get("MaxJobsRunning")}
+        settings = self._condor2.RemoteParam(ads[0])
+        for name in _LIMITS:
+            with contextlib.suppress(self._condor2.HTCondorException, KeyError):
+                limits[name] = settings[name]
+        return limits
 
     def events(self, path: str) -> Any:
         """An iterator over a job event log, from its beginning. Raises GridError."""

@@ -22,14 +22,14 @@ from grid.condor import jobs, report
 from grid.condor.bindings import load_bindings
 from grid.condor.coverage import QUEUED, STARTING, Pilot
 from grid.condor.credentials import PilotToken
-from grid.condor.decide import Control, Decision, decide
+from grid.condor.decide import Control, Decision, Order, decide
 from grid.condor.demand import Work, read_demand
 from grid.condor.ends import End
 from grid.condor.events import EventLogs
 from grid.condor.hosts import Hosts
 from grid.condor.nodes import Nodes
 from grid.condor.outputs import Outputs
-from grid.condor.pace import History, learn
+from grid.condor.pace import Ceiling, History, learn
 from grid.condor.roster import Roster
 from grid.condor.schedd import Schedd
 from grid.condor.site import Site
@@ -41,6 +41,7 @@ __all__ = ["SiteService", "hold_site"]
 
 _PATIENCE = 30.0
 _BEAT_SECONDS = 15.0
+_LIMIT_SECONDS = 20.0  # between questions about the schedd's own limits
 _SCANNER_SECONDS = 900.0  # until pilots for pixels are tried again where there was no scanner
 _MOST_UNTOLD = 20_000
 _GLANCE_SECONDS = 0.25  # between looks at the event log
@@ -78,7 +79,8 @@ class SiteService:
         self._ended: list[End] = []  # not dealt with yet
         self._untold: deque[End] = deque(maxlen=_MOST_UNTOLD)  # what the server did not hear of yet
         self._seen: set[str] = set()  # jobs whose pilots began to work
-        self._beaten = self._no_scanner_until = float("-inf")
+        self._beaten = self._no_scanner_until = self._asked_limits = float("-inf")
+        self._known_ceiling: Ceiling | None = None
 
     def open(self) -> None:
         """Find the schedd and prepare the files. Raises GridError."""
@@ -249,18 +251,30 @@ class SiteService:
         """What is due now; nothing is done. Raises ClientError."""
         works = read_demand(self.client, self.site.site, self.grid_id) if demand is None else demand
         return decide(works, self.pilots, self._site_as_found(), self.history, time.time(), self.control,
-                      self.nodes.share())
+                      self.nodes.share(), self._ceiling())
+
+    def _ceiling(self) -> Ceiling | None:
+        """What the schedd's own limits leave, less what we submitted since we asked."""
+        if time.monotonic() - self._asked_limits > _LIMIT_SECONDS:
+            self._asked_limits = time.monotonic()
+            try:
+                self._known_ceiling = self.schedd.ceiling(jobs.constraint(self.site))
+            except GridError as error:  # it may refuse to tell, and still take jobs
+                log.debug("%s", error)
+                self._known_ceiling = None
+        return self._known_ceiling
 
     def _site_as_found(self) -> Site:
-        """The site as its file says, without the scanner for a while when pilots did not find it."""
+        """The site as its file and the pool say, without the scanner while pilots do not find it."""
         if self.site.pilot.pixels and self.roster.lacks_scanner:
             if time.monotonic() > self._no_scanner_until:
                 log.warning("pilots find no scanner here; see pilot: python, or set pilot: pixels: false")
             self._no_scanner_until = time.monotonic() + _SCANNER_SECONDS
+        site = msgspec.structs.replace(self.site, gpus=self.site.gpus or self.nodes.gpus())
         if time.monotonic() > self._no_scanner_until:
-            return self.site
-        without = msgspec.structs.replace(self.site.pilot, pixels=False)
-        return msgspec.structs.replace(self.site, pilot=without)
+            return site
+        without = msgspec.structs.replace(site.pilot, pixels=False)
+        return msgspec.structs.replace(site, pilot=without)
 
     # -- act
 
@@ -269,7 +283,7 @@ class SiteService:
         if decision.submit or any(pilot.state == QUEUED for pilot in self.pilots):
             self.token.renew()  # queued ones take along what the file holds when they start
         for order in decision.submit:
-            self.submit(order.shape, order.count, order.rank)
+            self._submit_in_parts(order)
         self.tracker.avoid(self._avoided())
         for rank, ids in decision.ranks:
             self.tracker.rank(ids, rank)
@@ -279,6 +293,15 @@ class SiteService:
             self.roster.drain(decision.drain)
         for reason in decision.reasons if decision.submit or decision.remove or decision.drain else ():
             log.info("%s", reason)
+
+    def _submit_in_parts(self, order: Order) -> None:
+        """Submit what was decided, never more at once than the schedd takes. Raises GridError."""
+        left, ceiling = order.count, self._known_ceiling
+        most = ceiling.per_submit if ceiling is not None and ceiling.per_submit > 0 else left
+        while left > 0:
+            number = min(left, most)
+            self.submit(order.shape, number, order.rank)
+            left -= number
 
     def submit(self, shape: PilotClass, count: int, rank: int = 0) -> list[str]:
         """Submit pilots; the ids of their jobs. Raises GridError, and notes the failure."""
@@ -291,6 +314,8 @@ class SiteService:
             self.history = learn(self.history, self.site.pace, 0, [str(error)], time.time())
             raise
         self.tracker.add(ids, shape, files.log, rank, self._avoided(), batch)
+        if self._known_ceiling is not None:
+            self._known_ceiling = self._known_ceiling.after(len(ids))
         return ids
 
     def files(self) -> jobs.Files:
@@ -312,7 +337,8 @@ class SiteService:
         if not force and time.monotonic() - self._beaten < min(_BEAT_SECONDS, self.site.pace.look_seconds):
             return
         self.ends.save()
-        body = report.body(self.site, self.pilots, self.ends, self.decision, self.trouble,
+        site = msgspec.structs.replace(self.site, gpus=self.site.gpus or self.nodes.gpus())
+        body = report.body(site, self.pilots, self.ends, self.decision, self.trouble,
                            (self.schedd.name, self.schedd.version), self.control.state,
                            self.hosts.excluded(time.monotonic()), self._backs_off, self.tracker.queue_seconds)
         try:

@@ -14,7 +14,7 @@ import msgspec
 
 from config.settings import Part, SettingsError, read_document, read_part
 
-__all__ = ["Condor", "Limits", "Pace", "Pilot", "Site", "Size", "is_site_file", "load_site"]
+__all__ = ["Condor", "Gpu", "Limits", "Pace", "Pilot", "Site", "Size", "is_site_file", "load_site"]
 
 _ATTRIBUTE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -60,6 +60,9 @@ class Pilot(Part, frozen=True):
     os: dict[str, str] = msgspec.field(default_factory=dict)  # systems that tasks may need: images
     binds: list[str] = msgspec.field(default_factory=list)  # paths that containers of tasks see
     lease_minutes: float = 5.0  # a worker that HTCondor lost may come back so long
+    preemptible: bool = False  # whether slots may be taken back at any time
+    preemptible_hours: float = 1.0  # so long may a task be there that is not restartable
+    task_classads: list[str] = msgspec.field(default_factory=lambda: ["*"])  # that tasks may set
 
 
 class Size(Part, frozen=True):
@@ -70,6 +73,14 @@ class Size(Part, frozen=True):
     disk: float = 2.0
     gpus: int = 0
     hours: float = 2.0
+
+
+class Gpu(Part, frozen=True):
+    """A kind of GPU that the site has."""
+
+    name: str
+    memory: float
+    capability: float
 
 
 class Limits(Part, frozen=True):
@@ -111,6 +122,7 @@ class Site(Part, frozen=True):
     largest: Size = Size(cores=8, memory=32.0, disk=100.0, hours=48.0)
     limits: Limits = Limits()
     pace: Pace = Pace()
+    gpus: list[Gpu] = msgspec.field(default_factory=list)  # empty: as the pool says, if it can be asked
 
 
 def load_site(path: str | Path) -> Site:
@@ -163,6 +175,8 @@ def _pilot_troubles(pilot: Pilot) -> Iterator[str]:
         yield f"pilot: cache_directory must be an absolute path, not {pilot.cache_directory!r}"
     if pilot.cache_gb < 0:
         yield f"pilot: cache_gb must be at least 0, not {pilot.cache_gb:g}"
+    if pilot.preemptible_hours <= 0:
+        yield f"pilot: preemptible_hours must be more than 0, not {pilot.preemptible_hours:g}"
     for scheme, command in pilot.transfers.items():
         if not ("{source}" in command and "{target}" in command):
             yield f"pilot: transfers: the command for {scheme} needs {{source}} and {{target}}"

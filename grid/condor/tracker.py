@@ -27,8 +27,9 @@ __all__ = ["LOST", "QUEUED", "RUNNING", "Job", "Tracker"]
 QUEUED, RUNNING, LOST = "queued", "running", "lost"
 
 _IDLE, _RUNS, _REMOVED, _COMPLETED, _HELD = 1, 2, 3, 4, 5  # JobStatus
-_ATTRIBUTES = [*jobs.SHAPE, "JobStatus", "QDate", "JobStartDate", "JobCurrentStartDate", "NumJobStarts",
-               "NumShadowStarts", "RemoteHost", "EnteredCurrentStatus", "HoldReason", "HoldReasonCode",
+_ATTRIBUTES = [*jobs.SHAPE, jobs.TRAITS, "JobStatus", "QDate", "JobStartDate", "JobCurrentStartDate",
+               "NumJobStarts", "NumShadowStarts", "RemoteHost", "EnteredCurrentStatus", "HoldReason",
+               "HoldReasonCode",
                "HoldReasonSubCode", "RemoveReason", "ExitCode", "ExitBySignal", "ExitSignal", "UserLog",
                "LastRemoteHost", "CompletionDate", "JobPrio", jobs.AVOIDED, "IceProdBatch", "ServerTime"]
 _WITHOUT_LOG_SECONDS = 5.0

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from grid.base import PilotClass
 from grid.condor.coverage import DRAINING, Pilot
@@ -74,7 +75,7 @@ def rank_of(priority: float) -> int:
     return max(-_HIGHEST, min(_HIGHEST, _STEP * round(100 * priority / _STEP)))
 
 
-def could_run(pilot: Pilot, need: Mapping[str, float]) -> bool:
+def could_run(pilot: Pilot, need: Mapping[str, Any]) -> bool:
     """Whether a pilot, once it is free, has what a task needs, with enough of its life left."""
     offer = offer_of(pilot.offer)
     return tasks_within(need, {**offer, "time": offer["time"] - pilot.age / 3600}) > 0

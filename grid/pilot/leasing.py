@@ -78,7 +78,8 @@ def _part(room: dict[str, Any], parts: int) -> dict[str, Any]:
 
 def _claim(pilot: Pilot, room: dict[str, Any], count: int, wait: float) -> list[dict[str, Any]] | None:
     """The tasks that the server gave us; None when another thread had something to say meanwhile."""
-    offer = {**room, "time": max(0.0, pilot.seconds_left) / 3600, "site": pilot.options.site}
+    offer = {**room, "time": max(0.0, pilot.seconds_left) / 3600, "site": pilot.options.site,
+             **pilot.options.traits()}
     offer["os"] = sorted(pilot.options.containers.systems)
     if not pilot.options.pixels:
         offer["kind"] = "script"  # nothing but programs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from grid.pilot.exchange import keep_beating
 from grid.pilot.leasing import lease_tasks
-from grid.pilot.options import Options, default_memory, means_from
+from grid.pilot.options import Options, default_memory, gpu_kind, means_from
 from grid.pilot.pilot import Pilot
 from grid.pilot.pixels import Events
 from grid.pilot.reporting import keep_reporting
@@ -139,16 +140,22 @@ def make_parser() -> argparse.ArgumentParser:
     add("--os", action="append", default=[], metavar="NAME[=IMAGE]",
         help="a system that tasks may ask for, and the image that has it; default: what this machine is")
     add("--bind", action="append", default=[], metavar="PATH[:PATH]", help="to be seen in containers")
+    add("--classads", type=json.loads, default={}, metavar="JSON",
+        help="of our job: for tasks that asked for them")
+    add("--preemptible", type=float, default=0.0, metavar="HOURS",
+        help="our slot may be taken back: only restartable tasks take longer than that")
     add("--no-pixels", action="store_true", help="keep no workers for tasks that reconstruct pixels")
     return parser
 
 
 def _options(given: argparse.Namespace) -> Options:
+    gpus = [name for name in given.gpus.split(",") if name]
     return Options(
         server=given.server, token_file=given.token_file, cores=given.cores,
         memory=given.memory or default_memory(), disk=given.disk,
         slot_memory=given.slot_memory,
-        gpus=[name for name in given.gpus.split(",") if name], site=given.site, grid_id=given.grid_id,
+        gpus=gpus, gpu_kind=gpu_kind(gpus), classads=given.classads, preemptible=given.preemptible,
+        site=given.site, grid_id=given.grid_id,
         queue_id=given.queue_id, batch=given.batch, queue_host=given.queue_host,
         queue_version=given.queue_version,
         lifetime=given.lifetime * 3600, idle=given.idle, tasks=given.tasks, heartbeat=given.heartbeat,

@@ -11,13 +11,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from grid.moving.items import Means
+from iceprod.batch import devices
 from iceprod.transport import ClientError
 from iceprod.walls.containers import Containers
 from iceprod.walls.sandbox import Sandbox, View
 
-__all__ = ["Options", "OwnToken", "TokenFile", "default_memory", "means_from", "slot_resource"]
+__all__ = ["Options", "OwnToken", "TokenFile", "default_memory", "gpu_kind", "means_from", "slot_resource"]
 
 _COMMAND = "ICEPROD_TRANSFER_"  # and a scheme, in capitals: the name of a variable with its command
 _TEMP = "ICEPROD_TEMP"
@@ -104,6 +106,14 @@ class Options:
     sandbox: Sandbox = field(default_factory=Sandbox)  # what came of these three
     containers: Containers = field(default_factory=Containers)  # systems that tasks may ask for
     host: str = field(default_factory=socket.gethostname)
+    classads: dict[str, str] = field(default_factory=dict)  # of our job, that tasks asked for
+    preemptible: float = 0.0  # hours that a task may take which is not restartable; 0: as many as we live
+    gpu_kind: dict[str, Any] = field(default_factory=dict)  # what our GPUs can do at least
+
+    def traits(self) -> dict[str, Any]:
+        """Of which kind we are, in the words of a claim."""
+        given = {"classads": self.classads, "preemptible": self.preemptible, **self.gpu_kind}
+        return {name: value for name, value in given.items() if value}
 
     def registration(self, version: str) -> dict[str, object]:
         """The body of ``POST /pilots``."""
@@ -114,7 +124,8 @@ class Options:
             "isolation": self.sandbox.means, "shown": self.sandbox.shown(), "schemes": self.means.schemes(),
             "start_date": time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime()),
             "resources": {"cpu": self.cores, "gpu": len(self.gpus), "memory": self.memory, "disk": self.disk,
-                          "time": self.lifetime / 3600, "os": sorted(self.containers.systems)}}
+                          "time": self.lifetime / 3600, "os": sorted(self.containers.systems),
+                          **self.traits()}}
         if self.grid_id:
             body["grid_id"] = self.grid_id
         if self.queue_id:
@@ -136,6 +147,11 @@ def slot_resource(path: str) -> str:
     told = {name.strip(): value.strip().strip('"') for name, _, value in pairs}
     names = [told.get(name, "") for name in ("GLIDEIN_Site", "GLIDEIN_ResourceName")]
     return "/".join(dict.fromkeys(name for name in names if name and name.lower() != "undefined"))[:200]
+
+
+def gpu_kind(names: list[str]) -> dict[str, Any]:
+    """What the GPUs of these names can do at least; nothing is asked where there are none."""
+    return devices.offered(names, devices.devices_here()) if names else {}
 
 
 def default_memory() -> float:

@@ -179,7 +179,7 @@ class Pilot:
     def offer(self) -> dict[str, Any]:
         """What is free here, and for how many tasks: for none while the workers for pixels are starting."""
         kinds = {} if self.options.pixels else {"kind": "script"}
-        return {**self.room.free(), "slots": self._free_slots, **kinds}
+        return {**self.room.free(), "slots": self._free_slots, **kinds, **self.options.traits()}
 
     def ahead(self) -> int:
         """How many tasks to hold beyond those that run: some while tasks are short, else none."""

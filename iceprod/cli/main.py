@@ -6,6 +6,7 @@ Exit status: 0 done, 1 the work failed, 2 usage or bad input, 3 the server canno
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import sys
 from importlib import import_module
@@ -15,20 +16,22 @@ import click
 
 from config.settings import SettingsError
 from iceprod.cli.common.errors import FAILED, UNREACHABLE, USAGE, CommandError
+from iceprod.cli.common.screen import guarded
 from iceprod.client import ClientError, Refused, Unreachable
 from iceprod.supervisor import StartError
 
 __all__ = ["iceprod", "main"]
 
 _OURS = {name: f"iceprod.cli.{module}:{name}" for name, module in {
-    "up": "house.up", "down": "house.down", "status": "house.status", "token": "house.token",
+    "up": "house.up", "down": "house.down", "web": "house.web",
+    "status": "house.status", "token": "house.token",
     "scan": "sky.scan", "watch": "sky.watch", "abort": "sky.watch", "submit": "work.submit",
     "demo": "house.demo", "skymap": "sky.skymap", "why": "work.why", "logs": "work.logs",
     "sites": "work.places", "pilots": "work.places", "show": "work.datasets", "tasks": "work.datasets",
     "bench": "house.bench", "schedule": "work.schedule", "suspend": "work.control",
     "resume": "work.control", "reset": "work.control", "wait": "work.wait", "scans": "sky.scans",
     "completion": "completion", "rescan": "sky.again", "workers": "sky.again",
-    "backlog": "sky.backlog"}.items()}
+    "backlog": "sky.backlog", "credentials": "work.credentials", "replay": "sky.replay"}.items()}
 _OURS["list"] = "iceprod.cli.work.datasets:list_datasets"
 _GROUP = "iceprod.commands"
 _INTERRUPTED = 130
@@ -74,7 +77,15 @@ def iceprod() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; the exit status."""
+    """Run the command; the exit status. With ``--json`` an error is an object on standard output, too."""
+    with guarded():
+        return _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> int:
+    def say(text: str, status: int) -> int:
+        return _tell(text, status, as_json="--json" in (sys.argv[1:] if arguments is None else arguments))
+
     try:
         result = iceprod.main(arguments, prog_name="iceprod", standalone_mode=False)
         sys.stdout.flush()
@@ -88,23 +99,25 @@ def main(arguments: list[str] | None = None) -> int:
         print(error.format_message())
         return USAGE
     except click.ClickException as error:
-        return _say(_usage(error), USAGE)
+        return say(_usage(error), USAGE)
     except CommandError as error:
-        return _say(str(error), error.status)
+        return say(str(error), error.status)
     except SettingsError as error:
-        return _say(str(error), USAGE)
+        return say(str(error), USAGE)
     except StartError as error:
-        return _say(str(error), FAILED)
+        return say(str(error), FAILED)
     except Unreachable as error:
-        return _say(f"{error}; is it running? `iceprod up` starts one on this machine", UNREACHABLE)
+        return say(f"{error}; is it running? `iceprod up` starts one on this machine", UNREACHABLE)
     except Refused as error:
-        return _say(_refusal(error), USAGE if error.status < 500 else FAILED)
+        return say(error.reason, USAGE if error.status < 500 else FAILED)
     except ClientError as error:
-        return _say(str(error), USAGE)
+        return say(str(error), USAGE)
 
 
-def _say(text: str, status: int) -> int:
+def _tell(text: str, status: int, *, as_json: bool) -> int:
     print(f"error: {text}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": text, "exit_status": status}), flush=True)
     return status
 
 
@@ -112,11 +125,3 @@ def _usage(error: click.ClickException) -> str:
     message = error.format_message()
     context = getattr(error, "ctx", None)
     return f"{message} (see `{context.command_path} --help`)" if context else message
-
-
-def _refusal(error: Refused) -> str:
-    if error.status == 401 or (error.status == 403 and error.reason == "authentication failed"):
-        return f"{error.reason}: give a valid token with --token or ICEPROD_TOKEN; `iceprod token` makes one"
-    if error.status == 403 and error.reason == "authorization failed":
-        return f"{error.reason}: the token is good, but its roles and groups do not allow this"
-    return error.reason

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from config.ice import C_VACUUM, ICE_MODELS, N_GROUP
+from config.ice import C_VACUUM, ICE_MODELS, N_GROUP, anisotropy
 from scanner.common.compiled import fast_kernel, inlined, kernel
 from scanner.common.fastmath import fast_exp, fast_log
 from scanner.light.charges import COLUMNS, EDGES, LANES, Modules, Receivers, packed
@@ -49,6 +49,9 @@ Long waves are absorbed sooner: A exp(−B/λ), with A, B and the dust's κ of S
 dust."""
 SIZE2 = 4.0
 """A shower's own size squared, m²: the light density stays finite near it."""
+PROLONGED = 1.0
+"""Where absorption depends on direction, the light table is prolonged by so many intervals of λe/λa: to
+0.14 and 0.50."""
 FARTHEST = 11.0
 """Beyond so many scattering lengths no light is expected."""
 _HEADER_LINES = 5
@@ -89,6 +92,7 @@ class ShowerTables(NamedTuple):
     ratios: np.ndarray
     log_distances: np.ndarray
     cosines: np.ndarray
+    flow: np.ndarray  # as of `_flow`
     cdf: np.ndarray  # (ln s, ln ξ, asinh(w/2)), flat: probability before u = w + s, u and s as in `pandel`
 
 
@@ -97,7 +101,19 @@ def shower_tables(model: str = ICE_MODELS[0]) -> ShowerTables:
     """Tables of an ice model: light of `scanner.light.photons`, gamma distribution; once per process."""
     ice = ice_table(model)
     return ShowerTables(ice.scattering, ice.scattering_integral, ice.absorption, ice.absorption_integral,
-                        tilt_table(model).ravel(), *_light_table(), _cdf_table())
+                        tilt_table(model).ravel(), *_light_table(), _flow(model), _cdf_table())
+
+
+def _flow(model: str) -> np.ndarray:
+    """Absorption goes as f/√(1 + e c²) with the cosine c to a level axis: axis x, y, e, f, and how far the
+    light table may be prolonged; shape (5,). Without anisotropy that is exactly 1.
+    """
+    stretch = anisotropy(model)
+    if stretch is None:
+        return np.array([1.0, 0.0, 0.0, 1.0, 0.0])
+    excess = (stretch.along / stretch.across) ** 2 - 1.0
+    axis = np.cos(stretch.azimuth), np.sin(stretch.azimuth)
+    return np.array([*axis, excess, 1.0 / stretch.across, PROLONGED])
 
 
 @cache
@@ -186,7 +202,8 @@ def _at_modules(light: np.ndarray, tables: ShowerTables, packed: np.ndarray, cen
     A block of modules is copied into `work`, where the compiler knows what overlaps, and all its lanes are
     computed at once; then the table is looked up for one module at a time, all its columns at once.
     """
-    ice_b, ice_bi, ice_a, ice_ai, tilt, table, ratios, log_distances, cosines, _ = tables
+    ice_b, ice_bi, ice_a, ice_ai, tilt, table, ratios, log_distances, cosines, flow, _ = tables
+    flow_x, flow_y, excess, isotropic, beyond = flow[0], flow[1], flow[2], flow[3], flow[4]
     sx, sy, sz, time = place
     px, py, pz = p
     source = _levelled(tilt, centre[0] + sx, centre[1] + sy, centre[2] + sz)
@@ -219,7 +236,8 @@ def _at_modules(light: np.ndarray, tables: ShowerTables, packed: np.ndarray, cen
             b_mean, a_mean = (work[i + _C4] - source_b) * per_drop, (work[i + _C6] - source_a) * per_drop
             b = b_here if is_level else b_mean
             a = a_here if is_level else a_mean
-            ratio = a / b
+            flowing = (x * flow_x + y * flow_y) * per_r
+            ratio = a / b * (isotropic / np.sqrt(1.0 + excess * flowing * flowing))
             is_first = ratio < ratio1
             f_first, f_second = (ratio - ratio0) * per_first, (ratio - ratio1) * per_second
             fq = f_first if is_first else f_second
@@ -230,7 +248,7 @@ def _at_modules(light: np.ndarray, tables: ShowerTables, packed: np.ndarray, cen
             n, m = np.floor(at_r), np.floor(at_c)
             work[i + _C9] = r * b
             work[i + _C10] = ((q * n_r + n) * n_c + m) * WIDTH
-            work[i + _C11] = min(max(fq, 0.0), 1.0)
+            work[i + _C11] = min(max(fq, -beyond), 1.0 + beyond)
             work[i + _C12] = at_r - n
             work[i + _C13] = at_c - m
             work[i + _C14] = z * per_r

@@ -17,11 +17,14 @@ from typing import Any
 from scanner.maps.level_sets import LEVEL_SETS, LevelSet
 from scanner.maps.result import ScanResult
 
-__all__ = ["CATALOGUE", "FORMATS", "Product", "UnknownProduct", "find_product", "products_for"]
+__all__ = ["CATALOGUE", "FORMATS", "PICTURE_STYLES", "Product", "UnknownProduct", "find_product",
+           "products_for"]
 
 _FITS, _JSON, _TEXT = "application/fits", "application/json", "text/plain; charset=utf-8"
 _PICTURES = {"png": "image/png", "pdf": "application/pdf", "svg": "image/svg+xml"}
 _MOC_LEVELS = (0.5, 0.9)
+PICTURE_STYLES = ("screen", "publication")
+"""As `scanner.maps.plots.STYLES`, which takes long to load."""
 
 
 class UnknownProduct(ValueError):
@@ -43,6 +46,8 @@ class Product:
     description: str
     make: Callable[[ScanResult], bytes]
     """Raises EmptyMapError while no fit is finite, LevelSetError if the level set does not fit the map."""
+    draw: Callable[[ScanResult, str], bytes] | None = None
+    """Of a picture: makes it in a style of ``PICTURE_STYLES``; raises as `make` does."""
 
     def file_name(self, result: ScanResult) -> str:
         """What a file of it is called: event and nsides, then the product."""
@@ -90,8 +95,9 @@ def _of_level_set(levels: LevelSet) -> Iterator[Product]:
                           f"{percent} % region as MOC in FITS", _with_levels(_moc_fits, name, level))
     for view, what in (("sky", "the whole sky"), ("zoom", "surroundings of the best fit")):
         for form, media in _PICTURES.items():
-            draw = _with_levels(_picture, name, view, form)
-            yield Product(f"{view}.{name}.{form}", form, media, name, f"picture: {what}", draw)
+            yield Product(f"{view}.{name}.{form}", form, media, name, f"picture: {what}",
+                          _with_levels(_picture, name, view, form, "screen"),
+                          _with_style(name, view, form))
 
 
 def _with_levels(make: Callable[..., bytes], *arguments: Any) -> Callable[[ScanResult], bytes]:
@@ -100,6 +106,10 @@ def _with_levels(make: Callable[..., bytes], *arguments: Any) -> Callable[[ScanR
         return make(result, *arguments)
 
     return checked
+
+
+def _with_style(levels: str, view: str, form: str) -> Callable[[ScanResult, str], bytes]:
+    return lambda result, style: _with_levels(_picture, levels, view, form, style)(result)
 
 
 # -- how each is made
@@ -173,12 +183,12 @@ def _moc_fits(result: ScanResult, levels: str, level: float) -> bytes:
     return products.moc_fits(result, level, levels)
 
 
-def _picture(result: ScanResult, levels: str, view: str, form: str) -> bytes:
+def _picture(result: ScanResult, levels: str, view: str, form: str, style: str) -> bytes:
     from scanner.maps.plots import plot_sky, plot_zoom  # matplotlib takes a second to load
 
     file = io.BytesIO()
     draw = plot_sky if view == "sky" else plot_zoom
-    draw(result, file, levels=levels, file_format=form)
+    draw(result, file, levels=levels, file_format=form, style=style)
     return file.getvalue()
 
 

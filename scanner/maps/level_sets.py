@@ -102,7 +102,7 @@ _ALL = (
     LevelSet("wilks", "Wilks, holds the truth less often than it says", MappingProxyType(_WILKS),
              caution="under-covers"),
     LevelSet("ic160427a", "IC160427A calibration", MappingProxyType({0.5: 22.2, 0.9: 64.2}), True),
-    LevelSet("calibrated_track", "Calibrated on simulated tracks", MappingProxyType({0.5: 1.0, 0.9: 7.5}),
+    LevelSet("calibrated_track", "Calibrated on simulated tracks", MappingProxyType({0.5: 1.2, 0.9: 6.7}),
              True, "track", default_of=("track",)),
     LevelSet("calibrated_track_mpe", "Calibrated on simulated tracks", MappingProxyType({0.5: 1.5, 0.9: 6.2}),
              True, "track_mpe", default_of=("track_mpe",)),

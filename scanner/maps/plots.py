@@ -1,7 +1,12 @@
 """Pictures of a scan: the whole sky, and the surroundings of the best fit.
 
 Both work on partial results, draw with figures of their own (safe in threads of a server) and write
-PNG, PDF or SVG. Right ascension grows to the left. Colours show −2Δ ln L to the best pixel.
+PNG, PDF or SVG. Right ascension grows to the left. Colours show −2Δ ln L to the best pixel, in a scale
+that colour-blind readers can tell apart, too. Text in PDF is embedded as TrueType, and in SVG it stays text,
+so that journals take it and it can be searched.
+
+Styles: ``screen`` says what the picture shows; ``publication`` leaves that to the caption, and has 300 dots
+per inch.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+import matplotlib
 import numpy as np
 from astropy.visualization.wcsaxes import WCSAxes
 from astropy.wcs import WCS
@@ -29,13 +35,20 @@ from scanner.maps.posterior import Posterior
 from scanner.maps.result import ScanResult
 from scanner.maps.skymap import SkyMap
 
-__all__ = ["plot_sky", "plot_zoom"]
+__all__ = ["STYLES", "plot_sky", "plot_zoom"]
+
+matplotlib.rcParams["pdf.fonttype"] = matplotlib.rcParams["ps.fonttype"] = 42  # TrueType
+matplotlib.rcParams["svg.fonttype"] = "none"
 
 Direction = tuple[float, float]  # right ascension and declination in degrees
 Reference = Direction | Mapping[str, Direction]
 
-_STYLES: dict[float, tuple[str, Literal["solid", "dashed", "dotted"], float]] = {
+STYLES = {"screen": 130, "publication": 300}
+"""Dots per inch of raster pictures by style."""
+
+_LINES: dict[float, tuple[str, Literal["solid", "dashed", "dotted"], float]] = {
     0.5: ("50 %", "solid", 1.9), 0.9: ("90 %", "dashed", 1.6), THREE_SIGMA: ("3σ", "dotted", 1.3)}
+_WHOLE_SKY = 116.0
 _INK, _FAINT, _UNSCANNED = "#1b1b24", "#8a8a98", "#d9d9de"
 _BEST, _TRUTH, _REFERENCES = "#e4002b", "#00a36c", ("#006bd6", "#b5179e", "#7a4b00", "#0f766e")
 _GALACTIC_POLE, _GALACTIC_CENTRE = (192.859, 27.128), (266.405, -28.936)
@@ -43,8 +56,8 @@ _GALACTIC_POLE, _GALACTIC_CENTRE = (192.859, 27.128), (266.405, -28.936)
 
 def plot_sky(result: ScanResult, path: str | Path | BinaryIO, *, truth: Direction | None = None,
              reference: Reference | None = None, contours: bool = True, levels: str | None = None,
-             file_format: str | None = None) -> None:
-    """Draw the whole sky in Mollweide's projection, with the galactic plane for orientation.
+             file_format: str | None = None, style: str = "screen") -> None:
+    """Draw the whole sky in Mollweide's projection, with the galactic plane and an inset of the best fit.
 
     ``truth`` and ``reference`` are directions in degrees to mark, the latter with names if given as a
     mapping. ``levels`` is that of the reconstruction unless another is named. ``file_format`` is needed where
@@ -52,8 +65,8 @@ def plot_sky(result: ScanResult, path: str | Path | BinaryIO, *, truth: Directio
     """
     skymap = SkyMap.from_results(result.pixels)
     posterior = Posterior.of(skymap, level_set(levels) if levels else default_levels(result.method.reco))
-    figure = Figure(figsize=(11, 7), facecolor="white")
-    axes = figure.add_axes((0.02, 0.165, 0.96, 0.745))
+    figure = Figure(figsize=(14.5, 7), facecolor="white")
+    axes = figure.add_axes((0.015, 0.165, 0.73, 0.745))
     top = max(float(skymap.delta.max()), 1.0)
     norm = AsinhNorm(linear_width=top / 30, vmin=0.0, vmax=top)
     _paint_sky(axes, skymap, norm)
@@ -64,15 +77,16 @@ def plot_sky(result: ScanResult, path: str | Path | BinaryIO, *, truth: Directio
     for label, (ra, dec), colour, marker in _markers(skymap, truth, reference):
         x, y = mollweide.to_plane(ra % 360.0, dec)
         handles += _draw_marker(axes, float(x), float(y), label, colour, marker)
-    _describe(figure, result, skymap)
-    _draw_colorbar(figure, norm, (0.06, 0.11, 0.36, 0.022))
-    _draw_legend(figure, handles, posterior.levels, (0.47, 0.155), columns=3)
-    figure.savefig(path, format=file_format, dpi=130)
+    _draw_inset(figure, skymap, posterior, contours=contours)
+    _describe(figure, result, skymap, style)
+    _draw_colorbar(figure, norm, (0.045, 0.11, 0.27, 0.022))
+    _draw_legend(figure, handles, posterior.levels, (0.36, 0.155), columns=3)
+    figure.savefig(path, format=file_format, dpi=STYLES[style])
 
 
 def plot_zoom(result: ScanResult, path: str | Path | BinaryIO, *, truth: Direction | None = None,
               reference: Reference | None = None, contours: bool = True, levels: str | None = None,
-              radius: float | None = None, file_format: str | None = None) -> None:
+              radius: float | None = None, file_format: str | None = None, style: str = "screen") -> None:
     """Draw the surroundings of the best fit in an equal-area projection.
 
     ``radius`` is half the picture's width in degrees; by default it takes in all regions of the set.
@@ -92,10 +106,10 @@ def plot_zoom(result: ScanResult, path: str | Path | BinaryIO, *, truth: Directi
         x, y = wcs.wcs_world2pix(ra, dec, 0)
         handles += _draw_marker(axes, float(x), float(y), label, colour, marker)
     _label_zoom(axes, size)
-    _describe(figure, result, skymap)
+    _describe(figure, result, skymap, style)
     _draw_colorbar(figure, norm, (0.135, 0.12, 0.38, 0.018))
     _draw_legend(figure, handles, posterior.levels, (0.56, 0.155), columns=2)
-    figure.savefig(path, format=file_format, dpi=130)
+    figure.savefig(path, format=file_format, dpi=STYLES[style])
 
 
 def _colours() -> Colormap:
@@ -187,35 +201,59 @@ def _great_circle(pole_ra: float, pole_dec: float) -> tuple[np.ndarray, np.ndarr
 def _draw_contours_on_sky(axes: Axes, posterior: Posterior) -> list[Line2D]:
     handles = []
     for level in posterior.levels.thresholds:
-        _, dash, width = _STYLES[level]
+        _, dash, width = _LINES[level]
         for ring in regions.contours(posterior, level):
             x, y = mollweide.to_plane(*mollweide.cut_at_seam(*ring.T))
-            axes.plot(x, y, color=_BEST, linewidth=0.7 * width, linestyle=dash, zorder=6)
+            axes.plot(x, y, color="white", linewidth=0.7 * width + 1.2, alpha=0.8, zorder=5)
+            axes.plot(x, y, color=_INK, linewidth=0.7 * width, linestyle=dash, zorder=6)
         handles.append(_contour_handle(posterior, level))
     return handles
 
 
 def _contour_handle(posterior: Posterior, level: float) -> Line2D:
-    label, dash, width = _STYLES[level]
+    label, dash, width = _LINES[level]
     size = _squared_degrees(posterior.area(level)) + "".join(f"\n{text}" for text in posterior.limits(level))
-    return Line2D([], [], color=_BEST, linestyle=dash, linewidth=width, label=f"{label}: {size}")
+    return Line2D([], [], color=_INK, linestyle=dash, linewidth=width, label=f"{label}: {size}")
+
+
+def _draw_inset(figure: Figure, skymap: SkyMap, posterior: Posterior, *, contours: bool) -> None:
+    """The surroundings of the best fit beside the whole sky, where a region is too small to be seen."""
+    radius, size = _zoom_radius(skymap, posterior), 320
+    wcs = _tangential(skymap, radius, size)
+    axes = WCSAxes(figure, (0.795, 0.4, 0.19, 0.19 * 14.5 / 7), wcs=wcs)
+    figure.add_axes(axes)
+    _paint_zoom(axes, skymap, wcs, size, posterior.levels.threshold(0.9))
+    if contours:
+        _draw_contours_in_zoom(axes, posterior, wcs)
+    best = skymap.best_fit
+    x, y = wcs.wcs_world2pix(best.ra_deg, best.dec_deg, 0)
+    _draw_marker(axes, float(x), float(y), "best fit", _BEST, "+")
+    _label_zoom(axes, size)
+    for coordinate in axes.coords:
+        coordinate.set_axislabel("")
+        coordinate.set_ticks(number=3)
+        coordinate.set_ticklabel(size=8)
+    axes.set_title(f"best fit ± {radius:.3g}°", fontsize=10, color=_INK)
 
 
 # Around the best fit
 
 
 def _zoom_radius(skymap: SkyMap, posterior: Posterior) -> float:
-    """A little more than the extent of the largest region, at least some pixels, at most 60°."""
+    """A little more than the extent of the largest region, at least some pixels, at most all the sky."""
     best = healpix.unit_vectors(skymap.best_fit.ra_deg, skymap.best_fit.dec_deg)
     pixel = np.sqrt(skymap.area.min())
     rings = regions.contours(posterior, max(posterior.levels.thresholds))
     points = np.concatenate([healpix.unit_vectors(*ring.T) for ring in rings]) if rings else -best[None]
     away = np.degrees(2 * np.arcsin(np.clip(np.linalg.norm(points - best, axis=1) / 2, 0, 1)))
-    return float(np.clip(1.35 * away.max(), 8 * pixel, 60.0))
+    return float(np.clip(1.35 * away.max(), 8 * pixel, _WHOLE_SKY))
 
 
 def _tangential(skymap: SkyMap, radius: float, size: int) -> WCS:
-    """A square of Lambert's azimuthal equal-area projection around the best fit."""
+    """A square of Lambert's azimuthal equal-area projection around the best fit.
+
+    In it nothing lies farther out than its angle to the best fit, and the antipode at 114.6°.
+    """
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---ZEA", "DEC--ZEA"]
     wcs.wcs.crval = [skymap.best_fit.ra_deg, skymap.best_fit.dec_deg]
@@ -229,7 +267,10 @@ def _paint_zoom(axes: WCSAxes, skymap: SkyMap, wcs: WCS, size: int, threshold: f
     """Paint the map, even in colour up to about the 90 % threshold, and return the scale of colours."""
     x, y = np.meshgrid(np.arange(size), np.arange(size))
     ra, dec = wcs.wcs_pix2world(x.ravel(), y.ravel(), 0)
-    image = skymap.delta_at(ra, dec).reshape(size, size)
+    flat = np.full(size * size, np.nan)
+    shown = np.isfinite(ra)  # a wide frame has corners beyond the sky
+    flat[shown] = skymap.delta_at(ra[shown], dec[shown])
+    image = flat.reshape(size, size)
     top = float(np.clip(np.nanmax(image), 4 * threshold, 200 * threshold))
     norm = AsinhNorm(2 * threshold, 0.0, top)
     axes.imshow(image, origin="lower", cmap=_colours(), norm=norm, interpolation="nearest")
@@ -239,14 +280,12 @@ def _paint_zoom(axes: WCSAxes, skymap: SkyMap, wcs: WCS, size: int, threshold: f
 def _draw_contours_in_zoom(axes: WCSAxes, posterior: Posterior, wcs: WCS) -> list[Line2D]:
     handles = []
     for level in posterior.levels.thresholds:
-        _, dash, width = _STYLES[level]
+        _, dash, width = _LINES[level]
         for ring in regions.contours(posterior, level):
             x, y = wcs.wcs_world2pix(*ring.T, 0)
             axes.plot(x, y, color="white", linewidth=width + 1.6, alpha=0.8, zorder=5)
             axes.plot(x, y, color=_INK, linewidth=width, linestyle=dash, zorder=6)
-        handle = _contour_handle(posterior, level)
-        handle.set_color(_INK)
-        handles.append(handle)
+        handles.append(_contour_handle(posterior, level))
     return handles
 
 
@@ -281,8 +320,10 @@ def _draw_legend(figure: Figure, handles: list[Line2D], levels: LevelSet, place:
                   ncols=columns, title=title, title_fontsize=10, alignment="left")
 
 
-def _describe(figure: Figure, result: ScanResult, skymap: SkyMap) -> None:
-    """Which event this is, and what was found."""
+def _describe(figure: Figure, result: ScanResult, skymap: SkyMap, style: str) -> None:
+    """Which event this is, and what was found; in a publication the caption says it."""
+    if style == "publication":
+        return
     headline = figure.text(0.5, 0.965, _headline(result), ha="center", va="center", color=_INK, fontsize=14)
     headline.set_fontweight("bold")
     figure.text(0.5, 0.930, _subline(result, skymap), ha="center", va="center", color=_INK, fontsize=10.5)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from config.ice import ENERGY_ICE, ICE_MODELS, TRACK_ICE
+from config.ice import ANISOTROPIC_ICE, ENERGY_ICE, ICE_MODELS, TRACK_ICE
 from scanner.common.compiled import compile_apart, is_compiled
 from scanner.common.errors import EventError, ScannerError
 from scanner.events.event import Event, Pulses
@@ -53,13 +53,16 @@ class Reco(Protocol):
 
 
 _AUTO = Auto()
-_KINDS = ((Track, TRACK_ICE), (TrackMPE, TRACK_ICE), (Cascade, ENERGY_ICE), (Millipede, ENERGY_ICE))
-_OTHER_ICE: list[Reco] = [kind(ice) for kind, usual in _KINDS for ice in ICE_MODELS if ice != usual]
+_ENERGY_MODELS = (*ICE_MODELS, ANISOTROPIC_ICE)
+"""Times of tracks hardly depend on absorption, so their fits have no use for its anisotropy."""
+_KINDS = ((Track, TRACK_ICE, ICE_MODELS), (TrackMPE, TRACK_ICE, ICE_MODELS),
+          (Cascade, ENERGY_ICE, _ENERGY_MODELS), (Millipede, ENERGY_ICE, _ENERGY_MODELS))
+_OTHER_ICE: list[Reco] = [kind(ice) for kind, usual, models in _KINDS for ice in models if ice != usual]
 _ALL: list[Reco] = [Track(), TrackMPE(), Cascade(), Millipede(), _AUTO]
 RECOS: Mapping[str, Reco] = MappingProxyType({reco.name: reco for reco in _ALL})
 IN_OTHER_ICE: Mapping[str, Reco] = MappingProxyType({reco.name: reco for reco in _OTHER_ICE})
 """The fits in another ice than usual: how far apart two directions are tells what the ice does."""
-_USUAL_ICE = {kind.name: ice for kind, ice in _KINDS}
+_ICE = {kind.name: (usual, models) for kind, usual, models in _KINDS}
 ALIASES: Mapping[str, str] = MappingProxyType({
     "splinempe": "track_mpe", "splinempe_pointed": "track_mpe",
     "millipede_original": "millipede", "millipede_wilks": "millipede",
@@ -86,8 +89,8 @@ def find_reco(name: str) -> Reco:
 def in_every_ice(name: str) -> dict[str, str]:
     """Ice model → name of the same reconstruction in it, that of its usual ice first; raises UnknownReco."""
     base = find_reco(name).name.partition(".")[0]
-    usual = _USUAL_ICE[base]
-    return {usual: base, **{ice: f"{base}.{ice}" for ice in ICE_MODELS if ice != usual}}
+    usual, models = _ICE[base]
+    return {usual: base, **{ice: f"{base}.{ice}" for ice in models if ice != usual}}
 
 
 def is_choice(name: str) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
-__all__ = ["DATABASE_COMMANDS", "LABELS", "LEASES", "PIXELS", "REFUSED", "SCHEDULE_RUNS", "SHED", "TASK_ENDS",
-           "observe_request", "render"]
+__all__ = ["ALERTS", "ALERT_NOTICES", "ALERT_SECONDS", "DATABASE_COMMANDS", "LABELS", "LEASES", "PIXELS",
+           "REFUSED", "SCHEDULE_RUNS", "SHED", "TASK_ENDS", "observe_request", "render"]
 
 REQUESTS = Counter("iceprod_requests", "Requests answered", ["handler", "method", "status"])
 SECONDS = Histogram("iceprod_request_seconds", "Time to answer a request, long polls included", ["handler"],
@@ -17,13 +17,18 @@ SHED = Counter("iceprod_connections_shed", "Connections closed because no files 
 PIXELS = Counter("iceprod_scan_pixels", "Pixels reconstructed")
 REFUSED = Counter("iceprod_refused", "Requests that were told to come later", ["why"])
 SCHEDULE_RUNS = Counter("iceprod_schedule_runs", "Ends of runs of the schedule", ["status"])
+ALERTS = Counter("iceprod_alerts", "Alerts by what became of them", ["outcome"])
+ALERT_SECONDS = Histogram("iceprod_alert_seconds", "From an alert's receipt to each step", ["step"],
+                          buckets=(0.1, 0.3, 1, 2, 3, 5, 7, 10, 20, 30, 60, 120, 300, 600, 1800))
+ALERT_NOTICES = Counter("iceprod_alert_notices", "Notices sent, tried in vain, or given up", ["outcome"])
 SERVICE_AGE = Gauge("iceprod_service_last_success", "Unix time of a service's last good run", ["service"])
 
 LABELS = {
     "handler": "names of the classes that answer routes",
     "method": "HTTP methods that routes know, and `other`",
     "status": "HTTP statuses; for tasks, datasets and runs of the schedule their states",
-    "outcome": "complete, reset, failed, suspended, evicted",
+    "outcome": "complete, reset, failed, suspended, evicted; of alerts their states; sent, tried, dead",
+    "step": "stored, first_pixel, first_map, final_map, published",
     "command": "names of database commands that this program sends",
     "service": "names of the periodic services",
     "why": "overload, user_at_once, user_rate, refused_often",

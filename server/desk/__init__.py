@@ -17,9 +17,13 @@ Ids           `ids.next_id(ctx, kind)`; objects and tokens have string ids. `gro
 Objects       `objs.find`, `objs.ensure`, `objs.change`; `hpix29` is their nested order-29 HEALPix index
               (`positions.hpix29`). `sources.save` keeps them for groups, `notes.add` annotates them.
 Instruments   `instruments.first_of_nickname` for imports that name a telescope.
+Follow-up     `requests.submit` asks a facility or our own grid, `rows` lists what was asked; hours of an
+              allocation are `spending.usage`; nights and visibility are `nights`.
 Regions       `regions.find_region` gives the ranges of a stored map's region; `membership.restrict` makes a
               query of them and checks what it finds. `tiles.Tiles` is a map, `localizations` keeps them.
 Background    `jobs.add` stores what outlasts a request, `jobs.service` has it done; workers may be repeated.
+Rules         what happens is an event: `events.log_row` after the write of a row that is marked `unlogged`;
+              what can be done by itself is an action (`server.rules`, `rules.standing`).
 Outside       only through `outside.calls`: known hosts, limits, retries, records.
 Routes        a module `<noun>_routes.py` with ROUTES, and INDEXES beside the storage, joined below. The names
               of collections begin with `desk_`.
@@ -27,8 +31,26 @@ Routes        a module `<noun>_routes.py` with ROUTES, and INDEXES beside the st
 
 from __future__ import annotations
 
+from server.desk.analyses import (
+    analyses,
+    analysis_routes,
+    call_back_routes,
+    running,
+    service_routes,
+    services,
+)
 from server.desk.catalogs import catalog_queries, catalog_routes, transients
 from server.desk.common import blobs, jobs
+from server.desk.followup import (
+    allocation_routes,
+    following,
+    message_routes,
+    prioritization,
+    request_routes,
+    rows,
+    schedule_routes,
+    sending,
+)
 from server.desk.judgement import (
     candidate_routes,
     candidates,
@@ -56,9 +78,18 @@ from server.desk.objects import (
     spatial_catalogs,
     spatial_routes,
 )
-from server.desk.observing import allocation_routes, allocations, instrument_routes, instruments
-from server.desk.outside import calls
+from server.desk.observing import (
+    allocations,
+    assignments,
+    instrument_routes,
+    instruments,
+    run_routes,
+    runs,
+)
+from server.desk.outside import calls, run_ends
 from server.desk.people import group_routes, groups, handler, people, system_routes, user_routes
+from server.desk.plans import efficiencies, efficiency_routes, plan_routes, plans
+from server.desk.rules import default_analysis_routes, default_routes, rule_routes
 from server.rest.routing import Route
 from server.services.leader import Service
 from server.store.database import Index
@@ -81,6 +112,18 @@ ROUTES: list[Route] = [
     *spatial_routes.ROUTES,
     *catalog_routes.ROUTES,
     *allocation_routes.ROUTES,
+    *service_routes.ROUTES,
+    *call_back_routes.ROUTES,
+    *analysis_routes.ROUTES,
+    *schedule_routes.ROUTES,
+    *request_routes.ROUTES,
+    *plan_routes.ROUTES,
+    *efficiency_routes.ROUTES,
+    *default_routes.ROUTES,
+    *default_analysis_routes.ROUTES,
+    *rule_routes.ROUTES,
+    *message_routes.ROUTES,
+    *run_routes.ROUTES,
     Route("/api(?:/.*)?", handler.NoSuchEndpoint, "desk"),  # the last one of all below /api/
 ]
 
@@ -109,6 +152,14 @@ INDEXES: list[Index] = [
     *jobs.INDEXES,
     *calls.INDEXES,
     *allocations.INDEXES,
+    *services.INDEXES,
+    *analyses.INDEXES,
+    *runs.INDEXES,
+    *assignments.INDEXES,
+    *rows.INDEXES,
+    *prioritization.INDEXES,
+    *plans.INDEXES,
+    *efficiencies.INDEXES,
 ]
 
 SERVICES: list[Service] = [
@@ -116,4 +167,11 @@ SERVICES: list[Service] = [
     *galaxy_imports.SERVICES,
     *transients.SERVICES,
     *catalog_queries.SERVICES,
+    *running.SERVICES,
+    *sending.SERVICES,
+    *prioritization.SERVICES,
+    *plans.SERVICES,
+    *efficiencies.SERVICES,
+    *following.SERVICES,
+    *run_ends.SERVICES,
 ]

@@ -11,12 +11,21 @@ from server.production.people import (
     credential_routes,
     credentials,
     groups,
+    login_links,
     token_routes,
     user_routes,
     users,
 )
 from server.production.records import file_routes, files, log_routes, logs, task_stat_routes, task_stats
-from server.production.sites import exchange_routes, grid_routes, grids, pilot_routes, pilots, site_control
+from server.production.sites import (
+    exchange_routes,
+    grid_routes,
+    grids,
+    pilot_routes,
+    pilots,
+    site_control,
+    site_tests,
+)
 from server.production.submission import action_routes, config_routes, scripts
 from server.production.tasks import (
     bulk_routes,
@@ -46,8 +55,8 @@ ROUTES: list[Route] = [
 INDEXES: list[Index] = [
     *datasets.INDEXES, *jobs.INDEXES, *task_store.INDEXES, *classes.INDEXES, *task_stats.INDEXES,
     *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES,
-    *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *credentials.INDEXES, *pilots.INDEXES,
-    *tallies.INDEXES, *follow_ups.INDEXES, *history.INDEXES,
+    *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *credentials.INDEXES, *login_links.INDEXES,
+    *pilots.INDEXES, *site_tests.INDEXES, *tallies.INDEXES, *follow_ups.INDEXES, *history.INDEXES,
 ]
 SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES, *reliability.SERVICES,
                            *history.SERVICES]

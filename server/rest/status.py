@@ -35,7 +35,8 @@ class Health(Handler):
         if asking is None or asking.done():
             asking = asyncio.create_task(_health(self.ctx, settings["services"]))
             settings["asking_health"] = asking
-        self.send(*await asyncio.shield(asking))
+        document, status = await asyncio.shield(asking)
+        self.send({**document, "start_id": settings.get("start_id", "")}, status)
 
 
 async def _health(ctx: Context, services: Services | None) -> tuple[dict[str, Any], int]:

@@ -20,7 +20,9 @@ ROUTES: list[Route] = [
 INDEXES: list[Index] = [
     Index("manifests", "scan_id", [("scan_id", 1)], unique=True),
     Index("manifests", "timestamp", [("timestamp", 1)]),
+    Index("manifests", "number", [("number", 1)], options={"sparse": True}),
     Index("manifests", "run", [("event_metadata.run_id", 1), ("event_metadata.event_id", 1)]),
+    Index("manifests", "event", [("i3_event_id", 1), ("timestamp", -1)]),
     Index("scan_requests", "scan_id", [("scan_id", 1)], unique=True),
     Index("scan_requests", "rescan_ids", [("rescan_ids", 1)]),
     Index("i3_events", "i3_event_id", [("i3_event_id", 1)], unique=True),

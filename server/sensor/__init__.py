@@ -12,6 +12,7 @@ from server.sensor.actions import (
     local_actions,
     rescan_actions,
     scan_runs,
+    site_tests,
 )
 from server.sensor.clock import acquisition_routes, schedule_routes, scheduler, sensor_routes, state
 from server.sensor.common.handler import PREFIX, NoSuchResource
@@ -20,7 +21,7 @@ from server.services.leader import Service
 from server.store.database import Index
 
 __all__ = ["INDEXES", "ROUTES", "SERVICES", "benchmarks", "canary", "dataset_actions", "local_actions",
-           "rescan_actions"]
+           "rescan_actions", "site_tests"]
 
 TICK_SECONDS = 1.0
 

@@ -26,6 +26,20 @@ def why_not() -> str:
     return ""
 
 
+OVERFLOW = """() => {
+  const window_ = document.documentElement.clientWidth;
+  let most = document.documentElement.scrollWidth - window_;
+  for (const card of document.querySelectorAll(".card, .scroll, .live")) {
+    if (!card.closest(".docs")) most = Math.max(most, card.scrollWidth - card.clientWidth);
+  }
+  for (const one of document.querySelectorAll("button, select, input, .button")) {
+    const place = one.getBoundingClientRect();
+    if (place.width > 1 && one.checkVisibility()) most = Math.max(most, Math.ceil(place.right) - window_);
+  }
+  return most;
+}"""
+
+
 @contextlib.contextmanager
 def chromium() -> Iterator[Any]:
     """A running browser."""
@@ -94,9 +108,8 @@ class Visitor:
             self.page.wait_for_timeout(50)
 
     def overflow(self) -> int:
-        """By how many pixels the page is wider than its window."""
-        script = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        return int(self.page.evaluate(script))
+        """By how many pixels the page, or anything in a card of it, is wider than there is room for."""
+        return int(self.page.evaluate(OVERFLOW))
 
     def close(self) -> None:
         """Leave; nothing may have gone wrong."""

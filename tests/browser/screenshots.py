@@ -16,7 +16,7 @@ from tests.support.api import Api, running_server
 
 __all__ = ["SCHEMES", "WIDTHS", "pages", "take"]
 
-WIDTHS = (1280, 400)
+WIDTHS = (1400, 400)
 SCHEMES = ("light", "dark")
 
 
@@ -38,8 +38,10 @@ def pages(made: World) -> dict[str, str]:
         "scan-outside": f"/web/scans/{made.scans['outside']}",
         "sites": "/web/sites", "pilots": f"/web/sites/{made.grid_id}", "admin": "/web/admin",
         "schedule": "/web/schedule", "schedule-entry": "/web/schedule/housekeeping-repair-tasks",
-        "desk": "/web/desk", "docs": "/web/docs", "tokens": "/web/tokens",
-        "missing": "/web/datasets/none", "no-page": "/web/scans/none",
+        "desk": "/web/desk", "desk-object": f"/web/desk/objects/{world.OBJECT}",
+        "requests": "/web/desk/requests", "allocations": "/web/desk/allocations",
+        "docs": "/web/docs", "tokens": "/web/tokens",
+        "missing": "/web/datasets/none", "no-scan": "/web/scans/none", "no-page": "/web/nothing",
     }
 
 

@@ -69,7 +69,7 @@ def test_a_physicist_submits_finds_a_failure_reads_its_log_and_resets_it(
     page.get_by_text("needs somebody to look at it").wait_for()
     assert page.locator("pre .hit").inner_text() == "ERROR: the photon table for job 1 cannot be opened"
 
-    page.get_by_role("button", name="Reset: try again…").click()
+    page.get_by_role("button", name="Reset…").click()
     page.get_by_role("heading", name="Reset?").wait_for()
     page.get_by_role("button", name="Reset 1 task").click()
     page.get_by_text("it is being done").wait_for()
@@ -83,15 +83,18 @@ def test_a_shifter_watches_a_scan_to_its_final_map(here: Installed, visit: Calla
     if not page.get_by_label("Event, as JSON").is_visible():
         page.get_by_text("Start a scan").click()
     page.get_by_label("Event, as JSON").set_input_files(str(here.root / "event.json"))
-    page.get_by_label("It is").select_option("simulated")
+    page.get_by_label("Data", exact=True).select_option("simulated")
     page.get_by_label("Reconstruction").select_option("track_mpe")
     page.get_by_label("Levels", exact=True).fill("4:0,16:12")
     page.get_by_label("then finer and wider as needed").uncheck()
     page.get_by_role("button", name="Start the scan").click()
     page.get_by_text("The scan waits for its turn").wait_for()
     page.get_by_text("scan has final result").wait_for(timeout=PATIENCE)  # without loading the page again
+    page.get_by_role("link", name="Candidates on the desk").wait_for()  # nothing of the running scan stays
+    assert page.get_by_role("link", name="Abort…").count() == page.get_by_label("More workers").count() == 0
+    assert page.get_by_role("link", name="Delete…").count() == 1
     bob.wait_for("document.querySelector('canvas').dataset.drawn === 'yes'")
-    page.get_by_role("button", name="To the best fit").click()
+    page.get_by_role("button", name="Best fit").click()
     page.locator("output").get_by_text("2Δ ln L = 0.00 (nside 16)").wait_for()
     assert re.fullmatch(r"[\d.]+°", page.locator('[data-show="ra"]').inner_text())
     scan_id = page.url.rsplit("/", 1)[1]
@@ -108,7 +111,7 @@ def test_a_shifter_aborts_a_scan_and_scans_again(here: Installed, visit: Callabl
     if not page.get_by_label("Event, as JSON").is_visible():
         page.get_by_text("Start a scan").click()
     page.get_by_label("Event, as JSON").set_input_files(str(here.root / "event.json"))
-    page.get_by_label("It is").select_option("simulated")
+    page.get_by_label("Data", exact=True).select_option("simulated")
     page.get_by_label("Levels", exact=True).fill("32:0")
     page.get_by_label("then finer and wider as needed").uncheck()
     page.get_by_role("button", name="Start the scan").click()
@@ -162,14 +165,14 @@ def test_an_admin_makes_a_token_and_revokes_it(api: Api, visit: Callable[..., Vi
     root.log_in(api.token(username="root"), "/web/tokens")
     page = root.page
     page.get_by_label("Good for").select_option("temp:user")
-    page.get_by_role("button", name="Make it").click()
+    page.get_by_role("button", name="Create token").click()
     token = page.get_by_label("Token", exact=True).input_value()
     headers = {"Authorization": f"Bearer {token}"}
     someone = api.anonymous()
     assert someone.get("/datasets", headers=headers).status_code == 200
     assert someone.get("/grids", headers=headers).status_code == 403
     page.get_by_label("A token", exact=True).fill(token)
-    page.get_by_role("button", name="Revoke it").click()
+    page.get_by_role("button", name="Revoke token").click()
     page.get_by_text("The token is refused from now on").wait_for()
     wait_until(lambda: someone.get("/datasets", headers=headers).status_code == 403)
 

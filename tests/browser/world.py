@@ -13,7 +13,7 @@ import requests
 from tests.support.api import Api
 from tests.support.scans import PixelPilot, scan_body, simulated_event, wait_for
 
-__all__ = ["SETTINGS", "World", "build", "submit"]
+__all__ = ["OBJECT", "SETTINGS", "World", "build", "build_object", "submit"]
 
 SETTINGS = {"SCANS__FIRST_BATCH_PIXELS": 64, "SCANS__MAX_BATCH_PIXELS": 128, "SERVICES__REPAIR_SECONDS": 0.5,
             "LEASES__SWEEP_SECONDS": 0.5, "LEASES__MAX_WAIT_SECONDS": 1, "SCANS__RUNNING_PER_USER": 3}
@@ -31,6 +31,7 @@ RuntimeError: propagation failed after 1312 of 2000 frames
 """
 
 
+OBJECT = "ZTF21abcdefgh-with-a-name-that-is-long"
 LONG = ("NuTau with a description that is so long that it has to be broken into several lines even on a wide "
         "screen, as real ones sometimes are")
 WHY = "12 of 12 tasks failed here within an hour; of the same datasets 3 of 120 failed elsewhere"
@@ -131,7 +132,22 @@ def build(api: Api) -> World:
     admin.put("/quarantine/host/node13.north.example.org", json={"reason": WHY})
     failed = alice.get(f"/datasets/{datasets['running']}/tasks", params={"status": "failed"}).json()
     waiting = alice.get(f"/datasets/{datasets['waiting']}/tasks").json()
+    build_object(admin)
     return World(datasets, next(iter(failed)), next(iter(waiting)), scans, grid_id)
+
+
+def build_object(admin: requests.Session) -> None:
+    """An object with a class, an annotation and a long name, where pages about objects look."""
+    body = {"id": OBJECT, "ra": 150.1163, "dec": 2.2058, "redshift": 0.42, "summary": LONG}
+    assert admin.post("/api/sources", json=body).status_code == 200
+    admin.post(f"/api/sources/{OBJECT}/annotations", json={
+        "origin": "a catalogue with a rather long name", "data": {"mag": 17.25, "class": "QSO" * 20}})
+    groups = admin.get("/api/groups").json()["data"]["user_groups"]
+    tree = {"name": "ours", "version": "1", "hierarchy": {"class": "Blazar"},
+            "group_ids": [group["id"] for group in groups]}
+    taxonomy = admin.post("/api/taxonomy", json=tree).json()["data"]["taxonomy_id"]
+    admin.post("/api/classification", json={"obj_id": OBJECT, "classification": "Blazar",
+                                            "taxonomy_id": taxonomy})
 
 
 def _scans(api: Api) -> dict[str, str]:

@@ -3,4 +3,5 @@
 In: options. Out: a `Client`, `CommandError`, text on the screen.
 """
 
-__all__ = ["connection", "errors", "files", "findings", "passing", "tables"]
+__all__ = ["completing", "connection", "errors", "files", "findings", "naming", "passing", "replaying",
+           "screen", "tables", "talking"]

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from iceprod.cli.common.errors import UNREACHABLE, USAGE, CommandError
+from iceprod.cli.common.talking import TalkingClient
 from iceprod.client import Client
 from iceprod.finding import NoServer, find_client
 
@@ -32,6 +33,6 @@ def connect(server: str | None, token: str | None, data: str | None) -> Client:
     Raises CommandError when there is none, or no telling which.
     """
     try:
-        return find_client(server, token, data)
+        return find_client(server, token, data, make=TalkingClient)
     except NoServer as error:
         raise CommandError(str(error), UNREACHABLE if error.nothing_runs else USAGE) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from config.json_text import JsonError, decode, without_gaps
 from iceprod.cli.common.errors import USAGE, CommandError
 
-__all__ = ["read_document", "read_json", "save"]
+__all__ = ["check_folder", "read_document", "read_json", "save"]
 
 
 def read_json(path: Path, *, gaps: bool = False) -> dict[str, Any]:
@@ -44,6 +45,16 @@ def save(path: Path, content: bytes) -> Path:
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror}", USAGE) from None
     return path
+
+
+def check_folder(folder: Path) -> None:
+    """Raise CommandError when files cannot be written to a folder, which is made if it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"--out: cannot make {folder}: {error.strerror}", USAGE) from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CommandError(f"--out: cannot write into {folder.absolute()}; name another folder", USAGE)
 
 
 def _read(path: Path) -> bytes:

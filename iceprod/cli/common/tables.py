@@ -1,10 +1,19 @@
-"""Tables on the terminal: never cut, so that ids can be copied and lines be searched."""
+"""Tables: as wide as the terminal, with colour; where the output goes elsewhere, plain and never cut."""
 
 from __future__ import annotations
 
+import shutil
+import sys
 from typing import Any
 
-__all__ = ["print_table"]
+from iceprod.cli.common.screen import bare, is_colourful, safe
+
+__all__ = ["fitting", "print_table"]
+
+_GAP = "  "
+_NARROWEST = 8  # to which a column is cut; so much of an id still names one thing
+_COLOURS = {"complete": "32", "done": "32", "active": "32", "good": "32", "processing": "36", "queued": "36",
+            "waiting": "33", "idle": "33", "suspended": "33", "paused": "33", "failed": "31", "errors": "31"}
 
 
 def print_table(titles: tuple[str, ...], rows: list[tuple[Any, ...]], nothing: str) -> None:
@@ -14,9 +23,31 @@ def print_table(titles: tuple[str, ...], rows: list[tuple[Any, ...]], nothing: s
         return
     lines = [titles, *(tuple(map(_text, row)) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip())
+    if sys.stdout.isatty():
+        widths = fitting(widths, [len(title) for title in titles], shutil.get_terminal_size().columns)
+    colourful, out = is_colourful(sys.stdout), bare(sys.stdout)
+    for number, line in enumerate(lines):
+        cells = [_cell(word, width, colourful, number == 0) for word, width in zip(line, widths, strict=True)]
+        out.write(_GAP.join(cells).rstrip() + "\n")
+
+
+def fitting(widths: list[int], least: list[int], total: int) -> list[int]:
+    """Widths of columns that fit into `total`: the widest ones shrink first, none below its title or 8."""
+    widths = list(widths)
+    while sum(widths) + len(_GAP) * (len(widths) - 1) > total:
+        room = [width - max(_NARROWEST, short) for width, short in zip(widths, least, strict=True)]
+        if max(room) <= 0:
+            break
+        widest = max((width, number) for number, width in enumerate(widths) if room[number] > 0)[1]
+        widths[widest] -= 1
+    return widths
+
+
+def _cell(word: str, width: int, colourful: bool, is_title: bool) -> str:
+    shown = (word if len(word) <= width else word[:width - 1] + "…").ljust(width)
+    colour = "1" if is_title else _COLOURS.get(word, "")
+    return f"\x1b[{colour}m{shown}\x1b[0m" if colourful and colour else shown
 
 
 def _text(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else safe(str(value), kept="")

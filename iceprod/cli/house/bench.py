@@ -23,6 +23,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "load": ("server.production.load", []),
     "desk": ("server.desk.bench", []),
     "imports": ("server.desk.bench_imports", []),
+    "alert": ("server.alerts.bench", []),
     "tasks": ("grid.bench", []),
     "pilots": ("grid.bench_pilots", []),
     "grid": ("grid.condor.bench", []),

@@ -33,7 +33,8 @@ def demo(directory: Path, keep: bool) -> int:
     try:
         _run("simulate", "--seed", _SEED, "--out", event)
         print("\n(A pilot's first start on a machine compiles the reconstruction, for up to a minute.)")
-        _run("scan", event, "--data", data, "--out", directory)
+        stays = () if keep else ("--no-address",)
+        _run("scan", event, "--data", data, "--out", directory, *stays)
     except (CommandError, KeyboardInterrupt):
         if not keep:
             _run("down", "--data", data)
@@ -42,6 +43,8 @@ def demo(directory: Path, keep: bool) -> int:
         print(f"\nstill running; stop it with: iceprod down --data {data}")
     else:
         _run("down", "--data", data)
+        print("The server is stopped. To see the scan in a browser, start it again; it prints the address: "
+              f"iceprod up --data {data}")
     print(f"\nThe sky map is in {directory / 'skymap.png'}, the surroundings of the best fit in "
           f"{directory / 'zoom.png'}.")
     return 0

@@ -8,14 +8,17 @@ from typing import Any
 
 import click
 
+from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
+from iceprod.cli.common.naming import scan_of
 from iceprod.cli.common.tables import print_table
 
 __all__ = ["backlog"]
 
 
 @click.command()
-@click.option("--revive", metavar="SCAN_ID", help="Try a scan again that could not be started.")
+@click.option("--revive", metavar="SCAN", shell_complete=completing.scans,
+              help="Try a scan again that could not be started.")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 @server_options
 def backlog(revive: str | None, as_json: bool, server: str | None, token: str | None,
@@ -23,7 +26,7 @@ def backlog(revive: str | None, as_json: bool, server: str | None, token: str | 
     """Show which scans wait for their start, first to start first, and which were given up, and why."""
     with connect(server, token, data) as client:
         if revive is not None:
-            client.post(f"/scan/{revive}/actions/revive", {})
+            client.post(f"/scan/{scan_of(client, revive)}/actions/revive", {})
         waiting = client.get("/scans/backlog")["entries"]
         given_up = client.get("/scans/dead-letters")["entries"]
     if as_json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -10,6 +11,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+
+from iceprod.cli.common.screen import safe
 
 __all__ = ["progress_lines", "show_progress"]
 
@@ -20,12 +23,10 @@ def show_progress(console: Console, news: Iterator[dict[str, Any]]) -> dict[str,
     """Show the progress as it comes; the last one. On a terminal it is redrawn in place."""
     last: dict[str, Any] = {}
     if not console.is_terminal:
-        before = ""
+        told = _Told()
         for last in news:
-            line = _plain(last)
-            if line != before:
+            if line := told.news(last):
                 console.print(line, highlight=False, soft_wrap=True)
-                before = line
         return last
     with Live(console=console, refresh_per_second=8, transient=False) as live:
         for last in news:
@@ -40,9 +41,10 @@ def progress_lines(progress: dict[str, Any]) -> RenderableType:
         done, total = level["done"], level["total"]
         bar = ProgressBar(max(total, 1), done, width=_BAR, style="bright_black", complete_style="cyan",
                           finished_style="green")
-        table.add_row(f"nside {level['nside']}", bar,
-                      Text(f"{done}/{total}", justify="right"), "done" if total and done >= total else "")
-    return Group(table, Text(_summary(progress) or progress["state_reason"]))
+        over = progress["is_final"] or (total and done >= total)
+        table.add_row(f"nside {level['nside']}", bar, Text(f"{done} of {total} pixels", justify="right"),
+                      "done" if over else "so far; more may be added around the best fit")
+    return Group(table, Text(safe(_summary(progress) or progress["state_reason"])))
 
 
 def _summary(progress: dict[str, Any]) -> str:
@@ -58,11 +60,30 @@ def _summary(progress: dict[str, Any]) -> str:
     return "   ".join(parts)
 
 
-def _plain(progress: dict[str, Any]) -> str:
-    """The state in one line, for logs: it changes with each tenth of a level."""
-    levels = [f"nside {level['nside']}: {10 * level['done'] // max(level['total'], 1) * 10} %"
-              for level in progress["levels"]]
-    return ", ".join(levels) or f"{progress['state']}: {progress['state_reason']}"
+@dataclass
+class _Told:
+    """What was told in a log, line by line. Pixels that are done only grow; what is planned may grow, too."""
+
+    words: str = ""
+    done: int = 0
+    levels: int = 0
+
+    def news(self, progress: dict[str, Any]) -> str:
+        """A line when a level began, a tenth more is done, or all of it; empty when there is nothing new."""
+        levels = progress["levels"]
+        if not levels:
+            words = safe(f"{progress['state']}: {progress['state_reason']}")
+            self.words, before = words, self.words
+            return words if words != before else ""
+        done, total = progress["pixels_done"], progress["pixels_total"]
+        grown = done - self.done
+        is_much = grown > 0 and (grown >= total / 10 or done >= total)
+        if not (is_much or len(levels) > self.levels):
+            return ""
+        self.done, self.levels = max(done, self.done), len(levels)
+        fine = levels[-1]
+        return (f"{self.done} pixels done of {total} planned so far; the finest level is "
+                f"nside {fine['nside']} with {fine['done']} of {fine['total']}")
 
 
 def _span(seconds: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from iceprod.cli.common.files import save
+from iceprod.cli.common.screen import safe
 from iceprod.client import Client
 
 __all__ = ["Outcome", "distance"]
@@ -71,8 +72,9 @@ class Outcome:
     def show(self, console: Console, address: str) -> None:
         """Tell a person what came out."""
         for line in ["", *self._lines(), *(f"file       {path}" for path in self.files.values())]:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-        console.print(f"see        {address}", highlight=False, soft_wrap=True)
+            console.print(safe(line), highlight=False, markup=False, soft_wrap=True)
+        if address:
+            console.print(f"see        {address}", highlight=False, soft_wrap=True)
 
     def _lines(self) -> list[str]:
         progress, best = self.progress, self.progress["best_fit"]

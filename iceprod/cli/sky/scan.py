@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
+from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.errors import USAGE, CommandError
-from iceprod.cli.common.files import read_json
+from iceprod.cli.common.files import check_folder, read_json
+from iceprod.cli.common.screen import console as console_of
 from iceprod.cli.sky.follow import show_progress
 from iceprod.cli.sky.outcome import Outcome
 from iceprod.client import Client, Refused
@@ -30,7 +31,7 @@ _EVENT_FIELD, _EVENT_NAME = "'event_i3live_json': ", "event_i3live_json"  # what
 @click.command()
 @click.argument("event", metavar="EVENT.json", type=click.Path(path_type=Path))
 @click.option("--reco-algo", default=RECO, show_default=True, metavar="NAME",
-              help="Reconstruction; `iceprod recos` lists them.")
+              shell_complete=completing.recos, help="Reconstruction; `iceprod recos` lists them.")
 @click.option("--nsides", metavar="N:E,…",
               help="Exactly these levels: HEALPix nside and how many pixels of the level before are refined. "
                    f"[default: {NSIDES}, then finer and wider as the regions need]")
@@ -42,31 +43,34 @@ _EVENT_FIELD, _EVENT_NAME = "'event_i3live_json': ", "event_i3live_json"  # what
               help="Share of a level's pixels after which the next level may begin.")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where files go.")
+@click.option("--no-address", is_flag=True, hidden=True, help="Name no page of a server that will be gone.")
 @server_options
 def scan(event: Path, reco_algo: str, nsides: str | None, is_real: bool | None, max_pixel_seconds: int,
-         clusters: tuple[str, ...], threshold: float, as_json: bool, out: Path | None, server: str | None,
-         token: str | None, data: str | None) -> int:
+         clusters: tuple[str, ...], threshold: float, as_json: bool, out: Path | None, no_address: bool,
+         server: str | None, token: str | None, data: str | None) -> int:
     """Scan the sky for the direction that EVENT.json came from.
 
     Shows the progress and ends with the best fit, the areas of the 50 % and 90 % regions, and the paths of
     the sky maps. The scan runs on the server's pilots: Ctrl-C stops watching it only.
     """
     document = read_json(event, gaps=True)
+    check_folder(out or Path())
     request = _request(document, reco_algo, nsides, is_real, max_pixel_seconds)
     request |= {"request_clusters": _clusters(clusters), "predictive_scanning_threshold": threshold}
     with connect(server, token, data) as client:
         _check_reco(client, reco_algo)
         _check_event(document, event, reco_algo)
         scan_id = _start(client, event, request)
-        return finish(client, scan_id, out, as_json, truth_of(document))
+        return finish(client, scan_id, out, as_json, truth_of(document), with_address=not no_address)
 
 
 def finish(client: Client, scan_id: str, out: Path | None, as_json: bool,
-           truth: tuple[float, float] | None = None) -> int:
+           truth: tuple[float, float] | None = None, *, with_address: bool = True) -> int:
     """Follow a scan to its end and show what came out; the exit status."""
-    console = Console(stderr=as_json)
-    address = f"{client.url}/web/scans/{scan_id}"
-    console.print(f"scan {scan_id}, see {address}", highlight=False, soft_wrap=True)
+    console = console_of(stderr=as_json)
+    address = f"{client.url}/web/scans/{scan_id}" if with_address else ""
+    see = f", see {address}" if address else ""
+    console.print(f"scan {scan_id}{see}", highlight=False, soft_wrap=True)
     try:
         progress = show_progress(console, follow_scan(client, scan_id))
     except KeyboardInterrupt:

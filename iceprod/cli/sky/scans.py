@@ -35,7 +35,7 @@ def scans(days: float, limit: int, as_json: bool, server: str | None, token: str
     if as_json:
         print(json.dumps({"scans": rows}))
         return 0
-    names = ("scan_id", "started", "run_id", "event_id", "state", "pixels", "ra_deg", "dec_deg")
+    names = ("number", "scan_id", "started", "run_id", "event_id", "state", "pixels", "ra_deg", "dec_deg")
     print_table(names, [tuple("" if row[name] is None else row[name] for name in names) for row in rows],
                 f"there is no scan of the last {days:g} days")
     return 0
@@ -45,6 +45,7 @@ def _row(client: Client, manifest: dict[str, Any]) -> dict[str, Any]:
     progress = client.get(f"/scan/{manifest['scan_id']}/progress", patience=10)
     event, best = manifest.get("event_metadata") or {}, progress["best_fit"] or {}
     started = datetime.fromtimestamp(manifest["timestamp"], UTC).strftime("%Y-%m-%d %H:%M:%S")
-    return {"scan_id": manifest["scan_id"], "started": started, "run_id": event.get("run_id"),
-            "event_id": event.get("event_id"), "state": progress["state"], "pixels": progress["pixels_done"],
-            "ra_deg": best.get("ra_deg"), "dec_deg": best.get("dec_deg"), "is_final": progress["is_final"]}
+    return {"number": progress.get("number"), "scan_id": manifest["scan_id"], "started": started,
+            "run_id": event.get("run_id"), "event_id": event.get("event_id"), "state": progress["state"],
+            "pixels": progress["pixels_done"], "ra_deg": best.get("ra_deg"), "dec_deg": best.get("dec_deg"),
+            "is_final": progress["is_final"]}

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.errors import USAGE, CommandError
+from iceprod.cli.common.naming import selection_of, task_of
+from iceprod.cli.common.screen import console as console_of
 from iceprod.client import Client
 from iceprod.states import TASK
 
@@ -29,7 +31,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 
 
 @click.command()
-@click.argument("dataset_id", metavar="DATASET")
+@click.argument("dataset_id", metavar="DATASET", shell_complete=completing.datasets)
 @_task_option
 @_job_option
 @_json_option
@@ -42,7 +44,7 @@ def suspend(dataset_id: str, tasks: tuple[str, ...], jobs: tuple[str, ...], as_j
 
 
 @click.command()
-@click.argument("dataset_id", metavar="DATASET")
+@click.argument("dataset_id", metavar="DATASET", shell_complete=completing.datasets)
 @_task_option
 @_job_option
 @_json_option
@@ -56,7 +58,7 @@ def resume(dataset_id: str, tasks: tuple[str, ...], jobs: tuple[str, ...], as_js
 
 
 @click.command()
-@click.argument("dataset_id", metavar="DATASET")
+@click.argument("dataset_id", metavar="DATASET", shell_complete=completing.datasets)
 @click.option("--status", type=click.Choice([state for state in TASK.states if state != "complete"]),
               help="Tasks in this status  [default: failed].")
 @click.option("--all", "all_tasks", is_flag=True, help="All tasks but complete ones; what runs is stopped.")
@@ -87,8 +89,30 @@ def _selected(tasks: tuple[str, ...], jobs: tuple[str, ...]) -> dict[str, Any]:
     return {"task_ids": list(tasks)} if tasks else {"job_ids": list(jobs)} if jobs else {}
 
 
+def _with_ids(client: Client, name: str, chosen: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The dataset that a name such as 5 or 5.0-99 is of, and what is chosen of it. Raises CommandError."""
+    picked = selection_of(client, name)
+    if picked.jobs is None:
+        if tasks := chosen.get("task_ids"):
+            chosen = {"task_ids": [task_of(client, task) for task in tasks]}
+        return picked.dataset_id, chosen
+    if "task_ids" in chosen or "job_ids" in chosen:
+        raise CommandError(f"{name} says which jobs already; leave out --task and --job", USAGE)
+    status = chosen.get("initial_status")
+    query = {"keys": "task_id|job_id|job_index|task_index"} | ({"status": status} if status else {})
+    found = [task for task in client.get(f"/datasets/{picked.dataset_id}/tasks", query).values()
+             if task["job_index"] in picked.jobs and picked.task in (None, task["task_index"])]
+    if not found:
+        raise CommandError(f"nothing to do: no task of {name} is {status}" if status else
+                           f"there is no task {name}; `iceprod tasks` lists those there are", USAGE)
+    if picked.task is None and not status:
+        return picked.dataset_id, {"job_ids": sorted({task["job_id"] for task in found})}
+    return picked.dataset_id, {"task_ids": [task["task_id"] for task in found]}
+
+
 def _change(client: Client, dataset_id: str, action: str, chosen: dict[str, Any], as_json: bool) -> int:
     """Ask for the change, wait until it is done, and tell what it changed."""
+    dataset_id, chosen = _with_ids(client, dataset_id, chosen)
     path = f"/datasets/{dataset_id}/task_counts/status"
     before = client.get(path)
     kind = "job" if "job_ids" in chosen else "task" if chosen else "dataset"
@@ -103,14 +127,16 @@ def _change(client: Client, dataset_id: str, action: str, chosen: dict[str, Any]
         return 0
     wanted = chosen.get("initial_status")
     if wanted and not before.get(wanted):
-        print(f"nothing to do: no task is {wanted}")
-    print(f"dataset {status}; tasks {_counts(before)} -> {_counts(after)}")
+        print(f"nothing was changed, for no task is {wanted}; the dataset is {status}, its tasks: "
+              f"{_counts(after)}")
+    else:
+        print(f"dataset {status}; tasks {_counts(before)} -> {_counts(after)}")
     return 0
 
 
 def _wait(client: Client, path: str, as_json: bool) -> None:
     """Wait for a request's end, with a bar on a terminal. Raises CommandError when it failed."""
-    console = Console(stderr=True)
+    console = console_of(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     quiet = as_json or not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=quiet) as bar:

@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
+from iceprod.cli.common.naming import dataset_of, selection_of
 from iceprod.cli.common.tables import print_table
 from iceprod.states import TASK
 
@@ -45,13 +47,13 @@ def _status(dataset: dict[str, Any]) -> str:
 
 
 @click.command()
-@click.argument("dataset_id", metavar="DATASET")
+@click.argument("dataset_id", metavar="DATASET", shell_complete=completing.datasets)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @server_options
 def show(dataset_id: str, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
     """Show one dataset: its tasks by name and status, what they use, and its most frequent errors."""
     with connect(server, token, data) as client:
-        path = f"/datasets/{dataset_id}"
+        path = f"/datasets/{dataset_of(client, dataset_id)}"
         document = {"dataset": client.get(path), "tasks": client.get(f"{path}/task_counts/name_status"),
                     "usage": client.get(f"{path}/task_usage")["tasks"],
                     "errors": client.get(f"{path}/errors")["errors"]}
@@ -60,22 +62,29 @@ def show(dataset_id: str, as_json: bool, server: str | None, token: str | None, 
 
 
 @click.command()
-@click.argument("dataset_id", metavar="DATASET")
+@click.argument("dataset_id", metavar="DATASET", shell_complete=completing.datasets)
 @click.option("--status", type=click.Choice(TASK.states), help="In this status alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @server_options
 def tasks(dataset_id: str, status: str | None, as_json: bool, server: str | None, token: str | None,
           data: str | None) -> int:
-    """List the tasks of DATASET: their ids for `why` and `logs`, where they run, and what went wrong."""
+    """List the tasks of DATASET, or of jobs of it as in 5.17 or 5.0-99: where they run, what went wrong."""
     keys = "task_id|job_index|task_index|name|status|site|failures|evictions|reason"
     with connect(server, token, data) as client:
         query = {"keys": keys} | ({"status": status} if status else {})
-        found = list(client.get(f"/datasets/{dataset_id}/tasks", query).values())
+        chosen = selection_of(client, dataset_id)
+        if chosen.jobs is not None and len(chosen.jobs) == 1:
+            query |= {"job_index": str(chosen.jobs[0])}
+        number = client.get(f"/datasets/{chosen.dataset_id}", {"keys": "dataset"}).get("dataset")
+        found = list(client.get(f"/datasets/{chosen.dataset_id}/tasks", query).values())
+    found = [{**task, "task": f"{number}.{task['job_index']}.{task['task_index']}"} for task in found
+             if (chosen.jobs is None or task["job_index"] in chosen.jobs)
+             and chosen.task in (None, task["task_index"])]
     found.sort(key=lambda task: (task["job_index"], task["task_index"]))
     if as_json:
         print(json.dumps({"tasks": found}))
         return 0
-    names = ("task_id", "job_index", "name", "status", "site", "failures", "evictions", "reason")
+    names = ("task", "task_id", "name", "status", "site", "failures", "evictions", "reason")
     print_table(names, [tuple(task.get(name, "") for name in names) for task in found],
                 f"there is no {status or ''} task".replace("  ", " "))
     return 0

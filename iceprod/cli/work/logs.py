@@ -11,6 +11,7 @@ import click
 
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.errors import FAILED, USAGE, CommandError
+from iceprod.cli.common.naming import task_of
 from iceprod.client import Client, Refused
 
 __all__ = ["logs"]
@@ -39,7 +40,7 @@ def logs(task_id: str, name: tuple[str, ...], follow: bool, as_json: bool, serve
     if follow and as_json:
         raise CommandError("--follow and --json exclude each other", USAGE)
     with connect(server, token, data) as client:
-        task = client.get(f"/tasks/{task_id}/explain")
+        task = client.get(f"/tasks/{task_of(client, task_id)}/explain")
         if follow:
             return _follow(client, task, name)
         found = _newest(client, task, name)

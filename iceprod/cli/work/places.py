@@ -27,13 +27,19 @@ def sites(as_json: bool, server: str | None, token: str | None, data: str | None
         rows = _by_site(client.get("/pilots"))
         barred = client.get("/quarantine")["quarantine"]
         grids = sorted(_troubled(client.get("/grids")), key=lambda grid: grid["site"])
+        tests = client.get("/site_tests")["sites"]
         away = [row for row in client.get("/breakers")["breakers"] if row["state"] == "open"]
     if as_json:
-        print(json.dumps({"sites": rows, "quarantine": barred, "breakers": away, "grids": grids}))
+        print(json.dumps({"sites": rows, "quarantine": barred, "breakers": away, "grids": grids,
+                          "tests": tests}))
         return 0
     print_table(("site", "pilots", "tasks", *_RESOURCES),
                 [(row["site"], row["pilots"], row["tasks"], *(row["offered"][name] for name in _RESOURCES))
                  for row in rows], "no pilot is registered")
+    for site, tested in tests.items():
+        last = "passed" if tested["last"]["passed"] else f"did not: {tested['last']['reason']}"
+        print(f"site {site}: passed {tested['passed']} of {tested['tests']} tests of the last week; the "
+              f"last, at {tested['last']['time'][:19]} UTC, {last}")
     for grid in grids:
         if grid["trouble"]:
             print(f"site {grid['site']}: {grid['trouble']}")

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import click
 
+from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.cli.common.tables import print_table
@@ -35,10 +36,13 @@ def schedule() -> None:
 def _command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     """A subcommand with the options that all of them have."""
     def make(function: Callable[..., Any]) -> click.Command:
-        with_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+        with_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(function)
         return schedule.command(name)(server_options(with_json))
 
     return make
+
+
+_name = click.argument("name", shell_complete=completing.entries)
 
 
 def _entry_path(name: str) -> str:
@@ -90,7 +94,7 @@ def list_entries(everything: bool, as_json: bool, server: str | None, token: str
         entries = client.get(f"{_ROOT}/schedule/", {"ordering": "next_task_time"})
     shown = [entry for entry in entries if everything or not entry["owner"].endswith("/users/system")]
     if as_json:
-        print(json.dumps(shown))
+        print(json.dumps({"entries": shown}))
         return 0
     print_table(
         ("name", "action", "state", "next (UTC)", "every (s)", "priority", "runs"),
@@ -105,7 +109,7 @@ def list_entries(everything: bool, as_json: bool, server: str | None, token: str
 
 
 @_command("show")
-@click.argument("name")
+@_name
 def show(name: str, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
     """Show the entry NAME."""
     with connect(server, token, data) as client:
@@ -134,7 +138,7 @@ def actions(as_json: bool, server: str | None, token: str | None, data: str | No
     with connect(server, token, data) as client:
         known = client.get(f"{_ROOT}/capabilities/")["actions"]
     if as_json:
-        print(json.dumps(known))
+        print(json.dumps({"actions": known}))
         return 0
     print_table(("action", "what it does"), [
         (action["name"], action["summary"] + (" (administrators only)" if action["admin_only"] else ""))
@@ -164,7 +168,7 @@ def create(name: str, action: str, every: str | None, start: str | None, stop: s
 
 
 @_command("pause")
-@click.argument("name")
+@_name
 def pause(name: str, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
     """Let the entry NAME rest; a run in progress is stopped."""
     with connect(server, token, data) as client:
@@ -172,7 +176,7 @@ def pause(name: str, as_json: bool, server: str | None, token: str | None, data:
 
 
 @_command("resume")
-@click.argument("name")
+@_name
 def resume(name: str, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
     """Let the entry NAME run again."""
     with connect(server, token, data) as client:
@@ -180,7 +184,7 @@ def resume(name: str, as_json: bool, server: str | None, token: str | None, data
 
 
 @_command("run")
-@click.argument("name")
+@_name
 def run(name: str, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
     """Run the entry NAME now, besides its times."""
     with connect(server, token, data) as client:
@@ -188,7 +192,7 @@ def run(name: str, as_json: bool, server: str | None, token: str | None, data: s
 
 
 @_command("history")
-@click.argument("name")
+@_name
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="So many runs at most.")
 @click.option("--archive", "number", type=click.IntRange(1), metavar="RUN",
               help="Write what this run left to NAME_RUN.sigmf instead.")
@@ -200,7 +204,7 @@ def history(name: str, limit: int, number: int | None, as_json: bool, server: st
             return _write(client, name, number, as_json)
         runs = client.get(_runs_path(name), {"ordering": "-task_id", "limit": limit})
     if as_json:
-        print(json.dumps(runs))
+        print(json.dumps({"runs": runs}))
         return 0
     print_table(("run", "began (UTC)", "took", "status", "detail"), [
         (row["task_id"], row["started"][:19].replace("T", " "), (row["duration"] or "-")[:11], row["status"],
@@ -220,7 +224,7 @@ def _write(client: Client, name: str, number: int, as_json: bool) -> int:
 
 
 @_command("delete")
-@click.argument("name")
+@_name
 @click.option("--history", "with_history", is_flag=True, help="Delete its runs and their data first.")
 def delete(name: str, with_history: bool, as_json: bool, server: str | None, token: str | None,
            data: str | None) -> int:

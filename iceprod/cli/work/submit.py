@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,10 @@ def submit(config: Path | None, jobs: int | None, script: str | None, files: Pat
             dataset_id = submit_script(client, dataset, document, lines, lenient=lenient)
         else:
             dataset_id = submit_dataset(client, dataset, document, lenient=lenient)
-    _tell(as_json, {"dataset_id": dataset_id, **dataset}, dataset_id)
+        made = client.get(f"/datasets/{dataset_id}", {"keys": "dataset"}, patience=10).get("dataset")
+    address = f"{client.url}/web/datasets/{dataset_id}"
+    print(f"dataset {made}, see {address}", file=sys.stderr)  # apart from the id, which scripts read
+    _tell(as_json, {"dataset_id": dataset_id, "number": made, "address": address, **dataset}, dataset_id)
     return 0
 
 

@@ -10,6 +10,7 @@ import click
 
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.findings import file_lines
+from iceprod.cli.common.naming import task_of
 
 __all__ = ["why"]
 
@@ -23,7 +24,7 @@ _UNITS = {"memory": " GB", "disk": " GB", "time": " h"}
 def why(task_id: str, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
     """Tell why TASK does not run, or who runs it, and what came of its attempts so far."""
     with connect(server, token, data) as client:
-        document = client.get(f"/tasks/{task_id}/explain")
+        document = client.get(f"/tasks/{task_of(client, task_id)}/explain")
     print(json.dumps(document) if as_json else "\n".join(_lines(document)))
     return 0
 

@@ -11,8 +11,9 @@ from config.ice import TRACK_ICE
 from scanner.common.errors import EventError
 from scanner.events.event import Pulses
 from scanner.light.ice import levelled, local_ice
-from scanner.recos.track.first_photon import FirstPhotons, first_photons
+from scanner.recos.track.first_photon import LARGEST_CHARGE, FirstPhotons, first_photons
 from scanner.recos.track.likelihood import ABSENT, LANES, NOISE, Doms
+from scanner.recos.track.misfit import usual_llh
 
 __all__ = ["MAX_PHOTONS", "MIN_DOMS", "SAMPLE", "TrackHits", "first_hits"]
 
@@ -35,6 +36,7 @@ class TrackHits:
     n_hit: int
     centre: np.ndarray  # (3,), m
     time: float  # ns
+    usual: float  # mean −ln L per module that tracks with such charges have by their first photons
 
     @property
     def padding_llh(self) -> float:
@@ -58,8 +60,9 @@ def first_hits(pulses: Pulses, ice: str = TRACK_ICE) -> TrackHits:
     centre = np.average(position, axis=0, weights=np.maximum(charge, 1e-3))
     doms = _padded(_doms(position, centre, time - time.min(), charge, ice))
     charges = np.pad(charge, (0, len(doms.time) - len(keys)), mode="edge")
+    usual = usual_llh(np.clip(charge, 1.0, LARGEST_CHARGE))
     return TrackHits(doms, first_photons(doms, charges), _sampled(doms, len(keys)), len(keys), centre,
-                     float(time.min()))
+                     float(time.min()), usual)
 
 
 def _doms(position: np.ndarray, centre: np.ndarray, time: np.ndarray, charge: np.ndarray, ice: str) -> Doms:

@@ -15,6 +15,7 @@ from scanner.recos.track.fit import fit_pixels
 from scanner.recos.track.hits import TrackHits, first_hits
 from scanner.recos.track.likelihood import Tables
 from scanner.recos.track.minimise import Hits
+from scanner.recos.track.misfit import widened
 from scanner.recos.track.search import FIRST_WIDTHS, GRID, MPE_WIDTHS, valleys_for
 
 __all__ = ["Track", "TrackMPE", "tables"]
@@ -80,8 +81,10 @@ class Track:
     def reconstruct(
         self, prepared: TrackHits, zenith: np.ndarray, azimuth: np.ndarray, seeds: np.ndarray | None = None
     ) -> np.ndarray:
-        """As of `TrackMPE`."""
-        return _fitted(prepared, prepared.firsts, FIRST_WIDTHS, self._ice, zenith, azimuth, seeds)
+        """As of `TrackMPE`; −ln L counts less where a track explains the event badly (`misfit`)."""
+        pixels = _fitted(prepared, prepared.firsts, FIRST_WIDTHS, self._ice, zenith, azimuth, seeds)
+        pixels["llh"] = widened(pixels["llh"], prepared.n_hit, prepared.usual)
+        return pixels
 
 
 def _in_ice(name: str, ice: str) -> str:

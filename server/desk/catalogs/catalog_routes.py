@@ -18,7 +18,6 @@ from server.rest.routing import Route, allow
 __all__ = ["ROUTES"]
 
 _LISTED = 500
-_IMPORTS = ["galaxies", "glade", "swift", "gaia_alerts"]
 
 
 class ImportBody(Body):
@@ -96,24 +95,14 @@ class GaiaAlerts(DeskHandler):
         self.success()
 
 
-class _Jobs(DeskHandler):
-    """Work in the background."""
-
-    async def answer(self, kinds: list[str]) -> None:
-        """The caller's jobs of these kinds, a page of them."""
-        page = self.page(default=_LISTED, cap=_LISTED)
-        rows = await jobs.listed(self.ctx, self.who, kinds, page.size, page.skip)
-        total = await jobs.count(self.ctx, self.who, kinds)
-        self.success_page([jobs.shown(row) for row in rows], page, total)
-
-
-class CatalogQueries(_Jobs):
+class CatalogQueries(DeskHandler):
     """Searches of outside catalogues."""
 
     @allow("any")
     async def get(self) -> None:
         """The caller's searches and those of the caller's groups, with how far they are."""
-        await self.answer([catalog_queries.KIND])
+        rows = await jobs.listed(self.ctx, self.who, [catalog_queries.KIND], _LISTED)
+        self.success([jobs.shown(row) for row in rows])
 
     @allow("any")
     @takes(QueryBody)
@@ -125,13 +114,14 @@ class CatalogQueries(_Jobs):
         self.success({"id": number})
 
 
-class CatalogImports(_Jobs):
+class CatalogImports(DeskHandler):
     """Imports of catalogues."""
 
     @allow("any")
     async def get(self) -> None:
         """The caller's imports and those of the caller's groups, with how far they are."""
-        await self.answer(_IMPORTS)
+        rows = await jobs.listed(self.ctx, self.who, jobs.IMPORTS, _LISTED)
+        self.success([jobs.shown(row) for row in rows])
 
 
 class UnsourcedFinder(DeskHandler):

@@ -47,8 +47,16 @@ def _by_group(who: Visitor) -> Document:
     return {"group_id": {"$in": sorted(who.groups)}}
 
 
+def _by_group_or_open(who: Visitor) -> Document:
+    return {"group_id": {"$in": [None, *sorted(who.groups)]}}
+
+
 def _by_groups(who: Visitor) -> Document:
     return {"group_ids": {"$in": sorted(who.groups)}}
+
+
+def _by_groups_or_shipped(who: Visitor) -> Document:
+    return {"$or": [_by_groups(who), {"shipped": True}]}
 
 
 def _by_group_and_stream(who: Visitor) -> Document:
@@ -73,8 +81,15 @@ _VISIBLE: dict[str, Callable[[Visitor], Document]] = {
     "photometry": _by_groups,
     "spectrum": _by_groups,
     "catalog_query": _by_groups,
+    "analysis_service": _by_groups_or_shipped,
+    "analysis": _by_groups,
     "allocation": _by_group,
-    "observing_run": _by_group,
+    "followup_request": _by_group,  # that of its allocation
+    "observing_run": _by_group_or_open,
+    "assignment": _by_group_or_open,  # that of its run
+    "observation_plan": _by_groups,
+    "survey_efficiency": _by_groups,
+    "rule": _by_groups,
     "listing": _own,
     "token": _own,
     "obj": _everybody,  # position and name are public inside the system
@@ -98,7 +113,8 @@ def visible(kind: str, who: Visitor) -> Document:
 
 
 _NEEDS = {"filter": UPLOAD_DATA, "candidate": UPLOAD_DATA, "obj": UPLOAD_DATA, "source": UPLOAD_DATA,
-          "classification": CLASSIFY, "galaxy": UPLOAD_DATA}
+          "classification": CLASSIFY, "galaxy": UPLOAD_DATA, "followup_request": UPLOAD_DATA,
+          "assignment": UPLOAD_DATA}
 
 
 def may(kind: str, who: Visitor, row: Mapping[str, Any]) -> bool:
@@ -110,7 +126,7 @@ def may(kind: str, who: Visitor, row: Mapping[str, Any]) -> bool:
     match kind:
         case "group":
             return row["_id"] in who.admin_of
-        case "annotation" | "classification" | "taxonomy" | "comment":
+        case "annotation" | "classification" | "taxonomy" | "comment" | "analysis":
             return row.get("author_id") == who.user_id or bool(who.admin_of & set(row.get("group_ids", ())))
         case "spatial_catalog":
             return bool(row["owner_id"] == who.user_id)

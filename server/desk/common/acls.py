@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["ACLS", "ANNOTATE", "CLASSIFY", "MANAGE_USERS", "POST_TAXONOMY", "ROLES", "SYSTEM_ADMIN",
-           "UPLOAD_DATA", "of_roles"]
+__all__ = ["ACLS", "ANNOTATE", "CLASSIFY", "LISTENERS", "MANAGE_ANALYSIS_SERVICES", "MANAGE_PLANS",
+           "MANAGE_USERS", "POST_TAXONOMY", "ROLES", "RUN_ANALYSES", "SYSTEM_ADMIN", "UPLOAD_DATA",
+           "of_roles"]
 
 SYSTEM_ADMIN = "System admin"
 UPLOAD_DATA = "Upload data"
+RUN_ANALYSES = "Run Analyses"
+MANAGE_ANALYSIS_SERVICES = "Manage Analysis Services"
 CLASSIFY = "Classify"
 ANNOTATE = "Annotate"
 POST_TAXONOMY = "Post taxonomy"
 MANAGE_USERS = "Manage users"
+MANAGE_PLANS = "Manage observation plans"
 
-_FULL = (ANNOTATE, "Comment", UPLOAD_DATA, CLASSIFY, "Run Analyses", "Manage observing runs")
-_ADMIN = ("Manage shifts", "Manage sources", "Manage Analysis Services", "Manage Recurring APIs",
-          "Manage GCNs", POST_TAXONOMY, MANAGE_USERS)
+LISTENERS = ("SEDMListener", "GenericListener", "GridScanListener")
+"""Who reports on requests for a facility: `listener_classname` of instruments; each has a right to do so."""
+
+_FULL = (ANNOTATE, "Comment", UPLOAD_DATA, CLASSIFY, RUN_ANALYSES, "Manage observing runs")
+_ADMIN = ("Manage shifts", "Manage sources", MANAGE_ANALYSIS_SERVICES, "Manage Recurring APIs",
+          "Manage GCNs", MANAGE_PLANS, POST_TAXONOMY, MANAGE_USERS)
 _SUPER = (SYSTEM_ADMIN, "Manage groups", "Manage allocations", "Become user", "Delete taxonomy",
-          "Post from SEDMListener", "Post from GridScanListener")
+          *(f"Post from {name}" for name in LISTENERS))
 
 ROLES: dict[str, frozenset[str]] = {
     "View only": frozenset(),

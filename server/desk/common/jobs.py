@@ -26,7 +26,8 @@ from server.rest.context import Context
 from server.services.leader import Service
 from server.store.database import Index
 
-__all__ = ["INDEXES", "Job", "add", "advance", "count", "listed", "note", "service", "shown", "work"]
+__all__ = ["IMPORTS", "INDEXES", "Job", "add", "advance",
+           "listed", "note", "service", "share", "shown", "work"]
 
 log = logging.getLogger("server.desk")
 
@@ -38,6 +39,8 @@ INDEXES = [
 
 LEASE = 60.0  # seconds
 MOST_TRIES = 5
+IMPORTS = ["galaxies", "glade", "swift", "gaia_alerts"]
+"""The kinds that import catalogues."""
 PENDING, RUNNING = "pending submission", "running"
 
 
@@ -83,20 +86,12 @@ def _noted(progress: Mapping[str, Any]) -> Document:
     return {**{f"progress.{name}": value for name, value in progress.items()}, "modified": now()}
 
 
-async def listed(ctx: Context, who: Visitor, kinds: list[str], limit: int, skip: int = 0) -> list[Document]:
-    """Jobs of the visitor and the visitor's groups, the newest first, a page of them."""
-    cursor = ctx.db.desk_jobs.find(_seen(who, kinds)).sort([("_id", -1)]).skip(skip).limit(limit)
-    return [document async for document in cursor]
-
-
-async def count(ctx: Context, who: Visitor, kinds: list[str]) -> int:
-    """How many jobs `listed` has in all."""
-    return int(await ctx.db.desk_jobs.count_documents(_seen(who, kinds)))
-
-
-def _seen(who: Visitor, kinds: list[str]) -> Document:
+async def listed(ctx: Context, who: Visitor, kinds: list[str], limit: int) -> list[Document]:
+    """Jobs of the visitor and the visitor's groups, the newest first."""
     mine = {"$or": [{"user_id": who.user_id}, visible("catalog_query", who)]}
-    return {"$and": [{"kind": {"$in": kinds}}, {} if who.system else mine]}
+    query = {"$and": [{"kind": {"$in": kinds}}, {} if who.system else mine]}
+    cursor = ctx.db.desk_jobs.find(query).sort([("_id", -1)]).limit(limit)
+    return [document async for document in cursor]
 
 
 def shown(row: Mapping[str, Any]) -> Document:
@@ -106,6 +101,17 @@ def shown(row: Mapping[str, Any]) -> Document:
     return {"id": row["_id"], "requester_id": row["user_id"], "target_group_ids": row["group_ids"],
             "allocation_id": row["payload"].get("allocation_id"), "payload": payload,
             **{name: row[name] for name in names}}
+
+
+def share(row: Mapping[str, Any]) -> float | None:
+    """Which part of a job is done; None where nobody knows how much there is."""
+    if row["is_done"]:
+        return 1.0
+    progress = row["progress"]
+    for done, whole in (("rows", "of"), ("offset", "bytes")):
+        if progress.get(whole):
+            return min(float(progress.get(done, 0) / progress[whole]), 1.0)
+    return None
 
 
 def service(kind: str, worker: Worker) -> Service:

@@ -176,7 +176,7 @@ class Listings(DeskHandler):
     @allow("any")
     async def get(self) -> None:
         """What is on the caller's lists."""
-        self.success_list(await listings.listed(self.ctx, self.who, self.query_given("listName")))
+        self.success(self.cut(await listings.listed(self.ctx, self.who, self.query_given("listName"))))
 
     @allow("any")
     @takes(ListingBody)

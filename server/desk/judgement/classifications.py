@@ -15,10 +15,13 @@ from server.desk.judgement import candidates, taxonomies, votes
 from server.desk.objects import objs, sources
 from server.desk.people.groups import check_groups
 from server.rest.context import Context
+from server.rules import events
+from server.rules.decisions import Event
+from server.rules.kinds import Kind, Source, register_kind
 from server.store.database import Index
 
-__all__ = ["INDEXES", "Judgement", "add", "change", "find", "listed", "names_judged", "of_objects", "remove",
-           "remove_all", "with_taxonomies"]
+__all__ = ["INDEXES", "KIND", "Judgement", "add", "change", "find", "listed", "names_judged", "of_objects",
+           "remove", "remove_all", "with_taxonomies"]
 
 INDEXES = [
     Index("desk_classifications", "obj_id", [("obj_id", 1), ("group_ids", 1)]),
@@ -26,6 +29,7 @@ INDEXES = [
     Index("desk_classifications", "group_created", [("group_ids", 1), ("created_at", 1)]),
     Index("desk_classifications", "classification", [("classification", 1), ("group_ids", 1)]),
     Index("desk_classifications", "taxonomy_id", [("taxonomy_id", 1)]),
+    events.unlogged("desk_classifications"),
 ]
 
 
@@ -55,7 +59,8 @@ async def add(ctx: Context, who: Visitor, judgements: Sequence[Judgement]) -> li
     rows: list[Document] = [
         {"_id": number, "obj_id": one.obj_id, "classification": one.classification,
          "probability": one.probability, "taxonomy_id": one.taxonomy_id, "author_id": who.user_id,
-         "author_name": who.username, "group_ids": mine, "created_at": moment, "modified": moment}
+         "author_name": who.username, "group_ids": mine, "created_at": moment, "modified": moment,
+         "unlogged": True}
         for number, one, mine in zip(await next_ids(ctx, "classifications", len(groups)), judgements, groups,
                                      strict=True)]
     if rows:
@@ -65,6 +70,7 @@ async def add(ctx: Context, who: Visitor, judgements: Sequence[Judgement]) -> li
             await votes.cast(ctx, who, row["_id"], 1)
         if one.label:
             await votes.label(ctx, who, one.obj_id, row["group_ids"])
+        await events.log_row(ctx, KIND, row)
     return [row["_id"] for row in rows]
 
 
@@ -112,7 +118,9 @@ async def change(ctx: Context, who: Visitor, number: int, fields: Mapping[str, A
         await check_groups(ctx, who, own_groups(who, fields["group_ids"]))
         if not fields["group_ids"]:
             raise BadRequest("group_ids: name at least one group")
-    await ctx.db.desk_classifications.update_one({"_id": number}, {"$set": {**fields, "modified": now()}})
+    changed = {**fields, "modified": now(), "unlogged": True}
+    await ctx.db.desk_classifications.update_one({"_id": number}, {"$set": changed})
+    await events.log_row(ctx, KIND, {**row, **changed})
 
 
 def _check_may(who: Visitor, row: Document) -> None:
@@ -187,7 +195,7 @@ async def of_objects(ctx: Context, who: Visitor, names: Iterable[str]) -> dict[s
 def shown(who: Visitor, row: Document) -> Document:
     """A classification as the API shows it."""
     groups = seen_groups(who, row["group_ids"])
-    rest = {name: value for name, value in row.items() if name != "_id"}
+    rest = {name: value for name, value in row.items() if name not in ("_id", "unlogged")}
     return {"id": row["_id"], **rest, "group_ids": groups, "groups": [{"id": number} for number in groups]}
 
 
@@ -196,3 +204,20 @@ async def with_taxonomies(ctx: Context, who: Visitor, rows: Sequence[Document]) 
     known = await taxonomies.find_many(ctx, who, sorted({row["taxonomy_id"] for row in rows}))
     trees = {number: taxonomies.shown_taxonomy(who, row) for number, row in known.items()}
     return [{**shown(who, row), "taxonomy": trees.get(row["taxonomy_id"])} for row in rows]
+
+
+# -- what rules hear of
+
+
+async def _event(ctx: Context, row: Mapping[str, Any]) -> Event:
+    """A judgement as an event; one without a probability is certain."""
+    probability = 1.0 if row["probability"] is None else float(row["probability"])
+    facts = {"obj_id": row["obj_id"], "classification": row["classification"], "probability": probability,
+             "taxonomy_id": row["taxonomy_id"], "author": row["author_name"]}
+    return events.made(KIND.name, row["_id"], row["modified"], facts, row["group_ids"])
+
+
+KIND = register_kind(Kind("classification", {
+    "obj_id": "the object's name", "classification": "its class",
+    "probability": "from 0 to 1; 1 when none was given", "taxonomy_id": "the taxonomy's id",
+    "author": "who judged"}, Source("desk_classifications", _event)))

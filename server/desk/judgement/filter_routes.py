@@ -42,7 +42,7 @@ class Filters(DeskHandler):
     async def get(self) -> None:
         """All filters of the caller's groups and streams."""
         rows = await filters.readable(self.ctx, self.who)
-        self.success_list([filters.shown(row) for row in rows])
+        self.success([filters.shown(row) for row in self.cut(rows)])
 
     @needs(UPLOAD_DATA)
     @takes(FilterBody)

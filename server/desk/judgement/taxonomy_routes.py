@@ -33,7 +33,7 @@ class Taxonomies(DeskHandler):
     async def get(self) -> None:
         """The taxonomies that the caller may use."""
         rows = await taxonomies.readable(self.ctx, self.who)
-        self.success_list([taxonomies.shown_taxonomy(self.who, row) for row in rows])
+        self.success([taxonomies.shown_taxonomy(self.who, row) for row in self.cut(rows)])
 
     @needs(POST_TAXONOMY)
     @takes(TaxonomyBody)

@@ -3,4 +3,4 @@
 In: GCN events, sky maps of any kind. Out: stored maps as tiles, regions, who is a member.
 """
 
-__all__ = ["events", "localizations", "membership", "regions", "skymaps", "tiles"]
+__all__ = ["arrivals", "events", "localizations", "membership", "notices", "regions", "skymaps", "tiles"]

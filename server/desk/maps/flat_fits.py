@@ -154,7 +154,7 @@ class _Flat:
             some = np.flatnonzero(seen(values))
             if len(some):
                 pixels = rows[self.pixel].ravel()[some].astype(np.int64) if self.pixel else some + first
-                yield self._numbers(pixels), values[some]
+                yield self._numbers(pixels), values[some] * likelihoods.COLUMNS.get(self.value, 1.0)
             first += len(values)
 
     def _numbers(self, pixels: np.ndarray) -> np.ndarray:

@@ -23,8 +23,8 @@ from server.desk.maps.tiles import DELTA, SkymapError, Tiles
 
 __all__ = ["COLUMNS", "levels_of", "posterior_tiles", "seen", "siblings_merged"]
 
-COLUMNS = ("2DLLH", "2LLH")
-"""Names of the column, in capitals."""
+COLUMNS = {"2DLLH": 1.0, "2LLH": 1.0, "LLH": 2.0}
+"""Names of the column in capitals, and what makes 2Δ ln L of its values: LLH is −ln L."""
 _UNSEEN = 1e30  # HEALPix's mark of a pixel without a value is -1.6375e30
 _THRESHOLDS = re.compile(r"2LLH of\s*([0-9.]{1,9})\s*\(\s*([0-9.]{1,9})\s*\)")
 

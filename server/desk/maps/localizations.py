@@ -24,15 +24,20 @@ from server.common.errors import BadRequest
 from server.desk.common import blobs, ids
 from server.desk.maps.tiles import Tiles
 from server.rest.context import Context
+from server.rules import events
+from server.rules.decisions import Event
+from server.rules.kinds import Kind, Source, register_kind
 from server.store.database import Index
 
-__all__ = ["INDEXES", "NewLocalization", "find", "levels_at", "of_event", "of_scan", "put", "tiles_of"]
+__all__ = ["INDEXES", "KIND", "NewLocalization", "find", "levels_at", "of_event", "of_scan", "put",
+           "tiles_of"]
 
 INDEXES = [
     Index("desk_localizations", "dateobs_name", [("dateobs", 1), ("name", 1)], unique=True),
     Index("desk_localizations", "scan_id", [("scan_id", 1)], unique=True, options={"sparse": True}),
     Index("desk_localizations", "newest", [("dateobs", 1), ("created_at", -1)]),
     Index("desk_localizations", "cells", [("cells", 1), ("created_at", -1)]),
+    events.unlogged("desk_localizations"),
 ]
 
 FULL_LEVEL = 0.99  # positions further out are not said to be in a map
@@ -66,13 +71,15 @@ async def put(ctx: Context, new: NewLocalization) -> dict[str, Any]:
     data, facts = await asyncio.to_thread(lambda: (new.tiles.pack(), _facts(new.tiles)))
     fields = {**facts, "blob": await blobs.put(ctx, data), "version": new.version, "dateobs": new.dateobs,
               "name": new.name, "contours": list(new.contours), "levels": new.levels,
-              "limits": dict(new.limits), "modified": now()}
+              "limits": dict(new.limits), "ranked": None, "modified": now(), "unlogged": True}
     key: dict[str, Any] = {"scan_id": new.scan_id} if new.scan_id else {
         "dateobs": new.dateobs, "name": new.name}
     present = await ctx.db.desk_localizations.find_one_and_update(
         {**key, "version": {"$lt": new.version}}, {"$set": fields})
+    ctx.signals.notify("localizations")
     if present is not None:
         await _forget(ctx, present["blob"], fields["blob"])
+        await events.log_row(ctx, KIND, {**present, **fields})
         return {**present, **fields}
     if await ctx.db.desk_localizations.find_one(key, {"_id": 1}) is None:
         await _insert(ctx, {**key, **fields})
@@ -88,6 +95,7 @@ async def _insert(ctx: Context, fields: dict[str, Any]) -> None:
         await ctx.db.desk_localizations.insert_one(row)
     except DuplicateKeyError:  # another server stored it just now
         return
+    await events.log_row(ctx, KIND, row)
 
 
 async def _forget(ctx: Context, old: str, new: str) -> None:
@@ -166,3 +174,31 @@ async def levels_at(ctx: Context, hpix29: int) -> list[dict[str, Any]]:
             found.append({"id": row["_id"], "dateobs": row["dateobs"].isoformat(), "name": row["name"],
                           "scan_id": row.get("scan_id"), "credible_level": level})
     return found
+
+
+# -- what rules hear of
+
+
+async def _event(ctx: Context, row: Mapping[str, Any]) -> Event:
+    """A sky map as an event, with the tags of its event in the sky."""
+    known = await ctx.db.desk_gcn_events.find_one({"dateobs": row["dateobs"]}, {"tags": 1, "aliases": 1})
+    facts = {"dateobs": row["dateobs"].isoformat(), "name": row["name"], "scan_id": row.get("scan_id"),
+             "is_scan": bool(row.get("scan_id")), "tags": sorted(known["tags"]) if known else [],
+             "localization_tags": _tags(row),
+             "aliases": sorted(known["aliases"]) if known else [], "area_50": row["area_50"],
+             "area_90": row["area_90"], "has_distance": row["has_distance"]}
+    return events.made(KIND.name, row["_id"], row["modified"], facts)
+
+
+def _tags(row: Mapping[str, Any]) -> list[str]:
+    """What can be said of a map itself, with SkyPortal's words for its size."""
+    sizes = [f"< {size} sq. deg." for size in (1, 10, 100, 150, 500, 1000) if row["area_90"] < size]
+    return sizes + ["scan"] * bool(row.get("scan_id")) + ["3D"] * bool(row["has_distance"])
+
+
+KIND = register_kind(Kind("localization", {
+    "dateobs": "the event's time", "name": "the map's name", "scan_id": "the scan that made it",
+    "is_scan": "whether a scan made it", "tags": "the event's tags",
+    "localization_tags": "of the map: its size, scan, 3D", "aliases": "the event's names",
+    "area_50": "of the 50 % region, deg²", "area_90": "of the 90 % region, deg²",
+    "has_distance": "whether it has distances"}, Source("desk_localizations", _event)))

@@ -1,122 +1,122 @@
-"""Polygons on the sky as maps: the same probability everywhere inside, none outside.
+"""Sky maps of polygons: every place inside is as probable as any other.
 
-Sides are great circles. A place is inside when the polygon winds around it: the turns from corner to corner,
-as seen from there, add up to a whole one. Polygons fit into 80° around the middle of their corners, for
-beyond a hemisphere that would no longer tell inside from outside.
+A polygon is a list of its corners or text as STC-S has it (IVOA note 1.33: ``POLYGON ICRS ra dec ra dec …``);
+its sides are great circles, and where they cross each other, places that are inside twice are outside.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
 
 from scanner.maps import healpix
-from server.desk.maps.tiles import MOST_TILES, SkymapError, Tiles
+from server.desk.maps.tiles import SkymapError, Tiles
 
-__all__ = ["MOST_CORNERS", "of_polygon"]
+__all__ = ["of_polygon", "read_polygon"]
 
 MOST_CORNERS = 1000
-_WIDEST = 80.0  # degrees from the middle
-_NARROWEST = 1e-4
-_ACROSS = 32  # of the coarsest tiles, over the radius
-_FINER = 4  # orders, along the sides
-_AT_ONCE = 2_000_000  # turns
+_WIDEST = 80.0  # degrees from the middle to a corner: beyond, great circles are no straight lines any more
+_ENOUGH = 4000  # pixels inside: then the area is right to about a percent
+_MOST_PIXELS = 2_000_000
+_FINEST = 24
+_FRAMES = ("ICRS", "FK5", "J2000", "UNKNOWNFRAME")
+_STC = re.compile(r"\s*POLYGON\b(.*)", re.IGNORECASE | re.DOTALL)
+_IGNORED = ("FILLFACTOR", "BARYCENTER", "GEOCENTER", "TOPOCENTER", "UNKNOWNREFPOS", "SPHERICAL2")
 
 
-def of_polygon(corners: Any) -> Tiles:
-    """The map of a list of corners, each right ascension and declination in degrees. Raises SkymapError.
-
-    Tiles along the sides are a five-hundredth of the polygon's radius wide, or less.
-    """
-    points = _points(corners)
-    middle, radius = _around(points)
-    order = math.ceil(math.log2(math.sqrt(healpix.FULL_SKY_DEG2 / 12) / (radius / _ACROSS)))
-    order = min(max(order, 0), healpix.MAX_ORDER - _FINER)
-    ra, dec = np.degrees([np.arctan2(middle[1], middle[0]), np.arcsin(middle[2])])
-    reach = min(radius + 2 * healpix.pixel_area(healpix.nside_of(order)) ** 0.5, 90.0)
-    nside = healpix.nside_of(order)
-    nested = np.sort(healpix.ring_to_nest(nside, healpix.disc(nside, float(ra) % 360, float(dec), reach)))
-    found = []
-    for depth in range(order, order + _FINER + 1):
-        near = _near_sides(points, depth, nested) & (depth < order + _FINER)
-        whole = nested[~near]
-        found.append(healpix.to_uniq(depth, whole[_inside(points, depth, whole)]))
-        nested = (nested[near][:, None] * 4 + np.arange(4)).ravel()
-        if len(nested) > MOST_TILES:
-            raise SkymapError("skymap.polygon: its sides are too long for its area")
-    if not any(map(len, found[:-1])):
-        raise SkymapError("skymap.polygon: it holds no area, or is a thousand times longer than wide")
-    uniq = np.concatenate(found)
-    return Tiles.checked(uniq, np.ones(len(uniq)))
-
-
-def _points(corners: Any) -> np.ndarray:
-    """Unit vectors of the corners, one that is repeated once."""
-    if not isinstance(corners, list) or not all(_is_place(corner) for corner in corners):
-        raise SkymapError("skymap.polygon: must be a list of corners [ra, dec] in degrees, "
-                          "ra in [0, 360], dec in [-90, 90]")
+def read_polygon(given: Any) -> np.ndarray:
+    """The corners, right ascension and declination in degrees, shape ``(n, 2)``. Raises SkymapError."""
+    corners = _of_text(given) if isinstance(given, str) else given
+    if not isinstance(corners, list) or not all(
+            isinstance(one, list) and len(one) == 2 and all(map(_is_number, one)) for one in corners):
+        raise SkymapError("skymap.polygon: must be a list of corners [ra, dec] in degrees, or text: "
+                          "POLYGON ICRS ra dec ra dec …")
     if not 3 <= len(corners) <= MOST_CORNERS:
-        raise SkymapError(f"skymap.polygon: must have 3 to {MOST_CORNERS} corners, not {len(corners)}")
-    points = np.asarray(healpix.unit_vectors(*np.array(corners, dtype=float).T))
-    differ = np.linalg.norm(points - np.roll(points, 1, axis=0), axis=1) > np.radians(_NARROWEST) / 100
-    if differ.sum() < 3:
-        raise SkymapError("skymap.polygon: it must have three different corners")
-    return points[differ]
+        raise SkymapError(f"skymap.polygon: has 3 to {MOST_CORNERS} corners, not {len(corners)}")
+    places = np.array(corners, dtype=float)
+    if not (np.isfinite(places).all() and (places[:, 0] >= 0).all() and (places[:, 0] <= 360).all()
+            and (np.abs(places[:, 1]) <= 90).all()):
+        raise SkymapError("skymap.polygon: ra must be in [0, 360], dec in [-90, 90] degrees")
+    return places
 
 
-def _is_place(corner: Any) -> bool:
-    return isinstance(corner, list) and len(corner) == 2 and all(
-        isinstance(value, int | float) and not isinstance(value, bool) for value in corner
-    ) and 0 <= corner[0] <= 360 and -90 <= corner[1] <= 90
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e6
 
 
-def _around(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """The middle of the corners, and how far (degrees) the furthest is from it."""
+def _of_text(text: str) -> list[list[float]]:
+    found = _STC.fullmatch(text[:100_000])
+    if not found:
+        raise SkymapError("skymap.polygon: text must begin with POLYGON")
+    words = [word.upper() for word in found[1].replace(",", " ").split()]
+    while words and words[0] in (*_FRAMES, *_IGNORED):
+        words.pop(0)
+    numbers = [_number(word) for word in words]
+    if len(numbers) % 2:
+        raise SkymapError("skymap.polygon: the last corner has no declination")
+    return [list(pair) for pair in zip(numbers[::2], numbers[1::2], strict=True)]
+
+
+def _number(word: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise SkymapError(f"skymap.polygon: {word[:40]!r} is no number; the frame must be one of "
+                          f"{', '.join(_FRAMES)}") from None
+
+
+def of_polygon(corners: np.ndarray) -> Tiles:
+    """The flat map inside a polygon; corners in degrees, shape ``(n, 2)``. Raises SkymapError."""
+    points = healpix.unit_vectors(corners[:, 0], corners[:, 1])
     middle = points.mean(axis=0)
-    length = float(np.linalg.norm(middle))
-    far = 180.0
-    if length > 1e-9:
-        middle = middle / length
-        far = float(np.degrees(np.arccos(np.clip(points @ middle, -1, 1).min())))
-    if not _NARROWEST <= far <= _WIDEST:
-        raise SkymapError(f"skymap.polygon: must reach from {_NARROWEST}° to {_WIDEST:g}° around its middle")
-    return middle, far
+    size = float(np.linalg.norm(middle))
+    axis = middle / size if size > 1e-6 else middle
+    reach = float(np.degrees(np.arccos(np.clip((points @ axis).min(), -1, 1)))) if size > 1e-6 else 180.0
+    if reach > _WIDEST:
+        raise SkymapError(f"skymap.polygon: its corners must be within {_WIDEST:g} degrees of its middle")
+    ra, dec = math.degrees(math.atan2(axis[1], axis[0])) % 360, math.degrees(math.asin(axis[2]))
+    flat = _projected(points, axis)
+    order = _order_of(reach)
+    while True:
+        nside = healpix.nside_of(order)
+        nested = np.sort(healpix.ring_to_nest(nside, healpix.disc(nside, ra, dec, reach + 0.1 / nside)))
+        chosen = nested[_inside(_projected(healpix.vectors(nside, nested, nested=True), axis), flat)]
+        if len(chosen) >= _ENOUGH:
+            return Tiles.checked(healpix.to_uniq(order, chosen), np.ones(len(chosen)))
+        if order >= _FINEST or 4 * len(nested) > _MOST_PIXELS:
+            break
+        order += 1
+    if not len(chosen):
+        raise SkymapError("skymap.polygon: it is so narrow that no pixel lies inside")
+    return Tiles.checked(healpix.to_uniq(order, chosen), np.ones(len(chosen)))
 
 
-def _near_sides(points: np.ndarray, order: int, nested: np.ndarray) -> np.ndarray:
-    """Which pixels a side may pass through; bool."""
-    nside = healpix.nside_of(order)
-    centres = healpix.vectors(nside, nested, nested=True)
-    reach = np.radians(1.5 * healpix.pixel_area(nside) ** 0.5)  # of its centre is a whole pixel
-    found = np.zeros(len(nested), dtype=bool)
-    for start, end in zip(points, np.roll(points, -1, axis=0), strict=True):
-        found |= _distance(centres, start, end) <= reach
+def _order_of(reach: float) -> int:
+    """An order at which the surrounding circle has some thousand pixels."""
+    area = max(2 * math.pi * (1 - math.cos(math.radians(reach))), 1e-14)
+    return min(max(math.ceil(math.log2(math.sqrt(2 * _ENOUGH * 4 * math.pi / 12 / area))), 3), _FINEST)
+
+
+def _projected(points: np.ndarray, axis: np.ndarray) -> np.ndarray:
+    """Places in the plane that touches the sphere at `axis`, where great circles are straight."""
+    other = np.eye(3)[int(np.argmin(np.abs(axis)))]
+    east = np.cross(other, axis)
+    east /= np.linalg.norm(east)
+    north = np.cross(axis, east)
+    depth = np.maximum(points @ axis, 1e-3)
+    return np.column_stack([points @ east / depth, points @ north / depth])
+
+
+def _inside(places: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Which places lie inside: a line from them to the side crosses an odd number of sides."""
+    found = np.zeros(len(places), dtype=bool)
+    x, y = places.T
+    for (x0, y0), (x1, y1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        if y0 == y1:
+            continue
+        crosses = (y0 > y) != (y1 > y)
+        found ^= crosses & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
     return found
-
-
-def _distance(places: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """From places to a side, radians: to the great circle where it passes between the ends, else to these."""
-    normal = np.cross(start, end)
-    normal /= np.linalg.norm(normal)
-    beside = (places @ np.cross(normal, start) >= 0) & (places @ np.cross(end, normal) >= 0)
-    across = np.arcsin(np.clip(np.abs(places @ normal), 0, 1))
-    ends = np.minimum(np.linalg.norm(places - start, axis=1), np.linalg.norm(places - end, axis=1))
-    return np.where(beside, across, 2 * np.arcsin(np.clip(ends / 2, 0, 1)))
-
-
-def _inside(points: np.ndarray, order: int, nested: np.ndarray) -> np.ndarray:
-    """Which pixels' centres the polygon winds around; bool."""
-    centres = healpix.vectors(healpix.nside_of(order), nested, nested=True)
-    size = max(_AT_ONCE // len(points), 1)
-    parts = [_turns(centres[at:at + size], points) for at in range(0, len(centres), size)]
-    return np.abs(np.concatenate(parts)) > np.pi if parts else np.zeros(0, dtype=bool)
-
-
-def _turns(places: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """The angles (radians) from the direction of one corner to that of the next, seen from places, added."""
-    following = np.roll(points, -1, axis=0)
-    aside = places @ np.cross(points, following).T
-    along = (points * following).sum(axis=1) - (places @ points.T) * (places @ following.T)
-    return np.arctan2(aside, along).sum(axis=1)

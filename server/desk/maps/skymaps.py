@@ -137,7 +137,7 @@ def _of_tiles(table: fits.BinTableHDU) -> Tiles:
     names = {name.upper(): name for name in table.columns.names}
     uniq = np.asarray(table.data[names["UNIQ"]], dtype=np.int64)
     if value := next((name for name in likelihoods.COLUMNS if name in names), None):
-        values = _column(table, names, (value,))
+        values = _column(table, names, (value,)) * likelihoods.COLUMNS[value]
         some = likelihoods.seen(values)
         order, nested = _numbers(uniq[some])
         return likelihoods.posterior_tiles(order, nested, values[some], likelihoods.levels_of(table.header))

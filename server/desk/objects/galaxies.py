@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
@@ -29,71 +27,64 @@ INDEXES = [
     Index("desk_galaxies", "catalog", [("catalog_name", 1), ("hpix29", 1)]),
 ]
 
-AT_ONCE = 2000  # rows of one insertion: half a megabyte
-DUPLICATE = 11000  # MongoDB's code of a unique key that is there
+_AT_ONCE = 1000
 WALKS = 24  # of the index; more would read less that is outside, and cost more than that
-_COMPARED = (*Galaxy.__struct_fields__, "hpix29", "catalog_name")
+_FIELDS = [name for name in Galaxy.__struct_fields__ if name != "name"]
+_KEPT = (*_FIELDS, "hpix29", "catalog_name")
+_DUPLICATE = 11000
 
 
 async def store(ctx: Context, catalog: str, galaxies: Sequence[Galaxy]) -> int:
-    """Store galaxies: one whose name is known is brought up to date, if it differs. How many are new.
+    """Store galaxies: one whose name is known is brought up to date. How many are new.
 
-    New rows are inserted, for upserts cost the database four times as much. Doing it twice changes nothing.
+    What is there already, with the same values, is read but not written.
     """
     new = 0
-    for start in range(0, len(galaxies), AT_ONCE):
-        rows = await asyncio.to_thread(_new_rows, catalog, galaxies[start:start + AT_ONCE])
-        known = await _known(ctx, rows)
-        fresh = [row for name, row in rows.items() if name not in known]
-        new += await _insert(ctx, fresh)
-        await _bring_up_to_date(ctx, known, rows)
+    for start in range(0, len(galaxies), _AT_ONCE):
+        rows = await asyncio.to_thread(_rows_of, catalog, galaxies[start:start + _AT_ONCE])
+        new += await _store(ctx, rows)
     return new
 
 
-def _new_rows(catalog: str, some: Sequence[Galaxy]) -> dict[str, dict[str, Any]]:
-    """Rows without ids by their names; of two with one name the last counts."""
+def _rows_of(catalog: str, some: Sequence[Galaxy]) -> dict[str, dict[str, Any]]:
+    """What is stored of galaxies, by name; what is not known of one is not there."""
     pixels = hpix29_many([galaxy.ra for galaxy in some], [galaxy.dec for galaxy in some]).tolist()
-    return {galaxy.name: {**msgspec.structs.asdict(galaxy), "hpix29": pixel, "catalog_name": catalog}
+    return {galaxy.name: {**{name: value for name in _FIELDS if (value := getattr(galaxy, name)) is not None},
+                          "name": galaxy.name, "hpix29": pixel, "catalog_name": catalog}
             for galaxy, pixel in zip(some, pixels, strict=True)}
 
 
-async def _known(ctx: Context, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    cursor = ctx.db.desk_galaxies.find({"name": {"$in": list(names)}}, batch_size=AT_ONCE)
-    return {row["name"]: row for row in await cursor.to_list()}
-
-
-async def _insert(ctx: Context, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert rows, along the sky, so that neighbours come to lie side by side. How many."""
-    if not rows:
+async def _store(ctx: Context, rows: dict[str, dict[str, Any]]) -> int:
+    cursor = ctx.db.desk_galaxies.find({"name": {"$in": list(rows)}}, batch_size=_AT_ONCE)
+    known = {row["name"]: row for row in await cursor.to_list()}
+    if changes := [_change(row, rows[name]) for name, row in known.items() if _differs(row, rows[name])]:
+        await ctx.db.desk_galaxies.bulk_write(changes, ordered=False)
+    fresh = [row for name, row in rows.items() if name not in known]
+    if not fresh:
         return 0
     moment = now()
-    numbers = await ids.next_ids(ctx, "galaxy", len(rows))
-    documents = [{"_id": number, **row, "created_at": moment, "modified": moment}
-                 for number, row in zip(numbers, sorted(rows, key=itemgetter("hpix29")), strict=True)]
+    numbers = await ids.next_ids(ctx, "galaxy", len(fresh))
     try:
-        await ctx.db.desk_galaxies.insert_many(documents, ordered=False)
-    except BulkWriteError as error:
-        met = [one["op"] for one in error.details["writeErrors"]]
-        if any(one["code"] != DUPLICATE for one in error.details["writeErrors"]):
+        await ctx.db.desk_galaxies.insert_many(
+            [{"_id": number, **row, "created_at": moment, "modified": moment}
+             for number, row in zip(numbers, fresh, strict=True)], ordered=False)
+    except BulkWriteError as error:  # another import brought some of them meanwhile
+        if any(one["code"] != _DUPLICATE for one in error.details["writeErrors"]):
             raise
-        await _overtaken(ctx, met)
-        return len(rows) - len(met)
-    return len(rows)
+        lost = {fresh[one["index"]]["name"]: fresh[one["index"]] for one in error.details["writeErrors"]}
+        return len(fresh) - len(lost) + await _store(ctx, lost)
+    return len(fresh)
 
 
-async def _overtaken(ctx: Context, documents: Sequence[dict[str, Any]]) -> None:
-    """Galaxies that another import stored since we looked: ours came last."""
-    rows = {one["name"]: {name: one[name] for name in _COMPARED} for one in documents}
-    await _bring_up_to_date(ctx, await _known(ctx, rows), rows)
+def _differs(known: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    return any(known.get(name) != row.get(name) for name in _KEPT)
 
 
-async def _bring_up_to_date(ctx: Context, known: Mapping[str, dict[str, Any]],
-                            rows: Mapping[str, dict[str, Any]]) -> None:
-    moment = now()
-    writes = [UpdateOne({"_id": row["_id"]}, {"$set": {**rows[name], "modified": moment}})
-              for name, row in known.items() if any(row.get(key) != rows[name][key] for key in _COMPARED)]
-    if writes:
-        await ctx.db.desk_galaxies.bulk_write(writes, ordered=False)
+def _change(known: Mapping[str, Any], row: Mapping[str, Any]) -> UpdateOne:
+    """The write that makes a stored row the new one."""
+    gone = {name: "" for name in _KEPT if name in known and name not in row}
+    update: dict[str, Any] = {"$set": {**row, "modified": now()}}
+    return UpdateOne({"_id": known["_id"]}, {**update, "$unset": gone} if gone else update)
 
 
 async def find(ctx: Context, number: int) -> dict[str, Any] | None:

@@ -23,7 +23,7 @@ __all__ = ["SERVICES", "add_table", "start_glade"]
 
 GLADE_FILE = "GLADE+.txt"
 CATALOG = "GLADE"
-_LINES = galaxies.AT_ONCE  # stored before it is noted how far the job is
+_LINES = 2000  # stored at once
 _PIECE = 1 << 20
 _RESUMES = 20  # of a download whose connection breaks
 
@@ -34,38 +34,28 @@ _RESUMES = 20  # of a download whose connection breaks
 async def add_table(ctx: Context, who: Visitor, catalog: str, text: str) -> int:
     """Check a table and have it stored; how many galaxies it has. Raises BadRequest."""
     try:
-        data, count = await asyncio.to_thread(_read, text)
+        found = await asyncio.to_thread(read_table, text)
     except GalaxyTextError as error:
         raise BadRequest(str(error)) from None
-    key = await blobs.put(ctx, data)
-    await jobs.add(ctx, who, "galaxies", {"catalog": catalog, "blob": key, "rows": count})
-    return count
-
-
-def _read(text: str) -> tuple[bytes, int]:
-    """The galaxies of a table as they are kept until they are stored, and how many they are.
-
-    Bytes of its own before them keep two jobs of the same table from sharing, and removing, one blob.
-    """
-    found = read_table(text)
-    return uuid.uuid4().bytes + msgspec.msgpack.encode(found), len(found)
-
-
-def _kept(data: bytes) -> list[Galaxy]:
-    return msgspec.msgpack.decode(data[16:], type=list[Galaxy])
+    unique = uuid.uuid4().hex  # two jobs of one table do not share, and remove, one blob
+    key = await blobs.put(ctx, await asyncio.to_thread(msgspec.msgpack.encode, (unique, found)))
+    await jobs.add(ctx, who, "galaxies", {"catalog": catalog, "blob": key, "rows": len(found)})
+    return len(found)
 
 
 async def _store_table(ctx: Context, job: Job) -> str:
-    """Store the rows from where the job stands, some thousand at a time."""
+    """Store the rows from where the job stands."""
+    catalog, key, count = (job.payload[name] for name in ("catalog", "blob", "rows"))
     done, new = (int(job.progress.get(name, 0)) for name in ("rows", "new"))
-    if done < job.payload["rows"]:
-        found = await asyncio.to_thread(_kept, await blobs.get(ctx, job.payload["blob"]))
-        for start in range(done, len(found), _LINES):
-            some = found[start:start + _LINES]
-            new += await galaxies.store(ctx, job.payload["catalog"], some)
-            await jobs.advance(ctx, job, rows=start + len(some), new=new)
-    await blobs.remove(ctx, job.payload["blob"])
-    return f"completed: {new} new galaxies, {job.payload['rows'] - new} brought up to date"
+    if done < count:  # else the blob may be gone already
+        data = await blobs.get(ctx, key)
+        _, found = await asyncio.to_thread(msgspec.msgpack.decode, data, type=tuple[str, list[Galaxy]])
+    while done < count:
+        some = found[done:done + _LINES]
+        new, done = new + await galaxies.store(ctx, catalog, some), done + len(some)
+        await jobs.advance(ctx, job, rows=done, new=new, of=count)
+    await blobs.remove(ctx, key)
+    return f"completed: {new} new galaxies, {count - new} brought up to date"
 
 
 # -- GLADE+
@@ -107,12 +97,19 @@ def _local(ctx: Context, name: str) -> Path | None:
 
 async def _import_glade(ctx: Context, job: Job) -> str:
     """Read lines from where the job stands, and store them a few thousand at a time."""
+    size = _size(ctx, job)
     offset, new, rows = (int(job.progress.get(name, 0)) for name in ("offset", "new", "rows"))
     async for some, end in _batches(_lines(ctx, job, offset), offset):
         new += await galaxies.store(ctx, CATALOG, some)
         rows, offset = rows + len(some), end
-        await jobs.advance(ctx, job, offset=offset, new=new, rows=rows)
+        await jobs.advance(ctx, job, offset=offset, new=new, rows=rows, bytes=size)
     return f"completed: {new} new galaxies, {rows - new} brought up to date"
+
+
+def _size(ctx: Context, job: Job) -> int | None:
+    """Bytes of the whole file, where it is here."""
+    path = _local(ctx, job.payload.get("file_name") or "")
+    return path.stat().st_size if path else None
 
 
 async def _batches(lines: AsyncIterator[bytes], offset: int) -> AsyncIterator[tuple[list[Galaxy], int]]:

@@ -13,7 +13,7 @@ from server.desk.people.groups import shown
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "add", "listed", "remove"]
+__all__ = ["INDEXES", "add", "listed", "lists_of", "remove"]
 
 INDEXES = [Index("desk_listings", "entry", [("user_id", 1), ("list_name", 1), ("obj_id", 1)], unique=True)]
 
@@ -35,6 +35,12 @@ async def listed(ctx: Context, who: Visitor, list_name: str | None) -> list[Docu
     query = {"list_name": list_name} if list_name is not None else {}
     rows = await ctx.db.desk_listings.find({"$and": [query, visible("listing", who)]}).to_list()
     return [shown(row) for row in sorted(rows, key=lambda row: row["_id"])]
+
+
+async def lists_of(ctx: Context, who: Visitor, obj_id: str) -> set[str]:
+    """The names of the visitor's lists that an object is on."""
+    query = {"$and": [{"obj_id": obj_id, "user_id": who.user_id}, visible("listing", who)]}
+    return {row["list_name"] for row in await ctx.db.desk_listings.find(query).to_list()}
 
 
 async def remove(ctx: Context, who: Visitor, listing_id: int) -> None:

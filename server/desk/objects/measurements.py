@@ -14,7 +14,7 @@ from server.desk.common.access import Document, Visitor, seen_groups, visible
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "Statistics", "is_detection", "rows", "statistics"]
+__all__ = ["INDEXES", "Statistics", "is_detection", "latest", "rows", "statistics"]
 
 _COLLECTIONS = {"photometry": "desk_photometry", "spectrum": "desk_spectra", "comment": "desk_comments"}
 _ORDER = {"photometry": ("mjd", 1), "spectrum": ("_id", 1), "comment": ("created_at", -1)}
@@ -41,8 +41,20 @@ async def rows(ctx: Context, who: Visitor, kind: str, names: Iterable[str]) -> l
     """Rows of a kind of some objects that the visitor sees; comments newest first, photometry by time."""
     query = {"$and": [{"obj_id": {"$in": list(names)}}, visible(kind, who)]}
     found = await ctx.db[_COLLECTIONS[kind]].find(query, sort=[_ORDER[kind]]).to_list()
-    return [{"id": row["_id"], **{name: value for name, value in row.items() if name != "_id"},
-             "group_ids": seen_groups(who, row["group_ids"])} for row in found]
+    return [_shown(who, row) for row in found]
+
+
+async def latest(ctx: Context, who: Visitor, kind: str, name: str, limit: int) -> list[Document]:
+    """The last rows of a kind of one object that the visitor sees, the latest first."""
+    query = {"$and": [{"obj_id": name}, visible(kind, who)]}
+    order = [(_ORDER[kind][0], -1)]
+    found = await ctx.db[_COLLECTIONS[kind]].find(query, sort=order, limit=limit).to_list()
+    return [_shown(who, row) for row in found]
+
+
+def _shown(who: Visitor, row: Document) -> Document:
+    return {"id": row["_id"], **{name: value for name, value in row.items() if name != "_id"},
+            "group_ids": seen_groups(who, row["group_ids"])}
 
 
 async def statistics(ctx: Context, who: Visitor, names: Iterable[str]) -> dict[str, Statistics]:

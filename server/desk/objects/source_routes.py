@@ -126,8 +126,7 @@ class Annotations(DeskHandler):
     @allow("any")
     async def get(self, obj_id: str) -> None:
         """The annotations that the caller sees."""
-        found = await notes.of_objects(self.ctx, self.who, [obj_id])
-        self.success_list(found.get(obj_id, []))
+        self.success(self.cut((await notes.of_objects(self.ctx, self.who, [obj_id])).get(obj_id, [])))
 
     @needs(ANNOTATE)
     @takes(AnnotationBody)

@@ -29,7 +29,8 @@ class SpatialCatalogs(DeskHandler):
         """Catalogues by their names, a page of them."""
         page = self.page(default=100, cap=1000)
         rows, total = await spatial_catalogs.listed(self.ctx, page.skip, page.size)
-        self.success_page(rows, page, total)
+        page.check(total)
+        self.success(rows)
 
 
 class SpatialTables(DeskHandler):

@@ -6,7 +6,7 @@ Credentials (``_altdata``) are encrypted in the database and never leave the ser
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +15,12 @@ from iceprod.ids import now
 from server.common.errors import BadRequest
 from server.desk.common.access import Document, Visitor, visible
 from server.desk.common.ids import next_id
+from server.desk.common.paging import Page
 from server.production.people.sealing import SealError, seal, unseal
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "add", "change", "find", "listed", "remove", "secret_of", "shown"]
+__all__ = ["INDEXES", "add", "change", "find", "listed", "of_number", "remove", "secret_of", "shown"]
 
 INDEXES = [Index("desk_allocations", "group", [("group_id", 1), ("instrument_id", 1)]),
            Index("desk_allocations", "instrument_id", [("instrument_id", 1)])]
@@ -60,12 +61,22 @@ async def find(ctx: Context, who: Visitor, allocation_id: int) -> Document:
     return row
 
 
-async def listed(ctx: Context, who: Visitor, instrument_id: int | None) -> list[Document]:
-    """The allocations that the visitor sees, by id."""
-    query = {} if instrument_id is None else {"instrument_id": instrument_id}
-    rows = await ctx.db.desk_allocations.find(
-        {"$and": [query, visible("allocation", who)]}, sort=[("_id", 1)]).to_list()
-    return [dict(row) for row in rows]
+async def of_number(ctx: Context, allocation_id: int) -> Document:
+    """An allocation, for what the desk does by itself. Raises BadRequest."""
+    row: Document | None = await ctx.db.desk_allocations.find_one({"_id": allocation_id})
+    if row is None:
+        raise BadRequest(f"allocation_id: no allocation {allocation_id}")
+    return row
+
+
+async def listed(ctx: Context, who: Visitor, instrument_ids: Iterable[int] | None,
+                 page: Page | None = None) -> list[Document]:
+    """The allocations that the visitor sees, by id; of some instruments, and a page of them, if so wanted."""
+    query = {} if instrument_ids is None else {"instrument_id": {"$in": sorted(instrument_ids)}}
+    cursor = ctx.db.desk_allocations.find({"$and": [query, visible("allocation", who)]}).sort([("_id", 1)])
+    if page is not None:
+        cursor = cursor.skip(page.skip).limit(page.size)
+    return [dict(row) async for row in cursor]
 
 
 def shown(row: Mapping[str, Any]) -> Document:

@@ -19,7 +19,7 @@ class Telescopes(DeskHandler):
     @allow("any")
     async def get(self) -> None:
         """All telescopes, or those of one name."""
-        self.success_list(await instruments.telescopes(self.ctx, self.query("name")))
+        self.success(self.cut(await instruments.telescopes(self.ctx, self.query("name"))))
 
     @needs(UPLOAD_DATA)
     @takes(TelescopeBody)
@@ -44,7 +44,7 @@ class Instruments(DeskHandler):
     @allow("any")
     async def get(self) -> None:
         """All instruments, or those of one name."""
-        self.success_list(await instruments.instruments(self.ctx, self.query("name")))
+        self.success(self.cut(await instruments.instruments(self.ctx, self.query("name"))))
 
     @needs(UPLOAD_DATA)
     @takes(InstrumentBody)

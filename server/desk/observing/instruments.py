@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Literal
+
 import msgspec
 
 from iceprod.ids import now
 from server.common.errors import BadRequest
 from server.desk.common.access import Document
+from server.desk.common.acls import LISTENERS
 from server.desk.common.bodies import Body, Finite, Id, Name, Text
 from server.desk.common.ids import next_id
 from server.desk.common.vocabulary import ENUM_TYPES
+from server.desk.observing import footprints
 from server.desk.people.groups import shown
 from server.rest.context import Context
 from server.store.database import Index
 
 __all__ = ["INDEXES", "InstrumentBody", "TelescopeBody", "add_instrument", "add_telescope", "find_instrument",
-           "find_telescope", "first_of_nickname", "instruments", "telescopes"]
+           "find_telescope", "first_of_nickname", "instruments", "names_of", "telescopes"]
 
 INDEXES = [
     Index("desk_telescopes", "nickname", [("nickname", 1)]),
@@ -57,6 +62,9 @@ class InstrumentBody(Body):
     treasuremap_id: Id | None = None
     tns_id: Id | None = None
     region: Text | None = None
+    field_fov_type: Literal["circle", "rectangle"] | None = None
+    field_fov_attributes: Finite | list[Finite] | None = None  # radius, or width and height, in degrees
+    field_data: dict | None = None  # lists ID, RA, Dec of the fields that it points at
 
 
 async def add_telescope(ctx: Context, body: TelescopeBody) -> int:
@@ -74,6 +82,9 @@ async def add_instrument(ctx: Context, body: InstrumentBody) -> int:
     for field in ("api_classname", "api_classname_obsplan"):
         if (word := getattr(body, field)) is not None:
             _check_word(field, word, "ALLOWED_API_CLASSNAMES")
+    footprints.check({name: getattr(body, name) for name in body.__struct_fields__})
+    if (listener := body.listener_classname) is not None and listener not in LISTENERS:
+        raise BadRequest(f"listener_classname: {listener[:60]!r} is none of {', '.join(LISTENERS)}")
     await find_telescope(ctx, body.telescope_id)
     return await _add(ctx, "instruments", body)
 
@@ -117,6 +128,12 @@ async def find_instrument(ctx: Context, instrument_id: int) -> Document:
     if row is None:
         raise BadRequest(f"no instrument {instrument_id}")
     return row
+
+
+async def names_of(ctx: Context, instrument_ids: Iterable[int]) -> dict[int, str]:
+    """The names of some instruments."""
+    cursor = ctx.db.desk_instruments.find({"_id": {"$in": sorted(instrument_ids)}}, {"name": 1})
+    return {row["_id"]: row["name"] async for row in cursor}
 
 
 async def first_of_nickname(ctx: Context, nickname: str) -> Document:

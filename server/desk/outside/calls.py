@@ -13,10 +13,10 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -24,16 +24,20 @@ from iceprod.ids import now
 from server.common.errors import BadRequest
 from server.desk.common.ids import next_id
 from server.rest.context import Context
+from server.rest.outgoing import allowed_hosts, check_address
 from server.store.database import Index
 
-__all__ = ["INDEXES", "Call", "ServiceError", "allowed_hosts", "check_address", "fetch", "stream"]
+__all__ = ["INDEXES", "Answer", "Call", "ServiceError", "allowed_hosts", "check_address", "exchange", "fetch",
+           "stream", "without"]
 
 INDEXES = [Index("desk_transactions", "created_at", [("created_at", 1)],
-                 options={"expireAfterSeconds": 90 * 86400})]
+                 options={"expireAfterSeconds": 90 * 86400}),
+           Index("desk_transactions", "about", [("about", 1), ("_id", 1)], options={"sparse": True})]
 
 RECORDED = 64 << 10  # bytes of an answer that are kept
 PIECE = 256 << 10
 _REDIRECTS = 3
+_LEAST_SECRET = 4  # characters: shorter words stand everywhere by chance
 _PAUSE = 0.5  # seconds before another try
 _AGAIN = {429, 500, 502, 503, 504, 599}
 _MOVED = {301, 302, 303, 307, 308}
@@ -55,8 +59,12 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, str] | None = None  # sent by POST when given
     body: bytes | None = None  # likewise, as JSON
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     offset: int = 0  # bytes of the answer that are here already
+    method: str | None = None  # GET, or POST when something is sent
+    about: str = ""  # what the record of the call belongs to
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # never on record
+    is_exchange: bool = False  # a refusal is an answer too; redirects, which would carry secrets on, are not
 
     @property
     def url(self) -> str:
@@ -73,40 +81,59 @@ class Call:
             headers["Content-Type"] = "application/json"
         if self.offset:
             headers["Range"] = f"bytes={self.offset}-"
-        return urllib.request.Request(url, data=self.sent, headers=headers)
+        return urllib.request.Request(url, data=self.sent, headers=headers, method=self.method)
+
+    def takes(self, status: int) -> bool:
+        """Whether an answer with this status is one."""
+        if self.is_exchange:
+            return status not in _AGAIN and status not in _MOVED
+        return 200 <= status < 300
 
 
-def allowed_hosts(ctx: Context) -> set[str]:
-    """Names of the hosts that may be called, with their ports where these are said."""
-    settings = ctx.settings.catalogs
-    addresses = [getattr(settings, name) for name in settings.__struct_fields__ if name.endswith("_url")]
-    hosts = {urlsplit(address).netloc.lower() for address in addresses if address}
-    return hosts | {host.lower() for host in settings.allowed_hosts}
+@dataclass(frozen=True)
+class Answer:
+    """What a service answered: HTTP status, and the body without our secrets."""
+
+    status: int
+    body: bytes
+
+    @property
+    def is_good(self) -> bool:
+        return 200 <= self.status < 300
 
 
-def check_address(ctx: Context, address: str, name: str) -> None:
-    """Raise BadRequest unless the address is http(s) and of a host that may be called."""
-    try:
-        parts = urlsplit(address)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise BadRequest(f"{name}: not an address: {address[:100]!r}") from None
-    if parts.scheme not in ("http", "https") or not host or parts.username or parts.password:
-        raise BadRequest(f"{name}: must begin with http:// or https:// and a host's name")
-    allowed = allowed_hosts(ctx)
-    if parts.netloc.lower() not in allowed and host.lower() not in allowed:
-        raise BadRequest(f"{name}: this installation does not call {host[:100]!r} (setting"
-                         " catalogs.allowed_hosts)")
+def without(secrets: Iterable[str], text: str) -> str:
+    """A text without these words; what an answer echoes must not reach records or people."""
+    for secret in secrets:
+        if len(secret) >= _LEAST_SECRET:
+            text = text.replace(secret, "***")
+    return text
 
 
 async def fetch(ctx: Context, call: Call) -> bytes:
     """The answer's body. Raises ServiceError, after as many tries as the settings say."""
+    return (await _tried(ctx, call)).body
+
+
+async def exchange(ctx: Context, call: Call) -> Answer:
+    """What a service says, be it a refusal. Raises ServiceError when nothing is said after all tries.
+
+    A service that is asked to do something must be able to tell by the request's headers that a second try
+    is the same.
+    """
+    answer = await _tried(ctx, replace(call, is_exchange=True))
+    text = without(call.secrets, answer.body.decode(errors="replace"))
+    return replace(answer, body=text.encode())
+
+
+async def _tried(ctx: Context, call: Call) -> Answer:
     settings = ctx.settings.catalogs
     for left in range(max(settings.tries, 1) - 1, -1, -1):
         attempt = _Attempt(ctx, call, settings.max_mb << 20)
         try:
             async with asyncio.timeout(settings.timeout_seconds):
-                return b"".join([piece async for piece in attempt.pieces()])
+                body = b"".join([piece async for piece in attempt.pieces()])
+                return Answer(attempt.status, body)
         except TimeoutError:
             attempt.failed(504, f"gave no whole answer within {settings.timeout_seconds:g} s")
         except ServiceError:
@@ -176,11 +203,11 @@ class _Attempt:
             check_address(self.ctx, url, self.call.service)
             response = await self._in_thread(self._opening(url))
             self.status = response.status
-            if response.status in (200, 206):
+            if self.call.takes(response.status):
                 return response
             target = response.headers.get("Location", "")
             response.close()
-            if response.status not in _MOVED or not target:
+            if response.status not in _MOVED or not target or self.call.is_exchange:
                 raise self.failed(response.status, f"answers HTTP {response.status}")
             url = urljoin(url, target)
         raise self.failed(508, "redirects too often")
@@ -217,8 +244,13 @@ class _Attempt:
         """Keep what was asked and answered."""
         await self.ctx.db.desk_transactions.insert_one({
             "_id": await next_id(self.ctx, "transaction"), "service": self.call.service, "created_at": now(),
-            "seconds": round(time.monotonic() - self.started, 3), "outcome": self.outcome,
-            "request": {"url": self.call.url[:2000],
-                        "body": (self.call.sent or b"")[:RECORDED].decode(errors="replace")},
+            **({"about": self.call.about} if self.call.about else {}),
+            "seconds": round(time.monotonic() - self.started, 3), "outcome": self._clean(self.outcome),
+            "request": {"method": self.call.request(self.call.url).get_method(),
+                        "url": self._clean(self.call.url[:2000]),
+                        "body": self._clean((self.call.sent or b"")[:RECORDED].decode(errors="replace"))},
             "response": {"status": self.status, "bytes": self.size,
-                         "body": self.kept.decode(errors="replace")}})
+                         "body": self._clean(self.kept.decode(errors="replace"))}})
+
+    def _clean(self, text: str) -> str:
+        return without(self.call.secrets, text)

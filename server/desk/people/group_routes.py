@@ -53,13 +53,10 @@ class Groups(DeskHandler):
 
     @allow("any")
     async def get(self) -> None:
-        """The caller's groups, and all that they see, a page of them."""
-        seen, page = await groups.readable(self.ctx, self.who), self.page(default=1000, cap=1000)
-        page.check(len(seen))
+        """The caller's groups, and all that they see."""
+        seen = await groups.readable(self.ctx, self.who)
         mine = [group for group in seen if group["id"] in self.who.groups]
-        here = page.cut(seen)
-        self.success({"user_groups": page.cut(mine), "user_accessible_groups": here, "all_groups": here,
-                      "totalMatches": len(seen), "pageNumber": page.number, "numPerPage": page.size})
+        self.success({"user_groups": mine, "user_accessible_groups": seen, "all_groups": seen})
 
     @needs(UPLOAD_DATA)
     @takes(GroupBody)
@@ -127,7 +124,7 @@ class Streams(DeskHandler):
     @allow("any")
     async def get(self) -> None:
         """The streams that the caller reads."""
-        self.success_list(await groups.readable_streams(self.ctx, self.who))
+        self.success(self.cut(await groups.readable_streams(self.ctx, self.who)))
 
     @needs(SYSTEM_ADMIN)
     @takes(StreamBody)

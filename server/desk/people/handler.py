@@ -24,8 +24,10 @@ __all__ = ["DeskHandler", "NoSuchEndpoint", "needs"]
 
 _TRUE = {"true", "yes", "t", "1"}
 _MAX_ID = (1 << 63) - 1
+MOST_LISTED = 1000  # rows of an answer without pages of its own
 
 _B = TypeVar("_B", bound=Body)
+_R = TypeVar("_R")
 
 
 def _version() -> str:
@@ -116,6 +118,10 @@ class DeskHandler(Handler):
         number, size = self.query("pageNumber"), self.query("numPerPage")
         return page(number, size, default=default, cap=cap, strict=strict)
 
+    def cut(self, rows: Sequence[_R]) -> Sequence[_R]:
+        """The page that is asked for of a list that is usually short. Raises BadRequest."""
+        return self.page(default=MOST_LISTED, cap=MOST_LISTED).cut(rows)
+
     def number(self, text: str, name: str) -> int:
         """A whole number of the path. Raises BadRequest."""
         if not (text.isascii() and text.isdigit()) or int(text[:30]) > _MAX_ID:
@@ -124,20 +130,10 @@ class DeskHandler(Handler):
 
     # -- what we answer
 
-    def success(self, data: Any = None, **more: int) -> None:
-        """The envelope of an answer, with what else shall stand beside its data."""
+    def success(self, data: Any = None) -> None:
+        """The envelope of an answer."""
         self.send({"status": "success", "message": "", "data": {} if data is None else data,
-                   "version": VERSION, **more})
-
-    def success_page(self, rows: Sequence[Any], page: Page, total: int) -> None:
-        """A page of a list whose data are the rows alone, as SkyPortal has it; which page stands beside."""
-        page.check(total)
-        self.success(rows, totalMatches=total, pageNumber=page.number, numPerPage=page.size)
-
-    def success_list(self, rows: Sequence[Any], most: int = 1000) -> None:
-        """The asked page of a list that is short enough to be read as a whole: `most` rows, unless less."""
-        page = self.page(default=most, cap=most)
-        self.success_page(page.cut(rows), page, len(rows))
+                   "version": VERSION})
 
     def error_document(self, code: int, reason: str) -> dict[str, object]:
         return {"status": "error", "message": reason, "data": {}, "version": VERSION}

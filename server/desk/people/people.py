@@ -26,8 +26,8 @@ from server.desk.people import groups
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "add_token", "add_user", "find_user", "named_or_numbered", "profile",
-           "remove_token", "shared_rights", "shown_user", "tokens", "users", "visitor"]
+__all__ = ["INDEXES", "add_token", "add_user", "find_user", "find_users", "named_or_numbered", "of_user",
+           "profile", "remove_token", "shared_rights", "shown_user", "tokens", "users", "visitor"]
 
 INDEXES = [
     Index("desk_users", "username", [("username", 1)], unique=True),
@@ -44,6 +44,15 @@ async def visitor(ctx: Context, token: str) -> Visitor:
     if token.count(".") == 2:
         return await _by_claims(ctx, token)
     return await _by_word(ctx, token)
+
+
+async def of_user(ctx: Context, user_id: int) -> Visitor:
+    """Who a user is, with the rights and groups last seen: for what is done in the user's name.
+
+    Raises BadRequest when there is no such user, Forbidden for an expired account.
+    """
+    user = await find_user(ctx, user_id)
+    return await _as_visitor(ctx, user, _rights(user))
 
 
 async def _by_claims(ctx: Context, token: str) -> Visitor:
@@ -128,6 +137,12 @@ async def find_user(ctx: Context, user_id: int) -> Document:
     if user is None:
         raise BadRequest(f"no user {user_id}")
     return user
+
+
+async def find_users(ctx: Context, user_ids: Iterable[int]) -> dict[int, Document]:
+    """Those of the users that are there, by id, as others see them."""
+    rows = await ctx.db.desk_users.find({"_id": {"$in": sorted(user_ids)}}).to_list()
+    return {row["_id"]: shown_user(row) for row in rows}
 
 
 async def _by_name(ctx: Context, username: str) -> Document:

@@ -42,11 +42,9 @@ class Users(DeskHandler):
 
     @needs(MANAGE_USERS)
     async def get(self) -> None:
-        """All users, a page of them."""
-        rows, page = await people.users(self.ctx), self.page(default=1000, cap=1000)
-        page.check(len(rows))
-        self.success({"users": page.cut(rows), "totalMatches": len(rows), "pageNumber": page.number,
-                      "numPerPage": page.size})
+        """All users."""
+        rows = await people.users(self.ctx)
+        self.success({"users": self.cut(rows), "totalMatches": len(rows)})
 
     @needs(MANAGE_USERS)
     @takes(UserBody)
@@ -79,7 +77,7 @@ class Tokens(DeskHandler):
     @allow("any")
     async def get(self) -> None:
         """The caller's tokens, without their secret words."""
-        self.success_list(await people.tokens(self.ctx, self.who))
+        self.success(self.cut(await people.tokens(self.ctx, self.who)))
 
     @allow("any")
     @takes(TokenBody)

@@ -34,13 +34,15 @@ class Datasets(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self) -> None:
-        """Datasets by id; filters status, groups, users and keys, each a list with |."""
+        """Datasets by id; filters status, groups, users, dataset (numbers) and keys, each a list with |."""
         query: dict[str, Any] = {}
         if wanted := self.states(DATASET.states, "unknown status"):
             query["status"] = {"$in": wanted}
         for parameter, field in (("groups", "group"), ("users", "username")):
             if values := self.query_list(parameter):
                 query[field] = {"$in": values}
+        if wanted := self.query_list("dataset"):
+            query["dataset"] = {"$in": [int(text) for text in wanted if re.fullmatch(r"\d{1,15}", text)]}
         readable = await access.readable_datasets(self.ctx, self.user)
         rows = [row async for row in datasets.find(self.ctx, query, self.keys("dataset_id"))]
         self.send({row["dataset_id"]: row for row in rows

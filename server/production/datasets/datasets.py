@@ -20,7 +20,7 @@ from server.rest.context import Context
 from server.store.database import Index
 
 __all__ = ["INDEXES", "NewDataset", "announce", "announced", "change", "create_dataset", "find", "get",
-           "hard_reset", "moved", "set_jobs_submitted", "set_status", "summaries", "truncate"]
+           "hard_reset", "moved", "next_number", "set_jobs_submitted", "set_status", "summaries", "truncate"]
 
 INDEXES = [
     Index("datasets", "dataset_id", [("dataset_id", 1)], unique=True),

@@ -9,7 +9,7 @@ from typing import Any
 from iceprod.dataset_config import with_defaults
 from iceprod.evaluation import payload
 from iceprod.ids import now, timestamp
-from iceprod.requirements import NUMBERS, fits
+from iceprod.requirements import GPU_KINDS, NUMBERS, PREEMPTIBLE, fits
 from server.common.errors import NotFound
 from server.production.common.documents import Document
 from server.production.datasets import configs
@@ -142,13 +142,31 @@ async def _pilots(ctx: Context, task: Document) -> Document:
     if not pilots:
         return {**numbers, "missing": [], "reason": "no pilot was heard of in the last minutes"}
     if not fitting:
-        missing = _missing(task["requirements"], [_offer(pilot, "resources") for pilot in pilots])
-        short = ", ".join(row["resource"] for row in missing) or "at once"
-        return {**numbers, "missing": missing, "reason": f"no pilot offers enough {short}"}
+        offers = [_offer(pilot, "resources") for pilot in pilots]
+        missing = _missing(task["requirements"], offers)
+        why = _what_is_missing(task["requirements"], missing, offers)
+        return {**numbers, "missing": missing, "reason": why}
     reason = f"{len(fitting)} of {len(pilots)} pilots could take it: {numbers['busy_pilots']} are busy"
     reason += f", {len(free)} have room" if free else ""
     reason += f", {len(barred)} get no tasks or not this one, as they failed" if barred else ""
     return {**numbers, "missing": [], "reason": reason}
+
+
+def _what_is_missing(needs: Document, missing: list[Document], offers: list[Document]) -> str:
+    """Why no pilot takes a task, in words."""
+    hours = max((_number(offer.get(PREEMPTIBLE)) for offer in offers
+                 if fits(needs, {**offer, PREEMPTIBLE: None})), default=0.0)
+    if hours:
+        return (f"pilots that may be stopped at any time take tasks of at most {hours:g} h, unless their "
+                "requirements say restartable: true")
+    if any(row["resource"] == "classads" for row in missing):
+        return f"no pilot's job in HTCondor has the ClassAds {', '.join(needs['classads'])}"
+    short = ", ".join(row["resource"] for row in missing) or "at once"
+    return f"no pilot offers enough {short}"
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
 
 
 async def _sites(ctx: Context, task: Document) -> list[Document]:
@@ -159,6 +177,8 @@ async def _sites(ctx: Context, task: Document) -> list[Document]:
         refused = (grid.get("decision") or {}).get("unserved") or []
         why = next((one["why"] for one in refused if one.get("class_key") == task["class_key"]), "")
         state = (grid.get("control") or {}).get("state", "active")
+        if (wanted := task["requirements"].get("site")) and wanted != grid["site"]:
+            why = why or f"it asks for the site {wanted}"
         why = why or grid.get("trouble") or ("" if state == "active" else f"the site is {state}")
         rows.append({"site": grid["site"], "why": why})
     return sorted(rows, key=lambda row: str(row["site"]))
@@ -199,7 +219,8 @@ def _missing(requirements: Document, offers: list[Document]) -> list[Document]:
         if any(fits({name: wanted}, {name: offer[name]}) for offer in offers if name in offer):
             continue
         values: list[Any] = [offer[name] for offer in offers if offer.get(name) is not None]
-        best = max(values, default=None) if name in NUMBERS else sorted({str(value) for value in values})
-        if values:
+        is_number = name in NUMBERS or all(isinstance(value, int | float) for value in values)
+        best = max(values, default=None) if is_number else sorted({str(value) for value in values})
+        if values or name in (*GPU_KINDS, "classads"):
             result.append({"resource": name, "wanted": wanted, "offered": best})
     return result

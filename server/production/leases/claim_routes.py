@@ -63,10 +63,10 @@ def _check_offer(offer: dict[str, Any]) -> None:
         if name in ("cpu", "gpu", "memory", "disk", "time"):
             if value is not None and not number(value):
                 raise BadRequest(f"Bad type for {name}, should be float")
-        elif isinstance(value, dict):
+        elif isinstance(value, dict) and name != "classads":
             raise BadRequest(f"Bad type for {name}")
     try:
-        check({name: value for name, value in offer.items() if name in ("os", "site")})
+        check({name: value for name, value in offer.items() if name in ("os", "site", "classads")})
     except RequirementError as error:
         raise BadRequest(str(error)) from None
 

@@ -363,7 +363,8 @@ async def evict(ctx: Context, task_id: str, report: Report, *, elsewhere: bool =
     if _is_repeat(task, "failed", report):  # it was one too many
         return task
     is_held = task["status"] in LEASED and report.instance_id in (None, task["instance_id"])
-    one_too_many = task["evictions"] >= ctx.settings.failures.max_evictions
+    counted = task["evictions"] - task.get("free_evictions", 0)
+    one_too_many = counted >= ctx.settings.failures.max_evictions
     if is_held and one_too_many and kinds.kind_of(task) == kinds.DEFAULT:
         why = f"no pilot could keep it: handed back {task['evictions'] + 1} times, the last: {report.reason}"
         return await fail(ctx, task_id, replace(report, reason=why))

@@ -21,7 +21,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from iceprod.ids import timestamp
-from iceprod.requirements import Fit, fits, parse_class
+from iceprod.requirements import PREEMPTIBLE, Fit, fits, parse_class
 from server.common import metrics
 from server.common.errors import NotFound
 from server.common.together import Together
@@ -309,17 +309,21 @@ def _still_there(found: Sequence[Document], request: Claim) -> Document:
 
 
 def _mark(ctx: Context, request: Claim, instance_id: str) -> tuple[Document, Document]:
-    """What changes in a task that a claim gets, and the update that does it."""
+    """What changes in a task that a claim gets, and the update that does it.
+
+    Where tasks may be stopped at any time, to be handed back once more says nothing against the task.
+    """
     site = request.offer.get("site")
     changes: Document = {"status": request.target, "status_changed": timestamp(), "instance_id": instance_id,
                          "lease": instance_id, "site": site if isinstance(site, str) and site else "unknown",
                          "due": _due(ctx, request.pilot_id)}
     removed = {"silent": "", "evicted_by": ""}
+    counted = {"$inc": {"free_evictions": 1}} if request.offer.get(PREEMPTIBLE) else {}
     if request.pilot_id:
         changes["pilot_id"] = request.pilot_id
     else:
         removed["pilot_id"] = ""
-    return changes, {"$set": changes, "$unset": removed}
+    return changes, {"$set": changes, "$unset": removed, **counted}
 
 
 def _marked(task: Document, request: Claim, changes: Document) -> Document:

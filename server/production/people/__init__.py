@@ -3,4 +3,5 @@
 In: logins and requests of users and administrators. Out: tokens, rights of groups, sealed secrets.
 """
 
-__all__ = ["credentials", "groups", "issuers", "login", "naming", "sealing", "token_routes", "users"]
+__all__ = ["credentials", "groups", "issuers", "login", "login_links", "naming", "sealing", "token_routes",
+           "users"]

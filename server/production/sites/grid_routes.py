@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.production.common.fields import Field, read_fields, takes
 from server.production.common.handler import ProductionHandler
-from server.production.sites import grids, site_control
+from server.production.sites import grids, site_control, site_tests
 from server.rest.routing import Route, allow, urgent
 
 __all__ = ["ROUTES"]
@@ -56,5 +56,16 @@ class Control(ProductionHandler):
         self.send(await site_control.control(self.ctx, grid_id, self.body(), self.user.username))
 
 
-ROUTES = [Route("/grids", Grids, "grids"), Route("/grids/{grid_id}", Grid, "grids"),
+class SiteTests(ProductionHandler):
+    """What tests of sites came to."""
+
+    @allow("admin", "client", "system")
+    async def get(self) -> None:
+        """By site: tests of the last days (7), the part that passed, their usual seconds, the last one."""
+        days = self.query_int("days", site_tests.DAYS, minimum=1) or site_tests.DAYS
+        self.send({"sites": await site_tests.availability(self.ctx, min(days, site_tests.KEPT_DAYS))})
+
+
+ROUTES = [Route("/site_tests", SiteTests, "grids"),
+          Route("/grids", Grids, "grids"), Route("/grids/{grid_id}", Grid, "grids"),
           Route("/grids/{grid_id}/control", Control, "grids")]

@@ -14,7 +14,8 @@ __all__ = ["INDEXES", "create", "find", "get", "patch"]
 
 INDEXES = [Index("grids", "grid_id", [("grid_id", 1)], unique=True)]
 
-TYPES: dict[str, type] = {"host": str, "queues": dict, "version": str, "username": str, "debug": bool}
+TYPES: dict[str, type] = {"host": str, "queues": dict, "version": str, "username": str, "debug": bool,
+                          "task_classads": list, "gpus": list, "largest": dict}
 
 
 async def create(ctx: Context, fields: Document, username: str) -> str:

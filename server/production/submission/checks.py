@@ -93,13 +93,27 @@ async def _offers(ctx: Context) -> Offers:
     """The most that sites say they offer to one task, and that pilots here have."""
     heard = {"last_update": {"$gt": timestamp(now() - LATELY)}}
     sites: dict[str, float] = {}
-    async for grid in ctx.db.grids.find({**heard, "largest": {"$exists": True}}, {"largest": 1}):
+    shown = {"largest": 1, "site": 1, "task_classads": 1, "gpus": 1}
+    grids = await ctx.db.grids.find({**heard, "largest": {"$exists": True}}, shown).to_list()
+    for grid in grids:
         _raise(sites, {name: grid["largest"].get(key) for name, key in _LIMITS.items()})
     pilots: dict[str, float] = {}
     async for pilot in ctx.db.pilots.find(heard, {"resources": 1}):
         _raise(pilots, pilot.get("resources") or {})
     known = [site.schemes for site in (await movable.sites_that_say(ctx)).values()]
-    return Offers(sites, pilots, frozenset().union(BUILT_IN, *known) if known else frozenset())
+    schemes = frozenset().union(BUILT_IN, *known) if known else frozenset[str]()
+    classads = {str(grid.get("site")): [str(one) for one in grid.get("task_classads") or ()]
+                for grid in grids}
+    return Offers(sites, pilots, schemes, classads, _gpus(grids))
+
+
+def _gpus(grids: list[Document]) -> tuple[Document, ...]:
+    """The kinds of GPUs that sites have, if all that have some say which."""
+    with_gpus = [grid for grid in grids if (grid["largest"].get("gpus") or 0) > 0]
+    if not all(grid.get("gpus") for grid in with_gpus):
+        return ()
+    return tuple({"gpus_device_name": str(gpu["name"]), "gpus_minimum_capability": float(gpu["capability"]),
+                  "gpus_minimum_memory": float(gpu["memory"])} for grid in with_gpus for gpu in grid["gpus"])
 
 
 def _raise(most: dict[str, float], offer: Document) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from pymongo import UpdateOne
 
 from iceprod.ids import timestamp
-from iceprod.requirements import RequirementError, check, class_key
+from iceprod.requirements import GPU_KINDS, RequirementError, check, class_key
 from iceprod.states import JOB, TASK
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
@@ -141,7 +141,8 @@ async def reset_tasks(ctx: Context, selection: Selection, status: str = TASK.sta
 
 async def hard_reset_tasks(ctx: Context, selection: Selection, status: str = TASK.start) -> int:
     """Let tasks begin anew as if they never ran, complete ones too; how many."""
-    forgotten = {"failures": 0, "infrastructure_failures": 0, "evictions": 0, "site": "", "reason": ""}
+    forgotten = {"failures": 0, "infrastructure_failures": 0, "evictions": 0, "free_evictions": 0, "site": "",
+                 "reason": ""}
     return await _move(ctx, selection, status, TASK.states, forgotten)
 
 
@@ -204,7 +205,7 @@ async def hard_reset_jobs(ctx: Context, selection: Selection) -> int:
 # -- requirements
 
 
-REQUIREMENTS = ("cpu", "gpu", "memory", "disk", "time", "os", "site")
+REQUIREMENTS = ("cpu", "gpu", "memory", "disk", "time", "os", "site", "restartable", *GPU_KINDS)
 RAISED_ONLY = ("cpu", "gpu", "memory", "disk", "time")
 
 

@@ -17,7 +17,9 @@ from server.rest.routing import Route, allow
 __all__ = ["ROUTES"]
 
 NEEDS = [Field("cpu", "int"), Field("gpu", "int"), Field("memory", "number"), Field("disk", "number"),
-         Field("time", "number"), Field("os", "list"), Field("site", "str")]
+         Field("time", "number"), Field("os", "list"), Field("site", "str"),
+         Field("gpus_minimum_capability", "number"), Field("gpus_minimum_memory", "number"),
+         Field("gpus_device_name", "str"), Field("restartable", "bool")]
 
 
 def _ids(body: Document, name: str) -> tuple[str, ...] | None:

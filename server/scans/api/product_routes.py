@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from scanner.maps.catalogue import FORMATS, Product
+from scanner.maps.catalogue import FORMATS, PICTURE_STYLES, Product
 from scanner.maps.level_sets import LEVEL_SETS
 from server.common.errors import BadRequest
 from server.rest.routing import Route, allow
@@ -51,14 +51,16 @@ class Products(ScanHandler):
 
 
 class ProductFile(ScanHandler):
-    """One file made of the map."""
+    """One file made of the map; of a picture the query `style` chooses the style."""
 
     @allow(*READERS)
     @redirects
     async def get(self, scan_id: str, name: str) -> None:
         product = files.product(name)
         await manifests.read(self.ctx, scan_id)
-        file = await files.make(self.ctx, scan_id, product)
+        style = self.query("style")
+        _check("style", style, PICTURE_STYLES)
+        file = await files.make(self.ctx, scan_id, product, style or "")
         self.set_header("Content-Type", product.media_type)
         self.set_header("Content-Disposition", f'attachment; filename="{file.name}"')
         self.set_header("X-Map-Is-Final", "true" if file.is_final else "false")

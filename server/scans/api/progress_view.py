@@ -49,7 +49,8 @@ async def view(ctx: Context, scan_id: str) -> dict[str, Any]:
     run = await runs.find(ctx, scan_id)
     counts = await progress.current(ctx, run) if run else None
     state, _, final = await state_of(ctx, manifest)
-    result = {"scan_id": scan_id, "version": version, "state": state,
+    numbers = await manifests.numbers(ctx, [scan_id])
+    result = {"scan_id": scan_id, "number": numbers.get(scan_id), "version": version, "state": state,
               "state_reason": await _reason(ctx, manifest, run, counts), "since": _since(manifest, run),
               "is_final": final, "is_deleted": manifest.is_deleted, "event": manifest.event_metadata,
               "reconstruction": run.computes if run else None, "choice": run.choice or None if run else None}

@@ -14,7 +14,7 @@ from server.rest.context import Context
 from server.scans.manifests.requests import ScanRequest
 
 __all__ = ["FIELDS", "HEAVY_FIELDS", "UNREQUESTED", "Manifest", "assign_workflow", "find", "mark_deleted",
-           "new_manifest", "patch", "read", "revision", "touch", "waiting"]
+           "new_manifest", "numbers", "patch", "read", "revision", "touch", "waiting"]
 
 UNREQUESTED = "not-yet-requested"
 """`ewms_workflow_id` of a scan that has no workers yet; null means that it never will."""
@@ -90,6 +90,13 @@ async def revision(ctx: Context, scan_id: str) -> int:
     """How often a manifest was written since it was made."""
     document = await ctx.db.manifests.find_one({"scan_id": scan_id}, {"revision": 1})
     return int((document or {}).get("revision", 0))
+
+
+async def numbers(ctx: Context, scan_ids: Sequence[str]) -> dict[str, int]:
+    """The short numbers of scans by id; scans of old have none."""
+    query = {"scan_id": {"$in": list(scan_ids)}, "number": {"$exists": True}}
+    return {document["scan_id"]: int(document["number"])
+            async for document in ctx.db.manifests.find(query, {"scan_id": 1, "number": 1})}
 
 
 async def find(ctx: Context, query: dict[str, Any], skip: int, limit: int, *,

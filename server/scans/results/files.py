@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from scanner.maps.catalogue import Product, UnknownProduct, find_product, products_for
 from scanner.maps.level_sets import LevelSet, LevelSetError, default_levels
+from scanner.maps.result import ScanResult
 from scanner.maps.skymap import EmptyMapError
 from server.common.errors import NotFound
 from server.rest.context import Context
@@ -78,16 +79,24 @@ async def usual_levels(ctx: Context, scan_id: str) -> LevelSet:
         return default_levels("")
 
 
-async def make(ctx: Context, scan_id: str, wanted: Product) -> File:
-    """A file of a scan's map as it is now. Raises NotFound while there is no map, or when it does not fit."""
+def _make(wanted: Product, result: ScanResult, style: str) -> bytes:
+    return wanted.draw(result, style) if wanted.draw and style else wanted.make(result)
+
+
+async def make(ctx: Context, scan_id: str, wanted: Product, style: str = "") -> File:
+    """A file of a scan's map as it is now; a picture in a style. Raises NotFound.
+
+    That is while there is no map, or when the file does not fit it.
+    """
     finished = await results.is_final(ctx, scan_id)
-    key = (scan_id, finished or 0.0, wanted.name)
+    style = style if wanted.draw else ""
+    key = (scan_id, finished or 0.0, f"{wanted.name} {style}")
     if finished is not None and (kept := _shelf.get(key)):
         return kept
     result, is_final = await maps.latest(ctx, scan_id)
     async with _making:
         try:
-            content = await asyncio.to_thread(wanted.make, result)
+            content = await asyncio.to_thread(_make, wanted, result, style)
         except (EmptyMapError, LevelSetError) as error:
             raise NotFound(str(error)) from None
     file = File(content, wanted.file_name(result), is_final)

@@ -19,6 +19,7 @@ from scanner.common.errors import EventError
 from scanner.maps.levels import Progression, ProgressionError
 from scanner.maps.result import ResultError
 from server.common.errors import BadRequest, NotFound
+from server.production.datasets.datasets import next_number
 from server.rest.context import Context
 from server.scans.manifests import decoding, engines, manifests
 from server.scans.manifests.decoding import EventFacts
@@ -40,16 +41,20 @@ class Checked:
     facts: EventFacts | None  # of an event that was decoded
 
 
-async def create_scan(ctx: Context, body: dict[str, Any], username: str = "") -> Manifest:
-    """A new scan as POST /scan asks for. Raises BadRequest, and TooManyRequests when too many wait."""
-    checked = await check_scan(ctx, body)
+async def create_scan(ctx: Context, body: dict[str, Any], username: str = "", *,
+                      scan_id: str = "") -> Manifest:
+    """A new scan as POST /scan asks for. Raises BadRequest, and TooManyRequests when too many wait.
+
+    Who must not make two of one wish chooses the id beforehand, and looks whether the manifest is there.
+    """
+    checked = await check_scan(ctx, body, scan_id)
     await quotas.check_waiting(ctx, username)
     request, event = checked.request, checked.event
     stored = await (store_event(ctx, event) if event else find_event(ctx, request.i3_event_id))
     request.i3_event_id = stored.i3_event_id
     if checked.facts:
         decoding.remember(stored.i3_event_id, request.is_real, checked.facts)
-    await _requests(ctx).insert_one(msgspec.to_builtins(request))
+    await _requests(ctx).replace_one({"scan_id": request.scan_id}, msgspec.to_builtins(request), upsert=True)
     return await _enqueue(ctx, request, new_manifest(request, request.scan_id, stored.hash), username)
 
 
@@ -60,10 +65,10 @@ async def try_scan(ctx: Context, body: dict[str, Any], username: str = "") -> Ma
     return new_manifest(request, request.scan_id, None)
 
 
-async def check_scan(ctx: Context, body: dict[str, Any]) -> Checked:
+async def check_scan(ctx: Context, body: dict[str, Any], scan_id: str = "") -> Checked:
     """Everything that can be found wrong before a scan starts. Raises BadRequest."""
     settings = msgspec.structs.replace(ctx.settings.scans, clusters=await clusters.known(ctx))
-    request = read_request(body, settings, new_scan_id())
+    request = read_request(body, settings, scan_id or new_scan_id())
     event = _inline_event(body)
     if bool(event) == bool(request.i3_event_id):
         raise BadRequest("Must provide either 'event_i3live_json' or 'i3_event_id' (xor)")
@@ -101,7 +106,8 @@ async def _enqueue(ctx: Context, request: ScanRequest, manifest: Manifest, usern
     await backlog.add(ctx, Entry(
         manifest.scan_id, time.time(), request.priority, username=username, reco=request.reco_algo,
         clusters=request.clusters))
-    await ctx.db.manifests.insert_one(msgspec.to_builtins(manifest))
+    number = await next_number(ctx, "scan")  # people's short name, no part of manifests as clients know them
+    await ctx.db.manifests.insert_one(msgspec.to_builtins(manifest) | {"number": number})
     ctx.signals.notify("scans")
     return manifest
 

@@ -24,9 +24,10 @@ from server.scans.run import backlog, finish, progress, quotas, reuse, rounds
 from server.scans.run.backlog import Entry
 from server.scans.run.creation import request_of
 from server.scans.run.deletion import unwanted
+from server.scans.run.priorities import task_priority
 from server.scans.run.quotas import Load
 
-__all__ = ["keep_going", "launch", "task_priority"]
+__all__ = ["keep_going", "launch"]
 
 ORPHAN_SECONDS = 600.0  # a backlog entry without a manifest is no scan: its request was cut short
 LOWEST_THRESHOLD = 0.1  # fewer results than a tenth say nothing about where to look closer
@@ -153,8 +154,3 @@ async def _announce(ctx: Context, run: Run, facts: decoding.EventFacts) -> None:
     metadata = {"event_metadata": decoding.as_dict(facts), "scan_metadata": scan}
     await manifests.patch(ctx, run.scan_id, metadata)
     await progress.write(ctx, run, force=True)
-
-
-def task_priority(priority: int) -> float:
-    """The priority of a scan's tasks: above all production (at most 1), below it for a negative one."""
-    return 2.0 + min(priority, 1_000_000) / 1000 if priority >= 0 else 1e-3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,20 +19,35 @@ from server.sensor.common import sigmf
 from server.sensor.schedule.entries import Entry, Pending, utc
 from server.store.database import Index
 
-__all__ = ["INDEXES", "MAX_DATA", "Acquisition", "begin", "counts", "data_of", "finish", "get", "hold",
-           "in_progress", "interrupted", "latest", "listed", "note_grid", "on_grid", "remove", "remove_one",
-           "trim"]
+__all__ = ["CALLBACKS", "INDEXES", "MAX_DATA", "Acquisition", "Callback", "begin", "counts", "data_of",
+           "finish", "from_document", "get", "hold", "in_progress", "interrupted", "latest", "listed",
+           "note_grid", "on_grid", "remove", "remove_one", "trim"]
 
 INDEXES = [
     Index("acquisitions", "entry_task", [("entry", 1), ("task_id", 1)], unique=True),
     Index("acquisitions", "entry_status", [("entry", 1), ("status", 1)]),
     Index("acquisitions", "status_kind", [("status", 1), ("kind", 1), ("until", 1)]),
+    Index("acquisitions", "callback_due", [("callback.due", 1)], options={"sparse": True}),
     Index("acquisition_data", "entry_task", [("entry", 1), ("task_id", 1), ("part", 1)], unique=True),
 ]
 
+CALLBACKS = "callbacks"
+"""The signal that a run has ended, of which somebody may have to be told."""
 MAX_DATA = 64 << 20  # bytes of one acquisition
 _PART = 8 << 20
 _UNKNOWN = "Not found."
+
+
+class Callback(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Whom to tell the end of a run, and how far that is."""
+
+    url: str
+    origin: str  # how the entry's owner reaches us
+    status: str = "waiting"  # for the run's end; then due, delivered, or given up
+    due: float | None = None  # when it is tried next, seconds since 1970
+    tries: int = 0
+    detail: str = ""  # what went wrong at the last try
+    at: str | None = None  # of the last try
 
 
 class Acquisition(msgspec.Struct, kw_only=True):
@@ -58,6 +74,7 @@ class Acquisition(msgspec.Struct, kw_only=True):
     metadata: dict[str, Any] = {}
     size: int = 0  # bytes of data that are kept
     is_stopped: bool = False
+    callback: Callback | None = None
 
     @property
     def id(self) -> str:
@@ -91,7 +108,9 @@ async def begin(ctx: Context, entry: Entry, taken: Pending, kind: str, until: fl
     run = Acquisition(
         entry=entry.name, task_id=taken.task_id, action=entry.action, kind=kind, owner=entry.owner,
         priority=entry.priority, time=taken.time, created=moment, started=moment, missed=taken.missed,
-        skipped=taken.skipped, asked_by=taken.asked_by, holder=ctx.server_id, until=until)
+        skipped=taken.skipped, asked_by=taken.asked_by, holder=ctx.server_id, until=until,
+        callback=Callback(url=entry.callback_url, origin=entry.callback_origin) if entry.callback_url
+        else None)
     try:
         await ctx.db.acquisitions.insert_one({"_id": run.id, **msgspec.to_builtins(run)})
     except DuplicateKeyError:
@@ -123,11 +142,15 @@ async def finish(ctx: Context, run: Acquisition, outcome: Outcome, description: 
         sigmf.metadata, run.started, {**_facts(run), **outcome.facts}, description or run.action,
         data=outcome.data, datatype=outcome.datatype, annotations=outcome.annotations)
     await _store_data(ctx, run, outcome.data)
-    ended = {"status": outcome.status.value, "detail": outcome.detail[:MAX_DETAIL], "finished": utc(),
-             "metadata": described, "size": len(outcome.data), "is_stopped": outcome.is_stopped}
+    ended: dict[str, Any] = {
+        "status": outcome.status.value, "detail": outcome.detail[:MAX_DETAIL], "finished": utc(),
+        "metadata": described, "size": len(outcome.data), "is_stopped": outcome.is_stopped}
+    if run.callback:  # in the same write, so that no end is left untold
+        ended |= {"callback.status": "due", "callback.due": time.time()}
     result = await ctx.db.acquisitions.update_one(
         {**_key(run), "status": Status.IN_PROGRESS.value}, {"$set": ended})
     if result.matched_count:
+        ctx.signals.notify(CALLBACKS)
         return True
     if not await ctx.db.acquisitions.find_one({**_key(run), "size": {"$gt": 0}}, {"_id": 1}):
         await ctx.db.acquisition_data.delete_many(_key(run))
@@ -143,7 +166,7 @@ async def _store_data(ctx: Context, run: Acquisition, data: bytes) -> None:
 # -- reading
 
 
-def _from(document: dict[str, Any]) -> Acquisition:
+def from_document(document: dict[str, Any]) -> Acquisition:
     return msgspec.convert(document, Acquisition)
 
 
@@ -154,14 +177,14 @@ async def get(ctx: Context, entry: str, task_id: str) -> Acquisition:
     document = await ctx.db.acquisitions.find_one({"entry": entry, "task_id": int(task_id)})
     if document is None:
         raise NotFound(_UNKNOWN)
-    return _from(document)
+    return from_document(document)
 
 
 async def listed(ctx: Context, entry: str, *, skip: int = 0, limit: int = 0, newest: bool = False
                  ) -> list[Acquisition]:
     """The acquisitions of an entry, the oldest first unless told otherwise; a limit of 0 is none."""
     cursor = ctx.db.acquisitions.find({"entry": entry}, sort=[("task_id", -1 if newest else 1)])
-    return [_from(document) async for document in cursor.skip(skip).limit(limit)]
+    return [from_document(document) async for document in cursor.skip(skip).limit(limit)]
 
 
 async def latest(ctx: Context, entry: str, most: int) -> list[dict[str, Any]]:
@@ -179,20 +202,20 @@ async def counts(ctx: Context) -> dict[str, int]:
 
 async def in_progress(ctx: Context, entry: str) -> list[Acquisition]:
     cursor = ctx.db.acquisitions.find({"entry": entry, "status": Status.IN_PROGRESS.value})
-    return [_from(document) async for document in cursor]
+    return [from_document(document) async for document in cursor]
 
 
 async def interrupted(ctx: Context, now: float) -> list[Acquisition]:
     """Local runs whose server is gone."""
     cursor = ctx.db.acquisitions.find(
         {"status": Status.IN_PROGRESS.value, "kind": "local", "until": {"$lt": now}})
-    return [_from(document) async for document in cursor]
+    return [from_document(document) async for document in cursor]
 
 
 async def on_grid(ctx: Context) -> list[Acquisition]:
     """All runs that the grid works on."""
     cursor = ctx.db.acquisitions.find({"status": Status.IN_PROGRESS.value, "kind": "grid"})
-    return [_from(document) async for document in cursor]
+    return [from_document(document) async for document in cursor]
 
 
 async def data_of(ctx: Context, run: Acquisition) -> bytes:

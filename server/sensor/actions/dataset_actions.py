@@ -26,7 +26,7 @@ from server.sensor.acquisitions.outcomes import Outcome, failure
 from server.sensor.actions.actions import Action, Kind, register_kind
 from server.sensor.common import grid_priority
 
-__all__ = ["KIND"]
+__all__ = ["KIND", "abort", "dataset_id_of"]
 
 _NAMESPACE = uuid.UUID("3b0f6a4e-5a0e-4a52-9c7b-0d5f7f3d9a11")
 
@@ -38,7 +38,7 @@ ARGUMENTS = Body({
 }, ["config", "description"], opaque=["config"])
 
 
-def _dataset_id(run: Acquisition) -> str:
+def dataset_id_of(run: Acquisition) -> str:
     """Everybody computes it alike, so a run that is begun twice makes one dataset."""
     return uuid.uuid5(_NAMESPACE, f"{run.id}/{run.created}").hex
 
@@ -55,7 +55,7 @@ def make(name: str, arguments: dict[str, Any]) -> Action:
     named = Named(group=arguments.get("group", "users"), depends=elsewhere(parse_config(arguments["config"])))
 
     async def start(ctx: Context, run: Acquisition) -> Outcome | None:
-        dataset_id = _dataset_id(run)
+        dataset_id = dataset_id_of(run)
         if unknown := await unknown_groups(ctx, [named.group]):
             return failure(f"there is no group {unknown[0]!r} any more")
         await _submit(ctx, run, dataset_id, arguments)

@@ -16,11 +16,8 @@ from scanner.maps.result import ScanResult
 from scanner.maps.skymap import SkyMap
 from server.common.errors import BadRequest, NotFound
 from server.rest.context import Context
-from server.scans.manifests import manifests
-from server.scans.pixels import runs
-from server.scans.pixels.runs import Phase
 from server.scans.results import maps, results
-from server.scans.run import deletion
+from server.scans.run import deletion, endings
 from server.scans.run.creation import create_scan
 from server.sensor.acquisitions import acquisitions
 from server.sensor.acquisitions.acquisitions import Acquisition
@@ -92,25 +89,11 @@ async def ended(ctx: Context, run: Acquisition) -> Ended | None:
     for scan_id in run.grid.get("scan_ids", ()):
         if await results.is_final(ctx, scan_id) is not None:
             found.complete.append(scan_id)
-        elif reason := await _failure_of(ctx, scan_id):
+        elif reason := await endings.failure_of(ctx, scan_id):
             found.failed[scan_id] = reason
         else:
             return None
     return found
-
-
-async def _failure_of(ctx: Context, scan_id: str) -> str:
-    """Why there will be no map; empty while there may be one."""
-    try:
-        if (await manifests.read(ctx, scan_id)).is_deleted:
-            return deletion.REASON
-    except NotFound:
-        return "the scan is gone"
-    known = await runs.find(ctx, scan_id)
-    if known is not None and known.phase in (Phase.FAILED, Phase.ABORTED):
-        return known.reason
-    buried = await ctx.db.scan_backlog.find_one({"scan_id": scan_id, "reason": {"$ne": None}}, {"reason": 1})
-    return str(buried["reason"]) if buried else ""
 
 
 # -- maps as samples

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from iceprod.tokens import Caller
-from server.common.errors import BadRequest, Forbidden
+from server.common.errors import BadRequest, Forbidden, NotFound
 from server.production.people.naming import check_named
 from server.rest.context import Context
+from server.rest.outgoing import check_address
 from server.rest.sites import bound_site
 from server.sensor.acquisitions import acquisitions
 from server.sensor.actions import actions
@@ -19,9 +21,10 @@ from server.sensor.common.errors import FieldErrors
 from server.sensor.schedule import entries
 from server.sensor.schedule.entries import Entry
 
-__all__ = ["VITAL_SECONDS", "change", "check_owner", "check_writer", "create", "delete", "may_change",
-           "run_now"]
+__all__ = ["VITAL_SECONDS", "Answered", "change", "check_owner", "check_writer", "create", "delete",
+           "may_change", "of_owner", "run_now"]
 
+MOST_ENTRIES = 500  # of one owner that are named
 VITAL_SECONDS = 3600  # what the system cannot do without is done at least so often
 WRITERS = frozenset({"admin", "user", "system", "client"})
 _REFUSED = "You do not have permission to perform this action."
@@ -45,15 +48,26 @@ def check_owner(caller: Caller, entry: Entry) -> None:
         raise Forbidden(_REFUSED)
 
 
-async def create(ctx: Context, caller: Caller, body: Any) -> Entry:
-    """A new entry. Raises FieldErrors, Forbidden, Conflict."""
+@dataclass(frozen=True)
+class Answered:
+    """An entry as it is after a request, or (`is_draft`) as it would be: nothing was made or changed."""
+
+    entry: Entry
+    is_draft: bool = False
+
+
+async def create(ctx: Context, caller: Caller, body: Any, origin: str = "") -> Answered:
+    """A new entry; `origin` is how the caller reaches us. Raises FieldErrors, Forbidden, Conflict."""
     check_writer(caller)
     asked = read_changes(body, CREATE, REPLACE)
     await _action_of(ctx, caller, asked)
-    return await entries.create(ctx, asked, caller.username, time.time())
+    _check_callback(ctx, asked)
+    make = entries.drafted if asked.validate_only else entries.create
+    return Answered(await make(ctx, asked, caller.username, time.time(), origin), asked.validate_only)
 
 
-async def change(ctx: Context, caller: Caller, name: str, body: Any, *, is_whole: bool = False) -> Entry:
+async def change(ctx: Context, caller: Caller, name: str, body: Any, origin: str = "", *,
+                 is_whole: bool = False) -> Answered:
     """Change an entry as a PATCH asks, or (`is_whole`) a PUT. Raises NotFound, FieldErrors, Forbidden.
 
     Deactivating an entry stops its runs in progress.
@@ -65,16 +79,36 @@ async def change(ctx: Context, caller: Caller, name: str, body: Any, *, is_whole
     if entry.is_vital and (field := _hindrance(entry, asked, action)):
         raise FieldErrors.of(field, f"The system cannot do without {entry.action}: it goes on, at least "
                                     f"every {VITAL_SECONDS} s.")
-    changed = await entries.change(ctx, name, asked, time.time())
+    _check_callback(ctx, asked)
+    if asked.validate_only:
+        return Answered(entries.changed(entry, asked, time.time(), origin), True)
+    changed = await entries.change(ctx, name, asked, time.time(), origin)
     if asked.is_active is False:
         await scheduler.stop_runs(ctx, name, f"stopped by {caller.username}")
-    return changed
+    return Answered(changed)
+
+
+def _check_callback(ctx: Context, asked: Changes) -> None:
+    """Raise FieldErrors for an address that this installation does not call."""
+    if asked.callback_url:
+        try:
+            check_address(ctx, str(asked.callback_url), "callback_url")
+        except BadRequest as error:
+            raise FieldErrors.of("callback_url", error.reason.removeprefix("callback_url: ")) from None
 
 
 async def run_now(ctx: Context, caller: Caller, name: str) -> Entry:
     """Let an entry run besides its times. Raises NotFound, Forbidden."""
     check_owner(caller, await entries.get(ctx, name))
     return await entries.ask(ctx, name, caller.username)
+
+
+async def of_owner(ctx: Context, name: str) -> list[Entry]:
+    """The entries of somebody, the oldest first. Raises NotFound when there are none."""
+    found = await entries.all_entries(ctx, {"owner": name}, MOST_ENTRIES)
+    if not found:
+        raise NotFound("Not found.")
+    return found
 
 
 async def delete(ctx: Context, caller: Caller, name: str) -> None:

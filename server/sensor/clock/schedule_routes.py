@@ -17,6 +17,7 @@ from server.sensor.schedule.entries import Entry
 __all__ = ["ROUTES", "arranged"]
 
 _INTEGER = {"type": ["integer", "null"]}
+_MOMENT = {"type": ["integer", "string", "null"]}
 _FIELDS: dict[str, dict[str, Any]] = {
     "name": {"type": "string", "pattern": "^[-a-zA-Z0-9_]{1,50}$",
              "description": "unique identifier used in URLs and file names"},
@@ -24,9 +25,13 @@ _FIELDS: dict[str, dict[str, Any]] = {
     "interval": {**_INTEGER, "minimum": 1, "description": "seconds between runs; null: run once"},
     "priority": {**_INTEGER, "minimum": -32768, "maximum": 32767, "default": 10,
                  "description": "lower numbers come first"},
-    "start": {**_INTEGER, "description": "seconds since 1970; null: now"},
-    "stop": {**_INTEGER, "description": "seconds since 1970, exclusive; null: never"},
+    "start": {**_MOMENT, "description": "seconds since 1970, or ISO 8601; null: now"},
+    "stop": {**_MOMENT, "description": "seconds since 1970, or ISO 8601, exclusive; null: never"},
     "relative_stop": {"type": ["boolean", "integer"], "description": "true: stop counts from start"},
+    "callback_url": {"type": ["string", "null"], "maxLength": 2000,
+                     "description": "is told how each run ends, by POST; null: nobody"},
+    "validate_only": {"type": ["boolean", "null"], "default": False,
+                      "description": "true: say what would be; make and change nothing"},
     "is_active": {"type": "boolean", "description": "false: it does not run, and its run in progress ends"},
     "max_failures": {"type": "integer", "minimum": 1, "maximum": 1000, "default": entries.DEFAULT_FAILURES,
                      "description": "failed runs in a row that deactivate the entry"},
@@ -52,15 +57,15 @@ class _Entries(SensorHandler):
 
     def shown(self, entry: Entry) -> dict[str, Any]:
         """An entry as clients see it."""
-        address = self.entry_address(entry.name)
+        address = self.addresses.entry(entry.name)
         return {
             "url": address, "self": address, "name": entry.name, "action": entry.action,
             "priority": entry.priority, "start": entry.start, "stop": entry.stop, "interval": entry.interval,
             "is_active": entry.is_active, "next_task_time": entry.next_time,
             "next_task_id": entry.next_task_id, "created": entry.created, "modified": entry.modified,
-            "owner": self.address(f"/users/{entry.owner}"), "acquisitions": self.run_address(entry.name),
+            "owner": self.addresses.user(entry.owner), "acquisitions": self.addresses.run(entry.name),
             "max_failures": entry.max_failures, "failures": entry.failures, "notice": entry.notice,
-            "is_vital": entry.is_vital}
+            "is_vital": entry.is_vital, "callback_url": entry.callback_url}
 
 
 class Schedule(_Entries):
@@ -78,9 +83,12 @@ class Schedule(_Entries):
     @_takes(CREATE, REPLACE)
     async def post(self) -> None:
         """A new entry."""
-        entry = await asking.create(self.ctx, self.user, self.json_body())
-        self.set_header("Location", self.entry_address(entry.name))
-        self.send(self.shown(entry), 201)
+        made = await asking.create(self.ctx, self.user, self.json_body(), self.addresses.origin)
+        if made.is_draft:
+            self.send(self.shown(made.entry))
+            return
+        self.set_header("Location", self.addresses.entry(made.entry.name))
+        self.send(self.shown(made.entry), 201)
 
 
 class OneEntry(_Entries):
@@ -95,13 +103,18 @@ class OneEntry(_Entries):
     @_takes(UPDATE, REPLACE)
     async def put(self, name: str) -> None:
         """Change the entry; name and action are needed, what is not mentioned stays."""
-        self.send(self.shown(await asking.change(self.ctx, self.user, name, self.json_body(), is_whole=True)))
+        await self._change(name, is_whole=True)
 
     @allow("any")
     @_takes(UPDATE, ())
     async def patch(self, name: str) -> None:
         """Change some of the entry's fields."""
-        self.send(self.shown(await asking.change(self.ctx, self.user, name, self.json_body())))
+        await self._change(name, is_whole=False)
+
+    async def _change(self, name: str, *, is_whole: bool) -> None:
+        answered = await asking.change(self.ctx, self.user, name, self.json_body(), self.addresses.origin,
+                                       is_whole=is_whole)
+        self.send(self.shown(answered.entry))
 
     @allow("any")
     async def delete(self, name: str) -> None:
@@ -117,6 +130,18 @@ class RunNow(_Entries):
     async def post(self, name: str) -> None:
         """Run the entry now, even when it is not active; its times stay as they are."""
         self.send(self.shown(await asking.run_now(self.ctx, self.user, name)), 202)
+
+
+class Owner(SensorHandler):
+    """Somebody who owns entries."""
+
+    @allow("any")
+    async def get(self, username: str) -> None:
+        """The owner of entries, and where these are; 404 for who owns none."""
+        found = await asking.of_owner(self.ctx, username)
+        address = self.addresses.user(username)
+        self.send({"url": address, "self": address, "username": username,
+                   "schedule_entries": [self.addresses.entry(entry.name) for entry in found]})
 
 
 _ORDERS: dict[str, Callable[[Entry], Any]] = {
@@ -146,4 +171,5 @@ ROUTES = [
     Route(f"{PREFIX}/schedule/", Schedule, "sensor", loose=True),
     Route(f"{PREFIX}/schedule/{{name:any}}/", OneEntry, "sensor", loose=True),
     Route(f"{PREFIX}/schedule/{{name:any}}/run/", RunNow, "sensor", loose=True),
+    Route(f"{PREFIX}/users/{{username:any}}/", Owner, "sensor", loose=True),
 ]

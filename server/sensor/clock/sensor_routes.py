@@ -20,8 +20,9 @@ class Root(SensorHandler):
     @allow("any")
     async def get(self) -> None:
         """Where the sensor's parts are."""
-        self.send({"schedule": self.address("/schedule/"), "acquisitions": self.address("/acquisitions/"),
-                   "status": self.address("/status"), "capabilities": self.address("/capabilities/")})
+        of = self.addresses.of
+        self.send({"schedule": of("/schedule/"), "acquisitions": of("/acquisitions/"),
+                   "status": of("/status"), "capabilities": of("/capabilities/")})
 
 
 class Capabilities(SensorHandler):
@@ -40,7 +41,7 @@ class Status(SensorHandler):
     async def get(self) -> None:
         """The scheduler's state and its next tasks."""
         told, rows = await state.status(self.ctx)
-        queue = [{"schedule_entry": self.entry_address(entry.name), "action": entry.action,
+        queue = [{"schedule_entry": self.addresses.entry(entry.name), "action": entry.action,
                   "priority": priority, "time": at} for at, priority, entry in rows]
         self.send({"scheduler": told.pop("scheduler"), "task_queue": queue, **told})
 

@@ -3,4 +3,4 @@
 In: nothing of other wings. Out: checked bodies and errors in the form of the SCOS API.
 """
 
-__all__ = ["bodies", "errors", "grid_priority", "handler", "sigmf"]
+__all__ = ["addresses", "bodies", "errors", "grid_priority", "handler", "sigmf"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ MAX_NAME = 50
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
 _FAR = 1 << 53  # seconds; beyond it JSON numbers are not exact
 _SHORT = 1 << 15
+MAX_ADDRESS = 2000
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class Changes(msgspec.Struct, kw_only=True):
@@ -31,6 +34,8 @@ class Changes(msgspec.Struct, kw_only=True):
     relative_stop: bool | int = False
     is_active: bool | msgspec.UnsetType = msgspec.UNSET
     max_failures: int | msgspec.UnsetType = msgspec.UNSET
+    callback_url: str | msgspec.UnsetType | None = msgspec.UNSET
+    validate_only: bool = False
 
 
 class _Wrong(ValueError):
@@ -88,12 +93,37 @@ def _stop_kind(value: Any) -> bool | int:
     return _integer(1, _FAR)(value)
 
 
-_epoch = _integer(-_FAR, _FAR)
+_number = _integer(-_FAR, _FAR)
+
+
+def _moment(value: Any) -> int:
+    """Seconds since 1970, also of a date in ISO 8601 (UTC where it names no zone), rounded down."""
+    if not isinstance(value, str):
+        return _number(value)
+    try:
+        if not _DAY.match(value.strip()):
+            raise ValueError
+        moment = datetime.fromisoformat(value.strip())
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() // 1)
+    except (ValueError, OverflowError):
+        raise _Wrong("Give seconds since 1970, or a date in ISO 8601 such as 2026-03-14T05:06:07Z.") from None
+
+
+def _address(value: Any) -> str | None:
+    """An address, or none where it is blank, as clients' forms send it."""
+    if value is None or value == "":
+        return None
+    text = _text(value)
+    if len(text) > MAX_ADDRESS:
+        raise _Wrong(f"Ensure this field has no more than {MAX_ADDRESS} characters.")
+    return text
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "name": _slug, "action": _text, "interval": _or_none(_integer(1, _FAR)),
-    "priority": _or_none(_integer(-_SHORT, _SHORT - 1)), "start": _or_none(_epoch), "stop": _or_none(_epoch),
-    "relative_stop": _stop_kind, "is_active": _flag, "max_failures": _integer(1, 1000)}
+    "priority": _or_none(_integer(-_SHORT, _SHORT - 1)), "start": _or_none(_moment),
+    "stop": _or_none(_moment),
+    "relative_stop": _stop_kind, "is_active": _flag, "max_failures": _integer(1, 1000),
+    "callback_url": _address, "validate_only": lambda value: value is not None and _flag(value)}
 CREATE = tuple(name for name in _READERS if name != "is_active")
 UPDATE = tuple(_READERS)
 REPLACE = ("name", "action")
@@ -115,6 +145,8 @@ def read_changes(body: Any, fields: Collection[str], required: Collection[str] =
             texts[name] = ["This field is required."]
     if not texts:
         _check_stop(values, texts)
+    if values.get("relative_stop") is True and isinstance(body.get("stop"), str):
+        texts["stop"] = ["With relative_stop it is the seconds from start, not a date."]
     if texts:
         raise FieldErrors(texts)
     return _changes(values)

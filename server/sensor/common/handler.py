@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from pymongo.errors import ConnectionFailure
@@ -17,11 +16,11 @@ from server.common.errors import ApiError, BadRequest, NotFound, TooManyRequests
 from server.rest.admission import user_of
 from server.rest.handler import Handler
 from server.rest.routing import METHODS
+from server.sensor.common.addresses import PREFIX, Addresses
 from server.sensor.common.errors import FieldErrors, NotAllowed, NotAuthenticated, Protected
 
 __all__ = ["PREFIX", "NoSuchResource", "SensorHandler"]
 
-PREFIX = "/api/v1"
 _NO_CREDENTIALS = "Authentication credentials were not provided."
 _HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?")
 
@@ -80,19 +79,13 @@ class SensorHandler(Handler):
 
     # -- what we answer
 
-    def address(self, path: str) -> str:
-        """An absolute address of ours, as the caller reaches us."""
+    @property
+    def addresses(self) -> Addresses:
+        """Where things are, as the caller reaches us."""
         forwarded = self.request.headers.get("X-Forwarded-Proto", "").split(",")[0].strip().lower()
         scheme = forwarded if forwarded in ("http", "https") else self.request.protocol
         host = self.request.host if _HOST.fullmatch(self.request.host or "") else "localhost"
-        return f"{scheme}://{host}{PREFIX}{path}"
-
-    def entry_address(self, name: str) -> str:
-        return self.address(f"/schedule/{quote(name)}/")
-
-    def run_address(self, entry: str, task_id: int | None = None) -> str:
-        """The address of an acquisition, or of all those of an entry."""
-        return self.address(f"/acquisitions/{quote(entry)}/" + (f"{task_id}/" if task_id is not None else ""))
+        return Addresses(f"{scheme}://{host}")
 
     def nothing(self) -> None:
         """Answer 204."""
@@ -121,7 +114,7 @@ class SensorHandler(Handler):
                 return dict(error.texts)
             case Protected():
                 return {"detail": error.reason,
-                        "protected_objects": [self.run_address(*one) for one in error.objects]}
+                        "protected_objects": [self.addresses.run(*one) for one in error.objects]}
             case NotAuthenticated():
                 self.set_header("WWW-Authenticate", "Token")
             case NotAllowed():

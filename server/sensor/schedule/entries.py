@@ -22,13 +22,14 @@ from server.sensor.schedule.times import Times
 from server.store.database import Index
 
 __all__ = ["DEFAULT_FAILURES", "INDEXES", "SYSTEM", "Entry", "Pending", "all_entries", "ask", "change",
-           "create", "delete", "find", "get", "look_at", "utc"]
+           "changed", "create", "delete", "drafted", "find", "get", "look_at", "utc"]
 
 INDEXES = [
     Index("schedule", "look", [("is_active", 1), ("look_at", 1)]),
     Index("schedule", "asked", [("asked", 1)], options={"sparse": True}),
     Index("schedule", "pending", [("pending.until", 1)], options={"sparse": True}),
     Index("schedule", "created", [("created", 1)]),
+    Index("schedule", "owner", [("owner", 1), ("created", 1)]),
 ]
 
 SYSTEM = "system"
@@ -73,6 +74,8 @@ class Entry(msgspec.Struct, kw_only=True):
     notice: str = ""  # what its owner should know
     changed: int = 0  # how often people changed it
     is_vital: bool = False  # the system's own, which must go on
+    callback_url: str | None = None  # is told how each run ends
+    callback_origin: str = ""  # how the one who set it reaches us
     default_interval: int | None = None  # of the system's own: as the settings say
 
     @property
@@ -106,17 +109,20 @@ async def get(ctx: Context, name: str) -> Entry:
     return found
 
 
-async def all_entries(ctx: Context, query: dict[str, Any] | None = None) -> list[Entry]:
-    """Entries, the oldest first."""
-    cursor = ctx.db.schedule.find(query or {}, sort=[("created", 1)])
+async def all_entries(ctx: Context, query: dict[str, Any] | None = None, most: int = 0) -> list[Entry]:
+    """Entries, the oldest first; at most so many, unless that is 0."""
+    cursor = ctx.db.schedule.find(query or {}, sort=[("created", 1)], limit=most)
     return [msgspec.convert(document, Entry) async for document in cursor]
 
 
 # -- what people do
 
 
-async def create(ctx: Context, asked: Changes, owner: str, now: float) -> Entry:
-    """A new entry. Raises FieldErrors for a name that is taken, Conflict when two come at once."""
+async def drafted(ctx: Context, asked: Changes, owner: str, now: float, origin: str = "") -> Entry:
+    """What a new entry would be. Raises FieldErrors for a name that is taken.
+
+    `origin` is how the caller reaches us: callbacks name addresses of ours.
+    """
     name = str(asked.name)
     if await ctx.db.schedule.find_one({"_id": name}, {"_id": 1}):
         raise FieldErrors.of("name", "schedule entry with this name already exists.")
@@ -127,11 +133,19 @@ async def create(ctx: Context, asked: Changes, owner: str, now: float) -> Entry:
     for field in ("interval", "priority", "max_failures"):
         if (value := getattr(asked, field)) is not msgspec.UNSET:
             setattr(entry, field, value)
+    if asked.callback_url:
+        entry.callback_url, entry.callback_origin = str(asked.callback_url), origin
     entry.look_at = look_at(entry.times)
+    return entry
+
+
+async def create(ctx: Context, asked: Changes, owner: str, now: float, origin: str = "") -> Entry:
+    """A new entry. Raises FieldErrors for a name that is taken, Conflict when two come at once."""
+    entry = await drafted(ctx, asked, owner, now, origin)
     try:
         await ctx.db.schedule.insert_one(_document(entry))
     except DuplicateKeyError:
-        raise Conflict(f"a schedule entry with the name {name!r} was made at the same time") from None
+        raise Conflict(f"a schedule entry with the name {entry.name!r} was made at the same time") from None
     ctx.signals.notify("schedule")
     return entry
 
@@ -152,13 +166,11 @@ def _stop(asked: Changes, start: int, present: int | None) -> int | None:
     return start + asked.stop if asked.relative_stop else asked.stop
 
 
-async def change(ctx: Context, name: str, asked: Changes, now: float) -> Entry:
+async def change(ctx: Context, name: str, asked: Changes, now: float, origin: str = "") -> Entry:
     """Change an entry as a PUT or PATCH asks; what it is then. Raises NotFound, FieldErrors."""
     while True:  # until nobody else changes it between reading and writing
         entry = await get(ctx, name)
-        if asked.name not in (msgspec.UNSET, name):
-            raise FieldErrors.of("name", "This field cannot be changed.")
-        fields = _changed_fields(entry, asked, now)
+        fields = _changed_fields(entry, asked, now, origin)
         same = {"_id": name, "changed": entry.changed, "next_time": entry.next_time,
                 "is_active": entry.is_active}
         document = await ctx.db.schedule.find_one_and_update(
@@ -168,11 +180,20 @@ async def change(ctx: Context, name: str, asked: Changes, now: float) -> Entry:
             return msgspec.convert(document, Entry)
 
 
-def _changed_fields(entry: Entry, asked: Changes, now: float) -> dict[str, Any]:
-    """A new start or interval moves the next time; nothing else does."""
+def changed(entry: Entry, asked: Changes, now: float, origin: str = "") -> Entry:
+    """What an entry would be after a change. Raises FieldErrors."""
+    return msgspec.structs.replace(entry, **_changed_fields(entry, asked, now, origin))
+
+
+def _changed_fields(entry: Entry, asked: Changes, now: float, origin: str) -> dict[str, Any]:
+    """A new start or interval moves the next time; nothing else does. Raises FieldErrors."""
+    if asked.name not in (msgspec.UNSET, entry.name):
+        raise FieldErrors.of("name", "This field cannot be changed.")
     names = ("action", "priority", "interval", "start", "is_active", "max_failures")
     fields = {field: value for field in names
               if (value := getattr(asked, field)) is not msgspec.UNSET}
+    if asked.callback_url is not msgspec.UNSET:
+        fields |= {"callback_url": asked.callback_url, "callback_origin": origin}
     start, interval = fields.get("start", entry.start), fields.get("interval", entry.interval)
     next_time = entry.next_time
     if (start, interval) != (entry.start, entry.interval):

@@ -27,15 +27,26 @@ from server.web.common import charts, navigation, show
 from server.web.common.navigation import READERS
 from server.web.common.static import static_path
 
-__all__ = ["COOKIE", "READERS", "PageHandler", "local_path"]
+__all__ = ["COOKIE", "READERS", "NotLoggedIn", "PageHandler", "local_path"]
 
 COOKIE = "iceprod_session"
 NOTICE = "iceprod_notice"
 MAX_NOTICE = 600  # characters
+_PROBLEM = "! "  # before the notice of what did not work
 
 # Nothing is loaded from elsewhere, and no script or style stands in a page; templates escape what they show.
 _POLICY = ("default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; "
            "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+
+
+# What the API says to programs in words that clients know, and what people read.
+_NO_SCAN = "There is no such scan. The list of scans has all that there are."
+_WORDS = {
+    "manifest not found": _NO_SCAN, "Scan request not found": _NO_SCAN,
+    "authorization failed": "authorization failed: your roles and groups do not allow this.",
+    "Attempted to delete a completed scan (must use `delete_completed_scan=True`)":
+        "The scan has got its final result meanwhile. Go back to it: there it can be deleted all the same.",
+}
 
 
 class NotLoggedIn(Forbidden):
@@ -108,8 +119,14 @@ class PageHandler(Handler):
     def page(self, template: str, **values: Any) -> None:
         """Answer with a page, or with the part of it that is asked for."""
         self.set_header("Content-Type", "text/html; charset=UTF-8")
+        notice = self._notice()
         self.render(template, user=self.caller, static_file=static_path, path=self.request.path, show=show,
-                    charts=charts, entries=navigation.entries(self.caller), notice=self._notice(), **values)
+                    charts=charts, entries=navigation.entries(self.caller),
+                    notice=notice.removeprefix(_PROBLEM), is_problem=notice.startswith(_PROBLEM), **values)
+
+    def not_done(self, text: str, target: str) -> None:
+        """Go back to a page of ours, which says at its top what did not work."""
+        self.done(_PROBLEM + text, target)
 
     def done(self, text: str, target: str) -> None:
         """Go on to a page of ours, which says `text` at its top."""
@@ -119,7 +136,8 @@ class PageHandler(Handler):
 
     def _notice(self) -> str:
         kept = self.get_cookie(NOTICE)
-        if not kept or self.request.method != "GET" or self.part_wanted:
+        is_part = self.part_wanted or self.request.headers.get("HX-Request")
+        if not kept or self.request.method != "GET" or is_part:
             return ""
         self.clear_cookie(NOTICE, path="/web")
         return unquote(kept)[:MAX_NOTICE]
@@ -131,7 +149,7 @@ class PageHandler(Handler):
             return
         text = "Something went wrong on our side. It was written to the server's log."
         if isinstance(error, ApiError):
-            status_code, text = error.code, error.reason
+            status_code, text = error.code, _WORDS.get(error.reason, error.reason)
         elif isinstance(error, HTTPError):
             text = HTTPStatus(status_code).phrase
         self.set_status(status_code)

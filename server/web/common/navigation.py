@@ -30,6 +30,7 @@ NAVIGATION = [
     Entry("Submit", "/web/submit", ("user", "admin")),
     Entry("Scans", "/web/scans"),
     Entry("Desk", "/web/desk"),
+    Entry("Alerts", "/web/alerts"),
     Entry("Sites", "/web/sites"),
     Entry("Schedule", "/web/schedule"),
     Entry("Admin", "/web/admin", ("admin",)),

@@ -16,7 +16,7 @@ from scanner.maps import healpix
 from scanner.maps.regions import outline
 from server.desk.maps.tiles import Tiles
 
-__all__ = ["Mark", "draw", "project"]
+__all__ = ["Field", "Mark", "draw", "project"]
 
 WIDTH, HEIGHT = 640, 480
 MARGIN = 28
@@ -35,15 +35,28 @@ class Mark:
     style: str = "busy"
 
 
-def draw(tiles: Tiles, regions: Sequence[tuple[str, np.ndarray]], marks: Sequence[Mark]) -> str:
+@dataclass(frozen=True)
+class Field:
+    """A field of an instrument on the map: what is said of it, its edge in degrees, and how it is drawn."""
+
+    title: str
+    edge: np.ndarray
+    style: str = "good"
+
+
+def draw(tiles: Tiles, regions: Sequence[tuple[str, np.ndarray]], marks: Sequence[Mark],
+         fields: Sequence[Field] = ()) -> str:
     """The map; `regions` are chosen tiles by their class in the style sheet, the largest first."""
     centre = tiles.best
     rings = [(style, ring) for style, chosen in regions for ring in _rings(tiles, chosen)]
-    radius = _radius(centre, [ring for _, ring in rings])
+    radius = _radius(centre, [ring for _, ring in rings] + [field.edge for field in fields])
     scale = (HEIGHT / 2 - MARGIN) / (2 * math.sin(math.radians(radius) / 2))
-    names = ", ".join(mark.name for mark in marks[:20]) or "none"
+    names = f"candidates: {', '.join(mark.name for mark in marks[:20]) or 'none'}"
+    if fields:
+        names = f"fields: {len(fields)}"
     parts = [f'<svg class="chart sky-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="group" '
-             f'aria-label="Map of the region; candidates: {xhtml_escape(names)}">']
+             f'aria-label="Map of the region; {xhtml_escape(names)}">']
+    parts += [_field(centre, field, scale) for field in fields]
     for style, ring in rings:
         way = " ".join(f"{x:.1f},{y:.1f}" for x, y in _placed(centre, ring[:, 0], ring[:, 1], scale))
         parts.append(f'<polyline class="line {style}" points="{way}"/>')
@@ -88,6 +101,12 @@ def _placed(centre: tuple[float, float], ra: np.ndarray, dec: np.ndarray, scale:
             ) -> list[tuple[float, float]]:
     x, y = project(centre, ra, dec)
     return list(zip((WIDTH / 2 + scale * x).tolist(), (HEIGHT / 2 - scale * y).tolist(), strict=True))
+
+
+def _field(centre: tuple[float, float], field: Field, scale: float) -> str:
+    way = " ".join(f"{x:.1f},{y:.1f}" for x, y in _placed(centre, field.edge[:, 0], field.edge[:, 1], scale))
+    title = f"<title>{xhtml_escape(field.title)}</title>"
+    return f'<polygon class="line {field.style}" points="{way}">{title}</polygon>'
 
 
 def _mark(centre: tuple[float, float], mark: Mark, scale: float) -> str:

@@ -23,7 +23,7 @@ from server.desk.objects import galaxies, listings
 from server.rest.context import Context
 from server.web.desk.desk_map import Mark, draw
 
-__all__ = ["FAVORITES", "REGIONS", "REJECTED", "Asked", "Choice", "Row", "View", "view"]
+__all__ = ["FAVORITES", "REGIONS", "REJECTED", "Asked", "Choice", "Row", "View", "classes_of", "view"]
 
 SHOWN = 50  # candidates on a page
 GALAXIES = 25
@@ -100,7 +100,7 @@ async def view(ctx: Context, who: Visitor, row: Document, asked: Asked) -> View:
              for one in rows if one.candidate["ra"] is not None]
     picture = await asyncio.to_thread(draw, tiles, [("busy", chosen), ("bad", tiles.chosen(0.5))], marks)
     return View(row, rows, len(names), _by_level(tiles, inside), total,
-                [Choice(str(one["_id"]), one["name"]) for one in known], await _classes(ctx, who), picture,
+                [Choice(str(one["_id"]), one["name"]) for one in known], await classes_of(ctx, who), picture,
                 float(tiles.area[chosen].sum()))
 
 
@@ -154,7 +154,7 @@ def _by_level(tiles: Tiles, rows: Sequence[Document]) -> list[tuple[float, Docum
     return sorted(zip(levels.tolist(), rows, strict=True), key=lambda pair: (pair[0], pair[1]["name"]))
 
 
-async def _classes(ctx: Context, who: Visitor) -> list[Choice]:
+async def classes_of(ctx: Context, who: Visitor) -> list[Choice]:
     """The classes of all taxonomies that the visitor may use."""
     return [Choice(f"{one['_id']}:{name}", f"{name} ({one['name']})")
             for one in await taxonomies.readable(ctx, who) for name in one["classes"]]

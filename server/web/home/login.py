@@ -12,9 +12,9 @@ from urllib.parse import urlencode, urlsplit
 
 import jwt
 
-from iceprod.tokens import Caller, TokenError, encode
+from iceprod.tokens import Caller, TokenError, decode_login, encode
 from server.common.errors import ApiError, BadRequest, NotFound
-from server.production.people import login
+from server.production.people import login, login_links
 from server.rest.oidc import Issuer
 from server.rest.routing import Route, allow
 from server.web.common.handler import COOKIE, PageHandler, local_path
@@ -72,6 +72,27 @@ class Login(LoginPage):
         password = self.get_body_argument("password", "", strip=False)
         found = await login.log_in(self.ctx, username, password, self.caller_address)
         return str(found["token"])
+
+
+class Once(LoginPage):
+    """An address that `iceprod up` and `iceprod web` print: it logs in once."""
+
+    @allow("everybody")
+    async def get(self) -> None:
+        target = local_path(self.query("next"))
+        try:
+            caller = decode_login(self.ctx.secret, self.query("once") or "")
+            await self.ctx.tokens.revocations.check(caller)
+            await login_links.use(self.ctx, caller)
+        except TokenError as error:
+            self.form(f"This address does not log in: {error}. On the machine where the server runs, "
+                      "`iceprod web` prints a new one.", target, 403)
+            return
+        hours = self.ctx.settings.tokens.hours
+        token = encode(self.ctx.secret, caller.username, caller.roles, hours=hours,
+                       chain=list(caller.token_ids))
+        self.keep(token, time.time() + hours * 3600)
+        self.page("login_done.html", target=target)
 
 
 class IssuerPage(LoginPage):
@@ -165,6 +186,7 @@ class Logout(PageHandler):
 
 ROUTES = [
     Route("/web/login", Login, "web"),
+    Route("/web/login/once", Once, "web"),
     Route("/web/login/issuer", ToIssuer, "web"),
     Route("/web/login/callback", FromIssuer, "web"),
     Route("/web/logout", Logout, "web"),

@@ -95,7 +95,7 @@ class Schedule(PageHandler):
         names = ("name", "action", "interval", "priority", "start", "stop")
         filled = {name: self.field(name, "") for name in names}
         try:
-            entry = await asking.create(self.ctx, self.user, _body(filled))
+            entry = (await asking.create(self.ctx, self.user, _body(filled))).entry
         except ApiError as error:
             self.set_status(error.code)
             await self.show(problem=error.reason, filled=filled)

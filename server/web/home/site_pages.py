@@ -7,7 +7,7 @@ from typing import Any
 
 from server.common.errors import BadRequest
 from server.production.failures import parking, quarantine
-from server.production.sites import grids, pilots, site_control
+from server.production.sites import grids, pilots, site_control, site_tests
 from server.rest.routing import Route, allow
 from server.web.common.handler import READERS, PageHandler
 from server.web.home import site_view
@@ -23,7 +23,7 @@ class Sites(PageHandler):
         template = "sites_now.html" if self.part_wanted == "now" else "sites.html"
         roles = self.user.roles
         self.page(template, sites=await site_view.sites(self.ctx), places=await quarantine.listed(self.ctx),
-                  resources=await parking.listed(self.ctx),
+                  resources=await parking.listed(self.ctx), tests=await site_tests.availability(self.ctx),
                   is_admin="admin" in roles, sees_pilots=bool(roles & {"admin", "system"}))
 
 

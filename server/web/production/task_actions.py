@@ -36,18 +36,18 @@ CONSEQUENCES = {
         "Suspend",
         "They stop, and are not tried again until somebody lets them go on. Pilots are told to stop those "
         "that run; what these did so far is lost.",
-        "Yes: “Undo” on the dataset's page lets them go on."),
+        "Yes: “Resume” on the dataset's page lets them go on."),
     "reset": Consequence(
         "Reset",
         "They are tried again, with their requirements as they are now; those that run are stopped and begin "
         "anew.",
         "Yes: suspend them. Complete tasks are not touched."),
     "hard_reset": Consequence(
-        "Start over",
+        "Hard reset",
         "All of them begin anew as if they had never run, complete ones too; their failures are forgotten.",
         "No: complete tasks will run, and write their files, once more.", True),
     "truncate": Consequence(
-        "Make no more jobs",
+        "Truncate",
         "Jobs that exist go on; others are not made any more, and the dataset is complete when these are.",
         "No.", True),
 }

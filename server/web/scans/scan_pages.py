@@ -20,6 +20,7 @@ from server.scans.api.status import state_of
 from server.scans.manifests import decoding, engines
 from server.scans.manifests.events import event_json
 from server.scans.manifests.manifests import Manifest, find, read
+from server.scans.manifests.manifests import numbers as numbers_of
 from server.scans.manifests.requests import ScanRequest
 from server.scans.pixels import runs
 from server.scans.results import files, maps, pictures
@@ -44,6 +45,9 @@ class Row:
     state: str
     summary: str
     is_deleted: bool
+    number: int | None
+    reconstruction: str
+    found: dict[str, Any]  # best fit and areas, as far as the scan is over
 
 
 class Scans(PageHandler):
@@ -57,9 +61,10 @@ class Scans(PageHandler):
         with_deleted, text = self.query_bool("deleted"), (self.query("text") or "").strip()
         query: dict[str, Any] = {**({} if with_deleted else {"is_deleted": False}), **_about(text)}
         found = await find(self.ctx, query, (page - 1) * PER_PAGE, PER_PAGE + 1, newest_first=True)
-        rows = await asyncio.gather(*(_row(self.ctx, manifest) for manifest in found[:PER_PAGE]))
-        self.page("scans.html", rows=rows, number=page, is_last=len(found) <= PER_PAGE, text=text,
-                  with_deleted=with_deleted, may_start=bool(self.user.roles & {"user", "admin"}),
+        numbers = await numbers_of(self.ctx, [manifest.scan_id for manifest in found])
+        rows = await asyncio.gather(*(_row(self.ctx, manifest, numbers) for manifest in found[:PER_PAGE]))
+        self.page("scans.html", rows=_by_event(found, rows), number=page, is_last=len(found) <= PER_PAGE,
+                  text=text, with_deleted=with_deleted, may_start=bool(self.user.roles & {"user", "admin"}),
                   recos=RECOS, clusters=list(await clusters.known(self.ctx)))
 
 
@@ -76,11 +81,23 @@ def _about(text: str) -> dict[str, Any]:
     raise BadRequest("text: give the id of a scan, the number of a run, or those of a run and an event")
 
 
-async def _row(ctx: Context, manifest: Manifest) -> Row:
+async def _row(ctx: Context, manifest: Manifest, numbers: dict[str, int]) -> Row:
     state, _, _ = await state_of(ctx, manifest)
     summary = (manifest.progress or {}).get("summary", "")
+    run = await runs.find(ctx, manifest.scan_id)
     return Row(manifest.scan_id, manifest.timestamp, event_name(manifest), state, str(summary),
-               manifest.is_deleted)
+               manifest.is_deleted, numbers.get(manifest.scan_id), run.computes if run else "",
+               (run.summary or {}) if run else {})
+
+
+def _by_event(manifests: list[Manifest], rows: list[Row]) -> list[list[Row]]:
+    """Rows of the same event together, where the newest of them stands; what is not decoded stays alone."""
+    groups: dict[object, list[Row]] = {}
+    for manifest, row in zip(manifests, rows, strict=False):  # there is one manifest more on the next page
+        event = manifest.event_metadata or {}
+        known = (event.get("run_id"), event.get("event_id")) if event else row.scan_id
+        groups.setdefault(known, []).append(row)
+    return list(groups.values())
 
 
 class Scan(PageHandler):

@@ -45,3 +45,38 @@ const stale = (is) => document.body.classList.toggle("stale", is);
 document.addEventListener("htmx:sendError", () => stale(true));
 document.addEventListener("htmx:responseError", () => stale(true));
 document.addEventListener("htmx:afterSwap", () => stale(false));
+
+// A list that somebody chooses from, or writes into, is not renewed under their hands.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const list = event.detail.elt;
+  if (!list.matches(".live")) return;
+  const inUse = list.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
+  if (inUse || list.querySelector("input[data-row]:checked")) event.preventDefault();
+});
+
+// After an action on a page one is where one was before.
+const PLACE = "iceprod-place";
+document.addEventListener("submit", (event) => {
+  if (event.target.method !== "post") return;
+  sessionStorage.setItem(PLACE, JSON.stringify({page: location.pathname + location.search, y: window.scrollY}));
+});
+const before = JSON.parse(sessionStorage.getItem(PLACE) ?? "null");
+sessionStorage.removeItem(PLACE);
+if (before?.page === location.pathname + location.search && !location.hash) {
+  window.addEventListener("load", () => window.scrollTo(0, before.y), {once: true});
+}
+
+// In a narrow window a table is a list of cards; there each cell says itself what it is.
+function labelCells() {
+  for (const table of document.querySelectorAll(".scroll table")) {
+    const titles = [...table.querySelectorAll("thead th")].map(
+      (title) => title.querySelector(".unseen") ? "" : title.textContent.trim());
+    for (const row of table.querySelectorAll("tbody tr")) {
+      [...row.children].forEach((cell, number) => {
+        if (cell.tagName === "TD" && titles[number] && cell.colSpan === 1 && !cell.dataset.label) cell.dataset.label = titles[number];
+      });
+    }
+  }
+}
+labelCells();
+document.addEventListener("htmx:afterSettle", labelCells);

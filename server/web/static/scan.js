@@ -64,6 +64,19 @@ function show(view) {
   document.dispatchEvent(new CustomEvent("scan:news", {detail: view}));
 }
 
+/** When the scan is over: what may be done and had is another than before. The map stays as the reader has it. */
+async function renew() {
+  const answer = await fetch(location.href);
+  if (!answer.ok) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const part of document.querySelectorAll("[data-end]")) {
+    const other = fresh.querySelector(`[data-end="${part.dataset.end}"]`);
+    if (other) part.replaceWith(document.importNode(other, true));
+    else part.remove();
+  }
+  scan.dataset.over = "yes";
+}
+
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 async function follow() {
@@ -75,7 +88,7 @@ async function follow() {
       version = view.version;
       show(view);
       scan.dataset.final = view.is_final ? "yes" : "no";
-      if (view.is_final || /^(ABORTED|STOPPED)/.test(view.state)) return;
+      if (view.is_final || /^(ABORTED|STOPPED|FINISHED)/.test(view.state)) return await renew();
       await pause(300);
     } catch {
       await pause(3000);

@@ -10,7 +10,7 @@ import pytest
 
 from config.settings import Login
 from tests.support.api import Api, Session, running_server
-from tests.support.directory import SLAPD, Directory, running_slapd
+from tests.support.standins.directory import SLAPD, Directory, running_slapd
 
 with warnings.catch_warnings():  # of what ldap3 imports
     warnings.simplefilter("ignore", DeprecationWarning)

@@ -57,6 +57,37 @@ def test_the_tutorial(tmp_path: Path) -> None:
     assert not here.processes()
 
 
+def console(page: Path, **words: str) -> str:
+    """What a page's reader types, from first line to last, with their own names in place of CAPITALS."""
+    kinds = re.findall(r"^```(sh|console)\n(.*?)^```", page.read_text(), re.M | re.S)
+    lines = [line for kind, block in kinds for line in block.splitlines()
+             if kind == "sh" or line.startswith("$ ")]
+    script = "\n".join(line.removeprefix("$ ") for line in lines)
+    for name, value in words.items():
+        script = re.sub(rf"\b{name}\b", value, script)
+    return script
+
+
+def test_the_page_of_the_schedule(tmp_path: Path) -> None:
+    with installation(tmp_path, pilots=0) as here:
+        said = shell(here, console(DOCS / "schedule.md"))
+    assert "samples_1.sigmf" in said
+    assert "rescan_event:gold" in said
+    assert (tmp_path / "samples_1.sigmf").stat().st_size > 1000
+
+
+def test_the_page_of_the_shifter(tmp_path: Path) -> None:
+    with installation(tmp_path, pilots=2) as here:
+        here.iceprod("simulate", "--seed", "7", "--out", "event.json")
+        small = ("--nsides", "8:0", "--reco-algo", "track_mpe")
+        here.iceprod("scan", "event.json", *small, "--out", "first")
+        script = console(DOCS / "shifter.md", SCAN_ID="1", SITE="local", ACTION="canary_scan",
+                         NAME="nightly-canary").replace("EVENT.json", "event.json")
+        said = shell(here, script)
+    assert "best fit   RA" in said
+    assert "nightly-canary" in said
+
+
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
     with installation(tmp_path_factory.mktemp("examples"), pilots=2) as here:

@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.support.installation import PATIENCE, installation, wait_until
 
@@ -53,6 +54,58 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
         assert said.startswith(f"error: cannot listen on 127.0.0.1:{port}: Address already in use")
         assert said.count("\n") == 1
         assert not here.processes()
+
+
+def test_another_installation_on_the_port_is_not_taken_for_ours(tmp_path: Path) -> None:
+    with installation(tmp_path, pilots=0) as here:
+        port = json.loads((here.data / "up.json").read_text())["url"].rpartition(":")[2]
+        said = here.iceprod("up", "--data", tmp_path / "second", "--port", port, "--no-pilots", status=1)
+        assert said.startswith(f"error: cannot listen on 127.0.0.1:{port}")
+        assert "running at" not in said
+        assert "nothing runs" in here.iceprod("down", "--data", tmp_path / "second")
+
+
+def test_the_usual_port_gives_way_to_the_next_free_one(tmp_path: Path) -> None:
+    with installation(tmp_path, pilots=None) as here:
+        urls = []
+        for name in ("one", "two"):
+            said = json.loads(here.iceprod("up", "--data", tmp_path / name, "--no-pilots", "--json"))
+            urls.append(said["url"])
+        assert urls[0] != urls[1]
+        assert all(int(url.rpartition(":")[2]) in range(8080, 8180) for url in urls)
+        for name in ("one", "two"):
+            here.iceprod("down", "--data", tmp_path / name)
+
+
+def test_a_data_folder_that_cannot_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with installation(tmp_path, pilots=None) as here:
+        for words in ([], ["--foreground"]):
+            said = here.iceprod("up", "--data", tmp_path / "file" / "data", *words, status=2)
+            assert said.startswith("error: --data: cannot use ")
+            assert "Not a directory" in said
+            assert said.count("\n") == 1
+
+
+def test_the_browser_is_logged_in_by_what_up_and_web_print(tmp_path: Path) -> None:
+    with installation(tmp_path, pilots=None) as here:
+        said = here.up(pilots=0)
+        address = next(word for word in said.split() if "/web/login/once?" in word)
+        assert "You are logged in" in requests.get(address, timeout=30).text
+        assert requests.get(address, timeout=30).status_code == 403
+        again = json.loads(here.iceprod("web", "--data", here.data, "--user", "carol", "--roles", "user",
+                                        "--page", "/web/scans", "--json"))
+        assert "url=/web/scans" in requests.get(again["address"], timeout=30).text
+        assert "unknown role" in here.iceprod("web", "--data", here.data, "--roles", "god", status=2)
+
+
+def test_a_scan_asks_first_whether_its_files_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with installation(tmp_path, pilots=0) as here:
+        here.iceprod("simulate", "--seed", "7", "--out", "event.json")
+        said = here.iceprod("scan", "event.json", "--out", tmp_path / "file" / "maps", status=2)
+        assert "--out: cannot make" in said
+        assert "there is no scan" in here.iceprod("scans")
 
 
 def test_wrong_settings_are_told(tmp_path: Path) -> None:

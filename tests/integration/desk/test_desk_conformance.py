@@ -17,9 +17,8 @@ from tests.support.databases import DATABASES, chosen
 from tests.support.outside import running_services
 
 SUITE = CONFORMANCE / "desk_and_sensor"
-FILES = ("test_sp_core.py", "test_sp_candidates.py", "test_sp_judgement.py", "test_sp_catalogs.py")
-# A check of analyses, which are not part of the desk.
-WITHOUT = ["test_no_token_is_401[21]"]
+FILES = ("test_sp_core.py", "test_sp_candidates.py", "test_sp_judgement.py", "test_sp_catalogs.py",
+         "test_sp_followup.py", "test_sp_analysis.py", "test_sp_standing.py")
 
 
 @pytest.fixture(scope="module", params=DATABASES)
@@ -37,8 +36,7 @@ def test_conformance(api: Api, name: str) -> None:
     command = [
         sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", name,
         "--skyportal-url", api.url, "--skyportal-token", api.token("admin", username="curator"),
-        "--skyportal-view-token", api.token("nobody", username="viewer", groups=()), "--skyportal-stubs",
-        *(argument for check in WITHOUT for argument in ("--deselect", f"{name}::{check}"))]
+        "--skyportal-view-token", api.token("nobody", username="viewer", groups=()), "--skyportal-stubs"]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, cwd=SUITE, env=environment, capture_output=True, text=True, timeout=800)
     assert done.returncode == 0, done.stdout[-6000:]

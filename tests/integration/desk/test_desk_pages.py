@@ -164,6 +164,28 @@ def test_bad_sky_maps(admin: Session, sky: Any, text: str) -> None:
     refused(admin.post("/api/gcn_event", json={"dateobs": "2023-01-01", "skymap": sky}), 400, text)
 
 
+@pytest.mark.parametrize("path", [
+    "/api/filters", "/api/taxonomy", "/api/telescope", "/api/instrument", "/api/streams", "/api/listing",
+    "/api/internal/tokens", "/api/sources/inside/annotations",
+])  # fmt: skip
+def test_short_lists_have_pages(admin: Session, scan_id: str, path: str) -> None:
+    whole = ok(admin.get(path))
+    assert ok(admin.get(f"{path}?numPerPage=1")) == whole[:1]
+    assert ok(admin.get(f"{path}?numPerPage=1&pageNumber=2")) == whole[1:2]
+    refused(admin.get(f"{path}?numPerPage=0"), 400, "numPerPage")
+    refused(admin.get(f"{path}?pageNumber=x"), 400, "pageNumber")
+
+
+def test_a_polygon_from_outside(admin: Session, viewer: Session) -> None:
+    sky = {"polygon": [[10, -1], [12, -1], [12, 1], [10, 1]], "localization_name": "field"}
+    ok(admin.post("/api/gcn_event", json={"dateobs": "2022-02-03", "skymap": sky}))
+    data = ok(viewer.get("/api/localization/2022-02-03/name/field"))
+    assert data["area_90"] == pytest.approx(4.0, rel=0.02)
+    for bad, text in (([[1, 2]], "corners"), ("POLYGON ICRS a", "no number"), ({}, "list of corners")):
+        body = {"dateobs": "2022-02-03", "skymap": {**sky, "polygon": bad}}
+        refused(admin.post("/api/gcn_event", json=body), 400, text)
+
+
 def test_an_event_from_outside(admin: Session, viewer: Session) -> None:
     body = {"dateobs": "2022-02-02T02:02:02", "tags": ["GRB"],
             "skymap": {"ra": 0.0, "dec": 90.0, "error": 1.0}}
@@ -301,15 +323,73 @@ def test_what_a_shifter_does(browser: Session, scan_id: str, filter_id: int, out
     assert 'href="#candidate-2"' in page
 
 
+def test_the_page_of_an_object(browser: Session, scan_id: str, filter_id: int, outside: Outside) -> None:
+    path = browser.get(f"/web/desk/scans/{scan_id}").url.removeprefix(browser.url)
+    assert 'href="/web/desk/objects/inside"' in browser.get(path).text
+    page = browser.get("/web/desk/objects/inside").text
+    assert f'<a href="{path}">{scan_id}</a>' in page, "the map that holds it"
+    assert f"{BEST[0]:.5f}° {BEST[1]:+.5f}°" in page
+    assert "inside (mine)" in page, "the host"
+    assert ">near<" in page, "the filter"
+    assert "No photometry." in page
+    chosen = re.search(r'<option value="(\d+:TDE)"', page)
+    assert chosen
+    here = "/web/desk/objects/inside"
+    page = act(browser, here, "inside", action="classify", **{"class": chosen[1]})
+    assert "inside is classified as TDE" in page
+    assert "1 votes, +1" in page
+    number = re.findall(r'name="classification" value="(\d+)"', page)[-1]
+    assert "0 votes, +0" in act(browser, here, "inside", action="withdraw", classification=number)
+
+
+def test_an_object_without_a_position(admin: Session, browser: Session, scan_id: str) -> None:
+    ok(admin.post("/api/sources", json={"id": "no place <b>", "summary": "<script>"}))
+    page = browser.get("/web/desk/objects/no%20place%20%3Cb%3E")
+    assert page.status_code == 200
+    assert "no position" in page.text
+    assert "<b>" not in page.text
+    assert "&lt;script&gt;" in page.text
+
+
 def test_finding_charts_of_the_page(browser: Session, scan_id: str) -> None:
     path = f"/web/desk/finder?ra={BEST[0]}&dec={BEST[1]}&type=png"
     assert browser.get(path).content.startswith(b"\x89PNG")
     assert browser.get(f"{path}&image_source=skymap").content.startswith(b"\x89PNG")
 
 
+def test_the_chart_on_the_map_is_of_this_map(browser: Session, admin: Session, scan_id: str) -> None:
+    """A later map of the same place does not come instead."""
+    later = {"dateobs": "2024-02-02T02:02:02", "skymap": {"ra": BEST[0], "dec": BEST[1], "error": 9.0}}
+    ok(admin.post("/api/gcn_event", json=later))
+    row, = localizations(admin, scan_id)
+    page = browser.get(f"/web/desk/scans/{scan_id}").text
+    assert f"map={row['localization_name']}" in page
+    chart = "/web/desk/finder?ra={}&dec={}&type=png&image_source=skymap".format(*BEST)
+    of_this = browser.get(f"{chart}&dateobs={row['dateobs']}&map={row['localization_name']}")
+    assert of_this.content.startswith(b"\x89PNG")
+    assert of_this.content != browser.get(f"{chart}&dateobs=2024-02-02T02:02:02").content
+    assert browser.get(f"{chart}&dateobs=1999-01-01T00:00:00&map=none").status_code == 400
+
+
+def test_a_catalogue_that_is_away_is_no_dead_end(browser: Session, scan_id: str, outside: Outside,
+                                                 filter_id: int) -> None:
+    path = browser.get(f"/web/desk/scans/{scan_id}").url.removeprefix(browser.url)
+    outside.fault = "error"
+    try:
+        answer = browser.post("/web/desk/objects/inside",
+                              data={"action": "match", "service": "vizier", "back": path})
+    finally:
+        outside.fault = ""
+    assert answer.url.endswith(path)
+    assert 'role="alert"' in answer.text
+    assert "Nothing was changed; try again in a while." in answer.text
+    assert "urlopen" not in answer.text
+
+
 @pytest.mark.parametrize(("path", "code"), [
     ("/web/desk/scans/none", 404), ("/web/desk/maps/99999", 404), ("/web/desk/maps/x", 404),
-    ("/web/desk/finder?ra=x&dec=0", 400),
+    ("/web/desk/finder?ra=x&dec=0", 400), ("/web/desk/objects/nothing", 404),
+    ("/web/desk/objects/%00", 404), ("/web/desk/objects/" + "x" * 3000, 404),
 ])  # fmt: skip
 def test_pages_that_are_not_there(browser: Session, path: str, code: int) -> None:
     assert browser.get(path).status_code == code

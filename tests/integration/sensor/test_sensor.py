@@ -397,6 +397,6 @@ def test_command(api: Api, alice: Session) -> None:
 
 
 def test_what_is_no_resource(alice: Session) -> None:
-    for path in ("/nothing", "/schedule/a/b/c", "/acquisitions/a/1/archive/x", "/users/alice"):
+    for path in ("/nothing", "/schedule/a/b/c", "/acquisitions/a/1/archive/x", "/users/nobody-knows"):
         answer = alice.get(ROOT + path)
         assert (answer.status_code, answer.json()) == (404, {"detail": "Not found."})

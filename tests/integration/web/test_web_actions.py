@@ -80,7 +80,7 @@ def test_suspending_is_shown_first_and_can_be_undone(ada: requests.Session) -> N
     assert counts(ada, dataset_id) == {"waiting": 3}
     ada.post(f"{root}/change", data=form)
     wait_for(lambda: counts(ada, dataset_id) == {"waiting": 1, "suspended": 2}, "the suspension")
-    wait_for(lambda: "Undo: let them go on" in ada.get(root).text, "the button")
+    wait_for(lambda: ">Resume<" in ada.get(root).text, "the button")
     request_id = ada.get(root).text.split('name="request" value="')[1].split('"')[0]
     ada.post(f"{root}/undo", data={"request": request_id})
     wait_for(lambda: counts(ada, dataset_id) == {"waiting": 3}, "the undoing")

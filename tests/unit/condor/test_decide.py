@@ -18,7 +18,7 @@ from grid.base import PilotClass
 from grid.condor.coverage import BUSY, DRAINING, IDLE, QUEUED, STARTING, Pilot
 from grid.condor.decide import Control, Decision, Order, decide
 from grid.condor.demand import Work
-from grid.condor.pace import History
+from grid.condor.pace import History, ceiling_of
 from grid.condor.shapes import Unserved, needs, offer_of, shape_for, tasks_within
 from grid.condor.site import Limits, Pace, Site, Size
 from grid.condor.site import Pilot as PilotJob
@@ -486,3 +486,25 @@ def test_thousands_of_pilots_and_tasks_are_decided_upon(count: int) -> None:
     decision = ask(demand, [*many(count, BUSY, free={"cpu": 0, "gpu": 0, "memory": 0, "disk": 0}),
                             *many(count // 2, QUEUED)], where)
     assert orders(decision) == count // 2
+
+
+@pytest.mark.parametrize(("limits", "jobs", "room", "why"), [
+    ({"MAX_JOBS_PER_OWNER": "10"}, {"Jobs": 7}, 3, "MAX_JOBS_PER_OWNER"),
+    ({"MAX_JOBS_PER_OWNER": "10", "MAX_JOBS_SUBMITTED": "12"}, {"Jobs": 1, "AllusersJobs": 20}, 0,
+     "MAX_JOBS_SUBMITTED"),
+    ({"MAX_JOBS_RUNNING": 20}, {"AllusersRunning": 12, "Idle": 3}, 5, "MAX_JOBS_RUNNING"),
+    ({"JOB_START_DELAY": "2", "JOB_START_COUNT": "1"}, {"Idle": 10}, 20, "JOB_START_DELAY"),
+    ({"MAX_JOBS_PER_OWNER": "100", "JOB_START_DELAY": "0"}, {}, 100, "MAX_JOBS_PER_OWNER")])
+def test_the_schedd_s_own_limits(limits: dict[str, Any], jobs: dict[str, int], room: int, why: str) -> None:
+    found = ceiling_of(limits, jobs)
+    assert found is not None
+    assert (found.room, why in found.why) == (room, True)
+    made = decide([Work.of({"cpu": 1}, 30)], [], Site(site="here", server="http://x", pace=Pace(step=50),
+                  limits=Limits(pilots=50, queued=50)), History(), 0.0, ceiling=found)
+    assert sum(order.count for order in made.submit) == min(room, 30)
+    assert room >= 30 or any(why in reason for reason in made.reasons)
+
+
+def test_a_schedd_without_limits_gives_none() -> None:
+    assert ceiling_of({}, {"Jobs": 5}) is None
+    assert ceiling_of({"MAX_JOBS_RUNNING": "MIN({1, 2})"}, {}) is None

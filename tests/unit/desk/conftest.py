@@ -10,6 +10,7 @@ import pytest
 from config.settings import Database, Settings
 from server import desk
 from server.rest.context import Context
+from server.rules import engine
 from server.store.database import connect, ensure_indexes
 from tests.support.store import embedded_store
 
@@ -23,7 +24,7 @@ def store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 async def ctx(store_url: str) -> AsyncIterator[Context]:
     db = connect(Database(url=store_url, name=f"t{uuid.uuid4().hex[:12]}"))
-    await ensure_indexes(db, desk.INDEXES)
+    await ensure_indexes(db, [*desk.INDEXES, *engine.INDEXES])
     yield Context(Settings(), db, "s" * 48)
     await db.client.drop_database(db.name)
     await db.client.close()

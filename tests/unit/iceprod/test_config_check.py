@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -148,10 +149,30 @@ def test_what_has_no_version_is_taken_as_old_clients_send_it() -> None:
 
 
 def test_attributes_of_batch_jobs_are_not_taken_in_silence() -> None:
-    steering = {"batchsys": {"condor": {"+X": "1"}}}
+    steering = {"batchsys": {"condor": {"+X": "1"}, "slurm": {}}}
     config = {"version": 3.2, "description": "c", "steering": steering, "tasks": [
         {"name": "a", "batchsys": {"condor": {"+Y": "2"}}, "trays": [{"modules": [{"src": "/bin/true"}]}]}]}
     found = check_config(config)
-    assert [(one.path, one.kind) for one in found] == [
-        ("steering.batchsys", Kind.WARNING), ("tasks[0].batchsys", Kind.WARNING)]
-    assert "reach none" in found[0].problem
+    assert [(one.path, one.kind) for one in found] == [("steering.batchsys.slurm", Kind.DOUBT)]
+    del steering["batchsys"]["slurm"]
+    assert check_config(config, offers=Offers(classads={"a": ["*"], "b": []})) == []
+    for sites, why in (({}, "none submits to HTCondor"), ({"b": ["X"]}, r"b refuses \+Y")):
+        [one] = check_config(config, offers=Offers(classads=sites))
+        assert (one.path, one.kind) == ("tasks[0].batchsys.condor", Kind.DOUBT)
+        assert re.search(why, one.problem)
+    steering["batchsys"]["condor"]["+Cmd"] = "1"
+    [one] = check_config(config)
+    assert (one.path, one.kind) == ("tasks[0].batchsys.condor", Kind.ERROR)
+
+
+def test_gpus_that_no_site_has() -> None:
+    needs = {"gpu": 1, "gpus_minimum_capability": 9.0}
+    config = {"version": 3.2, "description": "c", "tasks": [
+        {"name": "a", "requirements": needs, "trays": [{"modules": [{"src": "/bin/true"}]}]}]}
+    gpu = {"gpus_device_name": "A100", "gpus_minimum_capability": 8.0, "gpus_minimum_memory": 42.0}
+    [one] = check_config(config, offers=Offers(gpus=(gpu,)))
+    assert (one.path, one.kind) == ("tasks[0].requirements.gpus_minimum_capability", Kind.DOUBT)
+    assert "A100 (8, 42 GB)" in one.problem
+    needs["gpu"] = 0
+    [one] = check_config(config)
+    assert (one.kind, "should come with a number of GPUs" in one.problem) == (Kind.ERROR, True)

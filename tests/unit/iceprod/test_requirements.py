@@ -14,7 +14,10 @@ amounts = st.floats(0, 500, allow_nan=False)
 needs = st.fixed_dictionaries({}, optional={
     "cpu": st.integers(0, 40), "gpu": st.integers(0, 4), "memory": amounts, "disk": amounts,
     "time": st.floats(0, 100), "site": st.sampled_from(["", "A", "B"]),
-    "os": st.lists(st.sampled_from(["RHEL_7", "RHEL_8"]), max_size=2)})
+    "os": st.lists(st.sampled_from(["RHEL_7", "RHEL_8"]), max_size=2),
+    "gpus_minimum_capability": st.sampled_from([0, 7.5, 9.0]), "restartable": st.booleans(),
+    "gpus_device_name": st.sampled_from(["", "a100"]),
+    "classads": st.sampled_from([{}, {"+A": "1"}, {"+A": "2"}])})
 offers = st.fixed_dictionaries(
     {},
     optional={
@@ -25,6 +28,10 @@ offers = st.fixed_dictionaries(
         "time": st.floats(0, 100),
         "site": st.sampled_from(["A", "B"]),
         "os": st.sampled_from(["RHEL_7", "RHEL_8"]),
+        "gpus_minimum_capability": st.sampled_from([7.5, 8.0]),
+        "gpus_device_name": st.sampled_from(["NVIDIA A100-SXM4", "T4", ""]),
+        "classads": st.sampled_from([{}, {"+A": "1"}]),
+        "preemptible": st.floats(0.5, 20),
     },
 )
 
@@ -120,3 +127,32 @@ def test_growth_never_shrinks(need: dict, used: dict) -> None:
 def test_wrong_types_are_refused(bad: dict) -> None:
     with pytest.raises(RequirementError, match=next(iter(bad))):
         check(bad)
+
+
+@pytest.mark.parametrize(("needs", "offer", "fit"), [
+    ({"gpu": 1, "gpus_minimum_capability": 8.0}, {"gpu": 1}, False),  # who does not say does not have
+    ({"gpu": 1, "gpus_minimum_capability": 8.0}, {"gpu": 1, "gpus_minimum_capability": 8.6}, True),
+    ({"gpu": 1, "gpus_minimum_memory": 40.0}, {"gpu": 1, "gpus_minimum_memory": 16.1}, False),
+    ({"gpu": 1, "gpus_device_name": "A100"}, {"gpu": 1, "gpus_device_name": "NVIDIA A100-SXM4-40GB"}, True),
+    ({"gpu": 1, "gpus_device_name": "H100"}, {"gpu": 1, "gpus_device_name": "NVIDIA A100-SXM4-40GB"}, False),
+    ({"classads": {"+A": "1"}}, {"cpu": 1}, False),
+    ({"classads": {"+A": "1"}}, {"classads": {"+A": "1"}}, True),
+    ({}, {"classads": {"+A": "1"}}, False),  # the slot is for those who asked for it
+    ({"time": 1.0}, {"time": 9.0, "preemptible": 1.0}, True),
+    ({"time": 1.1}, {"time": 9.0, "preemptible": 1.0}, False),
+    ({}, {"time": 9.0, "preemptible": 1.0}, False),
+    ({"restartable": True}, {"time": 9.0, "preemptible": 1.0}, True),
+    ({"time": 8.0, "restartable": True}, {"time": 9.0, "preemptible": 1.0}, True)])
+def test_kinds(needs: dict[str, object], offer: dict[str, object], fit: bool) -> None:
+    assert fits(needs, offer) is fit
+    assert (class_fit(class_key(needs), offer) is not Fit.NONE) is fit
+
+
+@pytest.mark.parametrize(("needs", "why"), [
+    ({"gpus_minimum_memory": 16000}, "in GB as all memory here"),
+    ({"gpus_minimum_capability": "8"}, "Bad type"),
+    ({"gpus_device_name": 'x"'}, "part of its name"), ({"restartable": 1}, "should be bool"),
+    ({"classads": {"Cmd": "1"}}, "cannot be set by a task")])
+def test_kinds_that_make_no_sense(needs: dict[str, object], why: str) -> None:
+    with pytest.raises(RequirementError, match=why):
+        check(needs)

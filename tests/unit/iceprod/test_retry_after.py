@@ -95,7 +95,8 @@ def pilot(most: int = 1) -> Any:
         pilot_id="p",
         room=room, wait_for_slot=lambda seconds: 1, running=list, held=list, offer=dict, ahead=lambda: 0,
         last_contact=0.0, says=dict, waits=False, beat_seconds=20.0, token=SimpleNamespace(is_old=False),
-        options=SimpleNamespace(wait=1.0, site="s", pixels=True, containers=SimpleNamespace(systems=())),
+        options=SimpleNamespace(wait=1.0, site="s", pixels=True, traits=dict,
+                                containers=SimpleNamespace(systems=())),
         seconds_left=100.0, grace_seconds=1e9)
 
 

@@ -70,7 +70,7 @@ def test_a_slow_start_is_waited_for_with_a_word(answers: tuple[str, list[int]],
     url, statuses = answers
     statuses[:] = [503] * 4 + [500] * 4 + [200]
     words: list[str] = []
-    wait_healthy(url, lambda: "", words.append)
+    wait_healthy(url, "", lambda: "", words.append)
     assert statuses == [200]
     assert "still starting after 0 s" in words[0]
 
@@ -79,7 +79,7 @@ def test_who_ended_is_not_waited_for(answers: tuple[str, list[int]]) -> None:
     url, statuses = answers
     statuses[:] = [500]
     with pytest.raises(StartError, match="the server ended"):
-        wait_healthy(url, lambda: "the server ended")
+        wait_healthy(url, "", lambda: "the server ended")
 
 
 # -- what is let in

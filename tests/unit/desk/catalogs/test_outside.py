@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 import pyvo
 
 from config.settings import Catalogs, Settings
-from iceprod.ids import now
 from server.common.errors import BadRequest, Forbidden, TooManyRequests
 from server.desk.catalogs import catalog_queries, crossmatch, transients
 from server.desk.catalogs.crossmatch import CrossmatchBody
@@ -24,7 +22,7 @@ from server.desk.maps import localizations
 from server.desk.maps.localizations import NewLocalization
 from server.desk.maps.skymaps import of_cone
 from server.desk.objects import galaxies, galaxy_imports, notes, objs
-from server.desk.objects.galaxy_text import Galaxy, GalaxyTextError, glade_galaxy, read_table
+from server.desk.objects.galaxy_text import GalaxyTextError, glade_galaxy, read_table
 from server.desk.observing import allocations, finders, instruments
 from server.desk.observing.instruments import InstrumentBody, TelescopeBody
 from server.desk.outside import archives, imports
@@ -421,81 +419,6 @@ async def test_tables_are_stored(ctx: Context, who: Visitor) -> None:
     again = await galaxies.find_named(ctx, "A")
     assert (again["_id"], again["ra"], again["catalog_name"]) == (first["_id"], 151.0, "other")
     assert await ctx.db.desk_blobs.count_documents({}) == 0
-
-
-async def test_doing_it_again_changes_nothing(ctx: Context) -> None:
-    some = [Galaxy(name=f"g{number}", ra=float(number), dec=1.0, magb=12.5) for number in range(50)]
-    assert await galaxies.store(ctx, "mine", some) == 50
-    before = await ctx.db.desk_galaxies.find().sort("_id").to_list()
-    assert await galaxies.store(ctx, "mine", some) == 0
-    assert await ctx.db.desk_galaxies.find().sort("_id").to_list() == before
-    changed = [*some[:49], Galaxy(name="g49", ra=49.0, dec=1.0)]
-    assert await galaxies.store(ctx, "mine", changed) == 0
-    after = await ctx.db.desk_galaxies.find().sort("_id").to_list()
-    differ = [new for old, new in zip(before, after, strict=True) if old != new]
-    assert [(row["name"], row["magb"]) for row in differ] == [("g49", None)]
-
-
-async def test_two_imports_at_once_make_one_catalogue(ctx: Context) -> None:
-    one = [Galaxy(name=f"g{number}", ra=10.0, dec=1.0) for number in range(3000)]
-    two = [Galaxy(name=f"g{number}", ra=10.0, dec=1.0) for number in reversed(range(1000, 4000))]
-    new = await asyncio.gather(galaxies.store(ctx, "a", one), galaxies.store(ctx, "b", two))
-    assert sum(new) == await ctx.db.desk_galaxies.count_documents({}) == 4000
-    assert len(await ctx.db.desk_galaxies.distinct("_id")) == 4000
-
-
-async def test_names_that_others_stored_meanwhile_are_brought_up_to_date(
-        ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    await galaxies.store(ctx, "first", [Galaxy(name="both", ra=1.0, dec=1.0)])
-    known = galaxies._known
-
-    async def too_early(ctx: Context, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-        monkeypatch.setattr(galaxies, "_known", known)
-        return {}
-
-    monkeypatch.setattr(galaxies, "_known", too_early)
-    rows = [Galaxy(name="both", ra=2.0, dec=1.0), Galaxy(name="new", ra=3.0, dec=1.0)]
-    assert await galaxies.store(ctx, "second", rows) == 1
-    assert (await galaxies.find_named(ctx, "both"))["catalog_name"] == "second"
-
-
-async def test_a_table_goes_on_where_a_crash_left_it(ctx: Context, who: Visitor,
-                                                     monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(galaxy_imports, "_LINES", 10)
-    text = "name,ra,dec\n" + "".join(f"g{number},10,10\n" for number in range(95))
-    assert await galaxy_imports.add_table(ctx, who, "mine", text) == 95
-    store, calls = galaxies.store, 0
-
-    async def dying(ctx: Context, catalog: str, some: Sequence[Galaxy]) -> int:
-        nonlocal calls
-        calls += 1
-        if calls % 2 == 0:  # every second batch is the last one that the server lives to store
-            await store(ctx, catalog, some)
-            raise RuntimeError("killed")
-        return await store(ctx, catalog, some)
-
-    monkeypatch.setattr(galaxies, "store", dying)
-    for _ in range(9):  # more often than a job may be tried that does not get on
-        with pytest.raises(RuntimeError):
-            await jobs.work(ctx, "galaxies", galaxy_imports._store_table)
-        await ctx.db.desk_jobs.update_many({}, {"$set": {"lease": now() - timedelta(seconds=1)}})
-    assert (await _done(ctx, "galaxies", galaxy_imports._store_table)).startswith("completed")
-    assert await ctx.db.desk_galaxies.count_documents({}) == 95
-    job = await ctx.db.desk_jobs.find_one({})
-    assert job is not None
-    assert job["progress"]["rows"] == 95
-    await ctx.db.desk_jobs.update_one({}, {"$set": {"is_done": False, "lease": now() - timedelta(seconds=1)}})
-    assert (await _done(ctx, "galaxies", galaxy_imports._store_table)).startswith("completed"), \
-        "killed when all was stored, before that was said"
-
-
-async def test_two_jobs_of_one_table(ctx: Context, who: Visitor) -> None:
-    for _ in range(2):
-        await galaxy_imports.add_table(ctx, who, "mine", "name,ra,dec\nA,1,1\n")
-    await jobs.work(ctx, "galaxies", galaxy_imports._store_table)
-    found = [row["status"] async for row in ctx.db.desk_jobs.find({})]
-    assert sorted(found) == ["completed: 0 new galaxies, 1 brought up to date",
-                             "completed: 1 new galaxies, 0 brought up to date"]
 
 
 @pytest.mark.parametrize(("text", "reason"), [

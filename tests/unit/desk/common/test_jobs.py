@@ -87,6 +87,5 @@ async def test_who_sees_jobs(ctx: Context) -> None:
     for who, numbers in ((WHO, [mine]), (Visitor(4, "a", groups=frozenset({1})), [mine]),
                          (Visitor(5, "b"), []), (Visitor(6, "c", frozenset({"System admin"})), [mine])):
         found = [jobs.shown(one) for one in await jobs.listed(ctx, who, ["test"], 10)]
-        assert await jobs.count(ctx, who, ["test"]) == len(numbers)
         assert [one["id"] for one in found] == numbers
         assert "hidden" not in str(found)

@@ -250,3 +250,13 @@ async def test_whatever_becomes_of_a_parked_task_it_is_not_forgotten(waits: Cont
     await waits.db.tasks.update_many({}, {"$unset": {"due": ""}})  # suspended and resumed, by whatever way
     await parking.sweep(waits)
     assert (await leases.claim(waits, Claim({"cpu": 1})))[0]["task_id"] == made["task_id"]
+
+
+async def test_to_be_handed_back_where_slots_are_taken_back_counts_for_nothing(ctx: Context,
+                                                                               make: Maker) -> None:
+    made = await make.task(requirements={"cpu": 1, "restartable": True})
+    for _ in range(ctx.settings.failures.max_evictions + 5):
+        [got] = await leases.claim(ctx, Claim({"cpu": 1, "preemptible": 1.0}))
+        await ends.evict(ctx, got["task_id"], Report(got["instance_id"], reason="wanted back"))
+    task = await make.read(made["task_id"])
+    assert (task["status"], task["evictions"]) == ("waiting", ctx.settings.failures.max_evictions + 5)

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from matplotlib import colormaps, image
 
-from scanner.maps import healpix
+from scanner.maps import healpix, plots, regions
+from scanner.maps.level_sets import LEVEL_SETS
 from scanner.maps.plots import plot_sky, plot_zoom
+from scanner.maps.posterior import Posterior
 from scanner.maps.result import ScanMetadata, ScanResult, nan_rows
 from scanner.maps.skymap import EmptyMapError, SkyMap
 
@@ -114,6 +116,44 @@ def _bowl(table: np.ndarray, place: tuple[float, float]) -> np.ndarray:
     centre = healpix.unit_vectors(*place)
     table["llh"] = 500 * np.square(healpix.vectors(16, table["index"]) - centre).sum(axis=1)
     return table
+
+
+@pytest.mark.parametrize("draw", [plot_sky, plot_zoom])
+def test_a_publication_has_more_dots_and_no_title(draw: object) -> None:
+    screen, printed = (image.imread(io.BytesIO(drawn(draw, scan(), style=style)), format="png")
+                       for style in ("screen", "publication"))
+    assert printed.shape[1] == pytest.approx(screen.shape[1] * 300 / 130, abs=3)
+    assert (printed[:len(printed) // 25, :, :3] == 1).all()
+    assert not (screen[:len(screen) // 25, :, :3] == 1).all()
+
+
+@pytest.mark.parametrize("draw", [plot_sky, plot_zoom])
+def test_text_is_embedded_as_truetype(draw: object, tmp_path: Path) -> None:
+    draw(scan(), tmp_path / "map.pdf")  # type: ignore[operator]
+    pdf = (tmp_path / "map.pdf").read_bytes()
+    assert b"/FontFile2" in pdf
+    assert b"/Type3" not in pdf
+    draw(scan(), tmp_path / "map.svg")  # type: ignore[operator]
+    assert ">best fit" in (tmp_path / "map.svg").read_text()
+
+
+@pytest.mark.parametrize(("place", "width"), [
+    ((10.0, 89.5), 3.0), ((200.0, -89.9), 0.2), ((0.1, 0.0), 3.0), ((123.0, 45.0), 0.002)])
+def test_every_contour_lies_inside_the_frame(place: tuple[float, float], width: float) -> None:
+    """From regions of a pixel to nearly all the sky, by the narrowest and the widest level set."""
+    table = _bowl(nan_rows(np.arange(12 * 16**2)), place)
+    table["llh"] /= 50 * width
+    skymap = SkyMap.from_results({16: table})
+    by_limit = sorted(LEVEL_SETS.values(), key=lambda one: max(one.thresholds.values()))
+    for one in (by_limit[0], by_limit[-1]):
+        posterior = Posterior.of(skymap, one)
+        wcs = plots._tangential(skymap, plots._zoom_radius(skymap, posterior), 640)
+        for level in one.thresholds:
+            for ring in regions.contours(posterior, level):
+                x, y = wcs.wcs_world2pix(*ring.T, 0)
+                assert x.min() >= -0.5
+                assert y.min() >= -0.5
+                assert max(x.max(), y.max()) <= 639.5
 
 
 def test_pyplot_is_never_loaded() -> None:

@@ -84,7 +84,8 @@ def test_a_shower_in_another_ice_is_fitted_by_name(shower: Event) -> None:
     assert energies["cascade"] == pytest.approx(truth.energy, rel=0.15)
     assert energies["cascade.spice_mie"] == pytest.approx(truth.energy, rel=0.5)
     assert energies["cascade.spice_mie"] != energies["cascade"]
-    assert set(IN_OTHER_ICE) == {"cascade.spice_mie", "millipede.spice_mie", "track.spice_ftp_v3m",
+    assert set(IN_OTHER_ICE) == {"cascade.spice_mie", "cascade.spice_ftp_v3m_aniso", "millipede.spice_mie",
+                                 "millipede.spice_ftp_v3m_aniso", "track.spice_ftp_v3m",
                                  "track_mpe.spice_ftp_v3m"}
 
 

@@ -321,7 +321,7 @@ async def test_only_members_schedule_a_dataset_of_a_group(ctx: Context) -> None:
     with pytest.raises(FieldErrors, match="not a member of selected group"):
         await asking.change(ctx, USER, "own", {"action": body["action"]})
     member = replace(USER, groups=("users", "simprod"))
-    assert (await asking.create(ctx, member, body)).owner == "ann"
+    assert (await asking.create(ctx, member, body)).entry.owner == "ann"
 
 
 async def test_a_scheduled_action_does_not_move_to_another_group(ctx: Context) -> None:

@@ -66,3 +66,35 @@ def test_texts(body: Any, texts: dict[str, list[str]]) -> None:
     with pytest.raises(FieldErrors) as caught:
         read_changes(body, CREATE, REPLACE)
     assert caught.value.texts == texts
+
+
+@pytest.mark.parametrize(("text", "seconds"), [
+    ("2026-03-14T05:06:07Z", 1773464767), ("2026-03-14T05:06:07.900Z", 1773464767),
+    ("2026-03-14T06:06:07+01:00", 1773464767), ("2026-03-14 05:06:07", 1773464767),
+    ("2026-03-14", 1773446400), ("1969-12-31T23:59:59.5Z", -1),
+])  # fmt: skip
+def test_dates(text: str, seconds: int) -> None:
+    assert read_changes({"start": text}, UPDATE).start == seconds
+
+
+@pytest.mark.parametrize("text", [
+    "", "soon", "1773464767", "20260314", "2026-3-14", "2026-02-30", "2026-03-14T25:00:00Z", "0000-01-01",
+    "2026-03-14T05:06:07Zx", "\ud800",
+])  # fmt: skip
+def test_what_is_no_date(text: str) -> None:
+    with pytest.raises(FieldErrors, match="ISO 8601"):
+        read_changes({"start": text}, UPDATE)
+
+
+def test_a_relative_stop_is_no_date() -> None:
+    with pytest.raises(FieldErrors, match="not a date"):
+        read_changes({"stop": "2026-03-14T05:06:07Z", "relative_stop": True}, UPDATE)
+    with pytest.raises(FieldErrors, match="not after start"):
+        read_changes({"start": "2026-03-14T05:06:07Z", "stop": "2026-03-14T05:06:07Z"}, UPDATE)
+
+
+@pytest.mark.parametrize(("value", "taken"), [
+    ("", None), (None, None), ("https://example.org/a", "https://example.org/a")])
+def test_addresses(value: str | None, taken: str | None) -> None:
+    assert read_changes({"callback_url": value}, UPDATE).callback_url == taken
+    assert read_changes({"validate_only": None}, UPDATE).validate_only is False

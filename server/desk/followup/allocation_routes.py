@@ -10,6 +10,7 @@ import msgspec
 from server.common.errors import BadRequest
 from server.desk.common.bodies import Body, Finite, Id, Text, changes, takes
 from server.desk.common.dates import parse_date
+from server.desk.followup import allocation_pages, drawing, reports
 from server.desk.observing import allocations
 from server.desk.observing.instruments import find_instrument
 from server.desk.people.groups import find_group
@@ -75,11 +76,12 @@ class Allocations(DeskHandler):
 
     @allow("any")
     async def get(self) -> None:
-        """The allocations of the caller's groups, perhaps of one instrument."""
+        """The allocations of the caller's groups, perhaps of one instrument or of those with an adaptor."""
         given = self.query_given("instrument_id")
         instrument_id = None if given is None else self.number(given, "instrument_id")
-        rows = await allocations.listed(self.ctx, self.who, instrument_id)
-        self.success([allocations.shown(row) for row in rows])
+        found = await allocation_pages.listed(self.ctx, self.who, instrument_id, self.query_given("apiType"),
+                                              self.page(default=1000, cap=1000))
+        self.success(found)
 
     @needs(MANAGE)
     @takes(AllocationBody)
@@ -98,9 +100,9 @@ class Allocation(DeskHandler):
 
     @allow("any")
     async def get(self, allocation_id: str) -> None:
-        """An allocation of one of the caller's groups."""
-        number = self.number(allocation_id, "allocation_id")
-        self.success(allocations.shown(await allocations.find(self.ctx, self.who, number)))
+        """An allocation of one of the caller's groups: its newest requests, its hours, the coming night."""
+        row = await allocations.find(self.ctx, self.who, self.number(allocation_id, "allocation_id"))
+        self.success(await allocation_pages.whole(self.ctx, row))
 
     @needs(MANAGE)
     @takes(AllocationChange)
@@ -113,18 +115,32 @@ class Allocation(DeskHandler):
         if "instrument_id" in given:
             await find_instrument(self.ctx, given["instrument_id"])
         fields, altdata = _fields(given)
-        await allocations.change(self.ctx, row, fields, altdata)
+        await allocation_pages.change(self.ctx, row, fields, altdata)
         self.success()
 
     @needs(MANAGE)
     async def delete(self, allocation_id: str) -> None:
-        """Remove an allocation."""
+        """Remove an allocation, and take back its requests."""
         row = await allocations.find(self.ctx, self.who, self.number(allocation_id, "allocation_id"))
-        await allocations.remove(self.ctx, row["_id"])
+        await allocation_pages.remove(self.ctx, self.who, row)
         self.success()
+
+
+class Report(DeskHandler):
+    """What became of an instrument's hours."""
+
+    @allow("any")
+    async def get(self, instrument_id: str) -> None:
+        """A chart over the caller's allocations of an instrument, as pdf or png."""
+        number, kind = self.number(instrument_id, "instrument_id"), self.query_given("output_format") or "pdf"
+        data = await reports.draw(self.ctx, self.who, number, kind)
+        self.set_header("Content-Type", drawing.KINDS[kind])
+        self.set_header("Cache-Control", "no-store")
+        self.finish(data)
 
 
 ROUTES = [
     Route("/api/allocation", Allocations, "desk"),
+    Route("/api/allocation/report/{instrument_id:any}", Report, "desk"),
     Route("/api/allocation/{allocation_id:any}", Allocation, "desk"),
 ]

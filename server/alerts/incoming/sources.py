@@ -1,0 +1,141 @@
+"""Sources: one small interface, its adaptors, and the service that listens to all that are configured.
+
+A message counts as received when it is stored; only then its source is told (`done`): an offset is committed,
+a file is moved. So a crash at any point delivers it again, and storing it again changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from config.settings import AlertSource
+from server.alerts.common import alerts
+from server.alerts.common.alerts import Arrival
+from server.alerts.incoming.folder_source import FolderSource
+from server.alerts.incoming.kafka_source import KafkaSource
+from server.alerts.incoming.zeromq_source import ZeroMQSource
+from server.rest.context import Context
+from server.services.leader import Service, hold_lease, release_lease
+
+__all__ = ["SERVICES", "Source", "listen", "listen_once", "open_source", "standings"]
+
+log = logging.getLogger("server.alerts")
+
+POLL = 1.0  # seconds; adaptors answer at once when there is something
+LONGEST_PAUSE = 60.0  # between tries to reach a source
+ROUND = 20.0  # seconds that one run of the service listens; sources stay open between runs
+LEASE = 15.0
+NOTE = 5.0  # seconds; a source that is silent is said to be well no more often
+
+
+class Source(Protocol):
+    """Where messages come from."""
+
+    async def poll(self, seconds: float) -> Sequence[Arrival]:
+        """What came, waiting so long at most for a first one. Raises OSError when it cannot be reached."""
+
+    async def done(self, taken: Sequence[Arrival]) -> None:
+        """All of the last poll is stored: it need not be delivered again."""
+
+    async def close(self) -> None:
+        """Let go of the source. What was not `done` is delivered again."""
+
+
+KINDS: dict[str, Any] = {"folder": FolderSource, "kafka": KafkaSource, "zeromq": ZeroMQSource}
+
+_open: WeakKeyDictionary[AsyncDatabase, dict[str, Source]] = WeakKeyDictionary()
+
+
+_noted: dict[str, float] = {}
+
+
+def open_source(name: str, settings: AlertSource) -> Source:
+    """The adaptor of a configured source. Raises OSError when what it needs is not installed."""
+    source: Source = KINDS[settings.kind](name, settings)
+    return source
+
+
+async def listen(ctx: Context) -> None:
+    """Listen to every source for a while; each on its own, on one server at a time."""
+    known = ctx.settings.alerts.sources
+    if known:
+        await asyncio.gather(*(_listen(ctx, name, settings) for name, settings in known.items()))
+
+
+async def _listen(ctx: Context, name: str, settings: AlertSource) -> None:
+    opened = _open.setdefault(ctx.db, {})
+    end, pause = time.monotonic() + ROUND, POLL
+    try:
+        while time.monotonic() < end:
+            if not await hold_lease(ctx, _lease(name), LEASE):
+                await _let_go(opened, name)  # another server has it: it must not wait for us
+                await asyncio.sleep(LEASE / 3)
+                continue
+            try:
+                if name not in opened:
+                    opened[name] = open_source(name, settings)
+                await listen_once(ctx, name, opened[name])
+                pause = POLL
+            except Exception as error:  # noqa: BLE001 (one bad source stands in no other's way)
+                await _failed(ctx, name, opened, error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+    except asyncio.CancelledError:
+        await _let_go(opened, name)
+        await release_lease(ctx, _lease(name))
+        raise
+
+
+async def listen_once(ctx: Context, name: str, source: Source, seconds: float = POLL) -> int:
+    """Store what a source has; how many messages that were."""
+    taken = await source.poll(seconds)
+    for arrival in taken:
+        await alerts.arrive(ctx, arrival)
+    if taken:
+        await source.done(taken)
+        ctx.signals.notify("alerts")
+    if taken or time.time() - _noted.get(name, 0.0) > NOTE:
+        _noted[name] = moment = time.time()
+        await _note(ctx, name, {"error": "", "since": moment, **({"latest": moment} if taken else {})},
+                    len(taken))
+    return len(taken)
+
+
+async def _failed(ctx: Context, name: str, opened: dict[str, Source], error: Exception) -> None:
+    text = f"{type(error).__name__}: {error}"[:500]
+    log.warning("alert source does not answer", extra={"action": "alerts", "source": name, "reason": text})
+    await _let_go(opened, name)
+    await _note(ctx, name, {"error": text})
+
+
+async def _let_go(opened: dict[str, Source], name: str) -> None:
+    if source := opened.pop(name, None):
+        await source.close()
+
+
+async def _note(ctx: Context, name: str, fields: dict[str, Any], messages: int = 0) -> None:
+    await ctx.db.alert_sources.update_one(
+        {"_id": name}, {"$set": fields, "$inc": {"messages": messages}}, upsert=True)
+
+
+async def standings(ctx: Context) -> list[dict[str, Any]]:
+    """Every configured source: how it was when it was last asked, and how many messages it ever gave."""
+    found = {row["_id"]: row async for row in ctx.db.alert_sources.find({})}
+    empty = {"error": "", "since": None, "latest": None, "messages": 0}
+    return [{"name": name, "kind": settings.kind, "address": settings.address, "topics": settings.topics,
+             **empty, **{key: value for key, value in found.get(name, {}).items() if key != "_id"}}
+            for name, settings in ctx.settings.alerts.sources.items()]
+
+
+def _lease(name: str) -> str:
+    return f"alert source {name}"
+
+
+SERVICES = [Service("alert sources", lambda ctx: 5.0, listen, signal="alert sources")]
