@@ -39,6 +39,7 @@ ORDER: dict[str, list[str]] = {
     "server.desk": ["common", "outside", "people", "maps", "objects", "judgement", "observing",
                     "followup analyses", "plans", "rules", "catalogs"],
     "server.desk.analyses": ["programs"],
+    "server.desk.analyses.programs": ["lightcurve_fit neutrino_association region_counts"],
     "server.alerts": ["common", "rules", "incoming outgoing", "way"],
     "server.sensor": ["common", "schedule", "acquisitions", "actions", "clock"],
     "server.web": ["common", "home production scans desk alerts"],

@@ -69,7 +69,7 @@ def test_a_physicist_submits_finds_a_failure_reads_its_log_and_resets_it(
     page.get_by_text("needs somebody to look at it").wait_for()
     assert page.locator("pre .hit").inner_text() == "ERROR: the photon table for job 1 cannot be opened"
 
-    page.get_by_role("button", name="Reset…").click()
+    page.get_by_role("button", name="Reset…", exact=True).click()
     page.get_by_role("heading", name="Reset?").wait_for()
     page.get_by_role("button", name="Reset 1 task").click()
     page.get_by_text("it is being done").wait_for()

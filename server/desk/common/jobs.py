@@ -26,8 +26,8 @@ from server.rest.context import Context
 from server.services.leader import Service
 from server.store.database import Index
 
-__all__ = ["IMPORTS", "INDEXES", "Job", "add", "advance",
-           "listed", "note", "service", "share", "shown", "work"]
+__all__ = ["IMPORTS", "INDEXES", "Job", "add", "advance", "listed", "note", "service", "share", "shown",
+           "work"]
 
 log = logging.getLogger("server.desk")
 

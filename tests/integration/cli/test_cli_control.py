@@ -79,7 +79,7 @@ def test_suspend_and_resume(api: Api, told: Callable[..., Any], dataset: str) ->
     assert "dataset suspended" in told("wait", dataset, status=1)
     assert told("resume", dataset).startswith("dataset processing; tasks 3 suspended -> 3 ")
     wait_for(lambda: counts(api, dataset) == {"waiting": 3}, "tasks that wait")
-    assert told("resume", dataset).startswith("nothing to do: no task is suspended")
+    assert told("resume", dataset).startswith("nothing was changed, for no task is suspended")
     finish_all(api, dataset)
     assert "dataset complete: 3 complete" in told("wait", dataset)
     assert told("wait", dataset, "--json")["tasks"]["complete"] == 3

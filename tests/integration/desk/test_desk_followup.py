@@ -295,8 +295,8 @@ def test_the_schedule_of_a_night(desk: Desk) -> None:
     spans = sorted((row["observation_start"], row["observation_end"]) for row in rows)
     assert spans[0][1] <= spans[1][0]
     stars = desk.one.session.get(url, params={**NIGHT, "standardsOnly": True, "magnitudeRange": "(12, 11)"})
-    assert "Feige 34" in stars.text
-    assert "GD 153" not in stars.text
+    assert "Feige 56" in stars.text
+    assert "LTT 4816" not in stars.text
     for wrong in ({"magnitudeRange": "(11, 12)"}, {"standardType": "x"}, {"output_format": "doc"},
                   {"observationEndDate": "2041-01-01"}, {"observationEndDate": "2001-01-01"}):
         refused(desk.one.session.get(url, params={**NIGHT, "includeStandards": True, **wrong}))

@@ -89,3 +89,19 @@ async def test_who_sees_jobs(ctx: Context) -> None:
         found = [jobs.shown(one) for one in await jobs.listed(ctx, who, ["test"], 10)]
         assert [one["id"] for one in found] == numbers
         assert "hidden" not in str(found)
+
+
+async def test_a_job_that_gets_on_is_never_given_up(ctx: Context) -> None:
+    """However often its server ends: only one that does not move at all is."""
+    number = await jobs.add(ctx, WHO, "test", {})
+
+    async def die(ctx: Context, job: jobs.Job) -> str:
+        await jobs.advance(ctx, job, rows=int(job.progress.get("rows", 0)) + 1)
+        raise RuntimeError
+
+    for _ in range(3 * jobs.MOST_TRIES):
+        with pytest.raises(RuntimeError):
+            await jobs.work(ctx, "test", die)
+        await ctx.db.desk_jobs.update_one({"_id": number}, {"$set": {"lease": now()}})
+    row = await ctx.db.desk_jobs.find_one({"_id": number})
+    assert (row["is_done"], row["progress"]) == (False, {"rows": 3 * jobs.MOST_TRIES})
