@@ -24,7 +24,7 @@ from scanner.maps.level_sets import LevelSet
 from scanner.maps.skymap import SkyMap
 from scanner.maps.surface import Cells, cells_of
 
-__all__ = ["EDGE", "PIXEL_SIZE", "Posterior", "calibrated_density"]
+__all__ = ["EDGE", "PIXEL_SIZE", "Posterior"]
 
 PIXEL_SIZE, EDGE = "limited by the pixel size", "cut by the edge of the refined area"
 """What may keep an area from being what it says."""
@@ -50,9 +50,25 @@ class Posterior:
     @classmethod
     def of(cls, skymap: SkyMap, levels: LevelSet, also: Iterable[float] = ()) -> Posterior:
         """The posterior of a map by a level set; cells follow the outlines at further thresholds too."""
+        return cls._over(cells_of(skymap, levels.thresholds.values(), also), levels)
+
+    @classmethod
+    def of_pixels(cls, order: np.ndarray, nested: np.ndarray, delta: np.ndarray, levels: LevelSet
+                  ) -> Posterior:
+        """The posterior over pixels as they are, with their 2Δ ln L; sorted along the sky, shape ``(n,)``."""
+        return cls._over(Cells(order, nested, delta, np.int64(1) << order), levels)
+
+    @classmethod
+    def _over(cls, cells: Cells, levels: LevelSet) -> Posterior:
         limits = np.array(list(levels.thresholds.values()))
-        cells = cells_of(skymap, limits, also)
-        return cls(cells, calibrated_density(cells.delta, _areas(cells), levels), levels)
+        area = _areas(cells)
+        number = np.searchsorted(limits, cells.delta, side="left")
+        masses = np.diff([0.0, *levels.thresholds, 1.0])
+        shells = _shells(number, levels.as_wilks(cells.delta), area, masses)
+        density = np.zeros(len(area))
+        for shell, alpha in zip(shells, _steepness(shells), strict=True):
+            density[shell.rows] = shell.density(alpha)
+        return cls(cells, density / float((density * area).sum()), levels)
 
     def __len__(self) -> int:
         return len(self.density)
@@ -123,20 +139,6 @@ class Posterior:
             if ((row < 0) | (deep >= end[row])).any():
                 return True
         return False
-
-
-def calibrated_density(delta: np.ndarray, area: np.ndarray, levels: LevelSet) -> np.ndarray:
-    """The density of cells by their 2Δ ln L, shape ``(n,)``, and their areas; it integrates to 1 over them.
-
-    One of the cells must have a 2Δ ln L of 0.
-    """
-    number = np.searchsorted(list(levels.thresholds.values()), delta, side="left")
-    masses = np.diff([0.0, *levels.thresholds, 1.0])
-    shells = _shells(number, levels.as_wilks(delta), area, masses)
-    density = np.zeros(len(area))
-    for shell, alpha in zip(shells, _steepness(shells), strict=True):
-        density[shell.rows] = shell.density(alpha)
-    return density / float((density * area).sum())
 
 
 def _areas(cells: Cells) -> np.ndarray:

@@ -178,7 +178,7 @@ class JudgedSources(PeriodHandler):
     async def get(self) -> None:
         """The names of objects with a judgement of a time that the caller sees."""
         created = self.period().query()
-        self.success(await classifications.names_judged(self.ctx, self.who, created))
+        self.success(self.cut(await classifications.names_judged(self.ctx, self.who, created)))
 
 
 class ObjectClassifications(DeskHandler):
@@ -188,7 +188,7 @@ class ObjectClassifications(DeskHandler):
     async def get(self, obj_id: str) -> None:
         """Those that the caller sees, with their votes."""
         found = await classifications.of_objects(self.ctx, self.who, [obj_id])
-        self.success(found.get(obj_id, []))
+        self.success(self.cut(found.get(obj_id, [])))
 
     @allow("any")
     @takes(LabelBody)

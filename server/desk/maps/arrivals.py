@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -23,10 +24,11 @@ from server.rest.context import Context
 __all__ = ["EventBody", "event_of", "keep", "of_notice"]
 
 _CONE = {"ra", "dec", "error"}
+_ELLIPSE = {"ra", "dec", "amaj", "amin", "phi"}
 
 
 class EventBody(Body):
-    """An event, perhaps with a sky map: a cone, a polygon, multi-order arrays, or a FITS file in base64."""
+    """An event, perhaps with a sky map: a cone, an ellipse, a polygon, arrays, or a FITS file in base64."""
 
     dateobs: Name | None = None
     xml: Text | None = None  # a VOEvent
@@ -47,9 +49,9 @@ async def keep(ctx: Context, body: EventBody) -> dict[str, Any]:
     event = await events.put(ctx, dateobs, body.aliases, body.tags)
     answer = {"id": event["_id"], "gcnevent_id": event["_id"], "dateobs": event["dateobs"].isoformat()}
     if made is not None:
-        name, tiles = made
-        row = await localizations.put(ctx, NewLocalization(dateobs, name, tiles, version=0.0))
-        answer |= {"localization_id": row["_id"], "localization_name": name}
+        new = NewLocalization(dateobs, made.name, made.tiles, version=0.0, levels=made.levels)
+        row = await localizations.put(ctx, new)
+        answer |= {"localization_id": row["_id"], "localization_name": made.name}
     return answer
 
 
@@ -79,42 +81,63 @@ def of_notice(notice: Notice, more: EventBody | None) -> EventBody:
                      localization_name=name)
 
 
-def _read_map(body: EventBody) -> tuple[str, Tiles] | None:
-    """Name and tiles of a body's sky map. Raises BadRequest."""
+@dataclass(frozen=True)
+class _SentMap:
+    """A sky map of a body."""
+
+    name: str
+    tiles: Tiles
+    levels: str = ""  # the level set of a map of likelihoods
+
+
+def _read_map(body: EventBody) -> _SentMap | None:
+    """A body's sky map. Raises BadRequest."""
     try:
         found = _named_map(body)
     except SkymapError as error:
         raise BadRequest(str(error)) from None
-    if found and (found[0].endswith(CALIBRATED) or "/" in found[0]):
+    if found and (found.name.endswith(CALIBRATED) or "/" in found.name):
         raise BadRequest(f"localization_name: must not end in {CALIBRATED} nor hold a /")
     return found
 
 
-def _named_map(body: EventBody) -> tuple[str, Tiles] | None:
+def _named_map(body: EventBody) -> _SentMap | None:
     sky = body.skymap
     if sky is None or sky == {} or sky == "":
         return None
     if isinstance(sky, str):
-        data = _bytes(sky)
-        return _needed_name(body.localization_name), skymaps.of_fits(data)
+        return _file(_needed_name(body.localization_name), _bytes(sky))
     if set(sky) >= _CONE:
         return _cone(body, sky)
     name = _needed_name(sky.get("localization_name") or body.localization_name)
     if "polygon" in sky:
-        return name, polygons.of_polygon(polygons.read_polygon(sky["polygon"]))
-    return name, skymaps.of_arrays(sky)
+        return _SentMap(name, polygons.of_polygon(polygons.read_polygon(sky["polygon"])))
+    if set(sky) >= _ELLIPSE:
+        ra, dec, *axes = (_number(sky, axis) for axis in ("ra", "dec", "amaj", "amin", "phi"))
+        return _SentMap(name, skymaps.of_ellipse(ra, dec, (axes[0], axes[1], axes[2]), _contained(sky)))
+    return _SentMap(name, skymaps.of_arrays(sky))
 
 
-def _cone(body: EventBody, sky: Mapping[str, Any]) -> tuple[str, Tiles]:
+def _file(name: str, data: bytes) -> _SentMap:
+    tiles = skymaps.of_fits(data)
+    return _SentMap(name, tiles, skymaps.level_set_in(data) if tiles.has_delta else "")
+
+
+def _contained(sky: Mapping[str, Any]) -> float | None:
+    """What lies within the error of a cone or an ellipse, if that was said."""
+    given = sky.get("containment_probability")
+    return None if given is None else _number(sky, "containment_probability")
+
+
+def _cone(body: EventBody, sky: Mapping[str, Any]) -> _SentMap:
     """A circle or an ellipse: `error` is a radius, or half axes with a position angle."""
     ra, dec = _number(sky, "ra"), _number(sky, "dec")
     error = _axes(sky["error"]) if isinstance(sky["error"], list) else (_number(sky, "error"),)
-    contained = sky.get("containment_probability")
-    contained = None if contained is None else _number(sky, "containment_probability")
+    contained = _contained(sky)
     usual = skymaps.cone_name(ra, dec, *error, containment=contained)
     name = str(body.localization_name or sky.get("localization_name") or usual)
     major, minor, angle = (*error, *(error[0], 0.0)[len(error) - 1:]) if len(error) < 3 else error
-    return name, skymaps.of_ellipse(ra, dec, (major, minor, angle), contained)
+    return _SentMap(name, skymaps.of_ellipse(ra, dec, (major, minor, angle), contained))
 
 
 def _axes(values: list[Any]) -> tuple[float, ...]:

@@ -1,37 +1,44 @@
 """Flat FITS sky maps: a value for each pixel of one nside, for all of the sky or a list of pixels.
 
-They are read twice, block after block: once to learn how much lies where, once for the pixels. When more
-of them hold probability than a map may have tiles, the densest parts of the sky keep their pixels, and each
-other part of 0.05 square degrees becomes one tile of its mean density.
+Values are probabilities, or 2Δ ln L (`likelihoods`). They are read twice, block after block: once to learn
+how much lies where, once for the pixels. When more of them hold something than a map may have tiles, the
+densest parts of the sky keep their pixels, and each other part of 0.05 square degrees becomes one tile of its
+mean density.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from scanner.maps import healpix
 from server.desk.common.fits_streams import TableStream
+from server.desk.maps import likelihoods
 from server.desk.maps.tiles import SkymapError, Tiles
 
-__all__ = ["MOST_NSIDE", "MOST_PIXELS", "FlatTable", "is_missing", "of_flat", "seen_probability"]
+__all__ = ["MOST_NSIDE", "MOST_PIXELS", "of_flat"]
 
 MOST_NSIDE = 8192
 MOST_PIXELS = 2_000_000  # that stay pixels
 _UNSEEN = -1.6375e30  # HEALPix's mark of a pixel without a value
 _PART_ORDER = 8
-_VALUES = ("PROB", "PROBABILITY", "PROBDENSITY", "PROBABILITY DENSITY")  # pixels are equally large
+_PROBABILITIES = ("PROB", "PROBABILITY", "PROBDENSITY", "PROBABILITY DENSITY")  # pixels are equally large
+_VALUES = (*_PROBABILITIES, *likelihoods.COLUMNS)
 _PIXELS = ("PIXEL", "PIX", "IPIX")
 
 
 def of_flat(table: TableStream) -> Tiles:
     """The map of a table. Raises SkymapError, FitsError."""
-    flat = FlatTable.of(table, _VALUES, seen_probability)
+    flat = _Flat.of(table)
+    return _of_likelihoods(flat) if flat.is_likelihood else _of_probabilities(flat)
+
+
+def _of_probabilities(flat: _Flat) -> Tiles:
     sums, most, count = flat.parts()
-    kept = _kept(most, count)
+    kept = _kept(-most, count)
     nested, values = flat.pixels(kept)
     coarse = np.flatnonzero((sums > 0) & ~kept)
     return Tiles.checked(
@@ -39,36 +46,45 @@ def of_flat(table: TableStream) -> Tiles:
         np.concatenate([values, sums[coarse] / 4.0 ** (flat.order - flat.part_order)]))
 
 
-def _kept(most: np.ndarray, count: np.ndarray) -> np.ndarray:
-    """The parts whose pixels stay: those with the greatest values, as many as there is room for."""
+def _of_likelihoods(flat: _Flat) -> Tiles:
+    """Parts of the sky whose pixels do not stay take the 2Δ ln L of their mean likelihood."""
+    levels = likelihoods.levels_of(flat.table.header)
+    least, count = flat.least()
+    kept = _kept(least, count)
+    nested, values = flat.pixels(kept)
+    means = flat.mean_likelihoods(~kept, float(least.min()))
+    order, nested, values = likelihoods.siblings_merged(flat.order, nested, values)
+    coarse = np.flatnonzero(np.isfinite(means))
+    return likelihoods.posterior_tiles(
+        np.concatenate([order, np.full(len(coarse), flat.part_order)]), np.concatenate([nested, coarse]),
+        np.concatenate([values, means[coarse]]), levels)
+
+
+def _kept(rank: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """The parts whose pixels stay: those of the lowest rank, as many as there is room for."""
     if count.sum() <= MOST_PIXELS:
         return np.ones(len(count), dtype=bool)
-    ranked = np.argsort(-most, kind="stable")
+    ranked = np.argsort(rank, kind="stable")
     kept = np.zeros(len(count), dtype=bool)
     kept[ranked[np.cumsum(count[ranked]) <= MOST_PIXELS]] = True
     return kept
 
 
 @dataclass(frozen=True)
-class FlatTable:
-    """A flat map's table: which columns hold what, and how its pixels are numbered."""
-
+class _Flat:
     table: TableStream
     order: int
     value: str  # names of columns
     pixel: str | None
     is_nested: bool
-    seen: Callable[[np.ndarray], np.ndarray]  # which values are of the map; raises SkymapError
 
     @classmethod
-    def of(cls, table: TableStream, values: Iterable[str],
-           seen: Callable[[np.ndarray], np.ndarray]) -> FlatTable:
-        """The map in the first of these columns. Raises SkymapError."""
+    def of(cls, table: TableStream) -> _Flat:
         names = table.kind.names or ()
-        value = next((name for name in values if name in names), None)
+        value = next((name for name in _VALUES if name in names), None)
         if value is None or table.kind[value].base.kind != "f":
-            raise SkymapError("skymap: the FITS table has no column PROB, PROBABILITY or 2DLLH of "
-                               "real numbers")
+            raise SkymapError("skymap: the FITS table has no column PROB, PROBABILITY or 2DLLH of real "
+                              "numbers")
         pixel = next((name for name in _PIXELS if name in names), None)
         explicit = str(table.header.get("INDXSCHM", "")).strip().upper() == "EXPLICIT"
         if explicit and pixel is None:
@@ -79,7 +95,11 @@ class FlatTable:
         nside = _stated(table) if pixel else _counted(table.rows * math.prod(table.kind[value].shape))
         if nside > MOST_NSIDE:
             raise SkymapError(f"skymap: flat maps are read up to nside {MOST_NSIDE}, not {nside}")
-        return cls(table, _order(nside), value, pixel, _nested(table), seen)
+        return cls(table, _order(nside), value, pixel, _nested(table))
+
+    @property
+    def is_likelihood(self) -> bool:
+        return self.value in likelihoods.COLUMNS
 
     @property
     def part_order(self) -> int:
@@ -89,31 +109,52 @@ class FlatTable:
         """Sum, greatest value and count of the pixels of each part of the sky."""
         size = 12 * 4**self.part_order
         sums, most, count = np.zeros(size), np.zeros(size), np.zeros(size, dtype=np.int64)
-        for nested, values in self.blocks():
+        for nested, values in self._blocks():
             part = nested >> 2 * (self.order - self.part_order)
             sums += np.bincount(part, values, size)
             count += np.bincount(part, minlength=size)
             np.maximum.at(most, part, values)
         return sums, most, count
 
+    def least(self) -> tuple[np.ndarray, np.ndarray]:
+        """Least value and count of the pixels of each part of the sky."""
+        size = 12 * 4**self.part_order
+        least, count = np.full(size, np.inf), np.zeros(size, dtype=np.int64)
+        for nested, values in self._blocks():
+            part = nested >> 2 * (self.order - self.part_order)
+            count += np.bincount(part, minlength=size)
+            np.minimum.at(least, part, values)
+        return least, count
+
+    def mean_likelihoods(self, chosen: np.ndarray, best: float) -> np.ndarray:
+        """−2 ln of the mean likelihood of some parts; pixels without a value have none. inf elsewhere."""
+        sums = np.zeros(len(chosen))
+        if chosen.any():
+            for nested, values in self._blocks():
+                part = nested >> 2 * (self.order - self.part_order)
+                sums += np.bincount(part, np.exp((best - values) / 2), len(chosen))
+        with np.errstate(divide="ignore"):
+            means = best - 2 * np.log(sums / 4.0 ** (self.order - self.part_order))
+        return np.where(chosen, means, np.inf)
+
     def pixels(self, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """NESTED numbers and values of the pixels in some parts."""
         numbers, found = [np.empty(0, np.int64)], [np.empty(0)]
-        for nested, values in self.blocks():
+        for nested, values in self._blocks():
             here = kept[nested >> 2 * (self.order - self.part_order)]
             numbers.append(nested[here])
             found.append(values[here])
         return np.concatenate(numbers), np.concatenate(found)
 
-    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """NESTED numbers and values of the pixels that hold something."""
-        first = 0
+        first, seen = 0, likelihoods.seen if self.is_likelihood else _seen
         for rows in self.table.blocks():
             values = rows[self.value].ravel().astype(np.float64)
-            some = np.flatnonzero(self.seen(values))
+            some = np.flatnonzero(seen(values))
             if len(some):
                 pixels = rows[self.pixel].ravel()[some].astype(np.int64) if self.pixel else some + first
-                yield self._numbers(pixels), values[some]
+                yield self._numbers(pixels), values[some] * likelihoods.COLUMNS.get(self.value, 1.0)
             first += len(values)
 
     def _numbers(self, pixels: np.ndarray) -> np.ndarray:
@@ -124,15 +165,10 @@ class FlatTable:
         return pixels if self.is_nested else healpix.ring_to_nest(nside, pixels)
 
 
-def is_missing(values: np.ndarray) -> np.ndarray:
-    """Which pixels have no value."""
-    return np.asarray(np.isnan(values) | np.isclose(values, _UNSEEN, rtol=1e-5, atol=0))
-
-
-def seen_probability(values: np.ndarray) -> np.ndarray:
+def _seen(values: np.ndarray) -> np.ndarray:
     """Which pixels hold probability; those without a value are not a part of the map."""
     with np.errstate(invalid="ignore"):
-        missing = is_missing(values)
+        missing = np.isnan(values) | np.isclose(values, _UNSEEN, rtol=1e-5, atol=0)
         if ((values < 0) & ~missing).any() or np.isinf(values).any():
             raise SkymapError("skymap: probabilities must be finite and not negative")
         return (values > 0) & ~missing

@@ -56,7 +56,7 @@ class NewLocalization:
     version: float  # of two maps of one scan the one with the greater number counts
     scan_id: str | None = None
     contours: Sequence[Mapping[str, Any]] = ()
-    levels: str = ""  # the level set of a scan's regions
+    levels: str = ""  # the level set of the regions of a map of likelihoods
     limits: Mapping[str, str] = field(default_factory=dict)  # what its areas are limited by, as area_90
 
 
@@ -118,7 +118,7 @@ def _facts(tiles: Tiles) -> dict[str, Any]:
     return {"tiles": len(tiles), "order": tiles.order, "best": {"ra": ra, "dec": dec},
             "area_50": float(tiles.area[tiles.chosen(0.5)].sum()),
             "area_90": float(tiles.area[tiles.chosen(0.9)].sum()),
-            "has_distance": tiles.has_distance, "cells": _cells(order, nested)}
+            "has_distance": tiles.has_distance, "has_delta": tiles.has_delta, "cells": _cells(order, nested)}
 
 
 def _cells(order: np.ndarray, nested: np.ndarray) -> list[int]:

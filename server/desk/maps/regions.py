@@ -34,7 +34,7 @@ async def find_region(ctx: Context, dateobs: str, name: str | None = None,
     """The credible region of a stored map: that of the name, or the event's newest.
 
     A name that ends in ``:calibrated`` asks for the region by the calibrated thresholds on 2Δ ln L (22.2 for
-    50 %, 64.2 for 90 %), which only maps of scans have. Raises BadRequest.
+    50 %, 64.2 for 90 %), which only maps of 2Δ ln L have, such as those of scans. Raises BadRequest.
     """
     moment = parse_date(dateobs, "localizationDateobs")
     plain = (name or "").removesuffix(CALIBRATED)
@@ -52,8 +52,9 @@ async def find_region(ctx: Context, dateobs: str, name: str | None = None,
 def _check(row: dict[str, Any], is_calibrated: bool, cumprob: float) -> None:
     if not 0 <= cumprob <= 1:
         raise BadRequest(f"localizationCumprob: must be from 0 to 1, not {cumprob}")
-    if is_calibrated and not row.get("scan_id"):
-        raise BadRequest(f"localizationName: only the map of a scan can be {CALIBRATED[1:]}")
+    if is_calibrated and not (row.get("scan_id") or row.get("has_delta")):
+        raise BadRequest("localizationName: only a map of 2Δ ln L, such as those of scans and alerts, "
+                         f"can be {CALIBRATED[1:]}")
 
 
 def _ranges(tiles: Tiles, is_calibrated: bool, cumprob: float) -> Ranges:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,19 +13,20 @@ from astropy.io import fits
 from scanner.maps import healpix
 from server.desk.common.fits_files import FitsError, open_fits
 from server.desk.common.fits_streams import TableStream
+from server.desk.maps import likelihoods
 from server.desk.maps.flat_fits import of_flat
 from server.desk.maps.frames import frame_of, turned
-from server.desk.maps.likelihood_fits import has_likelihood, of_likelihood
 from server.desk.maps.tiles import DISTANCE_COLUMNS, SkymapError, Tiles
 
-__all__ = ["cone_name", "of_arrays", "of_cone", "of_ellipse", "of_fits", "offsets"]
+__all__ = ["cone_name", "level_set_in", "of_arrays", "of_cone", "of_ellipse", "of_fits",
+           "offsets"]
 
 _SIGMAS = 4.0  # how far a cone reaches
 _PIXELS_PER_ERROR = 40.0  # so that the edge of a region is right to a hundredth of the error
 _MOST_ECCENTRIC = 10
 _COARSER = 5  # a longer axis has no more pixels than this many times those
 _COARSEST, _FINEST = 5, 24
-_DENSITY_NAMES = ("PROBDENSITY", "PROBABILITY DENSITY")
+_DENSITY = re.compile(r"PROB(?:ABILITY)?[ _]?DENSITY(?: *\[.*\])?")  # of any unit: maps are normalised
 
 
 def cone_name(ra: float, dec: float, *error: float, containment: float | None = None) -> str:
@@ -103,14 +105,14 @@ def of_arrays(document: Mapping[str, Any]) -> Tiles:
 def of_fits(data: bytes) -> Tiles:
     """The map of a FITS file: multi-order (UNIQ), or flat with one pixel after the other.
 
-    Raises SkymapError.
+    Values are probabilities or, as in IceCube's alerts, 2Δ ln L. Raises SkymapError.
     """
     refusal: SkymapError | None = None
     try:
         table = TableStream.of(data)
         frame = frame_of(str(table.header.get("COORDSYS", "")))
         if "UNIQ" not in (table.kind.names or ()):
-            return turned(of_likelihood(table) if has_likelihood(table) else of_flat(table), frame)
+            return turned(of_flat(table), frame)
         with open_fits(data) as files:
             unit = next(unit for unit in files if isinstance(unit, fits.BinTableHDU))
             try:
@@ -122,16 +124,40 @@ def of_fits(data: bytes) -> Tiles:
     raise refusal
 
 
+def level_set_in(data: bytes) -> str:
+    """The name of the level set that a FITS map of likelihoods states. Raises SkymapError."""
+    try:
+        return likelihoods.levels_of(TableStream.of(data).header).name
+    except FitsError as error:
+        raise SkymapError(f"skymap: not a FITS sky map: {error}") from None
+
+
 def _of_tiles(table: fits.BinTableHDU) -> Tiles:
+    """Tiles without a value, which scans that looked at a part of the sky have, are no part of the map."""
     names = {name.upper(): name for name in table.columns.names}
-    density = _column(table, names, _DENSITY_NAMES)
-    distance = {name: _column(table, names, (name.upper(),)) for name in DISTANCE_COLUMNS
+    uniq = np.asarray(table.data[names["UNIQ"]], dtype=np.int64)
+    if value := next((name for name in likelihoods.COLUMNS if name in names), None):
+        values = _column(table, names, (value,)) * likelihoods.COLUMNS[value]
+        some = likelihoods.seen(values)
+        order, nested = _numbers(uniq[some])
+        return likelihoods.posterior_tiles(order, nested, values[some], likelihoods.levels_of(table.header))
+    density = _column(table, names, tuple(name for name in names if _DENSITY.fullmatch(name)))
+    some = ~np.isnan(density)
+    distance = {name: _column(table, names, (name.upper(),))[some] for name in DISTANCE_COLUMNS
                 if name.upper() in names}
-    return Tiles.checked(np.asarray(table.data[names["UNIQ"]], dtype=np.int64), density, distance)
+    return Tiles.checked(uniq[some], density[some], distance)
+
+
+def _numbers(uniq: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Orders and NESTED numbers of tiles. Raises SkymapError."""
+    try:
+        return healpix.from_uniq(uniq)
+    except healpix.HealpixError as error:
+        raise SkymapError(f"skymap: UNIQ: {error}") from None
 
 
 def _column(table: fits.BinTableHDU, names: Mapping[str, str], wanted: tuple[str, ...]) -> np.ndarray:
     for name in wanted:
         if name in names:
             return np.asarray(table.data[names[name]], dtype=np.float64)
-    raise SkymapError(f"skymap: the FITS table has no column {' or '.join(wanted)}")
+    raise SkymapError("skymap: the FITS table has no column PROBDENSITY, PROBABILITY DENSITY or 2DLLH")

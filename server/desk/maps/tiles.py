@@ -26,13 +26,14 @@ from scanner.maps.level_sets import LevelSet, level_set
 from scanner.maps.posterior import Posterior
 from scanner.maps.skymap import SkyMap
 
-__all__ = ["DISTANCE_COLUMNS", "MOST_TILES", "SkymapError", "Tiles", "inside", "merged"]
+__all__ = ["DELTA", "DISTANCE_COLUMNS", "MOST_TILES", "SkymapError", "Tiles", "inside", "merged"]
 
 MOST_TILES = 3_000_000
 DISTANCE_COLUMNS = ("distmu", "distsigma", "distnorm")
+DELTA = "delta2llh"
+"""The column of 2Δ ln L, in maps of likelihoods."""
 _SR_PER_DEG2 = np.radians(1.0) ** 2
 _CALIBRATED = "ic160427a"
-_DELTA = "delta2llh"  # the column of a scan's 2Δ ln L
 _ROUNDING = 1e-9  # of a sum of probabilities
 
 
@@ -74,12 +75,17 @@ class Tiles:
     def of_scan(cls, skymap: SkyMap, levels: LevelSet) -> Tiles:
         """The tiles of a scan: the posterior by a level set, with 2Δ ln L for the published thresholds."""
         posterior = Posterior.of(skymap, levels, also=level_set(_CALIBRATED).thresholds.values())
-        return cls(posterior.uniq, posterior.density_sr, {_DELTA: posterior.cells.delta})
+        return cls(posterior.uniq, posterior.density_sr, {DELTA: posterior.cells.delta})
 
     @property
     def has_distance(self) -> bool:
         """Whether the map tells how far away the source may be."""
         return any(name in self.distance for name in DISTANCE_COLUMNS)
+
+    @property
+    def has_delta(self) -> bool:
+        """Whether the map tells 2Δ ln L, as those of scans do."""
+        return DELTA in self.distance
 
     def __len__(self) -> int:
         return len(self.uniq)
@@ -119,12 +125,12 @@ class Tiles:
         return (self.density >= self.density[by_density[crossing]]) & (self.density > 0)
 
     def chosen_by_delta(self, threshold: float) -> np.ndarray:
-        """Which tiles of a scan's map have 2Δ ln L up to a threshold.
+        """Which tiles of a map of likelihoods have 2Δ ln L up to a threshold.
 
         Maps that were stored before the column was have a density that falls as exp(-Δ).
         """
-        if _DELTA in self.distance:
-            return self.distance[_DELTA] <= threshold
+        if DELTA in self.distance:
+            return self.distance[DELTA] <= threshold
         with np.errstate(divide="ignore"):
             delta = -2 * np.log(self.density / self.density.max())
         return delta <= threshold * (1 + 1e-9)  # the way over the density costs the last digits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
@@ -36,22 +37,25 @@ async def add_table(ctx: Context, who: Visitor, catalog: str, text: str) -> int:
         found = await asyncio.to_thread(read_table, text)
     except GalaxyTextError as error:
         raise BadRequest(str(error)) from None
-    key = await blobs.put(ctx, await asyncio.to_thread(msgspec.msgpack.encode, (catalog, found)))
+    unique = uuid.uuid4().hex  # two jobs of one table do not share, and remove, one blob
+    key = await blobs.put(ctx, await asyncio.to_thread(msgspec.msgpack.encode, (unique, found)))
     await jobs.add(ctx, who, "galaxies", {"catalog": catalog, "blob": key, "rows": len(found)})
     return len(found)
 
 
 async def _store_table(ctx: Context, job: Job) -> str:
     """Store the rows from where the job stands."""
-    data = await blobs.get(ctx, job.payload["blob"])
-    catalog, found = await asyncio.to_thread(msgspec.msgpack.decode, data, type=tuple[str, list[Galaxy]])
+    catalog, key, count = (job.payload[name] for name in ("catalog", "blob", "rows"))
     done, new = (int(job.progress.get(name, 0)) for name in ("rows", "new"))
-    while done < len(found):
+    if done < count:  # else the blob may be gone already
+        data = await blobs.get(ctx, key)
+        _, found = await asyncio.to_thread(msgspec.msgpack.decode, data, type=tuple[str, list[Galaxy]])
+    while done < count:
         some = found[done:done + _LINES]
         new, done = new + await galaxies.store(ctx, catalog, some), done + len(some)
-        await jobs.advance(ctx, job, rows=done, new=new, of=len(found))
-    await blobs.remove(ctx, job.payload["blob"])
-    return f"completed: {new} new galaxies, {len(found) - new} brought up to date"
+        await jobs.advance(ctx, job, rows=done, new=new, of=count)
+    await blobs.remove(ctx, key)
+    return f"completed: {new} new galaxies, {count - new} brought up to date"
 
 
 # -- GLADE+

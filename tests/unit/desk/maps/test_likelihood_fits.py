@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from scanner.maps import healpix
-from server.desk.maps import likelihood_fits
 from server.desk.maps.skymaps import of_fits
 from server.desk.maps.tiles import SkymapError
 from tests.unit.desk.maps.test_flat_fits import packed
@@ -57,14 +56,6 @@ def test_a_map_of_healpy_nested(tmp_path: object) -> None:
                      dtype=np.float32)
     with open(path, "rb") as file:
         assert healpix.pixel_at(NSIDE, *of_fits(file.read()).best) == 777
-
-
-def test_too_large_a_region_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(likelihood_fits, "MOST_PIXELS", 20)
-    with pytest.raises(SkymapError, match="smaller nside"):
-        of_fits(packed(**{"2DLLH": delta(4321)}))
-    monkeypatch.setattr(likelihood_fits, "MOST_PIXELS", 60)
-    assert len(of_fits(packed(**{"2DLLH": delta(4321)}))) <= 60
 
 
 def test_a_flat_likelihood_everywhere() -> None:

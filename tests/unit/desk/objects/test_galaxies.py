@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from iceprod.ids import now
 from server.desk.common import jobs
 from server.desk.common.access import Visitor
 from server.desk.objects import galaxies, galaxy_imports
@@ -67,3 +72,41 @@ def test_how_far_a_job_is() -> None:
     assert jobs.share({**job, "progress": {"offset": 30, "bytes": 60, "rows": 1}}) == 0.5
     assert jobs.share({**job, "progress": {"offset": 30, "bytes": None}}) is None
     assert jobs.share({**job, "is_done": True}) == 1.0
+
+
+async def test_an_import_that_gets_on_is_not_given_up(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(galaxy_imports, "_LINES", 10)
+    text = "name,ra,dec\n" + "".join(f"g{number},10,10\n" for number in range(95))
+    await galaxy_imports.add_table(ctx, WHO, "mine", text)
+    store, calls = galaxies.store, 0
+
+    async def dying(ctx: Context, catalog: str, some: Sequence[Galaxy]) -> int:
+        nonlocal calls
+        calls += 1
+        new = await store(ctx, catalog, some)
+        if calls % 2 == 0:  # every second batch is the last one that the server lives to store
+            raise RuntimeError("killed")
+        return new
+
+    monkeypatch.setattr(galaxies, "store", dying)
+    free = {"$set": {"lease": now() - timedelta(seconds=1)}}
+    for _ in range(9):  # more often than a job may be tried that does not get on
+        with pytest.raises(RuntimeError):
+            await jobs.work(ctx, "galaxies", galaxy_imports._store_table)
+        await ctx.db.desk_jobs.update_one({}, free)
+    await jobs.work(ctx, "galaxies", galaxy_imports._store_table)
+    await ctx.db.desk_jobs.update_one({}, {"$set": {**free["$set"], "is_done": False}})
+    await jobs.work(ctx, "galaxies", galaxy_imports._store_table)  # killed before it said that all is stored
+    job = await ctx.db.desk_jobs.find_one({})
+    assert job is not None
+    assert job["status"].startswith("completed")
+    assert await ctx.db.desk_galaxies.count_documents({}) == 95
+
+
+async def test_two_jobs_of_one_table(ctx: Context) -> None:
+    for _ in range(2):
+        await galaxy_imports.add_table(ctx, WHO, "mine", "name,ra,dec\nA,1,1\n")
+    await jobs.work(ctx, "galaxies", galaxy_imports._store_table)
+    found = [row["status"] async for row in ctx.db.desk_jobs.find({})]
+    assert sorted(found) == ["completed: 0 new galaxies, 1 brought up to date",
+                             "completed: 1 new galaxies, 0 brought up to date"]
