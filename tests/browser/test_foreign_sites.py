@@ -128,6 +128,6 @@ def test_every_page_has_the_headers(ada: Visitor, path: str) -> None:
 
 
 def test_what_is_no_page_is_nothing_that_a_browser_runs(ada: Visitor) -> None:
-    answer: Any = ada.page.goto(ada.url + "/web/nothing")
+    answer: Any = ada.page.goto(ada.url + "/nothing")
     assert answer.headers["content-type"].startswith("application/json")
     assert answer.headers["x-content-type-options"] == "nosniff"

@@ -75,10 +75,11 @@ def show(user: str, group: str, dataset: str, task: str, as_json: bool, server: 
                    "Without it you are asked.")
 @click.option("--replace", is_flag=True, help="Put it in the place of the one that is kept for URL.")
 @_whose
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @server_options
 def add(url: str, kind: str | None, buckets: tuple[str, ...], region: str, prefix: str, scope: str,
-        secret_file: Any, replace: bool, user: str, group: str, dataset: str, task: str, server: str | None,
-        token: str | None, data: str | None) -> int:
+        secret_file: Any, replace: bool, user: str, group: str, dataset: str, task: str, as_json: bool,
+        server: str | None, token: str | None, data: str | None) -> int:
     """Keep a credential for the storage at URL. Its secret never stands on the command line."""
     kind = kind or ("s3" if buckets else "oauth")
     if kind == "s3" and not buckets:
@@ -91,23 +92,24 @@ def add(url: str, kind: str | None, buckets: tuple[str, ...], region: str, prefi
         if replace and url in client.get(path, {"norefresh": "1"}):
             client.delete(f"{path}?{urlencode({'url': url})}")
         client.post(path, body)
-    print(f"kept for {url}")
+    print(json.dumps({"url": url, "type": kind}) if as_json else f"kept for {url}")
     return 0
 
 
 @credentials.command("remove")
 @click.argument("url")
 @_whose
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @server_options
-def remove(url: str, user: str, group: str, dataset: str, task: str, server: str | None, token: str | None,
-           data: str | None) -> int:
+def remove(url: str, user: str, group: str, dataset: str, task: str, as_json: bool, server: str | None,
+           token: str | None, data: str | None) -> int:
     """Forget the credentials for URL."""
     with connect(server, token, data) as client:
         path = _path(client, user, group, dataset, task)
         if url not in client.get(path, {"norefresh": "1"}):
             raise CommandError(f"no credential is kept for {url}")
         client.delete(f"{path}?{urlencode({'url': url})}")
-    print(f"forgot {url}")
+    print(json.dumps({"url": url}) if as_json else f"forgot {url}")
     return 0
 
 

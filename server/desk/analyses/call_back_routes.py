@@ -27,7 +27,7 @@ class CallBack(DeskHandler):
         said = results.read(self.body())
         status = "completed" if said.status == "success" else "failure"
         await analyses.check_in_time(self.ctx, row)
-        if not await analyses.end(self.ctx, row, status, said.message, said.analysis):
+        if not await analyses.end(self.ctx, row, status, said.message, said.findings):
             raise Forbidden(f"analysis {row['_id']} has ended already")
         self.success()
 

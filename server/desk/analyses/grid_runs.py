@@ -133,7 +133,7 @@ async def take(ctx: Context, row: Document, data: bytes) -> None:
         await analyses.end(ctx, row, "failure", f"{RESULT} cannot be used: {error}")
         return
     status = "completed" if said.status == "success" else "failure"
-    if not await analyses.end(ctx, row, status, said.message, said.analysis):
+    if not await analyses.end(ctx, row, status, said.message, said.findings):
         known = await ctx.db.desk_analyses.find_one({"_id": row["_id"]}, {"status": 1})
         if known is None or known["status"] not in ("completed", "failure"):
             raise Forbidden(f"analysis {row['_id']} has ended already")

@@ -57,7 +57,12 @@ class Said(Body):
 
     status: str
     message: str = ""
-    analysis: Findings = msgspec.field(default_factory=Findings)
+    analysis: dict[str, Any] = msgspec.field(default_factory=dict)  # as `Findings`
+
+    @property
+    def findings(self) -> Findings:
+        """What it found. Raises BadRequest."""
+        return convert(self.analysis, Findings)
 
 
 def read(document: Mapping[str, Any]) -> Said:
@@ -65,7 +70,7 @@ def read(document: Mapping[str, Any]) -> Said:
     said = convert(document, Said)
     if said.status not in ("success", "failure"):
         raise BadRequest(f"status: must be 'success' or 'failure', not {said.status[:40]!r}")
-    _check(said.analysis)
+    _check(said.findings)
     return said
 
 

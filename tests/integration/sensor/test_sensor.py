@@ -134,7 +134,7 @@ def test_a_body_is_an_object(alice: Session, body: Any) -> None:
     ({"interval": "60"}, ["interval"]),
     ({"interval": 10**20}, ["interval"]), ({"priority": 32768}, ["priority"]),
     ({"priority": 1.5}, ["priority"]),
-    ({"start": "2026-01-01"}, ["start"]), ({"start": -10**30}, ["start"]), ({"stop": []}, ["stop"]),
+    ({"start": "2026-13-01"}, ["start"]), ({"start": -10**30}, ["start"]), ({"stop": []}, ["stop"]),
     ({"stop": FAR}, ["stop"]), ({"relative_stop": True}, ["relative_stop"]),
     ({"relative_stop": "yes", "interval": 0}, ["interval", "relative_stop"]),
     ({"relative_stop": 60, "stop": FAR + 1}, ["relative_stop"]),
@@ -382,7 +382,7 @@ def test_command(api: Api, alice: Session) -> None:
     assert "Not found" in command(api, "history", name, status=2)
     command(api, "run", name)
     ran(alice, name)
-    rows = json.loads(command(api, "history", name, "--json"))
+    rows = json.loads(command(api, "history", name, "--json"))["runs"]
     assert [row["task_id"] for row in rows] == [1]
     assert f"{name}_1.sigmf" in command(api, "history", name, "--archive", "1")
     sigmf.fromfile(str(api.data / f"{name}_1.sigmf")).validate()
