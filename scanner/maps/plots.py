@@ -273,7 +273,8 @@ def _paint_zoom(axes: WCSAxes, skymap: SkyMap, wcs: WCS, size: int, threshold: f
     image = flat.reshape(size, size)
     top = float(np.clip(np.nanmax(image), 4 * threshold, 200 * threshold))
     norm = AsinhNorm(2 * threshold, 0.0, top)
-    axes.imshow(image, origin="lower", cmap=_colours(), norm=norm, interpolation="nearest")
+    seen = shown.reshape(size, size).astype(float)
+    axes.imshow(image, origin="lower", cmap=_colours(), norm=norm, interpolation="nearest", alpha=seen)
     return norm
 
 

@@ -90,10 +90,10 @@ def test_zoom_shows_the_best_pixel_in_the_middle() -> None:
 
 
 def test_contours_can_be_left_out() -> None:
-    red = (0xE4, 0x00, 0x2B)
-    with_them = share(colours_of(drawn(plot_sky, scan())), red, 40)
-    without = share(colours_of(drawn(plot_sky, scan(), contours=False)), red, 40)
-    assert 0 < without < with_them
+    ink = (0x1B, 0x1B, 0x24)
+    with_them = share(colours_of(drawn(plot_sky, scan())), ink, 10)
+    without = share(colours_of(drawn(plot_sky, scan(), contours=False)), ink, 10)
+    assert 0 < 2 * without < with_them
 
 
 @pytest.mark.parametrize("draw", [plot_sky, plot_zoom])
