@@ -81,4 +81,5 @@ def test_every_way_to_a_dataset_asks() -> None:
     assert makers == {
         "server.production.datasets.dataset_routes", "server.production.submission.actions",
         "server.sensor.actions.dataset_actions",  # its names were looked at when it was scheduled
-        "server.scans.run.launcher"}  # its own
+        "server.sensor.actions.site_tests", "server.scans.run.launcher",  # their own
+        "server.desk.analyses.grid_runs"}  # its author's, for the group that everybody has
