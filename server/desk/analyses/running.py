@@ -34,13 +34,20 @@ LOOK = 3.0  # seconds between looks at tasks
 async def one_round(ctx: Context) -> None:
     """Begin with what waits, follow what runs, end what is overdue, clean up."""
     await services.ensure_templates(ctx)
-    while rows := [row for _ in range(AT_ONCE) if (row := await _claim(ctx)) is not None]:
+    while rows := await _claimed(ctx):
         await asyncio.gather(*(_begin(ctx, row) for row in rows))
     open_ones = {"status": {"$in": list(analyses.OPEN)}}
     async for row in ctx.db.desk_analyses.find({**open_ones, "invalid_after": {"$lt": now()}}):
         seconds = (row["invalid_after"] - row["created_at"]).total_seconds()
         await analyses.end(ctx, row, "timed_out", f"no result within {seconds:.0f} s")
     await grid_runs.follow(ctx)
+
+
+async def _claimed(ctx: Context) -> list[Document]:
+    rows: list[Document] = []
+    while len(rows) < AT_ONCE and (row := await _claim(ctx)) is not None:
+        rows.append(row)
+    return rows
 
 
 async def _claim(ctx: Context) -> Document | None:

@@ -169,6 +169,8 @@ def _sealed(ctx: Context, secret: str | None) -> str:
 
 async def ensure_templates(ctx: Context) -> None:
     """Register a service for each template that ships, once."""
+    if await ctx.db.desk_analysis_services.count_documents({"shipped": True}) == len(templates.shipped()):
+        return
     for name, template in templates.shipped().items():
         if await ctx.db.desk_analysis_services.find_one({"name": name}, {"_id": 1}):
             continue
