@@ -89,7 +89,7 @@ def test_scans_are_listed(ice: Session, api: Api, pilots: None, capsys: pytest.C
     assert (last["scan_id"], last["run_id"], last["is_final"]) == (scan.scan_id, 31, True)
     assert (last["pixels"], last["ra_deg"]) == (PIXELS, scan.best_fit.ra_deg)
     assert main(["scans", "--limit", "1", *here]) == 0
-    assert capsys.readouterr().out.splitlines()[1].startswith(scan.scan_id)
+    assert capsys.readouterr().out.splitlines()[1].split()[1] == scan.scan_id
     assert main(["scans", "--days", "0", *here]) == 0
     assert "there is no scan" in capsys.readouterr().out
 

@@ -83,7 +83,10 @@ def test_the_page_of_the_shifter(tmp_path: Path) -> None:
         here.iceprod("scan", "event.json", *small, "--out", "first")
         script = console(DOCS / "shifter.md", SCAN_ID="1", SITE="local", ACTION="canary_scan",
                          NAME="nightly-canary").replace("EVENT.json", "event.json")
-        said = shell(here, script)
+        more = "iceprod workers 1 local 20"
+        assert more in script
+        said = shell(here, script.replace(more, f"{{ {more} 2>&1 || true; }}"))
+    assert "cannot add workers" in said, "the scan is final"
     assert "best fit   RA" in said
     assert "nightly-canary" in said
 
