@@ -191,11 +191,11 @@ async def move(ctx: Context, number: int, status: str, message: str = "", **fiel
 
 
 async def end(ctx: Context, row: Mapping[str, Any], status: str, message: str = "",
-              found: Findings | None = None) -> bool:
+              found: Findings | None = None, **fields: Any) -> bool:
     """End an analysis, once; False when something else ended it before."""
     stored = await _stored(ctx, row["_id"], found) if found is not None else {}
     seconds = (now() - row["created_at"]).total_seconds()
-    done = await move(ctx, row["_id"], status, message, duration=round(seconds, 3), **stored)
+    done = await move(ctx, row["_id"], status, message, duration=round(seconds, 3), **fields, **stored)
     if not done and stored:
         await _forget(ctx, stored["blob"])
     return done

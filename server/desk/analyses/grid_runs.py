@@ -133,7 +133,8 @@ async def take(ctx: Context, row: Document, data: bytes) -> None:
         await analyses.end(ctx, row, "failure", f"{RESULT} cannot be used: {error}")
         return
     status = "completed" if said.status == "success" else "failure"
-    if not await analyses.end(ctx, row, status, said.message, said.findings):
+    grid = await _grid(ctx, row["grid"]["dataset_id"])
+    if not await analyses.end(ctx, row, status, said.message, said.findings, grid=grid):
         known = await ctx.db.desk_analyses.find_one({"_id": row["_id"]}, {"status": 1})
         if known is None or known["status"] not in ("completed", "failure"):
             raise Forbidden(f"analysis {row['_id']} has ended already")
@@ -152,14 +153,25 @@ async def follow(ctx: Context) -> None:
             await _follow(ctx, row)
 
 
+async def _task(ctx: Context, dataset_id: str) -> Document | None:
+    shown = {"status": 1, "task_id": 1, "job_id": 1, "reason": 1, "site": 1}
+    task: Document | None = await ctx.db.tasks.find_one({"dataset_id": dataset_id}, shown)
+    return task
+
+
+async def _grid(ctx: Context, dataset_id: str) -> Document:
+    """Where on the grid an analysis runs, as far as that is known."""
+    task = await _task(ctx, dataset_id) or {}
+    return {"dataset_id": dataset_id, **{name: task[name] for name in ("job_id", "task_id") if name in task}}
+
+
 async def _follow(ctx: Context, row: Mapping[str, Any]) -> None:
     dataset_id = row["grid"]["dataset_id"]
-    shown = {"status": 1, "task_id": 1, "job_id": 1, "reason": 1, "site": 1}
-    task = await ctx.db.tasks.find_one({"dataset_id": dataset_id}, shown)
+    task = await _task(ctx, dataset_id)
     if task is None:
         await _unmade(ctx, row, dataset_id)
         return
-    grid = {"dataset_id": dataset_id, "job_id": task["job_id"], "task_id": task["task_id"]}
+    grid = await _grid(ctx, dataset_id)
     if task["status"] == "complete":
         await analyses.end(ctx, row, "failure", f"the task ended without a {RESULT}")
     elif task["status"] == "failed":
