@@ -28,7 +28,7 @@ from server.production.submission.actions import parse_config
 from server.rest.context import Context
 from server.scans.manifests.decoding import address
 
-__all__ = ["RESULT", "file_of", "follow", "holder_of", "submit", "take"]
+__all__ = ["RESULT", "dataset_of", "file_of", "follow", "holder_of", "submit", "take"]
 
 _NAMESPACE = uuid.UUID("6f6f1c0c-3f0a-4f9b-8c55-0a7d5c9f1e42")
 RESULT = "result.json"
@@ -45,7 +45,7 @@ async def submit(ctx: Context, row: Mapping[str, Any], service: Mapping[str, Any
     template = templates.known(ctx).get(services.template_of(service))
     if template is None:
         raise BadRequest(f"there is no template {services.template_of(service)!r} any more")
-    dataset_id = uuid.uuid5(_NAMESPACE, f"{row['_id']}/{row['token_hash']}").hex
+    dataset_id = dataset_of(row)
     config = _config(ctx, row["_id"], template)
     run = {"$setOnInsert": {"analysis_id": row["_id"]}}  # first: whatever is made from here on is cleaned up
     await ctx.db.desk_analysis_tasks.update_one({"_id": dataset_id}, run, upsert=True)
@@ -58,6 +58,11 @@ async def submit(ctx: Context, row: Mapping[str, Any], service: Mapping[str, Any
     await datasets.create_dataset(ctx, new, dataset_id)
     await configs.put(ctx, dataset_id, config)
     await analyses.move(ctx, row["_id"], "queued", "waits for a pilot", grid={"dataset_id": dataset_id})
+
+
+def dataset_of(row: Mapping[str, Any]) -> str:
+    """The id of an analysis's dataset; everybody computes it alike."""
+    return uuid.uuid5(_NAMESPACE, f"{row['_id']}/{row['token_hash']}").hex
 
 
 def _config(ctx: Context, number: int, template: Template) -> Document:
@@ -133,7 +138,7 @@ async def take(ctx: Context, row: Document, data: bytes) -> None:
         await analyses.end(ctx, row, "failure", f"{RESULT} cannot be used: {error}")
         return
     status = "completed" if said.status == "success" else "failure"
-    grid = await _grid(ctx, row["grid"]["dataset_id"])
+    grid = await _grid(ctx, dataset_of(row))
     if not await analyses.end(ctx, row, status, said.message, said.findings, grid=grid):
         known = await ctx.db.desk_analyses.find_one({"_id": row["_id"]}, {"status": 1})
         if known is None or known["status"] not in ("completed", "failure"):
