@@ -67,7 +67,7 @@ class Desk:
         def found() -> Any:
             rows = ok(self.call("get", "gcn_event"))["events"]
             maps = [one for row in rows for one in ok(self.call("get", f"gcn_event/{row['dateobs']}"))[
-                "localizations"] if one["name"] == scan_id]
+                "localizations"] if one["scan_id"] == scan_id]
             return maps and maps[0]["best"]
 
         place: dict[str, float] = wait_until(found)
@@ -87,21 +87,23 @@ def test_a_shifter_finds_the_counterpart(here: Installed, visit: Callable[..., V
     scan_id = str(found["scan_id"])
     desk.bring("NGC-7", desk.best(scan_id))
     ada = visit(desk.url)
-    ada.log_in(desk.token, f"/web/desk/scans/{scan_id}")
+    ada.log_in(desk.token, "/web/desk")
+    ada.go(f"/web/desk/scans/{scan_id}")
     page = ada.page
     page.get_by_role("row", name="NGC-7").get_by_role("button", name="Make it a candidate").click()
     page.get_by_text("NGC-7 is a candidate now.").wait_for()
     page.get_by_role("row", name="NGC-7").get_by_role("button", name="Classify").click()
     page.get_by_text("NGC-7 is classified as Blazar.").wait_for()
 
-    page.get_by_role("link", name="NGC-7", exact=True).first.click()  # its page: is it the source?
+    page.get_by_role("rowheader", name="NGC-7").get_by_role("link").first.click()  # is it the source?
+    page.get_by_role("heading", name="Analyses").wait_for()
     page.get_by_label("Service").select_option(label="Association with the neutrino (on the grid)")
     page.get_by_label("Parameters, a line of name = value each").fill("sources = 100\ncompleteness = 1")
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_text("is queued.").first.wait_for()
     wait_until(lambda: ok(desk.call("get", "obj/NGC-7/analysis"))[0]["status"] == "completed")
     page.reload()
-    page.get_by_text("bayes factor").wait_for()
+    page.get_by_text("bayes factor", exact=True).wait_for()
 
     request = wait_until(lambda: ok(desk.call("get", "followup_request"))["followup_requests"])[0]
     assert (request["obj_id"], request["status"], request["payload"]["priority"]) == ("NGC-7", "submitted", 4)

@@ -202,7 +202,7 @@ def history(name: str, limit: int, number: int | None, as_json: bool, server: st
     with connect(server, token, data) as client:
         if number is not None:
             return _write(client, name, number, as_json)
-        runs = client.get(_runs_path(name), {"ordering": "-task_id", "limit": limit})
+        runs = _runs(client, name, limit)
     if as_json:
         print(json.dumps({"runs": runs}))
         return 0
@@ -210,6 +210,18 @@ def history(name: str, limit: int, number: int | None, as_json: bool, server: st
         (row["task_id"], row["started"][:19].replace("T", " "), (row["duration"] or "-")[:11], row["status"],
          row["detail"]) for row in runs], "it has not run yet")
     return 0
+
+
+def _runs(client: Client, name: str, limit: int) -> list[dict[str, Any]]:
+    """The latest runs of an entry; none of one that has not run."""
+    try:
+        found: list[dict[str, Any]] = client.get(_runs_path(name), {"ordering": "-task_id", "limit": limit})
+    except Refused as error:
+        if error.status != 404:
+            raise
+        client.get(_entry_path(name))  # which says when there is none either
+        return []
+    return found
 
 
 def _write(client: Client, name: str, number: int, as_json: bool) -> int:

@@ -379,7 +379,8 @@ def test_command(api: Api, alice: Session) -> None:
     assert name in command(api, "list")
     assert "housekeeping-clean-logs" in command(api, "list", "--all")
     assert "every 86400 s, active" in command(api, "show", name)
-    assert "Not found" in command(api, "history", name, status=2)
+    assert "it has not run yet" in command(api, "history", name)
+    assert "Not found" in command(api, "history", "nobody", status=2)
     command(api, "run", name)
     ran(alice, name)
     rows = json.loads(command(api, "history", name, "--json"))["runs"]
