@@ -106,7 +106,8 @@ def _named_map(body: EventBody) -> _SentMap | None:
     if sky is None or sky == {} or sky == "":
         return None
     if isinstance(sky, str):
-        return _file(_needed_name(body.localization_name), _bytes(sky))
+        data = _bytes(sky)
+        return _file(_needed_name(body.localization_name), data)
     if set(sky) >= _CONE:
         return _cone(body, sky)
     name = _needed_name(sky.get("localization_name") or body.localization_name)
