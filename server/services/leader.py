@@ -21,6 +21,7 @@ __all__ = ["Service", "Services", "hold_lease", "release_lease"]
 
 LONGEST_WORK = 1800.0  # seconds of a run of a service that works when it is told to
 LONGEST_LOOK = 180.0  # of one that looks now and then
+_CANCEL_AGAIN = 1.0  # seconds
 
 log = logging.getLogger("server.services")
 
@@ -69,9 +70,11 @@ class Services:
         self._tasks = [asyncio.create_task(self._loop(s), name=s.name) for s in self.services]
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Cancel all, again if need be: what ends just then may swallow it (`asyncio.wait_for` does)."""
+        while pending := [task for task in self._tasks if not task.done()]:
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
 
     async def _loop(self, service: Service) -> None:
         while True:
@@ -93,7 +96,8 @@ class Services:
         seconds = max(self.ctx.settings.services.leader_seconds, 2 * period)
         try:
             if service.signal or await hold_lease(self.ctx, f"service:{service.name}", seconds):
-                await asyncio.wait_for(service.run(self.ctx), _longest(service, period))
+                async with asyncio.timeout(_longest(service, period)):
+                    await service.run(self.ctx)
                 self.last_success[service.name] = time.time()
                 metrics.SERVICE_AGE.labels(service.name).set_to_current_time()
         except TimeoutError:

@@ -21,7 +21,7 @@ def test_work_by_way_of_the_spool(pool_a: Pool, api: Api, work: Work, tmp_path: 
         wait_for(lambda: pool_a.jobs('StageInFinish > 0', "Iwd"), why="spooled jobs")
         work.wait_complete(dataset_id, 4)
         wait_for(lambda: not pool_a.jobs(), why="an empty queue")
-        assert grid.ends("finished")
+        wait_for(lambda: grid.ends("finished"), why="the ends of pilots")
         assert not grid.ends("held", "failed", "files", "evicted")
 
 
