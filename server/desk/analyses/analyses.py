@@ -52,7 +52,7 @@ MOST_COMPLETED = 50  # of one object and author
 MOST_OPEN = 50  # of one author
 MESSAGE = 1024  # characters
 _HIDDEN = ("_id", "token_hash", "token", "inputs", "blob", "begun", "tries", "is_summary", "username",
-           "key")
+           "key", "figures")
 _SECRET = re.compile(r"token|secret|password|passwd|api_?key|authorization", re.IGNORECASE)
 
 
@@ -230,7 +230,8 @@ async def _stored(ctx: Context, number: int, found: Findings) -> Document:
     """The fields of a row whose findings are stored; the number makes the bytes its own."""
     data = msgspec.json.encode({"id": number, "analysis": found})
     return {"blob": await blobs.put(ctx, data), "num_plots": len(found.plots),
-            "has_results": found.results is not None, "has_samples": found.inference_data is not None}
+            "has_results": found.results is not None, "has_samples": found.inference_data is not None,
+            "figures": results.figures(found)}
 
 
 async def _forget(ctx: Context, *keys: str) -> None:

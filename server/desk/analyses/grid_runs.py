@@ -153,7 +153,8 @@ async def follow(ctx: Context) -> None:
     async for run in ctx.db.desk_analysis_tasks.find({}):
         row = await ctx.db.desk_analyses.find_one({"_id": run["analysis_id"]})
         if row is None or row["status"] not in analyses.OPEN:
-            await _give_up(ctx, run["_id"], is_wanted=row is not None and row["status"] == "completed")
+            has_said = row is not None and row["status"] in ("completed", "failure")
+            await _give_up(ctx, run["_id"], may_report=has_said)
         elif row["grid"]:
             await _follow(ctx, row)
 
@@ -203,13 +204,16 @@ async def _note(ctx: Context, row: Mapping[str, Any], status: str, message: str,
         await analyses.move(ctx, row["_id"], status, message, grid=grid)
 
 
-async def _give_up(ctx: Context, dataset_id: str, *, is_wanted: bool) -> None:
+async def _give_up(ctx: Context, dataset_id: str, *, may_report: bool) -> None:
     """Suspend a dataset, unless its task has only to report that it is done, and forget its token."""
-    if is_wanted:
-        dataset = await ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"status": 1})
-        if dataset is not None and dataset["status"] == "processing":
-            return
+    if may_report and await _is_at_work(ctx, dataset_id):
+        return
     with contextlib.suppress(ApiError):  # it is over, or gone
         await datasets.set_status(ctx, dataset_id, "suspended")
     await credentials.remove(ctx, Owner("dataset", dataset_id), None)
     await ctx.db.desk_analysis_tasks.delete_one({"_id": dataset_id})
+
+
+async def _is_at_work(ctx: Context, dataset_id: str) -> bool:
+    running = {"dataset_id": dataset_id, "status": "processing"}
+    return bool(await ctx.db.datasets.find_one(running, {"_id": 1})) and bool(await _task(ctx, dataset_id))

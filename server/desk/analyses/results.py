@@ -21,10 +21,11 @@ from scipy.io import netcdf_file
 from server.common.errors import BadRequest
 from server.desk.common.bodies import Body, convert
 
-__all__ = ["Findings", "NoSamples", "Product", "Said", "file_of", "from_upload", "image_of",
+__all__ = ["Findings", "NoSamples", "Product", "Said", "figures", "file_of", "from_upload", "image_of",
            "read", "samples_of"]
 
 MOST_PLOTS = 20
+MOST_FIGURES = 8
 MOST_SAMPLES = 2_000_000  # numbers, of all parameters together
 MOST_PARAMETERS = 12  # of a corner plot
 MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "jpeg": b"\xff\xd8\xff"}
@@ -90,6 +91,15 @@ def image_of(plot: Product) -> bytes:
     if not data.startswith(MAGIC[plot.format]):
         raise BadRequest(f"plots: the data is no {plot.format} picture")
     return data
+
+
+def figures(found: Findings) -> list[list[Any]]:
+    """The first plain numbers and words of the results, each with its name: what a line of text can show."""
+    data = found.results.data if found.results is not None else None
+    plain = [[name[:100], value[:200] if isinstance(value, str) else value]
+             for name, value in (data.items() if isinstance(data, dict) else ())
+             if isinstance(value, str | int | float)]
+    return plain[:MOST_FIGURES]
 
 
 def file_of(product: Product) -> tuple[str, bytes]:

@@ -95,14 +95,8 @@ async def remove_plan(ctx: Context, who: Visitor, number: int) -> None:
 
 async def shown_plan(ctx: Context, rule: Rule) -> Document:
     """A default plan as the API shows it."""
-    settings = rule.settings
-    return {"id": rule.number, "allocation_id": settings["allocation_id"], "payload": settings["payload"],
-            "default_plan_name": rule.name, "filters": rule.extra["filters"], "requester_id": rule.owner_id,
-            "target_group_ids": settings["target_group_ids"],
-            "target_groups": [{"id": number} for number in settings["target_group_ids"]],
-            "daily_limit": rule.daily_limit, "is_active": rule.is_active,
-            "allocation": await standing.with_allocation(ctx, rule),
-            "created_at": rule.extra["created_at"], "modified": rule.extra["modified"]}
+    return {**await standing.on_allocation(ctx, rule), "default_plan_name": rule.name,
+            "filters": rule.extra["filters"]}
 
 
 async def _plan(ctx: Context, firing: Firing) -> Document:

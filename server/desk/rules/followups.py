@@ -99,14 +99,8 @@ def _object(given: Any, name: str) -> Document:
 
 async def shown(ctx: Context, rule: Rule) -> Document:
     """A default follow-up as the API shows it."""
-    settings = rule.settings
-    return {"id": rule.number, "allocation_id": settings["allocation_id"], "payload": settings["payload"],
-            "default_followup_name": rule.name, "source_filter": rule.extra["source_filter"],
-            "target_group_ids": settings["target_group_ids"], "requester_id": rule.owner_id,
-            "target_groups": [{"id": number} for number in settings["target_group_ids"]],
-            "daily_limit": rule.daily_limit, "is_active": rule.is_active,
-            "allocation": await standing.with_allocation(ctx, rule),
-            "created_at": rule.extra["created_at"], "modified": rule.extra["modified"]}
+    return {**await standing.on_allocation(ctx, rule), "default_followup_name": rule.name,
+            "source_filter": rule.extra["source_filter"]}
 
 
 async def _fire(ctx: Context, firing: Firing) -> Document:

@@ -18,8 +18,8 @@ from server.rules import conditions, firings, rules
 from server.rules.conditions import Condition
 from server.rules.decisions import DEFAULT_LIMIT, Rule
 
-__all__ = ["add", "allocation_of", "changeable", "check_right", "find", "find_key", "listed", "owner",
-           "remove", "shown", "with_allocation"]
+__all__ = ["add", "allocation_of", "changeable", "check_right", "find", "find_key", "listed",
+           "on_allocation", "owner", "remove", "shown"]
 
 COUNTED = "rules"  # the counter of ids, one for each action
 
@@ -95,7 +95,18 @@ async def allocation_of(ctx: Context, who: Visitor, allocation_id: int) -> Docum
         raise Forbidden(error.reason) from None
 
 
-async def with_allocation(ctx: Context, rule: Rule) -> Document | None:
+async def on_allocation(ctx: Context, rule: Rule) -> Document:
+    """What the API shows of every standing request on an allocation; its name and condition are its own."""
+    settings = rule.settings
+    return {"id": rule.number, "allocation_id": settings["allocation_id"], "payload": settings["payload"],
+            "requester_id": rule.owner_id, "target_group_ids": settings["target_group_ids"],
+            "target_groups": [{"id": number} for number in settings["target_group_ids"]],
+            "daily_limit": rule.daily_limit, "is_active": rule.is_active,
+            "allocation": await _allocation(ctx, rule),
+            "created_at": rule.extra["created_at"], "modified": rule.extra["modified"]}
+
+
+async def _allocation(ctx: Context, rule: Rule) -> Document | None:
     """A rule's allocation as the API shows it; None when it is gone."""
     row = await ctx.db.desk_allocations.find_one({"_id": rule.settings["allocation_id"]})
     return None if row is None else allocations.shown(row)

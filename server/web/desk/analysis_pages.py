@@ -33,20 +33,8 @@ async def part(ctx: Context, who: Visitor, obj: Document) -> Mapping[str, Any] |
                if not row["upload_only"] and row["display_on_resource_dropdown"]] if may_run else []
     if not rows and not choices:
         return None
-    found = [{**row, "results": await _figures(ctx, row)} for row in rows]
-    return {"rows": found, "services": choices, "colours": COLOURS, "open_states": OPEN, "most": SHOWN,
+    return {"rows": rows, "services": choices, "colours": COLOURS, "open_states": OPEN, "most": SHOWN,
             "runs_on": {row["_id"]: services.is_grid(row) for row in choices}}
-
-
-async def _figures(ctx: Context, row: Document) -> list[tuple[str, Any]]:
-    """The plain numbers and words of an analysis's results, for a line of text."""
-    if not row["blob"]:
-        return []
-    found = await analyses.findings_of(ctx, row)
-    data = found.results.data if found.results is not None else None
-    if not isinstance(data, dict):
-        return []
-    return [(name, value) for name, value in data.items() if isinstance(value, str | int | float)][:8]
 
 
 class Act(DeskPage):
@@ -54,7 +42,7 @@ class Act(DeskPage):
 
     @allow(*READERS)
     async def post(self, name: str) -> None:
-        acts = {"run": self._run, "again": self._again, "cancel": self._cancel, "remove": self._remove}
+        acts = {"run": self._run, "again": self._again, "cancel": self._cancel}
         action = self.field("action")
         if action not in acts:
             raise BadRequest(f"action: {action[:40]!r} is none of {', '.join(acts)}")
@@ -74,11 +62,6 @@ class Act(DeskPage):
         row = await analyses.find(self.ctx, who, self.field_int("analysis"))
         await analyses.cancel(self.ctx, who, row)
         return f"Analysis {row['_id']} is cancelled."
-
-    async def _remove(self, who: Visitor, name: str) -> str:
-        row = await analyses.find(self.ctx, who, self.field_int("analysis"))
-        await analyses.remove(self.ctx, who, row)
-        return f"Analysis {row['_id']} is deleted."
 
 
 def _parameters(text: str) -> dict[str, Any]:
