@@ -29,8 +29,8 @@ ORDER: dict[str, list[str]] = {
     "iceprod": ["batch walls", ".", "cli"],
     "iceprod.cli": ["common", "house work sky"],
     "grid": ["base bundle", "moving", "pilot", "condor"],
-    "server": ["common embedded benching", "store", "rest", "services", "rules", "production", "scans",
-               "sensor", "desk", "alerts", "reference", "web"],
+    "server": ["common embedded benching", "store", "rest", "services", "rules sending", "production",
+               "scans", "sensor", "desk", "alerts", "notifications", "reference", "web"],
     "server.embedded": ["documents", "expressions", "query", "indexes", "storage", "reading", "sessions",
                         "stages", "commands"],
     "server.production": ["common", "people records", "datasets transfers", "tasks", "submission failures",
@@ -42,7 +42,7 @@ ORDER: dict[str, list[str]] = {
     "server.desk.analyses.programs": ["lightcurve_fit neutrino_association region_counts"],
     "server.alerts": ["common", "rules", "incoming outgoing", "way"],
     "server.sensor": ["common", "schedule", "acquisitions", "actions", "clock"],
-    "server.web": ["common", "home production scans desk alerts"],
+    "server.web": ["common", "home production scans desk alerts notifications"],
 }
 """Of each package its wings, from the ground up; those of one line know nothing of each other. Files that lie
 in the package itself stand above its wings (`.`: here they do not)."""

@@ -25,10 +25,11 @@ class Firing:
 
 @dataclass(frozen=True)
 class Source:
-    """The collection whose rows are events of a kind, and how a row is read."""
+    """The collection whose rows are events of a kind, how a row is read, and what changes with every event."""
 
     collection: str
     read: Callable[[Context, Mapping[str, Any]], Awaitable[Event]]
+    version: str = "modified"  # the field
 
 
 @dataclass(frozen=True)
