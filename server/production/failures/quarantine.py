@@ -181,7 +181,8 @@ async def _write(ctx: Context, kind: str, name: str, reason: str, minutes: float
     row: Document = {"kind": kind, "name": name, "reason": reason, "since": timestamp(),
                      "until": soon(60 * minutes), "times": times, "username": username,
                      "forget": timestamp(now() + timedelta(minutes=minutes) + REMEMBERED)}
-    await ctx.db.quarantine.update_one({"_id": _id(kind, name)}, {"$set": row}, upsert=True)
+    mark = {"unlogged": True} if kind == "site" else {}  # somebody may want to hear of it
+    await ctx.db.quarantine.update_one({"_id": _id(kind, name)}, {"$set": {**row, **mark}}, upsert=True)
     _state(ctx).read_at = -1e9
     return row
 
@@ -230,7 +231,7 @@ async def listed(ctx: Context) -> list[Document]:
 
 def _shown(row: Document) -> Document:
     state = "quarantined" if row["until"] > timestamp() else "probation"
-    return {"state": state, **{name: value for name, value in row.items() if name not in ("_id", "forget")}}
+    return {"state": state, **{name: value for name, value in row.items() if name not in ("_id", "forget", "unlogged")}}
 
 
 @dataclass
