@@ -1,4 +1,4 @@
-"""Outboxes: rows that are to be sent, each at least once and always under its key, one after the other in a lane.
+"""Outboxes: rows that are to be sent, each under its key, at least once, one after the other in a lane.
 
 A row's id is the key that the receiver gets. It is claimed before it is sent and settled after; a crash in
 between sends it again under the same key, which receivers know as the same. Lanes do not wait for each other.
@@ -59,7 +59,7 @@ def _tell_nobody(ctx: Context, row: Mapping[str, Any], state: str, outcome: str)
 
 @dataclass(frozen=True)
 class Outbox:
-    """One collection of such rows; `send` gives a row away, tells what was said to that, or raises SendError."""
+    """One collection of such rows; `send` gives a row away and tells the answer, or raises SendError."""
 
     collection: str
     lane: str  # the field that names a row's lane

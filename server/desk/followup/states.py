@@ -8,8 +8,18 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-__all__ = ["ACTIVE", "DELETED", "FAILED", "PENDING", "SUBMITTED", "OVER", "Phase", "may_become", "phase_of",
-           "sources_of"]
+__all__ = [
+    "ACTIVE",
+    "DELETED",
+    "FAILED",
+    "OVER",
+    "PENDING",
+    "SUBMITTED",
+    "Phase",
+    "may_become",
+    "phase_of",
+    "sources_of",
+]
 
 PENDING, SUBMITTED, FAILED, DELETED = "pending submission", "submitted", "failed to submit", "deleted"
 """Statuses with SkyPortal's words."""

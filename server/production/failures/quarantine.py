@@ -43,6 +43,7 @@ FIRST_MINUTES, LONGEST_MINUTES = 30.0, 24 * 60.0
 REMEMBERED = timedelta(days=1)  # after its end, for the next to last longer
 KEPT_SECONDS = 5.0
 JUDGE_SECONDS = 0.2
+_HIDDEN = ("_id", "forget", "unlogged")
 
 
 # -- statistics
@@ -231,7 +232,7 @@ async def listed(ctx: Context) -> list[Document]:
 
 def _shown(row: Document) -> Document:
     state = "quarantined" if row["until"] > timestamp() else "probation"
-    return {"state": state, **{name: value for name, value in row.items() if name not in ("_id", "forget", "unlogged")}}
+    return {"state": state, **{name: value for name, value in row.items() if name not in _HIDDEN}}
 
 
 @dataclass
