@@ -42,7 +42,7 @@ ORDER: dict[str, list[str]] = {
     "server.desk.analyses.programs": ["lightcurve_fit neutrino_association region_counts"],
     "server.alerts": ["common", "rules", "incoming outgoing", "way"],
     "server.sensor": ["common", "schedule", "acquisitions", "actions", "clock"],
-    "server.web": ["common", "home production scans desk alerts notifications"],
+    "server.web": ["common", "home production scans desk alerts"],
 }
 """Of each package its wings, from the ground up; those of one line know nothing of each other. Files that lie
 in the package itself stand above its wings (`.`: here they do not)."""

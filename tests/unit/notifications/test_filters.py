@@ -16,8 +16,8 @@ from server.rules import kinds
 
 NAMES = st.sampled_from(["users", "Users", "simulation", "gfu", "gfu_gold", ""])
 facts = st.fixed_dictionaries({}, optional={
-    "username": st.sampled_from(["ada", "bob"]), "group": NAMES, "stream": NAMES, "reco": NAMES, "name": NAMES,
-    "entry": NAMES, "area_90_deg2": st.none() | st.floats(0, 1e4)})
+    "username": st.sampled_from(["ada", "bob"]), "group": NAMES, "stream": NAMES, "reco": NAMES,
+    "name": NAMES, "entry": NAMES, "area_90_deg2": st.none() | st.floats(0, 1e4)})
 chosen = st.builds(
     Filters, own=st.sampled_from([None, True, False]), groups=st.lists(NAMES.filter(bool), max_size=2),
     streams=st.lists(st.sampled_from(["gfu*", "*", "none"]), max_size=2), recos=st.just([]),
@@ -57,7 +57,8 @@ def test_topics_ask_for_facts_that_there_are(topic: Any) -> None:
 
 @pytest.mark.parametrize(("document", "says"), [
     ({"groups": ["a"]}, "filters.groups"), ({"area_below_deg2": 0}, "area_below_deg2"),
-    ({"area_below_deg2": -1}, "area_below_deg2"), ({"recos": ["a\nb"]}, "printable"), ({"text": "\r"}, "printable"),
+    ({"area_below_deg2": -1}, "area_below_deg2"), ({"recos": ["a\nb"]}, "printable"),
+    ({"text": "\r"}, "printable"),
     ({"recos": [""]}, "recos"), ({"recos": "x"}, "recos"), ({"recos": ["x"] * 51}, "recos"),
     ({"other": 1}, "other"), ({"own": "yes"}, "own"), ({"recos": ["x" * 101]}, "recos"),
 ])  # fmt: skip

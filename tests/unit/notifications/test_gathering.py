@@ -145,8 +145,10 @@ async def test_a_removed_rule_tells_nothing_more(ctx: Context) -> None:
 
 
 @pytest.mark.parametrize("wrong", [
-    {"messages_per_hour": 0}, {"tries": 0}, {"gather_seconds": -1}, {"rights_days": 0}, {"retry_seconds": 1e9},
-    {"allowed_recipients": ["x"]}, {"allowed_recipients": ["*@*"]}, {"allowed_recipients": ["a*@example.org"]},
+    {"messages_per_hour": 0}, {"tries": 0}, {"gather_seconds": -1}, {"rights_days": 0},
+    {"retry_seconds": 1e9},
+    {"allowed_recipients": ["x"]}, {"allowed_recipients": ["*@*"]},
+    {"allowed_recipients": ["a*@example.org"]},
     {"smtp": {"address": "x"}}, {"smtp": {"sender": "x"}},
     {"smtp": {"address": "x", "sender": "y", "username": "u"}},
     {"smtp": {"address": "x", "sender": "y\r\nBcc: z"}},

@@ -21,7 +21,8 @@ from tests.support.receivers import poster
 @pytest.mark.parametrize("address", [
     "127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.9.9", "169.254.169.254", "100.64.0.1", "0.0.0.0",
     "224.0.0.1", "255.255.255.255", "240.0.0.1", "::1", "::", "fe80::1", "fd00::1", "ff02::1",
-    "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::", "::127.0.0.1",
+    "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::",
+    "::127.0.0.1",
 ])  # fmt: skip
 def test_what_is_inside(address: str) -> None:
     assert not is_public(ip_address(address))
@@ -44,7 +45,8 @@ def test_an_address_is_what_it_wraps(address: IPv4Address) -> None:
 @pytest.mark.parametrize("url", [
     "", "hooks.example.org", "ftp://hooks.example.org/", "https://", "https:///x", "https://user@example.org/",
     "https://a:b@example.org/", "https://example.org:99999/", "https://[::1/", "file:///etc/passwd",
-    "https://exa mple.org/", "https://example.org/\r\nX-Evil: 1", "https://example.org/\x00", "https://exämple.org/",
+    "https://exa mple.org/", "https://example.org/\r\nX-Evil: 1", "https://example.org/\x00",
+    "https://exämple.org/",
     "https://example.org/" + "a" * 2000, "http://example.org/", "https://127.0.0.1/", "https://[::1]/",
     "https://localhost/", "https://server/", "https://10.0.0.1:8443/x", "https://2130706433/",
     "https://[::ffff:10.0.0.1]/", "gopher://example.org/", "https://LOCALHOST/",

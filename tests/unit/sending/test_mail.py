@@ -63,6 +63,7 @@ async def test_refusals_say_why() -> None:
 
 async def test_no_password_travels_in_the_open() -> None:
     with mailbox() as box:
+        server = MailServer(box.address, starttls=True, username="u", password="p")
         with pytest.raises(SendError):
-            await mail.send(MailServer(box.address, starttls=True, username="u", password="p"), letter(), THREADS)
+            await mail.send(server, letter(), THREADS)
         assert not box.got
