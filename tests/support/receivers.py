@@ -29,12 +29,16 @@ class Posted:
 
 @dataclass
 class Poster:
-    """An HTTP server; `status` is what it answers, `location` where it redirects to."""
+    """An HTTP server; `status` is what it answers, `location` where it redirects to.
+
+    While it `holds`, it has a post and does not answer.
+    """
 
     url: str
     host: str
     status: int = 202
     location: str = ""
+    holds: threading.Event | None = None
     got: list[Posted] = field(default_factory=list)
 
 
@@ -49,6 +53,9 @@ def poster() -> Iterator[Poster]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             found.got.append(Posted(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+            if found.holds is not None:
+                found.holds.wait()
+                return
             self.send_response(found.status)
             if found.location:
                 self.send_header("Location", found.location)
