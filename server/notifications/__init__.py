@@ -11,13 +11,25 @@ send is a kind of recipient (`recipients.py`, `messages.py`) with its form (`ren
 
 from __future__ import annotations
 
-from server.notifications import gathering, log_routes, messages, notes, rule_routes, rules
+from server.notifications import (
+    filters,
+    gathering,
+    log_routes,
+    messages,
+    notes,
+    owners,
+    recipients,
+    rule_routes,
+    rules,
+    topics,
+)
 from server.rest.routing import Route
 from server.rules.kinds import register_follower
 from server.services.leader import Service
 from server.store.database import Index
 
-__all__ = ["INDEXES", "ROUTES", "SERVICES"]
+__all__ = ["INDEXES", "ROUTES", "SERVICES", "filters", "messages", "notes", "owners", "recipients", "rules",
+           "topics"]
 
 ROUTES: list[Route] = [*rule_routes.ROUTES, *log_routes.ROUTES]
 INDEXES: list[Index] = [*rules.INDEXES, *notes.INDEXES, *messages.INDEXES]

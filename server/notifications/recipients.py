@@ -23,8 +23,8 @@ _MOST = 254  # characters of a mail address (RFC 5321, 4.5.3.1.3)
 
 # A valid e-mail address of the HTML Living Standard, with a dot in its domain: so no comments, no quotes,
 # no second recipient.
-_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_ADDRESS = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_LABEL}(?:\.{_LABEL}){{1,20}}")
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+                      r"(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?){1,20}")
 
 
 def check(ctx: Context, owner: Owner, kind: str, address: str) -> None:

@@ -15,7 +15,7 @@ from iceprod.tokens import ROLES
 from server.app import ROUTES
 from tests.support.api import Api, Session, running_server, start_server
 from tests.support.installation import wait_until
-from tests.support.receivers import Mailbox, Poster, mailbox, poster
+from tests.support.notifications.receivers import Mailbox, Poster, mailbox, poster
 
 READERS = {"admin", "system", "user"}
 HOOK = "https://hooks.example.org/T/B/very-secret"

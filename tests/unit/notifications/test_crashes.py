@@ -15,7 +15,7 @@ from server.notifications import gathering, messages
 from server.rest.context import Context
 from server.rules import engine
 from tests.support.notifications import dataset, rule, run, visit, with_notify
-from tests.support.receivers import Poster, poster
+from tests.support.notifications.receivers import Poster, poster
 from tests.support.rules import Crash, crashing
 
 

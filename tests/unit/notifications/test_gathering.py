@@ -17,7 +17,7 @@ from server.notifications.gathering import HOUR, Standing, due_at
 from server.rest.context import Context
 from server.rules import engine
 from tests.support.notifications import dataset, rule, run, visit, with_notify
-from tests.support.receivers import poster
+from tests.support.notifications.receivers import poster
 
 times = st.floats(0, 1e6)
 

@@ -14,7 +14,7 @@ from server.notifications.rules import Change, Wanted
 from server.production.common import access
 from server.rest.context import Context
 from tests.support.notifications import dataset, owner, rule, run, visit, with_notify
-from tests.support.receivers import mailbox, poster
+from tests.support.notifications.receivers import mailbox, poster
 
 HOOK = "https://hooks.example.org/T/B/very-secret"
 

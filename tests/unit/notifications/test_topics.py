@@ -20,7 +20,6 @@ from server.desk.followup.adaptors import Outcome as Answer
 from server.desk.followup.states import Phase
 from server.desk.people import people
 from server.notifications import rules, topics
-from server.notifications.owners import Owner
 from server.notifications.topics import TOPICS
 from server.production.failures import quarantine
 from server.rest.context import Context
@@ -31,7 +30,7 @@ from server.sensor.acquisitions.outcomes import Outcome, Status, failure
 from server.sensor.schedule.entries import Entry, Pending, utc
 from tests.support.alerts import arrival, event_bytes, with_alerts
 from tests.support.notifications import dataset, rule, run, visit, with_notify
-from tests.support.receivers import Poster, poster
+from tests.support.notifications.receivers import Poster, poster
 
 
 @pytest.fixture

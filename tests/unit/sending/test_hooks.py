@@ -15,7 +15,7 @@ from server.common.errors import BadRequest
 from server.sending import hooks
 from server.sending.hooks import Post, check_url, is_public, post, signed
 from server.sending.outbox import SendError
-from tests.support.receivers import poster
+from tests.support.notifications.receivers import poster
 
 
 @pytest.mark.parametrize("address", [

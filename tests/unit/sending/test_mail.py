@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from server.sending import mail
 from server.sending.mail import Letter, MailServer, one_line, written
 from server.sending.outbox import SendError
-from tests.support.receivers import mailbox
+from tests.support.notifications.receivers import mailbox
 
 THREADS = ThreadPoolExecutor(1)
 
