@@ -128,7 +128,7 @@ async def test_whom_one_may_mail(ctx: Context) -> None:
                          (verified, "x@sub.example.org"), (verified, "x@notexample.org")):
         with pytest.raises(BadRequest, match=r"may not mail .*notify\.allowed_recipients"):
             recipients.check(ctx, who, "email", address)
-    assert (await visit(ctx, "ada")).email == "Ada@Home.org", "a token that does not say it takes nothing away"
+    assert (await visit(ctx, "ada")).email == "Ada@Home.org", "a token that is silent takes nothing away"
 
 
 async def test_an_address_that_is_allowed_no_more(ctx: Context) -> None:

@@ -21,6 +21,7 @@ from server.desk.followup.states import Phase
 from server.desk.people import people
 from server.notifications import rules, topics
 from server.notifications.topics import TOPICS
+from server.production.datasets import datasets
 from server.production.failures import quarantine
 from server.rest.context import Context
 from server.scans.pixels import runs
@@ -54,8 +55,9 @@ async def told(ctx: Context, receiver: Poster) -> list[str]:
 
 async def scan(ctx: Context, scan_id: str, phase: str, area: float = 5.0, username: str = "ada") -> None:
     await runs.create(ctx, Run(
-        scan_id=scan_id, dataset_id=f"d{scan_id}", i3_event_id="e", event=ScanMetadata(7, 11), reco="millipede",
-        nsides="8:0", threshold=1.0, max_pixel_reco_time=1, memory_gb=1, disk_gb=1, priority=1,
+        scan_id=scan_id, dataset_id=f"d{scan_id}", i3_event_id="e",
+        event=ScanMetadata(7, 11),
+        reco="millipede", nsides="8:0", threshold=1.0, max_pixel_reco_time=1, memory_gb=1, disk_gb=1, priority=1,
         username=username))
     if phase == "final":
         summary = {"best_fit": {"ra_deg": 10.0, "dec_deg": -5.0}, "area_50_deg2": 1.0, "area_90_deg2": area}
@@ -73,7 +75,8 @@ async def test_scans(ctx: Context, receiver: Poster) -> None:
     await scan(ctx, "c", "final", username="bob")
     await scan(ctx, "d", "failed")
     await scan(ctx, "e", "aborted")
-    assert await told(ctx, receiver) == ["scan of run 7 event 11 has no map", "scan of run 7 event 11 is final"]
+    event = "scan of run 7 event 11"
+    assert await told(ctx, receiver) == [f"{event} has no map", f"{event} is final"]
 
 
 async def test_datasets_of_scans_are_not_told_besides(ctx: Context, receiver: Poster) -> None:
@@ -94,8 +97,6 @@ async def test_a_second_end_is_told_again(ctx: Context, receiver: Poster) -> Non
     assert await told(ctx, receiver) == ["dataset 1 ended in errors"]
     await ctx.db.datasets.update_one({"dataset_id": dataset_id}, {"$set": {"status": "processing"}})
     assert await told(ctx, receiver) == []
-    from server.production.datasets import datasets
-
     await datasets.set_status(ctx, dataset_id, "errors")
     assert await told(ctx, receiver) == ["dataset 1 ended in errors"]
 
@@ -139,7 +140,8 @@ async def test_alerts(ctx: Context, receiver: Poster, tmp_path: Path) -> None:
         await ctx.db.manifests.update_one({"scan_id": revision.scan_id}, {"$set": {"is_deleted": True}})
         await advance.advance(ctx, alert.alert_id)
     assert await told(ctx, receiver) == ["TEST: alert run 7 event 11 is held"]
-    await outbox._OUTBOX.put(ctx, "a.folder", "gone", notice_id="", alert_id=alert.alert_id, text="x", title="x")
+    row = {"notice_id": "", "alert_id": alert.alert_id, "text": "x", "title": "x"}
+    await outbox._OUTBOX.put(ctx, "a.folder", "gone", **row)
     await outbox.deliver(ctx)
     assert await told(ctx, receiver) == ["gone did not take a notice of run 7 event 11"]
 
