@@ -55,10 +55,9 @@ async def told(ctx: Context, receiver: Poster) -> list[str]:
 
 async def scan(ctx: Context, scan_id: str, phase: str, area: float = 5.0, username: str = "ada") -> None:
     await runs.create(ctx, Run(
-        scan_id=scan_id, dataset_id=f"d{scan_id}", i3_event_id="e",
-        event=ScanMetadata(7, 11),
-        reco="millipede", nsides="8:0", threshold=1.0, max_pixel_reco_time=1, memory_gb=1, disk_gb=1, priority=1,
-        username=username))
+        scan_id=scan_id, dataset_id=f"d{scan_id}", i3_event_id="e", event=ScanMetadata(7, 11),
+        reco="millipede", nsides="8:0", threshold=1.0, max_pixel_reco_time=1, memory_gb=1, disk_gb=1,
+        priority=1, username=username))
     if phase == "final":
         summary = {"best_fit": {"ra_deg": 10.0, "dec_deg": -5.0}, "area_50_deg2": 1.0, "area_90_deg2": area}
         await runs.change(ctx, scan_id, {}, phase="final", since=time.time(), summary=summary, unlogged=True)
