@@ -39,7 +39,7 @@ def test_a_rule_from_its_making_to_its_end(here: Api, receiver: Poster, visit: C
     page.get_by_text("No rule yet: nobody is told anything.").wait_for()
     page.get_by_label("Event").select_option("dataset_errors")
     page.get_by_label("By").select_option("webhook")
-    page.get_by_label("Pause between messages").select_option("0")
+    page.get_by_label("Pause").select_option("0")
     page.get_by_label("Address").fill("https://127.0.0.1/inside")
     page.get_by_label("Name").fill("my failures")
     page.get_by_role("button", name="Create rule").click()

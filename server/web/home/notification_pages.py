@@ -49,7 +49,7 @@ class Notifications(PageHandler):
                   topics=await self._topics(owner),
                   titles={name: one.title for name, one in topics.TOPICS.items()},
                   kinds=self._kinds(), email=owner.email, styles=STYLES, pauses=PAUSES, filters=FILTERS,
-                  told_filters=_told, kind_names=KINDS, given=self._given())
+                  told_filters=_told, kind_names=KINDS, given=self._given(is_wanted=bool(problem)))
 
     async def _topics(self, owner: Owner) -> list[topics.Topic]:
         return [one for one in topics.TOPICS.values() if await owners.may_hear(self.ctx, owner, one)]
@@ -58,10 +58,10 @@ class Notifications(PageHandler):
         is_on = self.ctx.settings.notify.smtp.is_on
         return {kind: name for kind, name in KINDS.items() if is_on or kind != recipients.MAIL}
 
-    def _given(self) -> dict[str, str]:
+    def _given(self, *, is_wanted: bool) -> dict[str, str]:
         """What was typed, for a form that was refused; addresses may be secrets and are typed anew."""
-        names = ("event", "kind", "name", "area_below_deg2", "text", "pause_minutes", *FILTERS)
-        return {name: self.get_body_argument(name, "")[:2000] for name in names}
+        names = ("event", "kind", "name", "area_below_deg2", "text", "pause_minutes", "others", *FILTERS)
+        return {name: self.get_body_argument(name, "")[:2000] if is_wanted else "" for name in names}
 
     @allow(*READERS)
     async def get(self) -> None:
