@@ -42,7 +42,7 @@ import psutil
 from grid.bench_peers import PEERS, measure
 from iceprod.client import Client, ClientError, Refused
 
-__all__ = ["ClaimFigures", "TaskFigures", "main", "run"]
+__all__ = ["Bench", "ClaimFigures", "TaskFigures", "main", "run", "until"]
 
 KINDS: dict[str, list[dict[str, Any]]] = {
     "empty": [], "true": [{"src": "/bin/true"}], "open": [{"src": "/bin/true"}],
@@ -81,13 +81,13 @@ class ClaimFigures:
 
 
 class Bench:
-    """An installation without pilots, and what is asked of it."""
+    """An installation, without pilots if not told otherwise, and what is asked of it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, pilots: int = 0) -> None:
         self.data = root / "data"
         self.environment = {**os.environ, "XDG_STATE_HOME": str(root / "state"),
-                            "ICEPROD__LOGGING__LEVEL": "WARNING"}
-        self._run("up", "--data", str(self.data), "--port", "0", "--no-pilots")
+                            "ICEPROD__LOGGING__LEVEL": "WARNING", "ICEPROD__PILOTS__CORES": "1"}
+        self._run("up", "--data", str(self.data), "--port", "0", "--no-open", "--pilots", str(pilots))
         running = json.loads((self.data / "up.json").read_text())
         self.supervisor = int(running["pid"])
         self.token = self.data / "bench-token"
@@ -120,8 +120,8 @@ class Bench:
         self.client.put(f"/datasets/{dataset_id}/status", {"status": "processing"})
         request = self.client.post("/actions/materialization", {"dataset_id": dataset_id, "num": count})
         path = f"/actions/materialization/{request['result']}"
-        _until(lambda: self.client.get(path).get("status") in ("complete", "error"))
-        _until(lambda: sum(self.counts(dataset_id).values()) >= count)
+        until(lambda: self.client.get(path).get("status") in ("complete", "error"))
+        until(lambda: sum(self.counts(dataset_id).values()) >= count)
         return dataset_id
 
     def counts(self, dataset_id: str) -> dict[str, int]:
@@ -156,7 +156,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as work, open(os.devnull, "wb") as nowhere:
             children = [subprocess.Popen([*argv, "--directory", work], stderr=nowhere) for _ in range(count)]
             try:
-                _until(lambda: len(self.client.get("/pilots", {"keys": "pilot_id"})) >= before + count)
+                until(lambda: len(self.client.get("/pilots", {"keys": "pilot_id"})) >= before + count)
                 time.sleep(_SETTLE_SECONDS)
                 _signal(children, signal.SIGSTOP)
                 yield children
@@ -175,7 +175,7 @@ class Bench:
             commands, cpu = self.commands(), self.processor_ms(children)
             started = time.time()
             _signal(children, signal.SIGCONT)
-            _until(lambda: self.counts(dataset_id).get("complete", 0) >= count)
+            until(lambda: self.counts(dataset_id).get("complete", 0) >= count)
             spent, after = self.commands() - commands, self.processor_ms(children)
         seconds = self.last_end(dataset_id) - started
         return TaskFigures(
@@ -220,7 +220,8 @@ def _signal(children: Sequence[subprocess.Popen[bytes]], number: int) -> None:
         child.send_signal(number)
 
 
-def _until(what: Callable[[], Any]) -> Any:
+def until(what: Callable[[], Any]) -> Any:
+    """Wait until something is so; what it gave then. Raises TimeoutError."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         with contextlib.suppress(ClientError):

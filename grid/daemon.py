@@ -14,6 +14,7 @@ from grid.pilot.options import TokenFile
 from grid.service import GridService
 from iceprod.client import Client
 from iceprod.installation import make_private
+from iceprod.waiting import SignalWait
 from iceprod.walls.sandbox import View
 
 __all__ = ["run"]
@@ -43,7 +44,7 @@ def run(settings: Settings, server: str, token_file: Path, pilot_token_file: Pat
         service = GridService(client, make, _offer(settings), settings.pilots.count, data / "grid.id")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, frame: service.ending.set())
-        service.run(settings.pilots.heartbeat_seconds)
+        service.run(settings.pilots.heartbeat_seconds, wait_for_news=SignalWait())
 
 
 def _offer(settings: Settings) -> PilotClass:

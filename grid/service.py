@@ -59,24 +59,31 @@ class GridService:
         self.grid_id = ""
         self.ending = threading.Event()
 
-    def run(self, heartbeat: float, look: float = 0.5) -> None:
-        """Register, then keep the pilots, until `ending`. Raises Refused when the server does not want us."""
+    def run(self, heartbeat: float, look: float = 0.5,
+            wait_for_news: Callable[[float], object] | None = None) -> None:
+        """Register, then keep the pilots, until `ending`. Raises Refused when the server does not want us.
+
+        Where `wait_for_news` returns as soon as a pilot ends, nobody looks for that meanwhile.
+        """
         self._register()
         grid = self._make(self.grid_id)
         last = time.monotonic()
         try:
             while not self.ending.is_set():
-                self.reconcile(grid)
+                settled = self.reconcile(grid)
                 self._retire()
                 if time.monotonic() - last >= heartbeat:
                     last = time.monotonic()
                     self._beat(grid)
-                self.ending.wait(look)
+                if settled and not self._gone and wait_for_news:
+                    wait_for_news(max(0.0, last + heartbeat - time.monotonic()))
+                else:
+                    self.ending.wait(look)
         finally:
             grid.close()
 
-    def reconcile(self, grid: Grid) -> None:
-        """Submit what is missing, remove what is too much."""
+    def reconcile(self, grid: Grid) -> bool:
+        """Submit what is missing, remove what is too much; whether all was as it should be."""
         now, alive = time.monotonic(), []
         try:
             for pilot in grid.list():
@@ -91,9 +98,11 @@ class GridService:
                 log.info("submitted %s", ", ".join(grid.submit(self._offer, missing)))
             elif missing < 0:
                 grid.remove(alive[missing:])
+            return not missing
         except GridError as error:
             log.warning("%s: %s", grid.name, error)
             self._pace.ended(0.0, now)
+        return False
 
     def _retire(self, everybody: bool = False) -> None:
         """Take pilots that ended without a word off the server, so that others get their tasks at once."""

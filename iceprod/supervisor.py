@@ -26,12 +26,14 @@ from iceprod.children import Child, last_lines, rotate
 from iceprod.ids import timestamp
 from iceprod.installation import Installation, Running, make_private, write_private
 from iceprod.transport import Client, ClientError
+from iceprod.waiting import SignalWait
 from iceprod.walls.namespaces import hide_memory
 from iceprod.walls.sandbox import View, find_sandbox
 
 __all__ = ["Plan", "StartError", "Supervisor", "plan", "wait_healthy"]
 
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS = 0.2  # while a child is to be started again
+_QUIET_SECONDS = 30.0  # otherwise: signals wake us
 _WORD_SECONDS = 10.0  # between words about a start that takes long
 _TOKEN_HOURS, _RENEW_SECONDS = 48.0, 3600.0
 _ROTATE_SECONDS = 60.0
@@ -144,6 +146,7 @@ class Supervisor:
         """Run until a signal; the exit status. Raises StartError."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop_soon)
+        wait = SignalWait()
         with self.here.lock() as ours:
             if not ours:
                 raise StartError(f"{self.here.data} is in use by process {self.here.supervisor()}")
@@ -151,7 +154,8 @@ class Supervisor:
                 self._start()
                 while not self.stopping:
                     self._look_after()
-                    time.sleep(_LOOK_SECONDS)
+                    lacking = any(child.process is None for child in self.children)
+                    wait(_LOOK_SECONDS if lacking else _QUIET_SECONDS)
             finally:
                 self._stop()
         return 0

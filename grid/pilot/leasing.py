@@ -14,6 +14,7 @@ from iceprod.transport import Refused, Unreachable
 __all__ = ["lease_tasks"]
 
 _BUSY_WAIT = 5.0  # a poll while some cores work lasts so long at least
+_PATIENCE = 60.0  # whatever frees a core wakes us
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0
 
 log = logging.getLogger("pilot")
@@ -30,7 +31,7 @@ def lease_tasks(pilot: Pilot) -> None:
 def _keep_leasing(pilot: Pilot) -> None:
     pause = _FIRST_PAUSE
     while not (pilot.draining.is_set() or pilot.ending.is_set()):
-        count = pilot.wait_for_slot(1.0)
+        count = pilot.wait_for_slot(_PATIENCE)
         if not count:
             continue
         try:

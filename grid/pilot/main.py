@@ -69,7 +69,7 @@ def _own_directory(options: Options) -> Path:
 
 def _run(pilot: Pilot, worker_argv: list[str] | None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda number, frame: pilot.ending.set())
+        signal.signal(number, lambda number, frame: pilot.end())
     pilot.register()
     # on a connection of their own: an event may take long to come, and heartbeats must not wait for it
     downloads = Client(pilot.options.server, pilot.token, pause=pilot.pause)

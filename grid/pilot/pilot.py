@@ -34,6 +34,7 @@ _SITE_FAULTS = 3  # so many tasks in a row that this place could not run: leave
 _STOP_PATIENCE = 3.0
 _PARTING_PATIENCE = 2.0
 _MOST_WAITING = 8  # tasks of one core whose outputs wait to be stored
+_LOOK_SECONDS, _IDLE_LOOK_SECONDS = 0.2, 2.0  # at what runs, and when nothing does
 _LONGEST_TURN = 2.0  # seconds that a task leased ahead waits for its turn
 _NOTHING = Share(0, 0.0, 0.0)
 
@@ -57,7 +58,7 @@ class Pilot:
         self.last_contact = self.told = time.monotonic()  # the server's last answer; our last word
         self.waits = False  # whether a request waits at the server for tasks
         self.pilot_id = ""
-        self.tasks: queue.SimpleQueue[Running] = queue.SimpleQueue()
+        self.tasks: queue.SimpleQueue[Running | None] = queue.SimpleQueue()  # None: there will be no more
         self.faults = 0
         self._was_ready = False  # whether a slot could ever take a task; before that we are not idle
         self.launcher = Launcher(options.containers)
@@ -69,6 +70,7 @@ class Pilot:
         self._backlog: deque[Running] = deque()  # leased ahead, not started
         self._free_slots = self._taken = 0
         self._changed = threading.Condition()
+        self._look = threading.Event()  # something began to run, or we take no more
 
     # -- life
 
@@ -88,16 +90,30 @@ class Pilot:
 
     def wait_for_end(self) -> None:
         """Wait until a signal or a limit ends us."""
-        while not self.ending.wait(0.2):
+        while True:
+            self._look.clear()
+            if self.ending.is_set():
+                return
+            is_busy = bool(self._running) or self.draining.is_set()
+            if not is_busy:
+                self._look.wait(min(_IDLE_LOOK_SECONDS, max(0.0, self.seconds_left)))
+            elif self.ending.wait(_LOOK_SECONDS):
+                return
             self._look_at_limits()
             self.slot_memory.look(self.running())
             self._hand_back_late_ones()
             if self.draining.is_set() and not self._running and not len(self.reports):
                 self.ending.set()
 
+    def end(self) -> None:
+        """Stop everything, soon. A signal may call it at any time."""
+        self.ending.set()
+        self._look.set()
+
     def leave(self) -> None:
         """Stop what runs, send what is not reported yet, give tasks and our name back to the server."""
         self._forget_backlog()
+        self._wake_all()
         self.reports.wait_for_answer(_PARTING_PATIENCE / 2)
         self.client.hang_up()
         held = self.running()
@@ -129,6 +145,7 @@ class Pilot:
         if not self.draining.is_set():
             log.info("no new tasks: %s", reason)
             self.draining.set()
+            self._look.set()
             with self._changed:
                 self._changed.notify_all()
 
@@ -173,7 +190,8 @@ class Pilot:
     def wait_for_slot(self, seconds: float) -> int:
         """How many tasks we could take now; waits until it is one at least."""
         with self._changed:
-            self._changed.wait_for(lambda: self._wanted() or self.draining.is_set(), seconds)
+            self._changed.wait_for(
+                lambda: self._wanted() or self.draining.is_set() or self.ending.is_set(), seconds)
             return self._wanted()
 
     def offer(self) -> dict[str, Any]:
@@ -218,6 +236,7 @@ class Pilot:
         with self._changed:
             self._running[running.task_id, running.instance_id] = running
             self._backlog.append(running)
+            self._look.set()
             self._dispatch()
             if running not in self._backlog or self._may_wait(running):
                 return True
@@ -253,6 +272,14 @@ class Pilot:
         for running in late:
             end = ends.End(ends.EVICT, "the tasks before it take long")
             self.reports.add(Report(running.task_id, running.instance_id, end))
+
+    def _wake_all(self) -> None:
+        """Have all threads see that we end."""
+        for _ in range(self.options.cores):
+            self.tasks.put(None)
+        self.reports.close()
+        with self._changed:
+            self._changed.notify_all()
 
     def _forget_backlog(self) -> None:
         with self._changed:

@@ -11,6 +11,8 @@ from iceprod.transport import Refused, Unreachable
 
 __all__ = ["keep_reporting"]
 
+_PATIENCE = 60.0  # seconds; a report wakes us, and so does the pilot's end
+
 log = logging.getLogger("pilot")
 
 
@@ -18,7 +20,7 @@ def keep_reporting(pilot: Pilot) -> None:
     """Send reports until the pilot ends; what is left then, `send_rest` sends."""
     try:
         while not pilot.ending.is_set():
-            batch = pilot.reports.next(0.5, pilot.has_tasks_ahead)
+            batch = pilot.reports.next(_PATIENCE, pilot.has_tasks_ahead)
             if batch:
                 pilot.reports.sending(True)
                 _try(pilot, batch)

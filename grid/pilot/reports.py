@@ -57,7 +57,7 @@ class Reports:
 
     def __init__(self) -> None:
         self._waiting: list[Report] = []
-        self._sending = False
+        self._sending = self._closed = False
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
@@ -66,6 +66,12 @@ class Reports:
     def add(self, report: Report) -> None:
         with self._changed:
             self._waiting.append(report)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Nobody waits for reports any more: those that are there are all."""
+        with self._changed:
+            self._closed = True
             self._changed.notify_all()
 
     def held(self) -> list[Report]:
@@ -79,10 +85,11 @@ class Reports:
         While others come soon, it waits a moment for them.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting, seconds)
+            self._changed.wait_for(lambda: self._waiting or self._closed, seconds)
             if self._waiting:
-                self._changed.wait_for(lambda: len(self._waiting) >= _MOST or not others_come(),
-                                       _GATHER_SECONDS)
+                self._changed.wait_for(
+                    lambda: len(self._waiting) >= _MOST or self._closed or not others_come(),
+                    _GATHER_SECONDS)
             return _portion(self._waiting)
 
     def sending(self, now: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import queue
 import time
 
 from grid.pilot import ends, storing
@@ -34,21 +33,11 @@ class Slot:
         try:
             self._warm_up()
             self.pilot.slot_is_free()
-            while not self.pilot.ending.is_set():
-                running = self._next()
-                if running is not None:
-                    self._perform(running)
+            while (running := self.pilot.tasks.get()) is not None and not self.pilot.ending.is_set():
+                self._perform(running)
         finally:
             self._drop_worker()
             self.pilot.client.close()
-
-    def _next(self) -> Running | None:
-        while not self.pilot.ending.is_set():
-            try:
-                return self.pilot.tasks.get(timeout=0.5)
-            except queue.Empty:
-                continue
-        return None
 
     def _perform(self, running: Running) -> None:
         running.started = time.monotonic()

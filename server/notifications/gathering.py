@@ -27,7 +27,7 @@ __all__ = ["MOST", "SERVICES", "Standing", "due_at", "gather"]
 
 MOST = 1000  # notes of a message
 HOUR = 3600.0
-PERIOD = 2.0
+PERIOD = 5.0  # seconds, as long as what happens is gathered at least
 
 
 @dataclass(frozen=True)

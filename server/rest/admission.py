@@ -84,6 +84,7 @@ class Admission:
         self.settings = settings
         self.places = float(min(FIRST, settings.requests_at_once))  # for ordinary requests, now
         self.working = self.urgent = self.held = 0
+        self._came = asyncio.Event()
         self.of_users: Counter[str] = Counter()
         self._waiting: deque[asyncio.Future[Ticket]] = deque()
         self._asked: dict[asyncio.Future[Ticket], tuple[int, str]] = {}
@@ -174,6 +175,8 @@ class Admission:
         self.held += step * size
         if step < 0:
             self._hand_on()
+        else:
+            self._came.set()
 
     def count_user(self, user: str, step: int) -> None:
         if user:
@@ -185,6 +188,12 @@ class Admission:
     def is_short(self) -> bool:
         """Whether places are few just now."""
         return bool(self._waiting) or self.working >= self.places
+
+    async def wait_for_work(self) -> None:
+        """Wait for an ordinary request, unless some are worked on, or were since we last waited."""
+        if not self.working:
+            await self._came.wait()
+        self._came.clear()
 
     def observe(self, seconds: float) -> None:
         """Learn how long one has to wait now: fewer places when it is long, else more if they are used."""
@@ -212,8 +221,12 @@ def user_of(caller: Caller | None) -> str:
 
 
 async def watch(admission: Admission, db: AsyncDatabase) -> None:
-    """Observe for ever how long event loop and database keep one waiting."""
+    """Observe for ever how long event loop and database keep one waiting, as long as anybody waits.
+
+    Only ordinary requests count: those of pilots, which are urgent, never wait for a place.
+    """
     while True:
+        await admission.wait_for_work()
         started = time.monotonic()
         await asyncio.sleep(LOOK_SECONDS)
         late = time.monotonic() - started - LOOK_SECONDS

@@ -17,10 +17,12 @@ from iceprod.ids import now
 from server.common import metrics
 from server.rest.context import Context
 
-__all__ = ["Service", "Services", "hold_lease", "release_lease"]
+__all__ = ["Service", "Services", "hold_lease", "pause_of", "release_lease"]
 
 LONGEST_WORK = 1800.0  # seconds of a run of a service that works when it is told to
 LONGEST_LOOK = 180.0  # of one that looks now and then
+QUIET_LOOKS = 4  # in vain, after which who works when told to looks as much more rarely,
+LONGEST_QUIET = 20.0  # but at least once in so many seconds
 _CANCEL_AGAIN = 1.0  # seconds
 
 log = logging.getLogger("server.services")
@@ -33,7 +35,7 @@ class Service:
     name: str
     period: Callable[[Context], float]  # seconds
     run: Callable[[Context], Coroutine[Any, Any, object]]
-    signal: str = ""  # also runs when this signal is given
+    signal: str = ""  # also runs when this signal is given; then its looks are for what others left undone
 
 
 async def hold_lease(ctx: Context, name: str, seconds: float) -> bool:
@@ -58,6 +60,17 @@ def _longest(service: Service, period: float) -> float:
     return LONGEST_WORK if service.signal else max(LONGEST_LOOK, 10 * period)
 
 
+def pause_of(service: Service, period: float, in_vain: int) -> float:
+    """Seconds until a service looks again, after so many looks since its signal came last.
+
+    The process that something happens in gives the signal, and acts on it. Looks find what a process left
+    undone that ended, and what becomes due by time: for a while after a signal they are as many as ever.
+    """
+    if not service.signal or in_vain < QUIET_LOOKS or period >= LONGEST_QUIET:
+        return period
+    return min(QUIET_LOOKS * period, LONGEST_QUIET)
+
+
 class Services:
     """Runs the services of one server process."""
 
@@ -65,6 +78,7 @@ class Services:
         self.ctx, self.services = ctx, services
         self.last_success: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._held: dict[str, float] = {}  # leases that are ours, and until when by our clock at least
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._loop(s), name=s.name) for s in self.services]
@@ -77,25 +91,37 @@ class Services:
             await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
 
     async def _loop(self, service: Service) -> None:
+        in_vain = 0
         while True:
             period = service.period(self.ctx)
-            pause = asyncio.create_task(self._pause(service, period))  # hears signals while the service runs
+            seconds = pause_of(service, period, in_vain)
+            pause = asyncio.create_task(self._pause(service, seconds))  # hears signals while the service runs
             try:
                 await self._once(service, period)
-                await pause
+                in_vain = 0 if await pause else in_vain + 1
             finally:
                 pause.cancel()
 
-    async def _pause(self, service: Service, period: float) -> None:
+    async def _pause(self, service: Service, seconds: float) -> bool:
+        """Wait; whether the service was told to work."""
         if service.signal:
-            await self.ctx.signals.wait(service.signal, period)
-        else:
-            await asyncio.sleep(period)
+            return await self.ctx.signals.wait(service.signal, seconds)
+        await asyncio.sleep(seconds)
+        return False
+
+    async def _leads(self, service: Service, seconds: float) -> bool:
+        """Whether the service's lease is ours for the next time; one that lasts long enough is not written."""
+        name, moment = f"service:{service.name}", time.monotonic()
+        if self._held.get(name, 0.0) - moment < seconds / 2:
+            if not await hold_lease(self.ctx, name, seconds):
+                return False
+            self._held[name] = moment + seconds
+        return True
 
     async def _once(self, service: Service, period: float) -> None:
         seconds = max(self.ctx.settings.services.leader_seconds, 2 * period)
         try:
-            if service.signal or await hold_lease(self.ctx, f"service:{service.name}", seconds):
+            if service.signal or await self._leads(service, seconds):
                 async with asyncio.timeout(_longest(service, period)):
                     await service.run(self.ctx)
                 self.last_success[service.name] = time.time()

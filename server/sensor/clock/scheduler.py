@@ -33,7 +33,7 @@ __all__ = ["HOLD_SECONDS", "Scheduler", "close", "scheduler", "stop_runs", "tick
 log = logging.getLogger("server.sensor")
 
 HOLD_SECONDS = 30.0  # a local run whose server is not heard of for so long was interrupted
-CARE_SECONDS = 5.0  # between two looks at what dead servers left
+CARE_SECONDS = 5.0  # between two looks at what dead servers left, and at what other processes changed
 FOLLOW_SECONDS = 2.0  # between two looks at work on the grid
 AT_ONCE = 8  # local runs side by side
 BACK_SECONDS = 5.0  # a larger step of the clock backwards is looked into
@@ -50,6 +50,17 @@ class Scheduler:
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._seen: float | None = None  # the clock at the last tick
         self._cared = self._followed = float("-inf")  # when it last looked after dead servers' runs, the grid
+        self._known = -1  # how often this process had changed entries when it looked last
+        self._next: int | None = None  # when the next entry is due, as far as was known then
+        self._on_grid = False  # whether there was work on the grid
+
+    async def look(self) -> None:
+        """Like `tick`, unless nothing is due: as often as needed, however often it is called."""
+        known, now = self.ctx.signals.count("schedule"), self.clock()
+        is_due = self._on_grid or known != self._known or (self._next is not None and self._next <= now)
+        if is_due or self._seen is None or not 0 <= now - self._seen < CARE_SECONDS:
+            await self.tick()
+            self._known, self._next = known, await _next_due(self.ctx)
 
     async def tick(self) -> None:
         """Everything that is due now; runs are started, not waited for."""
@@ -200,7 +211,9 @@ class Scheduler:
             await close(self.ctx, run, outcome, action)
 
     async def _follow_grid(self, now: float) -> None:
-        for run in await acquisitions.on_grid(self.ctx):
+        runs = await acquisitions.on_grid(self.ctx)
+        self._on_grid = bool(runs)
+        for run in runs:
             if run.id not in self._work:
                 action = await actions.find(self.ctx, run.action)
                 self._spawn(run, self._follow(run, action, now))
@@ -299,4 +312,10 @@ def scheduler(ctx: Context) -> Scheduler:
 async def tick(ctx: Context) -> None:
     """One look at the clock, by this process's scheduler, when a second begins."""
     await asyncio.sleep(-time.time() % 1.0)
-    await scheduler(ctx).tick()
+    await scheduler(ctx).look()
+
+
+async def _next_due(ctx: Context) -> int | None:
+    """When the next entry is due that is active; None without any."""
+    row = await ctx.db.schedule.find_one({"is_active": True}, {"look_at": 1}, sort=[("look_at", 1)])
+    return row.get("look_at") if row else None

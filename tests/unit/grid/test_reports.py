@@ -62,7 +62,9 @@ def test_a_refused_row_does_not_hold_up_the_others(server: Any, options: Options
     thread.start()
     server.wait_for("/tasks/t2/task_actions/complete")
     pilot.ending.set()
+    pilot.reports.close()
     thread.join(10)
+    assert not thread.is_alive()
     assert len(pilot.reports) == 0
     assert sum(path == "/task_actions/report_many" for _, path, _ in server.requests) == 1
 

@@ -208,9 +208,10 @@ class Database:
     """Answers after a while, or not."""
 
     def __init__(self, seconds: float = 0.0, error: Exception | None = None) -> None:
-        self.seconds, self.error = seconds, error
+        self.seconds, self.error, self.asked = seconds, error, 0
 
     async def command(self, name: str) -> dict[str, Any]:
+        self.asked += 1
         await asyncio.sleep(self.seconds)
         if self.error:
             raise self.error
@@ -224,16 +225,34 @@ async def test_the_database_is_watched(database: Database, is_short: bool,
     monkeypatch.setattr(admission, "SLOW", 0.3)
     monkeypatch.setattr(admission, "LOOK_SECONDS", 0.01)
     gate = Admission(Limits())
+    await gate.enter(False, 0)
     watching = asyncio.create_task(watch(gate, database))  # type: ignore[arg-type]
     await asyncio.sleep(0.6)
     watching.cancel()
     assert (gate.places < admission.FIRST) is is_short
 
 
+async def test_nobody_looks_while_only_pilots_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "LOOK_SECONDS", 0.0)
+    gate, database = Admission(Limits()), Database()
+    watching = asyncio.create_task(watch(gate, database))  # type: ignore[arg-type]
+    for urgent, looks in ((True, False), (False, True)):
+        (await gate.enter(urgent, 0)).leave()  # its work may be over before anybody could look
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert bool(database.asked) is looks
+    asked = database.asked
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert database.asked == asked, "nobody came since"
+    watching.cancel()
+
+
 async def test_the_loop_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
     gate = Admission(Limits())
+    await gate.enter(False, 0)
     watching = asyncio.create_task(watch(gate, Database()))  # type: ignore[arg-type]
     await asyncio.sleep(0.01)
     time.sleep(0.6)  # noqa: ASYNC251

@@ -9,7 +9,7 @@ import pytest
 
 from config.settings import Settings
 from server.rest.context import Context
-from server.services.leader import Service, Services
+from server.services.leader import LONGEST_QUIET, QUIET_LOOKS, Service, Services, pause_of
 
 
 class Here:
@@ -41,3 +41,19 @@ async def test_a_service_that_swallows_its_cancellation_is_cancelled_again(turns
         await asyncio.sleep(0)
     async with asyncio.timeout(30):
         await services.stop()
+
+
+async def _nothing(ctx: Context) -> None:
+    pass
+
+
+def test_who_works_when_told_to_looks_more_rarely_after_a_while() -> None:
+    told = Service("told", lambda ctx: 2.0, _nothing, signal="told")
+    looks = [pause_of(told, 2.0, number) for number in range(QUIET_LOOKS + 2)]
+    assert looks == [2.0] * QUIET_LOOKS + [8.0, 8.0]
+    assert pause_of(told, 15.0, 100) == LONGEST_QUIET
+    assert pause_of(told, 60.0, 100) == 60.0, "what looks rarely anyway does not look more often"
+
+
+def test_who_only_looks_looks_as_ever() -> None:
+    assert pause_of(Service("looks", lambda ctx: 2.0, _nothing), 2.0, 100) == 2.0

@@ -377,3 +377,32 @@ async def test_a_name_cannot_be_changed_and_not_taken_twice(sensor_: Sensor) -> 
         await entries.change(sensor_.ctx, "e", other, T0)
     with pytest.raises(FieldErrors, match="already exists"):
         await sensor_.make()
+
+
+async def test_looks_cost_nothing_until_something_is_due_or_new(sensor_: Sensor, record: Recorder,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = []
+    tick = Scheduler.tick
+
+    async def counted(scheduler_: Scheduler) -> None:
+        ticks.append(scheduler_.clock())
+        await tick(scheduler_)
+
+    monkeypatch.setattr(Scheduler, "tick", counted)
+
+    async def look(moment: float) -> bool:
+        """Whether anything was looked for at that moment."""
+        sensor_.clock.now, before = moment, len(ticks)
+        await sensor_.scheduler.look()
+        await sensor_.scheduler.settle()
+        return len(ticks) > before
+
+    await sensor_.make(interval=60)
+    assert [await look(T0 + second) for second in (0, 1, 2, 3)] == [True, False, False, False]
+    assert await look(T0 + 6), "another process may have changed something"
+    await sensor_.make("new", start=T0 + 8)
+    assert await look(T0 + 7), "this one did"
+    assert await look(T0 + 8)
+    assert not await look(T0 + 9)
+    assert await look(T0 - 100), "the clock was set back"
+    assert len(await sensor_.runs("new")) == 1
