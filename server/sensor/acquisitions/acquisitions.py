@@ -152,7 +152,8 @@ async def finish(ctx: Context, run: Acquisition, outcome: Outcome, description: 
     result = await ctx.db.acquisitions.update_one(
         {**_key(run), "status": Status.IN_PROGRESS.value}, {"$set": ended})
     if result.matched_count:
-        ctx.signals.notify(CALLBACKS)
+        if run.callback:
+            ctx.signals.notify(CALLBACKS)
         return True
     if not await ctx.db.acquisitions.find_one({**_key(run), "size": {"$gt": 0}}, {"_id": 1}):
         await ctx.db.acquisition_data.delete_many(_key(run))
