@@ -14,7 +14,7 @@ from server.production.leases.ends import Report
 from server.production.records import logs
 from server.production.sites import monitor
 from server.production.submission import materialisation
-from server.production.tasks import bulk, classes, completion, follow_ups, requests
+from server.production.tasks import bulk, classes, completion, drawn, follow_ups, requests
 from server.production.tasks.task_store import LEASED
 from server.rest.context import Context
 from server.services.leader import Service
@@ -35,6 +35,7 @@ async def sweep_leases(ctx: Context) -> int:
 
 async def sweep_tasks(ctx: Context) -> int:
     """Look at the tasks whose time has come: parked ones, unfinished follow-ups, idle ones, resets."""
+    await drawn.flush(ctx)
     seen = await follow_ups.sweep(ctx) + await parking.sweep(ctx)
     while tasks := await _due(ctx):
         seen += len(tasks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +20,9 @@ from server.production.common.documents import Document, projection
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "NewDataset", "announce", "announced", "change", "create_dataset", "find", "get",
-           "hard_reset", "moved", "next_number", "set_jobs_submitted", "set_status", "summaries", "truncate"]
+__all__ = ["INDEXES", "NewDataset", "announce", "announced", "change", "changes",
+           "create_dataset", "find", "get", "hard_reset", "moved", "next_number", "set_jobs_submitted",
+           "set_status", "summaries", "truncate"]
 
 INDEXES = [
     Index("datasets", "dataset_id", [("dataset_id", 1)], unique=True),
@@ -128,6 +130,7 @@ async def change(ctx: Context, dataset_id: str, fields: dict[str, Any]) -> None:
     result = await ctx.db.datasets.update_one({"dataset_id": dataset_id}, {"$set": fields})
     if not result.matched_count:
         raise NotFound("Dataset not found")
+    _count_change(ctx, dataset_id)
 
 
 async def set_status(ctx: Context, dataset_id: str, status: str) -> Document:
@@ -188,11 +191,22 @@ async def set_jobs_submitted(ctx: Context, dataset_id: str, jobs: int) -> None:
 
 
 _asked: WeakKeyDictionary[AsyncDatabase, set[str]] = WeakKeyDictionary()
+_changes: WeakKeyDictionary[AsyncDatabase, Counter[str]] = WeakKeyDictionary()
+
+
+def changes(ctx: Context, dataset_id: str) -> int:
+    """How often this process changed a dataset or its configuration: what was read of it before is old."""
+    return _changes.setdefault(ctx.db, Counter())[dataset_id]
+
+
+def _count_change(ctx: Context, dataset_id: str) -> None:
+    _changes.setdefault(ctx.db, Counter())[dataset_id] += 1
 
 
 def announce(ctx: Context, dataset_id: str) -> None:
     """Let the services of this process look at a dataset soon: it changed, or needs jobs."""
     _asked.setdefault(ctx.db, set()).add(dataset_id)
+    _count_change(ctx, dataset_id)
     ctx.signals.notify("datasets")
 
 

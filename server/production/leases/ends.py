@@ -32,7 +32,7 @@ from server.production.failures.failures import (
 from server.production.failures.places import NOWHERE, Place, place_of
 from server.production.leases import leases
 from server.production.leases.leases import returned
-from server.production.tasks import completion, kinds
+from server.production.tasks import completion, drawn, kinds
 from server.production.tasks.classes import class_table
 from server.production.tasks.task_store import LEASED, soon
 from server.rest.context import Context
@@ -146,7 +146,8 @@ async def complete(ctx: Context, task_id: str, instance_id: str | None = None, *
             return task
         _refuse(task, report)
     metrics.TASK_ENDS.labels("complete").inc()
-    await completion.follow(ctx, {**before, **changes})
+    await completion.follow_one(ctx, {**before, **changes})
+    await drawn.note(ctx, {**before, **changes})
     await learn(ctx, before, report, good=True)
     return before
 

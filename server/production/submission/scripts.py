@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
+
+from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.dataset_config import with_defaults
 from iceprod.evaluation import payload
 from iceprod.expressions import Budget, TooCostly
 from iceprod.requirements import DEFAULTS
 from server.production.common.documents import Document
-from server.production.datasets import configs
+from server.production.datasets import configs, datasets
 from server.production.records import files
 from server.production.tasks import kinds
 from server.production.transfers import lending, needs
@@ -19,6 +24,8 @@ from server.rest.context import Context
 
 __all__ = ["payload", "payloads"]
 
+FRESH_SECONDS = 2.0  # so long a dataset and its configuration are believed, unless this process changed them
+MOST_KEPT = 50  # datasets
 AT_ONCE_STEPS, AT_ONCE_SIZE = 50_000, 1_000_000  # ten milliseconds
 
 
@@ -56,10 +63,12 @@ async def _made(source: _Source, task: Document, own: list[Document]) -> Documen
 
 @dataclass
 class _Source:
-    """What the payloads of a dataset's tasks are made of, for one batch; `config` with its defaults."""
+    """What the payloads of a dataset's tasks are made of; `config` with its defaults."""
 
     dataset: Document
     config: Document
+    changes: int = 0  # of the dataset by this process, until it was read
+    read_at: float = field(default_factory=time.monotonic)
     same: dict[int, dict[str, Any] | None] = field(default_factory=dict)  # by task_index: the first one's
 
     def payload(self, task: Document, own: list[Document], budget: Budget) -> dict[str, Any]:
@@ -86,12 +95,28 @@ def _has_expressions(value: Any) -> bool:
     return isinstance(value, list) and any(_has_expressions(item) for item in value)
 
 
+_kept: WeakKeyDictionary[AsyncDatabase, OrderedDict[str, _Source]] = WeakKeyDictionary()
+
+
 async def _source(ctx: Context, dataset_id: str) -> _Source | None:
+    """What was read just now, so that claims of one task each do not read it again for every task."""
+    kept, changes = _kept.setdefault(ctx.db, OrderedDict()), datasets.changes(ctx, dataset_id)
+    known = kept.pop(dataset_id, None)
+    if known is None or known.changes != changes or time.monotonic() - known.read_at > FRESH_SECONDS:
+        known = await _read(ctx, dataset_id, changes)
+    if known is not None:
+        kept[dataset_id] = known
+        while len(kept) > MOST_KEPT:
+            kept.popitem(last=False)
+    return known
+
+
+async def _read(ctx: Context, dataset_id: str, changes: int) -> _Source | None:
     dataset = await ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"_id": 0})
     config = await configs.find(ctx, dataset_id)
     if dataset is None or config is None or not isinstance(config.get("tasks"), list):
         return None
-    return _Source(dataset, with_defaults(config))
+    return _Source(dataset, with_defaults(config), changes)
 
 
 kinds.register_kind(kinds.DEFAULT, payloads)

@@ -7,8 +7,13 @@ ends one note does the same for all of them (see `server.production.tasks.follow
 
 from __future__ import annotations
 
-from collections import defaultdict
+import time
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import timestamp
 from server.production.common.documents import Document
@@ -16,20 +21,46 @@ from server.production.datasets import datasets
 from server.production.tasks.classes import class_table
 from server.rest.context import Context
 
-__all__ = ["completed", "follow", "follow_completed", "job_outcome", "promote",
+__all__ = ["completed", "follow", "follow_completed", "follow_one", "job_outcome", "promote",
            "settle_dataset", "settle_job"]
 
 OVER = ("complete", "failed", "suspended")
 PROMOTE_AT_ONCE = 1000
+MOST_KEPT = 1000  # datasets
 
 
 async def follow(ctx: Context, task: Document) -> None:
     """Draw the consequences of a task's end. May be repeated."""
-    if task["status"] == "complete":
-        await release_dependents(ctx, task["task_id"])
-    await settle_job(ctx, task["job_id"], task["dataset_id"])
+    await follow_one(ctx, task)
     same = {"task_id": task["task_id"], "status": task["status"]}
     await ctx.db.tasks.update_one(same, {"$unset": {"due": ""}})
+
+
+async def follow_one(ctx: Context, task: Document) -> None:
+    """As `follow`, but the end stays marked."""
+    dependents, members, dataset = await _around(ctx, task)
+    if task["status"] == "complete" and dependents:
+        await promote(ctx, dependents)
+    await _settle_job(ctx, task["job_id"], members, dataset)
+
+
+async def _around(ctx: Context, task: Document) -> tuple[list[Document], list[Document], Document | None]:
+    """What depends on a task and is idle, all tasks of its job, and its dataset: in one command."""
+    shown = {"_id": 0, "task_id": 1, "status": 1, "depends": 1}
+
+    def other(collection: str, match: Document, part: str, *stages: Document) -> Document:
+        marked = [{"$match": match}, *stages, {"$set": {"part": part}}]
+        return {"$unionWith": {"coll": collection, "pipeline": marked}}
+
+    rows: defaultdict[str, list[Document]] = defaultdict(list)
+    cursor = await ctx.db.tasks.aggregate([
+        {"$match": {"depends": task["task_id"], "status": "idle"}},
+        other("tasks", {"job_id": task["job_id"]}, "job", {"$project": shown}),
+        other("datasets", {"dataset_id": task["dataset_id"]}, "dataset"),
+        {"$project": {"_id": 0}}])
+    for row in await cursor.to_list():
+        rows[row.pop("part", "dependents")].append(row)
+    return rows["dependents"], rows["job"], next(iter(rows["dataset"]), None)
 
 
 async def follow_completed(ctx: Context, tasks: Sequence[Document]) -> None:
@@ -108,16 +139,22 @@ async def settle_job(ctx: Context, job_id: str, dataset_id: str) -> None:
     """End a job whose tasks have all been made and have all ended, then its dataset."""
     shown = {"_id": 0, "task_id": 1, "status": 1, "depends": 1}
     tasks = await ctx.db.tasks.find({"job_id": job_id}, shown).to_list()
-    outcome = job_outcome(tasks) if tasks else "processing"
-    if outcome == "processing":
-        return
     dataset = await ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"_id": 0})
-    if dataset is None or len(tasks) < dataset.get("tasks_per_job", 0):
+    await _settle_job(ctx, job_id, tasks, dataset)
+
+
+async def _settle_job(ctx: Context, job_id: str, tasks: list[Document], dataset: Document | None) -> None:
+    outcome = job_outcome(tasks) if tasks else "processing"
+    if outcome == "processing" or dataset is None or len(tasks) < dataset.get("tasks_per_job", 0):
         return
     result = await ctx.db.jobs.update_one(
         {"job_id": job_id, "status": "processing"},
         {"$set": {"status": outcome, "status_changed": timestamp()}})
-    if result.matched_count:
+    if not result.matched_count:
+        return
+    known = _known(ctx, dataset["dataset_id"])
+    known.ended([job_id])
+    if not known.is_another():
         await settle_dataset(ctx, dataset)
 
 
@@ -144,11 +181,61 @@ async def _settle_jobs(ctx: Context, jobs: Mapping[str, str]) -> None:
                 {"job_id": {"$in": job_ids}, "status": "processing"},
                 {"$set": {"status": outcome, "status_changed": timestamp()}})
             ended += result.matched_count
+            _known(ctx, dataset["dataset_id"]).ended(job_ids)
         if ended:
             await settle_dataset(ctx, dataset)
 
 
 # -- datasets
+
+
+BELIEVED_SECONDS, MOST_SEEN = 1.0, 50
+
+
+@dataclass
+class _AtWork:
+    """What one process knows of a dataset's jobs: some that were at work when it looked.
+
+    While one of them is, no other job's end can end the dataset, so nobody need look again. The last of them
+    looks when it ends in this process; when it ends in another one just then, the repair pass may be the
+    first to see it.
+    """
+
+    jobs: set[str] = field(default_factory=set)
+    seen: float = 0.0
+    ends: int = 0  # of jobs, by this process
+
+    def ended(self, job_ids: Iterable[str]) -> None:
+        """Jobs have ended in this process."""
+        self.jobs.difference_update(job_ids)
+        self.ends += 1
+
+    def is_another(self) -> bool:
+        """Whether a job is known to be at work that has not ended here."""
+        return bool(self.jobs) and time.monotonic() - self.seen < BELIEVED_SECONDS
+
+
+_at_work: WeakKeyDictionary[AsyncDatabase, OrderedDict[str, _AtWork]] = WeakKeyDictionary()
+
+
+def _known(ctx: Context, dataset_id: str) -> _AtWork:
+    kept = _at_work.setdefault(ctx.db, OrderedDict())
+    known = kept.setdefault(dataset_id, _AtWork())
+    kept.move_to_end(dataset_id)
+    while len(kept) > MOST_KEPT:
+        kept.popitem(last=False)
+    return known
+
+
+async def _look_for_work(ctx: Context, dataset_id: str) -> bool:
+    """Whether a job of a dataset is at work; some that are, are remembered for a moment."""
+    known, moment = _known(ctx, dataset_id), time.monotonic()
+    known.jobs, ends = set(), known.ends
+    at_work = {"dataset_id": dataset_id, "status": "processing"}
+    found = await ctx.db.jobs.find(at_work, {"job_id": 1}, limit=MOST_SEEN).to_list()
+    if known.ends == ends:  # else one of them may have ended meanwhile
+        known.jobs, known.seen = {job["job_id"] for job in found}, moment
+    return bool(found)
 
 
 async def settle_dataset(ctx: Context, dataset: Document) -> str:
@@ -157,7 +244,7 @@ async def settle_dataset(ctx: Context, dataset: Document) -> str:
     if dataset.get("always_active") or dataset["status"] != "processing":
         return str(dataset["status"])
     of_it = {"dataset_id": dataset_id}
-    if await ctx.db.jobs.find_one({**of_it, "status": "processing"}, {"_id": 1}):
+    if await _look_for_work(ctx, dataset_id):
         return "processing"
     made = await ctx.db.jobs.count_documents(of_it)
     if not made or (made < dataset["jobs_submitted"] and not dataset.get("truncated")):

@@ -9,7 +9,7 @@ from server.production import repair
 from server.production.leases import ends, leases
 from server.production.leases.ends import Report
 from server.production.leases.leases import Claim
-from server.production.tasks import completion, kinds, task_changes
+from server.production.tasks import completion, drawn, kinds, task_changes
 from server.production.tasks.task_store import NewTask, soon
 from server.rest.context import Context
 from tests.unit.production.conftest import Maker
@@ -24,6 +24,8 @@ async def test_complete(ctx: Context, make: Maker) -> None:
     assert before["status"] == "queued"
     task = await make.read(got["task_id"])
     assert (task["status"], task["walltime"], task["site"]) == ("complete", 2.0, "S")
+    await drawn.flush(ctx)
+    task = await make.read(got["task_id"])
     assert "due" not in task
 
 
@@ -223,7 +225,7 @@ async def test_an_end_that_was_cut_short_is_followed_up(ctx: Context, make: Make
         raise RuntimeError("the server dies here")
 
     with monkeypatch.context() as patch:
-        patch.setattr(completion, "follow", crash)
+        patch.setattr(completion, "follow_one", crash)
         with pytest.raises(RuntimeError):
             await run_one(ctx)
     assert (await states(ctx, dataset))[0] == ["complete", "idle"]
