@@ -134,11 +134,12 @@ def run(pilots: int, seconds: float, settle: float) -> dict[str, Any]:
 
 
 def _text(result: dict[str, Any]) -> Iterator[str]:
-    yield (f"{result['pilots']} pilots, {result['seconds']:g} s with nothing to do: {result['core']:.2%} of a "
-           f"core, {result['wakes']:g} wake-ups a second")
+    yield (f"{result['pilots']} pilots, {result['seconds']:g} s with nothing to do: "
+           f"{result['core']:.2%} of a core, {result['wakes']:g} wake-ups a second")
     for part in result["parts"]:
         threads = " ".join(f"{rate:g}" for rate in part["threads"][:8])
-        yield f"{part['name']:<14} {part['core']:>7.2%} of a core  {part['wakes']:>6g} wake-ups/s  ({threads})"
+        yield (f"{part['name']:<14} {part['core']:>7.2%} of a core  {part['wakes']:>6g} wake-ups/s  "
+               f"({threads})")
     said = ", ".join(f"{name} {rate:g}" for name, rate in result["commands"].items())
     yield f"database commands a second: {said or 'none'}"
 

@@ -1,8 +1,13 @@
-"""A process that is kept running: it cannot outlive us, and is started again, with pauses, when it ends."""
+"""A process that is kept running: it cannot outlive us, and is started again, with pauses, when it ends.
+
+Who keeps some waits by `SignalWait`, and so hears of an end at once without looking for it.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import subprocess
 import time
@@ -11,7 +16,7 @@ from pathlib import Path
 
 from iceprod.launch import command
 
-__all__ = ["Child", "last_lines", "rotate"]
+__all__ = ["Child", "SignalWait", "last_lines", "rotate"]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _GOOD_SECONDS = 60.0  # after running so long, an end counts as the first again
@@ -94,6 +99,26 @@ class Child:
             self.process.kill()
             self.process.wait()
         self.process = None
+
+
+class SignalWait:
+    """Call it to wait so many seconds, or until a signal comes, or came since the last time.
+
+    To be made in the main thread, one in a process. Signals that nobody handles do as ever; the end of a
+    child is heard of.
+    """
+
+    def __init__(self) -> None:
+        self._hears, told = os.pipe()
+        for end in (self._hears, told):
+            os.set_blocking(end, False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+
+    def __call__(self, seconds: float) -> None:
+        select.select([self._hears], [], [], seconds)
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._hears, 4096)
 
 
 def rotate(log: Path) -> None:

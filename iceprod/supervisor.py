@@ -22,11 +22,10 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from config.settings import Server, Settings, SettingsError, load
-from iceprod.children import Child, last_lines, rotate
+from iceprod.children import Child, SignalWait, last_lines, rotate
 from iceprod.ids import timestamp
 from iceprod.installation import Installation, Running, make_private, write_private
 from iceprod.transport import Client, ClientError
-from iceprod.waiting import SignalWait
 from iceprod.walls.namespaces import hide_memory
 from iceprod.walls.sandbox import View, find_sandbox
 

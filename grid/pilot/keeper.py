@@ -1,6 +1,7 @@
 """The process that starts a pilot's programs, and lets nothing of them outlive their task.
 
-It is a process of its own, small, so that it forks fast, and needs Python 3.9's standard library only. ::
+It is a process of its own, small, so that it forks fast: what a fork costs goes with what is imported, so
+nothing is that we can do without. It needs Python 3.9's standard library only. ::
 
     pilot ── socket ── keeper ─┬─ guard ── program ── whatever the program starts
                                └─ guard ── program …
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import resource
@@ -30,10 +32,13 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, NoReturn
 
-from iceprod.walls import namespaces, sandbox
+from iceprod.walls import bubblewrap, namespaces
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
 __all__ = ["Keeper", "below", "family", "main"]
 
@@ -103,7 +108,7 @@ def guard(request: dict[str, Any], keeper: int) -> NoReturn:
         become(request, outputs)
     status = wait_for(program)
     clear(me)
-    end_as(sandbox.status_of_bwrap(status) if box.get("means") == "bwrap" else status)
+    end_as(bubblewrap.status_of(status) if box.get("means") == "bwrap" else status)
 
 
 def guard_walled(request: dict[str, Any], box: dict[str, Any], keeper: int, outputs: list[int]) -> int:
@@ -150,7 +155,7 @@ def become(request: dict[str, Any], outputs: list[int]) -> NoReturn:
             os.dup2(descriptor, target)
         os.chdir(request["cwd"])
         if box and box["means"] == "bwrap":
-            argv = sandbox.bwrap(box, argv, request["cwd"])
+            argv = bubblewrap.command(box, argv, request["cwd"])
             namespaces.limit(box["file_bytes"])
         elif box:
             namespaces.confine(box["account"], box["processes"], box["file_bytes"])
@@ -294,4 +299,6 @@ class Keeper:
 
 def main(descriptor: int) -> None:
     """Serve the pilot at the other end of a socket."""
+    gc.freeze()
+    gc.disable()  # a collection in each child would copy all that it shares with us
     Keeper(socket.socket(fileno=descriptor)).run()

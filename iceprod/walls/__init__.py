@@ -4,4 +4,4 @@ In: paths that may be seen. Out: `Sandbox`, found by trying, and the calls that 
 more than Python 3.9's standard library, for the pilot carries it.
 """
 
-__all__ = ["containers", "namespaces", "sandbox"]
+__all__ = ["bubblewrap", "containers", "namespaces", "sandbox"]

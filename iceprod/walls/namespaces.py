@@ -18,8 +18,11 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # the process that forks for each program imports this, and no more than it must
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
 __all__ = ["PROCESSES", "CannotWall", "begin_walled", "confine", "end_walled", "hide_memory", "limit",
            "read_only"]

@@ -25,10 +25,9 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from iceprod.walls import namespaces
+from iceprod.walls import bubblewrap, namespaces
 
-__all__ = ["ISOLATION", "MEANS", "Sandbox", "View", "bwrap", "find_sandbox", "status_of_bwrap",
-           "try_out"]
+__all__ = ["ISOLATION", "MEANS", "Sandbox", "View", "find_sandbox", "try_out"]
 
 ISOLATION = ("auto", "required", "off")
 """What a setting may say: with walls where that is possible, not without, never."""
@@ -148,29 +147,6 @@ def find_sandbox(wanted: str, view: View, account: str = "") -> Sandbox:
     return Sandbox(why="; ".join(troubles))
 
 
-def bwrap(box: dict[str, Any], argv: list[str], directory: str) -> list[str]:
-    """The command line of bubblewrap that runs a program in a box."""
-    words = ["bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--die-with-parent",
-             "--proc", "/proc", "--chdir", directory]
-    of_kind = {"ro": ["--ro-bind"], "rw": ["--bind"], "own": ["--bind"], "dev": ["--dev-bind"]}
-    for kind, source, target in box["mounts"]:
-        if kind == "link":
-            words += ["--symlink", source, target]
-        elif kind == "cover":
-            words += ["--tmpfs", target] if os.path.isdir(target) else ["--ro-bind", "/dev/null", target]
-        else:
-            words += [*of_kind[kind], source, target]
-    for target in namespaces.read_only(box["mounts"]):
-        words += ["--remount-ro", target] if os.path.isdir(target) else []
-    return [*words, "--", *argv]
-
-
-def status_of_bwrap(status: int) -> int:
-    """The status that a program ended with, of bubblewrap's own, which tells a signal as shells do."""
-    number = os.WEXITSTATUS(status) - 128 if os.WIFEXITED(status) else 0
-    return number if number > 0 else status
-
-
 def _try(sandbox: Sandbox) -> str:
     """Run a program that does nothing; what went wrong."""
     if sandbox.means == "bwrap" and not shutil.which("bwrap"):
@@ -200,7 +176,7 @@ def try_out(box: dict[str, Any]) -> NoReturn:
 
     try:
         if box["means"] == "bwrap":
-            os.execvp("bwrap", bwrap(box, argv, directory))
+            os.execvp("bwrap", bubblewrap.command(box, argv, directory))
         elif box["means"] == "namespaces":
             os._exit(namespaces.end_walled(*namespaces.begin_walled(
                 box["root"], box["mounts"], box["account"] is not None, become)))

@@ -78,7 +78,7 @@ class Services:
         self.ctx, self.services = ctx, services
         self.last_success: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._held: dict[str, float] = {}  # leases that are ours, and until when by our clock at least
+        self._held: dict[str, float] = {}  # leases of ours, and until when at least, by our clock
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._loop(s), name=s.name) for s in self.services]
@@ -110,7 +110,7 @@ class Services:
         return False
 
     async def _leads(self, service: Service, seconds: float) -> bool:
-        """Whether the service's lease is ours for the next time; one that lasts long enough is not written."""
+        """Whether the service's lease is ours for a while; one that lasts long enough is not written."""
         name, moment = f"service:{service.name}", time.monotonic()
         if self._held.get(name, 0.0) - moment < seconds / 2:
             if not await hold_lease(self.ctx, name, seconds):

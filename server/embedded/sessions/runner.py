@@ -23,6 +23,8 @@ from server.embedded.storage.writes import Steps
 
 log = logging.getLogger(__name__)
 
+_GROUP_SECONDS = 0.5  # so long a group may grow while nobody waits for an answer
+
 Result = Any
 Done = Callable[[Result | CommandError], None]
 
@@ -46,6 +48,7 @@ class Runner:
         self._writers: set[Task] = set()  # that wrote in the open group
         self._held: list[tuple[Task, Result | CommandError]] = []
         self._flushing = False
+        self._begun = 0.0  # when the open group was; 0: it must not wait
 
     def run(self, steps: Steps[Result], done: Done, deadline: float | None = None) -> None:
         """Run a command; `done` gets its result or error, once what it wrote is durable."""
@@ -53,7 +56,7 @@ class Runner:
 
     def _step(self, task: Task) -> None:
         storage = self.store.storage
-        writes = storage.writes
+        writes, was_dirty = storage.writes, storage.dirty
         try:
             wait = self._resume(task)
         except StopIteration as stop:
@@ -72,6 +75,7 @@ class Runner:
             self._wait(task, wait)
         if storage.writes != writes and storage.dirty:
             self._writers.add(task)
+            self._begun = self._begun if was_dirty else time.monotonic()
         if storage.dirty and not self._flushing:
             self._flushing = True
             self._loop.call_soon(self._flush)
@@ -94,6 +98,7 @@ class Runner:
         if wait is None:
             self._loop.call_soon(self._step, task)
             return
+        self._begun = 0.0  # it may take long
         resumed = Signal()  # by what is waited for, or by the deadline
         resumed.then(lambda: self._resume_soon(task))
         wait.then(resumed.happen)
@@ -110,8 +115,13 @@ class Runner:
             task.done(result)
 
     def _flush(self) -> None:
-        """Commit the group, and send the answers that wait for it."""
+        """Commit the group, and send the answers that wait for it.
+
+        While none does, the command that writes goes on: a flush costs as much as a thousand rows.
+        """
         self._flushing = False
+        if not self._held and time.monotonic() - self._begun < _GROUP_SECONDS:
+            return  # its next step has us called again
         try:
             self.store.storage.commit()
         except GroupFailed as failure:

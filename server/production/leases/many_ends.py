@@ -1,8 +1,8 @@
 """Many ends in one request: every one is checked against its lease, the good ones are written together.
 
 A batch costs about ten commands to the database however long it is, one end alone three; failures, which
-are rare and must be judged one by one, cost a few each. What a task printed and used comes with its end, under ids that follow
-from task and instance, so the same batch sent twice stores nothing twice.
+are rare and must be judged one by one, cost a few each. What a task printed and used comes with its end,
+under ids that follow from task and instance, so the same batch sent twice stores nothing twice.
 """
 
 from __future__ import annotations
@@ -161,7 +161,8 @@ async def _complete_one(ctx: Context, by: _Batch, ended: Ended) -> Document | No
         mine["pilot_id"] = {"$in": [None, by.only_pilot]}
     marked = {**ends.completed(report), "due": soon(ends.FOLLOW_UP_SECONDS)}
     task = await ctx.db.tasks.find_one_and_update(
-        mine, {"$set": marked, "$unset": {"pilot_id": "", "avoid": ""}}, {"_id": 0, **dict.fromkeys(_READ, 1)})
+        mine, {"$set": marked, "$unset": {"pilot_id": "", "avoid": ""}},
+        {"_id": 0, **dict.fromkeys(_READ, 1)})
     if task is None:
         return None
     metrics.TASK_ENDS.labels("complete").inc()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
+
+import msgspec
 
 from iceprod.dataset_config import ConfigError, dependency_index, task_names, with_defaults
 from iceprod.evaluation import requirements_of
@@ -24,7 +27,8 @@ __all__ = ["BUFFER_JOBS", "Plan", "buffer", "materialise", "materialise_alone", 
 
 BUFFER_JOBS = 1000  # jobs that are made at once, and kept ready
 LEASE_SECONDS = 120.0
-TASKS_AT_ONCE = 2000  # written in one go
+TASKS_AT_ONCE = 4000  # written in one go
+YIELD_JOBS = 100  # made before others have their turn, where no expressions are to be evaluated
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,15 @@ class Plan:
     names: list[str]
     depends: list[list[int]]  # indexes of earlier tasks of the same job
     elsewhere: list[list[str]]  # ids of tasks of other datasets
+    same: dict[int, Document] = field(default_factory=dict)  # requirements that all jobs have, by task
+
+    @cached_property
+    def is_same(self) -> bool:
+        """Whether requirements are the same for all jobs, for there are no expressions outside of trays."""
+        tasks = [{name: value for name, value in task.items() if name != "trays"}
+                 for task in self.config["tasks"]]
+        parts = [tasks, self.config.get("steering"), self.config.get("options")]
+        return b"$" not in msgspec.json.encode(parts)
 
 
 async def plan_of(ctx: Context, dataset: Document) -> Plan:
@@ -95,14 +108,22 @@ async def _tasks_elsewhere(ctx: Context, depends: str) -> list[str]:
 
 
 def _requirements(plan: Plan, job_index: int, task_index: int) -> dict[str, Any]:
+    if (known := plan.same.get(task_index)) is not None:
+        return known
     try:
-        return requirements_of(plan.config, plan.dataset, job_index, task_index)
+        found = requirements_of(plan.config, plan.dataset, job_index, task_index)
     except RequirementError as error:
         raise BadRequest(f"task {plan.names[task_index]!r} of job {job_index}: {error}") from None
+    if plan.is_same:
+        plan.same[task_index] = found
+    return found
 
 
-def tasks_of_job(plan: Plan, job_index: int, dataset_priority: float) -> list[NewTask]:
-    """The tasks of one job. Raises BadRequest when their requirements have no sense."""
+def tasks_of_job(plan: Plan, job_index: int, dataset_priority: float, status: str = "") -> list[NewTask]:
+    """The tasks of one job, in a status or as they depend on others.
+
+    Raises BadRequest when their requirements have no sense.
+    """
     ids = [new_id() for _ in plan.names]
     result: list[NewTask] = []
     size, jobs = len(plan.names), plan.dataset["jobs_submitted"]
@@ -110,7 +131,8 @@ def tasks_of_job(plan: Plan, job_index: int, dataset_priority: float) -> list[Ne
         depends = (*(ids[earlier] for earlier in plan.depends[index]), *plan.elsewhere[index])
         priority = task_priority(dataset_priority, index, size, job_index, jobs)
         requirements = _requirements(plan, job_index, index)
-        result.append(NewTask(job_index, name, requirements, index, depends, priority, task_id=ids[index]))
+        result.append(NewTask(job_index, name, requirements, index, depends, priority, status=status,
+                              task_id=ids[index]))
     return result
 
 
@@ -133,8 +155,16 @@ async def materialise(ctx: Context, dataset_id: str, num: int = BUFFER_JOBS, sta
     await _repair_last_jobs(ctx, plan, first, priority)
     last = min(first + num, dataset["jobs_submitted"])
     step = max(1, TASKS_AT_ONCE // len(plan.names))
-    for start in range(first, last, step):
-        await _make_jobs(ctx, plan, range(start, min(start + step, last)), priority, status)
+    storing: list[asyncio.Task[None]] = []
+    try:
+        for start in range(first, last, step):  # while some are stored, the next are made
+            specs = await _specs(plan, range(start, min(start + step, last)), priority, status)
+            if len(storing) > 1:
+                await storing.pop(0)
+            storing.append(asyncio.create_task(_store(ctx, plan, specs, storing[-1] if storing else None)))
+    finally:
+        for one in storing:
+            await one
     return max(0, last - first)
 
 
@@ -155,11 +185,22 @@ async def _next_job_index(ctx: Context, dataset_id: str) -> int:
 
 
 async def _make_jobs(ctx: Context, plan: Plan, indexes: range, priority: float, status: str = "") -> None:
+    await _store(ctx, plan, await _specs(plan, indexes, priority, status))
+
+
+async def _specs(plan: Plan, indexes: range, priority: float, status: str) -> list[NewTask]:
     specs: list[NewTask] = []
     for index in indexes:
-        specs += [replace(task, status=status) for task in tasks_of_job(plan, index, priority)]
-        await asyncio.sleep(0)  # its expressions may have taken a while
-    stored = await task_store.create_tasks(ctx, plan.dataset["dataset_id"], specs)
+        specs += tasks_of_job(plan, index, priority, status)
+        if not plan.is_same or index % YIELD_JOBS == 0:
+            await asyncio.sleep(0)  # its expressions may have taken a while
+    return specs
+
+
+async def _store(ctx: Context, plan: Plan, specs: list[NewTask],
+                 before: asyncio.Task[None] | None = None) -> None:
+    """Store jobs, and their tasks once the tasks `before` are: only the last jobs can be incomplete."""
+    stored = await task_store.create_tasks(ctx, plan.dataset["dataset_id"], specs, before)
     await _correct_depends(ctx, plan, specs, stored)
 
 

@@ -14,7 +14,7 @@ Beside what the API shows, a task's document has
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -81,8 +81,11 @@ def soon(seconds: float) -> str:
     return timestamp(now() + timedelta(seconds=seconds))
 
 
-def new_task(dataset_id: str, job_id: str, new: NewTask) -> Document:
-    """A task's document, not yet stored. Raises BadRequest for requirements of wrong types."""
+def new_task(dataset_id: str, job_id: str, new: NewTask, key: str = "") -> Document:
+    """A task's document, not yet stored, of a class that is known or found.
+
+    Raises BadRequest for requirements of wrong types.
+    """
     status = new.status or ("idle" if new.depends else "waiting")
     return {
         "task_id": new.task_id or new_id(), "dataset_id": dataset_id, "job_id": job_id,
@@ -90,7 +93,7 @@ def new_task(dataset_id: str, job_id: str, new: NewTask) -> Document:
         "depends": list(new.depends), "requirements": new.requirements, "status": status,
         "status_changed": timestamp(), "failures": 0, "evictions": 0, "walltime": 0.0, "walltime_err": 0.0,
         "walltime_err_n": 0, "site": "", "priority": new.priority, "instance_id": "", "kind": new.kind,
-        "class_key": checked_class(new.requirements),
+        "class_key": key or checked_class(new.requirements),
     }
 
 
@@ -122,43 +125,59 @@ async def create_task(ctx: Context, task: Document) -> str:
     return str(task["task_id"])
 
 
-async def create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask]) -> list[Document]:
+async def create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask],
+                       before: Awaitable[None] | None = None) -> list[Document]:
     """Store jobs and tasks that are not there yet; all of them, as stored, in the order of `specs`.
+
+    No task is stored until what comes `before` is done.
 
     A second call with the same indexes changes nothing, whichever server makes it.
     """
     if not specs:
         return []
     job_ids = await _create_jobs(ctx, dataset_id, sorted({spec.job_index for spec in specs}))
-    documents = [new_task(dataset_id, job_ids[spec.job_index], spec) for spec in specs]
+    classes: dict[int, str] = {}  # many tasks share their requirements
+    for spec in specs:
+        if id(spec.requirements) not in classes:
+            classes[id(spec.requirements)] = checked_class(spec.requirements)
+    documents = [new_task(dataset_id, job_ids[spec.job_index], spec, classes[id(spec.requirements)])
+                 for spec in specs]
     for document in documents:
         if document["status"] == "idle":  # what it depends on may be complete before it is stored
             document["due"] = soon(ctx.settings.services.repair_seconds)
     await class_table(ctx).register(ctx, task_classes_of(documents))
-    await _insert_new(ctx, "tasks", documents)
+    if before is not None:
+        await before
+    all_new = await _insert_new(ctx, "tasks", documents)
+    if any(document["status"] == "waiting" for document in documents):
+        ctx.signals.notify("tasks")
+    if all_new:
+        return [{name: value for name, value in document.items() if name != "_id"} for document in documents]
     query = {"dataset_id": dataset_id, "job_index": {"$in": sorted(job_ids)}}
     stored = {(task["job_index"], task["task_index"]): task
               async for task in ctx.db.tasks.find(query, {"_id": 0})}
-    if any(document["status"] == "waiting" for document in documents):
-        ctx.signals.notify("tasks")
     return [stored[spec.job_index, spec.task_index] for spec in specs]
 
 
 async def _create_jobs(ctx: Context, dataset_id: str, indexes: list[int]) -> dict[int, str]:
-    await _insert_new(ctx, "jobs", [jobs.new_job(dataset_id, index) for index in indexes])
+    new = [jobs.new_job(dataset_id, index) for index in indexes]
+    if await _insert_new(ctx, "jobs", new):
+        return {job["job_index"]: job["job_id"] for job in new}
     query = {"dataset_id": dataset_id, "job_index": {"$in": indexes}}
     return {job["job_index"]: job["job_id"]
             async for job in ctx.db.jobs.find(query, {"job_index": 1, "job_id": 1})}
 
 
-async def _insert_new(ctx: Context, collection: str, documents: list[Document]) -> None:
-    """Insert what is not there yet, as the unique indexes decide."""
+async def _insert_new(ctx: Context, collection: str, documents: list[Document]) -> bool:
+    """Insert what is not there yet, as the unique indexes decide; whether that was all."""
     try:
         await ctx.db[collection].insert_many(documents, ordered=False)
     except BulkWriteError as error:
         others = [e for e in error.details["writeErrors"] if e["code"] != 11000]
         if others:
             raise
+        return False
+    return True
 
 
 # -- reading

@@ -194,8 +194,9 @@ def cut_after(number: int) -> Callable[..., Awaitable[list[Document]]]:
     """A `create_tasks` that makes all jobs, and then dies when so many tasks are there."""
     whole = task_store.create_tasks
 
-    async def create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask]) -> list[Document]:
-        stored = await whole(ctx, dataset_id, specs)
+    async def create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask],
+                           before: Awaitable[None] | None = None) -> list[Document]:
+        stored = await whole(ctx, dataset_id, specs, before)
         extra = await ctx.db.tasks.find({"dataset_id": dataset_id}, sort=[("job_index", 1), ("task_index", 1)]
                                         ).skip(number).to_list()
         await ctx.db.tasks.delete_many({"task_id": {"$in": [task["task_id"] for task in extra]}})
