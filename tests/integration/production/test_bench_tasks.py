@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grid import bench, bench_pilots
+from grid import bench, bench_idle, bench_pilots
 from grid.bench_peers import measure
 
 
@@ -31,6 +31,16 @@ def test_a_few_simulated_pilots() -> None:
     assert result["beat_ms"] > 0
     assert result["claims_per_second"] > 1
     assert 0 < result["claim_p50_ms"] <= result["claim_p99_ms"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_an_installation_at_rest() -> None:
+    result = bench_idle.run(pilots=0, seconds=3.0, settle=0.0)
+    assert {part["name"] for part in result["parts"]} == {"supervisor", "store", "server"}
+    assert 0 <= result["core"] < 2
+    assert result["wakes"] >= 0
+    assert all(rate > 0 for rate in result["commands"].values())
 
 
 def test_peers_that_are_not_here_are_reported_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -134,3 +134,22 @@ def test_a_launched_program_dies_with_its_parent() -> None:
         parent.kill()
         parent.wait()
         wait_until(lambda: not is_alive(program))
+
+
+_WAITS = """
+import subprocess, sys, time
+from iceprod.children import SignalWait
+wait = SignalWait()
+child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+child.communicate(b"go on\\n")
+began = time.monotonic()
+wait(600)  # its end came before
+assert time.monotonic() - began < 300
+wait(0)
+print("heard")
+"""
+
+
+def test_the_end_of_a_child_ends_the_wait_also_when_it_came_before() -> None:
+    done = subprocess.run([sys.executable, "-c", _WAITS], capture_output=True, text=True, check=False)
+    assert done.stdout == "heard\n", done.stderr

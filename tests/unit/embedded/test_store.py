@@ -117,6 +117,35 @@ def test_writes_of_one_turn_share_a_commit(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_long_command_is_one_commit_unless_others_wait(tmp_path: Path,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.embedded.sessions.runner._GROUP_SECONDS", float("inf"))
+
+    async def main() -> None:
+        store = Store(tmp_path / "d")
+        runner, answered = Runner(store), []
+        commits = []
+        original = store.storage.commit
+        store.storage.commit = lambda: (commits.append(len(answered)), original())  # type: ignore[method-assign]
+
+        def send(documents: list[dict[str, Any]]) -> None:
+            body = {"insert": "c", "documents": documents, "$db": "t"}
+            runner.run(commands.dispatch(store, commands.Peer(1), Message(1, body)), answered.append)
+
+        send([{"_id": i} for i in range(3000)])
+        await settled(answered, 1)
+        assert len(commits) == 1
+        send([{"_id": i} for i in range(3000, 6000)])
+        send([{"_id": "short"}])
+        await settled(answered, 2)
+        assert answered[-1] == {"n": 1, "ok": 1.0}, "who is done does not wait for who is not"
+        await settled(answered, 3)
+        assert not store.storage.dirty
+        store.close()
+
+    asyncio.run(main())
+
+
 def test_failed_group_is_told_to_all_who_were_in_it(tmp_path: Path) -> None:
     async def main() -> None:
         store = Store(tmp_path / "d")
