@@ -16,10 +16,14 @@ from typing import Any
 from astropy.io import fits
 
 from scanner.maps import products
+from scanner.maps.extents import extent
+from scanner.maps.level_sets import default_levels
+from scanner.maps.posterior import Posterior
 from scanner.maps.result import ScanResult
+from scanner.maps.skymap import SkyMap
 from scanner.recos.recos import UnknownReco, find_reco
 
-__all__ = ["SCHEMA", "Draft", "Subject", "of_map", "of_retraction", "timestamp"]
+__all__ = ["SCHEMA", "Draft", "Subject", "circular_of_map", "of_map", "of_retraction", "timestamp"]
 
 SCHEMA = "https://gcn.nasa.gov/schema/v7.2.1/gcn/notices/neutrino/Alert.schema.json"
 _TAKEN = ("messenger", "number_of_events", "ra", "dec", "ra_dec_error", "containment_probability",
@@ -68,6 +72,18 @@ class Draft:
 
 def of_map(result: ScanResult, subject: Subject) -> Draft:
     """The notice of a finished map. Raises EmptyMapError."""
+    document = _document(result, subject)
+    skymap = gzip.compress(_named(products.multiorder_fits(result), subject), 1, mtime=0)
+    return Draft(document, skymap, _circular(document, subject, result))
+
+
+def circular_of_map(result: ScanResult, subject: Subject) -> str:
+    """The circular of that notice alone. Raises EmptyMapError."""
+    return _circular(_document(result, subject), subject, result)
+
+
+def _document(result: ScanResult, subject: Subject) -> dict[str, Any]:
+    """A notice without its sky map."""
     position = products.gcn_json(result)
     summary = products.summary(result)
     document = subject.head() | {name: position[name] for name in _TAKEN if name in position}
@@ -77,8 +93,7 @@ def of_map(result: ScanResult, subject: Subject) -> Draft:
         document["event_energy"] = result.energy.document()
         if result.energy.neutrino is not None:
             document["nu_energy"] = round(result.energy.neutrino.gev / 1e3, 2)  # TeV, as IceCube's notices
-    skymap = gzip.compress(_named(products.multiorder_fits(result), subject), 1, mtime=0)
-    return Draft(document, skymap, _circular(document, subject, str(result.energy or "")))
+    return document
 
 
 def of_retraction(subject: Subject, reason: str) -> Draft:
@@ -118,15 +133,26 @@ def _named(data: bytes, subject: Subject) -> bytes:
     return file.getvalue()
 
 
-def _circular(document: dict[str, Any], subject: Subject, energy: str) -> str:
+def _errors(result: ScanResult) -> tuple[str, str]:
+    """How far the 90 % region reaches in right ascension and declination, as circulars write it."""
+    skymap = SkyMap.from_results(result.pixels)
+    posterior = Posterior.of(skymap, default_levels(result.method.reco))
+    found = extent(posterior, 0.9, skymap.best_fit)
+    ra = "" if found.ra_plus is None else f" (+{found.ra_plus:.2f}/-{found.ra_minus:.2f}, 90 %)"
+    return ra, f" (+{found.dec_plus:.2f}/-{found.dec_minus:.2f}, 90 %)"
+
+
+def _circular(document: dict[str, Any], subject: Subject, result: ScanResult) -> str:
     """The draft of a circular, for people to complete."""
+    energy, (ra_errors, dec_errors) = str(result.energy or ""), _errors(result)
     kind = "a candidate" if subject.alert_type == "initial" else "a refined direction of a"
     error, trigger = document["ra_dec_error"], document.get("trigger_time", "an unknown time")
     lines = [
         f"SUBJECT: {subject.event_name}: {subject.mission} observation of {kind} high-energy neutrino", "",
         f"On {trigger}, {subject.mission} detected {kind} high-energy neutrino event "
         f"({document.get('alert_topology', 'event').lower()}, {subject.pipeline}).", "",
-        f"RA (J2000):  {document['ra']:.3f} deg", f"Dec (J2000): {document['dec']:+.3f} deg",
+        f"RA (J2000):  {document['ra']:.3f}{ra_errors} deg",
+        f"Dec (J2000): {document['dec']:+.3f}{dec_errors} deg",
         f"90 % region: {document['area_90_deg2']:.3g} deg2 (as large as a circle of {error:.2f} deg); 50 %: "
         f"{document['area_50_deg2']:.3g} deg2; regions by {document['levels']}, "
         f"systematics {'included' if document['systematic_included'] else 'not included'}.",

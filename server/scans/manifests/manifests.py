@@ -14,7 +14,7 @@ from server.rest.context import Context
 from server.scans.manifests.requests import ScanRequest
 
 __all__ = ["FIELDS", "HEAVY_FIELDS", "UNREQUESTED", "Manifest", "assign_workflow", "find", "mark_deleted",
-           "new_manifest", "numbers", "patch", "read", "revision", "touch", "waiting"]
+           "new_manifest", "newest", "numbers", "patch", "read", "revision", "touch", "waiting"]
 
 UNREQUESTED = "not-yet-requested"
 """`ewms_workflow_id` of a scan that has no workers yet; null means that it never will."""
@@ -105,6 +105,18 @@ async def find(ctx: Context, query: dict[str, Any], skip: int, limit: int, *,
     way = -1 if newest_first else 1
     cursor = ctx.db.manifests.find(query, max_time_ms=10_000)
     cursor = cursor.sort([("timestamp", way), ("scan_id", way)]).skip(skip).limit(limit)
+    return [from_document(document) async for document in cursor]
+
+
+async def newest(ctx: Context, query: Mapping[str, Any], before: tuple[float, str] | None,
+                 limit: int) -> list[Manifest]:
+    """Manifests that match, the newest first, from a place (time and id) on; without their heavy fields."""
+    if before is not None:
+        moment, scan_id = before
+        later = [{"timestamp": {"$lt": moment}}, {"timestamp": moment, "scan_id": {"$lt": scan_id}}]
+        query = {"$and": [query, {"timestamp": {"$lte": moment}}, {"$or": later}]}
+    cursor = ctx.db.manifests.find(query, dict.fromkeys(HEAVY_FIELDS, 0), max_time_ms=10_000)
+    cursor = cursor.sort([("timestamp", -1), ("scan_id", -1)]).limit(limit)
     return [from_document(document) async for document in cursor]
 
 

@@ -14,6 +14,7 @@ from pymongo.errors import DuplicateKeyError
 from scanner.maps.levels import Progression
 from scanner.maps.result import Method, ScanMetadata
 from server.rest.context import Context
+from server.scans.manifests.told import Told
 from server.scans.pixels.cutting import Plan
 
 __all__ = ["Phase", "Prediction", "Run", "any_since", "change", "claim_tally", "create",
@@ -54,6 +55,7 @@ class Run(msgspec.Struct, kw_only=True):
     username: str = ""  # of whoever asked for the scan
     clusters: list[str] = []  # of which it asked for workers
     computes: str = ""  # the reconstruction behind that name, for this event
+    told: Told | None = None  # what the event tells of itself
     choice: dict[str, Any] = {}  # of `auto`: what it chose, why and how sure it is
     origin_scan_id: str = ""  # whose finished pixels are taken over, of a rescan
     phase: Phase = Phase.RUNNING

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import numpy as np
 from pymongo.errors import DocumentTooLarge
@@ -12,10 +11,8 @@ from pymongo.errors import DocumentTooLarge
 from scanner.common.errors import EventError
 from scanner.events.event import Event
 from scanner.maps.energy import EventEnergy
-from scanner.maps.level_sets import default_levels
-from scanner.maps.posterior import Posterior
 from scanner.maps.result import ScanResult
-from scanner.maps.skymap import BestFit, EmptyMapError, SkyMap
+from scanner.maps.skymap import BestFit, SkyMap
 from scanner.recos.energy import event_energy
 from server.common.errors import BadRequest, NotFound
 from server.production.datasets import datasets
@@ -26,16 +23,17 @@ from server.scans.manifests import decoding
 from server.scans.pixels import batches, runs
 from server.scans.pixels.runs import Phase, Run
 from server.scans.results import maps, results
+from server.scans.results.summaries import summary_of
 from server.scans.run import progress
 
-__all__ = ["close", "finish", "give_up", "seconds_per_pixel", "summary_of"]
+__all__ = ["close", "finish", "give_up", "seconds_per_pixel"]
 
 UNFINISHED = ("idle", "waiting", "queued", "processing", "reset")
 
 
 async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
     """Store the final map. The same map again changes nothing, so a crash in between does no harm."""
-    summary = await asyncio.to_thread(summary_of, tables, run.computes)
+    summary = await asyncio.to_thread(summary_of, tables, run.computes, run.told)
     if not summary:
         await give_up(ctx, run.scan_id, "no pixel could be fitted: there is no map")
         return
@@ -82,21 +80,6 @@ async def close(ctx: Context, run: Run) -> None:
     await completion.settle_dataset(ctx, await datasets.get(ctx, run.dataset_id))
     await runs.change(ctx, run.scan_id, {"is_closed": False}, is_closed=True)
     ctx.signals.notify("scans")
-
-
-def summary_of(tables: dict[int, np.ndarray], reco: str) -> dict[str, Any]:
-    """Best fit and areas (square degrees) of a reconstruction's map; {} while no pixel could be fitted."""
-    try:
-        skymap = SkyMap.from_results(tables)
-    except EmptyMapError:
-        return {}
-    best, posterior = skymap.best_fit, Posterior.of(skymap, default_levels(reco))
-    return {"best_fit": {"ra_deg": best.ra_deg, "dec_deg": best.dec_deg, "llh": best.llh, "nside": best.nside,
-                         "pixel": best.pixel},
-            "level_set": posterior.levels.name,
-            "area_50_deg2": posterior.area(0.5), "area_90_deg2": posterior.area(0.9),
-            "area_50_limits": ", ".join(posterior.limits(0.5)),
-            "area_90_limits": ", ".join(posterior.limits(0.9))}
 
 
 async def _energy(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> EventEnergy | None:

@@ -135,6 +135,7 @@ async def launch(ctx: Context, manifest: Manifest, request: ScanRequest, usernam
     moment = time.time()
     run = await runs.create(ctx, Run(
         scan_id=scan_id, dataset_id=dataset_id, i3_event_id=request.i3_event_id, event=facts.metadata,
+        told=facts.told,
         reco=method.requested, computes=method.reco, choice=choice, nsides=request.levels,
         threshold=max(float(request.predictive_scanning_threshold), LOWEST_THRESHOLD),
         max_pixel_reco_time=request.max_pixel_reco_time, memory_gb=WORKER_MEMORY_GB, disk_gb=WORKER_DISK_GB,

@@ -80,3 +80,20 @@ function labelCells() {
 }
 labelCells();
 document.addEventListener("htmx:afterSettle", labelCells);
+
+// What is to be copied is copied by a button; without scripts it can be marked by hand.
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const field = document.getElementById(button.dataset.copy);
+    field.select();
+    let copied = false;
+    try {
+      await navigator.clipboard.writeText(field.value);
+      copied = true;
+    } catch {
+      copied = document.execCommand("copy");  // over plain http there is no clipboard but this
+    }
+    document.querySelector("[data-copied]").textContent = copied ? "Copied." : "It is marked: copy it by the keyboard.";
+  });
+}
