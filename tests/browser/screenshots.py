@@ -34,6 +34,8 @@ def pages(made: World) -> dict[str, str]:
         "task-waiting": f"/web/datasets/{waiting}/tasks/{made.waiting_task}",
         "submit": "/web/submit", "submit-like": f"/web/submit?like={running}",
         "scans": "/web/scans", "scan-final": f"/web/scans/{made.scans['final']}",
+        "scans-by-area": "/web/scans?sort=area", "scan-circular": f"/web/scans/{made.scans['final']}/circular",
+        "scan-galaxies": f"/web/scans/{made.scans['final']}?catalog=galaxies",
         "scan-running": f"/web/scans/{made.scans['running']}",
         "scan-outside": f"/web/scans/{made.scans['outside']}",
         "sites": "/web/sites", "pilots": f"/web/sites/{made.grid_id}", "admin": "/web/admin",

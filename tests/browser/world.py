@@ -13,7 +13,7 @@ import requests
 from tests.support.api import Api
 from tests.support.scans import PixelPilot, scan_body, simulated_event, wait_for
 
-__all__ = ["OBJECT", "SETTINGS", "World", "build", "build_object", "submit"]
+__all__ = ["HOSTILE", "OBJECT", "SETTINGS", "World", "build", "build_object", "submit"]
 
 SETTINGS = {"SCANS__FIRST_BATCH_PIXELS": 64, "SCANS__MAX_BATCH_PIXELS": 128, "SERVICES__REPAIR_SECONDS": 0.5,
             "LEASES__SWEEP_SECONDS": 0.5, "LEASES__MAX_WAIT_SECONDS": 1, "SCANS__RUNNING_PER_USER": 3}
@@ -31,6 +31,7 @@ RuntimeError: propagation failed after 1312 of 2000 frames
 """
 
 
+HOSTILE = "<b>M 1</b> onmouseover=alert(1)"
 OBJECT = "ZTF21abcdefgh-with-a-name-that-is-long"
 LONG = ("NuTau with a description that is so long that it has to be broken into several lines even on a wide "
         "screen, as real ones sometimes are")
@@ -133,7 +134,17 @@ def build(api: Api) -> World:
     failed = alice.get(f"/datasets/{datasets['running']}/tasks", params={"status": "failed"}).json()
     waiting = alice.get(f"/datasets/{datasets['waiting']}/tasks").json()
     build_object(admin)
+    build_galaxies(admin)
     return World(datasets, next(iter(failed)), next(iter(waiting)), scans, grid_id)
+
+
+def build_galaxies(admin: requests.Session) -> None:
+    """A catalogue with some galaxies inside the final map's region, one with a hostile name, and one outside."""
+    table = f"name,ra,dec\nNGC 1,111.0,19.0\nNGC 2,114.5,22.0\n{HOSTILE},109.0,14.5\nfar away,300.0,-40.0\n"
+    body = {"catalogName": "world", "catalogData": table}
+    answer = admin.post("/api/galaxy_catalog/ascii", json=body)
+    assert answer.status_code == 200, answer.text
+    wait_for(lambda: bool(admin.get("/api/galaxy_catalog").json()["data"]["totalMatches"]), "galaxies")
 
 
 def build_object(admin: requests.Session) -> None:
@@ -156,15 +167,17 @@ def _scans(api: Api) -> dict[str, str]:
     pilot.register()
     scans = {}
     wanted: dict[str, dict[str, Any]] = {
-        "final": {"nsides": {"8": 0, "32": 24}}, "running": {"nsides": {"8": 0, "64": 12}},
+        "earlier": {"nsides": {"8": 0, "16": 24}}, "final": {"nsides": {"8": 0, "32": 24}},
+        "running": {"nsides": {"8": 0, "64": 12}},
         "outside": {"reco_algo": "elsewhere"}, "deleted": {"reco_algo": "elsewhere"}}
     for name, changes in wanted.items():
-        event = simulated_event(run_id=100 + len(scans))
+        event = simulated_event(run_id=99 + max(len(scans), 1), online=(113.2, 16.0))  # two of one event
+        event["truth"] = {"ra_deg": 108.0, "dec_deg": 21.5}
         answer = user.post("/scan", json=scan_body(event_i3live_json=event, **changes))
         assert answer.status_code == 200, answer.text
         scans[name] = str(answer.json()["scan_id"])
-        if name == "final":
-            wait_for(lambda: _worked(user, pilot, scans["final"]), "the final map", 240.0)
+        if name in ("earlier", "final"):
+            wait_for(lambda: _worked(user, pilot, scans[name]), "the final map", 240.0)
     for _ in range(4):
         pilot.work(2)
     user.delete(f"/scan/{scans['deleted']}")

@@ -37,8 +37,8 @@ def with_errors(value: float, plus: float | None, minus: float | None, signed: b
 
 
 def _digits(error: float) -> int:
-    """Decimals so that an error has two significant digits, from 1 to 4."""
-    return min(max(1 - math.floor(math.log10(error)), 1), 4) if error > 0 else 4
+    """Decimals so that an error has two significant digits, from 2 to 4."""
+    return min(max(1 - math.floor(math.log10(error)), 2), 4) if error > 0 else 4
 
 
 def utc_of_mjd(mjd: float) -> str:

@@ -53,6 +53,7 @@ function show(view) {
   for (const [name, text] of Object.entries(view.texts)) {  // as the server writes them in the page
     if (place(name)) put(name, text);
   }
+  place("bestcard").hidden = !view.best_fit;
   place("files").hidden = !view.best_fit && !view.is_final;
   document.dispatchEvent(new CustomEvent("scan:news", {detail: view}));
 }

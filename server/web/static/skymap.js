@@ -226,6 +226,7 @@ class Viewer {
       .find((one) => one * 5 <= across) || 0.002;
     const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
     pen.strokeStyle = "rgba(255,255,255,.35)";
+    const scale = this.width / Math.max(1, this.canvas.clientWidth);
     pen.lineWidth = 1;
     pen.font = `${Math.round(12 * this.width / Math.max(1, this.canvas.clientWidth))}px system-ui, sans-serif`;
     pen.textAlign = "center";
@@ -234,13 +235,17 @@ class Viewer {
     const centre = Math.round(ra / DEGREE / step) * step;
     for (let d = Math.ceil((middle - tall) / step) * step; d <= middle + tall + 1e-9; d += step) {
       if (Math.abs(d) >= 90 - 1e-9) continue;
-      this.line(pen, range(ra / DEGREE - broad, ra / DEGREE + broad, 96).map((r) => [r, d]));
-      this.label(pen, this.place(ra, d * DEGREE), `${d > 0 ? "+" : ""}${d.toFixed(digits)}°`);
+      const along = range(ra / DEGREE - broad, ra / DEGREE + broad, 96).map((r) => [r, d]);
+      this.line(pen, along);
+      const at = whole ? this.place(ra, d * DEGREE) : this.edge(along, (x) => x, 24 * scale);
+      this.label(pen, at, `${d > 0 ? "+" : ""}${d.toFixed(digits)}°`);
     }
     for (let r = centre - Math.ceil(broad / step) * step; r < centre + broad; r += step) {
       if (whole && Math.abs(wrapped((r * DEGREE) - ra)) > 179.9 * DEGREE) continue;
-      this.line(pen, range(Math.max(-90, middle - tall), Math.min(90, middle + tall), 64).map((d) => [r, d]));
-      this.label(pen, this.place(r * DEGREE, middle * DEGREE), `${(((r % 360) + 360) % 360).toFixed(digits)}°`);
+      const along = range(Math.max(-90, middle - tall), Math.min(90, middle + tall), 64).map((d) => [r, d]);
+      this.line(pen, along);
+      const at = whole ? this.place(r * DEGREE, middle * DEGREE) : this.edge(along, (x, y) => -y, 24 * scale);
+      this.label(pen, at, `${(((r % 360) + 360) % 360).toFixed(digits)}°`);
     }
   }
 
@@ -254,6 +259,17 @@ class Viewer {
       last = here;
     }
     pen.stroke();
+  }
+
+  /** Where a line leaves the canvas, by what is to be least there; so that labels are out of the way. */
+  edge(points, least, rim) {
+    let found = null;
+    for (const [ra, dec] of points) {
+      const at = this.place(ra * DEGREE, dec * DEGREE);
+      const inside = at && at[0] > rim && at[0] < this.width - rim && at[1] > rim && at[1] < this.height - 6;
+      if (inside && (!found || least(...at) < least(...found))) found = at;
+    }
+    return found;
   }
 
   label(pen, at, text) {
