@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser import world
+from tests.browser import night, world
 from tests.browser.browsing import Visitor, chromium, why_not
 from tests.browser.world import World
 from tests.support.api import Api, running_server
@@ -27,7 +27,8 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with running_server(tmp_path_factory.mktemp("browser"), world.SETTINGS) as server:
+    folder = tmp_path_factory.mktemp("browser")
+    with running_server(folder, world.SETTINGS | night.settings(folder)) as server:
         yield server
 
 

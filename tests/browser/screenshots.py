@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.browser import world
+from tests.browser import night, world
 from tests.browser.browsing import Visitor, chromium, why_not
 from tests.browser.world import World
 from tests.support.api import Api, running_server
@@ -38,6 +38,9 @@ def pages(made: World) -> dict[str, str]:
         "scan-galaxies": f"/web/scans/{made.scans['final']}?catalog=galaxies",
         "scan-running": f"/web/scans/{made.scans['running']}",
         "scan-outside": f"/web/scans/{made.scans['outside']}",
+        "alerts": "/web/alerts", "alerts-held": "/web/alerts?state=held",
+        **{f"alert-{state}": f"/web/alerts/{alert_id}" for state, alert_id in made.alerts.items()},
+        "alert-notices": "/web/alert_notices", "alert-replays": "/web/alert_replays",
         "sites": "/web/sites", "pilots": f"/web/sites/{made.grid_id}", "admin": "/web/admin",
         "schedule": "/web/schedule", "schedule-entry": "/web/schedule/housekeeping-repair-tasks",
         "desk": "/web/desk", "desk-object": f"/web/desk/objects/{world.OBJECT}",
@@ -77,7 +80,8 @@ def main() -> int:
     if reason := why_not():
         print(f"no pictures: {reason}", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory() as folder, running_server(Path(folder), world.SETTINGS) as api:
+    with tempfile.TemporaryDirectory() as folder, \
+            running_server(Path(folder), world.SETTINGS | night.settings(Path(folder))) as api:
         made = world.build(api)
         with chromium() as browser:
             return _print(take(browser, api, made, Path(sys.argv[1]), "".join(sys.argv[2:3])))

@@ -10,6 +10,7 @@ from typing import Any
 
 import requests
 
+from tests.browser import night
 from tests.support.api import Api
 from tests.support.scans import PixelPilot, scan_body, simulated_event, wait_for
 
@@ -47,6 +48,7 @@ class World:
     waiting_task: str
     scans: dict[str, str]
     grid_id: str
+    alerts: dict[str, str]
 
 
 def submit(session: requests.Session, jobs: int, description: str, **changes: Any) -> str:
@@ -114,6 +116,7 @@ def build(api: Api) -> World:
     """Make everything."""
     alice, system, admin = (api.session("user", username="alice"), api.session("system"),
                             api.session())
+    alerts = night.build(api, PixelPilot(api.session("pilot")).register())
     scans = _scans(api)  # first, for their pilot takes whatever there is
     many = {"tasks": [{**CONFIG["tasks"][0], "requirements": {"cpu": 64, "memory": 512.0}}]}
     # while no site has told what it offers: later it would be refused
@@ -135,7 +138,7 @@ def build(api: Api) -> World:
     waiting = alice.get(f"/datasets/{datasets['waiting']}/tasks").json()
     build_object(admin)
     build_galaxies(admin)
-    return World(datasets, next(iter(failed)), next(iter(waiting)), scans, grid_id)
+    return World(datasets, next(iter(failed)), next(iter(waiting)), scans, grid_id, alerts)
 
 
 def build_galaxies(admin: requests.Session) -> None:

@@ -13,7 +13,7 @@ from server.common.errors import BadRequest, NotFound
 from server.rest.context import Context
 from server.scans.manifests.requests import ScanRequest
 
-__all__ = ["FIELDS", "HEAVY_FIELDS", "UNREQUESTED", "Manifest", "assign_workflow", "find", "mark_deleted",
+__all__ = ["FIELDS", "HEAVY_FIELDS", "UNREQUESTED", "Manifest", "among", "assign_workflow", "find", "mark_deleted",
            "new_manifest", "newest", "numbers", "patch", "read", "revision", "touch", "waiting"]
 
 UNREQUESTED = "not-yet-requested"
@@ -118,6 +118,14 @@ async def newest(ctx: Context, query: Mapping[str, Any], before: tuple[float, st
     cursor = ctx.db.manifests.find(query, dict.fromkeys(HEAVY_FIELDS, 0), max_time_ms=10_000)
     cursor = cursor.sort([("timestamp", -1), ("scan_id", -1)]).limit(limit)
     return [from_document(document) async for document in cursor]
+
+
+async def among(ctx: Context, query: Mapping[str, Any], scan_ids: Sequence[str]) -> list[Manifest]:
+    """Those of some scans that match, in the order of the ids; without their heavy fields."""
+    cursor = ctx.db.manifests.find({"scan_id": {"$in": list(scan_ids)}, "$and": [query]},
+                                   dict.fromkeys(HEAVY_FIELDS, 0))
+    found = {document["scan_id"]: from_document(document) async for document in cursor}
+    return [found[scan_id] for scan_id in scan_ids if scan_id in found]
 
 
 async def touch(ctx: Context, scan_id: str, condition: Mapping[str, Any] | None = None,

@@ -134,9 +134,7 @@ async def _walk(ctx: Context, wanted: Wanted) -> AsyncIterator[list[Line]]:
         else:
             ids, place = await _sketched(ctx, wanted.sort, place)
             ended = len(ids) < _AT_ONCE
-            some = await manifests.newest(ctx, {"$and": [query, {"scan_id": {"$in": ids}}]}, None, _AT_ONCE)
-            known = {one.scan_id: one for one in some}
-            found = [known[scan_id] for scan_id in ids if scan_id in known]
+            found = await manifests.among(ctx, query, ids)
         if found:
             yield await lines_of(ctx, found)
         if ended:
@@ -146,11 +144,12 @@ async def _walk(ctx: Context, wanted: Wanted) -> AsyncIterator[list[Line]]:
 async def _sketched(ctx: Context, sort: str, place: tuple[float, str] | None
                     ) -> tuple[list[str], tuple[float, str] | None]:
     """Ids of scans with a final map by event time or area, and where to go on."""
-    name, way, beyond = ("mjd", -1, "$lt") if sort == "event" else ("area", 1, "$gt")
+    name, way, beyond = ("mjd", -1, "$lt") if sort == "event" else ("area", 1, "$gt")  # as the indexes are
     query: dict[str, Any] = {}
     if place is not None:
         value, scan_id = place
-        query = {"$or": [{name: {beyond: value}}, {name: value, "scan_id": {"$lt": scan_id}}]}
+        query = {name: {f"{beyond}e": value},
+                 "$or": [{name: {beyond: value}}, {"scan_id": {"$lt": scan_id}}]}
     cursor = ctx.db.scan_sketches.find(query, {"_id": 0, "scan_id": 1, name: 1})
     found = await cursor.sort([(name, way), ("scan_id", -1)]).limit(_AT_ONCE).to_list()
     last = (float(found[-1][name]), str(found[-1]["scan_id"])) if found else place
