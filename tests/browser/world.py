@@ -116,7 +116,8 @@ def build(api: Api) -> World:
     """Make everything."""
     alice, system, admin = (api.session("user", username="alice"), api.session("system"),
                             api.session())
-    alerts = night.build(api, PixelPilot(api.session("pilot")).register())
+    scanner = PixelPilot(api.session("pilot")).register()
+    alerts = night.build(api, scanner)
     scans = _scans(api)  # first, for their pilot takes whatever there is
     many = {"tasks": [{**CONFIG["tasks"][0], "requirements": {"cpu": 64, "memory": 512.0}}]}
     # while no site has told what it offers: later it would be refused
@@ -138,12 +139,14 @@ def build(api: Api) -> World:
     waiting = alice.get(f"/datasets/{datasets['waiting']}/tasks").json()
     build_object(admin)
     build_galaxies(admin)
+    alerts["working"] = night.working(api, scanner)
     return World(datasets, next(iter(failed)), next(iter(waiting)), scans, grid_id, alerts)
 
 
 def build_galaxies(admin: requests.Session) -> None:
-    """A catalogue with some galaxies inside the final map's region, one with a hostile name, and one outside."""
-    table = f"name,ra,dec\nNGC 1,111.0,19.0\nNGC 2,114.5,22.0\n{HOSTILE},109.0,14.5\nfar away,300.0,-40.0\n"
+    """A catalogue: some galaxies in the final map's region, one of a hostile name, and one outside."""
+    rows = ("NGC 1,111.0,19.0", "NGC 2,114.5,22.0", f"{HOSTILE},109.0,14.5", "far away,300.0,-40.0")
+    table = "\n".join(["name,ra,dec", *rows])
     body = {"catalogName": "world", "catalogData": table}
     answer = admin.post("/api/galaxy_catalog/ascii", json=body)
     assert answer.status_code == 200, answer.text
@@ -180,7 +183,7 @@ def _scans(api: Api) -> dict[str, str]:
         assert answer.status_code == 200, answer.text
         scans[name] = str(answer.json()["scan_id"])
         if name in ("earlier", "final"):
-            wait_for(lambda: _worked(user, pilot, scans[name]), "the final map", 240.0)
+            wait_for(lambda scan_id=scans[name]: _worked(user, pilot, scan_id), "the final map", 240.0)
     for _ in range(4):
         pilot.work(2)
     user.delete(f"/scan/{scans['deleted']}")

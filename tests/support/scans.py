@@ -32,7 +32,7 @@ def simulated_event(seed: int = 1, run_id: int = 7,
                     online: tuple[float, float] | None = None) -> dict[str, Any]:
     """The JSON of a made-up muon track: direct Cherenkov light on the nearest DOMs.
 
-    With the direction (degrees) of an online reconstruction the event tells that, its energy and signalness too.
+    With the direction (degrees) of an online reconstruction the event tells that, energy and signalness too.
     """
     generator = np.random.default_rng(seed)
     zenith, azimuth = np.radians(100.0), np.radians(40.0)
@@ -57,7 +57,8 @@ def simulated_event(seed: int = 1, run_id: int = 7,
     recos = {} if online is None else {"OnlineL2_SplineMPE": _online(*online)}
     document = write_event(Event(run_id, 0, 11, "neutrino", _MJD, False, pulses, pulses, recos, truth))
     if online is not None:
-        document["value"]["data"] |= {"signalness": 0.62, "far": 1.1e-8, "reco": {"energy": {"truncated": 77406.3}}}
+        energy = {"truncated": 77406.3}
+        document["value"]["data"] |= {"signalness": 0.62, "far": 1.1e-8, "reco": {"energy": energy}}
     return document
 
 
@@ -145,7 +146,8 @@ class PixelPilot:
 
     def claim(self, num: int = 1) -> list[dict[str, Any]]:
         """Lease batches; [] when there are none."""
-        body = {"num": num, "requirements": _OFFER, "start": True, "pilot_id": self.pilot_id}
+        offer = {**_OFFER, "kind": "pixels"}
+        body = {"num": num, "requirements": offer, "start": True, "pilot_id": self.pilot_id}
         answer = self.session.post("/task_actions/queue_many", json=body)
         assert answer.status_code in (200, 404), answer.text
         return answer.json() if answer.status_code == 200 else []

@@ -118,12 +118,13 @@ class Search(msgspec.Struct, frozen=True):
     since: float | None = None
     until: float | None = None
     replay: str | None = None  # of a rehearsal; "": of none; None: whatever
+    before: float | None = None  # received earlier than that, for pages
 
     def query(self) -> dict[str, Any]:
         """As the database takes it."""
         found: dict[str, Any] = {} if self.replay is None else {"replay": self.replay}
         found |= {name: value for name in ("state", "stream") if (value := getattr(self, name))}
-        bounds = {"$gte": self.since, "$lte": self.until}
+        bounds = {"$gte": self.since, "$lte": self.until, "$lt": self.before}
         bounds = {name: value for name, value in bounds.items() if value is not None}
         if bounds:
             found["received"] = bounds

@@ -13,8 +13,9 @@ from server.common.errors import BadRequest, NotFound
 from server.rest.context import Context
 from server.scans.manifests.requests import ScanRequest
 
-__all__ = ["FIELDS", "HEAVY_FIELDS", "UNREQUESTED", "Manifest", "among", "assign_workflow", "find", "mark_deleted",
-           "new_manifest", "newest", "numbers", "patch", "read", "revision", "touch", "waiting"]
+__all__ = ["FIELDS", "HEAVY_FIELDS", "UNREQUESTED", "Manifest", "among", "assign_workflow", "find",
+           "mark_deleted", "new_manifest", "newest", "numbers", "patch", "read", "revision", "touch",
+           "waiting"]
 
 UNREQUESTED = "not-yet-requested"
 """`ewms_workflow_id` of a scan that has no workers yet; null means that it never will."""

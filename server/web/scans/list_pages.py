@@ -8,8 +8,8 @@ from scanner.recos.recos import RECOS
 from server.common.errors import BadRequest
 from server.rest.routing import Route, allow
 from server.scans.run import clusters
+from server.web.common import position
 from server.web.common.handler import READERS, PageHandler
-from server.web.scans import position
 from server.web.scans.event_rows import SORTS, Wanted, found_rows
 from server.web.scans.scan_lines import STATES
 

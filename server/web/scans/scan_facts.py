@@ -14,7 +14,7 @@ from server.scans.manifests.manifests import Manifest
 from server.scans.manifests.told import Told
 from server.scans.results import sketches
 from server.scans.results.summaries import apart_deg
-from server.web.scans import position
+from server.web.common import position
 from server.web.scans.scan_lines import Line, lines_of
 
 __all__ = ["Facts", "Other", "facts_of"]

@@ -35,6 +35,7 @@ class Line:
     reco: str
     sketched: float  # when its map became final, of one that has a picture; else 0
     mjd: float
+    area: float | None  # of the 90 % region, square degrees
     found: dict[str, Any] = field(default_factory=dict)  # best fit and areas, as far as the scan is over
 
     @property
@@ -49,11 +50,6 @@ class Line:
     def progress(self) -> str:
         """How far it is, in words."""
         return str((self.manifest.progress or {}).get("summary", ""))
-
-    @property
-    def area(self) -> float | None:
-        """Of the 90 % region, square degrees."""
-        return self.found.get("area_90_deg2")
 
     @property
     def title(self) -> str:
@@ -96,8 +92,9 @@ def _line(manifest: Manifest, number: int | None, sketch: Sketch | None, run: di
           finished: float | None) -> Line:
     gave_up = run.get("phase") in (Phase.ABORTED.value, Phase.FAILED.value)
     stopped = deactivation(manifest, finished, gave_up, time.time())
+    found = sketch.summary if sketch else run.get("summary") or {}
     mjd = sketch.mjd if sketch else (manifest.event_metadata or {}).get("mjd")
     return Line(manifest, number, scan_state(manifest, finished is not None, stopped),
                 run.get("computes") or (sketch.reco if sketch else ""), sketch.finished if sketch else 0.0,
                 float(mjd) if isinstance(mjd, int | float) else 0.0,
-                sketch.summary if sketch else run.get("summary") or {})
+                sketch.area if sketch else found.get("area_90_deg2"), found)

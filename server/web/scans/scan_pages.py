@@ -17,9 +17,10 @@ from server.scans.pixels import runs
 from server.scans.results import files
 from server.scans.run import clusters, workers
 from server.scans.run.creation import request_of
+from server.web.common import position
 from server.web.common.handler import READERS, PageHandler
 from server.web.common.overview import event_name
-from server.web.scans import list_pages, position, scan_files, sky_marks
+from server.web.scans import list_pages, scan_files, sky_marks
 from server.web.scans.scan_facts import facts_of
 
 __all__ = ["ROUTES"]

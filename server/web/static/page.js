@@ -51,7 +51,9 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   const list = event.detail.elt;
   if (!list.matches(".live")) return;
   const inUse = list.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
-  if (inUse || list.querySelector("input[data-row]:checked")) event.preventDefault();
+  const isWritten = [...list.querySelectorAll("input:not([type=hidden]), textarea")].some(
+    (field) => field.value !== field.defaultValue);
+  if (inUse || isWritten || list.querySelector("input[data-row]:checked")) event.preventDefault();
 });
 
 // After an action on a page one is where one was before.

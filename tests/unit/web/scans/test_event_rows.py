@@ -27,8 +27,8 @@ async def make(ctx: Context, scans: int) -> list[dict[str, Any]]:
         event = dice.randrange(EVENTS)
         row = {"scan_id": f"{number:032x}", "event": event, "timestamp": float(dice.randrange(60)),
                "mjd": 50000.0 + event % 7, "area": float(dice.randrange(9)), "final": bool(number % 4)}
-        metadata = {"run_id": event, "event_id": 1, "event_type": "HESE" if event % 2 else "<i>", "mjd": row["mjd"],
-                    "is_real_event": False}
+        metadata = {"run_id": event, "event_id": 1, "event_type": "HESE" if event % 2 else "<i>",
+                    "mjd": row["mjd"], "is_real_event": False}
         manifest = Manifest(scan_id=row["scan_id"], timestamp=row["timestamp"], event_metadata=metadata)
         await ctx.db.manifests.insert_one(msgspec.to_builtins(manifest) | {"number": number})
         if row["final"]:

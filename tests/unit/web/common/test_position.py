@@ -9,7 +9,7 @@ from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.web.scans import position
+from server.web.common import position
 
 
 @given(st.floats(0, 360), st.floats(-90, 90))
