@@ -1,16 +1,18 @@
-"""A night on shift: an alert comes, the gate holds it, a person releases it with one click, and withdraws it."""
+"""A night on shift: an alert is held by the gate, released with one click, and withdrawn with a reason."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.browser import night, world
 from tests.browser.browsing import Visitor
 from tests.browser.night import HOSTILE_STREAM, calm_event, work_until
 from tests.browser.world import World
-from tests.support.api import Api
+from tests.support.api import Api, running_server
 from tests.support.scans import PixelPilot
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -19,11 +21,18 @@ ASKED = """() => { window.asked = 0;
     document.addEventListener('htmx:beforeRequest', () => { window.asked++; }); }"""
 
 
-def test_an_alert_is_held_released_and_withdrawn(api: Api, made: World, visit: Callable[..., Visitor]) -> None:
-    manager = api.session("system", username="detector")
-    shifter = visit(api.url)
+@pytest.fixture
+def quiet(tmp_path: Path) -> Iterator[Api]:
+    """A server on which nothing else is to do."""
+    with running_server(tmp_path, world.SETTINGS | night.settings(tmp_path)) as server:
+        yield server
+
+
+def test_an_alert_is_held_released_and_withdrawn(quiet: Api, visit: Callable[..., Visitor]) -> None:
+    manager = quiet.session("system", username="detector")
+    shifter = visit(quiet.url)
     page = shifter.page
-    shifter.log_in(api.token("admin", "user", username="shifter"), "/web/alerts?text=run+400")
+    shifter.log_in(quiet.token("admin", "user", username="shifter"), "/web/alerts?text=run+400")
     assert page.get_by_role("link", name="run 400 event 11").count() == 0
     alert = manager.post("/alerts", params={"stream": "neutrino"}, data=calm_event(400)).json()["alert_id"]
     page.get_by_role("link", name="run 400 event 11").wait_for()  # without loading the page again
@@ -36,8 +45,9 @@ def test_an_alert_is_held_released_and_withdrawn(api: Api, made: World, visit: C
     shifter.wait_for("window.asked > 0")
     assert page.get_by_label("Why it is not published").input_value() == "half a sentence", "it is kept"
     page.get_by_label("Why it is not published").fill("")
+    page.keyboard.press("Tab")
 
-    pilot = PixelPilot(api.session("pilot")).register("night")
+    pilot = PixelPilot(quiet.session("pilot")).register("night")
     work_until(manager, pilot, alert, "held")
     page.get_by_text("It waits for a person").wait_for()
     first = page.get_by_role("region", name="Revision 1: track_mpe held")
@@ -67,7 +77,8 @@ def test_who_comes_too_late_is_told_and_sees_what_is_now(api: Api, made: World,
                                                          visit: Callable[..., Visitor]) -> None:
     ann = visit(api.url)
     ann.log_in(api.token("admin", "user", username="ann"), f"/web/alerts/{made.alerts['held']}")
-    answer = api.session("system").post(f"/alerts/{made.alerts['held']}/actions/dismiss", json={"reason": "rain"})
+    dismiss = f"/alerts/{made.alerts['held']}/actions/dismiss"
+    answer = api.session("system").post(dismiss, json={"reason": "rain"})
     assert answer.status_code == 200
     ann.page.get_by_role("button", name="Release revision 1").click()
     ann.page.get_by_role("alert").get_by_text("Nothing was done").wait_for()

@@ -146,8 +146,7 @@ class PixelPilot:
 
     def claim(self, num: int = 1) -> list[dict[str, Any]]:
         """Lease batches; [] when there are none."""
-        offer = {**_OFFER, "kind": "pixels"}
-        body = {"num": num, "requirements": offer, "start": True, "pilot_id": self.pilot_id}
+        body = {"num": num, "requirements": _OFFER, "start": True, "pilot_id": self.pilot_id}
         answer = self.session.post("/task_actions/queue_many", json=body)
         assert answer.status_code in (200, 404), answer.text
         return answer.json() if answer.status_code == 200 else []

@@ -53,7 +53,9 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   const inUse = list.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
   const isWritten = [...list.querySelectorAll("input:not([type=hidden]), textarea")].some(
     (field) => field.value !== field.defaultValue);
-  if (inUse || isWritten || list.querySelector("input[data-row]:checked")) event.preventDefault();
+  const isPaused = inUse || isWritten || list.querySelector("input[data-row]:checked") !== null;
+  list.classList.toggle("paused", isPaused && isWritten);
+  if (isPaused) event.preventDefault();
 });
 
 // After an action on a page one is where one was before.
