@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from config.settings import AlertRule
+from config.alerts import AlertRule
 from server.alerts.handler import READERS, AlertHandler
 from server.alerts.rules import stored
 from server.common.errors import BadRequest, NotFound

@@ -16,7 +16,7 @@ import msgspec
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from config.settings import AlertGate, AlertStep
+from config.alerts import AlertGate, AlertStep
 from server.common.errors import NotFound
 from server.desk.common import blobs
 from server.rest.context import Context

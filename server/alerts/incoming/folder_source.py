@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from config.settings import AlertSource
+from config.alerts import AlertSource
 from server.alerts.common.alerts import Arrival, Origin
 
 __all__ = ["FolderSource"]

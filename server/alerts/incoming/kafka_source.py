@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from config.settings import AlertSource
+from config.alerts import AlertSource
 from server.alerts.common.alerts import Arrival, Origin
 
 __all__ = ["KafkaSource"]

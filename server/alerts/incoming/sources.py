@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from config.settings import AlertSource
+from config.alerts import AlertSource
 from server.alerts.common import alerts
 from server.alerts.common.alerts import Arrival
 from server.alerts.incoming.folder_source import FolderSource

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from config.settings import AlertSource
+from config.alerts import AlertSource
 from server.alerts.common.alerts import Arrival, Origin
 
 __all__ = ["ZeroMQSource"]

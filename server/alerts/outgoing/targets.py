@@ -15,7 +15,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-from config.settings import AlertTarget
+from config.alerts import AlertTarget
 from server.alerts.rules.matching import any_fits
 from server.desk.outside import calls
 from server.desk.outside.calls import Call

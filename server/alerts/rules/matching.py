@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from config.settings import AlertRule
+from config.alerts import AlertRule
 
 __all__ = ["Traits", "any_fits", "first_match"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from config.settings import AlertRule
+from config.alerts import AlertRule
 from iceprod.ids import now
 from scanner.maps.levels import Progression, ProgressionError
 from scanner.recos.recos import UnknownReco, find_reco

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from config.settings import AlertSource
+from config.alerts import AlertSource
 from server.alerts.common import alerts
 from server.alerts.common.alerts import Search
 from server.alerts.incoming.folder_source import FolderSource

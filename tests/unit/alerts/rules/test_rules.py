@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from config.settings import AlertRule, AlertStep
+from config.alerts import AlertRule, AlertStep
 from server.alerts.rules import stored
 from server.alerts.rules.matching import Traits, any_fits, first_match
 from server.alerts.way import arriving

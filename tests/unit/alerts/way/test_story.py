@@ -12,7 +12,7 @@ import pytest
 from astropy.io import fits
 from jsonschema import Draft202012Validator
 
-from config.settings import AlertGate
+from config.alerts import AlertGate
 from server.alerts.common import alerts, revisions
 from server.alerts.common.alerts import Alert, Search, State
 from server.alerts.common.latency import durations, percentiles
