@@ -33,8 +33,8 @@ class AlertSource(Part, frozen=True):
     def __post_init__(self) -> None:
         if self.kind != "s3":
             if self.endpoint or self.access_key or self.secret_key or self.delete_taken:
-                raise ValueError("endpoint, access_key, secret_key, delete_taken: only a source of kind s3 has "
-                                 "these")
+                raise ValueError("endpoint, access_key, secret_key, delete_taken: only a source of kind s3 "
+                                 "has these")
             return
         if not re.fullmatch(r"s3://[^/]+(/.*)?", self.address):
             raise ValueError("address: must be s3://bucket or s3://bucket/prefix")

@@ -22,8 +22,8 @@ from server.desk.common import blobs
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "OPEN", "Alert", "Arrival", "Origin", "Search", "State", "arrive", "change", "find",
-           "id_of", "listed", "message_of", "undecided"]
+__all__ = ["INDEXES", "MESSAGES", "OPEN", "Alert", "Arrival", "Origin", "Search", "State", "arrive", "change",
+           "find", "id_of", "listed", "message_of", "undecided"]
 
 INDEXES = [
     Index("alerts", "open", [("state", 1), ("received", 1)]),
@@ -34,6 +34,7 @@ INDEXES = [
 ]
 
 MOST_ORIGINS = 50  # of one message, that are kept
+MESSAGES = "message-"  # how the keys of messages' bytes begin
 
 
 class State(StrEnum):
@@ -77,7 +78,7 @@ class Alert(msgspec.Struct, kw_only=True):
 
     alert_id: str
     stream: str
-    blob: str  # where the message's bytes are
+    blob: str  # where the message's bytes are; its own, so that they can be removed
     size: int  # bytes
     origins: list[Origin]
     received: float
@@ -106,6 +107,7 @@ class Alert(msgspec.Struct, kw_only=True):
     targets: list[str] = []
     times: dict[str, float] = {}  # first_pixel, first_map, final_map, published
     event_name: str = ""
+    pruned: float = 0.0  # when the bytes of a refused message were removed
     acts: list[dict[str, Any]] = []  # what people did: who, what, when, why
 
 
@@ -145,7 +147,7 @@ async def arrive(ctx: Context, arrival: Arrival) -> Alert:
     known = await _once_more(ctx, alert_id, arrival.origin)
     if known is not None:
         return known
-    blob = await blobs.put(ctx, arrival.data)
+    blob = await blobs.put(ctx, arrival.data, f"{MESSAGES}{alert_id}")
     fresh = Alert(alert_id=alert_id, stream=arrival.stream, blob=blob, size=len(arrival.data),
                   origins=[arrival.origin], received=arrival.origin.received, stored=time.time(),
                   replay=arrival.replay)
@@ -172,7 +174,10 @@ async def find(ctx: Context, alert_id: str) -> Alert:
 
 
 async def message_of(ctx: Context, alert: Alert) -> bytes:
-    """The bytes of an alert's message."""
+    """The bytes of an alert's message. Raises NotFound."""
+    if alert.pruned:
+        raise NotFound("the bytes of this refused message were removed when their time was over (setting "
+                       "alerts.keep_refused_days)")
     return await blobs.get(ctx, alert.blob)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from config.alerts import AlertTarget
+from server.alerts.common import kafka
 from server.alerts.rules.matching import any_fits
 from server.desk.outside import calls
 from server.desk.outside.calls import Call
@@ -124,16 +125,17 @@ def _produce(name: str, target: AlertTarget, parcel: Parcel) -> str:
     answers: list[Any] = []
     try:
         if name not in _producers:
-            _producers[name] = Producer({
-                "message.timeout.ms": round(SECONDS * 1000), "reconnect.backoff.ms": 500, "log_level": 2,
-                **target.options, "enable.idempotence": True, "bootstrap.servers": target.address})
+            _producers[name] = kafka.client(
+                Producer, f"alerts.targets.{name}.options", target.options,
+                {"message.timeout.ms": round(SECONDS * 1000), "reconnect.backoff.ms": 500, "log_level": 2},
+                {"enable.idempotence": True, "bootstrap.servers": target.address})
         producer = _producers[name]
         producer.produce(target.topic, value=parcel.document, key=parcel.event,
                          headers={"idempotency-key": parcel.key},
                          on_delivery=lambda error, message: answers.append((error, message)))
         producer.flush(SECONDS + 1)
     except (KafkaException, BufferError) as error:
-        raise TargetError(str(error)) from None
+        raise TargetError(kafka.without_secrets(target.options, str(error))) from None
     if not answers:
         producer.purge()
         raise TargetError("no broker took it in time")
