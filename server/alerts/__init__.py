@@ -16,7 +16,7 @@ from server.alerts import alert_routes, notice_routes, rule_routes
 from server.alerts.common import alerts, revisions
 from server.alerts.incoming import s3_source, sources
 from server.alerts.outgoing import names, notices, outbox
-from server.alerts.way import advance, retention
+from server.alerts.way import advance, linked_maps, retention
 from server.rest.routing import Route
 from server.services.leader import Service
 from server.store.database import Index
@@ -30,4 +30,4 @@ INDEXES: list[Index] = [
     *s3_source.INDEXES]
 
 SERVICES: list[Service] = [*sources.SERVICES, *advance.SERVICES, *outbox.SERVICES,
-                           *retention.SERVICES]
+                           *linked_maps.SERVICES, *retention.SERVICES]

@@ -22,14 +22,16 @@ from server.desk.common import blobs
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "MESSAGES", "OPEN", "Alert", "Arrival", "Origin", "Search", "State", "arrive", "change",
-           "find", "id_of", "listed", "message_of", "undecided"]
+__all__ = ["INDEXES", "MESSAGES", "OPEN", "Alert", "Arrival", "LinkedMap", "MapState", "Origin", "Search", "State",
+           "arrive", "change", "find", "id_of", "listed", "message_of", "undecided"]
 
 INDEXES = [
     Index("alerts", "open", [("state", 1), ("received", 1)]),
     Index("alerts", "newest", [("received", -1)]),
     Index("alerts", "replay", [("replay", 1), ("received", 1)]),
     Index("alerts", "event_key", [("event_key", 1), ("received", 1)]),
+    Index("alerts", "dateobs", [("dateobs", 1), ("received", 1)]),
+    Index("alerts", "linked", [("linked.state", 1), ("linked.due", 1)], options={"sparse": True}),
     Index("alerts", "key", [("key", 1)], unique=True, options={"sparse": True}),
 ]
 
@@ -54,6 +56,26 @@ class State(StrEnum):
 
 OPEN = (State.RECEIVED, State.WORKING)
 """What is gone on with by itself."""
+
+
+class MapState(StrEnum):
+    """Where the map stands that a notice links to."""
+
+    WAITING = "waiting"  # it is asked for, perhaps again
+    KEPT = "kept"  # it is the event's map on the desk
+    FAILED = "failed"  # it is not asked for any more; the reason says why
+    SUPERSEDED = "superseded"  # a later notice of the event came first
+    OFF = "off"  # links are not followed here
+
+
+class LinkedMap(msgspec.Struct, frozen=True):
+    """A map that a notice only links to."""
+
+    url: str
+    state: MapState
+    reason: str = ""
+    due: float = 0.0  # when it is asked for next, seconds since 1970
+    tries: int = 0
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -101,6 +123,7 @@ class Alert(msgspec.Struct, kw_only=True):
     extras: dict[str, float] = {}  # signalness and false alarm rate, where the message tells them
     dateobs: str = ""  # of the event on the desk
     localization: str = ""
+    linked: LinkedMap | None = None
     rule: str = ""
     steps: list[AlertStep] = []
     gate: AlertGate = AlertGate()
@@ -209,6 +232,8 @@ def _document(alert: Alert) -> dict[str, Any]:
     document["_id"] = document.pop("alert_id")
     if not document["key"]:
         del document["key"]  # the index of keys leaves those without one out
+    if alert.linked is None:
+        del document["linked"]  # likewise
     return document
 
 

@@ -14,8 +14,9 @@ from server.alerts.incoming import reading
 from server.alerts.incoming.reading import Content
 from server.alerts.rules import stored
 from server.alerts.rules.matching import Traits, first_match
+from server.alerts.way import desk, linked_maps
 from server.common.errors import BadRequest
-from server.desk.maps import arrivals
+from server.desk.maps.arrivals import EventBody
 from server.rest.context import Context
 from server.scans.manifests.events import store_event
 
@@ -61,10 +62,19 @@ async def _fields(ctx: Context, alert: Alert, content: Content) -> dict[str, Any
     if first := await _first_of(ctx, alert, common["key"]):
         return _as_duplicate(common, first)
     if content.body is not None:
-        told = {} if alert.replay else await arrivals.keep(ctx, content.body)
-        return {**common, "state": State.TOLD, "dateobs": told.get("dateobs", str(content.body.dateobs)),
-                "localization": told.get("localization_name", "")}
+        return common | await _told(ctx, alert, content.body, content.map_url)
     return common | await _work(ctx, alert, content, common)
+
+
+async def _told(ctx: Context, alert: Alert, body: EventBody, map_url: str) -> dict[str, Any]:
+    """What the desk made of a notice of others; a rehearsal tells it nothing. Raises BadRequest."""
+    if alert.replay:
+        return {"state": State.TOLD, "dateobs": str(body.dateobs), "localization": ""}
+    told = await desk.tell(ctx, alert.alert_id, body)
+    link = linked_maps.linked(ctx.settings, map_url)
+    ctx.signals.notify("alert links")
+    return {"state": State.TOLD, "dateobs": told["dateobs"],
+            "localization": told.get("localization_name", ""), **({"linked": link} if link else {})}
 
 
 async def _work(ctx: Context, alert: Alert, content: Content, common: dict[str, Any]) -> dict[str, Any]:

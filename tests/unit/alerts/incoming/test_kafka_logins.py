@@ -137,7 +137,8 @@ async def test_standings_have_no_secrets(ctx: Context, caplog: pytest.LogCapture
 def test_which_options_are_secret() -> None:
     secret = ["sasl.password", "ssl.key.password", "ssl.key.pem", "sasl.oauthbearer.client.secret",
               "sasl.oauthbearer.config", "ssl.keystore.password",
-              "sasl.oauthbearer.assertion.private.key.pem", "sasl.oauthbearer.assertion.private.key.passphrase"]
+              "sasl.oauthbearer.assertion.private.key.pem",
+              "sasl.oauthbearer.assertion.private.key.passphrase"]
     for name in secret:
         assert kafka.without_secrets({name: SECRET}, f"say {SECRET}") == "say ***", name
     for name in ("sasl.username", "sasl.oauthbearer.token.endpoint.url", "group.id"):
