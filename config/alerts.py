@@ -127,7 +127,7 @@ class Alerts(Part, frozen=True):
     # from whom; a name, or name:port; an address inside one's own network counts only when it stands here
     map_hosts: list[str] = msgspec.field(
         default_factory=lambda: ["heasarc.gsfc.nasa.gov", "opendata.km3net.de", "roc.icecube.wisc.edu"])
-    map_max_mb: int = 200  # of one map
+    map_max_mb: int = 64  # of one map; the desk reads none that is larger
     map_seconds: float = 120.0  # for one map, all of it
     # names of spatial catalogues whose sources in the 90 % region a circular's draft tells, as 4FGL-DR4
     circular_catalogs: list[str] = msgspec.field(default_factory=list)

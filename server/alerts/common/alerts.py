@@ -22,8 +22,8 @@ from server.desk.common import blobs
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "MESSAGES", "OPEN", "Alert", "Arrival", "LinkedMap", "MapState", "Origin", "Search", "State",
-           "arrive", "change", "find", "id_of", "listed", "message_of", "undecided"]
+__all__ = ["INDEXES", "MESSAGES", "OPEN", "Alert", "Arrival", "LinkedMap", "MapState", "Origin", "Search",
+           "State", "arrive", "change", "find", "id_of", "listed", "message_of", "undecided"]
 
 INDEXES = [
     Index("alerts", "open", [("state", 1), ("received", 1)]),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -66,8 +67,8 @@ class Draft:
     circular: str
 
 
-def of_map(result: ScanResult, subject: Subject) -> Draft:
-    """The notice of a finished map. Raises EmptyMapError."""
+def of_map(result: ScanResult, subject: Subject, known: Sequence[str] = ()) -> Draft:
+    """The notice of a finished map, with lines on known sources for its circular. Raises EmptyMapError."""
     position = products.gcn_json(result)
     summary = products.summary(result)
     document = subject.head() | {name: position[name] for name in _TAKEN if name in position}
@@ -78,7 +79,7 @@ def of_map(result: ScanResult, subject: Subject) -> Draft:
         if result.energy.neutrino is not None:
             document["nu_energy"] = round(result.energy.neutrino.gev / 1e3, 2)  # TeV, as IceCube's notices
     skymap = gzip.compress(_named(products.multiorder_fits(result), subject), 1, mtime=0)
-    return Draft(document, skymap, _circular(document, subject, str(result.energy or "")))
+    return Draft(document, skymap, _circular(document, subject, str(result.energy or ""), known))
 
 
 def of_retraction(subject: Subject, reason: str) -> Draft:
@@ -118,7 +119,7 @@ def _named(data: bytes, subject: Subject) -> bytes:
     return file.getvalue()
 
 
-def _circular(document: dict[str, Any], subject: Subject, energy: str) -> str:
+def _circular(document: dict[str, Any], subject: Subject, energy: str, known: Sequence[str]) -> str:
     """The draft of a circular, for people to complete."""
     kind = "a candidate" if subject.alert_type == "initial" else "a refined direction of a"
     error, trigger = document["ra_dec_error"], document.get("trigger_time", "an unknown time")
@@ -133,7 +134,7 @@ def _circular(document: dict[str, Any], subject: Subject, energy: str) -> str:
         f"Reconstruction: {document['reconstruction']}.", *([f"Energy: {energy}."] if energy else []),
         *([f"Signalness: {document['p_astro']:.2f}."] if "p_astro" in document else []),
         *([f"False alarm rate: {document['far']:.2e} Hz."] if "far" in document else []), "",
-        "Known gamma-ray and radio sources inside the 90 % region: [to be completed by the shifter]", "",
+        *known, "",
         "Follow-up observations are encouraged.", ""]
     return _marked("\n".join(lines), subject)
 

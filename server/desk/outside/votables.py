@@ -29,14 +29,14 @@ async def tap(ctx: Context, service: str, base: str, adql: str) -> list[Row]:
     return tables[0] if tables else []
 
 
-def read_tables(service: str, data: bytes) -> list[list[Row]]:
-    """The rows of each table; values that are not there are left out. Raises ServiceError."""
+def read_tables(service: str, data: bytes, most: int = MOST_ROWS) -> list[list[Row]]:
+    """So many rows of each table; values that are not there are left out. Raises ServiceError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # services are careless about details
             votable = parse(io.BytesIO(data), verify="ignore")
             _check_status(service, votable)
-            return [_rows(table) for table in votable.iter_tables()]
+            return [_rows(table, most) for table in votable.iter_tables()]
     except (ValueError, TypeError, KeyError, IndexError, OSError, EOFError, VOTableSpecError) as error:
         if isinstance(error, ServiceError):
             raise
@@ -50,10 +50,10 @@ def _check_status(service: str, votable: VOTableFile) -> None:
                 raise ServiceError(f"{service} refuses the query: {str(info.content or '').strip()[:300]}")
 
 
-def _rows(table: Any) -> list[Row]:
+def _rows(table: Any, most: int) -> list[Row]:
     names = [column.name for column in table.fields]
     return [{name: value for name, value in zip(names, map(_plain, row), strict=True) if value is not None}
-            for row in table.array[:MOST_ROWS]]
+            for row in table.array[:most]]
 
 
 def _plain(value: Any) -> Any:

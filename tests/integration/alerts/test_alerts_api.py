@@ -22,7 +22,7 @@ PERMISSIONS = {
     "get /alerts": READERS, "post /alerts": MANAGERS, "get /alerts/{alert_id}": READERS,
     "get /alerts/{alert_id}/message": READERS, "get /alerts/{alert_id}/draft": READERS,
     "post /alerts/{alert_id}/actions/release": MANAGERS, "post /alerts/{alert_id}/actions/dismiss": MANAGERS,
-    "post /alerts/{alert_id}/actions/retract": MANAGERS, 
+    "post /alerts/{alert_id}/actions/retract": MANAGERS,
     "post /alerts/{alert_id}/actions/fetch_map": MANAGERS,
     "get /alert_replays": READERS,
     "get /alert_replays/{name}": READERS, "get /alert_rules": READERS, "get /alert_rules/{name}": READERS,

@@ -1,4 +1,4 @@
-"""Maps that notices only link to: fetched when that is wanted, again when they are late, never from inside."""
+"""Maps that notices only link to: fetched when wanted, again when late, never from inside."""
 
 from __future__ import annotations
 
