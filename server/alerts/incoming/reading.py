@@ -38,7 +38,7 @@ __all__ = ["Content", "read"]
 _GZIP = b"\x1f\x8b"
 _ONLINE = ("SplineMPE", "BestFit", "SPEFit2")  # endings of the keys of online reconstructions, best first
 _MJD_ZERO = datetime(1858, 11, 17)
-_EXTRAS = {"signalness": "p_astro", "p_astro": "p_astro", "far": "far"}
+_EXTRAS = {"signalness": ("p_astro", 1.0), "p_astro": ("p_astro", 1.0), "far": ("far", 1e6)}  # at most
 _MOST_NAME, _MOST_URL = 100, 2000
 
 
@@ -133,8 +133,9 @@ def _extras(document: Mapping[str, Any]) -> dict[str, float]:
     data = value.get("data") if isinstance(value, Mapping) else None
     if not isinstance(data, Mapping):
         return {}
-    return {ours: float(found) for name, ours in _EXTRAS.items()
-            if isinstance(found := data.get(name), int | float) and not isinstance(found, bool)}
+    return {ours: float(found) for name, (ours, most) in _EXTRAS.items()
+            if isinstance(found := data.get(name), int | float) and not isinstance(found, bool)
+            and 0 <= found <= most}
 
 
 def _online(event: Event) -> dict[str, Any] | None:

@@ -20,9 +20,8 @@ from scanner.maps import products
 from scanner.maps.result import ScanResult
 from scanner.recos.recos import UnknownReco, find_reco
 
-__all__ = ["SCHEMA", "Draft", "Subject", "of_map", "of_retraction", "timestamp"]
+__all__ = ["Draft", "Subject", "of_map", "of_retraction", "timestamp"]
 
-SCHEMA = "https://gcn.nasa.gov/schema/v7.2.1/gcn/notices/neutrino/Alert.schema.json"
 _TAKEN = ("messenger", "number_of_events", "ra", "dec", "ra_dec_error", "containment_probability",
           "systematic_included", "additional_info", "trigger_time", "levels", "area_90_deg2",
           "reconstruction")
@@ -51,7 +50,7 @@ class Subject:
 
     def head(self) -> dict[str, Any]:
         """What every notice of it begins with."""
-        return {"$schema": SCHEMA, "mission": self.mission, "instrument": self.instrument,
+        return {"$schema": products.GCN_SCHEMA, "mission": self.mission, "instrument": self.instrument,
                 "messenger": "Neutrino", "pipeline": self.pipeline, "record_number": self.record_number,
                 "event_name": [self.event_name], "id": [self.event_id],
                 "alert_datetime": timestamp(time.time()), "alert_type": self.alert_type,

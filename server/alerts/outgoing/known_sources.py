@@ -100,8 +100,8 @@ def lines(looked: Iterable[Looked]) -> list[str]:
     """The passage of a circular; it says plainly where nothing was looked for."""
     told = list(looked)
     if not told:
-        return ["Known gamma-ray and radio sources inside the 90 % region: not looked for, since no catalogue "
-                "is configured [to be completed by the shifter]"]
+        return ["Known gamma-ray and radio sources inside the 90 % region: not looked for, since no "
+                "catalogue is configured [to be completed by the shifter]"]
     return ["Known sources inside the 90 % region, by their distance from the best fit:",
             *(line for one in told for line in _lines(one))]
 
