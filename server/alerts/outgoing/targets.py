@@ -17,10 +17,10 @@ from typing import Any
 
 from config.alerts import AlertTarget
 from server.alerts.common import kafka
-from server.alerts.rules.matching import any_fits
 from server.desk.outside import calls
 from server.desk.outside.calls import Call
 from server.rest.context import Context
+from server.rules.conditions import fits
 
 __all__ = ["Parcel", "TargetError", "chosen", "send"]
 
@@ -48,7 +48,7 @@ class Parcel:
 def chosen(targets: Mapping[str, AlertTarget], patterns: list[str], is_test: bool) -> list[str]:
     """The targets that a rule names, but for public ones when it is only a test."""
     return [name for name, target in targets.items()
-            if any_fits(patterns, name) and not (is_test and target.public)]
+            if fits(patterns, name) and not (is_test and target.public)]
 
 
 async def send(ctx: Context, name: str, target: AlertTarget, parcel: Parcel) -> str:

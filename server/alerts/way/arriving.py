@@ -12,8 +12,8 @@ from server.alerts.common import alerts, figures, revisions
 from server.alerts.common.alerts import Alert, Arrival, State
 from server.alerts.incoming import reading
 from server.alerts.incoming.reading import Content
-from server.alerts.rules import stored
-from server.alerts.rules.matching import Traits, first_match
+from server.alerts.rules import journal, stored
+from server.alerts.rules.matching import choose
 from server.alerts.way import desk, linked_maps
 from server.common.errors import BadRequest
 from server.desk.maps.arrivals import EventBody
@@ -81,12 +81,14 @@ async def _work(ctx: Context, alert: Alert, content: Content, common: dict[str, 
     """The rule of an event, and the steps that follow from it."""
     assert content.event is not None, "an event has its document"
     rules = await stored.in_force(ctx)
-    name = first_match(rules, Traits(common["stream"], content.facts["event_type"]))
+    facts = {"stream": common["stream"], "event_type": content.facts["event_type"]}
+    choice = choose(rules, facts)
     event = await store_event(ctx, content.event)
-    if name is None:
-        return {"state": State.IGNORED, "reason": "no rule wants this stream and type of event",
+    if choice.name is None:
+        return {"state": State.IGNORED, "reason": f"no rule wants it: {choice.reason}"[:1000],
                 "i3_event_id": event.i3_event_id}
-    rule = rules[name]
+    name, rule = choice.name, rules[choice.name]
+    await journal.note(ctx, alert, name, rule, facts)
     await revisions.make(ctx, alert.alert_id, rule.steps)
     return {"state": State.WORKING, "i3_event_id": event.i3_event_id, "rule": name, "steps": rule.steps,
             "gate": rule.gate, "targets": rule.targets}

@@ -26,6 +26,7 @@ PERMISSIONS = {
     "post /alerts/{alert_id}/actions/fetch_map": MANAGERS,
     "get /alert_replays": READERS,
     "get /alert_replays/{name}": READERS, "get /alert_rules": READERS, "get /alert_rules/{name}": READERS,
+    "get /alert_rules/{name}/firings": READERS,
     "put /alert_rules/{name}": ADMIN, "delete /alert_rules/{name}": ADMIN, "post /alert_rule_trials": READERS,
     "get /alert_notices": READERS, "get /alert_notices/{notice_id}": READERS,
     "get /alert_notices/{notice_id}/skymap": READERS, "get /alert_deliveries": READERS,
