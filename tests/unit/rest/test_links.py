@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tornado.netutil import DefaultLoopResolver
 
 from server.rest.links import LinkError, LinkRefused, check_link, fetch_link, is_outside
-from tests.support.tls import Answer, Site, secure_site
+from tests.support.storage.secure import Answer, Site, secure_site
 
 MB = 1 << 20
 

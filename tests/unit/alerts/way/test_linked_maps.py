@@ -19,7 +19,7 @@ from server.common.errors import BadRequest, NotFound
 from server.desk.maps import localizations
 from server.rest.context import Context
 from tests.support.alerts import Crash, Dying, arrival, with_alerts
-from tests.support.tls import Answer, Site, secure_site
+from tests.support.storage.secure import Answer, Site, secure_site
 from tests.unit.alerts.incoming.test_reading import sky_map
 
 NOTICE = {"$schema": "https://gcn.nasa.gov/schema/v7.2.1/gcn/notices/x/alert.schema.json", "mission": "X",
