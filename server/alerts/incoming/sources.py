@@ -120,7 +120,8 @@ async def listen_once(ctx: Context, name: str, source: Source, seconds: float = 
 
 async def _failed(ctx: Context, name: str, opened: dict[str, Source], error: Exception) -> None:
     what = "messages cannot be stored, so the source keeps them: " if isinstance(error, PyMongoError) else ""
-    text = f"{what}{type(error).__name__}: {error}"[:500]
+    kind = "" if type(error) is OSError else f"{type(error).__name__}: "  # our own say all that is needed
+    text = f"{what}{kind}{error}"[:500]
     log.warning("alert source fails", extra={"action": "alerts", "source": name, "reason": text})
     _faults.setdefault(ctx.db, {})[name] = text
     await _let_go(opened, name)

@@ -6,6 +6,7 @@ import asyncio
 import io
 import warnings
 from typing import Any
+from xml.parsers import expat
 
 import numpy as np
 from astropy.io.votable import parse
@@ -34,6 +35,7 @@ def read_tables(service: str, data: bytes, most: int = MOST_ROWS) -> list[list[R
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # services are careless about details
+            _check_addresses(data)
             votable = parse(io.BytesIO(data), verify="ignore")
             _check_status(service, votable)
             return [_rows(table, most) for table in votable.iter_tables()]
@@ -41,6 +43,28 @@ def read_tables(service: str, data: bytes, most: int = MOST_ROWS) -> list[list[R
         if isinstance(error, ServiceError):
             raise
         raise ServiceError(f"{service} does not answer a VOTable: {str(error)[:200]}") from None
+
+
+_ELSEWHERE = ("STREAM", "PARQUET")
+"""Elements whose data may lie behind an address (VOTable 1.4, section 5.4), which astropy would open."""
+
+
+def _check_addresses(data: bytes) -> None:
+    """Refuse a table whose data are elsewhere: here, or where only we can ask. Raises ValueError."""
+    def element(name: str, attributes: dict[str, str]) -> None:
+        if name.rpartition(" ")[2].upper() in _ELSEWHERE and any(
+                one.rpartition(" ")[2].lower() == "href" for one in attributes):
+            raise ValueError("its data are at another address, which is not followed")
+
+    def declared(*arguments: Any) -> None:
+        raise ValueError("it declares a document type")
+
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler, parser.StartDoctypeDeclHandler = element, declared
+    try:
+        parser.Parse(data, True)
+    except expat.ExpatError as error:
+        raise ValueError(f"not well formed: {error}") from None
 
 
 def _check_status(service: str, votable: VOTableFile) -> None:

@@ -75,7 +75,8 @@ class OneAlert(AlertPage):
             "alert_now.html" if self.part_wanted == "now" else "alert.html", alert=alert, styles=STYLES,
             found=await revisions.of_alert(self.ctx, alert_id), seconds=latency.durations(alert),
             steps=latency.STEPS, said=await notices.of_alert(self.ctx, alert_id),
-            deliveries=await outbox.listed(self.ctx, alert_id=alert_id), may_manage=await self.may_manage())
+            deliveries=await outbox.listed(self.ctx, alert_id=alert_id), may_manage=await self.may_manage(),
+            fetches=self.ctx.settings.alerts.fetch_maps)
 
     @allow(*READERS)
     async def post(self, alert_id: str) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import urllib.request
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -93,6 +95,34 @@ def test_units_count() -> None:
 def test_files_that_are_refused(data: bytes, says: str) -> None:
     with pytest.raises(SpatialTextError, match=says):
         read_file(data)
+
+
+ELSEWHERE = ('<VOTABLE xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE><TABLE>'
+             '<FIELD name="name" datatype="char" arraysize="*"/><DATA><{}/></DATA></TABLE></RESOURCE>'
+             "</VOTABLE>")
+
+
+@pytest.mark.parametrize("inside", [
+    'BINARY><STREAM href="{url}"/></BINARY', "FITS><STREAM a='>' href='{url}'/></FITS",
+    'BINARY2><v:STREAM xmlns:v="http://www.ivoa.net/xml/VOTable/v1.3" href="{url}"/></BINARY2',
+    'PARQUET type="VOTable"><STREAM href="{url}"/></PARQUET',
+])  # fmt: skip
+@pytest.mark.parametrize("encoding", ["utf8", "utf16"])
+def test_a_table_whose_data_are_elsewhere_makes_us_read_nothing(
+        inside: str, encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Any] = []
+    monkeypatch.setattr(urllib.request, "urlopen", opened.append)
+    (tmp_path / "secret").write_bytes(b"secret")
+    for url in ((tmp_path / "secret").as_uri(), "http://169.254.169.254/latest"):
+        document = ELSEWHERE.replace("<{}/>", f"<{inside.format(url=url)}>")
+        with pytest.raises(SpatialTextError):
+            read_file(document.encode(encoding))
+    assert opened == []
+
+
+def test_a_table_that_declares_a_document_type_is_refused() -> None:
+    with pytest.raises(SpatialTextError, match="document type"):
+        read_file(b'<!DOCTYPE V [<!ATTLIST STREAM href CDATA "file:///etc/passwd">]><VOTABLE/>')
 
 
 GOOD = [fits_file(FERMI), votable(FERMI), csv_file(FERMI)]
