@@ -35,7 +35,7 @@ __all__ = ["Content", "read"]
 
 _GZIP = b"\x1f\x8b"
 _MJD_ZERO = datetime(1858, 11, 17)
-_MOST_NAME = 100
+_MOST_NAME, _MOST_URL = 100, 2000
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Content:
     event: dict[str, Any] | None = None  # the document of an event
     facts: dict[str, Any] = field(default_factory=dict)  # fields of an alert
     body: EventBody | None = None  # what the desk takes
+    map_url: str = ""  # of a map that is not in the message
 
 
 def read(data: bytes) -> Content:
@@ -133,7 +134,16 @@ def _gcn(document: dict[str, Any]) -> Content:
     mission = document.get("mission") or document.get("instrument")
     stream = mission if isinstance(mission, str) and mission else "gcn"
     return Content("notice", _digest("gcn", document), _title(notice.aliases, notice.dateobs),
-                   stream[:_MOST_NAME], "test" in notice.tags, body=arrivals.of_notice(notice, None))
+                   stream[:_MOST_NAME], "test" in notice.tags, body=arrivals.of_notice(notice, None),
+                   map_url=_map_url(document))
+
+
+def _map_url(document: Mapping[str, Any]) -> str:
+    """Where a notice's map is, when it is not inside."""
+    url = document.get("healpix_url") or ""
+    if not isinstance(url, str) or len(url) > _MOST_URL:
+        raise BadRequest(f"healpix_url: must be an address of at most {_MOST_URL} characters")
+    return "" if document.get("healpix_file") else url.strip()
 
 
 def _voevent(data: bytes) -> Content:

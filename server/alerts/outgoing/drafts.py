@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,9 +24,8 @@ from scanner.maps.result import ScanResult
 from scanner.maps.skymap import SkyMap
 from scanner.recos.recos import UnknownReco, find_reco
 
-__all__ = ["SCHEMA", "Draft", "Subject", "circular_of_map", "of_map", "of_retraction", "timestamp"]
+__all__ = ["Draft", "Subject", "circular_of_map", "of_map", "of_retraction", "timestamp"]
 
-SCHEMA = "https://gcn.nasa.gov/schema/v7.2.1/gcn/notices/neutrino/Alert.schema.json"
 _TAKEN = ("messenger", "number_of_events", "ra", "dec", "ra_dec_error", "containment_probability",
           "systematic_included", "additional_info", "trigger_time", "levels", "area_90_deg2",
           "reconstruction")
@@ -54,7 +54,7 @@ class Subject:
 
     def head(self) -> dict[str, Any]:
         """What every notice of it begins with."""
-        return {"$schema": SCHEMA, "mission": self.mission, "instrument": self.instrument,
+        return {"$schema": products.GCN_SCHEMA, "mission": self.mission, "instrument": self.instrument,
                 "messenger": "Neutrino", "pipeline": self.pipeline, "record_number": self.record_number,
                 "event_name": [self.event_name], "id": [self.event_id],
                 "alert_datetime": timestamp(time.time()), "alert_type": self.alert_type,
@@ -70,16 +70,16 @@ class Draft:
     circular: str
 
 
-def of_map(result: ScanResult, subject: Subject) -> Draft:
-    """The notice of a finished map. Raises EmptyMapError."""
+def of_map(result: ScanResult, subject: Subject, known: Sequence[str] = ()) -> Draft:
+    """The notice of a finished map, with lines on known sources for its circular. Raises EmptyMapError."""
     document = _document(result, subject)
     skymap = gzip.compress(_named(products.multiorder_fits(result), subject), 1, mtime=0)
-    return Draft(document, skymap, _circular(document, subject, result))
+    return Draft(document, skymap, _circular(document, subject, result, known))
 
 
-def circular_of_map(result: ScanResult, subject: Subject) -> str:
+def circular_of_map(result: ScanResult, subject: Subject, known: Sequence[str] = ()) -> str:
     """The circular of that notice alone. Raises EmptyMapError."""
-    return _circular(_document(result, subject), subject, result)
+    return _circular(_document(result, subject), subject, result, known)
 
 
 def _document(result: ScanResult, subject: Subject) -> dict[str, Any]:
@@ -142,7 +142,7 @@ def _errors(result: ScanResult) -> tuple[str, str]:
     return ra, f" (+{found.dec_plus:.2f}/-{found.dec_minus:.2f}, 90 %)"
 
 
-def _circular(document: dict[str, Any], subject: Subject, result: ScanResult) -> str:
+def _circular(document: dict[str, Any], subject: Subject, result: ScanResult, known: Sequence[str]) -> str:
     """The draft of a circular, for people to complete."""
     energy, (ra_errors, dec_errors) = str(result.energy or ""), _errors(result)
     kind = "a candidate" if subject.alert_type == "initial" else "a refined direction of a"
@@ -159,7 +159,7 @@ def _circular(document: dict[str, Any], subject: Subject, result: ScanResult) ->
         f"Reconstruction: {document['reconstruction']}.", *([f"Energy: {energy}."] if energy else []),
         *([f"Signalness: {document['p_astro']:.2f}."] if "p_astro" in document else []),
         *([f"False alarm rate: {document['far']:.2e} Hz."] if "far" in document else []), "",
-        "Known gamma-ray and radio sources inside the 90 % region: [to be completed by the shifter]", "",
+        *known, "",
         "Follow-up observations are encouraged.", ""]
     return _marked("\n".join(lines), subject)
 

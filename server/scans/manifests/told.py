@@ -16,7 +16,7 @@ from scanner.events.event import Event
 __all__ = ["Place", "Told", "told_by"]
 
 _ONLINE = ("SplineMPE", "BestFit", "SPEFit2")  # endings of the keys of online reconstructions, best first
-_EXTRAS = {"signalness": "p_astro", "p_astro": "p_astro", "far": "far"}
+_EXTRAS = {"signalness": ("p_astro", 1.0), "p_astro": ("p_astro", 1.0), "far": ("far", 1e6)}  # at most
 _ENERGIES = ("truncated", "spline_muex", "mpe_muex", "spline_mue")
 
 
@@ -80,7 +80,8 @@ def _data(document: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _extras(data: Mapping[str, Any]) -> dict[str, float]:
-    return {ours: float(data[name]) for name, ours in _EXTRAS.items() if _is_number(data.get(name))}
+    return {ours: float(data[name]) for name, (ours, most) in _EXTRAS.items()
+            if _is_number(data.get(name)) and 0 <= data[name] <= most}
 
 
 def _energies(data: Mapping[str, Any]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from server.alerts.common.alerts import OPEN, Search, State
 from server.alerts.common.rights import check_may_manage, may_manage
 from server.alerts.incoming import sources
 from server.alerts.outgoing import notices, outbox
-from server.alerts.way import acts, publishing, rehearsals
+from server.alerts.way import acts, linked_maps, publishing, rehearsals
 from server.common.errors import BadRequest, Conflict, NotFound
 from server.rest.routing import Route, allow
 from server.scans.results import sketches
@@ -23,9 +23,10 @@ __all__ = ["ROUTES"]
 
 PER_PAGE = 50
 HELD = 20  # that wait for a person, above the others
-STYLES = {"done": "good", "published": "good", "sent": "good", "told": "good", "working": "busy",
-          "scanning": "busy", "cleared": "busy", "sending": "busy", "received": "busy", "held": "bad",
-          "refused": "bad", "dead": "bad", "retracted": "bad"}
+STYLES = {"done": "good", "published": "good", "sent": "good", "told": "good", "kept": "good",
+          "working": "busy", "scanning": "busy", "cleared": "busy", "sending": "busy", "received": "busy",
+          "waiting": "busy", "held": "bad", "refused": "bad", "dead": "bad", "retracted": "bad",
+          "failed": "bad"}
 MEANINGS = {
     State.WORKING: "It is scanned, checked or told just now; this page follows it.",
     State.HELD: "It waits for a person: of what is held below, nobody outside was told. "
@@ -115,11 +116,12 @@ class OneAlert(AlertPage):
             seconds=latency.durations(alert), steps=latency.STEPS,
             said=await notices.of_alert(self.ctx, alert_id), deliveries=deliveries,
             is_busy=alert.state in OPEN or any(one["state"] in ("waiting", "sending") for one in deliveries),
-            may_manage=await self.may_manage())
+            may_manage=await self.may_manage(),
+            fetches=self.ctx.settings.alerts.fetch_maps)
 
     @allow(*READERS)
     async def post(self, alert_id: str) -> None:
-        """Release, dismiss, retract."""
+        """Release, dismiss, retract, fetch a map."""
         who, wanted = await self.managing(), self.field("do")
         try:
             text = await self._do(alert_id, who, wanted)
@@ -140,8 +142,11 @@ class OneAlert(AlertPage):
             case "retract":
                 await acts.retract(self.ctx, alert_id, self.field("reason"), who)
                 return "A retraction goes to everybody who was told."
+            case "fetch_map":
+                await linked_maps.again(self.ctx, alert_id)
+                return "The map is asked for now."
             case _:
-                raise BadRequest("do: release, dismiss or retract")
+                raise BadRequest("do: release, dismiss, retract or fetch_map")
 
 
 class Draft(AlertPage):
