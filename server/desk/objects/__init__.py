@@ -3,4 +3,4 @@
 In: requests and imported catalogs. Out: objects with positions, kept for groups.
 """
 
-__all__ = ["distances", "galaxies", "listings", "measurements", "notes", "objs", "sources"]
+__all__ = ["comments", "distances", "galaxies", "listings", "measurements", "notes", "objs", "sources"]
