@@ -20,8 +20,7 @@ INDEXES = [
     Index("desk_localizations", "area_90", [("area_90", 1), ("_id", 1)]),
 ]
 
-SORTS = {"newest": "newest event first", "oldest": "oldest event first", "added": "last added first",
-         "area": "smallest 90 % area first"}
+SORTS = {"newest": "newest first", "oldest": "oldest first", "added": "last added", "area": "smallest 90 %"}
 ORIGINS = {"": "all", "scans": "of our scans", "others": "of others"}
 AT_ONCE = 200
 MOST_LOOKED_AT = 20_000  # events that one page reads past, looking for those that are wanted

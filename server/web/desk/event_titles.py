@@ -52,8 +52,9 @@ def title(row: Row, given: Mapping[str, str], recos: Mapping[str, str]) -> Title
     levels = best.get("levels") or ""
     known = LEVEL_SETS.get(levels)
     how = f", {_LEVELS.get(levels, 'calibrated')}" if levels else ""
-    return Title(name, _topology(recos.get(best.get("scan_id") or "", ""), levels),
-                 f"{show.number(best['area_90'], 2, 'deg²')} (90 %{how})", known.caution if known else "")
+    area = f"{show.number(best['area_90'], 2, 'deg²')} (90\u00a0%{how})"
+    reco = recos.get(best.get("scan_id") or "", "")
+    return Title(name, _topology(reco, levels), area, known.caution if known else "")
 
 
 async def aliases_of(ctx: Context, name: str) -> tuple[str, ...]:

@@ -137,7 +137,7 @@ def _inside(way: np.ndarray, frame: Frame) -> np.ndarray:
 
 
 def _label(way: np.ndarray, frame: Frame, side: str, texts: tuple[str, ...]) -> Label | None:
-    """Where a way leaves the frame at that side; in maps of much of the sky, on the way itself."""
+    """Where a way leaves the frame at that side; where a pole is in it, else on the way itself."""
     across, along = (1, 0) if side == "bottom" else (0, 1)
     edge, most = (frame.height, frame.width) if side == "bottom" else (0.0, frame.height)
     before, after = way[:-1], way[1:]
@@ -149,7 +149,7 @@ def _label(way: np.ndarray, frame: Frame, side: str, texts: tuple[str, ...]) -> 
         if abs(high - low) < _JUMP and 0 <= place[along] <= most:
             return Label(float(place[0]), float(place[1]), side, texts)
     inside = np.flatnonzero(_inside(way, frame))
-    if not len(inside) or frame.reach < 60:
+    if not len(inside) or _half_width(frame) < 180:
         return None
     x, y = way[inside[len(inside) // 2]]
     return Label(float(x), float(y), "inside", texts[:1])

@@ -21,6 +21,7 @@ from server.web.common.handler import READERS
 from server.web.desk import object_parts
 from server.web.desk.desk_handler import DeskPage
 from server.web.desk.desk_view import FAVORITES, REJECTED
+from server.web.desk.light_curve import is_limit
 from server.web.desk.object_view import MOST_ROWS, view
 
 __all__ = ["ROUTES"]
@@ -43,7 +44,7 @@ class Object(DeskPage):
         self.page("desk_object.html", view=await view(self.ctx, who, obj), parts=parts, act=act, back=act,
                   may_comment=who.has(COMMENT), may_classify=who.has(CLASSIFY),
                   may_upload=who.has(UPLOAD_DATA), voter=who.user_id, most=MOST_ROWS,
-                  longest=comments.LONGEST)
+                  longest=comments.LONGEST, is_limit=is_limit)
 
     async def _obj(self, name: str) -> Document:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from server.desk.judgement import candidates, classifications, filters
 from server.desk.maps import localizations
 from server.desk.objects import listings, measurements, notes, objs, sources
 from server.desk.objects.distances import Distance, distance
+from server.desk.observing import instruments
 from server.rest.context import Context
 from server.web.desk.desk_view import FAVORITES, REJECTED, Choice, classes_of
 from server.web.desk.light_curve import Curve, curves
@@ -51,6 +52,7 @@ class ObjectView:
     comments: list[Document]
     spectra: list[Document]
     points: list[Document]
+    instruments: dict[int, str]  # names by number, of the points
     light_curves: list[Curve]
     maps: list[dict[str, Any]]
     is_favorite: bool
@@ -74,7 +76,8 @@ async def view(ctx: Context, who: Visitor, obj: Document) -> ObjectView:
         (await notes.of_objects(ctx, who, [name])).get(name, [])[:MOST_ROWS],
         await measurements.latest(ctx, who, "comment", name, MOST_ROWS),
         await measurements.latest(ctx, who, "spectrum", name, MOST_ROWS),
-        points, curves(name, points), await _maps(ctx, obj), FAVORITES in on_lists, REJECTED in on_lists)
+        points, await _instruments(ctx, points), curves(name, points), await _maps(ctx, obj),
+        FAVORITES in on_lists, REJECTED in on_lists)
 
 
 def place(obj: Mapping[str, Any]) -> Place | None:
@@ -94,6 +97,10 @@ async def _passages(ctx: Context, who: Visitor, name: str) -> list[tuple[str, Do
     rows = (await candidates.of_objects(ctx, who, [name])).get(name, [])[:MOST_ROWS]
     title = {one["_id"]: one["name"] for one in await filters.readable(ctx, who)}
     return [(title.get(row["filter_id"], str(row["filter_id"])), row) for row in rows]
+
+
+async def _instruments(ctx: Context, points: Sequence[Document]) -> dict[int, str]:
+    return await instruments.names_of(ctx, {point.get("instrument_id") for point in points} - {None})
 
 
 async def _maps(ctx: Context, obj: Mapping[str, Any]) -> list[dict[str, Any]]:
