@@ -1,4 +1,4 @@
-"""What the desk's pages have to show: events of others, candidates inside a map, and rules; made by the API."""
+"""What the desk's pages have to show: events of others, and candidates inside a map; made by the API."""
 
 from __future__ import annotations
 

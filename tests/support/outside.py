@@ -149,7 +149,8 @@ def _picture(query: dict[str, str]) -> bytes:
     size = int(query["width"])
     field = np.zeros((size, size), dtype=np.uint8)
     random = np.random.default_rng(5)
-    for x, y, light in zip(*random.integers(4, size - 4, (2, 150)), random.integers(60, 255, 150), strict=True):
+    places, lights = random.integers(4, size - 4, (2, 150)), random.integers(60, 255, 150)
+    for x, y, light in zip(*places, lights, strict=True):
         field[y - 2:y + 2, x - 2:x + 2] = light
     file = io.BytesIO()
     Picture.fromarray(field).save(file, "JPEG")

@@ -100,7 +100,8 @@ async def _passages(ctx: Context, who: Visitor, name: str) -> list[tuple[str, Do
 
 
 async def _instruments(ctx: Context, points: Sequence[Document]) -> dict[int, str]:
-    return await instruments.names_of(ctx, {point.get("instrument_id") for point in points} - {None})
+    known = {number for point in points if (number := point.get("instrument_id")) is not None}
+    return await instruments.names_of(ctx, known)
 
 
 async def _maps(ctx: Context, obj: Mapping[str, Any]) -> list[dict[str, Any]]:
