@@ -15,7 +15,7 @@ __all__ = ["read_lines", "words", "write_lines"]
 def read_lines(text: str, field: str) -> dict[str, Any]:
     """Values by name; one that is no JSON is text as it stands. Raises BadRequest, which names the field."""
     found: dict[str, Any] = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
+    for line in filter(None, map(str.strip, text.split("\n"))):
         name, sign, value = line.partition("=")
         if not sign or not name.strip():
             raise BadRequest(f"{field}: expected lines of name = value, not {line[:60]!r}")
@@ -43,6 +43,6 @@ def _value(text: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str) and value.splitlines() == [value.strip()] and _value(value) == value:
+    if isinstance(value, str) and value.isprintable() and value == value.strip() and _value(value) == value:
         return value
     return json.dumps(value, ensure_ascii=False)
