@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.browser import world
 from tests.browser.browsing import Visitor, chromium, why_not
+from tests.browser.desk_world import NAMES
 from tests.browser.world import World
 from tests.support.api import Api
 
@@ -43,6 +44,9 @@ def pages(made: World) -> dict[str, str]:
         "desk-map-wide": f"/web/desk/maps/{made.desk.map + 2}?region=99",
         "desk-map-scan": f"/web/desk/scans/{made.scans['final']}",
         "desk-object": f"/web/desk/objects/{world.OBJECT}",
+        "desk-candidate": f"/web/desk/objects/{NAMES[0]}", "desk-rules": "/web/desk/rules",
+        "desk-rule-plan": "/web/desk/rules/new?action=plan",
+        "desk-rule-analysis": "/web/desk/rules/new?action=analysis",
         "requests": "/web/desk/requests", "allocations": "/web/desk/allocations",
         "docs": "/web/docs", "tokens": "/web/tokens",
         "missing": "/web/datasets/none", "no-scan": "/web/scans/none", "no-page": "/web/nothing",

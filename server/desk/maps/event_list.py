@@ -23,7 +23,8 @@ INDEXES = [
 SORTS = {"newest": "newest first", "oldest": "oldest first", "added": "last added", "area": "smallest 90 %"}
 ORIGINS = {"": "all", "scans": "of our scans", "others": "of others"}
 AT_ONCE = 200
-MOST_LOOKED_AT = 20_000  # events that one page reads past, looking for those that are wanted
+MOST_EFFORT = 20_000  # events that one page reads past, looking for those that are wanted
+_MAPS_COST = 4  # so many events are read in the time in which the maps of one are
 _HEAVY = {"cells": 0, "contours": 0}
 
 
@@ -65,16 +66,17 @@ class Found:
 async def listed(ctx: Context, wanted: Wanted, most: int) -> Found:
     """A page of events. Raises BadRequest for a key that is none."""
     rows: list[Row] = []
-    looked_at, last = 0, ""
+    effort, last = 0, ""
     async for chunk in _chunks(ctx, wanted):
-        for key, row in await _rows(ctx, chunk, wanted):
+        found = await _rows(ctx, chunk, wanted)
+        for key, row in found:
             if len(rows) == most:
                 return Found(rows, last)
             last = key
-            if row is not None and _is_wanted(row, wanted):
+            if row is not None and _is_small(row, wanted):
                 rows.append(row)
-        looked_at += len(chunk)
-        if looked_at >= MOST_LOOKED_AT:
+        effort += len(chunk) + _MAPS_COST * sum(row is not None for _, row in found)
+        if effort >= MOST_EFFORT:
             return Found(rows, last)
     return Found(rows, "")
 
@@ -173,20 +175,24 @@ def _is_before(row: Mapping[str, Any], wanted: Wanted) -> bool:
 
 async def _rows(ctx: Context, chunk: Sequence[dict[str, Any]],
                 wanted: Wanted) -> list[tuple[str, Row | None]]:
-    """The rows of a chunk with their keys; None for a map that does not stand for its event."""
-    maps = await maps_of(ctx, [row["dateobs"] for row in chunk])
-    if wanted.sort != "area":
-        return [(_key_of(row, wanted), Row(row, maps.get(row["dateobs"], []))) for row in chunk]
-    cursor = ctx.db.desk_gcn_events.find({"dateobs": {"$in": [row["dateobs"] for row in chunk]}})
-    events = {event["dateobs"]: event for event in await cursor.to_list()}
-    return [(_key_of(one, wanted), _row_of_map(one, events, maps)) for one in chunk]
+    """The rows of a chunk with their keys; None for what is not wanted, or does not stand for its event."""
+    events = {row["dateobs"]: row for row in chunk}
+    if wanted.sort == "area":
+        cursor = ctx.db.desk_gcn_events.find({"dateobs": {"$in": list(events)}})
+        events = {event["dateobs"]: event for event in await cursor.to_list()}
+    chosen = {moment: event for moment, event in events.items() if _is_wanted(event, wanted)}
+    maps = await maps_of(ctx, list(chosen)) if chosen else {}
+    return [(_key_of(row, wanted), _row_of(row, chosen, maps, wanted)) for row in chunk]
 
 
-def _row_of_map(one: Mapping[str, Any], events: Mapping[datetime, Mapping[str, Any]],
-                maps: Mapping[datetime, Sequence[Mapping[str, Any]]]) -> Row | None:
-    moment = one["dateobs"]
-    is_best = moment in maps and maps[moment][0]["_id"] == one["_id"]
-    return Row(events[moment], maps[moment]) if is_best and moment in events else None
+def _row_of(row: Mapping[str, Any], chosen: Mapping[datetime, Mapping[str, Any]],
+            maps: Mapping[datetime, Sequence[Mapping[str, Any]]], wanted: Wanted) -> Row | None:
+    moment = row["dateobs"]
+    if moment not in chosen:
+        return None
+    found = Row(chosen[moment], maps.get(moment, []))
+    is_other_map = wanted.sort == "area" and (found.best is None or found.best["_id"] != row["_id"])
+    return None if is_other_map else found
 
 
 def _key_of(row: Mapping[str, Any], wanted: Wanted) -> str:
@@ -195,16 +201,16 @@ def _key_of(row: Mapping[str, Any], wanted: Wanted) -> str:
     return str(row["_id"]) if wanted.sort == "added" else row["dateobs"].isoformat()
 
 
-def _is_wanted(row: Row, wanted: Wanted) -> bool:
-    if wanted.origin and ("scan" in row.event["tags"]) != (wanted.origin == "scans"):
-        return False
-    if wanted.most_area is not None and (row.best is None or row.best["area_90"] > wanted.most_area):
-        return False
-    return _has(row, wanted)
+def _is_small(row: Row, wanted: Wanted) -> bool:
+    if wanted.most_area is None:
+        return True
+    return row.best is not None and row.best["area_90"] <= wanted.most_area
 
 
-def _has(row: Row, wanted: Wanted) -> bool:
-    words = [*row.event["aliases"], *row.event["tags"], *(one["name"] for one in row.maps)]
+def _is_wanted(event: Mapping[str, Any], wanted: Wanted) -> bool:
+    if wanted.origin and ("scan" in event["tags"]) != (wanted.origin == "scans"):
+        return False
+    words = [*event["aliases"], *event["tags"]]
     if not wanted.text or set(wanted.aliases) & set(words):
         return True
     return any(wanted.text.casefold() in word.casefold() for word in words)

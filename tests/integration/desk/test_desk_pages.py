@@ -389,7 +389,8 @@ def test_a_catalogue_that_is_away_is_no_dead_end(browser: Session, scan_id: str,
 def test_what_an_archive_does_not_know_is_an_answer(browser: Session, admin: Session, scan_id: str,
                                                     filter_id: int) -> None:
     path = browser.get(f"/web/desk/scans/{scan_id}").url.removeprefix(browser.url)
-    answer = browser.post("/web/desk/objects/inside", data={"action": "match", "service": "irsa", "back": path})
+    asked = {"action": "match", "service": "irsa", "back": path}
+    answer = browser.post("/web/desk/objects/inside", data=asked)
     assert answer.url.endswith(path)
     assert "inside: No WISE Photometry available." in answer.text
 

@@ -28,7 +28,8 @@ async def filled(ctx: Context) -> Context:
                        "tags": ["scan"] if number % 2 else ["gold"]})
         for turn in range(0 if number % 3 == 0 else 2 if number % 5 == 0 else 1):
             maps.append({"_id": len(maps) + 1, "dateobs": moment, "name": f"map {number} {turn}",
-                         "area_90": float(number % 7 + 10 * turn), "created_at": now() + timedelta(seconds=turn)})
+                         "area_90": float(number % 7 + 10 * turn),
+                         "created_at": now() + timedelta(seconds=turn)})
     await ctx.db.desk_gcn_events.insert_many(events)
     await ctx.db.desk_localizations.insert_many(maps)
     return ctx
@@ -85,11 +86,13 @@ async def test_what_is_wanted(filled: Context) -> None:
 
 
 async def test_a_page_looks_at_so_many_and_goes_on(filled: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_list, "MOST_LOOKED_AT", 10)
+    monkeypatch.setattr(event_list, "MOST_EFFORT", 10)
     monkeypatch.setattr(event_list, "AT_ONCE", 10)
-    found = await pages(filled, 7, text="map 1 ")
+    found = await pages(filled, 7, text="ceCube-1a")
     assert len(found) == 6
     assert [row.event["_id"] for page in found for row in page.rows] == [2]
+    few = await event_list.listed(filled, Wanted(most_area=0.5), 7)
+    assert few.next, "reading maps takes its share"
 
 
 @pytest.mark.parametrize(("sort", "after"), [

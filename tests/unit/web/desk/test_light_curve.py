@@ -29,7 +29,8 @@ def test_the_bright_side_of_magnitudes_is_up() -> None:
 
 
 def test_bands_keep_their_colours_and_marks_tell_the_rest_apart() -> None:
-    rows = [point(1.0, filter=name, mag=18.0) for name in ("sdssu", "ztfg", "gaia::g", "ps1::i", "who knows 8")]
+    names = ("sdssu", "ztfg", "gaia::g", "ps1::i", "who knows 8")
+    rows = [point(1.0, filter=name, mag=18.0) for name in names]
     legend = {one.name: one for one in curves("a", rows)[0].legend}
     assert [legend[name].style for name in ("sdssu", "ztfg", "gaia::g", "ps1::i")] == [
         "band-purple", "band-green", "band-green", "band-orange"]

@@ -12,8 +12,9 @@ from server.common.errors import BadRequest
 from server.web.desk.value_lines import read_lines, words, write_lines
 
 NAMES = st.from_regex(r"[a-zA-Z_]\w{0,8}", fullmatch=True)
-VALUES = st.recursive(st.none() | st.booleans() | st.integers(-9**9, 9**9) | st.floats(-1e9, 1e9) | st.text(max_size=9),
-                      lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3))
+PLAIN = st.none() | st.booleans() | st.integers(-9**9, 9**9) | st.floats(-1e9, 1e9) | st.text(max_size=9)
+VALUES = st.recursive(PLAIN, lambda inner: st.lists(inner, max_size=3)
+                      | st.dictionaries(NAMES, inner, max_size=3))
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=5))
@@ -31,8 +32,7 @@ def test_what_people_write() -> None:
 @pytest.mark.parametrize(("text", "problem"), [("no sign", "name = value"), ("= 5", "name = value"),
                                                ("a = 1\na = 2", "twice")])
 def test_what_is_no_line(text: str, problem: str) -> None:
-    with pytest.raises(BadRequest, match="payload: .*"):
-        read_lines(text, "payload")
     with pytest.raises(BadRequest) as error:
         read_lines(text, "payload")
+    assert error.value.reason.startswith("payload: ")
     assert problem in error.value.reason
