@@ -25,7 +25,7 @@ LEFT, RIGHT, TOP, BOTTOM = 78, 14, 12, 66  # around it: labels
 MARGIN = 28
 SMALLEST = 0.2  # degrees from the centre to the edge
 MOST_POINTS = 1500  # of one outline
-_APART = {"bottom": 96.0, "left": 26.0}  # between labels, along the frame
+_WIDE = {"bottom": 96.0, "inside": 60.0}  # that much room a label takes
 
 
 @dataclass(frozen=True)
@@ -106,14 +106,19 @@ def _way(points: np.ndarray, style: str) -> str:
 def _labels(lines: Sequence[graticule.Line]) -> list[str]:
     """Labels that do not stand in each other's way."""
     parts: list[str] = []
-    taken: dict[str, list[float]] = {"bottom": [], "left": [], "inside": []}
+    kept: list[graticule.Label] = []
     for label in filter(None, (line.label for line in lines)):
-        along = label.x if label.side == "bottom" else label.y
-        if any(abs(along - other) < _APART.get(label.side, 0.0) for other in taken[label.side]):
-            continue
-        taken[label.side].append(along)
-        parts.append(_text(label))
+        if not any(_clash(label, other) for other in kept):
+            kept.append(label)
+            parts.append(_text(label))
     return parts
+
+
+def _clash(one: graticule.Label, other: graticule.Label) -> bool:
+    across, down = abs(one.x - other.x), abs(one.y - other.y)
+    if one.side != other.side:
+        return False
+    return (one.side == "left" or across < _WIDE[one.side]) and (one.side == "bottom" or down < 26)
 
 
 def _text(label: graticule.Label) -> str:

@@ -14,7 +14,7 @@ from server.desk.maps.event_list import Row
 from server.rest.context import Context
 from server.web.common import show
 
-__all__ = ["Title", "aliases_of", "title", "titles"]
+__all__ = ["Title", "aliases_of", "names_of", "recos_of", "title", "titles"]
 
 _RUN = re.compile(r"run0*(\d+)\.evt0*(\d+)")
 _LEVELS = {"wilks": "Wilks", "ic160427a": "IC160427A"}
@@ -35,11 +35,20 @@ class Title:
 
 async def titles(ctx: Context, rows: Sequence[Row]) -> dict[datetime, Title]:
     """The titles of a page of events, by moment."""
-    given = await names.of_scopes(ctx, [scope for row in rows for scope in _scopes(row.event["aliases"])])
+    given, recos = await names_of(ctx, rows), await recos_of(ctx, rows)
+    return {row.event["dateobs"]: title(row, given, recos) for row in rows}
+
+
+async def names_of(ctx: Context, rows: Sequence[Row]) -> dict[str, str]:
+    """The names that notices gave events, by run and event."""
+    return await names.of_scopes(ctx, [scope for row in rows for scope in _scopes(row.event["aliases"])])
+
+
+async def recos_of(ctx: Context, rows: Sequence[Row]) -> dict[str, str]:
+    """The reconstructions of our own scans, by scan."""
     scans = [one["scan_id"] for row in rows for one in row.maps if one.get("scan_id")]
     cursor = ctx.db.scan_runs.find({"scan_id": {"$in": scans}}, {"_id": 0, "scan_id": 1, "reco": 1})
-    recos = {run["scan_id"]: run.get("reco") or "" async for run in cursor}
-    return {row.event["dateobs"]: title(row, given, recos) for row in rows}
+    return {run["scan_id"]: run.get("reco") or "" async for run in cursor}
 
 
 def title(row: Row, given: Mapping[str, str], recos: Mapping[str, str]) -> Title:

@@ -327,7 +327,7 @@ def test_the_page_of_an_object(browser: Session, scan_id: str, filter_id: int, o
     path = browser.get(f"/web/desk/scans/{scan_id}").url.removeprefix(browser.url)
     assert 'href="/web/desk/objects/inside"' in browser.get(path).text
     page = browser.get("/web/desk/objects/inside").text
-    assert f'<a href="{path}">{scan_id}</a>' in page, "the map that holds it"
+    assert f'<a href="{path}">run 136000, event 42' in page, "the map that holds it"
     assert f"{BEST[0]:.5f}° {BEST[1]:+.5f}°" in page
     assert "inside (mine)" in page, "the host"
     assert ">near<" in page, "the filter"
