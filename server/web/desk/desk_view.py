@@ -81,6 +81,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """The map, how many degrees it shows, and the same over a survey's image, where there is one."""
+
+    picture: str
+    across: float
+    photograph: str
+
+
+@dataclass(frozen=True)
 class View:
     """The page."""
 
@@ -93,9 +102,7 @@ class View:
     galaxies_total: int
     filters: list[Choice]
     classes: list[Choice]
-    picture: str
-    across: float  # degrees that the picture shows
-    photograph: str  # the same with a survey's image behind it; empty where there is none
+    drawing: Drawing
     area: float
 
 
@@ -109,24 +116,34 @@ async def view(ctx: Context, who: Visitor, row: Document, asked: Asked, image: s
     name = row["name"] + (CALIBRATED if is_calibrated else "")
     known = await filters.readable(ctx, who)
     names = await _in_order(ctx, tiles, await _names(ctx, who, row, name, cumprob, asked), asked.sort)
-    shown = names[(asked.page - 1) * SHOWN:asked.page * SHOWN]
-    rows = await _rows(ctx, who, shown, tiles, (asked.page - 1) * SHOWN, known)
+    before = (asked.page - 1) * SHOWN
+    rows = await _rows(ctx, who, names[before:before + SHOWN], tiles, before, known)
     region = await find_region(ctx, row["dateobs"].isoformat(), name, cumprob)
     inside, total = await galaxies.best_inside(ctx, region, tiles.level_at, GALAXIES)
     chosen = await asyncio.to_thread(_chosen, tiles, cumprob, is_calibrated)
-    drawn = await asyncio.to_thread(_outlines, tiles, chosen, asked.region)
+    title, others = await _event(ctx, row)
+    return View(row, title, others, rows, len(names), _by_level(tiles, inside), total,
+                [Choice(str(one["_id"]), one["name"]) for one in known], await classes_of(ctx, who),
+                await asyncio.to_thread(_drawing, tiles, chosen, asked.region, rows, image),
+                float(tiles.area[chosen].sum()))
+
+
+async def _event(ctx: Context, row: Document) -> tuple[Title, list[Document]]:
+    """The title of a map's event with this map, and the event's other maps."""
+    moment = row["dateobs"]
+    event = EventRow(await events.find(ctx, moment), [row])
+    maps = (await event_list.maps_of(ctx, [moment])).get(moment, [])
+    others = [one for one in maps if one["_id"] != row["_id"]]
+    return (await event_titles.titles(ctx, [event]))[moment], others
+
+
+def _drawing(tiles: Tiles, chosen: np.ndarray, region: str, rows: Sequence[Row], image: str) -> Drawing:
+    drawn = _outlines(tiles, chosen, region)
     marks = [Mark(one.number, one.name, one.candidate["ra"], one.candidate["dec"], _style(one))
              for one in rows if one.candidate["ra"] is not None]
     across = frame_of(drawn).across
-    event = EventRow(await events.find(ctx, row["dateobs"]), (await event_list.maps_of(
-        ctx, [row["dateobs"]]))[row["dateobs"]])
-    title = (await event_titles.titles(ctx, [EventRow(event.event, [row])]))[row["dateobs"]]
-    return View(
-        row, title, [dict(one) for one in event.maps if one["_id"] != row["_id"]], rows, len(names),
-        _by_level(tiles, inside), total, [Choice(str(one["_id"]), one["name"]) for one in known],
-        await classes_of(ctx, who), draw(drawn, marks), across,
-        draw(drawn, marks, image=f"{image}{across:.4f}") if image and across <= LARGEST else "",
-        float(tiles.area[chosen].sum()))
+    photograph = draw(drawn, marks, image=f"{image}{across:.4f}") if image and across <= LARGEST else ""
+    return Drawing(draw(drawn, marks), across, photograph)
 
 
 def _outlines(tiles: Tiles, chosen: np.ndarray, region: str) -> Outlines:

@@ -1,4 +1,4 @@
-"""Changing a rule: for what happens from now on, in the name of who changed it, and nobody's change is lost."""
+"""Changing a rule: for what happens from now on, and nobody's change is lost."""
 
 from __future__ import annotations
 
