@@ -48,7 +48,8 @@ def pages(made: World) -> dict[str, str]:
         "desk-rule-plan": "/web/desk/rules/new?action=plan",
         "desk-rule-analysis": "/web/desk/rules/new?action=analysis",
         "requests": "/web/desk/requests", "allocations": "/web/desk/allocations",
-        "docs": "/web/docs", "tokens": "/web/tokens",
+        "docs": "/web/docs", "tokens": "/web/tokens", "notifications": "/web/notifications",
+        "notifications-all": "/web/notifications?all=true",
         "missing": "/web/datasets/none", "no-scan": "/web/scans/none", "no-page": "/web/nothing",
     }
 
