@@ -274,6 +274,8 @@ class Catalogs(Part, frozen=True):
     image_surveys: dict[str, str] = msgspec.field(default_factory=lambda: {
         "ps1": "CDS/P/PanSTARRS/DR1/r", "desi": "CDS/P/DESI-Legacy-Surveys/DR10/r", "dss": "CDS/P/DSS2/red",
         "ztfref": "CDS/P/ZTF/DR7/r"})
+    sky_pictures: bool = False  # whether pages of sky maps show a picture that images_url makes
+    sky_survey: str = "CDS/P/DSS2/color"  # the survey of these pictures, by its HiPS id
     allowed_hosts: list[str] = msgspec.field(default_factory=list)  # more hosts; host or host:port
     folder: str = "catalogs"  # relative to the data directory: files that may be imported by name
     timeout_seconds: float = 8.0  # of one whole answer

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.browser import night, world
+from tests.browser import world
 from tests.browser.browsing import Visitor, chromium, why_not
 from tests.browser.world import World
-from tests.support.api import Api, running_server
+from tests.support.api import Api
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,8 +27,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    folder = tmp_path_factory.mktemp("browser")
-    with running_server(folder, world.SETTINGS | night.settings(folder)) as server:
+    with world.serving(tmp_path_factory.mktemp("browser")) as server:
         yield server
 
 

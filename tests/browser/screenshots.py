@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.browser import night, world
+from tests.browser import world
 from tests.browser.browsing import Visitor, chromium, why_not
+from tests.browser.desk_world import NAMES
 from tests.browser.world import World
-from tests.support.api import Api, running_server
+from tests.support.api import Api
 
 __all__ = ["SCHEMES", "WIDTHS", "pages", "take"]
 
@@ -44,7 +45,14 @@ def pages(made: World) -> dict[str, str]:
         "alert-notices": "/web/alert_notices", "alert-replays": "/web/alert_replays",
         "sites": "/web/sites", "pilots": f"/web/sites/{made.grid_id}", "admin": "/web/admin",
         "schedule": "/web/schedule", "schedule-entry": "/web/schedule/housekeeping-repair-tasks",
-        "desk": "/web/desk", "desk-object": f"/web/desk/objects/{world.OBJECT}",
+        "desk": "/web/desk", "desk-none": "/web/desk?text=nothing", "desk-area": "/web/desk?sort=area",
+        "desk-map": f"/web/desk/maps/{made.desk.map}", "desk-map-pole": f"/web/desk/maps/{made.desk.map + 1}",
+        "desk-map-wide": f"/web/desk/maps/{made.desk.map + 2}?region=99",
+        "desk-map-scan": f"/web/desk/scans/{made.scans['final']}",
+        "desk-object": f"/web/desk/objects/{world.OBJECT}",
+        "desk-candidate": f"/web/desk/objects/{NAMES[0]}", "desk-rules": "/web/desk/rules",
+        "desk-rule-plan": "/web/desk/rules/new?action=plan",
+        "desk-rule-analysis": "/web/desk/rules/new?action=analysis",
         "requests": "/web/desk/requests", "allocations": "/web/desk/allocations",
         "docs": "/web/docs", "tokens": "/web/tokens", "notifications": "/web/notifications",
         "notifications-all": "/web/notifications?all=true",
@@ -82,8 +90,7 @@ def main() -> int:
     if reason := why_not():
         print(f"no pictures: {reason}", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory() as folder, \
-            running_server(Path(folder), world.SETTINGS | night.settings(Path(folder))) as api:
+    with tempfile.TemporaryDirectory() as folder, world.serving(Path(folder)) as api:
         made = world.build(api)
         with chromium() as browser:
             return _print(take(browser, api, made, Path(sys.argv[1]), "".join(sys.argv[2:3])))

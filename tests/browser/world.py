@@ -5,16 +5,21 @@ Nothing is written into the database by hand: what pages show is what clients an
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import requests
 
 from tests.browser import night
-from tests.support.api import Api
+from tests.browser.desk_world import Desk, build_desk
+from tests.support.api import Api, running_server
+from tests.support.outside import running_services
 from tests.support.scans import PixelPilot, scan_body, simulated_event, wait_for
 
-__all__ = ["HOSTILE", "OBJECT", "SETTINGS", "World", "build", "build_object", "submit"]
+__all__ = ["HOSTILE", "OBJECT", "World", "build", "build_object", "serving", "submit"]
 
 SETTINGS = {"SCANS__FIRST_BATCH_PIXELS": 64, "SCANS__MAX_BATCH_PIXELS": 128, "SERVICES__REPAIR_SECONDS": 0.5,
             "LEASES__SWEEP_SECONDS": 0.5, "LEASES__MAX_WAIT_SECONDS": 1, "SCANS__RUNNING_PER_USER": 3}
@@ -49,6 +54,16 @@ class World:
     scans: dict[str, str]
     grid_id: str
     alerts: dict[str, str]
+    desk: Desk
+
+
+@contextlib.contextmanager
+def serving(folder: Path) -> Iterator[Api]:
+    """A server for such a world; the services that it asks are on this machine."""
+    with running_services() as outside:
+        settings = SETTINGS | night.settings(folder) | outside.settings() | {"CATALOGS__SKY_PICTURES": True}
+        with running_server(folder, settings) as api:
+            yield api
 
 
 def submit(session: requests.Session, jobs: int, description: str, **changes: Any) -> str:
@@ -139,8 +154,9 @@ def build(api: Api) -> World:
     waiting = alice.get(f"/datasets/{datasets['waiting']}/tasks").json()
     build_object(admin)
     build_galaxies(admin)
+    desk = build_desk(admin)
     alerts["working"] = night.working(api, scanner)
-    return World(datasets, next(iter(failed)), next(iter(waiting)), scans, grid_id, alerts)
+    return World(datasets, next(iter(failed)), next(iter(waiting)), scans, grid_id, alerts, desk)
 
 
 def build_galaxies(admin: requests.Session) -> None:
