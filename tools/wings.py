@@ -33,7 +33,7 @@ ORDER: dict[str, list[str]] = {
                "sensor", "desk", "alerts", "reference", "web"],
     "server.embedded": ["documents", "expressions", "query", "indexes", "storage", "reading", "sessions",
                         "stages", "commands"],
-    "server.production": ["common", "people records", "datasets transfers", "tasks", "submission failures",
+    "server.production": ["common", "people records activity", "datasets transfers", "tasks", "submission failures",
                           "leases", "sites"],
     "server.scans": ["manifests", "pixels", "results", "run", "api"],
     "server.desk": ["common", "outside", "people", "maps", "objects", "judgement", "observing",

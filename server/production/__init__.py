@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.production import repair
+from server.production.activity import host_hours, series
 from server.production.datasets import configs, dataset_routes, datasets, job_routes, jobs
 from server.production.failures import insight_routes, reliability, reliability_routes, tallies
 from server.production.leases import claim_routes, demand_routes
@@ -23,6 +24,7 @@ from server.production.sites import (
     grids,
     pilot_routes,
     pilots,
+    sampling,
     site_control,
     site_tests,
 )
@@ -57,8 +59,9 @@ INDEXES: list[Index] = [
     *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES,
     *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *credentials.INDEXES, *login_links.INDEXES,
     *pilots.INDEXES, *site_tests.INDEXES, *tallies.INDEXES, *follow_ups.INDEXES, *history.INDEXES,
+    *series.INDEXES, *host_hours.INDEXES,
 ]
 SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES, *reliability.SERVICES,
-                           *history.SERVICES]
+                           *history.SERVICES, *sampling.SERVICES]
 
 register_probe("pilots", pilots.probe)
