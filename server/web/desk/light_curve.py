@@ -13,7 +13,7 @@ from tornado.escape import xhtml_escape
 
 from server.desk.objects.measurements import is_detection
 from server.production.common.fields import number
-from server.web.common.charts import ticks
+from server.web.common.axes import ticks
 
 __all__ = ["Curve", "Point", "curves"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,8 +18,8 @@ from server.production.tasks import history, task_store
 from server.production.tasks.history import Sample
 from server.rest.context import Context
 from server.rest.routing import Route, allow
-from server.web.common import charts, counters, listing
-from server.web.common.charts import Line
+from server.web.common import counters, listing
+from server.web.common.charts import Chart, Line
 from server.web.common.handler import READERS, PageHandler
 
 __all__ = ["ROUTES", "DatasetPage", "task_query"]
@@ -113,7 +112,7 @@ class Dataset(DatasetPage):
         template = "dataset_now.html" if self.part_wanted == "now" else "dataset.html"
         self.page(
             template, dataset=dataset, tasks=tasks, jobs=by_job, names=names, whole=whole,
-            chart=_chart(samples, whole), samples=samples,
+            chart=_chart(samples, whole),
             eta=history.eta(samples, whole) if dataset["status"] == "processing" else None,
             efficiency=await history.efficiencies(self.ctx, dataset_id, list(names)),
             usage={row["name"]: row for row in await usage.of_dataset(self.ctx, dataset_id)},
@@ -152,18 +151,14 @@ async def _scan_of(ctx: Context, dataset_id: str) -> str:
     return str(run["scan_id"]) if run else ""
 
 
-def _chart(samples: list[Sample], whole: int) -> str:
-    if len(samples) < 2:
-        return ""
-    first, last = samples[0].moment, samples[-1].moment
+def _chart(samples: list[Sample], whole: int) -> Chart | None:
+    if not samples:
+        return None
     done = Line("complete", "good", [(s.moment, s.complete) for s in samples])
     failed = Line("failed", "bad", [(s.moment, s.failed) for s in samples])
     active = Line("running", "busy", [(s.moment, s.active) for s in samples])
-    form = "%H:%M:%S" if last - first < 1200 else "%H:%M" if last - first < 2 * 86400 else "%m-%d"
-    moments = [first + share * (last - first) for share in (0.06, 0.35, 0.65, 0.94)]
-    marks = [(m, datetime.fromtimestamp(m, UTC).strftime(form)) for m in moments]
-    name = f"Tasks over time: {samples[-1].complete} of {whole} complete, {samples[-1].failed} failed"
-    return charts.lines(name, [done, active, failed], x_ticks=marks)
+    waiting = Line("waiting", "wait", [(s.moment, s.waiting) for s in samples])
+    return Chart("tasks", f"Tasks over time, of {whole}", [done, active, waiting, failed], "tasks", whole=True)
 
 
 class Config(DatasetPage):
