@@ -26,7 +26,7 @@ class Ended:
     known: set[str] = field(default_factory=set)  # sites that have rows of their own
 
     def count(self, why: str, site: str, host: str, group: str, moment: float) -> None:
-        """An attempt ended, complete, evicted or judged by a rule of that name; within a group of its like."""
+        """An attempt ended: complete, evicted or judged by a rule of that name; in a group of its like."""
         for name in (series.WHOLE, self.named(site)):
             self.sites.setdefault(name, Slot(0)).ends[why] += 1
         if host and why != EVICTED:

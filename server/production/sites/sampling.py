@@ -1,4 +1,4 @@
-"""Samples of what pilots offer and what waits, into the series of activity; and what keeps the series small."""
+"""Samples of what pilots offer and what waits, for the series of activity, which is kept small here."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from server.web.common.axes import axis, short, time_label, time_ticks
 
 __all__ = ["Chart", "Line", "bar", "lines", "opening"]
 
-WIDTH, HEIGHT = 640, 220
-LEFT, RIGHT, TOP, BOTTOM = 58, 26, 26, 28  # margins, in units of the drawing
+WIDTH, HEIGHT = 640, 238
+LEFT, RIGHT, TOP, BOTTOM = 62, 26, 42, 30  # margins, in units of the drawing
 MOST_ROWS = 24  # of the table behind a chart
 POINT = 2.6  # the radius of a point that has no neighbours
 
@@ -93,14 +93,16 @@ class Chart:
         moments = sorted({x for line in self.lines for x, _ in line.points}, reverse=True)
         chosen = moments[::math.ceil(len(moments) / MOST_ROWS)] if moments else []
         unit = f" ({xhtml_escape(self.unit)})" if self.unit else ""
-        head = "".join(f'<th scope="col" class="number">{xhtml_escape(line.name)}</th>' for line in self.lines)
+        head = "".join(f'<th scope="col" class="number">{xhtml_escape(line.name)}</th>'
+                       for line in self.lines)
         rows = "".join(f'<tr><th scope="row" class="time">{_date(x)}</th>'
                        + "".join(f'<td class="number">{_words(one.get(x))}</td>' for one in values) + "</tr>"
                        for x in chosen)
         name = xhtml_escape(self.name)
         return (f'<details id="numbers-{self.ident}"><summary>Numbers{unit}</summary>'
-                f'<div class="scroll" tabindex="0" role="region" aria-label="{name}, numbers"><table><thead><tr>'
-                f'<th scope="col">Time (UTC)</th>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>')
+                f'<div class="scroll" tabindex="0" role="region" aria-label="{name}, numbers"><table>'
+                f'<thead><tr><th scope="col">Time (UTC)</th>{head}</tr></thead><tbody>{rows}</tbody>'
+                "</table></div></details>")
 
 
 def _date(moment: float) -> str:
@@ -150,7 +152,7 @@ def _rungs(frame: _Frame, marks: Sequence[float], unit: str) -> Iterable[str]:
         yield (f'<line class="grid" x1="{LEFT}" y1="{y}" x2="{WIDTH - RIGHT}" y2="{y}"/>'
                f'<text class="tick end" x="{LEFT - 6}" y="{y + 4}">{short(value)}</text>')
     if unit:
-        yield f'<text class="tick" x="2" y="{TOP - 13}">{xhtml_escape(unit)}</text>'
+        yield f'<text class="tick" x="2" y="18">{xhtml_escape(unit)}</text>'
 
 
 def _moments(frame: _Frame) -> Iterable[str]:
@@ -167,7 +169,8 @@ def _line(frame: _Frame, line: Line) -> str:
     for piece in line.pieces:
         if len(piece) == 1:
             x, y = piece[0]
-            parts.append(f'<circle class="point {line.style}" cx="{frame.x(x)}" cy="{frame.y(y)}" r="{POINT}"/>')
+            parts.append(f'<circle class="point {line.style}" cx="{frame.x(x)}" cy="{frame.y(y)}" '
+                         f'r="{POINT}"/>')
             continue
         way = " ".join(f"{frame.x(x)},{frame.y(y)}" for x, y in piece)
         parts.append(f'<polyline class="line {line.style}" points="{way}"/>')

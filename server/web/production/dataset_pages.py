@@ -12,7 +12,7 @@ from server.common.errors import BadRequest
 from server.production.common import access
 from server.production.common.documents import Document
 from server.production.datasets import configs, datasets, jobs
-from server.production.failures import usage
+from server.production.failures import standstill, usage
 from server.production.records import log_search, problems
 from server.production.tasks import history, task_store
 from server.production.tasks.history import Sample
@@ -21,6 +21,7 @@ from server.rest.routing import Route, allow
 from server.web.common import counters, listing
 from server.web.common.charts import Chart, Line
 from server.web.common.handler import READERS, PageHandler
+from server.web.production import graph
 
 __all__ = ["ROUTES", "DatasetPage", "task_query"]
 
@@ -109,10 +110,14 @@ class Dataset(DatasetPage):
         tasks = _sum(names)  # the same numbers that stand in the table
         samples = await history.of_dataset(self.ctx, dataset_id)
         whole = max(dataset["tasks_submitted"], sum(tasks.values()), 1)
+        why = await counters.kept(
+            self.ctx, "standstill", lambda: standstill.why_nothing_runs(self.ctx, dataset, tasks), dataset_id)
         template = "dataset_now.html" if self.part_wanted == "now" else "dataset.html"
         self.page(
             template, dataset=dataset, tasks=tasks, jobs=by_job, names=names, whole=whole,
-            chart=_chart(samples, whole),
+            chart=_chart(samples, whole), why=why,
+            graph=graph.draw(graph.boxes(await _tasks_of_a_job(self.ctx, dataset_id), names),
+                             f"/web/datasets/{dataset_id}"),
             eta=history.eta(samples, whole) if dataset["status"] == "processing" else None,
             efficiency=await history.efficiencies(self.ctx, dataset_id, list(names)),
             usage={row["name"]: row for row in await usage.of_dataset(self.ctx, dataset_id)},
@@ -124,6 +129,16 @@ def _sum(names: dict[str, dict[str, int]]) -> dict[str, int]:
     """How many tasks are in each status, whatever their names."""
     totals = {status: sum(row.get(status, 0) for row in names.values()) for status in TASK.states}
     return {status: number for status, number in totals.items() if number}
+
+
+async def _tasks_of_a_job(ctx: Context, dataset_id: str) -> Document:
+    """Of the configuration, what the graph is drawn from; kept in memory, for it hardly ever changes."""
+    async def read() -> Document:
+        config = await configs.find(ctx, dataset_id) or {}
+        return {"tasks": [{name: task.get(name) for name in ("name", "depends")}
+                          for task in config.get("tasks") or ()]}
+
+    return await counters.kept(ctx, "graph", read, dataset_id)
 
 
 class DatasetErrors(DatasetPage):
@@ -158,7 +173,8 @@ def _chart(samples: list[Sample], whole: int) -> Chart | None:
     failed = Line("failed", "bad", [(s.moment, s.failed) for s in samples])
     active = Line("running", "busy", [(s.moment, s.active) for s in samples])
     waiting = Line("waiting", "wait", [(s.moment, s.waiting) for s in samples])
-    return Chart("tasks", f"Tasks over time, of {whole}", [done, active, waiting, failed], "tasks", whole=True)
+    name = f"Tasks over time, of {whole}"
+    return Chart("tasks", name, [done, active, waiting, failed], "tasks", whole=True)
 
 
 class Config(DatasetPage):
