@@ -17,7 +17,15 @@ from server.production.people import (
     user_routes,
     users,
 )
-from server.production.records import file_routes, files, log_routes, logs, task_stat_routes, task_stats
+from server.production.records import (
+    file_routes,
+    files,
+    log_routes,
+    logs,
+    tails,
+    task_stat_routes,
+    task_stats,
+)
 from server.production.sites import (
     exchange_routes,
     grid_routes,
@@ -59,7 +67,7 @@ INDEXES: list[Index] = [
     *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES,
     *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *credentials.INDEXES, *login_links.INDEXES,
     *pilots.INDEXES, *site_tests.INDEXES, *tallies.INDEXES, *follow_ups.INDEXES, *history.INDEXES,
-    *series.INDEXES, *host_hours.INDEXES,
+    *tails.INDEXES, *series.INDEXES, *host_hours.INDEXES,
 ]
 SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES, *reliability.SERVICES,
                            *history.SERVICES, *sampling.SERVICES]

@@ -20,6 +20,7 @@ __all__ = ["Chart", "Line", "bar", "lines", "opening"]
 WIDTH, HEIGHT = 640, 238
 LEFT, RIGHT, TOP, BOTTOM = 62, 26, 42, 30  # margins, in units of the drawing
 MOST_ROWS = 24  # of the table behind a chart
+CLEAR = 24
 POINT = 2.6  # the radius of a point that has no neighbours
 
 
@@ -159,6 +160,8 @@ def _moments(frame: _Frame) -> Iterable[str]:
     found, step = time_ticks(frame.low, frame.high)
     for moment in found:
         x = frame.x(moment)
+        if x < LEFT + CLEAR:  # there stands that it is UTC
+            continue
         yield (f'<line class="grid" x1="{x}" y1="{HEIGHT - BOTTOM}" x2="{x}" y2="{HEIGHT - BOTTOM + 4}"/>'
                f'<text class="tick middle" x="{x}" y="{HEIGHT - 7}">{time_label(moment, step)}</text>')
     yield f'<text class="tick" x="2" y="{HEIGHT - 7}">UTC</text>'

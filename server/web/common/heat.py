@@ -11,8 +11,8 @@ from server.web.common.charts import opening
 
 __all__ = ["Cell", "Row", "draw"]
 
-NAMES, CELL, ROW, TOP, GAP = 200, 18, 22, 26, 2  # widths and heights in units of the drawing
-LETTERS = 24
+NAMES, CELL, ROW, TOP, GAP = 168, 20, 24, 26, 2  # widths and heights in units of the drawing
+LETTERS = 14
 STEPS = (0.0, 0.1, 0.25, 0.5, 0.8)  # shares from which on a colour is the next darker one
 EVERY = 4  # so many columns have one label
 
@@ -54,13 +54,20 @@ def draw(name: str, rows: Sequence[Row], columns: Sequence[str]) -> str:
     for number in range(0, len(columns), EVERY):
         parts.append(f'<text class="tick" x="{NAMES + CELL * number}" y="{TOP - 9}">'
                      f"{xhtml_escape(columns[number])}</text>")
+    shorts = _shorts([row.name for row in rows])
     for number, row in enumerate(rows):
-        parts.append(_row(row, TOP + ROW * number, columns))
+        parts.append(_row(row, shorts[number], TOP + ROW * number, columns))
     return "".join([*parts, "</svg>"])
 
 
-def _row(row: Row, top: float, columns: Sequence[str]) -> str:
-    shown = row.name if len(row.name) <= LETTERS else f"{row.name[:LETTERS - 1]}…"
+def _shorts(names: Sequence[str]) -> list[str]:
+    """Names as there is room for: hosts without their domain, where that tells them apart."""
+    firsts = [name.split(".")[0] for name in names]
+    shown = firsts if len(set(firsts)) == len(firsts) else names
+    return [name if len(name) <= LETTERS else f"{name[:LETTERS - 1]}…" for name in shown]
+
+
+def _row(row: Row, shown: str, top: float, columns: Sequence[str]) -> str:
     style = " out" if row.stands_out else ""
     parts = [f'<g><title>{xhtml_escape(f"{row.name}: {row.words}")}</title>'
              f'<text class="tick end{style}" x="{NAMES - 8}" y="{top + ROW - 7}">'

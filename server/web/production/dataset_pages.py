@@ -28,6 +28,7 @@ __all__ = ["ROUTES", "DatasetPage", "task_query"]
 PER_PAGE = 100
 MOST_SKIPPED = 20_000  # rows that one page reads past
 MOST_ERRORS = 12
+MOST_RUNNING = 8
 MOST_REQUESTS = 6
 
 
@@ -105,6 +106,10 @@ class Dataset(DatasetPage):
     @allow(*READERS)
     async def get(self, dataset_id: str) -> None:
         dataset = await self.readable(dataset_id)
+        if self.part_wanted == "running":
+            running = await _running(self.ctx, dataset_id)
+            self.page("dataset_running.html", dataset=dataset, running=running, most=MOST_RUNNING)
+            return
         by_job = await counters.job_counts(self.ctx, dataset_id)
         names = await counters.name_counts(self.ctx, dataset_id)
         tasks = _sum(names)  # the same numbers that stand in the table
@@ -122,6 +127,7 @@ class Dataset(DatasetPage):
             efficiency=await history.efficiencies(self.ctx, dataset_id, list(names)),
             usage={row["name"]: row for row in await usage.of_dataset(self.ctx, dataset_id)},
             requests=await _requests(self.ctx, dataset_id), scan_id=await _scan_of(self.ctx, dataset_id),
+            running=await _running(self.ctx, dataset_id), most=MOST_RUNNING,
             may_write=await self.may_write(dataset_id), states=TASK.states)
 
 
@@ -129,6 +135,13 @@ def _sum(names: dict[str, dict[str, int]]) -> dict[str, int]:
     """How many tasks are in each status, whatever their names."""
     totals = {status: sum(row.get(status, 0) for row in names.values()) for status in TASK.states}
     return {status: number for status, number in totals.items() if number}
+
+
+async def _running(ctx: Context, dataset_id: str) -> list[Document]:
+    """Some of the tasks that run, and one more when there are others."""
+    shown = {"_id": 0, "task_id": 1, "name": 1, "job_index": 1, "site": 1, "status_changed": 1, "failures": 1}
+    query = {"dataset_id": dataset_id, "status": "processing"}
+    return await ctx.db.tasks.find(query, shown, limit=MOST_RUNNING + 1).to_list()
 
 
 async def _tasks_of_a_job(ctx: Context, dataset_id: str) -> Document:

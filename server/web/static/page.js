@@ -40,6 +40,23 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }, {once: true});
 });
 
+// What is followed, such as a log, shows its end, unless the reader went up in it: then it stays there.
+function followed(place) {
+  return new Map([...place.querySelectorAll("[data-follow][id]")].map((one) =>
+    [one.id, one.scrollTop + one.clientHeight >= one.scrollHeight - 4 ? -1 : one.scrollTop]));
+}
+function follow(places) {
+  for (const one of document.querySelectorAll("[data-follow]")) {
+    const place = places.get(one.id) ?? -1;
+    one.scrollTop = place < 0 ? one.scrollHeight : place;
+  }
+}
+follow(new Map());
+document.addEventListener("htmx:beforeSwap", () => {
+  const places = followed(document);
+  document.addEventListener("htmx:afterSwap", () => follow(places), {once: true});
+});
+
 // A part that cannot be renewed says so, rather than showing old numbers as if they were new.
 const stale = (is) => document.body.classList.toggle("stale", is);
 document.addEventListener("htmx:sendError", () => stale(true));
@@ -51,7 +68,9 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   const list = event.detail.elt;
   if (!list.matches(".live")) return;
   const inUse = list.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
-  if (inUse || list.querySelector("input[data-row]:checked")) event.preventDefault();
+  const isRead = list.querySelector("details[data-hold][open]");  // opened by the reader: it renews itself
+  const isHidden = list.closest("details:not([open])");
+  if (inUse || isRead || isHidden || list.querySelector("input[data-row]:checked")) event.preventDefault();
 });
 
 // After an action on a page one is where one was before.
