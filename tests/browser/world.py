@@ -31,6 +31,7 @@ __all__ = ["OBJECT", "SETTINGS", "World", "build", "build_object", "submit"]
 SETTINGS = {"SCANS__FIRST_BATCH_PIXELS": 64, "SCANS__MAX_BATCH_PIXELS": 128, "SERVICES__REPAIR_SECONDS": 0.5,
             "LEASES__SWEEP_SECONDS": 0.5, "LEASES__MAX_WAIT_SECONDS": 1, "SCANS__RUNNING_PER_USER": 3}
 OFFER = {"cpu": 8, "gpu": 1, "memory": 32.0, "disk": 200.0, "time": 24.0}
+LARGEST = {"cores": 8, "memory": 32.0, "disk": 200.0, "hours": 24.0, "gpus": 1}  # as grids call it
 CONFIG = {"version": 3.2, "description": "NuMu, low energy, spice 3.2", "tasks": [
     {"name": "generate", "requirements": {"cpu": 1, "memory": 2.0, "disk": 4.0, "time": 1.0},
      "trays": [{"modules": [{"src": "/sim/generate.py", "args": "--seed $(job) --nevents 2000"}]}]},
@@ -116,7 +117,7 @@ def _grid(session: requests.Session, site: str, **fields: Any) -> str:
     body = {"host": f"submit.{site}.example.org", "queues": {"schedd": "htcondor"}, "version": "1",
             "site": site, "pilots": {"running": 3, "queued": 2},
             "statuses": {"RUNNING": {"Tasking": 3}, "IDLE": {"Pending": 2}},
-            "resources": {"cpu": 24, "gpu": 3, "memory": 96.0}, "limits": {"pilots": 50}, "largest": OFFER,
+            "resources": {"cpu": 24, "gpu": 3, "memory": 96.0}, "limits": {"pilots": 50}, "largest": LARGEST,
             "end_counts": {"good": 40, "fault": 2},
             "top_errors": {"held: disk use above the request": 2}, "trouble": "", "state": "active"}
     return str(session.post("/grids", json={**body, **fields}).json()["result"])

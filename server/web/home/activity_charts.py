@@ -75,7 +75,7 @@ def cores(found: Sequence[Slot], span: str, ident: str = "cores") -> Chart:
     """Cores offered by pilots, and those in use."""
     lines = [_line("offered", "idle", found, span, _mean("offered")),
              _line("in use", "busy", found, span, _mean("busy"))]
-    return _chart(ident, "Cores", span, lines, "cores")
+    return _chart(ident, "Cores", span, lines, "cores", whole=True)
 
 
 def queue(found: Sequence[Slot], span: str, ident: str = "queue") -> Chart:
