@@ -58,6 +58,8 @@ class World:
     datasets: dict[str, str]
     failed_task: str
     waiting_task: str
+    running_task: str
+    job: str
     scans: dict[str, str]
     grid_id: str
 
@@ -113,6 +115,23 @@ def _work(session: requests.Session, pilot_id: str, rounds: int, fail_every: int
             report(session, task, "failed" if bad else "complete", number)
 
 
+def _print(api: Api, pilot_id: str, task: dict[str, Any]) -> None:
+    """A task prints something while somebody looks at it."""
+    user, pilot = api.session("admin"), api.session("system")
+    body: dict[str, Any] = {"tasks": [{name: task[name] for name in ("task_id", "instance_id")}]}
+    text = "".join(LOG.splitlines(keepends=True)[:3])
+
+    def is_watched() -> bool:
+        user.get(f"/datasets/{task['dataset_id']}/tasks/{task['task_id']}/log_tail")
+        answer = pilot.post(f"/pilots/{pilot_id}/exchange", json=body).json()
+        return task["task_id"] in answer.get("watch", ())
+
+    wait_for(is_watched, "that somebody looks", 60.0)
+    body["tails"] = {task["task_id"]: {"stdout": {"size": 90_000, "text": text}}}
+    answer = pilot.post(f"/pilots/{pilot_id}/exchange", json=body)
+    assert answer.status_code == 200, answer.text
+
+
 def _grid(session: requests.Session, site: str, **fields: Any) -> str:
     body = {"host": f"submit.{site}.example.org", "queues": {"schedd": "htcondor"}, "version": "1",
             "site": site, "pilots": {"running": 3, "queued": 2},
@@ -139,8 +158,8 @@ def build(api: Api) -> World:
     _work(system, pilots[0], 8, 0)
     datasets["running"] = submit(alice, 20, "NuMu, low energy, spice 3.2")
     _work(system, pilots[0], 18, 4)
-    for pilot in pilots:
-        claim(system, pilot)
+    taken = [claim(system, pilot) or {} for pilot in pilots]
+    _print(api, pilots[0], taken[0])
     datasets["suspended"] = submit(alice, 5, LONG)
     admin.put(f"/datasets/{datasets['suspended']}/status", json={"status": "suspended"})
     admin.put("/quarantine/host/node13.north.example.org", json={"reason": WHY})
@@ -148,7 +167,9 @@ def build(api: Api) -> World:
     waiting = alice.get(f"/datasets/{datasets['waiting']}/tasks").json()
     build_object(admin)
     build_past(api)
-    return World(datasets, next(iter(failed)), next(iter(waiting)), scans, grid_id)
+    jobs = alice.get(f"/datasets/{datasets['running']}/jobs").json()
+    return World(datasets, next(iter(failed)), next(iter(waiting)), taken[0]["task_id"],
+                 next(iter(jobs)), scans, grid_id)
 
 
 def build_past(api: Api) -> None:
