@@ -13,11 +13,13 @@ import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import requests
 
 from config.settings import Database, Settings
+from iceprod.ids import now as iceprod_now
 from server.production.activity import host_hours, series
 from server.production.activity.host_hours import Key
 from server.production.activity.slots import COMPLETE, EVICTED, Slot
@@ -182,6 +184,9 @@ def build_past(api: Api) -> None:
 async def _build_past(api: Api) -> None:
     db = connect(Database(url=api.database_url, name=api.database_name))
     ctx, chance, now = Context(Settings(), db, "s" * 48), random.Random(5), time.time()
+    lease = {"_id": "service:record activity"}  # meanwhile the server sums nothing up
+    held = {"$set": {"holder": "the past", "until": iceprod_now() + timedelta(minutes=10)}}
+    await db.leases.update_one(lease, held, upsert=True)
     await db.activity.delete_many({})  # so that all is summed up anew
     for back in range(7 * 144, -1, -1):
         for minute in range(10) if back < 13 else (5,):
@@ -191,6 +196,7 @@ async def _build_past(api: Api) -> None:
     for hour in range(24):
         await host_hours.add(ctx, _hour(hour, chance), now - 3600 * hour)
     await series.tend(ctx)
+    await db.leases.delete_one(lease)
     await db.client.close()
 
 
