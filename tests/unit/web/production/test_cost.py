@@ -39,7 +39,8 @@ async def test_a_dataset_of_many_tasks(ctx: Context, make: Maker, pages: Pages) 
         assert "Nothing runs." in page
         assert f"0 of {2 * jobs} tasks are complete" in page
         costs.append(number)
-    assert costs[1] <= costs[0] <= 40
+    assert costs[1] <= costs[0] + 3  # what is believed for some seconds may be read anew
+    assert max(costs) <= 40
 
 
 async def test_a_dataset_that_is_looked_at_by_many_is_counted_once(ctx: Context, make: Maker, pages: Pages,
@@ -60,7 +61,7 @@ async def test_home_and_sites_with_much_that_happened(ctx: Context, make: Maker,
         await dataset_of(make, number)
         await busy_day(ctx, number)
         costs.append((await cost(pages, path, "root", "admin"))[0])
-    assert costs[1] - costs[0] <= 4  # one more dataset in lists
+    assert costs[1] - costs[0] <= 8  # one more dataset in lists, and what is believed for some seconds
     assert costs[1] <= 60
 
 
