@@ -118,7 +118,6 @@ class Slot:
 
     def _script(self, running: Running) -> None:
         options = self.pilot.options
-        directory = options.directory / f"{running.task_id}-{running.instance_id}"
-        script = Script(running, directory, self.pilot.launcher, options.means, options.sandbox,
-                        self.pilot.cache, lambda: self.pilot.lend(running))
+        script = Script(running, self.pilot.tails.directory_of(running), self.pilot.launcher,
+                        options.means, options.sandbox, self.pilot.cache, lambda: self.pilot.lend(running))
         storing.perform(self.pilot, script)

@@ -25,12 +25,14 @@ def pages(made: World) -> dict[str, str]:
     """The paths of all pages, by name."""
     running, waiting = made.datasets["running"], made.datasets["waiting"]
     return {
-        "home": "/web/", "datasets": "/web/datasets", "datasets-none": "/web/datasets?text=nothing",
+        "home": "/web/", "week": "/web/?span=7d",
+        "datasets": "/web/datasets", "datasets-none": "/web/datasets?text=nothing",
         "dataset": f"/web/datasets/{running}",
         "dataset-suspended": f"/web/datasets/{made.datasets['suspended']}",
         "config": f"/web/datasets/{running}/config", "tasks": f"/web/datasets/{running}/tasks",
         "tasks-failed": f"/web/datasets/{running}/tasks?status=failed",
-        "jobs": f"/web/datasets/{running}/jobs",
+        "jobs": f"/web/datasets/{running}/jobs", "job": f"/web/datasets/{running}/jobs/{made.job}",
+        "task-running": f"/web/datasets/{running}/tasks/{made.running_task}",
         "task-failed": f"/web/datasets/{running}/tasks/{made.failed_task}",
         "task-waiting": f"/web/datasets/{waiting}/tasks/{made.waiting_task}",
         "submit": "/web/submit", "submit-like": f"/web/submit?like={running}",

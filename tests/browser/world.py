@@ -1,6 +1,7 @@
 """A small world for pages to show: datasets in every state, sites, pilots and scans, made through the API.
 
-Nothing is written into the database by hand: what pages show is what clients and pilots did.
+What pages show is what clients and pilots did. Only the past that charts show is written by hand, through the
+functions that write it: nobody could wait for it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import requests
 
 from tests.browser import night
 from tests.browser.desk_world import Desk, build_desk
+from tests.browser.past import build_past
 from tests.support.api import Api, running_server
 from tests.support.outside import running_services
 from tests.support.scans import PixelPilot, scan_body, simulated_event, wait_for
@@ -24,6 +26,7 @@ __all__ = ["HOSTILE", "OBJECT", "World", "build", "build_object", "serving", "su
 SETTINGS = {"SCANS__FIRST_BATCH_PIXELS": 64, "SCANS__MAX_BATCH_PIXELS": 128, "SERVICES__REPAIR_SECONDS": 0.5,
             "LEASES__SWEEP_SECONDS": 0.5, "LEASES__MAX_WAIT_SECONDS": 1, "SCANS__RUNNING_PER_USER": 3}
 OFFER = {"cpu": 8, "gpu": 1, "memory": 32.0, "disk": 200.0, "time": 24.0}
+LARGEST = {"cores": 8, "memory": 32.0, "disk": 200.0, "hours": 24.0, "gpus": 1}  # as grids call it
 CONFIG = {"version": 3.2, "description": "NuMu, low energy, spice 3.2", "tasks": [
     {"name": "generate", "requirements": {"cpu": 1, "memory": 2.0, "disk": 4.0, "time": 1.0},
      "trays": [{"modules": [{"src": "/sim/generate.py", "args": "--seed $(job) --nevents 2000"}]}]},
@@ -51,6 +54,8 @@ class World:
     datasets: dict[str, str]
     failed_task: str
     waiting_task: str
+    running_task: str
+    job: str
     scans: dict[str, str]
     grid_id: str
     alerts: dict[str, str]
@@ -117,11 +122,28 @@ def _work(session: requests.Session, pilot_id: str, rounds: int, fail_every: int
             report(session, task, "failed" if bad else "complete", number)
 
 
+def _print(api: Api, pilot_id: str, task: dict[str, Any]) -> None:
+    """A task prints something while somebody looks at it."""
+    user, pilot = api.session("admin"), api.session("system")
+    body: dict[str, Any] = {"tasks": [{name: task[name] for name in ("task_id", "instance_id")}]}
+    text = "".join(LOG.splitlines(keepends=True)[:3])
+
+    def is_watched() -> bool:
+        user.get(f"/datasets/{task['dataset_id']}/tasks/{task['task_id']}/log_tail")
+        answer = pilot.post(f"/pilots/{pilot_id}/exchange", json=body).json()
+        return task["task_id"] in answer.get("watch", ())
+
+    wait_for(is_watched, "that somebody looks", 60.0)
+    body["tails"] = {task["task_id"]: {"stdout": {"size": 90_000, "text": text}}}
+    answer = pilot.post(f"/pilots/{pilot_id}/exchange", json=body)
+    assert answer.status_code == 200, answer.text
+
+
 def _grid(session: requests.Session, site: str, **fields: Any) -> str:
     body = {"host": f"submit.{site}.example.org", "queues": {"schedd": "htcondor"}, "version": "1",
             "site": site, "pilots": {"running": 3, "queued": 2},
             "statuses": {"RUNNING": {"Tasking": 3}, "IDLE": {"Pending": 2}},
-            "resources": {"cpu": 24, "gpu": 3, "memory": 96.0}, "limits": {"pilots": 50}, "largest": OFFER,
+            "resources": {"cpu": 24, "gpu": 3, "memory": 96.0}, "limits": {"pilots": 50}, "largest": LARGEST,
             "end_counts": {"good": 40, "fault": 2},
             "top_errors": {"held: disk use above the request": 2}, "trouble": "", "state": "active"}
     return str(session.post("/grids", json={**body, **fields}).json()["result"])
@@ -145,8 +167,8 @@ def build(api: Api) -> World:
     _work(system, pilots[0], 8, 0)
     datasets["running"] = submit(alice, 20, "NuMu, low energy, spice 3.2")
     _work(system, pilots[0], 18, 4)
-    for pilot in pilots:
-        claim(system, pilot)
+    taken = [claim(system, pilot) or {} for pilot in pilots]
+    _print(api, pilots[0], taken[0])
     datasets["suspended"] = submit(alice, 5, LONG)
     admin.put(f"/datasets/{datasets['suspended']}/status", json={"status": "suspended"})
     admin.put("/quarantine/host/node13.north.example.org", json={"reason": WHY})
@@ -156,7 +178,10 @@ def build(api: Api) -> World:
     build_galaxies(admin)
     desk = build_desk(admin)
     alerts["working"] = night.working(api, scanner)
-    return World(datasets, next(iter(failed)), next(iter(waiting)), scans, grid_id, alerts, desk)
+    build_past(api)
+    jobs = alice.get(f"/datasets/{datasets['running']}/jobs").json()
+    return World(datasets, next(iter(failed)), next(iter(waiting)), taken[0]["task_id"], next(iter(jobs)),
+                 scans, grid_id, alerts, desk)
 
 
 def build_galaxies(admin: requests.Session) -> None:

@@ -100,6 +100,7 @@ GET    /datasets/{dataset_id}/logs/{log_id}                                 R ad
 DELETE /datasets/{dataset_id}/logs/{log_id}                                 W admin client system user
 GET    /datasets/{dataset_id}/tasks/{task_id}/logs                          R admin client system user
 DELETE /datasets/{dataset_id}/tasks/{task_id}/logs                          W admin client system user
+GET    /datasets/{dataset_id}/tasks/{task_id}/log_tail                      R admin client system user
 GET    /site_tests                                                          - admin client system
 GET    /grids                                                               - admin client system
 POST   /grids                                                               - admin client system

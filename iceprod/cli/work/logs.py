@@ -12,6 +12,7 @@ import click
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.errors import FAILED, USAGE, CommandError
 from iceprod.cli.common.naming import task_of
+from iceprod.cli.work.live import Live
 from iceprod.client import Client, Refused
 
 __all__ = ["logs"]
@@ -28,7 +29,7 @@ Log = dict[str, Any]
 @click.argument("task_id", metavar="TASK")
 @click.option("--name", multiple=True, help="stdout, stderr or stdlog [default: all].")
 @click.option("-f", "--follow", is_flag=True,
-              help="Stay until the task is over, and print what each attempt leaves when it ends.")
+              help="Stay until the task is over, and print what it prints, some seconds later.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @server_options
 def logs(task_id: str, name: tuple[str, ...], follow: bool, as_json: bool, server: str | None,
@@ -56,7 +57,7 @@ def logs(task_id: str, name: tuple[str, ...], follow: bool, as_json: bool, serve
 
 def _follow(client: Client, task: dict[str, Any], names: tuple[str, ...]) -> int:
     """Print logs as they come, until the task is over; the exit status."""
-    seen: set[str] = set()
+    seen, live = set[str](), Live(names)
     status, looks = "", 0
     while True:
         task = client.get(f"/tasks/{task['task_id']}/explain", patience=_PATIENCE)
@@ -66,11 +67,25 @@ def _follow(client: Client, task: dict[str, Any], names: tuple[str, ...]) -> int
         fresh = [log for log in _newest(client, task, names) if log["log_id"] not in seen]
         seen.update(log["log_id"] for log in fresh)
         for log in fresh:
-            _print(log)
+            live.end(log)
+        if status == "processing":
+            live.show(_tail(client, task))
         looks = looks + 1 if not fresh else _LATE_LOOKS
         if status in _OVER and looks >= _LATE_LOOKS:
             return 0 if status == "complete" else FAILED
         time.sleep(_LOOK_SECONDS)
+
+
+def _tail(client: Client, task: dict[str, Any]) -> Log:
+    """What the running attempt prints just now; nothing from a server that does not tell."""
+    path = f"/datasets/{task['dataset_id']}/tasks/{task['task_id']}/log_tail"
+    try:
+        found: Log = client.get(path, patience=_PATIENCE)
+    except Refused as error:
+        if error.status != 404:
+            raise
+        return {}
+    return found
 
 
 def _newest(client: Client, task: dict[str, Any], names: tuple[str, ...]) -> list[Log]:

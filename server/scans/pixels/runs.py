@@ -18,7 +18,7 @@ from server.scans.manifests.told import Told
 from server.scans.pixels.cutting import Plan
 
 __all__ = ["Phase", "Prediction", "Run", "any_since", "change", "claim_tally", "create",
-           "find", "measured_before", "predict", "running", "stop", "unclosed"]
+           "find", "latest_final", "measured_before", "predict", "running", "stop", "unclosed"]
 
 
 class Phase(StrEnum):
@@ -105,6 +105,12 @@ async def unclosed(ctx: Context) -> list[Run]:
 async def any_since(ctx: Context, moment: float) -> bool:
     """Whether a run began or ended after that time."""
     return await ctx.db.scan_runs.find_one({"since": {"$gt": moment}}, {"_id": 1}) is not None
+
+
+async def latest_final(ctx: Context, most: int) -> list[Run]:
+    """The runs that got their final map last, the latest first."""
+    cursor = ctx.db.scan_runs.find({"phase": Phase.FINAL.value}, sort=[("since", -1)], limit=most)
+    return [msgspec.convert(document, Run) async for document in cursor]
 
 
 async def measured_before(ctx: Context, reco: str) -> float | None:

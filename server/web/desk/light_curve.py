@@ -14,7 +14,7 @@ from tornado.escape import xhtml_escape
 
 from server.desk.objects.measurements import DETECTION, is_detection
 from server.production.common.fields import number
-from server.web.common.charts import ticks
+from server.web.common.axes import ticks
 
 __all__ = ["Curve", "Entry", "Point", "curves", "is_limit"]
 

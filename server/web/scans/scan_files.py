@@ -45,8 +45,10 @@ class ScanPicture(PageHandler):
         if view not in pictures.VIEWS:
             raise BadRequest(f"there is no view {view!r}")
         await read(self.ctx, scan_id)
-        picture, _ = await pictures.png(self.ctx, scan_id, view)
+        picture, is_final = await pictures.png(self.ctx, scan_id, view)
         self.set_header("Content-Type", "image/png")
+        if is_final:  # nobody changes it any more
+            self.set_header("Cache-Control", "private, max-age=3600")
         self.finish(picture)
 
 

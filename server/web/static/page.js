@@ -40,6 +40,23 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }, {once: true});
 });
 
+// What is followed, such as a log, shows its end, unless the reader went up in it: then it stays there.
+function followed(place) {
+  return new Map([...place.querySelectorAll("[data-follow][id]")].map((one) =>
+    [one.id, one.scrollTop + one.clientHeight >= one.scrollHeight - 4 ? -1 : one.scrollTop]));
+}
+function follow(places) {
+  for (const one of document.querySelectorAll("[data-follow]")) {
+    const place = places.get(one.id) ?? -1;
+    one.scrollTop = place < 0 ? one.scrollHeight : place;
+  }
+}
+follow(new Map());
+document.addEventListener("htmx:beforeSwap", () => {
+  const places = followed(document);
+  document.addEventListener("htmx:afterSwap", () => follow(places), {once: true});
+});
+
 // A part that cannot be renewed says so, rather than showing old numbers as if they were new.
 const stale = (is) => document.body.classList.toggle("stale", is);
 document.addEventListener("htmx:sendError", () => stale(true));
@@ -53,9 +70,11 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   const inUse = list.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
   const isWritten = [...list.querySelectorAll("input:not([type=hidden]), textarea")].some(
     (field) => field.value !== field.defaultValue);
-  const isPaused = inUse || isWritten || list.querySelector("input[data-row]:checked") !== null;
-  list.classList.toggle("paused", isPaused && isWritten);
-  if (isPaused) event.preventDefault();
+  const isTicked = list.querySelector("input[data-row]:checked") !== null;
+  const isRead = list.querySelector("details[data-hold][open]") !== null;  // opened by the reader: it renews itself
+  const isHidden = list.closest("details:not([open])") !== null;
+  list.classList.toggle("paused", isWritten);
+  if (inUse || isWritten || isTicked || isRead || isHidden) event.preventDefault();
 });
 
 // After an action on a page one is where one was before.
