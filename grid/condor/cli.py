@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,11 @@ from iceprod.installation import running_installations
 __all__ = ["COMMANDS", "dry_run", "run_site"]
 
 
-def run_site(path: Path, level: str = "INFO") -> None:
-    """Run the grid of a site until SIGTERM. Raises SettingsError, ClientError, CommandError."""
+def run_site(path: Path, level: str = "INFO") -> int:
+    """Run the grid of a site until SIGTERM; the exit status.
+
+    Raises SettingsError, ClientError, CommandError.
+    """
     site = load_site(path)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
     try:
@@ -37,10 +41,11 @@ def run_site(path: Path, level: str = "INFO") -> None:
             service.run()
     except GridError as error:
         raise CommandError(str(error), FAILED) from None
+    return 0
 
 
-def dry_run(path: Path) -> None:
-    """Print what the grid would do now, and why. Raises as `run_site`."""
+def dry_run(path: Path, *, as_json: bool = False) -> int:
+    """Print what the grid would do now, and why; the exit status. Raises as `run_site`."""
     site = load_site(path)
     try:
         with _client(site) as client:
@@ -48,9 +53,14 @@ def dry_run(path: Path) -> None:
             service.open()
             service.register(announce=False)
             service.look()
-            _print(site, service, service.consider())
+            decision = service.consider()
+            if as_json:
+                print(json.dumps(_document(site, service, decision)))
+                return FAILED if service.told_trouble else 0
+            _print(site, service, decision)
             if service.told_trouble:
                 raise CommandError(f"the grid that runs has trouble: {service.told_trouble}", FAILED)
+            return 0
     except GridError as error:
         raise CommandError(str(error), FAILED) from None
 
@@ -74,11 +84,23 @@ def _directory(site: Site) -> Path:
     return base.absolute()
 
 
+def _counts(service: SiteService) -> dict[str, int]:
+    return dict(sorted(Counter(pilot.state for pilot in service.pilots).items()))
+
+
+def _document(site: Site, service: SiteService, decision: Decision) -> dict[str, Any]:
+    """What `_print` tells, for programs."""
+    orders = [{"count": order.count, "cores": order.shape.cores, "memory_gb": order.shape.memory_gb,
+               "disk_gb": order.shape.disk_gb, "gpus": order.shape.gpus,
+               "lifetime_hours": order.shape.lifetime_hours} for order in decision.submit]
+    return {"site": site.site, "schedd": service.schedd.name, "pilots": _counts(service), "submit": orders,
+            "remove": list(decision.remove), "drain": list(decision.drain), "reasons": list(decision.reasons),
+            "unserved": [{"waiting": one.waiting, "text": one.text, "why": one.why}
+                         for one in decision.unserved], "trouble": service.told_trouble}
+
+
 def _print(site: Site, service: SiteService, decision: Decision) -> None:
-    counts: dict[str, int] = {}
-    for pilot in service.pilots:
-        counts[pilot.state] = counts.get(pilot.state, 0) + 1
-    present = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
+    present = ", ".join(f"{number} {state}" for state, number in _counts(service).items()) or "none"
     print(f"site {site.site} at {service.schedd.name} ({service.schedd.version})")
     print(f"pilots: {present}")
     for order in decision.submit:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import click
 
+from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
-from iceprod.cli.common.errors import FAILED, USAGE, CommandError
+from iceprod.cli.common.errors import FAILED, CommandError
 from iceprod.cli.common.naming import task_of
 from iceprod.client import Client, Refused
 
@@ -25,11 +27,12 @@ Log = dict[str, Any]
 
 
 @click.command()
-@click.argument("task_id", metavar="TASK")
-@click.option("--name", multiple=True, help="stdout, stderr or stdlog [default: all].")
+@click.argument("task_id", metavar="TASK", shell_complete=completing.tasks)
+@click.option("--name", multiple=True, shell_complete=completing.among(("stdout", "stderr", "stdlog")),
+              help="stdout, stderr or stdlog [default: all].")
 @click.option("-f", "--follow", is_flag=True,
               help="Stay until the task is over, and print what each attempt leaves when it ends.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; with --follow one a line.")
 @server_options
 def logs(task_id: str, name: tuple[str, ...], follow: bool, as_json: bool, server: str | None,
          token: str | None, data: str | None) -> int:
@@ -37,15 +40,13 @@ def logs(task_id: str, name: tuple[str, ...], follow: bool, as_json: bool, serve
 
     With --follow the exit status is 0 when the task is complete, and 1 when it failed or was suspended.
     """
-    if follow and as_json:
-        raise CommandError("--follow and --json exclude each other", USAGE)
     with connect(server, token, data) as client:
         task = client.get(f"/tasks/{task_of(client, task_id)}/explain")
         if follow:
-            return _follow(client, task, name)
+            return _follow(client, task, name, _say_lines if as_json else _say)
         found = _newest(client, task, name)
     if as_json:
-        print(json.dumps({"task_id": task_id, "logs": found}))
+        print(json.dumps({"task_id": task["task_id"], "logs": found}))
         return 0
     if not found:
         raise CommandError(f"task {task_id} left no logs" + (f" named {', '.join(name)}" if name else ""))
@@ -54,7 +55,8 @@ def logs(task_id: str, name: tuple[str, ...], follow: bool, as_json: bool, serve
     return 0
 
 
-def _follow(client: Client, task: dict[str, Any], names: tuple[str, ...]) -> int:
+def _follow(client: Client, task: dict[str, Any], names: tuple[str, ...],
+            say: Callable[[dict[str, Any]], None]) -> int:
     """Print logs as they come, until the task is over; the exit status."""
     seen: set[str] = set()
     status, looks = "", 0
@@ -62,15 +64,26 @@ def _follow(client: Client, task: dict[str, Any], names: tuple[str, ...]) -> int
         task = client.get(f"/tasks/{task['task_id']}/explain", patience=_PATIENCE)
         if task["status"] != status:
             status, looks = task["status"], 0
-            print(f"== {status}: {task['reason']}", file=sys.stderr)
+            say({"status": status, "reason": task["reason"]})
         fresh = [log for log in _newest(client, task, names) if log["log_id"] not in seen]
         seen.update(log["log_id"] for log in fresh)
         for log in fresh:
-            _print(log)
+            say({"log": log})
         looks = looks + 1 if not fresh else _LATE_LOOKS
         if status in _OVER and looks >= _LATE_LOOKS:
             return 0 if status == "complete" else FAILED
         time.sleep(_LOOK_SECONDS)
+
+
+def _say_lines(news: dict[str, Any]) -> None:
+    print(json.dumps(news), flush=True)
+
+
+def _say(news: dict[str, Any]) -> None:
+    if "log" in news:
+        _print(news["log"])
+    else:
+        print(f"== {news['status']}: {news['reason']}", file=sys.stderr)
 
 
 def _newest(client: Client, task: dict[str, Any], names: tuple[str, ...]) -> list[Log]:

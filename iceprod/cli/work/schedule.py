@@ -148,7 +148,7 @@ def actions(as_json: bool, server: str | None, token: str | None, data: str | No
 
 @_command("create")
 @click.argument("name")
-@click.argument("action")
+@click.argument("action", shell_complete=completing.actions)
 @click.option("--every", metavar="SPAN", help="Such as 90, 15m, 12h or 1d; without it, it runs once.")
 @click.option("--start", metavar="TIME", help="ISO 8601 (UTC), +15m, or seconds since 1970 [default: now].")
 @click.option("--stop", metavar="TIME", help="The same; no run from then on [default: never].")
