@@ -40,7 +40,10 @@ def pages(made: World) -> dict[str, str]:
         "schedule": "/web/schedule", "schedule-entry": "/web/schedule/housekeeping-repair-tasks",
         "desk": "/web/desk", "desk-object": f"/web/desk/objects/{world.OBJECT}",
         "requests": "/web/desk/requests", "allocations": "/web/desk/allocations",
-        "docs": "/web/docs", "tokens": "/web/tokens",
+        "scan-rescan": f"/web/scans/{made.scans['final']}/rescan",
+        "scan-abort": f"/web/scans/{made.scans['running']}/abort",
+        "tokens": "/web/tokens", "docs": "/web/docs", "docs-guide": "/web/docs/physicist",
+        "docs-reference": "/web/docs/reference/commands", **made.more,
         "missing": "/web/datasets/none", "no-scan": "/web/scans/none", "no-page": "/web/nothing",
     }
 

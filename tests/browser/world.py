@@ -5,13 +5,17 @@ Nothing is written into the database by hand: what pages show is what clients an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
 
-from tests.support.api import Api
+from tests.support.alerts import event_bytes
+from tests.support.api import Api, Session
+from tests.support.desk import ok
 from tests.support.scans import PixelPilot, scan_body, simulated_event, wait_for
+from tests.support.standing import PLAN, watch
 
 __all__ = ["OBJECT", "SETTINGS", "World", "build", "build_object", "submit"]
 
@@ -31,6 +35,8 @@ RuntimeError: propagation failed after 1312 of 2000 frames
 """
 
 
+NOTICE = {"$schema": "x", "mission": "X", "trigger_time": "2026-01-02T03:04:05Z", "event_name": "X-260102A",
+          "ra": 10.0, "dec": 5.0, "ra_dec_error": 1.0}
 OBJECT = "ZTF21abcdefgh-with-a-name-that-is-long"
 LONG = ("NuTau with a description that is so long that it has to be broken into several lines even on a wide "
         "screen, as real ones sometimes are")
@@ -46,6 +52,7 @@ class World:
     waiting_task: str
     scans: dict[str, str]
     grid_id: str
+    more: dict[str, str] = field(default_factory=dict)  # paths of pages about other things, by name
 
 
 def submit(session: requests.Session, jobs: int, description: str, **changes: Any) -> str:
@@ -133,7 +140,47 @@ def build(api: Api) -> World:
     failed = alice.get(f"/datasets/{datasets['running']}/tasks", params={"status": "failed"}).json()
     waiting = alice.get(f"/datasets/{datasets['waiting']}/tasks").json()
     build_object(admin)
-    return World(datasets, next(iter(failed)), next(iter(waiting)), scans, grid_id)
+    made = World(datasets, next(iter(failed)), next(iter(waiting)), scans, grid_id)
+    made.more |= _of_work(alice, made) | _of_desk(api, admin, scans["final"]) | _of_alerts(api)
+    return made
+
+
+def _of_work(alice: requests.Session, made: World) -> dict[str, str]:
+    """A job, and the log of a task that failed."""
+    dataset = f"/datasets/{made.datasets['running']}"
+    job = alice.get(f"{dataset}/tasks/{made.failed_task}").json()["job_id"]
+    logs = alice.get(f"{dataset}/tasks/{made.failed_task}/logs").json()["logs"]
+    log = next(log["log_id"] for log in logs if log["name"] == "stderr")
+    return {"job": f"/web{dataset}/jobs/{job}", "log": f"/web{dataset}/logs/{log}"}
+
+
+def _of_desk(api: Api, admin: Session, scan_id: str) -> dict[str, str]:
+    """A standing rule that fired, a plan, a map with a candidate, and the form that asks for a follow-up."""
+    here = watch(api, admin)
+    number = here.default_followup("Blazar", default_followup_name="images of blazars")
+    obj = here.judge("Blazar")
+    found = here.map(ra=80.0, dec=40.0, error=1.0)
+    body = {"localization_id": found["localization_id"], "allocation_id": here.plan_allocation,
+            "payload": {**PLAN, "filters": "ztfg,ztfr", "start_date": "2024-01-01", "end_date": "2024-01-02"}}
+    plan = ok(admin.post("/api/observation_plan", json=body))["id"]
+    wait_for(lambda: ok(admin.get(f"/api/observation_plan/{plan}"))["status"] != "pending", "the plan", 120.0)
+    wait_for(lambda: here.requests(obj), "the request of the rule", 120.0)
+    return {"desk-map": f"/web/desk/maps/{found['localization_id']}", "desk-plans": "/web/desk/plans",
+            "desk-scan": f"/web/desk/scans/{scan_id}", "desk-plan": f"/web/desk/plans/{plan}",
+            "desk-rules": "/web/desk/rules", "desk-rule": f"/web/desk/rules/followup:{number}?days=5",
+            "desk-ask": f"/web/desk/ask?obj={obj}&allocation={here.allocation}"}
+
+
+def _of_alerts(api: Api) -> dict[str, str]:
+    """An alert that is at work, one that cannot be read, a notice of others, and a rehearsal."""
+    system = api.session("system")
+    found = system.post("/alerts?stream=neutrino", data=event_bytes()).json()
+    system.post("/alerts", data=b"no alert")
+    system.post("/alerts", data=json.dumps(NOTICE))
+    assert system.post("/alerts?replay=night", data=event_bytes(6)).status_code == 200
+    return {"alerts": "/web/alerts", "alert": f"/web/alerts/{found['alert_id']}",
+            "alert-notices": "/web/alert_notices", "alert-replays": "/web/alert_replays",
+            "alert-replay": "/web/alert_replays/night"}
 
 
 def build_object(admin: requests.Session) -> None:

@@ -84,9 +84,9 @@ def test_jobs_and_tasks() -> None:
     assert task_of(SERVER, "5.17.1") == "t1"
     assert task_of(SERVER, "ffff") == task_of(SERVER, TASKS[2]) == TASKS[2]
     assert task_of(SERVER, "6220a…") == TASKS[0]
-    with pytest.raises(CommandError, match=r"several tasks begin with '6220': 6220a+ \(work of job 3, failed\), "):
+    with pytest.raises(CommandError, match=r"begin with .6220.: 6220a+ \(work of job 3, failed\), "):
         task_of(SERVER, "6220")
-    for name, text in (("fff", "too short"), ("0000", "there is no task '0000'"), ("a/../b", "is no task")):
+    for name, text in (("fff", "too short"), ("0000", "there is no task '0000'"), ("a/b/cd", "is no task")):
         with pytest.raises(CommandError, match=text):
             task_of(SERVER, name)
     with pytest.raises(CommandError, match="there is no task"):
