@@ -1,7 +1,7 @@
 """Walking a page of the documentation: what its reader types, run from the first line to the last.
 
-Names in CAPITALS are the reader's own. A line that cannot be run as it stands is named with what is run instead,
-and why; such a line has to be on the page.
+Names in CAPITALS are the reader's own. A line that cannot be run as it stands is named with what is run
+instead, and why; such a line has to be on the page.
 """
 
 from __future__ import annotations

@@ -85,11 +85,12 @@ def test_the_commands(here: Installed) -> None:
 
 def test_the_routes(here: Installed) -> None:
     with here.client() as client:
-        ids = {"alert_id": next(iter(states(here))), "name": client.get("/alert_replays")["replays"][0]["replay"]}
+        [replay] = client.get("/alert_replays")["replays"]
+        ids = {"alert_id": next(iter(states(here))), "name": replay["replay"]}
         for one in inline(PAGE, "GET"):
             path = re.sub(r"{(\w+)}", lambda found: ids[found[1]], one.removeprefix("GET "))
             assert client.get(path), one
         rules = {name: msgspec.to_builtins(rule) for name, rule in load(
             here.root / "alerts.yaml").alerts.rules.items()}
         client.put("/alert_rules/hese", rules["hese"])
-        assert client.post("/alert_rule_trials", rules["tracks"])
+        assert client.post("/alert_rule_trials", {"rules": {"tracks": rules["tracks"]}})

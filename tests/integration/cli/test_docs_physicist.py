@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 PAGE, QUESTIONS = DOCS / "physicist.md", DOCS / "questions.md"
 INSTEAD = {
     "iceprod credentials add https://s3.example.org": Instead(
-        "python3 $BIN/terminal.py a-key,a-secret iceprod credentials add https://s3.example.org --bucket sim",
+        "python3 BIN/terminal.py a-key,a-secret iceprod credentials add https://s3.example.org --bucket sim",
         "it asks for the secrets on a terminal, which is made and answered"),
     "iceprod abort SCAN_ID": Instead(
         "{ iceprod abort SCAN_ID 2>&1 || true; }", "the scan is final already, and the line says so"),
@@ -24,7 +24,6 @@ REASONS = {
     "iceprod reset": "it names no dataset; the page for physicists has the whole line",
     "iceprod completion": "the shell's name is left out; all shells are tested",
 }
-IDS = {"action": "dataset_status", "request_id": "REQUEST"}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +73,7 @@ def test_the_routes_of_the_questions(here: Installed) -> None:
     asked = set()
     with here.client() as client:
         dataset_id = next(iter(client.get("/datasets", {"dataset": "2"})))
-        body = {"dataset_id": dataset_id, "action": "reset", "initial_status": "failed"}
+        body = {"dataset_id": dataset_id, "action": "reset"}
         request = client.post("/actions/dataset_status", body)["result"]
         ids = {"dataset_id": dataset_id, "action": "dataset_status", "request_id": request}
         for one in inline(QUESTIONS, "GET"):
