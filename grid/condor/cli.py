@@ -18,8 +18,10 @@ from grid.condor.decide import Decision
 from grid.condor.service import SiteService, hold_site
 from grid.condor.site import Site, load_site
 from grid.pilot.options import TokenFile
+from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.errors import FAILED, USAGE, CommandError
+from iceprod.cli.common.tables import print_table
 from iceprod.client import Client
 from iceprod.installation import running_installations
 
@@ -142,21 +144,18 @@ def list_sites(as_json: bool, server: str | None, token: str | None, data: str |
     return 0
 
 
-def _print_sites(grids: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _site_row(grid: dict[str, Any]) -> tuple[Any, ...]:
+    control, pilots = grid.get("control") or {}, grid.get("pilots")
+    counts = (" ".join(f"{name}:{number}" for name, number in sorted(pilots.items()))
+              if isinstance(pilots, dict) else str(pilots or ""))
+    return (grid.get("site") or grid.get("host", ""), ",".join(grid.get("queues") or {}),
+            control.get("state", "active") if grid.get("alive", True) else "silent", control.get("limit"),
+            counts, str(grid.get("last_update", ""))[:19])
 
-    table = Table("site", "queue", "state", "limit", "pilots", "last heard of", box=None)
-    for grid in grids:
-        control = grid.get("control") or {}
-        pilots = grid.get("pilots")
-        counts = (" ".join(f"{name}:{number}" for name, number in sorted(pilots.items()))
-                  if isinstance(pilots, dict) else str(pilots or ""))
-        limit = control.get("limit")
-        table.add_row(str(grid.get("site") or grid.get("host", "")), ",".join(grid.get("queues") or {}),
-                      control.get("state", "active") if grid.get("alive", True) else "silent",
-                      "" if limit is None else str(limit), counts, str(grid.get("last_update", ""))[:19])
-    Console(soft_wrap=True).print(table)
+
+def _print_sites(grids: list[dict[str, Any]]) -> None:
+    print_table(("site", "queue", "state", "limit", "pilots", "last heard of (UTC)"),
+                [_site_row(grid) for grid in grids], "no grid has registered")
     for grid in grids:
         if (control := grid.get("control") or {}).get("starts"):
             starts, ends = control["starts"][:16], control["ends"][:16]
@@ -166,7 +165,7 @@ def _print_sites(grids: list[dict[str, Any]]) -> None:
 
 
 @click.command()
-@click.argument("site")
+@click.argument("site", shell_complete=completing.sites)
 @click.option("--reason", default="", help="Shown to everybody who looks at the site.")
 @_json_option
 @server_options
@@ -177,7 +176,7 @@ def pause(site: str, reason: str, as_json: bool, server: str | None, token: str 
 
 
 @click.command()
-@click.argument("site")
+@click.argument("site", shell_complete=completing.sites)
 @click.option("--reason", default="", help="Shown to everybody who looks at the site.")
 @_json_option
 @server_options
@@ -188,7 +187,7 @@ def drain(site: str, reason: str, as_json: bool, server: str | None, token: str 
 
 
 @click.command()
-@click.argument("site")
+@click.argument("site", shell_complete=completing.sites)
 @click.option("--starts", required=True, metavar="TIME", help="UTC, such as 2026-02-01T06:00.")
 @click.option("--ends", required=True, metavar="TIME", help="UTC.")
 @click.option("--reason", default="", help="Shown to everybody who looks at the site.")
@@ -207,7 +206,7 @@ def maintenance(site: str, starts: str, ends: str, reason: str, as_json: bool, s
 
 
 @click.command()
-@click.argument("site")
+@click.argument("site", shell_complete=completing.sites)
 @_json_option
 @server_options
 def resume(site: str, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
@@ -216,7 +215,7 @@ def resume(site: str, as_json: bool, server: str | None, token: str | None, data
 
 
 @click.command()
-@click.argument("site")
+@click.argument("site", shell_complete=completing.sites)
 @click.argument("pilots", type=click.IntRange(0), required=False)
 @_json_option
 @server_options

@@ -71,12 +71,12 @@ def finish(client: Client, scan_id: str, out: Path | None, as_json: bool,
     console = console_of(stderr=as_json)
     address = f"{client.url}/web/scans/{scan_id}" if with_address else ""
     see = f", see {address}" if address else ""
-    console.print(f"scan {scan_id}{see}", highlight=False, soft_wrap=True)
+    console.print(f"scan {scan_id}{see}", highlight=False, markup=False, soft_wrap=True)
     try:
         progress = show_progress(console, follow_scan(client, scan_id))
     except KeyboardInterrupt:
         console.print(f"\nNot watching any more; the scan goes on. Watch it with\n  iceprod watch {scan_id}\n"
-                      f"and end it with\n  iceprod abort {scan_id}", highlight=False)
+                      f"and end it with\n  iceprod abort {scan_id}", highlight=False, markup=False)
         raise
     if not progress["is_final"]:
         raise CommandError(f"scan {scan_id} has no result: {progress['state_reason'] or progress['state']}")

@@ -139,7 +139,7 @@ def _change(client: Client, dataset_id: str, action: str, chosen: dict[str, Any]
 def _wait(client: Client, path: str, as_json: bool) -> None:
     """Wait for a request's end, with a bar on a terminal. Raises CommandError when it failed."""
     console = console_of(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     quiet = as_json or not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         line = bar.add_task("changing", total=100)

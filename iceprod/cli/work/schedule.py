@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -164,7 +165,10 @@ def create(name: str, action: str, every: str | None, start: str | None, stop: s
     if priority is not None:
         body["priority"] = priority
     with connect(server, token, data) as client:
-        return _say(client.post(f"{_ROOT}/schedule/", body), as_json)
+        made = client.post(f"{_ROOT}/schedule/", body)
+        _say(made, as_json)
+        print(f"see {client.url}/web/schedule/{quote(name, safe='')}", file=sys.stderr)
+    return 0
 
 
 @_command("pause")

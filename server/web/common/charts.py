@@ -45,7 +45,7 @@ def lines(name: str, drawn: Sequence[Line], *, x_ticks: Sequence[tuple[float, st
     if not points:
         return ""
     low, high = x_range or (min(x for x, _ in points), max(x for x, _ in points))
-    span, top = (high - low) or 1.0, max(max(y for _, y in points), 1e-12)
+    span, top = (high - low) or 1.0, max(y for _, y in points) or 1.0
 
     def place(x: float, y: float) -> tuple[float, float]:
         return (round(LEFT + (x - low) / span * (WIDTH - LEFT - RIGHT), 1),
