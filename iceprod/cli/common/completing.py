@@ -80,7 +80,8 @@ def _recos(client: Client) -> Iterator[tuple[str, str]]:
 
 
 def _sites(client: Client) -> Iterator[tuple[str, str]]:
-    for name in sorted({str(grid.get("site") or "") for grid in client.get("/grids").values()} - {""}):
+    known = [*client.get("/grids").values(), *client.get("/pilots", {"keys": "pilot_id|site"}).values()]
+    for name in sorted({str(one.get("site") or "") for one in known} - {""}):
         yield name, ""
 
 
