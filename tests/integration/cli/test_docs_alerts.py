@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from config.settings import load
+from tests.integration.cli.walking import DOCS, blocks, console, inline, shell, walked
 from tests.support.alerts import event_bytes
 from tests.support.installation import Installed, installation, wait_until
-from tests.support.walking import DOCS, blocks, console, inline, shell, walked
 from tests.unit.alerts.outgoing.test_targets import receiving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

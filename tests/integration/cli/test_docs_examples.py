@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.cli.walking import DOCS, ROOT, Instead, blocks, console, shell, walked
 from tests.support.installation import Installed, installation, wait_until
-from tests.support.walking import DOCS, ROOT, Instead, blocks, console, shell, walked
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.cli.walking import DOCS, Instead, blocks, console, inline, shell, walked
 from tests.support.installation import Installed, installation
-from tests.support.walking import DOCS, Instead, blocks, console, inline, shell, walked
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

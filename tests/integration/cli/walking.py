@@ -18,7 +18,7 @@ from tests.support.installation import Installed
 
 __all__ = ["DOCS", "ROOT", "Instead", "blocks", "console", "inline", "shell", "walked"]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 _TERMINAL = """import os, pty, sys
 def read(fd):
