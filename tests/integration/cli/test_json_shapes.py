@@ -34,7 +34,7 @@ SITE = {"host": "submit.north.example.org", "queues": {"schedd": "htcondor"}, "v
         "resources": {"cpu": 4, "memory": 8.0}, "pilots": {}, "statuses": {}}
 ELSEWHERE = {
     "bench": "each measures for seconds to minutes; without a name it lists them",
-    "grid": "a dry run needs an HTCondor pool: tests/integration/condor",
+    "grid": "a dry run needs an HTCondor pool; what it prints: tests/unit/condor/test_dry_run.py",
     "store bench": "measures other stores for minutes",
 }
 """What is not run whole here, and why."""
