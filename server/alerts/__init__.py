@@ -13,7 +13,7 @@ A new source is an adaptor with `poll`, `done` and `close` (`incoming/sources.py
 from __future__ import annotations
 
 from server.alerts import alert_routes, notice_routes, rule_routes
-from server.alerts.common import alerts, revisions
+from server.alerts.common import alerts, news, revisions
 from server.alerts.incoming import sources
 from server.alerts.outgoing import names, notices, outbox
 from server.alerts.way import advance
@@ -26,6 +26,6 @@ __all__ = ["INDEXES", "ROUTES", "SERVICES"]
 ROUTES: list[Route] = [*alert_routes.ROUTES, *rule_routes.ROUTES, *notice_routes.ROUTES]
 
 INDEXES: list[Index] = [
-    *alerts.INDEXES, *revisions.INDEXES, *names.INDEXES, *notices.INDEXES, *outbox.INDEXES]
+    *alerts.INDEXES, *revisions.INDEXES, *news.INDEXES, *names.INDEXES, *notices.INDEXES, *outbox.INDEXES]
 
 SERVICES: list[Service] = [*sources.SERVICES, *advance.SERVICES, *outbox.SERVICES]

@@ -55,7 +55,8 @@ def pages(made: World) -> dict[str, str]:
         "scan-rescan": f"/web/scans/{made.scans['final']}/rescan",
         "scan-abort": f"/web/scans/{made.scans['running']}/abort",
         "tokens": "/web/tokens", "docs": "/web/docs", "docs-guide": "/web/docs/physicist",
-        "docs-reference": "/web/docs/reference/commands", **made.more,
+        "docs-reference": "/web/docs/reference/commands", "notifications": "/web/notifications",
+        "notifications-all": "/web/notifications?all=true", **made.more,
         "missing": "/web/datasets/none", "no-scan": "/web/scans/none", "no-page": "/web/nothing",
     }
 
@@ -72,6 +73,8 @@ def left_out() -> dict[str, str]:
         "/web/scans/{scan_id}/pixels": "bytes of the map",
         "/web/scans/{scan_id}/picture/{view}": "a picture", "/web/scans/{scan_id}/event": "a picture",
         "/web/scans/{scan_id}/map/{kind}": "a file", "/web/scans/{scan_id}/products/{name}": "a file",
+        "/web/notifications/rules/{rule_id}": "the page of notifications again",
+        "/web/notifications/retries": "the page of notifications again",
         "/web/desk/finder": "a picture", "/web/desk/analyses/{number}/{kind}/{index}": "a file",
         "/web/desk/instruments/{number}/{what}": "a file", "/web/static/{name}": "a file"}
 

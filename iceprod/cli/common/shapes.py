@@ -235,6 +235,10 @@ class Forgotten(Struct):
     url: str
 
 
+class RuleGone(Struct):
+    rule_id: str
+
+
 class Entries(Struct):
     entries: Annotated[_Rows, Meta(description="as `GET /api/v1/schedule/`")]
 
@@ -404,6 +408,9 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     "why": ("GET /tasks/{task_id}/explain",), "logs": (Logs, LogLine), "suspend": (Changed,),
     "resume": (Changed,), "reset": (Changed,), "wait": (Waited,), "sites": (Sites,), "pilots": (Pilots,),
     "credentials list": (Credentials,), "credentials add": (Credential,), "credentials remove": (Forgotten,),
+    "notify list": ("GET /notification_rules",), "notify add": ("POST /notification_rules",),
+    "notify remove": (RuleGone,), "notify test": ("GET /notifications/{key}",),
+    "notify log": ("GET /notifications",),
     "schedule list": (Entries,), "schedule actions": (Actions,), "schedule history": (Runs, Archive),
     "schedule delete": (Deleted,), **{f"schedule {name}": (_ENTRY,) for name in (
         "show", "create", "pause", "resume", "run")},

@@ -33,6 +33,8 @@ SMALL = ("--nsides", "4:0", "--reco-algo", "track_mpe")
 SITE = {"host": "submit.north.example.org", "queues": {"schedd": "htcondor"}, "version": "1", "site": "north",
         "resources": {"cpu": 4, "memory": 8.0}, "pilots": {}, "statuses": {}}
 ELSEWHERE = {
+    **dict.fromkeys(("notify add", "notify remove", "notify test"),
+                    "somebody has to be there who is told: tests/unit/notifications"),
     "bench": "each measures for seconds to minutes; without a name it lists them",
     "grid": "a dry run needs an HTCondor pool; what it prints: tests/unit/condor/test_dry_run.py",
     "store bench": "measures other stores for minutes",
@@ -116,6 +118,8 @@ def test_scans(said: Programs) -> None:
     assert said("skymap", "1", "--list")["products"]
     assert said("skymap", "1", "--format", "json")["is_final"]
     said("backlog")
+    said("notify", "list")
+    said("notify", "log")
     long = said.here.start("scan", "event.json", "--nsides", "64:0", "--reco-algo", "track_mpe", "--json")
     wait_until(lambda: any("PRESTARTUP" not in row["state"] for row in said("scans")["scans"][2:]))
     said("workers", "3", "local", "2")

@@ -83,7 +83,10 @@ class Dying:
         self._db, self.left, self.writes = db, left, 0
 
     def __getattr__(self, name: str) -> Any:
-        return _DyingCollection(self, getattr(self._db, name))
+        return self[name]
+
+    def __getitem__(self, name: str) -> Any:
+        return _DyingCollection(self, self._db[name])
 
 
 class _DyingCollection:

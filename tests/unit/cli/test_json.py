@@ -60,7 +60,9 @@ ANY = {"skymap": ["x"], "scan": ["absent.json"], "submit": ["absent.json"], "run
        "up": ["--config", "absent.yaml"], "down": ["--no-such"], "recos": ["--no-such"],
        "demo": ["--no-such"],
        "store bench": ["--no-such"], "backlog": [], "status": [], "list": [], "scans": [], "sites": [],
-       "pilots": [], "web": [], "credentials list": ["--group", "g", "--user", "u"], "schedule list": [],
+       "pilots": [],
+       "notify list": [], "notify log": [],
+       "web": [], "credentials list": ["--group", "g", "--user", "u"], "schedule list": [],
        "schedule actions": [], "grid list": []}
 """What makes each command fail where there is no server, no file and no folder; most others want one name."""
 
