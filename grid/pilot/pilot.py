@@ -134,6 +134,11 @@ class Pilot:
             with self._changed:
                 self._changed.notify_all()
 
+    @property
+    def taken(self) -> int:
+        """How many tasks were leased in all."""
+        return self._taken
+
     def took(self, tasks: int) -> None:
         """Tasks were leased; the last of those that we came for has us take no more."""
         self._taken += tasks

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from tests.browser import night
+from tests.browser import corners, night
 from tests.browser.desk_world import Desk, build_desk
 from tests.browser.past import build_past
 from tests.support.api import Api, running_server
@@ -60,6 +60,7 @@ class World:
     grid_id: str
     alerts: dict[str, str]
     desk: Desk
+    more: dict[str, str] = field(default_factory=dict)  # paths of pages about rarer things, by name
 
 
 @contextlib.contextmanager
@@ -180,8 +181,9 @@ def build(api: Api) -> World:
     alerts["working"] = night.working(api, scanner)
     build_past(api)
     jobs = alice.get(f"/datasets/{datasets['running']}/jobs").json()
+    more = corners.build(api, datasets["running"], next(iter(failed)))
     return World(datasets, next(iter(failed)), next(iter(waiting)), taken[0]["task_id"], next(iter(jobs)),
-                 scans, grid_id, alerts, desk)
+                 scans, grid_id, alerts, desk, more)
 
 
 def build_galaxies(admin: requests.Session) -> None:

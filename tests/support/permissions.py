@@ -42,6 +42,7 @@ GET    /datasets/{dataset_id}/job_summaries/status                          R ad
 GET    /datasets/{dataset_id}/job_counts/status                             R admin client system user
 GET    /tasks                                                               - admin client system
 POST   /tasks                                                               - admin client system
+GET    /task_ids/{beginning}                                                - admin client system user
 GET    /tasks/{task_id}                                                     - admin client system pilot
 PATCH  /tasks/{task_id}                                                     - admin client system
 PUT    /tasks/{task_id}/status                                              - admin client system

@@ -74,7 +74,7 @@ class Outcome:
         for line in ["", *self._lines(), *(f"file       {path}" for path in self.files.values())]:
             console.print(safe(line), highlight=False, markup=False, soft_wrap=True)
         if address:
-            console.print(f"see        {address}", highlight=False, soft_wrap=True)
+            console.print(f"see        {address}", highlight=False, markup=False, soft_wrap=True)
 
     def _lines(self) -> list[str]:
         progress, best = self.progress, self.progress["best_fit"]

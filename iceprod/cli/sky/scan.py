@@ -38,7 +38,8 @@ _EVENT_FIELD, _EVENT_NAME = "'event_i3live_json': ", "event_i3live_json"  # what
 @click.option("--real/--simulated", "is_real", default=None, help="Default: simulated if it has a truth.")
 @click.option("--max-pixel-seconds", type=click.IntRange(1), default=3600, help="Longest time for one pixel.")
 @click.option("--cluster", "clusters", multiple=True, metavar="SITE:N", default=["local:1"],
-              show_default=True, help="Ask a site for N workers; may be repeated.")
+              shell_complete=completing.clusters, show_default=True,
+              help="Ask a site for N workers; may be repeated.")
 @click.option("--threshold", type=click.FloatRange(0, 1), default=1.0, show_default=True,
               help="Share of a level's pixels after which the next level may begin.")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
@@ -70,12 +71,12 @@ def finish(client: Client, scan_id: str, out: Path | None, as_json: bool,
     console = console_of(stderr=as_json)
     address = f"{client.url}/web/scans/{scan_id}" if with_address else ""
     see = f", see {address}" if address else ""
-    console.print(f"scan {scan_id}{see}", highlight=False, soft_wrap=True)
+    console.print(f"scan {scan_id}{see}", highlight=False, markup=False, soft_wrap=True)
     try:
         progress = show_progress(console, follow_scan(client, scan_id))
     except KeyboardInterrupt:
         console.print(f"\nNot watching any more; the scan goes on. Watch it with\n  iceprod watch {scan_id}\n"
-                      f"and end it with\n  iceprod abort {scan_id}", highlight=False)
+                      f"and end it with\n  iceprod abort {scan_id}", highlight=False, markup=False)
         raise
     if not progress["is_final"]:
         raise CommandError(f"scan {scan_id} has no result: {progress['state_reason'] or progress['state']}")
@@ -83,7 +84,7 @@ def finish(client: Client, scan_id: str, out: Path | None, as_json: bool,
     outcome = outcome.fetch(client, out or Path(outcome.name))
     if as_json:
         request = client.get(f"/scan-request/{scan_id}", patience=30)
-        print(json.dumps(outcome.document(request["reco_algo"])))
+        print(json.dumps({"address": address, **outcome.document(request["reco_algo"])}))
     else:
         outcome.show(console, address)
     return 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Live", "fresh_part"]
+__all__ = ["Lines", "Live", "fresh_part"]
 
 _MOST_KEPT = 4_000_000  # characters of one text, to know what of the final log is printed already
 
@@ -37,6 +38,12 @@ class Live:
     _instance: str = ""
     _printed: dict[str, _Printed] = field(default_factory=dict)
     _last: str = ""
+
+    wants_tails = True
+
+    def state(self, status: str, reason: str) -> None:
+        """Say which state the task is in now, and why."""
+        print(f"== {status}: {reason}", file=sys.stderr)
 
     def show(self, told: dict[str, Any]) -> None:
         """Print what is new in an answer about the running attempt."""
@@ -73,3 +80,20 @@ class Live:
         if self._last != f"{name} {when}":
             self._last = f"{name} {when}"
             print(f"== {self._last}", file=sys.stderr, flush=True)
+
+
+class Lines:
+    """The same for programs: one JSON object a line, whole logs only."""
+
+    wants_tails = False
+
+    def state(self, status: str, reason: str) -> None:
+        """Say which state the task is in now, and why."""
+        print(json.dumps({"status": status, "reason": reason}), flush=True)
+
+    def show(self, told: dict[str, Any]) -> None:
+        """A part of a text is nothing to a program."""
+
+    def end(self, log: dict[str, Any]) -> None:
+        """Print a log that came with the end of an attempt."""
+        print(json.dumps({"log": log}), flush=True)

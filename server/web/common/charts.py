@@ -101,7 +101,7 @@ class Chart:
                        for x in chosen)
         name = xhtml_escape(self.name)
         return (f'<details id="numbers-{self.ident}"><summary>Numbers{unit}</summary>'
-                f'<div class="scroll" tabindex="0" role="region" aria-label="{name}, numbers"><table>'
+                f'<div class="scroll" tabindex="0" role="group" aria-label="{name}, numbers"><table>'
                 f'<thead><tr><th scope="col">Time (UTC)</th>{head}</tr></thead><tbody>{rows}</tbody>'
                 "</table></div></details>")
 
