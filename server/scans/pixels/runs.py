@@ -67,7 +67,7 @@ class Run(msgspec.Struct, kw_only=True):
     version: int = 0  # grows with everything that readers may want to see
     tallied: float = 0.0  # when the progress was last written
     summary: dict[str, Any] = {}  # of the final map
-    seconds_per_pixel: float | None = None  # measured, of the whole run
+    costs: list[tuple[int, float]] = []  # nside, seconds per pixel: of a run before this one, then its own
     predictions: list[Prediction] = []
 
     @property
@@ -105,12 +105,12 @@ async def any_since(ctx: Context, moment: float) -> bool:
     return await ctx.db.scan_runs.find_one({"since": {"$gt": moment}}, {"_id": 1}) is not None
 
 
-async def measured_before(ctx: Context, reco: str) -> float | None:
-    """Seconds per pixel in the latest finished run of a reconstruction; None when there was none."""
-    cursor = ctx.db.scan_runs.find({"reco": reco, "phase": Phase.FINAL.value}, {"seconds_per_pixel": 1})
+async def measured_before(ctx: Context, reco: str) -> list[tuple[int, float]]:
+    """Seconds per pixel by nside in the latest finished run of a reconstruction; none when there was none."""
+    cursor = ctx.db.scan_runs.find({"reco": reco, "phase": Phase.FINAL.value}, {"costs": 1})
     async for document in cursor.sort([("since", -1)]).limit(1):
-        return document.get("seconds_per_pixel")
-    return None
+        return msgspec.convert(document.get("costs", []), list[tuple[int, float]])
+    return []
 
 
 async def find(ctx: Context, scan_id: str) -> Run | None:

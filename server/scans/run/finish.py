@@ -28,7 +28,7 @@ from server.scans.pixels.runs import Phase, Run
 from server.scans.results import maps, results
 from server.scans.run import progress
 
-__all__ = ["close", "finish", "give_up", "seconds_per_pixel", "summary_of"]
+__all__ = ["close", "costs_of", "finish", "give_up", "summary_of"]
 
 UNFINISHED = ("idle", "waiting", "queued", "processing", "reset")
 
@@ -49,7 +49,7 @@ async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
     summary["energy"] = energy.document() if energy else None
     ended = await runs.change(
         ctx, run.scan_id, {"phase": Phase.RUNNING.value}, phase=Phase.FINAL, reason=await _verdict(ctx, run),
-        since=time.time(), summary=summary, seconds_per_pixel=await seconds_per_pixel(ctx, run))
+        since=time.time(), summary=summary, costs=sorted((await costs_of(ctx, run)).items()))
     if ended is not None:
         await close(ctx, ended)
 
@@ -114,11 +114,13 @@ def _energy_of(event: Event, run: Run, best: BestFit, tables: dict[int, np.ndarr
     return event_energy(event, run.method.reco, best.ra_deg, best.dec_deg, row)
 
 
-async def seconds_per_pixel(ctx: Context, run: Run) -> float | None:
-    """Worker time per pixel so far; None before the first result.
+async def costs_of(ctx: Context, run: Run) -> dict[int, float]:
+    """Worker time per pixel by nside: what this run has measured, else what the one before it had.
 
     CPU time, where workers tell it: wall time grows when a machine is shared, and batches would shrink.
     """
-    finished = [group for group in await batches.overview(ctx, run.scan_id) if group.done]
-    pixels = sum(group.count - group.reused for group in finished)
-    return sum(group.cpu_seconds or group.seconds for group in finished) / pixels if pixels else None
+    costs = dict(run.costs)
+    for group in await batches.overview(ctx, run.scan_id):
+        if group.done and (pixels := group.count - group.reused):
+            costs[group.nside] = (group.cpu_seconds or group.seconds) / pixels
+    return costs

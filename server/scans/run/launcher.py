@@ -139,7 +139,8 @@ async def launch(ctx: Context, manifest: Manifest, request: ScanRequest, usernam
         threshold=max(float(request.predictive_scanning_threshold), LOWEST_THRESHOLD),
         max_pixel_reco_time=request.max_pixel_reco_time, memory_gb=WORKER_MEMORY_GB, disk_gb=WORKER_DISK_GB,
         priority=task_priority(manifest.priority), started=moment, since=moment, username=username,
-        clusters=request.clusters, origin_scan_id=await reuse.origin_of(ctx, scan_id)))
+        clusters=request.clusters, costs=await runs.measured_before(ctx, request.reco_algo),
+        origin_scan_id=await reuse.origin_of(ctx, scan_id)))
     await _announce(ctx, run, facts)
     await rounds.advance(ctx, scan_id)
 

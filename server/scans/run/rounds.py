@@ -18,10 +18,11 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from server.production.leases import waits
 from server.production.tasks.task_store import NewTask, create_tasks
 from server.rest.context import Context
 from server.scans.pixels import batches, runs
-from server.scans.pixels.cutting import Cut, Plan, batch_size, cut_round, first_plan, round_pixels
+from server.scans.pixels.cutting import Cut, Plan, cost_at, cut_round, first_plan, later_plan, round_pixels
 from server.scans.pixels.runs import Phase, Run
 from server.scans.results import maps
 from server.scans.run import finish, progress, reuse
@@ -79,7 +80,7 @@ async def _plan_next(ctx: Context, run: Run) -> bool:
         if not missing and await _is_current(ctx, run):
             await finish.finish(ctx, run, known.results)
         return False
-    plan = await _new_plan(ctx, run, first, missing, sum(map(len, pixels.values())))
+    plan = await _new_plan(ctx, run, first, missing, {nside: len(some) for nside, some in pixels.items()})
     unchanged = {"phase": Phase.RUNNING.value, "round": run.round, "is_cut": True}
     planned = await runs.change(ctx, run.scan_id, unchanged, round=run.round + 1, plan=plan, is_cut=False)
     return planned is not None or not await _is_current(ctx, run)
@@ -91,12 +92,13 @@ async def _is_current(ctx: Context, run: Run) -> bool:
     return present is not None and present.round == run.round
 
 
-async def _new_plan(ctx: Context, run: Run, first: int, missing: list[int], pixels: int) -> Plan:
-    settings = ctx.settings.scans
+async def _new_plan(ctx: Context, run: Run, first: int, missing: list[int], pixels: dict[int, int]) -> Plan:
+    settings, cores = ctx.settings.scans, waits.cores_waiting(ctx)
     if first == 0:
-        return first_plan(settings, pixels, await runs.measured_before(ctx, run.reco))
-    measured = await finish.seconds_per_pixel(ctx, run)
-    return Plan(first, batch_size(settings, pixels, measured), missing=missing)
+        (nside, number), = pixels.items()
+        return first_plan(settings, number, cost_at(dict(run.costs), nside), cores)
+    # whoever brought the last result will ask again
+    return later_plan(settings, first, pixels, await finish.costs_of(ctx, run), missing, cores + 1)
 
 
 async def _cut(ctx: Context, run: Run) -> None:
