@@ -36,6 +36,7 @@ class Plan(msgspec.Struct, frozen=True):
     lead_size: int = 0  # are that small
     missing: list[int] = []
     sizes: list[tuple[int, int]] = []
+    cores: int = 0  # that seemed to be there for it
 
     def size_at(self, nside: int) -> int:
         """Pixels of a batch of an nside."""
@@ -113,7 +114,8 @@ def first_plan(settings: Scans, pixels: int, seconds_per_pixel: float | None, co
     size = batch_size(settings, pixels, seconds_per_pixel, cores)
     small = min(settings.first_batch_pixels, size)
     is_slow = size * (seconds_per_pixel or 0.0) > WORTHWHILE_SECONDS
-    return Plan(first=0, size=size, lead=LEAD if is_slow and small < size else 0, lead_size=small)
+    lead = LEAD if is_slow and small < size else 0
+    return Plan(first=0, size=size, lead=lead, lead_size=small, cores=cores)
 
 
 def later_plan(settings: Scans, first: int, wanted: Mapping[int, int], costs: Mapping[int, float],
@@ -123,4 +125,5 @@ def later_plan(settings: Scans, first: int, wanted: Mapping[int, int], costs: Ma
     share = {nside: max(1, round(cores * pixels / max(total, 1))) for nside, pixels in wanted.items()}
     sizes = [(nside, batch_size(settings, pixels, cost_at(costs, nside), share[nside]))
              for nside, pixels in sorted(wanted.items())]
-    return Plan(first, max((size for _, size in sizes), default=1), missing=missing, sizes=sizes)
+    most = max((size for _, size in sizes), default=1)
+    return Plan(first, most, missing=missing, sizes=sizes, cores=cores)

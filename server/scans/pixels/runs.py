@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -15,9 +16,14 @@ from scanner.maps.levels import Progression
 from scanner.maps.result import Method, ScanMetadata
 from server.rest.context import Context
 from server.scans.pixels.cutting import Plan
+from server.scans.pixels.timing import Drawn, Span, Timing
 
 __all__ = ["Phase", "Prediction", "Run", "any_since", "change", "claim_tally", "create",
-           "find", "measured_before", "predict", "running", "stop", "unclosed"]
+           "find", "measured_before", "note_drawn", "predict", "running", "stop", "unclosed"]
+
+
+MOST_SPANS = 400
+MOST_DRAWN = 30
 
 
 class Phase(StrEnum):
@@ -69,6 +75,9 @@ class Run(msgspec.Struct, kw_only=True):
     summary: dict[str, Any] = {}  # of the final map
     costs: list[tuple[int, float]] = []  # nside, seconds per pixel: of a run before this one, then its own
     predictions: list[Prediction] = []
+    trace: list[Span] = []  # the latest of what the server did for it
+    timing: Timing | None = None  # when it is over
+    drawn: list[Drawn] = []  # the first files that were made of the final map
 
     @property
     def progression(self) -> Progression:
@@ -118,9 +127,12 @@ async def find(ctx: Context, scan_id: str) -> Run | None:
     return _from_document(await ctx.db.scan_runs.find_one({"scan_id": scan_id}))
 
 
-async def change(ctx: Context, scan_id: str, condition: dict[str, Any], **fields: Any) -> Run | None:
-    """Set fields of a run that meets the condition, as one step; the run then, or None."""
+async def change(ctx: Context, scan_id: str, condition: dict[str, Any],
+                 spans: Sequence[Span] = (), **fields: Any) -> Run | None:
+    """Set fields of a run that meets the condition, and add to its trace, as one step; the run then."""
     update = {"$inc": {"version": 1}, **({"$set": msgspec.to_builtins(fields)} if fields else {})}
+    if spans:
+        update["$push"] = {"trace": {"$each": msgspec.to_builtins(spans), "$slice": -MOST_SPANS}}
     document = await ctx.db.scan_runs.find_one_and_update(
         {"scan_id": scan_id, **condition}, update, return_document=ReturnDocument.AFTER)
     if document is not None:
@@ -141,6 +153,13 @@ async def predict(ctx: Context, run: Run, prediction: Prediction) -> None:
     await ctx.db.scan_runs.update_one(
         {"scan_id": run.scan_id, "phase": Phase.RUNNING.value, **new},
         {"$push": {"predictions": msgspec.to_builtins(prediction)}})
+
+
+async def note_drawn(ctx: Context, scan_id: str, drawn: Drawn) -> None:
+    """Keep how long a file of the final map took, of the first ones."""
+    new = {"scan_id": scan_id, "drawn.name": {"$ne": drawn.name},
+           f"drawn.{MOST_DRAWN - 1}": {"$exists": False}}
+    await ctx.db.scan_runs.update_one(new, {"$push": {"drawn": msgspec.to_builtins(drawn)}})
 
 
 async def stop(ctx: Context, scan_id: str, phase: Phase, reason: str) -> Run | None:

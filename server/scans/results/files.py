@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from scanner.maps.skymap import EmptyMapError
 from server.common.errors import NotFound
 from server.rest.context import Context
 from server.scans.pixels import runs
+from server.scans.pixels.timing import Drawn
 from server.scans.results import maps, results
 
 __all__ = ["File", "make", "offered", "product", "usual_levels"]
@@ -95,11 +97,14 @@ async def make(ctx: Context, scan_id: str, wanted: Product, style: str = "") -> 
         return kept
     result, is_final = await maps.latest(ctx, scan_id)
     async with _making:
+        began = time.time()
         try:
             content = await asyncio.to_thread(_make, wanted, result, style)
         except (EmptyMapError, LevelSetError) as error:
             raise NotFound(str(error)) from None
+    seconds = round(time.time() - began, 3)
     file = File(content, wanted.file_name(result), is_final)
     if is_final and finished is not None:
         _shelf.put(key, file)
+        await runs.note_drawn(ctx, scan_id, Drawn(wanted.name, seconds))
     return file

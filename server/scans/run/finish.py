@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,16 +26,18 @@ from server.rest.context import Context
 from server.scans.manifests import decoding
 from server.scans.pixels import batches, runs
 from server.scans.pixels.runs import Phase, Run
+from server.scans.pixels.timing import Span
 from server.scans.results import maps, results
-from server.scans.run import progress
+from server.scans.run import progress, traces
 
 __all__ = ["close", "costs_of", "finish", "give_up", "summary_of"]
 
 UNFINISHED = ("idle", "waiting", "queued", "processing", "reset")
 
 
-async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
+async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray], before: Sequence[Span] = ()) -> None:
     """Store the final map. The same map again changes nothing, so a crash in between does no harm."""
+    began = time.time()
     summary = await asyncio.to_thread(summary_of, tables, run.computes)
     if not summary:
         await give_up(ctx, run.scan_id, "no pixel could be fitted: there is no map")
@@ -47,9 +50,11 @@ async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
         await give_up(ctx, run.scan_id, f"the final map cannot be stored: {error}")
         return
     summary["energy"] = energy.document() if energy else None
+    verdict, costs = await _verdict(ctx, run), sorted((await costs_of(ctx, run)).items())
+    over = time.time()
     ended = await runs.change(
-        ctx, run.scan_id, {"phase": Phase.RUNNING.value}, phase=Phase.FINAL, reason=await _verdict(ctx, run),
-        since=time.time(), summary=summary, costs=sorted((await costs_of(ctx, run)).items()))
+        ctx, run.scan_id, {"phase": Phase.RUNNING.value}, [*before, Span("finish", began, over)],
+        phase=Phase.FINAL, reason=verdict, since=over, summary=summary, costs=costs)
     if ended is not None:
         await close(ctx, ended)
 
@@ -80,7 +85,7 @@ async def close(ctx: Context, run: Run) -> None:
         changes |= datasets.moved("complete" if run.phase is Phase.FINAL else "suspended")
     await datasets.change(ctx, run.dataset_id, changes)
     await completion.settle_dataset(ctx, await datasets.get(ctx, run.dataset_id))
-    await runs.change(ctx, run.scan_id, {"is_closed": False}, is_closed=True)
+    await runs.change(ctx, run.scan_id, {"is_closed": False}, is_closed=True, **await traces.keep(ctx, run))
     ctx.signals.notify("scans")
 
 

@@ -13,6 +13,8 @@ that any server goes on with, and two servers that go on at once come to the sam
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -24,6 +26,7 @@ from server.rest.context import Context
 from server.scans.pixels import batches, runs
 from server.scans.pixels.cutting import Cut, Plan, cost_at, cut_round, first_plan, later_plan, round_pixels
 from server.scans.pixels.runs import Phase, Run
+from server.scans.pixels.timing import Span
 from server.scans.results import maps
 from server.scans.run import finish, progress, reuse
 
@@ -43,23 +46,27 @@ class _Known:
     pixels: dict[int, np.ndarray]
 
 
-async def advance(ctx: Context, scan_id: str) -> None:
-    """Take a run as far as the results that are in allow. May be called at any time, by anybody."""
+async def advance(ctx: Context, scan_id: str, before: Sequence[Span] = ()) -> None:
+    """Take a run as far as the results that are in allow. May be called at any time, by anybody.
+
+    What led to the call, `before`, is traced if something comes of it.
+    """
     lock = _locks.setdefault(scan_id, asyncio.Lock())  # spares this process double work, no more
     async with lock:
-        while await _step(ctx, scan_id):
-            pass
+        while await _step(ctx, scan_id, before):
+            before = ()
 
 
-async def _step(ctx: Context, scan_id: str) -> bool:
+async def _step(ctx: Context, scan_id: str, before: Sequence[Span]) -> bool:
     """One step; whether another may follow."""
+    began = time.time()
     run = await runs.find(ctx, scan_id)
     if run is None or run.phase is not Phase.RUNNING:
         return False
     if not run.is_cut:
-        await _cut(ctx, run)
+        await _cut(ctx, run, began)
         return True
-    return await _plan_next(ctx, run) if await is_due(ctx, run) else False
+    return await _plan_next(ctx, run, before, began) if await is_due(ctx, run) else False
 
 
 async def is_due(ctx: Context, run: Run) -> bool:
@@ -69,7 +76,7 @@ async def is_due(ctx: Context, run: Run) -> bool:
     return run.threshold < 1.0 and await batches.share_done(ctx, run.scan_id, run.plan.first) >= run.threshold
 
 
-async def _plan_next(ctx: Context, run: Run) -> bool:
+async def _plan_next(ctx: Context, run: Run, before: Sequence[Span], began: float) -> bool:
     """Write down the next round; finish the run when there are no more pixels and none is missing."""
     missing = await batches.open_batches(ctx, run.scan_id)
     first = await batches.next_seq(ctx, run.scan_id)
@@ -78,11 +85,13 @@ async def _plan_next(ctx: Context, run: Run) -> bool:
                                      is_settled=not missing)
     if not pixels:
         if not missing and await _is_current(ctx, run):
-            await finish.finish(ctx, run, known.results)
+            await finish.finish(ctx, run, known.results, [*before, Span("plan", began, time.time())])
         return False
     plan = await _new_plan(ctx, run, first, missing, {nside: len(some) for nside, some in pixels.items()})
     unchanged = {"phase": Phase.RUNNING.value, "round": run.round, "is_cut": True}
-    planned = await runs.change(ctx, run.scan_id, unchanged, round=run.round + 1, plan=plan, is_cut=False)
+    spans = [*before, Span("plan", began, time.time())]
+    planned = await runs.change(
+        ctx, run.scan_id, unchanged, spans, round=run.round + 1, plan=plan, is_cut=False)
     return planned is not None or not await _is_current(ctx, run)
 
 
@@ -97,11 +106,11 @@ async def _new_plan(ctx: Context, run: Run, first: int, missing: list[int], pixe
     if first == 0:
         (nside, number), = pixels.items()
         return first_plan(settings, number, cost_at(dict(run.costs), nside), cores)
-    # whoever brought the last result will ask again
-    return later_plan(settings, first, pixels, await finish.costs_of(ctx, run), missing, cores + 1)
+    cores = max(cores + 1, run.plan.cores if run.plan else 0)  # who reports just now will ask again
+    return later_plan(settings, first, pixels, await finish.costs_of(ctx, run), missing, cores)
 
 
-async def _cut(ctx: Context, run: Run) -> None:
+async def _cut(ctx: Context, run: Run, began: float) -> None:
     """Make the planned round's batches, then their tasks."""
     assert run.plan is not None
     known = await _known(ctx, run.scan_id, run.plan.first, run.plan.missing)
@@ -110,7 +119,8 @@ async def _cut(ctx: Context, run: Run) -> None:
     await batches.insert_new(ctx, run.scan_id, cuts)
     whole = await reuse.fill(ctx, run, cuts)
     await create_tasks(ctx, run.dataset_id, [_task(run, cut) for cut in cuts if cut.seq not in whole])
-    await runs.change(ctx, run.scan_id, {"round": run.round, "is_cut": False}, is_cut=True)
+    spans = [Span("plan", began, time.time())]
+    await runs.change(ctx, run.scan_id, {"round": run.round, "is_cut": False}, spans, is_cut=True)
     present = await runs.find(ctx, run.scan_id)
     if present is not None and whole:
         await progress.write(ctx, present, force=True)

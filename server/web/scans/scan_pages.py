@@ -23,9 +23,11 @@ from server.scans.manifests.manifests import Manifest, find, read
 from server.scans.manifests.manifests import numbers as numbers_of
 from server.scans.manifests.requests import ScanRequest
 from server.scans.pixels import runs
+from server.scans.pixels.timing import OTHER, STEPS, Timing
 from server.scans.results import files, maps, pictures
-from server.scans.run import clusters, workers
+from server.scans.run import clusters, traces, workers
 from server.scans.run.creation import request_of
+from server.web.common.charts import bar
 from server.web.common.handler import READERS, PageHandler
 from server.web.common.overview import event_name
 from server.web.scans import pixel_data
@@ -33,6 +35,7 @@ from server.web.scans import pixel_data
 __all__ = ["ROUTES"]
 
 PER_PAGE = 50
+_STYLES = {"kernel": "good", "lease": "wait", "report": "wait", "queue": "idle", OTHER: "bad"}  # of a bar
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class Scan(PageHandler):
         products = await files.offered(self.ctx, scan_id)
         sets = {product.levels: LEVEL_SETS[product.levels] for product in products if product.levels}
         request = await _request(self.ctx, scan_id)
+        timing = await _timing(self.ctx, scan_id) if view["is_final"] else None
         self.page("scan.html", manifest=manifest, view=view, event=event_name(manifest),
                   force=await workers.workforce(self.ctx, manifest),
                   request=request, has_event=request is not None and engines.is_ours(request.reco_algo),
@@ -118,7 +122,18 @@ class Scan(PageHandler):
                   has_map=view["best_fit"] is not None or view["is_final"],
                   products=_by_levels(products),
                   may_act=bool(self.user.roles & {"user", "admin"}),
+                  timing=timing, timing_bar=_timing_bar(timing) if timing else "", steps=STEPS,
                   clusters=list(await clusters.known(self.ctx)))
+
+
+async def _timing(ctx: Context, scan_id: str) -> Timing | None:
+    run = await runs.find(ctx, scan_id)
+    return await traces.timing_of(ctx, run) if run else None
+
+
+def _timing_bar(timing: Timing) -> str:
+    shares = [(step, _STYLES.get(step, "busy"), seconds) for step, seconds in timing.steps.items()]
+    return bar("where the time went", shares, timing.total)
 
 
 def _by_levels(products: list[Product]) -> dict[str, list[Product]]:
