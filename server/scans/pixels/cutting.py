@@ -36,7 +36,7 @@ class Plan(msgspec.Struct, frozen=True):
     lead_size: int = 0  # are that small
     missing: list[int] = []
     sizes: list[tuple[int, int]] = []
-    cores: int = 0  # that seemed to be there for it
+    cores: int = 1  # that seemed to be there for it
 
     def size_at(self, nside: int) -> int:
         """Pixels of a batch of an nside."""
