@@ -47,6 +47,7 @@ class Drawn(msgspec.Struct, frozen=True):
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
     """The account of a scan, from its request to the final map (or until now); seconds."""
 
+    asked: float  # when it began, since 1970
     total: float
     steps: dict[str, float]  # of STEPS and OTHER; they add up to the total
     kernel: float  # of all workers together

@@ -31,7 +31,7 @@ async def timing_of(ctx: Context, run: Run) -> Timing:
     times = await batches.times(ctx, run.scan_id)
     spans = [*run.trace, *(span for one in times for span in _spans(one))]
     return Timing(
-        total=max(end - asked, 0.0), steps=account(spans, asked, end),
+        asked=asked, total=max(end - asked, 0.0), steps=account(spans, asked, end),
         kernel=sum(one.seconds for one in times), cpu=sum(one.cpu_seconds for one in times),
         at_once=most_at_once(spans, "kernel"), batches=len(times), rounds=run.round, drawn=run.drawn)
 
