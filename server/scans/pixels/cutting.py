@@ -110,11 +110,11 @@ def batch_size(settings: Scans, pixels: int, seconds_per_pixel: float | None, co
 
 
 def first_plan(settings: Scans, pixels: int, seconds_per_pixel: float | None, cores: int = 1) -> Plan:
-    """The plan of the first round: it starts with small batches, unless the others are quick, too."""
+    """The plan of the first round: it starts with small batches, with a single one if the others are quick."""
     size = batch_size(settings, pixels, seconds_per_pixel, cores)
     small = min(settings.first_batch_pixels, size)
     is_slow = size * (seconds_per_pixel or 0.0) > WORTHWHILE_SECONDS
-    lead = LEAD if is_slow and small < size else 0
+    lead = (LEAD if is_slow else 1) if small < size else 0
     return Plan(first=0, size=size, lead=lead, lead_size=small, cores=cores)
 
 

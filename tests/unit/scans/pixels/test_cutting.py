@@ -133,7 +133,7 @@ def test_a_scan_starts_with_small_batches() -> None:
     assert first_plan(Scans(), 100_000, 0.001) == Plan(first=0, size=512, lead=LEAD, lead_size=24)
     assert first_plan(Scans(), 768, None) == Plan(first=0, size=24, lead=0, lead_size=24)
     quick = first_plan(Scans(), 768, 0.0005, cores=2)
-    assert quick == Plan(first=0, size=384, lead=0, lead_size=24, cores=2), "all are quick"
+    assert quick == Plan(first=0, size=384, lead=1, lead_size=24, cores=2), "all are quick"
 
 
 @pytest.mark.parametrize(("pixels", "measured", "cores", "size"), [
