@@ -80,7 +80,7 @@ class Place:
 
     @contextlib.contextmanager
     def server(self, *step: str) -> Iterator[Api]:
-        module = "tests.support.deadly" if step else "server"
+        module = "tests.support.alerts.deadly" if step else "server"
         api = start_server(self.root / "server", self.store, self.name, self.settings, *step, module=module)
         try:
             yield api
@@ -89,17 +89,18 @@ class Place:
             if api.process.poll() is None:
                 api.stop()
 
-    @property
-    def db(self) -> Any:
-        return pymongo.MongoClient(self.store)[self.name]
+    @contextlib.contextmanager
+    def db(self) -> Iterator[Any]:
+        with pymongo.MongoClient(self.store) as client:
+            yield client[self.name]
 
     def time_passes(self) -> None:
         """What the dead process held is over: leases of tasks, of services and of deliveries."""
-        db = self.db
-        db.leases.delete_many({})
-        db.scan_backlog.update_many({}, {"$set": {"pending_timestamp": 0.0}})
-        db.tasks.update_many({"status": {"$in": ["queued", "processing"]}}, {"$set": {"due": "2000"}})
-        db.alert_outbox.update_many({"state": "sending"}, {"$set": {"due": 0.0}})
+        with self.db() as db:
+            db.leases.delete_many({})
+            db.scan_backlog.update_many({}, {"$set": {"pending_timestamp": 0.0}})
+            db.tasks.update_many({"status": {"$in": ["queued", "processing"]}}, {"$set": {"due": "2000"}})
+            db.alert_outbox.update_many({"state": "sending"}, {"$set": {"due": 0.0}})
 
 
 @pytest.fixture
@@ -157,12 +158,13 @@ def test_killed_at_a_step(place: Place, receiver: Receiver, name: str, when: str
 
 def assert_told_once(place: Place, receiver: Receiver) -> None:
     """One alert, one scan, one notice, under one key, in the same words whenever it was sent."""
-    alert, = place.db.alerts.find({})
-    notice, = place.db.alert_notices.find({})
-    row, = place.db.alert_outbox.find({})
-    assert (notice["alert_id"], notice["record_number"], row["state"]) == (alert["_id"], 1, "sent")
-    assert place.db.manifests.count_documents({}) == 1, "a scan was made twice"
-    assert place.db.results.count_documents({"is_final": True}) == 1
+    with place.db() as db:
+        alert, = db.alerts.find({})
+        notice, = db.alert_notices.find({})
+        row, = db.alert_outbox.find({})
+        assert (notice["alert_id"], notice["record_number"], row["state"]) == (alert["_id"], 1, "sent")
+        assert db.manifests.count_documents({}) == 1, "a scan was made twice"
+        assert db.results.count_documents({"is_final": True}) == 1
     assert {key for key, _ in receiver.got} == {row["_id"]}
     assert len({json.dumps(document, sort_keys=True) for _, document in receiver.got}) == 1
     assert not [path for path in place.inbox.iterdir() if path.is_file()], "the source keeps nothing back"

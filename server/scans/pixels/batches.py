@@ -16,11 +16,10 @@ from server.rest.context import Context
 from server.scans.pixels.cutting import Cut
 from server.scans.pixels.tables import pack, pixels_of, rows_of
 
-__all__ = ["Aside", "Batch", "Group", "Outcome", "Times", "any_open", "by_tasks", "done", "enter_known",
-           "enter_piece", "failures", "find", "finished", "insert_new", "known_pixels", "lose", "next_seq",
-           "open_batches", "overview",
-           "set_aside", "set_piece", "share_done", "store", "tables", "task_id_of", "times", "whole",
-           "with_tasks"]
+__all__ = ["Aside", "Batch", "Group", "Outcome", "Times", "adopt", "any_open", "by_tasks", "cuts", "done",
+           "enter_known", "enter_piece", "failures", "find", "finished", "insert_new", "known_pixels",
+           "lose", "next_seq", "open_batches", "overview", "set_aside", "set_piece", "share_done", "store",
+           "tables", "task_id_of", "times", "whole", "with_tasks"]
 
 _NAMESPACE = uuid.UUID("5c0f2fd1-6f2b-5d2f-9a55-7d0a3c1f9d11")
 _DUPLICATE_KEY = 11000
@@ -174,6 +173,20 @@ async def by_tasks(ctx: Context, task_ids: Iterable[str]) -> list[Batch]:
     """The batches of some tasks."""
     cursor = ctx.db.pixel_batches.find({"task_id": {"$in": list(task_ids)}}, {"rows": 0})
     return [_batch(document) async for document in cursor]
+
+
+async def cuts(ctx: Context, scan_id: str) -> list[Cut]:
+    """All batches of a scan as they were cut, in their order."""
+    shown = {"seq": 1, "nside": 1, "pixels": 1, "seeds": 1}
+    cursor = ctx.db.pixel_batches.find({"scan_id": scan_id}, shown).sort([("seq", 1)])
+    return [Cut(d["seq"], d["nside"], pixels_of(d["pixels"]), d["seeds"] and rows_of(d["seeds"]))
+            async for d in cursor]
+
+
+async def adopt(ctx: Context, task_id: str, guess: str, scan_id: str, seq: int) -> None:
+    """Make a batch that was a guess a batch of its scan."""
+    await ctx.db.pixel_batches.update_one(
+        {"task_id": task_id, "scan_id": guess}, {"$set": {"scan_id": scan_id, "seq": seq, "ahead": True}})
 
 
 async def store(ctx: Context, task_id: str, outcome: Outcome) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,7 +15,8 @@ from scanner.maps.growth import grown_pixels
 from scanner.maps.levels import Progression, first_pixels, next_pixels, seeds_for
 from server.scans.pixels.tables import spread
 
-__all__ = ["Cut", "Plan", "batch_size", "cost_at", "cut_round", "first_plan", "later_plan", "round_pixels"]
+__all__ = ["Cut", "Plan", "batch_size", "cost_at", "cut_round", "first_plan", "later_plan", "round_pixels",
+           "without"]
 
 LEAD = 4  # small batches at the very start, so that the first result comes soon
 MIN_BATCHES = 8  # a round is cut into so many, so that several pilots share it,
@@ -37,6 +38,7 @@ class Plan(msgspec.Struct, frozen=True):
     missing: list[int] = []
     sizes: list[tuple[int, int]] = []
     cores: int = 1  # that seemed to be there for it
+    adopted: list[int] = []  # sequence numbers of guesses (`guessing`) that are its first batches
 
     def size_at(self, nside: int) -> int:
         """Pixels of a batch of an nside."""
@@ -68,17 +70,26 @@ def round_pixels(progression: Progression, reco: str, results: Mapping[int, np.n
 
 
 def cut_round(progression: Progression, reco: str, plan: Plan, results: Mapping[int, np.ndarray],
-              known: Mapping[int, np.ndarray]) -> list[Cut]:
-    """The batches of the planned round, in their order."""
+              known: Mapping[int, np.ndarray], adopted: Sequence[Cut] = ()) -> list[Cut]:
+    """The batches of the planned round, in their order, but for the guesses that it adopts."""
     cuts: list[Cut] = []
-    wanted = round_pixels(progression, reco, results, known, is_settled=not plan.missing)
+    wanted = without(round_pixels(progression, reco, results, known, is_settled=not plan.missing), adopted)
+    first = plan.first + len(plan.adopted)
     for nside, pixels in sorted(wanted.items()):
         pixels = spread(pixels)
         seeds = seeds_for(progression, nside, pixels, results) if known else None
         for start, end in _pieces(len(pixels), plan, plan.size_at(nside), len(cuts)):
             part_seeds = None if seeds is None else seeds[start:end]
-            cuts.append(Cut(plan.first + len(cuts), nside, pixels[start:end], part_seeds))
+            cuts.append(Cut(first + len(cuts), nside, pixels[start:end], part_seeds))
     return cuts
+
+
+def without(wanted: Mapping[int, np.ndarray], cuts: Iterable[Cut]) -> dict[int, np.ndarray]:
+    """What is left of wanted pixels when those of some batches are taken out."""
+    left = dict(wanted)
+    for cut in cuts:
+        left[cut.nside] = np.setdiff1d(left[cut.nside], cut.pixels)
+    return {nside: pixels for nside, pixels in left.items() if len(pixels)}
 
 
 def _pieces(n: int, plan: Plan, size: int, before: int) -> list[tuple[int, int]]:
@@ -110,7 +121,7 @@ def batch_size(settings: Scans, pixels: int, seconds_per_pixel: float | None, co
 
 
 def first_plan(settings: Scans, pixels: int, seconds_per_pixel: float | None, cores: int = 1) -> Plan:
-    """The plan of the first round: it starts with small batches, with a single one if the others are quick."""
+    """The plan of the first round: it starts with small batches, with one alone if the others are quick."""
     size = batch_size(settings, pixels, seconds_per_pixel, cores)
     small = min(settings.first_batch_pixels, size)
     is_slow = size * (seconds_per_pixel or 0.0) > WORTHWHILE_SECONDS
@@ -119,11 +130,11 @@ def first_plan(settings: Scans, pixels: int, seconds_per_pixel: float | None, co
 
 
 def later_plan(settings: Scans, first: int, wanted: Mapping[int, int], costs: Mapping[int, float],
-               missing: list[int], cores: int) -> Plan:
-    """The plan of a round after the first: so many pixels are `wanted` by nside, which cost so much each."""
+               missing: list[int], cores: int, adopted: list[int] | None = None) -> Plan:
+    """The plan of a round after the first: so many pixels are to be cut by nside, which cost so much each."""
     total = sum(wanted.values())
     share = {nside: max(1, round(cores * pixels / max(total, 1))) for nside, pixels in wanted.items()}
     sizes = [(nside, batch_size(settings, pixels, cost_at(costs, nside), share[nside]))
              for nside, pixels in sorted(wanted.items())]
     most = max((size for _, size in sizes), default=1)
-    return Plan(first, most, missing=missing, sizes=sizes, cores=cores)
+    return Plan(first, most, missing=missing, sizes=sizes, cores=cores, adopted=adopted or [])

@@ -18,9 +18,10 @@ from server.production.tasks.task_store import LEASED
 from server.rest.context import Context
 from server.scans.pixels import batches, runs
 from server.scans.pixels.batches import Batch, Outcome
+from server.scans.pixels.guessing import is_guess, owner
 from server.scans.pixels.tables import seeds_json, table_from_rows
 from server.scans.pixels.timing import Span
-from server.scans.run import narrowing, progress, rounds
+from server.scans.run import guesses, narrowing, progress, rounds
 
 __all__ = ["BatchResult", "ended", "payloads", "read_result", "take_in"]
 
@@ -71,7 +72,15 @@ async def take_in(ctx: Context, task_id: str, result: BatchResult) -> None:
         return
     collecting = time.time()
     await ends.complete(ctx, task_id, result.instance_id, time_used=result.seconds, site=result.site)
-    await _go_on(ctx, batch.scan_id, collecting)
+    if is_guess(batch.scan_id) and not await _is_settled(ctx, task_id):
+        await patch(ctx, task_id, {"status": "waiting"})
+    await _go_on(ctx, owner(batch.scan_id), collecting)
+
+
+async def _is_settled(ctx: Context, task_id: str) -> bool:
+    """Whether what was a guess is one still, or has its result: a round may have adopted it just now."""
+    batch = await batches.find(ctx, task_id)
+    return batch is None or batch.done or is_guess(batch.scan_id)
 
 
 async def _enter(ctx: Context, batch: Batch, result: BatchResult) -> bool:
@@ -81,6 +90,8 @@ async def _enter(ctx: Context, batch: Batch, result: BatchResult) -> bool:
     leased = await _leased(ctx, batch, result.instance_id)
     outcome = Outcome(rows, result.instance_id, result.seconds, result.cpu_seconds, result.host,
                       max(0.0, received - leased.timestamp()), result.before, received)
+    if is_guess(batch.scan_id) and (result.slow or len(rows) < len(batch.pixels)):
+        return True  # without a result: if a round wants it, it is done again, and looked into then
     if result.slow:
         run = await runs.find(ctx, batch.scan_id)
         limit = run.max_pixel_reco_time if run else 0
@@ -124,18 +135,20 @@ async def _go_on(ctx: Context, scan_id: str, since: float = 0.0) -> None:
     await progress.write(ctx, run)
     if not run.is_cut or await rounds.is_due(ctx, run):
         await rounds.advance(ctx, scan_id, [Span("collect", since, time.time())] if since else [])
+    else:
+        await guesses.make(ctx, run)
 
 
 async def payloads(ctx: Context, tasks: list[dict[str, Any]]) -> dict[str, Any]:
     """What pilots run, by task id."""
     asked = await batches.by_tasks(ctx, [task["task_id"] for task in tasks])
-    known = {scan_id: await runs.find(ctx, scan_id) for scan_id in {batch.scan_id for batch in asked}}
-    return {batch.task_id: _payload(batch, run) for batch in asked if (run := known[batch.scan_id])}
+    known = {scan_id: await runs.find(ctx, scan_id) for scan_id in {owner(batch.scan_id) for batch in asked}}
+    return {batch.task_id: _payload(batch, run) for batch in asked if (run := known[owner(batch.scan_id)])}
 
 
 def _payload(batch: Batch, run: runs.Run) -> dict[str, Any]:
     todo = batch.todo
-    return {"scan_id": batch.scan_id, "i3_event_id": run.i3_event_id, "reco_algo": run.reco,
+    return {"scan_id": run.scan_id, "i3_event_id": run.i3_event_id, "reco_algo": run.reco,
             "nside": batch.nside, "pixels": batch.pixels[todo].tolist(),
             "seeds": None if batch.seeds is None else seeds_json(batch.seeds[todo]),
             "limit_s": START_SECONDS + int(todo.sum()) * run.max_pixel_reco_time,
@@ -149,7 +162,7 @@ async def ended(ctx: Context, task: dict[str, Any], outcome: str, reason: str) -
     One that was called complete without its result is done again.
     """
     batch = await batches.find(ctx, task["task_id"])
-    if batch is None or batch.done:
+    if batch is None or batch.done or is_guess(batch.scan_id):
         return
     if outcome == "failed":
         if await narrowing.failed(ctx, batch, reason[:1000] or "no reason given"):

@@ -28,7 +28,7 @@ from server.scans.pixels import batches, runs
 from server.scans.pixels.runs import Phase, Run
 from server.scans.pixels.timing import Span
 from server.scans.results import maps, results
-from server.scans.run import progress, traces
+from server.scans.run import leftovers, progress, traces
 
 __all__ = ["close", "costs_of", "finish", "give_up", "summary_of"]
 
@@ -78,6 +78,7 @@ async def close(ctx: Context, run: Run) -> None:
     """Stop the workers of a run that is over, end its dataset, write the last progress. May be repeated."""
     unfinished = {"dataset_id": run.dataset_id, "status": {"$in": list(UNFINISHED)}}
     await ctx.db.tasks.update_many(unfinished, moved(ctx, "suspended"))
+    await leftovers.discard(ctx, run)
     await progress.write(ctx, run, force=True)
     made = await batches.with_tasks(ctx, run.scan_id)
     changes = {"always_active": False, "truncated": True, "jobs_submitted": made, "tasks_submitted": made}

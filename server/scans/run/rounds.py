@@ -24,16 +24,23 @@ from server.production.leases import waits
 from server.production.tasks.task_store import NewTask, create_tasks
 from server.rest.context import Context
 from server.scans.pixels import batches, runs
-from server.scans.pixels.cutting import Cut, Plan, cost_at, cut_round, first_plan, later_plan, round_pixels
+from server.scans.pixels.cutting import (
+    Cut,
+    Plan,
+    cost_at,
+    cut_round,
+    first_plan,
+    later_plan,
+    round_pixels,
+    without,
+)
 from server.scans.pixels.runs import Phase, Run
 from server.scans.pixels.timing import Span
 from server.scans.results import maps
-from server.scans.run import finish, progress, reuse
+from server.scans.run import finish, guesses, progress, reuse
+from server.scans.run.needs import KIND, requirements_of
 
 __all__ = ["advance", "is_due"]
-
-KIND = "pixels"
-SHORTEST_HOURS, LONGEST_HOURS = 0.25, 4.0  # a task's time limit, whatever the pixels' own limits add up to
 
 _locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -87,7 +94,8 @@ async def _plan_next(ctx: Context, run: Run, before: Sequence[Span], began: floa
         if not missing and await _is_current(ctx, run):
             await finish.finish(ctx, run, known.results, [*before, Span("plan", began, time.time())])
         return False
-    plan = await _new_plan(ctx, run, first, missing, {nside: len(some) for nside, some in pixels.items()})
+    adopted = await guesses.wanted_of(ctx, run, pixels, known.results) if first else []
+    plan = await _new_plan(ctx, run, first, missing, pixels, adopted)
     unchanged = {"phase": Phase.RUNNING.value, "round": run.round, "is_cut": True}
     spans = [*before, Span("plan", began, time.time())]
     planned = await runs.change(
@@ -101,21 +109,25 @@ async def _is_current(ctx: Context, run: Run) -> bool:
     return present is not None and present.round == run.round
 
 
-async def _new_plan(ctx: Context, run: Run, first: int, missing: list[int], pixels: dict[int, int]) -> Plan:
+async def _new_plan(ctx: Context, run: Run, first: int, missing: list[int], wanted: dict[int, np.ndarray],
+                    adopted: list[Cut]) -> Plan:
     settings, cores = ctx.settings.scans, waits.cores_waiting(ctx)
+    pixels = {nside: len(some) for nside, some in without(wanted, adopted).items()}
     if first == 0:
         (nside, number), = pixels.items()
         return first_plan(settings, number, cost_at(dict(run.costs), nside), cores)
     cores = max(cores + 1, run.plan.cores if run.plan else 0)  # who reports just now will ask again
-    return later_plan(settings, first, pixels, await finish.costs_of(ctx, run), missing, cores)
+    costs = await finish.costs_of(ctx, run)
+    return later_plan(settings, first, pixels, costs, missing, cores, [guess.seq for guess in adopted])
 
 
 async def _cut(ctx: Context, run: Run, began: float) -> None:
     """Make the planned round's batches, then their tasks."""
     assert run.plan is not None
     known = await _known(ctx, run.scan_id, run.plan.first, run.plan.missing)
+    adopted = await guesses.adopt(ctx, run)
     cuts = await asyncio.to_thread(cut_round, run.progression, run.computes, run.plan, known.results,
-                                   known.pixels)
+                                   known.pixels, adopted)
     await batches.insert_new(ctx, run.scan_id, cuts)
     whole = await reuse.fill(ctx, run, cuts)
     await create_tasks(ctx, run.dataset_id, [_task(run, cut) for cut in cuts if cut.seq not in whole])
@@ -134,9 +146,7 @@ async def _known(ctx: Context, scan_id: str, before: int, missing: list[int]) ->
 
 
 def _task(run: Run, cut: Cut) -> NewTask:
-    hours = len(cut.pixels) * run.max_pixel_reco_time / 3600
-    requirements = {"cpu": 1, "memory": run.memory_gb, "disk": run.disk_gb,
-                    "time": min(max(hours, SHORTEST_HOURS), LONGEST_HOURS), "kind": KIND}
-    return NewTask(job_index=cut.seq, name=f"nside-{cut.nside}", requirements=requirements, kind=KIND,
-                   priority=run.priority, task_id=batches.task_id_of(run.scan_id, cut.seq))
+    return NewTask(job_index=cut.seq, name=f"nside-{cut.nside}", kind=KIND, priority=run.priority,
+                   requirements=requirements_of(run, len(cut.pixels)),
+                   task_id=batches.task_id_of(run.scan_id, cut.seq))
 

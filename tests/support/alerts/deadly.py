@@ -1,4 +1,4 @@
-"""``python -m tests.support.deadly STEP …``: the server, which kills itself (SIGKILL) at one write.
+"""``python -m tests.support.alerts.deadly STEP …``: the server, which kills itself (SIGKILL) at one write.
 
 A step is ``collection.method:n:when``: the n-th call of a method of a collection, from 1, ``before`` it is
 sent to the database or ``after`` it was done. Nothing is cleaned up, as with `kill -9` at that very place.

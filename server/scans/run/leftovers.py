@@ -1,0 +1,24 @@
+"""Guesses that no round wanted: thrown away when their run is over, with their jobs and tasks."""
+
+from __future__ import annotations
+
+from server.rest.context import Context
+from server.scans.pixels import batches
+from server.scans.pixels.guessing import guess_id
+from server.scans.pixels.runs import Run
+
+__all__ = ["FIRST_JOB", "discard"]
+
+FIRST_JOB = 1 << 30
+"""Jobs of guesses are numbered from here, apart from those of rounds."""
+
+
+async def discard(ctx: Context, run: Run) -> None:
+    """Forget what is left of a run's guesses. May be repeated."""
+    left = await batches.cuts(ctx, guess_id(run.scan_id))
+    if not left:
+        return
+    jobs = {"dataset_id": run.dataset_id, "job_index": {"$in": [FIRST_JOB + cut.seq for cut in left]}}
+    await ctx.db.tasks.delete_many(jobs)
+    await ctx.db.jobs.delete_many(jobs)
+    await ctx.db.pixel_batches.delete_many({"scan_id": guess_id(run.scan_id)})
