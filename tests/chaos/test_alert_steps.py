@@ -50,7 +50,7 @@ STEPS = {
     "done": "alerts.find_one_and_update:4",
 }
 ALWAYS = {("scan made", "after"), ("notice", "after"), ("sent and noted", "before")}  # others are nightly
-RULES = {"one": {"steps": [{"reco": "track_mpe", "nsides": "1:0,4:1", "refine": False}],
+RULES = {"one": {"steps": [{"reco": "track_mpe", "nsides": "4:0", "refine": False}],
                  "gate": {"max_failed_share": 0, "max_area_deg2": 0, "online_deg": 0, "compatible": 0}}}
 
 
@@ -76,7 +76,7 @@ class Place:
         self.settings = {
             "ALERTS__SOURCES": json.dumps({"inbox": {"kind": "folder", "address": str(self.inbox)}}),
             "ALERTS__TARGETS": json.dumps({"world": {"kind": "http", "address": receiver.url}}),
-            "ALERTS__RULES": json.dumps(RULES), "SCANS__FIRST_BATCH_PIXELS": "30"}
+            "ALERTS__RULES": json.dumps(RULES), "SCANS__FIRST_BATCH_PIXELS": "60"}
 
     @contextlib.contextmanager
     def server(self, *step: str) -> Iterator[Api]:

@@ -140,6 +140,8 @@ def task_id_of(scan_id: str, seq: int) -> str:
 async def insert_new(ctx: Context, scan_id: str, cuts: Sequence[Cut]) -> None:
     """Store batches that are not there yet."""
     documents = [_document(scan_id, cut) for cut in cuts]
+    if not documents:  # guesses were all that a round wants
+        return
     try:
         await ctx.db.pixel_batches.insert_many(documents, ordered=False)
     except BulkWriteError as error:

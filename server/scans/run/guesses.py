@@ -15,7 +15,7 @@ from server.production.tasks.task_changes import patch
 from server.production.tasks.task_store import NewTask, create_tasks
 from server.rest.context import Context
 from server.scans.pixels import batches, runs
-from server.scans.pixels.cutting import WORTHWHILE_SECONDS, Cut, cost_at
+from server.scans.pixels.cutting import Cut, cost_at
 from server.scans.pixels.guessing import fitting, guess_id, guessed
 from server.scans.pixels.runs import Phase, Run
 from server.scans.results import maps
@@ -26,6 +26,7 @@ from server.scans.run.needs import KIND, requirements_of
 __all__ = ["adopt", "make", "wanted_of"]
 
 LAST = -1.0  # priority: whatever else waits comes first
+GUESS_SECONDS = 0.1  # that a guess takes: it is the longest that a core may be at a wrong one
 _ALIVE = ("idle", "waiting", "queued", "processing")
 
 
@@ -78,7 +79,7 @@ async def _first_free(ctx: Context, run: Run) -> int:
 
 def _size(ctx: Context, cost: float | None) -> int:
     settings = ctx.settings.scans
-    return min(int(WORTHWHILE_SECONDS / max(cost or WORTHWHILE_SECONDS, 1e-9)), settings.max_batch_pixels)
+    return max(1, min(int(GUESS_SECONDS / max(cost or GUESS_SECONDS, 1e-9)), settings.max_batch_pixels))
 
 
 async def wanted_of(ctx: Context, run: Run, wanted: dict[int, np.ndarray],
