@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -62,7 +63,7 @@ def _measured(client: Client, alerts: list[Stored], rounds: int) -> dict[str, An
 
 
 def _spread(values: list[float]) -> dict[str, float]:
-    return {"median": sorted(values)[len(values) // 2], "worst": max(values)}
+    return {"median": statistics.median(values), "worst": max(values)}
 
 
 def _one(client: Client, name: str, alert: Stored) -> dict[str, Any]:
