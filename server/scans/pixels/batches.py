@@ -19,7 +19,7 @@ from server.scans.pixels.tables import pack, pixels_of, rows_of
 __all__ = ["Aside", "Batch", "Group", "Outcome", "Times", "adopt", "any_open", "by_tasks", "cuts", "done",
            "enter_known", "enter_piece", "failures", "find", "finished", "insert_new", "known_pixels",
            "lose", "next_seq", "open_batches", "overview", "set_aside", "set_piece", "share_done", "store",
-           "tables", "task_id_of", "times", "whole", "with_tasks"]
+           "tables", "task_id_of", "task_ids", "times", "whole", "with_tasks"]
 
 _NAMESPACE = uuid.UUID("5c0f2fd1-6f2b-5d2f-9a55-7d0a3c1f9d11")
 _DUPLICATE_KEY = 11000
@@ -183,6 +183,12 @@ async def cuts(ctx: Context, scan_id: str) -> list[Cut]:
     cursor = ctx.db.pixel_batches.find({"scan_id": scan_id}, shown).sort([("seq", 1)])
     return [Cut(d["seq"], d["nside"], pixels_of(d["pixels"]), d["seeds"] and rows_of(d["seeds"]))
             async for d in cursor]
+
+
+async def task_ids(ctx: Context, scan_id: str, among: Iterable[str]) -> list[str]:
+    """Those tasks that do batches of a scan."""
+    query = {"scan_id": scan_id, "task_id": {"$in": list(among)}}
+    return [document["task_id"] async for document in ctx.db.pixel_batches.find(query, {"task_id": 1})]
 
 
 async def adopt(ctx: Context, task_id: str, guess: str, scan_id: str, seq: int) -> None:

@@ -15,6 +15,7 @@ from server.production.tasks.task_changes import patch
 from server.production.tasks.task_store import NewTask, create_tasks
 from server.rest.context import Context
 from server.scans.pixels import batches, runs
+from server.scans.pixels.batches import Batch
 from server.scans.pixels.cutting import Cut, cost_at
 from server.scans.pixels.guessing import fitting, guess_id, guessed
 from server.scans.pixels.runs import Phase, Run
@@ -38,9 +39,7 @@ async def make(ctx: Context, run: Run) -> None:
     if not cuts:
         return
     await batches.insert_new(ctx, guess_id(run.scan_id), cuts)
-    await create_tasks(ctx, run.dataset_id, [NewTask(
-        job_index=FIRST_JOB + cut.seq, name=f"nside-{cut.nside} ahead", kind=KIND, priority=LAST,
-        requirements=requirements_of(run, len(cut.pixels)), task_id=_task_id(run, cut.seq)) for cut in cuts])
+    await create_tasks(ctx, run.dataset_id, [_task(run, cut.seq, cut.nside, len(cut.pixels)) for cut in cuts])
     present = await runs.find(ctx, run.scan_id)
     if present is not None and present.phase is not Phase.RUNNING:
         await finish.close(ctx, present)  # it ended meanwhile
@@ -52,6 +51,11 @@ def _may(ctx: Context, run: Run) -> bool:
 
 def _waiting(run: Run) -> dict[str, str]:
     return {"dataset_id": run.dataset_id, "status": "waiting"}
+
+
+def _task(run: Run, seq: int, nside: int, pixels: int, priority: float = LAST) -> NewTask:
+    return NewTask(job_index=FIRST_JOB + seq, name=f"nside-{nside} ahead", kind=KIND, priority=priority,
+                   requirements=requirements_of(run, pixels), task_id=_task_id(run, seq))
 
 
 def _task_id(run: Run, seq: int) -> str:
@@ -97,16 +101,24 @@ async def adopt(ctx: Context, run: Run) -> list[Cut]:
         task_id, name = _task_id(run, seq), run.plan.first + place
         await batches.adopt(ctx, task_id, guess_id(run.scan_id), run.scan_id, name)
         await ctx.db.tasks.update_one({"task_id": task_id}, {"$set": {"priority": run.priority}})
-        await _revive(ctx, task_id)
         batch = await batches.find(ctx, task_id)
         if batch is not None:
+            await _revive(ctx, run, seq, batch)
             found.append(Cut(name, batch.nside, batch.pixels, batch.seeds))
     return found
 
 
-async def _revive(ctx: Context, task_id: str) -> None:
-    """Let a task wait again that ended without a result. It is read first: results come before ends."""
-    task = await ctx.db.tasks.find_one({"task_id": task_id}, {"status": 1})
+async def _revive(ctx: Context, run: Run, seq: int, batch: Batch) -> None:
+    """Have a task for an adopted batch, and let one wait again that ended without a result."""
+    task = await ctx.db.tasks.find_one({"task_id": batch.task_id}, {"status": 1})
+    if task is None:  # whoever made the guess died, or is about to make it
+        made = _task(run, seq, batch.nside, len(batch.pixels), run.priority)
+        await create_tasks(ctx, run.dataset_id, [made])
+    elif task["status"] not in _ALIVE and not (await _is_done(ctx, batch.task_id)):
+        await patch(ctx, batch.task_id, {"status": "waiting"})
+
+
+async def _is_done(ctx: Context, task_id: str) -> bool:
+    """Whether there is a result now, which is stored before its task ends."""
     batch = await batches.find(ctx, task_id)
-    if task is not None and batch is not None and not batch.done and task["status"] not in _ALIVE:
-        await patch(ctx, task_id, {"status": "waiting"})
+    return batch is not None and batch.done

@@ -15,10 +15,11 @@ FIRST_JOB = 1 << 30
 
 async def discard(ctx: Context, run: Run) -> None:
     """Forget what is left of a run's guesses. May be repeated."""
-    left = await batches.cuts(ctx, guess_id(run.scan_id))
-    if not left:
-        return
-    jobs = {"dataset_id": run.dataset_id, "job_index": {"$in": [FIRST_JOB + cut.seq for cut in left]}}
-    await ctx.db.tasks.delete_many(jobs)
-    await ctx.db.jobs.delete_many(jobs)
+    made = {"dataset_id": run.dataset_id, "job_index": {"$gte": FIRST_JOB}}
+    known = {task["task_id"]: task["job_index"]
+             async for task in ctx.db.tasks.find(made, {"task_id": 1, "job_index": 1})}
+    adopted = {known[task_id] for task_id in await batches.task_ids(ctx, run.scan_id, known)}
+    left = {**made, "job_index": {"$gte": FIRST_JOB, "$nin": sorted(adopted)}}
+    await ctx.db.tasks.delete_many(left)
+    await ctx.db.jobs.delete_many(left)
     await ctx.db.pixel_batches.delete_many({"scan_id": guess_id(run.scan_id)})
