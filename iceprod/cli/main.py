@@ -31,7 +31,8 @@ _OURS = {name: f"iceprod.cli.{module}:{name}" for name, module in {
     "bench": "house.bench", "schedule": "work.schedule", "suspend": "work.control",
     "resume": "work.control", "reset": "work.control", "wait": "work.wait", "scans": "sky.scans",
     "completion": "completion", "rescan": "sky.again", "workers": "sky.again",
-    "backlog": "sky.backlog", "credentials": "work.credentials", "replay": "sky.replay"}.items()}
+    "backlog": "sky.backlog", "credentials": "work.credentials", "replay": "sky.replay",
+    "notify": "work.notify"}.items()}
 _OURS["list"] = "iceprod.cli.work.datasets:list_datasets"
 _GROUP = "iceprod.commands"
 _INTERRUPTED = 130

@@ -54,7 +54,7 @@ async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray], before: 
     over = time.time()
     ended = await runs.change(
         ctx, run.scan_id, {"phase": Phase.RUNNING.value}, [*before, Span("finish", began, over)],
-        phase=Phase.FINAL, reason=verdict, since=over, summary=summary, costs=costs)
+        phase=Phase.FINAL, reason=verdict, since=over, summary=summary, costs=costs, unlogged=True)
     if ended is not None:
         await close(ctx, ended)
 
