@@ -165,7 +165,8 @@ async def note_drawn(ctx: Context, scan_id: str, drawn: Drawn) -> None:
 async def stop(ctx: Context, scan_id: str, phase: Phase, reason: str) -> Run | None:
     """End a running run; None when there is none or it ended before."""
     running_one = {"phase": Phase.RUNNING.value}
-    mark: dict[str, Any] = {"unlogged": True} if phase is Phase.FAILED else {}  # somebody may want to hear of it
+    # of a failure somebody may want to hear
+    mark: dict[str, Any] = {"unlogged": True} if phase is Phase.FAILED else {}
     return await change(ctx, scan_id, running_one, phase=phase, reason=reason, since=time.time(), **mark)
 
 
