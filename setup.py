@@ -61,7 +61,5 @@ setup(
             "backup = server.cli:backup",
             "restore = server.cli:restore",
         ],
-        # What `iceprod` asks before it sends something.
-        "iceprod.checks": ["event = scanner.survey:check_event"],
     },
 )

@@ -190,6 +190,7 @@ class Scans(Part, frozen=True):
     batch_seconds: float = 1.0  # pixels are cut so that one batch takes about this long
     first_batch_pixels: int = 24  # before anything was measured; small, so that the map starts at once
     max_batch_pixels: int = 512  # of a batch, however fast pixels are
+    ahead: bool = True  # begin the next level around the best fit so far while cores would wait for this one
     background_seconds: float = 300.0  # scans of negative priority start when so long nothing else waited
     max_attempts: int = 3  # of starting a scan; then it ends with the reason
     max_failed_share: float = 0.1  # of a scan's pixels; when more fail for good, it ends

@@ -85,8 +85,8 @@ class Slot:
             self._drop_worker()
         if end.outcome != ends.COMPLETE:
             return end
-        self.pilot.release(running)
-        body = {**pixels.result, "instance_id": running.instance_id, "host": self.pilot.options.host}
+        body = {**pixels.result, **pixels.timing(), "instance_id": running.instance_id,
+                "host": self.pilot.options.host}
         try:
             self.pilot.send(running.task_id, "PUT", f"/pixel_batches/{running.task_id}", body)
         except Refused as error:

@@ -66,6 +66,7 @@ class Revision(msgspec.Struct, kw_only=True):
     begun: float = 0.0  # when its scan was about to be made
     scan_id: str = ""
     ended: float = 0.0
+    cleared: float = 0.0  # by the gate, of its own accord
     facts: MapFacts | None = None
     checks: list[Check] = []
     released_by: str = ""

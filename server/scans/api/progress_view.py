@@ -27,16 +27,20 @@ LOOK_SECONDS = 1.0  # other servers' signals are not heard, so look this often
 _NO_MAP: dict[str, Any] = {"best_fit": None, "level_set": None, "area_50_deg2": None, "area_90_deg2": None,
                            "area_50_limits": "", "area_90_limits": "", "errors_50": None, "errors_90": None,
                            "compared": [], "energy": None}
+GATHER_SECONDS = 0.25  # news of a scan that goes on come together: to tell of each costs more than its pixels
 QUIET_SECONDS = 5.0  # without a result and a lease for so long, a scan has no pilot
 
 _summaries: LRUCache[tuple[str, str, int], dict[str, Any]] = LRUCache(64)
 
 
 async def wait_for_news(ctx: Context, scan_id: str, since: int, seconds: float) -> None:
-    """Return when the scan's version is above `since`, or the time is up."""
-    end = time.monotonic() + seconds
+    """Return when the scan's version is above `since`, or the time is up; of its end at once."""
+    end, has_news = time.monotonic() + seconds, False
     while (left := end - time.monotonic()) > 0:
-        if await _version(ctx, scan_id) > since:
+        run = await runs.find(ctx, scan_id)
+        if not has_news and await _version(ctx, scan_id, run) > since:
+            end, has_news = min(end, time.monotonic() + GATHER_SECONDS), True
+        if has_news and (run is None or run.phase is not Phase.RUNNING):
             return
         await ctx.signals.wait(f"scan:{scan_id}", min(left, LOOK_SECONDS))
 
@@ -46,9 +50,9 @@ async def view(ctx: Context, scan_id: str) -> dict[str, Any]:
 
     `levels`, counts and times are of scans by our own workers; for others they are empty or null.
     """
-    version = await _version(ctx, scan_id)  # before what it speaks of, so that nothing new is missed
-    manifest = await manifests.read(ctx, scan_id)
     run = await runs.find(ctx, scan_id)
+    version = await _version(ctx, scan_id, run)  # before what it speaks of, so that nothing new is missed
+    manifest = await manifests.read(ctx, scan_id)
     counts = await progress.current(ctx, run) if run else None
     state, _, final = await state_of(ctx, manifest)
     numbers = await manifests.numbers(ctx, [scan_id])
@@ -63,9 +67,8 @@ async def view(ctx: Context, scan_id: str) -> dict[str, Any]:
     return result
 
 
-async def _version(ctx: Context, scan_id: str) -> int:
+async def _version(ctx: Context, scan_id: str, run: Run | None) -> int:
     """A number that grows with everything that happens to a scan."""
-    run = await runs.find(ctx, scan_id)
     return await manifests.revision(ctx, scan_id) + (run.version if run else 0)
 
 

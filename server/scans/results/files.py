@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from server.common.errors import NotFound
 from server.rest.context import Context
 from server.scans.manifests.told import Told
 from server.scans.pixels import runs
+from server.scans.pixels.timing import Drawn
 from server.scans.results import maps, results, sketches
 
 __all__ = ["File", "make", "offered", "product", "usual_levels"]
@@ -106,11 +108,14 @@ async def make(ctx: Context, scan_id: str, wanted: Product, style: str = "") -> 
     result, is_final = await maps.latest(ctx, scan_id)
     marks = await _marks(ctx, scan_id) if wanted.draw else Marks()
     async with _making:
+        began = time.time()
         try:
             content = await asyncio.to_thread(_make, wanted, result, style, marks)
         except (EmptyMapError, LevelSetError) as error:
             raise NotFound(str(error)) from None
+    seconds = round(time.time() - began, 3)
     file = File(content, wanted.file_name(result), is_final)
     if is_final and finished is not None:
         _shelf.put(key, file)
+        await runs.note_drawn(ctx, scan_id, Drawn(wanted.name, seconds))
     return file

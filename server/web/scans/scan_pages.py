@@ -14,10 +14,12 @@ from server.scans.manifests import engines
 from server.scans.manifests.manifests import read
 from server.scans.manifests.requests import ScanRequest
 from server.scans.pixels import runs
+from server.scans.pixels.timing import OTHER, STEPS, Timing
 from server.scans.results import files
-from server.scans.run import clusters, workers
+from server.scans.run import clusters, traces, workers
 from server.scans.run.creation import request_of
 from server.web.common import position
+from server.web.common.charts import bar
 from server.web.common.handler import READERS, PageHandler
 from server.web.common.overview import event_name
 from server.web.scans import list_pages, scan_files, sky_marks
@@ -25,6 +27,7 @@ from server.web.scans.scan_facts import facts_of
 
 __all__ = ["ROUTES"]
 
+_STYLES = {"kernel": "good", "lease": "wait", "report": "wait", "queue": "idle", OTHER: "bad"}  # of a bar
 
 class Scan(PageHandler):
     """One scan: its map, best fit and event, what it is compared with, its state and files."""
@@ -36,6 +39,7 @@ class Scan(PageHandler):
         products = await files.offered(self.ctx, scan_id)
         sets = {product.levels: LEVEL_SETS[product.levels] for product in products if product.levels}
         request, catalog = await _request(self.ctx, scan_id), self.query("catalog") or ""
+        timing = await _timing(self.ctx, scan_id) if view["is_final"] else None
         self.page("scan.html", manifest=manifest, view=view, event=event_name(manifest),
                   facts=await facts_of(self.ctx, manifest, view["best_fit"]), texts=position.texts(view),
                   force=await workers.workforce(self.ctx, manifest), position=position,
@@ -47,7 +51,18 @@ class Scan(PageHandler):
                   catalogs=await sky_marks.catalogs(self.ctx) if view["is_final"] else [],
                   marks=await sky_marks.marks_in(self.ctx, scan_id, catalog) if catalog else None,
                   may_act=bool(self.user.roles & {"user", "admin"}),
+                  timing=timing, timing_bar=_timing_bar(timing) if timing else "", steps=STEPS,
                   clusters=list(await clusters.known(self.ctx)))
+
+
+async def _timing(ctx: Context, scan_id: str) -> Timing | None:
+    run = await runs.find(ctx, scan_id)
+    return await traces.timing_of(ctx, run) if run else None
+
+
+def _timing_bar(timing: Timing) -> str:
+    shares = [(step, _STYLES.get(step, "busy"), seconds) for step, seconds in timing.steps.items()]
+    return bar("where the time went", shares, timing.total)
 
 
 def _by_levels(products: list[Product]) -> dict[str, dict[str, list[Product]]]:
