@@ -293,7 +293,8 @@ def fill_signal(signal: np.ndarray, tables: ShowerTables, receivers: Receivers, 
     cdf = tables.cdf
     light, row, at = np.empty(len(packed) // COLUMNS * WIDTH), np.empty(_W_NODES), np.empty(EDGES)
     _at_modules(light, tables, packed, centre, place, p)
-    signal[:] = 0.0
+    for n in range(len(signal)):
+        signal[n] = 0.0
     for i in range(len(first_bin) - 1):
         o, edge = np.uint64(i * WIDTH), np.uint64(i * EDGES)
         amount = light[o]
