@@ -34,7 +34,8 @@ def source_digest() -> str:
         text = path.read_bytes()
         if any(mark in text for mark in _MARKS) or path in _CONSTANTS:
             digest.update(text)
-    digest.update(_CONSTANTS[-1].read_bytes())
+    for path in (_CONSTANTS[-1], *sorted((_PACKAGE.parent / "config/data").glob("*.csv"))):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -37,6 +37,7 @@ from scanner.light.light import (
     SENSITIVITY_SLOPE,
 )
 from scanner.light.pandel import log_survival
+from scanner.machine.tables import kept
 
 __all__ = ["ShowerTables", "fill_signal", "light_at_modules", "shower_tables"]
 
@@ -132,7 +133,8 @@ def _light_table() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 @cache
 def _cdf_table() -> np.ndarray:
     """The gamma distribution smeared by JITTER; interpolated linearly, which can never ring below zero."""
-    return -np.expm1(np.minimum(log_survival(2.0 * np.sinh(_W), _XI, _S), 0.0)).ravel()
+    return kept("shower_times", lambda: -np.expm1(
+        np.minimum(log_survival(2.0 * np.sinh(_W), _XI, _S), 0.0)).ravel())
 
 
 @inlined
