@@ -86,8 +86,9 @@ def compile_fit(name: str, function: compiled.Kernel, arguments: tuple[Any, ...]
 
     _only_join()
     dispatcher = function.dispatcher
-    dispatcher.compile(tuple(numba.typeof(argument) for argument in arguments))
-    result = next(iter(dispatcher.overloads.values()))
+    types = tuple(numba.typeof(argument) for argument in arguments)
+    dispatcher.compile(types)
+    result = dispatcher.overloads[types]
     library = result.library
     with compiler_lock.global_compiler_lock:
         library._ensure_finalized()

@@ -61,9 +61,9 @@ def unpack(wanted: Label, packed: bytes) -> bytes | None:
     return content if same and whole and told.sources == source_digest() else None
 
 
-def find(wanted: Label) -> bytes | None:
-    """The content of the file that is kept, wherever it is."""
-    for folder in (SHIPPED, own_folder()):
+def find(wanted: Label, *places: Path) -> bytes | None:
+    """The content of the file that is kept, in one of these places or wherever it is."""
+    for folder in places or (SHIPPED, own_folder()):
         if folder is not None:
             with contextlib.suppress(OSError):
                 path = folder / wanted.file
