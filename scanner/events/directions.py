@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import warnings
 from functools import lru_cache
+from operator import index
 
 import erfa
 import numpy as np
@@ -51,6 +52,7 @@ def pixel_directions(nside: int, pixels: ArrayLike, mjd: float) -> tuple[np.ndar
     ValueError
         When ``nside`` or a pixel does not exist, or the time lies outside 1972 … 2099.
     """
+    nside = index(nside)
     indices = np.asarray(pixels, dtype=np.int64)
     if nside not in _NSIDES:
         raise ValueError(f"nside {nside} is not a power of two up to 2**29")

@@ -3,4 +3,4 @@
 In: kernels, and arguments as they are called with. Out: functions that need no compiler, in files that travel.
 """
 
-__all__ = ["building", "entry", "keeping", "levels"]
+__all__ = ["building", "entry", "keeping", "levels", "tables"]

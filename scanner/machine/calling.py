@@ -50,7 +50,10 @@ def _engine() -> Any:
 
 
 class Loaded:
-    """Machine code in memory, to be called as the function that it was made from."""
+    """Machine code in memory, to be called as the function that it was made from.
+
+    The last argument is what it fills in; of the others it takes copies where arrays have gaps.
+    """
 
     def __init__(self, name: str, code: bytes) -> None:
         import llvmlite.binding as llvm
@@ -68,10 +71,16 @@ class Loaded:
         if types_of(arguments) != self._types:
             raise TypeError(f"the compiled fit {self._name} takes {self._types}, not {types_of(arguments)}")
         words: list[int] = []
-        _append(words, arguments)
+        dense = _dense(arguments[:-1])
+        _append(words, (*dense, arguments[-1]))
         table = np.array(words, dtype=np.uint64)
         if self._function(table.ctypes.data):
             raise ArithmeticError(f"the compiled fit {self._name} failed")
+
+
+def _dense(values: Sequence[Any]) -> list[Any]:
+    return [np.require(value, requirements="CA") if isinstance(value, np.ndarray)
+            else tuple(_dense(value)) if isinstance(value, tuple) else value for value in values]
 
 
 def _append(words: list[int], values: Sequence[Any]) -> None:
@@ -88,5 +97,5 @@ def _append(words: list[int], values: Sequence[Any]) -> None:
 
 def _array(value: np.ndarray) -> list[int]:
     if not (value.flags.c_contiguous and value.flags.aligned and value.dtype.isnative):
-        raise TypeError("a compiled fit takes arrays without gaps")
+        raise TypeError("a compiled fit fills in an array without gaps")
     return [0, 0, value.size, value.itemsize, value.ctypes.data, *value.shape, *value.strides]

@@ -54,7 +54,7 @@ def unpack(wanted: Label, packed: bytes) -> bytes | None:
     head, _, content = packed.partition(b"\n")
     try:
         told = msgspec.json.decode(head, type=Label)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     same = (told.name, told.level, told.triple) == (wanted.name, wanted.level, wanted.triple)
     whole = told.sha256 == hashlib.sha256(content).hexdigest()
