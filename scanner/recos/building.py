@@ -74,10 +74,14 @@ def _code(wanted: str, level: str) -> bytes:
 
 
 def _missing() -> int:
-    """One after the other, most used first; who needs one meanwhile waits for it and not for all."""
-    os.nice(5)
+    """One after the other; who needs one meanwhile waits for it and not for all.
+
+    The first is what most scans use, so somebody may wait for it; the others give way to whoever has work.
+    """
     level, status = host_level().name, 0
-    for name in FITS:
+    for place, name in enumerate(FITS):
+        if place == 1:
+            os.nice(10)
         label = entry.label_of(name, level)
         with locked(label.file):
             if find(label) is None and not keep(pack(label, _code(name, level)), label.file):
