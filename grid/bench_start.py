@@ -7,10 +7,10 @@
 ``first rows``  the same, until the rows of its first twelve pixels are there; code and tables are kept
 ``cold rows``   the same on a machine that keeps nothing: the fit is compiled first
 ``compile …``   each fit by itself, compiled where nothing is kept
-``scan``        with ``--scan``: from the start of a pilot with a waiting scan to the final map, server and all
+``scan``        with ``--scan``: from the start of a pilot, for a scan that waits, to the final map
 
-Each in a process of its own, the best of `--rounds` (but what compiles: once). Processor seconds count what the
-process started, too; they depend little on what else the machine does, wall seconds do. The ratio is of
+Each in a process of its own, the best of `--rounds` (but what compiles: once). Processor seconds count what
+the process started, too; they depend little on what else the machine does, wall seconds do. The ratio is of
 processor seconds to those of ``nothing``.
 """
 
@@ -66,7 +66,8 @@ def starts(rounds: int, with_scan: bool) -> Iterator[Start]:
         nothing = _best(rounds, lambda: _run(["-c", "pass"], kept))
 
         def start(what: str, spent: _Spent) -> Start:
-            return Start(what, round(spent.wall_s, 3), round(spent.cpu_s, 3), round(spent.cpu_s / nothing.cpu_s, 1))
+            ratio = round(spent.cpu_s / nothing.cpu_s, 1)
+            return Start(what, round(spent.wall_s, 3), round(spent.cpu_s, 3), ratio)
 
         yield start("nothing", nothing)
         yield start("help", _best(rounds, lambda: _run(["-m", "iceprod", "--help"], kept)))
@@ -102,7 +103,8 @@ def _spending(spent: list[_Spent]) -> Iterator[None]:
 def _run(arguments: Sequence[str], kept: Path) -> _Spent:
     spent: list[_Spent] = []
     with _spending(spent):
-        subprocess.run([sys.executable, *arguments], check=True, env=_environment(kept), stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, *arguments], check=True, env=_environment(kept),
+                       stdout=subprocess.DEVNULL)
     return spent[0]
 
 
@@ -124,7 +126,7 @@ def _work(requests: bytes, kept: Path) -> _Spent:
 
 
 def _scan(folder: Path) -> _Spent:
-    """A scan that waits for its first pilot: from that pilot's start to the final map. Nothing is kept before."""
+    """A scan that waits for its first pilot, from that pilot's start to the final map; nothing is kept."""
     data, event, token = folder / "data", folder / "event.json", folder / "token"
     variables = _environment(folder / "scan")
 
@@ -137,13 +139,13 @@ def _scan(folder: Path) -> _Spent:
         iceprod("simulate", "--seed", "7", "--out", event)
         token.write_text(iceprod("token", "--data", data, "--user", "bench", "--roles", "pilot"))
         url = json.loads(iceprod("status", "--data", data, "--json"))["server"]
-        scan = subprocess.Popen([sys.executable, "-m", "iceprod", "scan", str(event), "--data", str(data), "--json",
-                                 "--out", str(folder)], env=variables, stdout=subprocess.DEVNULL)
+        scan = subprocess.Popen([sys.executable, "-m", "iceprod", "scan", str(event), "--data", str(data),
+                                 "--json", "--out", str(folder)], env=variables, stdout=subprocess.DEVNULL)
         while not _waiting(json.loads(iceprod("status", "--data", data, "--json"))) and scan.poll() is None:
             time.sleep(0.2)
         began = time.perf_counter()
-        pilot = subprocess.Popen([sys.executable, "-m", "grid.pilot", "--server", url, "--token-file", str(token),
-                                  "--site", "local", "--directory", str(folder)], env=variables)
+        pilot = subprocess.Popen([sys.executable, "-m", "grid.pilot", "--server", url, "--token-file",
+                                  str(token), "--site", "local", "--directory", str(folder)], env=variables)
         status = scan.wait()
         wall = time.perf_counter() - began
         pilot.terminate()
@@ -173,8 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for one in starts(options.rounds, options.scan):
         found.append(one)
         if not options.json:
-            print(f"{one.what:<20} wall {one.wall_s:7.3f} s   processor {one.cpu_s:7.3f} s   ratio {one.ratio:6.1f}",
-                  flush=True)
+            print(f"{one.what:<20} wall {one.wall_s:7.3f} s   processor {one.cpu_s:7.3f} s"
+                  f"   ratio {one.ratio:6.1f}", flush=True)
     if options.json:
         print(json.dumps({"load": os.getloadavg()[0], "starts": [asdict(one) for one in found]}))
     return 0

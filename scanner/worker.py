@@ -1,8 +1,9 @@
 """``python -m scanner.worker``: reconstructs batches of pixels for a pilot, which starts one per core.
 
-Requests and answers are lines of JSON on stdin and stdout. First comes ``{"ready": true, "seconds": …}``,
-at once: tables and compiled code are loaded when a request needs them. A request is ``{"event_id", "event"?, "reco_algo", "nside",
-"pixels", "seeds"}``; the event itself is only needed once. Its answer is one of
+Requests and answers are lines of JSON on stdin and stdout. First comes ``{"ready": true, "seconds": …}``, at
+once: code and tables are loaded when a request needs them; the seconds are the processor's. A request is
+``{"event_id", "event"?, "reco_algo", "nside", "pixels", "seeds"}``; the event itself is only needed once. Its
+answer is one of
 
 ``{"rows", "seconds", "cpu_seconds"}``   the results, one row per pixel
 ``{"need": "event"}``                    the event is not known (any more): send the request with it

@@ -1,7 +1,7 @@
 """The commands of `iceprod` by name: where each is, and its line in the list of all.
 
-The lines stand here, too, so that `iceprod --help` imports none of the commands; a test holds them to what the
-commands say themselves.
+The lines stand here, too, so that `iceprod --help` imports none of the commands; a test holds them to what
+the commands say themselves.
 """
 
 from __future__ import annotations

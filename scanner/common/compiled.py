@@ -1,7 +1,8 @@
 """How kernels are marked, and how numba compiles one that is called by itself.
 
-What the scanner runs are whole fits, compiled ahead (`scanner.machine`). So a kernel here is a name that numba
-has not seen yet: numba is imported when one is called or compiled, which a worker with finished code never does.
+What the scanner runs are whole fits, compiled ahead (`scanner.machine`). So a kernel here is a name that
+numba has not seen yet: numba is imported when one is called or compiled, which a worker with finished code
+never does.
 
 Numba keeps compiled functions on disk, but looks only at the file of the function itself: a function whose
 callee or constant in another file has changed would keep running old code. So the code is kept in a folder
@@ -58,9 +59,10 @@ def own_folder() -> Path | None:
     try:
         folder = _base() / f"{source_digest()}-{compiler_version()}"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        mine = folder.stat().st_uid == os.geteuid()
+        found = folder.stat()
     except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return None
+    mine = found.st_uid == os.geteuid() and not found.st_mode & 0o022  # who writes there, writes what we run
     return folder if mine and os.access(folder, os.W_OK | os.X_OK) else None
 
 

@@ -63,7 +63,7 @@ def pixel_directions(nside: int, pixels: ArrayLike, mjd: float) -> tuple[np.ndar
 
 
 def ring_centres(nside: int, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Colatitude and azimuth, radians, of the centres of RING pixels (Górski et al. 2005, ApJ 622, 759, ch. 5).
+    """Colatitude and azimuth, radians, of the centres of RING pixels (Górski et al. 2005, ApJ 622, 759).
 
     To the bit what healpy says: the process that reconstructs pixels would wait for its imports.
     """
@@ -85,13 +85,14 @@ def ring_centres(nside: int, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray
     step = place + 1 - offset
     phi = np.where(belt, step * np.pi * 0.75 * (2 * nside * area), step * (0.5 * np.pi) / ring)
     z = np.where(south, -z, z)
+    near_pole = ~belt & (np.abs(z) > 0.99)
     theta = [math.atan2(math.sqrt(d * (2.0 - d)), value) if near else math.acos(value)
-             for d, value, near in zip(depth.tolist(), z.tolist(), (~belt & (np.abs(z) > 0.99)).tolist(), strict=True)]
+             for d, value, near in zip(depth.tolist(), z.tolist(), near_pole.tolist(), strict=True)]
     return np.reshape(theta, np.shape(pixels)), np.reshape(phi, np.shape(pixels))
 
 
 def _cap_ring(pixels: np.ndarray) -> np.ndarray:
-    """The ring, from 1, of pixels in the northern cap: the largest i with 2i(i − 1) ≤ pixel, by a root and a look."""
+    """The ring, from 1, of pixels in the northern cap: the largest i with 2i(i − 1) ≤ pixel."""
     ring = ((1.0 + np.sqrt(1.0 + 2.0 * pixels)) / 2.0).astype(np.int64)
     ring = np.where(2 * ring * (ring - 1) > pixels, ring - 1, ring)
     return np.where(2 * ring * (ring + 1) <= pixels, ring + 1, ring)

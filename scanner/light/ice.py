@@ -118,7 +118,8 @@ def levelled(position: np.ndarray, model: str = ICE_MODELS[0]) -> np.ndarray:
     """Heights (m) at which the table of the ice holds for positions (n, 3), as the kernels interpolate."""
     if layer_tilt(model) is None:
         return position[:, 2]
-    table, firsts, steps = tilt_table(model), (TILT_EDGE, TILT_EDGE, TILT_BOTTOM), (TILT_STEP, TILT_STEP, TILT_HEIGHT)
+    table = tilt_table(model)
+    firsts, steps = (TILT_EDGE, TILT_EDGE, TILT_BOTTOM), (TILT_STEP, TILT_STEP, TILT_HEIGHT)
     nodes, shares = [], []
     for axis, (first, step, count) in enumerate(zip(firsts, steps, TILT_SHAPE, strict=True)):
         inside = np.clip(position[:, axis], first, first + step * (count - 1))

@@ -1,9 +1,9 @@
 """From kernels to machine code: numba reads the Python, LLVM optimises and writes a whole fit once.
 
 Numba by itself optimises and writes a function again in every function that calls it, seven times for the
-innermost. Here its modules are only joined; then everything but the fit is made internal, so that LLVM inlines,
-drops what nobody calls, and writes what is left. What numba's arrays need of its runtime is the few lines of
-``_RUNTIME``, so that the code depends on the C library alone.
+innermost. Here its modules are only joined; then everything but the fit is made internal, so that LLVM
+inlines, drops what nobody calls, and writes what is left. What numba's arrays need of its runtime is the few
+lines of ``_RUNTIME``, so that the code depends on the C library alone.
 
 Only for a process that does nothing else: it changes numba. It has to be said before numba is imported which
 level is wanted (`choose_level`).
@@ -22,8 +22,9 @@ from scanner.machine.levels import LEVELS
 __all__ = ["BuildError", "choose_level", "compile_fit"]
 
 _FOREIGN = re.compile(r"^declare [^@]*@\"?([\w.$]+)\"?\(", re.M)
-_MAY_CALL = re.compile(r"(llvm\..*|malloc|free|mem(cpy|set|move)|f?(exp|log|pow|sin|cos|tan|sqrt|hypot|floor|ceil)"
-                       r"|log10|log1p|expm1|exp2|log2|ldexp|sincos|fmod|round|trunc|nearbyint|rint)f?")
+_MAY_CALL = re.compile(r"(llvm\..*|malloc|free|mem(cpy|set|move)|exp|exp2|expm1|log|log10|log1p|log2|pow|sin"
+                       r"|cos|sincos|tan|sqrt|hypot|floor|ceil|ldexp|fmod|round|trunc|nearbyint|rint)f?")
+"""What every C library has."""
 _RUNTIME = """
 declare ptr @malloc(i64)
 declare void @free(ptr)
@@ -97,7 +98,6 @@ def compile_fit(name: str, function: compiled.Kernel, arguments: tuple[Any, ...]
 
 def _only_join() -> None:
     """Leave out what numba does with every single function: optimise it, write it, wrap it for Python."""
-    from numba import _dynfunc
     from numba.core import codegen, cpu
 
     def joined(library: Any) -> None:
@@ -106,15 +106,19 @@ def _only_join() -> None:
 
     def placeholder(_: Any, library: Any, descriptor: Any, environment: Any) -> Any:
         name = descriptor.qualname.rpartition(".")[2]
-        return _dynfunc.make_function(descriptor.lookup_module(), name, "", 1, environment, (library,))
+        return cpu._dynfunc.make_function(descriptor.lookup_module(), name, "", 1, environment, (library,))
 
     def nothing(*_: Any, **__: Any) -> None:
         pass
 
-    codegen.JITCodeLibrary._optimize_final_module = nothing
-    codegen.JITCodeLibrary._finalize_final_module = joined
-    cpu.CPUContext.get_executable = placeholder
-    cpu.CPUContext.create_cpython_wrapper = cpu.CPUContext.create_cfunc_wrapper = nothing
+    for whole, name, instead in ((codegen.JITCodeLibrary, "_optimize_final_module", nothing),
+                                 (codegen.JITCodeLibrary, "_finalize_final_module", joined),
+                                 (cpu.CPUContext, "get_executable", placeholder),
+                                 (cpu.CPUContext, "create_cpython_wrapper", nothing),
+                                 (cpu.CPUContext, "create_cfunc_wrapper", nothing)):
+        if not hasattr(whole, name):
+            raise BuildError(f"this version of numba has no {whole.__name__}.{name}")
+        setattr(whole, name, instead)
 
 
 def _written(library: Any, function: str, exported: str, types: str) -> bytes:
@@ -125,10 +129,11 @@ def _written(library: Any, function: str, exported: str, types: str) -> bytes:
     told = f'@{exported}_types = constant [{len(types) + 1} x i8] c"{types}\\00"\n'
     module.link_in(llvm.parse_assembly(_RUNTIME + told + _gate(module.get_function(function), exported)))
     for each in (*module.functions, *module.global_variables):
-        if not each.is_declaration and not each.name.startswith(exported) and not each.name.startswith("llvm."):
+        if not each.is_declaration and not each.name.startswith((exported, "llvm.")):
             each.linkage = "internal"
     CPUCodeLibrary._optimize_final_module(library)
-    if foreign := sorted({called for called in _FOREIGN.findall(str(module)) if not _MAY_CALL.fullmatch(called)}):
+    called = set(_FOREIGN.findall(str(module)))
+    if foreign := sorted(name for name in called if not _MAY_CALL.fullmatch(name)):
         raise BuildError(f"{exported}: needs {', '.join(foreign)}")
     return bytes(library._codegen._tm.emit_object(module))
 

@@ -1,9 +1,9 @@
 """Calling compiled code: arguments as the machine takes them.
 
-A compiled fit has one function, ``iceprod_<name>``, that takes the address of a list of 64-bit words and returns 0
-when all went well. The words are the arguments one after the other, in numba's own order: a number is one word, a
-tuple its elements, an array (owner, parent, items, bytes of an item, address, shape, strides). A text beside it,
-``iceprod_<name>_types``, says what they were when it was compiled; nothing else is let in.
+A compiled fit has one function, ``iceprod_<name>``, that takes the address of a list of 64-bit words and
+returns 0 when all went well. The words are the arguments one after the other, in numba's own order: a number
+is one word, a tuple its elements, an array (owner, parent, items, bytes of an item, address, shape, strides). A
+text beside it, ``iceprod_<name>_types``, says what they were when it was compiled; nothing else is let in.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import ctypes
 import struct
 from collections.abc import Iterator, Sequence
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,9 @@ def _types(values: Sequence[Any]) -> Iterator[str]:
             yield "f8" if isinstance(value, float) else "i8"
 
 
+_one_at_a_time = Lock()
+
+
 @cache
 def _engine() -> Any:
     import llvmlite.binding as llvm
@@ -59,15 +63,16 @@ class Loaded:
         import llvmlite.binding as llvm
 
         self._name = name
-        _engine().add_object_file(llvm.ObjectFileRef.from_data(code))
-        _engine().finalize_object()
+        with _one_at_a_time:
+            _engine().add_object_file(llvm.ObjectFileRef.from_data(code))
+            _engine().finalize_object()
         address = _engine().get_function_address(symbol(name))
         self._function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(address)
         types = _engine().get_global_value_address(f"{symbol(name)}_types")
         self._types = ctypes.string_at(types).decode()
 
     def __call__(self, *arguments: Any) -> None:
-        """Raises TypeError for arguments of other types than compiled, ArithmeticError when the code gives up."""
+        """Raises TypeError for arguments of other types, ArithmeticError when the code gives up."""
         if types_of(arguments) != self._types:
             raise TypeError(f"the compiled fit {self._name} takes {self._types}, not {types_of(arguments)}")
         words: list[int] = []
@@ -79,7 +84,7 @@ class Loaded:
 
 
 def _dense(values: Sequence[Any]) -> list[Any]:
-    return [np.require(value, requirements="CA") if isinstance(value, np.ndarray)
+    return [np.require(value, requirements=["C", "A"]) if isinstance(value, np.ndarray)
             else tuple(_dense(value)) if isinstance(value, tuple) else value for value in values]
 
 

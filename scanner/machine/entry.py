@@ -31,11 +31,11 @@ class Entry:
 
     def __init__(self, name: str, function: Kernel) -> None:
         self.name, self.function = name, function
-        self._loaded: Loaded | None = None
+        self._loaded: Callable[..., None] | None = None
         self._lock = Lock()
 
     def __call__(self, *arguments: Any) -> None:
-        """Raises ArithmeticError when the fit gives up, and as `load`."""
+        """Raises TypeError for arguments that it does not take, ArithmeticError when the fit gives up."""
         if self._loaded is None and builder:
             self._loaded = Loaded(self.name, builder[0](self, arguments))
         elif self._loaded is None:
@@ -44,21 +44,24 @@ class Entry:
         self._loaded(*arguments)
 
     def load(self) -> None:
-        """Have the code ready: find it, or have it compiled. Raises subprocess.CalledProcessError."""
+        """Have the code ready: find it or have it compiled; where that fails, numba does it in its way."""
         with self._lock:
             if self._loaded is None:
-                self._loaded = Loaded(self.name, find(label_of(self.name)) or _made(self.name))
+                code = find(label_of(self.name)) or _made(self.name)
+                self._loaded = Loaded(self.name, code) if code else self.function
 
 
-def _made(name: str) -> bytes:
-    """Compile in another process, once on a machine however many want it at the same time."""
+def _made(name: str) -> bytes | None:
+    """Compile in another process, once on a machine however many want it at once; None: it failed."""
     label = label_of(name)
     with locked(label.file):
         code = find(label)
         if code is None:
-            made = subprocess.run([sys.executable, "-m", BUILDER, name], check=True, stdout=subprocess.PIPE).stdout
-            keep(made, label.file)
-            code = unpack(label, made)
-    if code is None:
-        raise RuntimeError(f"{BUILDER} {name} made no code for this machine")
+            made = subprocess.run([sys.executable, "-m", BUILDER, name], check=False, stdout=subprocess.PIPE)
+            code = unpack(label, made.stdout)
+            if code is None:
+                print(f"warning: {BUILDER} {name} failed with status {made.returncode}; numba compiles it "
+                      "function by function, which takes longer", file=sys.stderr)
+            else:
+                keep(made.stdout, label.file)
     return code

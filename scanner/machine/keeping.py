@@ -1,8 +1,8 @@
 """Files of what is made once: machine code and tables, each under the digest of the sources that made it.
 
-There are two places: the package itself (what was built ahead travels with it; `iceprod kernels`), and the folder of
-the user (`scanner.common.compiled.own_folder`), for what was made here. A file tells in its first line what it
-is and the SHA-256 of the rest. One that is torn, foreign or of other sources counts as missing.
+There are two places: the package itself (what was built ahead travels with it), and the folder of the user
+(`scanner.common.compiled.own_folder`), for what was made here. A file tells in its first line what it is and
+the SHA-256 of the rest. One that is torn, foreign or of other sources counts as missing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LARGEST = 16 << 20
 
 
 class Label(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a file is: by name, for which level of which kind of machine (both empty for tables), of which sources."""
+    """What a file is, for which level of which kind of machine (both empty for tables), of which sources."""
 
     name: str
     level: str = ""

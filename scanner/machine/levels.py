@@ -1,7 +1,7 @@
 """Instruction sets that code is compiled for, and which of them this processor has.
 
-Code is compiled for a level, never for the processor at hand: so it runs, with the same results to the bit, on
-every machine of its level, and a build is worth handing to others. Levels of x86-64 are those of its psABI
+Code is compiled for a level, never for the processor at hand: so it runs, with the same results to the bit,
+on every machine of its level, and a build is worth handing to others. Levels of x86-64 are those of its psABI
 (System V ABI, AMD64 supplement, "micro-architecture levels").
 """
 

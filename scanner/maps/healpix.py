@@ -70,7 +70,7 @@ def pixel_area(nside: int) -> float:
 
 
 def _core() -> Any:
-    """The compiled part of astropy-healpix, whose package brings half of astropy: pixel workers do without."""
+    """The compiled part of astropy-healpix, whose package brings half of astropy: workers do without."""
     from astropy_healpix import core
 
     return core

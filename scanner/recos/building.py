@@ -3,8 +3,8 @@
 Each is compiled by running through it with the smallest event, so what comes out has run once. Three uses:
 
 ``NAME``        one fit; its file goes to standard output (what a worker asks for that has none)
-``--missing``   all that this machine does not keep yet, into the user's folder (`iceprod up`, in the background)
-``--package``   all, for every level that this processor runs, and the tables, into the package: it then travels so
+``--missing``   all that this machine does not keep yet, into the user's folder (`iceprod up` does it)
+``--package``   all, for every level that this processor runs, and the tables, into the package itself
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m scanner.recos.building", description="Compile fits ahead.")
+    parser = argparse.ArgumentParser(prog=f"python -m {entry.BUILDER}", description="Compile fits ahead.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("name", nargs="?", choices=FITS, metavar="NAME", help=f"of: {', '.join(FITS)}")
     what.add_argument("--missing", action="store_true", help="all that this machine does not keep yet")

@@ -24,8 +24,8 @@ from scanner.maps.result import PIXEL_DTYPE, nan_rows
 from scanner.recos.track.fit import frame_of
 from scanner.recos.unfolding import Equations, copy_to, solve
 
-__all__ = ["FIT_SHOWER", "HALF_HEIGHT", "MODEL_ERROR", "RADIUS", "Cascade", "CascadeEvent", "contained", "flights",
-           "in_ice"]
+__all__ = ["FIT_SHOWER", "HALF_HEIGHT", "MODEL_ERROR", "RADIUS", "Cascade", "CascadeEvent", "contained",
+           "flights", "in_ice"]
 
 MODEL_ERROR = 0.3
 """Relative uncertainty of an expected charge; 0 would be Poisson."""

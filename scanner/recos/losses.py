@@ -197,8 +197,8 @@ def _learn(work: Work, step: np.ndarray) -> None:
     `work.shifted` holds the expectation after the step, with the energies of before.
     """
     bins = len(work.mu)
-    for q in range(3):
-        _add(work.shifted, _row(work.slopes, q, bins), work.nothing, np.float32(-step[q]))  # what they foretold
+    for q in range(3):  # less what they foretold
+        _add(work.shifted, _row(work.slopes, q, bins), work.nothing, np.float32(-step[q]))
     length = _length(step) + 1e-12
     for q in range(3):
         _add(_row(work.slopes, q, bins), work.shifted, work.best_mu, np.float32(SAME[q] * step[q] / length))
@@ -372,8 +372,8 @@ def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height:
     """Fit each direction (n, 3) from the best of its vertices (n, starts, 4).
 
     Vertices are x, y, z, t relative to the event; one whose x is no number does not count, but one must be
-    left. `tolerance` (n,) is the promised gain in ln L at which a fit stops. Fills in rows of (llh, x, y, z, t,
-    energy inside, energy in all), shape (n, 7).
+    left. `tolerance` (n,) is the promised gain in ln L at which a fit stops. Fills in rows of (llh, x, y, z,
+    t, energy inside, energy in all), shape (n, 7).
     """
     work, starts = _work(len(problem.counts.charge)), np.empty((seeds.shape[1], 3))
     for i in range(len(directions)):

@@ -67,7 +67,8 @@ class Millipede:
                           charges.n_hit, charges.place)
         tolerance = np.where(np.isnan(starts[:, 1, 0]), ROUGH, FINE)
         fits = np.empty((len(zenith), 7))
-        FIT_LOSSES(problem, charges.centre, RADIUS, HALF_HEIGHT, flights(zenith, azimuth), starts, tolerance, fits)
+        FIT_LOSSES(problem, charges.centre, RADIUS, HALF_HEIGHT, flights(zenith, azimuth), starts, tolerance,
+                   fits)
         return _rows(charges, fits)
 
 

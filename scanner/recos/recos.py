@@ -23,8 +23,8 @@ from scanner.recos.cascade import FIT_SHOWER, Cascade
 from scanner.recos.millipede import FIT_LOSSES, Millipede
 from scanner.recos.track.reco import FIT_FIRST, FIT_MPE, Track, TrackMPE
 
-__all__ = ["ALIASES", "ENTRIES", "FITS", "IN_OTHER_ICE", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco", "find_reco",
-           "in_every_ice", "is_choice", "method_of", "run_through", "warm_up", "why_not"]
+__all__ = ["ALIASES", "ENTRIES", "FITS", "IN_OTHER_ICE", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco",
+           "find_reco", "in_every_ice", "is_choice", "method_of", "run_through", "warm_up", "why_not"]
 
 
 class Reco(Protocol):
@@ -126,8 +126,7 @@ _PARTS = {"auto": ("track", "cascade"), "millipede": ("track_mpe", "millipede")}
 def warm_up(name: str) -> None:
     """Load what a reconstruction computes with: a first pixel then costs as much as a second.
 
-    Where it was never compiled that takes a few seconds, once on a machine. Raises
-    subprocess.CalledProcessError when it cannot be compiled.
+    Where it was never compiled that takes a few seconds, once on a machine.
     """
     base = name.partition(".")[0]
     for part in _PARTS.get(base, (base,)):

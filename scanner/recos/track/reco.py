@@ -84,7 +84,8 @@ class Track:
         self, prepared: TrackHits, zenith: np.ndarray, azimuth: np.ndarray, seeds: np.ndarray | None = None
     ) -> np.ndarray:
         """As of `TrackMPE`; −ln L counts less where a track explains the event badly (`misfit`)."""
-        pixels = _fitted(FIT_FIRST, prepared, prepared.firsts, FIRST_WIDTHS, self._ice, zenith, azimuth, seeds)
+        pixels = _fitted(FIT_FIRST, prepared, prepared.firsts, FIRST_WIDTHS, self._ice, zenith, azimuth,
+                         seeds)
         pixels["llh"] = widened(pixels["llh"], prepared.n_hit, prepared.usual)
         return pixels
 

@@ -11,9 +11,10 @@ import pytest
 from iceprod.cli.commands import ELSEWHERE, OURS
 from iceprod.cli.main import iceprod
 
-HEAVY = {"numpy", "numba", "llvmlite", "scipy", "astropy", "astropy_healpix", "healpy", "matplotlib", "tornado",
-         "pymongo", "cryptography"}
-COMMANDS = ["status", "list", "show", "tasks", "scans", "watch", "why", "logs", "skymap", "sites", "pilots", "bench"]
+HEAVY = {"numpy", "numba", "llvmlite", "scipy", "astropy", "astropy_healpix", "healpy", "matplotlib",
+         "tornado", "pymongo", "cryptography"}
+COMMANDS = ["status", "list", "show", "tasks", "scans", "watch", "why", "logs", "skymap", "sites", "pilots",
+            "bench"]
 
 
 def _imported(*arguments: str) -> set[str]:

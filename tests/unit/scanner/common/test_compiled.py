@@ -57,6 +57,15 @@ def test_an_unwritable_place_keeps_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert own_folder() is None
 
 
+def test_a_place_that_others_may_write_keeps_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies there is run: it would be anybody's code."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    folder = own_folder()
+    assert folder is not None
+    folder.chmod(0o777)
+    assert own_folder() is None
+
+
 def test_a_kernel_that_is_named_but_not_called_imports_no_compiler() -> None:
     asked = "import sys, scanner.recos.losses, scanner.recos.track.fit; print('numba' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True)

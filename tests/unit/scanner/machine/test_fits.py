@@ -111,6 +111,19 @@ def test_where_nothing_is_kept_it_is_compiled_all_the_same(dim_hits: TrackHits,
     assert np.array_equal(kept, rows)
 
 
+def test_where_it_cannot_be_compiled_ahead_numba_compiles_it(
+        dim_hits: TrackHits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str]) -> None:
+    ahead, rows = np.empty((9, 6)), np.empty((9, 6))
+    ENTRIES["track_mpe"](*_arguments(dim_hits), ahead)
+    monkeypatch.setattr(keeping, "own_folder", lambda: tmp_path)
+    monkeypatch.setattr(keeping, "SHIPPED", tmp_path / "none")
+    monkeypatch.setattr(entry, "BUILDER", "scanner.recos.no_such_builder")
+    Entry("track_mpe", fit_pixels)(*_arguments(dim_hits), rows)
+    assert np.allclose(ahead[:, 0], rows[:, 0], rtol=1e-8)
+    assert "numba compiles it" in capfd.readouterr().err
+
+
 def test_what_needs_a_runtime_is_not_compiled_ahead() -> None:
     asked = """
 import numpy as np

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from scanner.machine.entry import label_of
-from scanner.machine.keeping import find
 from scanner.common.errors import EventError
 from scanner.events.event import Event
+from scanner.machine.entry import label_of
+from scanner.machine.keeping import find
 from scanner.recos.recos import ALIASES, FITS, PIXEL_DTYPE, RECOS, UnknownReco, find_reco, warm_up
 from scanner.recos.track.fit import frame_of
 from scanner.recos.track.hits import TrackHits, first_hits
