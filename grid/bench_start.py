@@ -30,12 +30,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from scanner.events.writer import write_event
 from scanner.machine.entry import BUILDER
 from scanner.recos.recos import FITS
-from scanner.simulation.simulate import simulate_track
 
 __all__ = ["Start", "main"]
 
@@ -62,7 +58,7 @@ def starts(rounds: int, with_scan: bool) -> Iterator[Start]:
     """All of them, in the order of the table."""
     with tempfile.TemporaryDirectory(prefix="iceprod-bench-") as name:
         folder = Path(name)
-        kept, request = folder / "kept", _request()
+        kept, request = folder / "kept", _request(folder / "event.json")
         nothing = _best(rounds, lambda: _run(["-c", "pass"], kept))
 
         def start(what: str, spent: _Spent) -> Start:
@@ -108,9 +104,11 @@ def _run(arguments: Sequence[str], kept: Path) -> _Spent:
     return spent[0]
 
 
-def _request() -> bytes:
-    event = write_event(simulate_track(np.random.default_rng(7), 1.6, 2.0, energy=1e4))
-    request = {"event_id": "e", "event": event, "reco_algo": "track", "nside": 8, "pixels": _PIXELS}
+def _request(event: Path) -> bytes:
+    subprocess.run([sys.executable, "-m", "iceprod", "simulate", "--seed", "7", "--out", str(event)], check=True,
+                   stdout=subprocess.DEVNULL)
+    request = {"event_id": "e", "event": json.loads(event.read_bytes()), "reco_algo": "track", "nside": 8,
+               "pixels": _PIXELS}
     return json.dumps(request).encode() + b"\n"
 
 
@@ -136,7 +134,6 @@ def _scan(folder: Path) -> _Spent:
 
     iceprod("up", "--data", data, "--port", "0", "--no-pilots", "--no-open", "--json")
     try:
-        iceprod("simulate", "--seed", "7", "--out", event)
         token.write_text(iceprod("token", "--data", data, "--user", "bench", "--roles", "pilot"))
         url = json.loads(iceprod("status", "--data", data, "--json"))["server"]
         scan = subprocess.Popen([sys.executable, "-m", "iceprod", "scan", str(event), "--data", str(data),

@@ -2,8 +2,8 @@
 
 A compiled fit has one function, ``iceprod_<name>``, that takes the address of a list of 64-bit words and
 returns 0 when all went well. The words are the arguments one after the other, in numba's own order: a number
-is one word, a tuple its elements, an array (owner, parent, items, bytes of an item, address, shape, strides). A
-text beside it, ``iceprod_<name>_types``, says what they were when it was compiled; nothing else is let in.
+is one word, a tuple its elements, an array (owner, parent, items, bytes of an item, address, shape, strides).
+A text beside it, ``iceprod_<name>_types``, says what they were when it was compiled; nothing else is let in.
 """
 
 from __future__ import annotations
