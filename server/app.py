@@ -13,7 +13,7 @@ from tornado.web import Application
 
 from config.settings import Settings
 from iceprod.tokens import read_secret
-from server import alerts, desk, openapi, production, scans, sensor, web
+from server import alerts, desk, notifications, openapi, production, scans, sensor, web
 from server.common.listening import listen, raise_limit
 from server.reference import house
 from server.rest import revocations, status
@@ -36,12 +36,12 @@ IDLE_SECONDS, BODY_SECONDS = 600.0, 300.0  # of a connection between requests; o
 
 ROUTES: list[Route] = [
     *status.ROUTES, *openapi.ROUTES, *production.ROUTES, *scans.ROUTES, *sensor.ROUTES, *desk.ROUTES,
-    *alerts.ROUTES, *web.ROUTES]
+    *alerts.ROUTES, *notifications.ROUTES, *web.ROUTES]
 INDEXES: list[Index] = [
     *revocations.INDEXES, *engine.INDEXES, *production.INDEXES, *scans.INDEXES, *desk.INDEXES,
-    *alerts.INDEXES, *sensor.INDEXES]
+    *alerts.INDEXES, *sensor.INDEXES, *notifications.INDEXES]
 PERIODIC: list[Service] = [*engine.SERVICES, *production.SERVICES, *scans.SERVICES, *desk.SERVICES,
-                           *alerts.SERVICES]
+                           *alerts.SERVICES, *notifications.SERVICES]
 SERVICES: list[Service] = [*housekeeping.divide(PERIODIC), *sensor.SERVICES]
 house.describe(ROUTES, SERVICES)
 

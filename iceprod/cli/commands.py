@@ -36,6 +36,8 @@ OURS: dict[str, Listed] = {
     "list": Listed("work.datasets", "list_datasets", "List datasets, the newest last."),
     "logs": Listed("work.logs", "logs",
         "Print what TASK printed when it ran last: head and tail, if it was long."),
+    "notify": Listed("work.notify", "notify",
+        "Be told by mail, webhook or Slack what happened: your rules, and what they sent."),
     "pilots": Listed("work.places", "pilots",
         "List pilots: where they are, what they run, and when they were last heard of."),
     "replay": Listed("sky.replay", "replay",

@@ -97,6 +97,14 @@ class Posterior:
         """Which cells are in the smallest region of a probability; bool, shape ``(n,)``."""
         return self.density >= self._least(level)
 
+    def holds(self, level: float, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+        """Which directions (degrees) the smallest region of a probability holds; bool, one for each."""
+        start = self.cells.nested << 2 * (healpix.MAX_ORDER - self.cells.order)
+        end = (self.cells.nested + 1) << 2 * (healpix.MAX_ORDER - self.cells.order)
+        deep = healpix.nested_at(healpix.MAX_ORDER, ra, dec)
+        row = np.searchsorted(start, deep, side="right") - 1
+        return (row >= 0) & (deep < end[row]) & self.inside(level)[row]
+
     def _least(self, level: float) -> float:
         """The density at the edge of a region."""
         ranked, total = self._ranked

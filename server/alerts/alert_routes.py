@@ -12,7 +12,7 @@ from server.alerts.common.alerts import Alert, Arrival, Origin, Search, State
 from server.alerts.common.latency import durations
 from server.alerts.handler import READERS, AlertHandler
 from server.alerts.outgoing import notices, outbox
-from server.alerts.way import acts, arriving, publishing, rehearsals
+from server.alerts.way import acts, arriving, linked_maps, publishing, rehearsals
 from server.common.errors import BadRequest
 from server.production.common.fields import Field, read_fields, takes
 from server.rest.context import Context
@@ -133,6 +133,16 @@ class Dismiss(AlertHandler):
         self.send(brief(await acts.dismiss(self.ctx, alert_id, _reason(self), who)))
 
 
+class FetchMap(AlertHandler):
+    """The map that a notice links to."""
+
+    @allow(*READERS)
+    async def post(self, alert_id: str) -> None:
+        """Ask for the linked map of a notice anew, whatever came of it before."""
+        await self.managing()
+        self.send(brief(await linked_maps.again(self.ctx, alert_id)))
+
+
 class Retract(AlertHandler):
     """Withdrawing what was said."""
 
@@ -174,6 +184,7 @@ ROUTES = [
     Route("/alerts/{alert_id}/actions/release", Release, "alerts"),
     Route("/alerts/{alert_id}/actions/dismiss", Dismiss, "alerts"),
     Route("/alerts/{alert_id}/actions/retract", Retract, "alerts"),
+    Route("/alerts/{alert_id}/actions/fetch_map", FetchMap, "alerts"),
     Route("/alert_replays", Replays, "alerts"),
     Route("/alert_replays/{name:any}", Replay, "alerts"),
 ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
-__all__ = ["ALERTS", "ALERT_NOTICES", "ALERT_SECONDS", "DATABASE_COMMANDS", "LABELS", "LEASES", "PIXELS",
-           "REFUSED", "SCHEDULE_RUNS", "SHED", "TASK_ENDS", "observe_request", "render"]
+__all__ = ["ALERTS", "ALERT_NOTICES", "ALERT_SECONDS", "DATABASE_COMMANDS", "LABELS", "LEASES",
+           "NOTIFICATIONS", "PIXELS", "REFUSED", "SCHEDULE_RUNS", "SHED", "TASK_ENDS", "observe_request",
+           "render"]
 
 REQUESTS = Counter("iceprod_requests", "Requests answered", ["handler", "method", "status"])
 SECONDS = Histogram("iceprod_request_seconds", "Time to answer a request, long polls included", ["handler"],
@@ -21,6 +22,8 @@ ALERTS = Counter("iceprod_alerts", "Alerts by what became of them", ["outcome"])
 ALERT_SECONDS = Histogram("iceprod_alert_seconds", "From an alert's receipt to each step", ["step"],
                           buckets=(0.1, 0.3, 1, 2, 3, 5, 7, 10, 20, 30, 60, 120, 300, 600, 1800))
 ALERT_NOTICES = Counter("iceprod_alert_notices", "Notices sent, tried in vain, or given up", ["outcome"])
+NOTIFICATIONS = Counter("iceprod_notifications", "Messages to users: sent, tried in vain, or given up",
+                        ["outcome"])
 SERVICE_AGE = Gauge("iceprod_service_last_success", "Unix time of a service's last good run", ["service"])
 
 LABELS = {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from server.production import repair
 from server.production.datasets import configs, dataset_routes, datasets, job_routes, jobs
+from server.production.datasets import news as dataset_news
 from server.production.failures import insight_routes, reliability, reliability_routes, tallies
+from server.production.failures import news as quarantine_news
 from server.production.leases import claim_routes, demand_routes
 from server.production.people import (
     auth_routes,
@@ -57,6 +59,7 @@ INDEXES: list[Index] = [
     *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES,
     *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *credentials.INDEXES, *login_links.INDEXES,
     *pilots.INDEXES, *site_tests.INDEXES, *tallies.INDEXES, *follow_ups.INDEXES, *history.INDEXES,
+    *dataset_news.INDEXES, *quarantine_news.INDEXES,
 ]
 SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES, *reliability.SERVICES,
                            *history.SERVICES]

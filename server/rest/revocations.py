@@ -43,6 +43,12 @@ class Revocations:
         if caller.issued <= self._users.get(caller.username, -1.0):
             raise TokenError("it was revoked with all tokens of its user")
 
+    async def revoked_before(self, username: str) -> float:
+        """Until when tokens of a user are refused, seconds since 1970; 0 when all were never revoked."""
+        if self._is_old():
+            await self._read()
+        return self._users.get(username, 0.0)
+
     async def revoke_token(self, token_id: str, expires: float) -> None:
         """Refuse one token, and those derived from it, from now on."""
         least = time.time() + _DESCENDANTS_SECONDS

@@ -10,6 +10,7 @@ Kind of event   `kinds.register_kind` names the facts that conditions may ask fo
                 lets the engine make up for a crash in between.
 Action          `kinds.register_action`: ``async run(ctx, firing)``, which may be called again after a crash
                 and must do nothing twice; `firing.key` names it for good. An ApiError says why it failed.
+Follower        `kinds.register_follower`: hears of every event, perhaps more than once.
 Rule            `rules.add`; `rules.Rule` says which kind, under which condition, how often a day.
 """
 

@@ -18,6 +18,7 @@ from pymongo.errors import PyMongoError
 from server.common.errors import ApiError, TooManyRequests, Unavailable
 from server.rest.context import Context
 from server.rules import decisions, events, firings, kinds, rules
+from server.rules.decisions import Event
 from server.rules.kinds import Firing
 from server.services.leader import Service
 
@@ -46,7 +47,20 @@ async def match_all(ctx: Context) -> None:
             for rule in await rules.for_event(ctx, event.kind):
                 if not decisions.why_not(rule, event):
                     await firings.add(ctx, rule, event)
+            await _follow(ctx, event)
             await events.matched(ctx, event)
+
+
+async def _follow(ctx: Context, event: Event) -> None:
+    """Let others hear of an event; what fails in one of them stops no rule."""
+    for name, follow in kinds.followers().items():
+        try:
+            await follow(ctx, event)
+        except PyMongoError:
+            raise
+        except Exception:
+            log.exception("an event could not be followed",
+                          extra={"action": "rule", "follower": name, "event": event.key})
 
 
 async def _fire(ctx: Context, row: Mapping[str, Any]) -> None:

@@ -18,11 +18,11 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from iceprod.ids import now
 from server.rest.context import Context
-from server.rules.decisions import Event
+from server.rules.decisions import EPOCH, Event
 from server.rules.kinds import Kind, kinds
 from server.store.database import Index
 
-__all__ = ["INDEXES", "KEPT_DAYS", "SIGNAL", "append", "log_row", "made", "matched", "of_kind", "sweep",
+__all__ = ["INDEXES", "KEPT_DAYS", "SIGNAL", "append", "at", "log_row", "made", "matched", "of_kind", "sweep",
            "unlogged", "waiting"]
 
 log = logging.getLogger("server.rules")
@@ -35,6 +35,11 @@ INDEXES = [
     Index("rule_events", "kind", [("kind", 1), ("at", -1)]),
     Index("rule_events", "expires", [("expires", 1)], options={"expireAfterSeconds": 0}),
 ]
+
+
+def at(seconds: float) -> datetime:
+    """A time in seconds since 1970 as events have it."""
+    return EPOCH + timedelta(seconds=seconds)
 
 
 def made(kind: str, row: object, at: datetime, facts: Mapping[str, Any],
@@ -65,8 +70,9 @@ async def log_row(ctx: Context, kind: Kind, row: Mapping[str, Any]) -> None:
     """Log a row that was just written, and take its mark away unless it was changed meanwhile."""
     assert kind.source is not None
     await append(ctx, await kind.source.read(ctx, row))
+    version = kind.source.version
     await ctx.db[kind.source.collection].update_one(
-        {"_id": row["_id"], "modified": row["modified"]}, {"$unset": {"unlogged": ""}})
+        {"_id": row["_id"], version: row[version]}, {"$unset": {"unlogged": ""}})
 
 
 async def sweep(ctx: Context) -> int:

@@ -10,8 +10,20 @@ from server.common.errors import BadRequest
 from server.rest.context import Context
 from server.rules.decisions import Event, Rule
 
-__all__ = ["Action", "Firing", "Kind", "Source", "action", "kind", "kinds", "register_action",
-           "register_kind"]
+__all__ = [
+    "Action",
+    "Firing",
+    "Follow",
+    "Kind",
+    "Source",
+    "action",
+    "followers",
+    "kind",
+    "kinds",
+    "register_action",
+    "register_follower",
+    "register_kind",
+]
 
 
 @dataclass(frozen=True)
@@ -25,10 +37,11 @@ class Firing:
 
 @dataclass(frozen=True)
 class Source:
-    """The collection whose rows are events of a kind, and how a row is read."""
+    """The collection whose rows are events of a kind, how one is read, and what changes with every event."""
 
     collection: str
     read: Callable[[Context, Mapping[str, Any]], Awaitable[Event]]
+    version: str = "modified"  # the field
 
 
 @dataclass(frozen=True)
@@ -48,8 +61,12 @@ class Action:
     run: Callable[[Context, Firing], Awaitable[Mapping[str, Any]]]
 
 
+Follow = Callable[[Context, Event], Awaitable[None]]
+"""Hears of every event, perhaps more than once, before it counts as matched."""
+
 _kinds: dict[str, Kind] = {}
 _actions: dict[str, Action] = {}
+_followers: dict[str, Follow] = {}
 
 
 def register_kind(new: Kind) -> Kind:
@@ -62,6 +79,16 @@ def register_action(new: Action) -> Action:
     """Make an action known."""
     _actions[new.name] = new
     return new
+
+
+def register_follower(name: str, follow: Follow) -> None:
+    """Let somebody else than rules hear of every event."""
+    _followers[name] = follow
+
+
+def followers() -> dict[str, Follow]:
+    """Who else hears of events, by name."""
+    return dict(_followers)
 
 
 def kind(name: str) -> Kind:

@@ -7,7 +7,7 @@ from server.production.tasks.kinds import register_kind
 from server.rest.health import register_probe
 from server.rest.routing import Route
 from server.scans.api import ewms_routes, map_routes, product_routes, reco_routes, scan_routes
-from server.scans.run import clusters, collect, health, launcher
+from server.scans.run import clusters, collect, health, launcher, news
 from server.services.leader import Service
 from server.store.database import Index
 
@@ -39,6 +39,7 @@ INDEXES: list[Index] = [
     Index("pixel_batches", "scan_seq", [("scan_id", 1), ("seq", 1)], unique=True),
     Index("pixel_batches", "task_id", [("task_id", 1)], unique=True),
     Index("pixel_batches", "scan_done", [("scan_id", 1), ("done", 1)]),
+    *news.INDEXES,
 ]
 
 PERIOD = 5.0  # seconds; a crash delays a scan by no more

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.rest.context import Context
 from server.rest.routing import Route
-from server.sensor.acquisitions import acquisitions
+from server.sensor.acquisitions import acquisitions, news
 from server.sensor.actions import (
     benchmarks,
     canary,
@@ -30,7 +30,7 @@ ROUTES: list[Route] = [
     Route(f"{PREFIX}/.*", NoSuchResource, "sensor"),  # the last one of all below it
 ]
 INDEXES: list[Index] = [
-    *entries.INDEXES, *acquisitions.INDEXES,
+    *entries.INDEXES, *acquisitions.INDEXES, *news.INDEXES,
     Index("schedule", "action", [("action", 1)]),
     Index("manifests", "schedule_run", [(f"classifiers.{scan_runs.MARK}", 1)], options={"sparse": True}),
 ]

@@ -18,6 +18,7 @@ from server.web.home import (
     home_pages,
     login,
     missing,
+    notification_pages,
     root,
     schedule_pages,
     site_pages,
@@ -34,7 +35,8 @@ ROUTES: list[Route] = [
     *task_actions.ROUTES, *submit_pages.ROUTES, *scan_actions.ROUTES, *scan_pages.ROUTES, *site_pages.ROUTES,
     *desk_pages.ROUTES, *object_pages.ROUTES, *analysis_pages.ROUTES, *followup_pages.ROUTES,
     *rule_pages.ROUTES, *alert_pages.ROUTES,
-    *schedule_pages.ROUTES, *admin_pages.ROUTES, *docs_pages.ROUTES, *static.ROUTES]
+    *schedule_pages.ROUTES, *notification_pages.ROUTES, *admin_pages.ROUTES, *docs_pages.ROUTES,
+    *static.ROUTES]
 SETTINGS: dict[str, Any] = {
     "template_path": str(Path(__file__).parent / "templates"), "autoescape": "xhtml_escape",
 }

@@ -40,7 +40,8 @@ def pages(made: World) -> dict[str, str]:
         "schedule": "/web/schedule", "schedule-entry": "/web/schedule/housekeeping-repair-tasks",
         "desk": "/web/desk", "desk-object": f"/web/desk/objects/{world.OBJECT}",
         "requests": "/web/desk/requests", "allocations": "/web/desk/allocations",
-        "docs": "/web/docs", "tokens": "/web/tokens",
+        "docs": "/web/docs", "tokens": "/web/tokens", "notifications": "/web/notifications",
+        "notifications-all": "/web/notifications?all=true",
         "missing": "/web/datasets/none", "no-scan": "/web/scans/none", "no-page": "/web/nothing",
     }
 

@@ -13,7 +13,8 @@ from schemathesis import GenerationMode
 from server.app import ROUTES
 from tests.support.api import Api, Session, running_server
 
-FAMILIES = ("server.production", "server.scans", "server.desk", "server.sensor", "server.alerts")
+FAMILIES = ("server.production", "server.scans", "server.desk", "server.sensor", "server.alerts",
+            "server.notifications")
 WITHOUT_INPUT = {"/api/sysinfo"}  # everybody may ask, and it takes nothing: no request can be wrong
 OPERATIONS = [pytest.param(route.openapi_path, name, id=f"{name.upper()} {route.openapi_path}")
               for route in ROUTES if route.handler.__module__.startswith(FAMILIES)

@@ -11,7 +11,7 @@ import msgspec
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from config.settings import AlertStep
+from config.alerts import AlertStep
 from server.rest.context import Context
 from server.store.database import Index
 

@@ -38,8 +38,8 @@ __all__ = ["Content", "read"]
 _GZIP = b"\x1f\x8b"
 _ONLINE = ("SplineMPE", "BestFit", "SPEFit2")  # endings of the keys of online reconstructions, best first
 _MJD_ZERO = datetime(1858, 11, 17)
-_EXTRAS = {"signalness": "p_astro", "p_astro": "p_astro", "far": "far"}
-_MOST_NAME = 100
+_EXTRAS = {"signalness": ("p_astro", 1.0), "p_astro": ("p_astro", 1.0), "far": ("far", 1e6)}  # at most
+_MOST_NAME, _MOST_URL = 100, 2000
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class Content:
     event: dict[str, Any] | None = None  # the document of an event
     facts: dict[str, Any] = field(default_factory=dict)  # fields of an alert
     body: EventBody | None = None  # what the desk takes
+    map_url: str = ""  # of a map that is not in the message
 
 
 def read(data: bytes) -> Content:
@@ -132,8 +133,9 @@ def _extras(document: Mapping[str, Any]) -> dict[str, float]:
     data = value.get("data") if isinstance(value, Mapping) else None
     if not isinstance(data, Mapping):
         return {}
-    return {ours: float(found) for name, ours in _EXTRAS.items()
-            if isinstance(found := data.get(name), int | float) and not isinstance(found, bool)}
+    return {ours: float(found) for name, (ours, most) in _EXTRAS.items()
+            if isinstance(found := data.get(name), int | float) and not isinstance(found, bool)
+            and 0 <= found <= most}
 
 
 def _online(event: Event) -> dict[str, Any] | None:
@@ -163,7 +165,16 @@ def _gcn(document: dict[str, Any]) -> Content:
     mission = document.get("mission") or document.get("instrument")
     stream = mission if isinstance(mission, str) and mission else "gcn"
     return Content("notice", _digest("gcn", document), _title(notice.aliases, notice.dateobs),
-                   stream[:_MOST_NAME], "test" in notice.tags, body=arrivals.of_notice(notice, None))
+                   stream[:_MOST_NAME], "test" in notice.tags, body=arrivals.of_notice(notice, None),
+                   map_url=_map_url(document))
+
+
+def _map_url(document: Mapping[str, Any]) -> str:
+    """Where a notice's map is, when it is not inside."""
+    url = document.get("healpix_url") or ""
+    if not isinstance(url, str) or len(url) > _MOST_URL:
+        raise BadRequest(f"healpix_url: must be an address of at most {_MOST_URL} characters")
+    return "" if document.get("healpix_file") else url.strip()
 
 
 def _voevent(data: bytes) -> Content:

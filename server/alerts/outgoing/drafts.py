@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,9 +20,8 @@ from scanner.maps import products
 from scanner.maps.result import ScanResult
 from scanner.recos.recos import UnknownReco, find_reco
 
-__all__ = ["SCHEMA", "Draft", "Subject", "of_map", "of_retraction", "timestamp"]
+__all__ = ["Draft", "Subject", "of_map", "of_retraction", "timestamp"]
 
-SCHEMA = "https://gcn.nasa.gov/schema/v7.2.1/gcn/notices/neutrino/Alert.schema.json"
 _TAKEN = ("messenger", "number_of_events", "ra", "dec", "ra_dec_error", "containment_probability",
           "systematic_included", "additional_info", "trigger_time", "levels", "area_90_deg2",
           "reconstruction")
@@ -50,7 +50,7 @@ class Subject:
 
     def head(self) -> dict[str, Any]:
         """What every notice of it begins with."""
-        return {"$schema": SCHEMA, "mission": self.mission, "instrument": self.instrument,
+        return {"$schema": products.GCN_SCHEMA, "mission": self.mission, "instrument": self.instrument,
                 "messenger": "Neutrino", "pipeline": self.pipeline, "record_number": self.record_number,
                 "event_name": [self.event_name], "id": [self.event_id],
                 "alert_datetime": timestamp(time.time()), "alert_type": self.alert_type,
@@ -66,8 +66,8 @@ class Draft:
     circular: str
 
 
-def of_map(result: ScanResult, subject: Subject) -> Draft:
-    """The notice of a finished map. Raises EmptyMapError."""
+def of_map(result: ScanResult, subject: Subject, known: Sequence[str] = ()) -> Draft:
+    """The notice of a finished map, with lines on known sources for its circular. Raises EmptyMapError."""
     position = products.gcn_json(result)
     summary = products.summary(result)
     document = subject.head() | {name: position[name] for name in _TAKEN if name in position}
@@ -78,7 +78,7 @@ def of_map(result: ScanResult, subject: Subject) -> Draft:
         if result.energy.neutrino is not None:
             document["nu_energy"] = round(result.energy.neutrino.gev / 1e3, 2)  # TeV, as IceCube's notices
     skymap = gzip.compress(_named(products.multiorder_fits(result), subject), 1, mtime=0)
-    return Draft(document, skymap, _circular(document, subject, str(result.energy or "")))
+    return Draft(document, skymap, _circular(document, subject, str(result.energy or ""), known))
 
 
 def of_retraction(subject: Subject, reason: str) -> Draft:
@@ -118,7 +118,7 @@ def _named(data: bytes, subject: Subject) -> bytes:
     return file.getvalue()
 
 
-def _circular(document: dict[str, Any], subject: Subject, energy: str) -> str:
+def _circular(document: dict[str, Any], subject: Subject, energy: str, known: Sequence[str]) -> str:
     """The draft of a circular, for people to complete."""
     kind = "a candidate" if subject.alert_type == "initial" else "a refined direction of a"
     error, trigger = document["ra_dec_error"], document.get("trigger_time", "an unknown time")
@@ -133,7 +133,7 @@ def _circular(document: dict[str, Any], subject: Subject, energy: str) -> str:
         f"Reconstruction: {document['reconstruction']}.", *([f"Energy: {energy}."] if energy else []),
         *([f"Signalness: {document['p_astro']:.2f}."] if "p_astro" in document else []),
         *([f"False alarm rate: {document['far']:.2e} Hz."] if "far" in document else []), "",
-        "Known gamma-ray and radio sources inside the 90 % region: [to be completed by the shifter]", "",
+        *known, "",
         "Follow-up observations are encouraged.", ""]
     return _marked("\n".join(lines), subject)
 

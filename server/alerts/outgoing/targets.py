@@ -7,28 +7,26 @@ protocol: a file's name, the header Idempotency-Key, a mail's Message-ID, the he
 from __future__ import annotations
 
 import asyncio
-import smtplib
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-from config.settings import AlertTarget
-from server.alerts.rules.matching import any_fits
+from config.alerts import AlertTarget
+from server.alerts.common import kafka
 from server.desk.outside import calls
 from server.desk.outside.calls import Call
 from server.rest.context import Context
+from server.rules.conditions import fits
+from server.sending import mail
+from server.sending.mail import Attachment, Letter, MailServer
+from server.sending.outbox import SendError
 
-__all__ = ["Parcel", "TargetError", "chosen", "send"]
+__all__ = ["Parcel", "chosen", "send"]
 
 SECONDS = 15.0
 _THREADS = ThreadPoolExecutor(4, "targets")  # a target that hangs must not stop what others compute
-
-
-class TargetError(Exception):
-    """A target did not take a notice; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +45,20 @@ class Parcel:
 def chosen(targets: Mapping[str, AlertTarget], patterns: list[str], is_test: bool) -> list[str]:
     """The targets that a rule names, but for public ones when it is only a test."""
     return [name for name, target in targets.items()
-            if any_fits(patterns, name) and not (is_test and target.public)]
+            if fits(patterns, name) and not (is_test and target.public)]
 
 
 async def send(ctx: Context, name: str, target: AlertTarget, parcel: Parcel) -> str:
-    """Give a target a notice; what it says to that. Raises TargetError."""
+    """Give a target a notice; what it says to that. Raises SendError."""
     try:
         async with asyncio.timeout(2 * SECONDS):
             return await _SENDERS[target.kind](ctx, name, target, parcel)
     except TimeoutError:
-        raise TargetError("no answer in time") from None
-    except (OSError, smtplib.SMTPException) as error:
-        raise TargetError(f"{type(error).__name__}: {error}"[:500]) from None
+        raise SendError("no answer in time") from None
+    except OSError as error:
+        raise SendError(f"{type(error).__name__}: {error}"[:500]) from None
     except calls.ServiceError as error:
-        raise TargetError(error.reason) from None
+        raise SendError(error.reason) from None
 
 
 async def _to_folder(ctx: Context, name: str, target: AlertTarget, parcel: Parcel) -> str:
@@ -87,26 +85,13 @@ async def _to_http(ctx: Context, name: str, target: AlertTarget, parcel: Parcel)
 
 
 async def _to_smtp(ctx: Context, name: str, target: AlertTarget, parcel: Parcel) -> str:
-    return await _in_thread(_mail, target, parcel)
-
-
-def _mail(target: AlertTarget, parcel: Parcel) -> str:
-    message = EmailMessage()
-    message["From"], message["To"] = target.sender, ", ".join(target.recipients)
-    message["Subject"] = parcel.title
-    place = target.sender.rpartition("@")[2] or "iceprod"
-    message["Message-ID"], message["References"] = f"<{parcel.key}@{place}>", f"<{parcel.event}@{place}>"
-    message.set_content(parcel.text)
-    message.add_attachment(parcel.document, maintype="application", subtype="json",
-                           filename=f"{parcel.file_name}.json")
-    host, _, port = target.address.partition(":")
-    with smtplib.SMTP(host, int(port or 25), timeout=SECONDS) as server:
-        if target.options.get("starttls", "no") == "yes":
-            server.starttls()
-        if "username" in target.options:
-            server.login(target.options["username"], target.options.get("password", ""))
-        server.send_message(message)
-    return f"mailed to {len(target.recipients)}"
+    options = target.options
+    server = MailServer(target.address, starttls=options.get("starttls", "no") == "yes",
+                        username=options.get("username", ""), password=options.get("password", ""))
+    attached = Attachment(f"{parcel.file_name}.json", "application/json", parcel.document)
+    letter = Letter(parcel.key, parcel.event, target.sender, target.recipients, parcel.title, parcel.text,
+                    [attached])
+    return await mail.send(server, letter, _THREADS)
 
 
 _producers: dict[str, Any] = {}
@@ -120,26 +105,27 @@ def _produce(name: str, target: AlertTarget, parcel: Parcel) -> str:
     try:
         from confluent_kafka import KafkaException, Producer
     except ImportError:
-        raise TargetError("Kafka needs the package confluent-kafka (extra `kafka`)") from None
+        raise SendError("Kafka needs the package confluent-kafka (extra `kafka`)") from None
     answers: list[Any] = []
     try:
         if name not in _producers:
-            _producers[name] = Producer({
-                "message.timeout.ms": round(SECONDS * 1000), "reconnect.backoff.ms": 500, "log_level": 2,
-                **target.options, "enable.idempotence": True, "bootstrap.servers": target.address})
+            _producers[name] = kafka.client(
+                Producer, f"alerts.targets.{name}.options", target.options,
+                {"message.timeout.ms": round(SECONDS * 1000), "reconnect.backoff.ms": 500, "log_level": 2},
+                {"enable.idempotence": True, "bootstrap.servers": target.address})
         producer = _producers[name]
         producer.produce(target.topic, value=parcel.document, key=parcel.event,
                          headers={"idempotency-key": parcel.key},
                          on_delivery=lambda error, message: answers.append((error, message)))
         producer.flush(SECONDS + 1)
     except (KafkaException, BufferError) as error:
-        raise TargetError(str(error)) from None
+        raise SendError(kafka.without_secrets(target.options, str(error))) from None
     if not answers:
         producer.purge()
-        raise TargetError("no broker took it in time")
+        raise SendError("no broker took it in time")
     fault, message = answers[0]
     if fault is not None:
-        raise TargetError(fault.str())
+        raise SendError(fault.str())
     return f"{message.topic()}[{message.partition()}]@{message.offset()}"
 
 

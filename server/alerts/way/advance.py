@@ -120,7 +120,7 @@ async def _hold(ctx: Context, alert: Alert, revision: Revision, reason: str, **f
             f"person: {reason}\n\n{_page(ctx, alert)}\n")
     await outbox.tell(ctx, key, alert.alert_id, f"held: {alert.title}", text)
     await revisions.change(ctx, revision, [Fate.WAITING, Fate.SCANNING], state=Fate.HELD, reason=reason,
-                           **{"ended": time.time(), **fields})
+                           unlogged=True, **{"ended": time.time(), **fields})
 
 
 async def _warn_if_late(ctx: Context, alert: Alert, revision: Revision) -> None:

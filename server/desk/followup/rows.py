@@ -16,8 +16,9 @@ from server.desk.common.access import Document, Visitor, may, visible
 from server.desk.common.errors import Unauthorized
 from server.desk.common.paging import Page
 from server.desk.followup.adaptors import Outcome
-from server.desk.followup.states import Phase, sources_of
+from server.desk.followup.states import OVER, Phase, sources_of
 from server.rest.context import Context
+from server.rules import events
 from server.store.database import Index
 
 __all__ = ["INDEXES", "Asked", "about", "changeable", "find", "listed", "move", "of_allocation", "shown",
@@ -34,12 +35,13 @@ INDEXES = [
     Index("desk_followup_requests", "event", [("payload.event", 1)], options={"sparse": True}),
     Index("desk_followup_requests", "ranked", [("ranked.dateobs", 1), ("phase", 1)],
           options={"sparse": True}),
+    events.unlogged("desk_followup_requests"),
     Index("desk_followup_requests", "key", [("key", 1)], unique=True, options={"sparse": True}),
 ]
 
 _MOST_CALLS = 100
 _HIDDEN = ("_id", "lease", "key", "facility_id", "sent", "ranked", "hours_asked", "is_counted",
-           "counted_at")
+           "counted_at", "unlogged")
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ async def move(ctx: Context, request_id: int, outcome: Outcome, condition: Mappi
     query = {"_id": request_id, "phase": {"$in": sources_of(outcome.phase)}, **(condition or {})}
     new = {"status": outcome.status, "phase": outcome.phase.value, **outcome.fields, **fields,
            "modified": now()}
+    if outcome.phase in OVER:
+        new["unlogged"] = True  # whoever watches it wants to hear of that
     row: Document | None = await ctx.db.desk_followup_requests.find_one_and_update(
         query, {"$set": new}, return_document=ReturnDocument.AFTER)
     if row is not None:

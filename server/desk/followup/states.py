@@ -8,8 +8,18 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 
-__all__ = ["ACTIVE", "DELETED", "FAILED", "PENDING", "SUBMITTED", "Phase", "may_become", "phase_of",
-           "sources_of"]
+__all__ = [
+    "ACTIVE",
+    "DELETED",
+    "FAILED",
+    "OVER",
+    "PENDING",
+    "SUBMITTED",
+    "Phase",
+    "may_become",
+    "phase_of",
+    "sources_of",
+]
 
 PENDING, SUBMITTED, FAILED, DELETED = "pending submission", "submitted", "failed to submit", "deleted"
 """Statuses with SkyPortal's words."""
@@ -37,6 +47,9 @@ _NEXT = {
 
 ACTIVE = (Phase.PENDING, Phase.OPEN)
 """Something is still to come."""
+
+OVER = (Phase.DONE, Phase.FAILED, Phase.REJECTED)
+"""Something came of it, or nothing will."""
 
 _BAD = re.compile(
     r"\b(fail\w*|error|expired|abort\w*|unsuccessful\w*|not (observed|done|finished|complete\w*))\b")

@@ -31,7 +31,7 @@ INDEXES = [
     Index("auths", "dataset_id", [("dataset_id", 1)], unique=True),
 ]
 
-HIDDEN = ("stopped",)
+HIDDEN = ("stopped", "ended", "unlogged")
 MISMATCH = '"tasks_per_job" does not match "tasks_submitted"/"jobs_submitted"'
 
 
@@ -145,8 +145,12 @@ async def set_status(ctx: Context, dataset_id: str, status: str) -> Document:
 
 
 def moved(status: str) -> Document:
-    """What is set when a dataset gets a status: one that stops is marked, for its tasks have to stop too."""
-    return {"status": status, **({"stopped": True} if status in ("suspended", "errors") else {})}
+    """What is set when a dataset gets a status.
+
+    One that stops is marked, for its tasks have to stop too; an end is marked, for somebody may want to hear.
+    """
+    return {"status": status, **({"stopped": True} if status in ("suspended", "errors") else {}),
+            **({"ended": timestamp(), "unlogged": True} if status in ("complete", "errors") else {})}
 
 
 async def hard_reset(ctx: Context, dataset_id: str) -> None:

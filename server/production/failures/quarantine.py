@@ -43,6 +43,7 @@ FIRST_MINUTES, LONGEST_MINUTES = 30.0, 24 * 60.0
 REMEMBERED = timedelta(days=1)  # after its end, for the next to last longer
 KEPT_SECONDS = 5.0
 JUDGE_SECONDS = 0.2
+_HIDDEN = ("_id", "forget", "unlogged")
 
 
 # -- statistics
@@ -181,7 +182,8 @@ async def _write(ctx: Context, kind: str, name: str, reason: str, minutes: float
     row: Document = {"kind": kind, "name": name, "reason": reason, "since": timestamp(),
                      "until": soon(60 * minutes), "times": times, "username": username,
                      "forget": timestamp(now() + timedelta(minutes=minutes) + REMEMBERED)}
-    await ctx.db.quarantine.update_one({"_id": _id(kind, name)}, {"$set": row}, upsert=True)
+    mark = {"unlogged": True} if kind == "site" else {}  # somebody may want to hear of it
+    await ctx.db.quarantine.update_one({"_id": _id(kind, name)}, {"$set": {**row, **mark}}, upsert=True)
     _state(ctx).read_at = -1e9
     return row
 
@@ -230,7 +232,7 @@ async def listed(ctx: Context) -> list[Document]:
 
 def _shown(row: Document) -> Document:
     state = "quarantined" if row["until"] > timestamp() else "probation"
-    return {"state": state, **{name: value for name, value in row.items() if name not in ("_id", "forget")}}
+    return {"state": state, **{name: value for name, value in row.items() if name not in _HIDDEN}}
 
 
 @dataclass

@@ -146,7 +146,8 @@ async def predict(ctx: Context, run: Run, prediction: Prediction) -> None:
 async def stop(ctx: Context, scan_id: str, phase: Phase, reason: str) -> Run | None:
     """End a running run; None when there is none or it ended before."""
     running_one = {"phase": Phase.RUNNING.value}
-    return await change(ctx, scan_id, running_one, phase=phase, reason=reason, since=time.time())
+    mark = {"unlogged": True} if phase is Phase.FAILED else {}  # somebody may want to hear of it
+    return await change(ctx, scan_id, running_one, phase=phase, reason=reason, since=time.time(), **mark)
 
 
 def _from_document(document: dict[str, Any] | None) -> Run | None:

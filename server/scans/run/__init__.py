@@ -4,6 +4,6 @@ In: manifests in the backlog, ended batches. Out: datasets of pixel tasks, the n
 """
 
 __all__ = [
-    "backlog", "clusters", "collect", "creation", "deletion", "endings", "finish", "priorities", "progress",
-    "quotas", "rescans", "workers",
+    "backlog", "clusters", "collect", "creation", "deletion", "endings", "finish", "news", "priorities",
+    "progress", "quotas", "rescans", "workers",
 ]

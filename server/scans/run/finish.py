@@ -49,7 +49,8 @@ async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
     summary["energy"] = energy.document() if energy else None
     ended = await runs.change(
         ctx, run.scan_id, {"phase": Phase.RUNNING.value}, phase=Phase.FINAL, reason=await _verdict(ctx, run),
-        since=time.time(), summary=summary, seconds_per_pixel=await seconds_per_pixel(ctx, run))
+        since=time.time(), summary=summary, seconds_per_pixel=await seconds_per_pixel(ctx, run),
+        unlogged=True)
     if ended is not None:
         await close(ctx, ended)
 

@@ -3,4 +3,4 @@
 In: outcomes of actions. Out: stored acquisitions with their metadata, within the share of the disk.
 """
 
-__all__ = ["acquisitions", "callbacks", "disk", "outcomes", "showing"]
+__all__ = ["acquisitions", "callbacks", "disk", "news", "outcomes", "showing"]

@@ -145,6 +145,8 @@ async def finish(ctx: Context, run: Acquisition, outcome: Outcome, description: 
     ended: dict[str, Any] = {
         "status": outcome.status.value, "detail": outcome.detail[:MAX_DETAIL], "finished": utc(),
         "metadata": described, "size": len(outcome.data), "is_stopped": outcome.is_stopped}
+    if outcome.status is Status.FAILURE and not outcome.is_stopped:
+        ended["unlogged"] = True  # somebody may want to hear of it
     if run.callback:  # in the same write, so that no end is left untold
         ended |= {"callback.status": "due", "callback.due": time.time()}
     result = await ctx.db.acquisitions.update_one(

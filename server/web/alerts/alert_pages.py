@@ -7,7 +7,7 @@ from server.alerts.common.alerts import Search, State
 from server.alerts.common.rights import check_may_manage, may_manage
 from server.alerts.incoming import sources
 from server.alerts.outgoing import notices, outbox
-from server.alerts.way import acts, rehearsals
+from server.alerts.way import acts, linked_maps, rehearsals
 from server.common.errors import BadRequest
 from server.rest.routing import Route, allow
 from server.web.common.handler import COOKIE, READERS, PageHandler
@@ -15,9 +15,10 @@ from server.web.common.handler import COOKIE, READERS, PageHandler
 __all__ = ["ROUTES"]
 
 PER_PAGE = 50
-STYLES = {"done": "good", "published": "good", "sent": "good", "told": "good", "working": "busy",
-          "scanning": "busy", "cleared": "busy", "sending": "busy", "received": "busy", "held": "bad",
-          "refused": "bad", "dead": "bad", "retracted": "bad"}
+STYLES = {"done": "good", "published": "good", "sent": "good", "told": "good", "kept": "good",
+          "working": "busy", "scanning": "busy", "cleared": "busy", "sending": "busy", "received": "busy",
+          "waiting": "busy", "held": "bad", "refused": "bad", "dead": "bad", "retracted": "bad",
+          "failed": "bad"}
 
 
 class AlertPage(PageHandler):
@@ -74,11 +75,12 @@ class OneAlert(AlertPage):
             "alert_now.html" if self.part_wanted == "now" else "alert.html", alert=alert, styles=STYLES,
             found=await revisions.of_alert(self.ctx, alert_id), seconds=latency.durations(alert),
             steps=latency.STEPS, said=await notices.of_alert(self.ctx, alert_id),
-            deliveries=await outbox.listed(self.ctx, alert_id=alert_id), may_manage=await self.may_manage())
+            deliveries=await outbox.listed(self.ctx, alert_id=alert_id), may_manage=await self.may_manage(),
+            fetches=self.ctx.settings.alerts.fetch_maps)
 
     @allow(*READERS)
     async def post(self, alert_id: str) -> None:
-        """Release, dismiss, retract."""
+        """Release, dismiss, retract, fetch a map."""
         who, wanted = await self.managing(), self.field("do")
         match wanted:
             case "release":
@@ -91,8 +93,11 @@ class OneAlert(AlertPage):
             case "retract":
                 await acts.retract(self.ctx, alert_id, self.field("reason"), who)
                 text = "A retraction goes to everybody who was told."
+            case "fetch_map":
+                await linked_maps.again(self.ctx, alert_id)
+                text = "The map is asked for now."
             case _:
-                raise BadRequest("do: release, dismiss or retract")
+                raise BadRequest("do: release, dismiss, retract or fetch_map")
         self.done(text, f"/web/alerts/{alert_id}")
 
 

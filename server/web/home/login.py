@@ -171,8 +171,9 @@ class FromIssuer(IssuerPage):
 
     def _session(self, caller: Caller, hours: float) -> str:
         """A token of our own for the session: small, and revoked with those of the issuer."""
+        known = {name: caller.claims[name] for name in ("email", "email_verified") if name in caller.claims}
         return encode(self.ctx.secret, caller.username, caller.roles, groups=caller.groups, hours=hours,
-                      chain=list(caller.token_ids))
+                      chain=list(caller.token_ids), **known)
 
 
 class Logout(PageHandler):

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from config.settings import AlertGate, AlertRule, Alerts, AlertStep, AlertTarget
+from config.alerts import AlertGate, AlertRule, Alerts, AlertStep, AlertTarget
 from scanner.maps import healpix
 from scanner.maps.levels import Progression, first_pixels
 from scanner.maps.result import Method, ScanMetadata, ScanResult, nan_rows
@@ -83,7 +83,10 @@ class Dying:
         self._db, self.left, self.writes = db, left, 0
 
     def __getattr__(self, name: str) -> Any:
-        return _DyingCollection(self, getattr(self._db, name))
+        return self[name]
+
+    def __getitem__(self, name: str) -> Any:
+        return _DyingCollection(self, self._db[name])
 
 
 class _DyingCollection:

@@ -140,7 +140,8 @@ def test_down_without_anything_running(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_all_commands_speak_json_but_those_that_cannot() -> None:
     """A script is what it is; bench, store and pilot have parsers of their own."""
-    silent = {"completion", "demo", "bench", "store", "pilot", "grid", "schedule", "credentials"}
+    silent = {"completion", "demo", "bench", "store", "pilot", "grid", "schedule", "credentials",
+                  "notify"}
     for name, command in commands():
         speaks = any("--json" in option.opts for option in command.params)
         assert speaks != (name.removeprefix("iceprod ") in silent), name

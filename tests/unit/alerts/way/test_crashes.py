@@ -50,7 +50,7 @@ async def came_to(ctx: Context, replay: str, folder: Path) -> None:
 
 
 async def test_a_crash_after_any_write(ctx: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "LEASE", 0.0)  # the next server need not wait for the dead one
+    monkeypatch.setattr("server.sending.outbox.LEASE", 0.0)  # the next server need not wait for the dead one
     ctx = with_alerts(ctx, tmp_path, steps=2)
     await story(ctx, ctx, "clean")
     await came_to(ctx, "clean", tmp_path)
@@ -68,7 +68,7 @@ async def test_a_crash_after_any_write(ctx: Context, tmp_path: Path, monkeypatch
 
 
 async def test_a_crash_in_a_retraction(ctx: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "LEASE", 0.0)
+    monkeypatch.setattr("server.sending.outbox.LEASE", 0.0)
     ctx = with_alerts(ctx, tmp_path, steps=1)
     for number in range(1, 30):
         replay = f"retracted-{number}"
