@@ -36,6 +36,7 @@ _DOCS_WIDTH, _DOCS_QUALITY = 1100, 82
 def pages(made: World) -> dict[str, str]:
     """The paths of all pages, by name."""
     running, waiting = made.datasets["running"], made.datasets["waiting"]
+    rule = made.more["desk-rule"].partition("?")[0]
     return {
         "home": "/web/", "week": "/web/?span=7d",
         "datasets": "/web/datasets", "datasets-none": "/web/datasets?text=nothing",
@@ -56,6 +57,7 @@ def pages(made: World) -> dict[str, str]:
         "scan-outside": f"/web/scans/{made.scans['outside']}",
         "alerts": "/web/alerts", "alerts-held": "/web/alerts?state=held",
         **{f"alert-{state}": f"/web/alerts/{alert_id}" for state, alert_id in made.alerts.items()},
+        "alert-draft": f"/web/alerts/{made.alerts['held']}/draft/1",
         "alert-notices": "/web/alert_notices", "alert-replays": "/web/alert_replays",
         "sites": "/web/sites", "pilots": f"/web/sites/{made.grid_id}", "admin": "/web/admin",
         "schedule": "/web/schedule", "schedule-entry": "/web/schedule/housekeeping-repair-tasks",
@@ -65,7 +67,7 @@ def pages(made: World) -> dict[str, str]:
         "desk-map-scan": f"/web/desk/scans/{made.scans['final']}",
         "desk-object": f"/web/desk/objects/{world.OBJECT}",
         "desk-candidate": f"/web/desk/objects/{NAMES[0]}", "desk-rules": "/web/desk/rules",
-        "desk-rule-plan": "/web/desk/rules/new?action=plan",
+        "desk-rule-plan": "/web/desk/rules/new?action=plan", "desk-rule-edit": f"{rule}/edit",
         "desk-rule-analysis": "/web/desk/rules/new?action=analysis",
         "requests": "/web/desk/requests", "allocations": "/web/desk/allocations",
         "scan-rescan": f"/web/scans/{made.scans['final']}/rescan",
@@ -91,6 +93,7 @@ def left_out() -> dict[str, str]:
         "/web/scans/{scan_id}/map/{kind}": "a file", "/web/scans/{scan_id}/products/{name}": "a file",
         "/web/notifications/rules/{rule_id}": "the page of notifications again",
         "/web/notifications/retries": "the page of notifications again",
+        "/web/scans/{scan_id}/thumbnail": "a picture", "/web/desk/maps/{number}/sky": "a picture",
         "/web/desk/finder": "a picture", "/web/desk/analyses/{number}/{kind}/{index}": "a file",
         "/web/desk/instruments/{number}/{what}": "a file", "/web/static/{name}": "a file"}
 

@@ -73,7 +73,7 @@ def test_catalogues_are_marked_on_request(api: Api, made: World, reader: Visitor
 
     wait_for(taken_in, "the desk takes the map in")
     reader.settle()
-    table = page.get_by_role("region", name="Catalogue", exact=True)
+    table = page.get_by_role("group", name="Catalogue", exact=True)
     assert HOSTILE in table.inner_text()
     assert "far away" not in table.inner_text()
     assert page.evaluate(COLOURED, [CATALOG])[0] > 5

@@ -9,7 +9,7 @@ from typing import Any
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
 from server.production.common.fields import Field, takes
-from server.production.leases import leases, waits
+from server.production.leases import waits
 from server.production.leases.claim_routes import ClaimHandler, report_many
 from server.production.records import tails
 from server.production.sites import beats, pilot_tokens
@@ -57,7 +57,7 @@ class Exchange(ClaimHandler):
             answer["watch"] = watched
         if body.get("renew") is True:
             answer |= pilot_tokens.another(self.ctx, self.user)
-        self.send({**answer, **told})
+        await self.deliver({**answer, **told})
 
     async def _beat(self, pilot_id: str, held: dict[str, str], body: Document) -> asyncio.Task[Document]:
         """The heartbeat, on its way. Raises NotFound before anything is given to an unknown pilot."""
@@ -77,11 +77,7 @@ class Exchange(ClaimHandler):
             await self.check_place(request, wait)
         except NotFound as error:
             return {"tasks": [], "why": error.reason}
-        got = await waits.claim_or_wait(self.ctx, request, wait, self.gone)
-        tasks = await self.with_payloads(got, request.pilot_id) if got else []
-        if got and self.gone.is_set():
-            await leases.take_back(self.ctx, got, request.host)
-        return {"tasks": tasks}
+        return {"tasks": await self.lend(request, wait)}
 
 
 def _end_waits(ctx: Context, pilot_id: str, beating: asyncio.Task[Document]) -> None:

@@ -64,6 +64,7 @@ class Viewer {
       this.seen = true;
       this.toBest();
     }
+    if (this.told) this.tell(...this.told);
     this.later();
   }
 
@@ -356,6 +357,7 @@ class Viewer {
 
   /** Say what is at a place of the canvas. */
   tell(x, y) {
+    this.told = [x, y];
     const found = this.map && this.direction(x, y);
     if (!found) { this.out.textContent = ""; return; }
     const [delta, nside] = this.map.at(...found);
