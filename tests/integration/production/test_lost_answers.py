@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.api import Api, Session, running_server
 
-LARGE = 12_000_000  # bytes of one task's arguments: more than any system takes in for a reader that does not read
+LARGE = 12_000_000  # bytes of one task's arguments: more than any system keeps for who does not read
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def task_id(api: Api) -> str:
 
 
 def claim_and_leave(api: Api, path: str, body: dict[str, object], pilot: Session) -> None:
-    """Read the beginning of an answer; then say, as a pilot does, that nothing more will come; and read no more."""
+    """Read the beginning of an answer; then say, as pilots do, that nothing more will come; read no more."""
     address = urlsplit(api.url)
     text = json.dumps(body).encode()
     with socket.create_connection((address.hostname, address.port)) as line:
