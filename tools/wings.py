@@ -24,7 +24,7 @@ BEGIN, END = "<!-- picture: make picture -->", "<!-- end of picture -->"
 
 ORDER: dict[str, list[str]] = {
     "": ["config", "scanner iceprod", "grid server"],
-    "scanner": ["common", "events maps", "light", "recos", "simulation"],
+    "scanner": ["common", "machine", "events maps", "light", "recos", "simulation"],
     "scanner.recos": ["track"],
     "iceprod": ["batch walls", ".", "cli"],
     "iceprod.cli": ["common", "house work sky"],
@@ -33,8 +33,8 @@ ORDER: dict[str, list[str]] = {
                "scans", "sensor", "desk", "alerts", "notifications", "reference", "web"],
     "server.embedded": ["documents", "expressions", "query", "indexes", "storage", "reading", "sessions",
                         "stages", "commands"],
-    "server.production": ["common", "people records", "datasets transfers", "tasks", "submission failures",
-                          "leases", "sites"],
+    "server.production": ["common", "people records activity", "datasets transfers", "tasks",
+                          "submission failures", "leases", "sites"],
     "server.scans": ["manifests", "pixels", "results", "run", "api"],
     "server.desk": ["common", "outside", "people", "maps", "objects", "judgement", "observing",
                     "followup analyses", "plans", "rules", "catalogs"],

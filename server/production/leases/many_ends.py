@@ -169,7 +169,7 @@ async def _complete_one(ctx: Context, by: _Batch, ended: Ended) -> Document | No
     await asyncio.gather(completion.follow_one(ctx, {**task, **marked}),
                          _store_details(ctx, [ended], {ended.task_id: task}))
     await drawn.note(ctx, {**task, **marked})
-    await ends.learn(ctx, task, report, good=True)
+    await ends.learn(ctx, task, report)
     return {"task_id": ended.task_id, "status": 200, "reason": ""}
 
 
@@ -189,7 +189,7 @@ async def _complete(ctx: Context, held: Sequence[tuple[Document, Report]]) -> se
     await completion.follow_completed(ctx, [task for task, _ in held])
     await follow_ups.done(ctx, note)
     for task, report in held:
-        await ends.learn(ctx, task, report, good=True)
+        await ends.learn(ctx, task, report)
     return {task["task_id"] for task, _ in held}
 
 

@@ -247,6 +247,8 @@ async def settle_dataset(ctx: Context, dataset: Document) -> str:
     if await _look_for_work(ctx, dataset_id):
         return "processing"
     made = await ctx.db.jobs.count_documents(of_it)
+    if await _look_for_work(ctx, dataset_id):  # made since the first look
+        return "processing"
     if not made or (made < dataset["jobs_submitted"] and not dataset.get("truncated")):
         datasets.announce(ctx, dataset_id)  # the next jobs can be made
         return "processing"
