@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,6 +89,16 @@ def _name_of(process: psutil.Process) -> str:
     return next((_PARTS[word] for word in words if word in _PARTS), " ".join(words[:3]) or process.name())
 
 
+def _looks(processes: Iterable[psutil.Process]) -> dict[psutil.Process, _Look]:
+    """A look at each that is still there: some only look how programs can be started here, and end."""
+    found = {}
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found[process] = _Look.at(process)
+    return found
+
+
 def _commands(client: Client) -> dict[str, float]:
     """Commands that the server sent to its database so far, by name."""
     return {name: float(number) for name, number in _COMMAND.findall(client.get("/metrics").decode())}
@@ -107,11 +117,11 @@ def measure(bench: Bench, pilots: int, seconds: float, settle: float) -> IdleFig
     commands = _commands(bench.client)
     supervisor = psutil.Process(bench.supervisor)
     processes = [supervisor, *supervisor.children(recursive=True)]
-    before, began = [_Look.at(process) for process in processes], time.monotonic()
+    before, began = _looks(processes), time.monotonic()
     time.sleep(seconds)
     took = time.monotonic() - began
-    parts = [_Look.at(process).part(_name_of(process), look, took)
-             for process, look in zip(processes, before, strict=True)]
+    parts = [look.part(_name_of(process), before[process], took)
+             for process, look in _looks(before).items()]
     spent = {name: round((number - commands.get(name, 0.0)) / took, 2)
              for name, number in _commands(bench.client).items() if number > commands.get(name, 0.0)}
     return IdleFigures(pilots, round(took, 1), round(sum(part.core for part in parts), 5),
