@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: venv demo pilot test lint docs picture events clean
+.PHONY: venv demo pilot wheel test lint docs picture events clean
 
 venv: $(VENV)/installed
 
 $(VENV)/installed: setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable .
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
@@ -26,6 +26,11 @@ pilot: dist/iceprod-pilot.pyz
 dist/iceprod-pilot.pyz: $(wildcard grid/pilot/*.py) grid/bundle.py iceprod/transport.py iceprod/launch.py
 	mkdir -p dist
 	$(PYTHON) -m grid.bundle $@
+
+# A package for other machines: with the fits compiled for every level of processors that this one runs.
+wheel: venv
+	$(BIN)/python -m scanner.recos.building --package
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 # Ends with a table of what was left out, why, and the command that brings it in. WORKERS=0: one after the other.
 WORKERS ?= auto
@@ -50,4 +55,4 @@ picture:
 	$(PYTHON) -m tools.wings
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo
+	rm -rf $(VENV) build dist *.egg-info demo scanner/machine/built

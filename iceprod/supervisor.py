@@ -138,6 +138,7 @@ class Supervisor:
         self.plan, self.settings, self.here = what, what.settings, what.installation
         self.children: list[Child] = []
         self.stopping = False
+        self._compiler: Child | None = None  # of what this machine has not compiled yet; ends by itself
         self._renewed = self._rotated = 0.0
 
     def run(self) -> int:
@@ -168,6 +169,9 @@ class Supervisor:
             pid=self.here.supervisor(), url=self.plan.url, data=str(self.here.data), started=timestamp(),
             secret_file=self.settings.tokens.secret_file, start_id=self.plan.start_id,
             not_isolated=not_isolated))
+        if self.settings.pilots.count > 0:
+            self._compiler = self._child("compiler", ["-m", "scanner.recos.building", "--missing"])
+            self._compiler.start()
         database = self.settings.database.url or self._start_store()
         self._start_server(database)
         if self.settings.pilots.count > 0:
@@ -216,9 +220,12 @@ class Supervisor:
     def _config(self) -> list[str]:
         return ["--config", str(self.plan.config)] if self.plan.config else []
 
+    def _child(self, name: str, arguments: list[str]) -> Child:
+        return Child(name, [sys.executable, *arguments], self.here.logs / f"{name}.log", self.here.data,
+                     stop_seconds=self.settings.server.shutdown_seconds + 5)
+
     def _begin(self, name: str, arguments: list[str]) -> Child:
-        child = Child(name, [sys.executable, *arguments], self.here.logs / f"{name}.log", self.here.data,
-                      stop_seconds=self.settings.server.shutdown_seconds + 5)
+        child = self._child(name, arguments)
         child.start()
         self.children.append(child)
         return child
@@ -276,7 +283,7 @@ class Supervisor:
         self.stopping = True
 
     def _stop(self) -> None:
-        for child in reversed(self.children):
+        for child in reversed([*self.children, *([self._compiler] if self._compiler else [])]):
             child.stop()
         self.here.withdraw()
         log.info("stopped")

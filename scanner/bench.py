@@ -36,10 +36,9 @@ from scanner.maps import healpix
 from scanner.maps.growth import grown_pixels
 from scanner.maps.levels import Progression, best_pixel, first_pixels, next_pixels, seeds_for
 from scanner.recos.recos import find_reco, warm_up
-from scanner.recos.track.fit import fit_pixels
 from scanner.recos.track.hits import TrackHits
 from scanner.recos.track.plain import PlainFit
-from scanner.recos.track.reco import tables
+from scanner.recos.track.reco import FIT_MPE, tables
 from scanner.recos.track.search import GRID, MPE_WIDTHS, valleys_for
 from scanner.simulation.simulate import simulate_track
 
@@ -101,7 +100,7 @@ class EventFigures:
 
 def bench_reco(events_dir: Path | None = None, pixels: int = 192) -> dict[str, Any]:
     """Figures of the track fit for every event: `RecoFigures` by event name."""
-    warm_up()
+    warm_up("track_mpe")
     rate = arithmetic_rate()
     return {name: asdict(_reco_figures(name, event, pixels, rate)) for name, event in _events(events_dir)}
 
@@ -219,8 +218,9 @@ def _evaluations(hits: TrackHits, directions: tuple[np.ndarray, np.ndarray], see
     """How often the likelihood is evaluated in refined pixels, all together."""
     starts = np.stack([*(seeds[name] - hits.centre[k] for k, name in enumerate("XYZ")),
                        seeds["T"] - hits.time], axis=1)
-    fits = fit_pixels(hits.doms, hits.doms, hits.coarse, tables(), *directions, starts, GRID,
-                      valleys_for(hits.n_hit), MPE_WIDTHS)
+    fits = np.empty((len(starts), 6))
+    FIT_MPE(hits.doms, hits.doms, hits.coarse, tables(), *directions, starts, GRID, valleys_for(hits.n_hit),
+            MPE_WIDTHS, fits)
     return float(fits[:, 5].sum())
 
 

@@ -145,7 +145,8 @@ def recos(as_json: bool, compile_all: bool) -> None:
     from scanner.recos.recos import ALIASES, RECOS, warm_up
 
     if compile_all:
-        warm_up(*RECOS)
+        for name in RECOS:
+            warm_up(name)
 
     table = {name: {"description": reco.description, "cost": reco.cost,
                     "aliases": [alias for alias, meant in ALIASES.items() if meant == name]}

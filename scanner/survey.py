@@ -156,7 +156,7 @@ def _count(packet: Packet, key: str) -> PulseCount:
 
 
 def _direction(key: str, particle: Particle, mjd: float) -> StoredDirection:
-    from scanner.events.directions import detector_to_icrs  # brings healpy, which the server does without
+    from scanner.events.directions import detector_to_icrs
 
     ra, dec = np.degrees(detector_to_icrs(particle.zenith, particle.azimuth, mjd))
     energy = particle.energy if np.isfinite(particle.energy) and particle.energy > 0 else None

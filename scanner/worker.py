@@ -1,8 +1,9 @@
 """``python -m scanner.worker``: reconstructs batches of pixels for a pilot, which starts one per core.
 
-Requests and answers are lines of JSON on stdin and stdout. First comes ``{"ready": true, "seconds": …}``,
-when tables and compiled code are loaded. A request is ``{"event_id", "event"?, "reco_algo", "nside",
-"pixels", "seeds"}``; the event itself is only needed once. Its answer is one of
+Requests and answers are lines of JSON on stdin and stdout. First comes ``{"ready": true, "seconds": …}``, at
+once: code and tables are loaded when a request needs them; the seconds are the processor's. A request is
+``{"event_id", "event"?, "reco_algo", "nside", "pixels", "seeds"}``; the event itself is only needed once. Its
+answer is one of
 
 ``{"rows", "seconds", "cpu_seconds"}``   the results, one row per pixel
 ``{"need": "event"}``                    the event is not known (any more): send the request with it
@@ -30,7 +31,7 @@ from scanner.common.errors import ScannerError
 from scanner.events.event import Event
 from scanner.events.i3live import read_event
 from scanner.maps.rows import BatchError
-from scanner.recos.recos import UnknownReco, warm_up
+from scanner.recos.recos import UnknownReco
 
 __all__ = ["Desk", "serve"]
 
@@ -93,10 +94,8 @@ def _rows(result: BatchResult) -> dict[str, Any]:
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer until there are no more requests."""
-    started = time.perf_counter()
-    warm_up()
     desk = Desk()
-    _write(answers, {"ready": True, "seconds": round(time.perf_counter() - started, 3)})
+    _write(answers, {"ready": True, "seconds": round(time.process_time(), 3)})
     for line in requests:
         try:
             request = msgspec.json.decode(line, type=dict[str, Any])

@@ -24,7 +24,7 @@ BEGIN, END = "<!-- picture: make picture -->", "<!-- end of picture -->"
 
 ORDER: dict[str, list[str]] = {
     "": ["config", "scanner iceprod", "grid server"],
-    "scanner": ["common", "events maps", "light", "recos", "simulation"],
+    "scanner": ["common", "machine", "events maps", "light", "recos", "simulation"],
     "scanner.recos": ["track"],
     "iceprod": ["batch walls", ".", "cli"],
     "iceprod.cli": ["common", "house work sky"],

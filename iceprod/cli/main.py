@@ -5,64 +5,72 @@ Exit status: 0 done, 1 the work failed, 2 usage or bad input, 3 the server canno
 
 from __future__ import annotations
 
-import difflib
-import json
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 import click
 
-from config.settings import SettingsError
+from iceprod.cli.commands import ELSEWHERE, OURS
 from iceprod.cli.common.errors import FAILED, UNREACHABLE, USAGE, CommandError
 from iceprod.cli.common.screen import guarded
-from iceprod.client import ClientError, Refused, Unreachable
-from iceprod.supervisor import StartError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["iceprod", "main"]
 
-_OURS = {name: f"iceprod.cli.{module}:{name}" for name, module in {
-    "up": "house.up", "down": "house.down", "web": "house.web",
-    "status": "house.status", "token": "house.token",
-    "scan": "sky.scan", "watch": "sky.watch", "abort": "sky.watch", "submit": "work.submit",
-    "demo": "house.demo", "skymap": "sky.skymap", "why": "work.why", "logs": "work.logs",
-    "sites": "work.places", "pilots": "work.places", "show": "work.datasets", "tasks": "work.datasets",
-    "bench": "house.bench", "schedule": "work.schedule", "suspend": "work.control",
-    "resume": "work.control", "reset": "work.control", "wait": "work.wait", "scans": "sky.scans",
-    "completion": "completion", "rescan": "sky.again", "workers": "sky.again",
-    "backlog": "sky.backlog", "credentials": "work.credentials", "replay": "sky.replay",
-    "notify": "work.notify"}.items()}
-_OURS["list"] = "iceprod.cli.work.datasets:list_datasets"
 _GROUP = "iceprod.commands"
 _INTERRUPTED = 130
 
 
 class Commands(click.Group):
-    """Subcommands are imported when they are used."""
+    """Subcommands are imported when they are used, and none of them to be listed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*_OURS, *_elsewhere()})
+        return sorted({*OURS, *_elsewhere()})
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name in _OURS:
-            module, _, attribute = _OURS[name].partition(":")
-            return getattr(import_module(module), attribute)
+        if name in OURS:
+            return getattr(import_module(f"iceprod.cli.{OURS[name].module}"), OURS[name].attribute)
         entry = _elsewhere().get(name)
         return entry.load() if entry else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        _Lines(self).format_commands(ctx, formatter)
 
     def resolve_command(self, ctx: click.Context,
                         args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
+            import difflib
+
             near = difflib.get_close_matches(name, self.list_commands(ctx), n=1)
             hint = f"did you mean {near[0]!r}?" if near else "see `iceprod --help`."
             raise click.UsageError(f"no such command {name!r}; {hint}")
         return super().resolve_command(ctx, args)
 
 
+class _Lines(click.Group):
+    """The commands as they are listed: a name and a line."""
+
+    def __init__(self, commands: Commands) -> None:
+        super().__init__()
+        self._all = commands
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self._all.list_commands(ctx)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        line = OURS[name].line if name in OURS else ELSEWHERE.get(name)
+        return click.Command(name, help=line) if line else self._all.get_command(ctx, name)
+
+
 def _elsewhere() -> dict[str, EntryPoint]:
     """Commands that live beside what they run, in other packages."""
+    from importlib.metadata import entry_points  # takes as long to import as all of click
+
     return {entry.name: entry for entry in entry_points(group=_GROUP)}
 
 
@@ -103,21 +111,39 @@ def _run(arguments: list[str] | None) -> int:
         return say(_usage(error), USAGE)
     except CommandError as error:
         return say(str(error), error.status)
-    except SettingsError as error:
-        return say(str(error), USAGE)
-    except StartError as error:
-        return say(str(error), FAILED)
-    except Unreachable as error:
-        return say(f"{error}; is it running? `iceprod up` starts one on this machine", UNREACHABLE)
-    except Refused as error:
-        return say(error.reason, USAGE if error.status < 500 else FAILED)
-    except ClientError as error:
-        return say(str(error), USAGE)
+    except _known() as error:
+        return say(*_ending(error))
+
+
+def _known() -> tuple[type[Exception], ...]:
+    """The errors that commands end with; imported when one comes, for each brings what raises it."""
+    from config.settings import SettingsError
+    from iceprod.client import ClientError
+    from iceprod.supervisor import StartError
+
+    return SettingsError, StartError, ClientError
+
+
+def _ending(error: Exception) -> tuple[str, int]:
+    """What the user reads of such an error, and the exit status."""
+    from iceprod.client import Refused, Unreachable
+    from iceprod.supervisor import StartError
+
+    match error:
+        case StartError():
+            return str(error), FAILED
+        case Unreachable():
+            return f"{error}; is it running? `iceprod up` starts one on this machine", UNREACHABLE
+        case Refused():
+            return error.reason, USAGE if error.status < 500 else FAILED
+    return str(error), USAGE
 
 
 def _tell(text: str, status: int, *, as_json: bool) -> int:
     print(f"error: {text}", file=sys.stderr)
     if as_json:
+        import json
+
         print(json.dumps({"error": text, "exit_status": status}), flush=True)
     return status
 

@@ -1,4 +1,8 @@
-"""How the numeric kernels are compiled, and where the machine code is kept.
+"""How kernels are marked, and how numba compiles one that is called by itself.
+
+What the scanner runs are whole fits, compiled ahead (`scanner.machine`). So a kernel here is a name that
+numba has not seen yet: numba is imported when one is called or compiled, which a worker with finished code
+never does.
 
 Numba keeps compiled functions on disk, but looks only at the file of the function itself: a function whose
 callee or constant in another file has changed would keep running old code. So the code is kept in a folder
@@ -8,86 +12,130 @@ cache folder; where it cannot be written, or somebody else owns it, each process
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import cache, cached_property, update_wrapper
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numba
-from numba.core import config as numba_config
-
-__all__ = ["compile_apart", "fast_kernel", "inlined", "is_compiled", "kernel", "source_digest"]
+__all__ = ["Kernel", "fast_kernel", "inlined", "kernel", "overloads", "own_folder", "source_digest"]
 
 _PACKAGE = Path(__file__).parents[1]
 _CONSTANTS = (_PACKAGE / "light/ice.py", _PACKAGE / "light/pandel.py", _PACKAGE.parent / "config/ice.py")
-_MARK = b"scanner.common.compiled import"
+_MARKS = (b"scanner.common.compiled import", b"scanner.machine")
 
 
+@cache
 def source_digest() -> str:
     """Digest of every source that a kernel is made from: modules that use this one, and their constants."""
-    digest = hashlib.sha256(numba.__version__.encode())
+    digest = hashlib.sha256()
     for path in sorted(_PACKAGE.rglob("*.py")):
         text = path.read_bytes()
-        if _MARK in text or path in _CONSTANTS:
+        if any(mark in text for mark in _MARKS) or path in _CONSTANTS:
             digest.update(text)
-    digest.update(_CONSTANTS[-1].read_bytes())
+    for path in (_CONSTANTS[-1], *sorted((_PACKAGE.parent / "config/data").glob("*.csv"))):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
+def compiler_version() -> str:
+    """Numba's version, without importing it; empty where it is not installed."""
+    try:
+        return version("numba")
+    except PackageNotFoundError:
+        return ""
+
+
 def _base() -> Path:
-    chosen: str = vars(numba_config).get("CACHE_DIR", "")
-    if chosen:
+    if chosen := os.environ.get("NUMBA_CACHE_DIR", ""):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "iceprod" / "kernels"
 
 
-def _own_folder() -> Path | None:
+def own_folder() -> Path | None:
     """The folder for these sources, writable and ours alone; None if there is no such place."""
     try:
-        folder = _base() / source_digest()
+        folder = _base() / f"{source_digest()}-{compiler_version()}"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
     except (OSError, RuntimeError):  # RuntimeError: a user without a home
         return None
-    mine = folder.stat().st_uid == os.geteuid()
+    mine = found.st_uid == os.geteuid() and not found.st_mode & 0o022  # who writes there, writes what we run
     return folder if mine and os.access(folder, os.W_OK | os.X_OK) else None
 
 
-_FOLDER = _own_folder()
-if _FOLDER is not None:
-    vars(numba_config)["CACHE_DIR"] = str(_FOLDER)
+_chosen: list[tuple[Callable[..., Any], Callable[..., Any]]] = []
+ALONE: dict[str, bool] = {}
+"""{"cache": …} where nothing is kept, or where a builder wants each function fresh."""
 
 
-def is_compiled(name: str) -> bool:
-    """Whether this machine keeps the machine code of a reconstruction's kernels."""
-    return _FOLDER is not None and (_FOLDER / f"{name}.compiled").exists()
+@cache
+def _numba() -> Any:
+    """Numba, told where to keep what it compiles."""
+    import numba
+    from numba.core import config
+
+    folder = own_folder()
+    if folder is not None:
+        vars(config)["CACHE_DIR"] = str(folder)
+    else:
+        ALONE.setdefault("cache", False)
+    return numba
 
 
-def compile_apart(name: str, command: Sequence[str]) -> None:
-    """Have a process of its own compile a reconstruction's kernels, unless this machine keeps their code.
+class Kernel:
+    """A function for the compiler. Called by itself, it is compiled and kept by numba."""
 
-    One process compiles while others wait. It is not the caller, because code that was just compiled can
-    differ in the last digit from the same code read back: so every worker computes with what was read back.
-    Where nothing can be kept, nothing happens. Raises subprocess.CalledProcessError.
+    def __init__(self, function: Callable[..., Any], options: dict[str, Any]) -> None:
+        self.py_func = function
+        self._options = options
+        update_wrapper(self, function)
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """Numba's own object for it."""
+        numba = _numba()
+        while _chosen:
+            stub, chooser = _chosen.pop()
+            numba.extending.overload(stub, strict=False, jit_options=_FAST)(chooser)
+        return numba.njit(**{**self._options, **ALONE})(self.py_func)
+
+    @property
+    def _numba_type_(self) -> Any:
+        """What compiled code that names a kernel takes it for."""
+        return _numba().types.Dispatcher(self.dispatcher)
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self.dispatcher(*arguments)
+
+
+_FAST: dict[str, Any] = {"error_model": "numpy", "fastmath": True}
+
+
+def kernel(function: Callable[..., Any]) -> Kernel:
+    """Compile a function: divisions raise nothing, the interpreter lock is released."""
+    return Kernel(function, {"error_model": "numpy", "nogil": True, "cache": True})
+
+
+def fast_kernel(function: Callable[..., Any]) -> Kernel:
+    """The same, with arithmetic in any order; neither NaN nor infinity may occur in it."""
+    return Kernel(function, {**_FAST, "nogil": True, "cache": True})
+
+
+def inlined(function: Callable[..., Any]) -> Kernel:
+    """Compile a small function into its callers, so that their loops can be vectorised.
+
+    By LLVM: numba's own inlining infers the types of the same lines again in every caller, which made half of
+    the time to compile.
     """
-    if _FOLDER is None or is_compiled(name):
-        return
-    with open(_FOLDER / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not is_compiled(name):
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            (_FOLDER / f"{name}.compiled").touch()
+    return Kernel(function, {**_FAST, "forceinline": True})
 
 
-_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "cache": _FOLDER is not None}
-
-kernel = numba.njit(**_OPTIONS)
-"""Compile a function: divisions raise nothing, the interpreter lock is released."""
-
-fast_kernel = numba.njit(fastmath=True, **_OPTIONS)
-"""The same, with arithmetic in any order; neither NaN nor infinity may occur in it."""
-
-inlined = numba.njit(fastmath=True, error_model="numpy", inline="always")
-"""Compile a small function into its callers, so that their loops can be vectorised."""
+def overloads(stub: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let compiled code call `stub` as what the decorated function answers to the types of the arguments."""
+    def keep(chooser: Callable[..., Any]) -> Callable[..., Any]:
+        _chosen.append((stub, chooser))
+        return chooser
+    return keep

@@ -13,7 +13,6 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from scanner.events.event import Pulses
 
@@ -26,6 +25,7 @@ _ROUNDS = 3
 _WINDOW = 6000.0  # ns
 _FIRST_DENSE_STRING = 79
 _HLC = 1
+_ROWS = 64  # DOMs whose distances to all others are held at once
 _BLOCK = 1 << 20  # pairs of a pulse and a DOM looked at together
 
 
@@ -121,11 +121,15 @@ def _blocks(weights: np.ndarray) -> list[slice]:
 
 
 def _doms_in_reach(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each DOM the DOMs within reach, itself included: their indices, how many, and where they start."""
-    n = len(positions)
-    pairs = cKDTree(positions).query_pairs(_RADIUS, output_type="ndarray").astype(np.int64)
-    itself = np.arange(n)
-    of = np.concatenate([pairs[:, 0], pairs[:, 1], itself])
-    near = np.concatenate([pairs[:, 1], pairs[:, 0], itself])
-    counts = np.bincount(of, minlength=n)
-    return near[np.lexsort((near, of))], counts, np.cumsum(counts) - counts
+    """For each DOM the DOMs within reach, itself included: their indices, how many, and where they start.
+
+    By all distances: that takes 14 ms for a thousand DOMs; to import a tree (SciPy) takes 200 and more.
+    """
+    near, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for first in range(0, len(positions), _ROWS):
+        apart = positions[first : first + _ROWS, None] - positions[None]
+        within = np.einsum("ijk,ijk->ij", apart, apart) <= _RADIUS * _RADIUS
+        near.append(np.nonzero(within)[1])
+        counts.append(np.count_nonzero(within, axis=1))
+    degrees = np.concatenate(counts)
+    return np.concatenate(near), degrees, np.cumsum(degrees) - degrees

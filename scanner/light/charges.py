@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from config.detector import DOMS_PER_STRING, dom_positions, relative_efficiency
 from config.ice import ENERGY_ICE
@@ -176,6 +175,8 @@ def _untrusted(keys: np.ndarray, hit: _HitBins, exclusions: Mapping[tuple[int, i
 
 def _quiet_modules(keys: np.ndarray, total: np.ndarray, coincident: np.ndarray) -> np.ndarray:
     """A sample of the modules without pulses near coincident ones; index (string-1)·60 + om-1."""
+    from scipy.spatial import cKDTree  # slow to import, and track fits do without
+
     positions = dom_positions().reshape(-1, 3)
     near = positions[coincident if len(coincident) else keys]
     distance, _ = cKDTree(near).query(positions, distance_upper_bound=QUIET_RADIUS)

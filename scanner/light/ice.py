@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
 import numpy as np
-from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator, RegularGridInterpolator
 
-from config.ice import ICE_MODELS, ice_layers, layer_tilt
+from config.ice import ICE_MODELS, LayerTilt, ice_layers, layer_tilt
+from scanner.machine.tables import kept
 
 __all__ = [
     "GRID_BOTTOM",
@@ -97,6 +98,12 @@ def tilt_table(model: str = ICE_MODELS[0]) -> np.ndarray:
     tilt = layer_tilt(model)
     if tilt is None:
         return np.zeros(TILT_SHAPE)
+    return kept(f"tilt_{model}", lambda: _tabulated(tilt))
+
+
+def _tabulated(tilt: LayerTilt) -> np.ndarray:
+    from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
+
     x, y = (TILT_EDGE + TILT_STEP * np.arange(n) for n in TILT_SHAPE[:2])
     places = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1)
     known = np.stack([tilt.x, tilt.y], axis=1)
@@ -109,10 +116,22 @@ def tilt_table(model: str = ICE_MODELS[0]) -> np.ndarray:
 
 def levelled(position: np.ndarray, model: str = ICE_MODELS[0]) -> np.ndarray:
     """Heights (m) at which the table of the ice holds for positions (n, 3), as the kernels interpolate."""
-    nodes = [TILT_EDGE + TILT_STEP * np.arange(n) for n in TILT_SHAPE[:2]]
-    nodes.append(TILT_BOTTOM + TILT_HEIGHT * np.arange(TILT_SHAPE[2]))
-    inside = np.stack([np.clip(position[:, k], axis[0], axis[-1]) for k, axis in enumerate(nodes)], axis=1)
-    return position[:, 2] - RegularGridInterpolator(nodes, tilt_table(model))(inside)
+    if layer_tilt(model) is None:
+        return position[:, 2]
+    table = tilt_table(model)
+    firsts, steps = (TILT_EDGE, TILT_EDGE, TILT_BOTTOM), (TILT_STEP, TILT_STEP, TILT_HEIGHT)
+    nodes, shares = [], []
+    for axis, (first, step, count) in enumerate(zip(firsts, steps, TILT_SHAPE, strict=True)):
+        inside = np.clip(position[:, axis], first, first + step * (count - 1))
+        node = np.minimum(((inside - first) / step).astype(np.int64), count - 2)
+        nodes.append(node)
+        shares.append((inside - (first + step * node)) / step)
+    rise = np.zeros(len(position))
+    for corner in product((0, 1), repeat=3):
+        weights = [share if above else 1 - share for share, above in zip(shares, corner, strict=True)]
+        at = tuple(node + above for node, above in zip(nodes, corner, strict=True))
+        rise = rise + table[at] * (weights[0] * weights[1] * weights[2])
+    return position[:, 2] - rise
 
 
 def local_ice(height: np.ndarray, model: str = ICE_MODELS[0],

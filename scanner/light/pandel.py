@@ -9,7 +9,8 @@ Astropart. Phys. 28 (2007) 456. With u = t/σ and s = ρσ only two shapes are l
     G(w; ξ) = ln[ 1/(Γ(ξ) √2π) ∫₀^∞ x^(ξ−1) exp(−(x−w)²/2) dx ]        (a parabolic cylinder function)
 
 and the probability SF(u; ξ, s) that a photon comes later. Both are tabulated as cubic B-splines on one grid
-in (ln s,) ln ξ and asinh(w/2), w = u − s, built in a fraction of a second from the integrals.
+in (ln s,) ln ξ and asinh(w/2), w = u − s, built in a fraction of a second from the integrals. SciPy, which
+takes as long to import, is only asked for then.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.interpolate import CubicSpline
-from scipy.special import erfc, gammainc, gammaincc, gammaln, logsumexp
 
 from scanner.light.spline import MARGIN, coefficients
+from scanner.machine.tables import kept
 
 __all__ = ["ASINH_W", "LN_S", "XI", "Axis", "PandelTables", "log_shape", "log_survival", "packed",
            "pandel_tables"]
@@ -86,11 +86,15 @@ def _gauss_nodes() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _upper_normal(x: np.ndarray) -> np.ndarray:
+    from scipy.special import erfc
+
     return 0.5 * erfc(x / np.sqrt(2.0))
 
 
 def _log_gammaincc(xi: float, x: np.ndarray) -> np.ndarray:
     """ln Q(ξ, x), by two terms of the continued fraction (DLMF 8.9.2) where Q itself would underflow."""
+    from scipy.special import gammaincc, gammaln
+
     far = x > 500.0
     below = xi - 1
     fraction = x - below + below / (x - below + 2.0)
@@ -100,6 +104,8 @@ def _log_gammaincc(xi: float, x: np.ndarray) -> np.ndarray:
 
 def log_shape(w: np.ndarray, ln_xi: np.ndarray) -> np.ndarray:
     """G(w; ξ) on the grid of both axes; shape (len(ln_xi), len(w)), −40 < w."""
+    from scipy.special import gammaln, logsumexp
+
     xi = np.exp(ln_xi)[:, None, None]
     result = np.empty((len(ln_xi), len(w)))
     near = w < _NEAR
@@ -125,6 +131,8 @@ def log_survival(w: np.ndarray, ln_xi: np.ndarray, ln_s: np.ndarray) -> np.ndarr
 
 def _near_survival(u: np.ndarray, xi: np.ndarray, s: float) -> np.ndarray:
     """Integral over the delay: probability that delay and Gaussian together exceed u."""
+    from scipy.special import gammainc, gammaincc, gammaln
+
     x, dx = _delay_nodes()
     density = np.exp(xi * np.log(s * x) - s * x - gammaln(xi)) * dx
     inside = density @ _upper_normal(u[:, None] - x).T
@@ -134,6 +142,9 @@ def _near_survival(u: np.ndarray, xi: np.ndarray, s: float) -> np.ndarray:
 
 def _far_survival(w: np.ndarray, xi: np.ndarray, s: np.ndarray) -> np.ndarray:
     """Expectation of Q over the Gaussian; ln Q by a spline per ξ, since Q itself is slow."""
+    from scipy.interpolate import CubicSpline
+    from scipy.special import logsumexp
+
     z, weights = _gauss_nodes()
     ln_x = np.log(s[:, None, None] * (w[:, None] + s[:, None, None] - z))
     nodes = np.linspace(ln_x.min(), ln_x.max(), 1000)
@@ -158,8 +169,15 @@ def packed(table: np.ndarray) -> np.ndarray:
 
 @cache
 def pandel_tables() -> PandelTables:
-    """The spline tables, built on first use (in about a second) and kept."""
-    w = 2 * np.sinh(ASINH_W.points)
-    shape = coefficients(log_shape(w, XI.points), axes=(0, 1))
-    survival = coefficients(log_survival(w, XI.points, LN_S.points), axes=(0, 1, 2))
-    return PandelTables(packed(shape).ravel(), packed(survival).ravel())
+    """The spline tables, built on first use and kept."""
+    return PandelTables(kept("pandel_shape", _shape_table), kept("pandel_survival", _survival_table))
+
+
+def _shape_table() -> np.ndarray:
+    values = log_shape(2 * np.sinh(ASINH_W.points), XI.points)
+    return packed(coefficients(values, axes=(0, 1))).ravel()
+
+
+def _survival_table() -> np.ndarray:
+    values = log_survival(2 * np.sinh(ASINH_W.points), XI.points, LN_S.points)
+    return packed(coefficients(values, axes=(0, 1, 2))).ravel()

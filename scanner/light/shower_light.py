@@ -37,6 +37,7 @@ from scanner.light.light import (
     SENSITIVITY_SLOPE,
 )
 from scanner.light.pandel import log_survival
+from scanner.machine.tables import kept
 
 __all__ = ["ShowerTables", "fill_signal", "light_at_modules", "shower_tables"]
 
@@ -132,7 +133,8 @@ def _light_table() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 @cache
 def _cdf_table() -> np.ndarray:
     """The gamma distribution smeared by JITTER; interpolated linearly, which can never ring below zero."""
-    return -np.expm1(np.minimum(log_survival(2.0 * np.sinh(_W), _XI, _S), 0.0)).ravel()
+    return kept("shower_times", lambda: -np.expm1(
+        np.minimum(log_survival(2.0 * np.sinh(_W), _XI, _S), 0.0)).ravel())
 
 
 @inlined
@@ -293,7 +295,8 @@ def fill_signal(signal: np.ndarray, tables: ShowerTables, receivers: Receivers, 
     cdf = tables.cdf
     light, row, at = np.empty(len(packed) // COLUMNS * WIDTH), np.empty(_W_NODES), np.empty(EDGES)
     _at_modules(light, tables, packed, centre, place, p)
-    signal[:] = 0.0
+    for n in range(len(signal)):
+        signal[n] = 0.0
     for i in range(len(first_bin) - 1):
         o, edge = np.uint64(i * WIDTH), np.uint64(i * EDGES)
         amount = light[o]

@@ -8,7 +8,6 @@ the first and second derivatives use the weights' derivatives. Twice continuousl
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import solve_banded
 
 from scanner.common.compiled import inlined
 
@@ -23,6 +22,8 @@ def coefficients(values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
 
     The ends have zero curvature, so the outermost interval of an axis must not be used.
     """
+    from scipy.linalg import solve_banded  # slow to import, and tables are seldom made
+
     result = np.array(values, dtype=float)
     for axis in axes:
         rows = np.moveaxis(result, axis, 0)

@@ -8,9 +8,9 @@ length and none of them touches the whole sky unless asked for it.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
-from astropy_healpix import core
 from numpy.typing import ArrayLike
 
 __all__ = [
@@ -69,6 +69,13 @@ def pixel_area(nside: int) -> float:
     return FULL_SKY_DEG2 / npix(nside)
 
 
+def _core() -> Any:
+    """The compiled part of astropy-healpix, whose package brings half of astropy: workers do without."""
+    from astropy_healpix import core
+
+    return core
+
+
 def _checked(nside: int, pixels: ArrayLike) -> np.ndarray:
     order_of(nside)
     array = np.asarray(pixels, dtype=np.int64)
@@ -79,12 +86,12 @@ def _checked(nside: int, pixels: ArrayLike) -> np.ndarray:
 
 def ring_to_nest(nside: int, pixels: ArrayLike) -> np.ndarray:
     """NESTED indices of RING pixels."""
-    return np.asarray(core.ring_to_nested(_checked(nside, pixels), nside), dtype=np.int64)
+    return np.asarray(_core().ring_to_nested(_checked(nside, pixels), nside), dtype=np.int64)
 
 
 def nest_to_ring(nside: int, nested: ArrayLike) -> np.ndarray:
     """RING indices of NESTED pixels."""
-    return np.asarray(core.nested_to_ring(_checked(nside, nested), nside), dtype=np.int64)
+    return np.asarray(_core().nested_to_ring(_checked(nside, nested), nside), dtype=np.int64)
 
 
 def children(nside: int, pixels: ArrayLike, to_nside: int) -> np.ndarray:
@@ -107,13 +114,13 @@ def parents(nside: int, pixels: ArrayLike, to_nside: int) -> np.ndarray:
 def neighbours(nside: int, pixels: ArrayLike) -> np.ndarray:
     """The eight neighbours, shape ``(8, n)``; −1 where there are only seven."""
     with np.errstate(invalid="ignore"):  # its integer loop leaves a stray floating-point flag behind
-        return np.asarray(core.neighbours(_checked(nside, pixels), nside, order="ring"), dtype=np.int64)
+        return np.asarray(_core().neighbours(_checked(nside, pixels), nside, order="ring"), dtype=np.int64)
 
 
 def vectors(nside: int, pixels: ArrayLike, *, nested: bool = False) -> np.ndarray:
     """Unit vectors of pixel centres, shape ``(n, 3)``."""
     order = "nested" if nested else "ring"
-    return np.stack(core.healpix_to_xyz(_checked(nside, pixels), nside, order=order), axis=-1)
+    return np.stack(_core().healpix_to_xyz(_checked(nside, pixels), nside, order=order), axis=-1)
 
 
 def unit_vectors(ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
@@ -137,7 +144,7 @@ def pixel_at(nside: int, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
 def nested_at(order: int, ra: ArrayLike, dec: ArrayLike) -> np.ndarray:
     """The NESTED pixel of an order that holds each direction."""
     x, y, z = np.moveaxis(unit_vectors(ra, dec), -1, 0)
-    return np.asarray(core.xyz_to_healpix(x, y, z, nside_of(order), order="nested"), dtype=np.int64)
+    return np.asarray(_core().xyz_to_healpix(x, y, z, nside_of(order), order="nested"), dtype=np.int64)
 
 
 def to_uniq(order: ArrayLike, nested: ArrayLike) -> np.ndarray:

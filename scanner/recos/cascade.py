@@ -18,12 +18,14 @@ from scanner.common.fastmath import fast_log
 from scanner.events.event import Event
 from scanner.light.charges import Bins, Charges, Receivers, bin_charges
 from scanner.light.shower_light import ShowerTables, Vector, fill_signal, shower_tables
+from scanner.machine.entry import Entry
 from scanner.maps import healpix
 from scanner.maps.result import PIXEL_DTYPE, nan_rows
 from scanner.recos.track.fit import frame_of
+from scanner.recos.unfolding import Equations, copy_to, solve
 
-__all__ = ["HALF_HEIGHT", "MODEL_ERROR", "RADIUS", "Cascade", "CascadeEvent", "contained", "flights",
-           "in_ice"]
+__all__ = ["FIT_SHOWER", "HALF_HEIGHT", "MODEL_ERROR", "RADIUS", "Cascade", "CascadeEvent", "contained",
+           "flights", "in_ice"]
 
 MODEL_ERROR = 0.3
 """Relative uncertainty of an expected charge; 0 would be Poisson."""
@@ -72,10 +74,15 @@ def _value(bins: Bins, signal: np.ndarray, energy: float, size: float) -> float:
 @fast_kernel
 def _normal_equations(bins: Bins, signals: np.ndarray, energy: float, size: float, steps: np.ndarray,
                       gradient: np.ndarray, information: np.ndarray) -> None:
-    """Gradient of −ln L and Fisher information for (x, y, z, t, ln E); signals[1:] are the shifted ones."""
+    """Gradient of −ln L and Fisher information (its upper half) for (x, y, z, t, ln E).
+
+    signals[1:] are the shifted ones.
+    """
     slopes = np.empty(5)
-    gradient[:] = 0.0
-    information[:] = 0.0
+    for p in range(5):
+        gradient[p] = 0.0
+        for q in range(p, 5):
+            information[p, q] = 0.0
     for i in range(signals.shape[1]):
         base = signals[0, i]
         mu = energy * base + bins.noise[i]
@@ -88,62 +95,60 @@ def _normal_equations(bins: Bins, signals: np.ndarray, energy: float, size: floa
             gradient[p] += weight * (mu - bins.charge[i]) * slopes[p]
             for q in range(p, 5):
                 information[p, q] += weight * slopes[p] * slopes[q]
-    for p in range(5):
-        for q in range(p):
-            information[p, q] = information[q, p]
 
 
 @kernel
 def _fit(tables: ShowerTables, receivers: Receivers, bins: Bins, centre: Vector, p: Vector, start: np.ndarray,
-         steps: np.ndarray, size: float, signals: np.ndarray) -> tuple[float, np.ndarray]:
+         steps: np.ndarray, size: float, signals: np.ndarray, result: np.ndarray) -> None:
     """Fisher scoring from `start` = (x, y, z, t, ln E); the least −ln L and its place."""
-    best = start.copy()
+    best, near = np.empty(5), np.empty(5)
+    copy_to(best, start)
     fill_signal(signals[0], tables, receivers, centre, (best[0], best[1], best[2], best[3]), p)
     llh = _value(bins, signals[0], np.exp(best[4]), size)
-    gradient, information = np.empty(5), np.empty((5, 5))
-    damping, current = 1e-2, False
+    equations = Equations(np.empty((5, 5)), np.empty(5), np.empty(5))
+    step, damping, current = equations.step, 1e-2, False
     for _ in range(MAX_STEPS):
         if not current:
             for k in range(4):
-                near = best.copy()
+                copy_to(near, best)
                 near[k] += steps[k]
                 place = (near[0], near[1], near[2], near[3])
                 fill_signal(signals[k + 1], tables, receivers, centre, place, p)
-            _normal_equations(bins, signals, np.exp(best[4]), size, steps, gradient, information)
+            _normal_equations(bins, signals, np.exp(best[4]), size, steps, equations.gradient,
+                              equations.information)
             current = True
-        damped = information.copy()
-        for k in range(5):
-            damped[k, k] += damping * information[k, k] + 1e-9
-        step = -np.linalg.solve(damped, gradient)
-        if -0.5 * (step * gradient).sum() < TOLERANCE:
+        if solve(equations, 5, damping) < TOLERANCE:
             break
-        step *= min(1.0, LONGEST / (np.sqrt((step[:3] ** 2).sum()) + 1e-9), 2.0 / (abs(step[4]) + 1e-9))
-        near = best + step
+        length = np.sqrt(step[0] * step[0] + step[1] * step[1] + step[2] * step[2])
+        share = min(1.0, LONGEST / (length + 1e-9), 2.0 / (abs(step[4]) + 1e-9))
+        for k in range(5):
+            near[k] = best[k] + share * step[k]
         fill_signal(signals[5], tables, receivers, centre, (near[0], near[1], near[2], near[3]), p)
         trial = _value(bins, signals[5], np.exp(near[4]), size)
         if trial < llh:
-            best, llh, current = near, trial, False
-            signals[0] = signals[5]
+            copy_to(best, near)
+            copy_to(signals[0], signals[5])
+            llh, current = trial, False
             damping = max(damping * 0.2, 1e-6)
         else:
             damping = damping * 5.0 + 1e-3
             if damping > 1e6:
                 break
-    return llh, best
+    result[0] = llh
+    copy_to(result[1:], best)
 
 
 @kernel
 def fit_pixels(tables: ShowerTables, receivers: Receivers, bins: Bins, centre: Vector, directions: np.ndarray,
-               starts: np.ndarray, steps: np.ndarray, size: float) -> np.ndarray:
-    """Fit each direction from its start; rows of (llh, x, y, z, t, ln E)."""
-    result = np.empty((len(directions), 6))
-    signals = np.zeros((6, len(bins.charge)))
+               starts: np.ndarray, steps: np.ndarray, size: float, result: np.ndarray) -> None:
+    """Fit each direction from its start; fills in rows of (llh, x, y, z, t, ln E)."""
+    signals = np.empty((6, len(bins.charge)))
     for i in range(len(directions)):
         p = (directions[i, 0], directions[i, 1], directions[i, 2])
-        llh, place = _fit(tables, receivers, bins, centre, p, starts[i], steps, size, signals)
-        result[i, 0] = llh
-        result[i, 1:] = place
-    return result
+        _fit(tables, receivers, bins, centre, p, starts[i], steps, size, signals, result[i])
+
+
+FIT_SHOWER = Entry("cascade", fit_pixels)
 
 
 def in_ice(name: str, ice: str) -> str:
@@ -188,8 +193,10 @@ class Cascade:
 
 
 def _fit_directions(charges: Charges, directions: np.ndarray, starts: np.ndarray, ice: str) -> np.ndarray:
-    return fit_pixels(shower_tables(ice), charges.receivers, charges.bins, charges.place, directions, starts,
-                      STEPS, 1.0 / MODEL_ERROR**2)
+    fits = np.empty((len(directions), 6))
+    FIT_SHOWER(shower_tables(ice), charges.receivers, charges.bins, charges.place, directions, starts, STEPS,
+         1.0 / MODEL_ERROR**2, fits)
+    return fits
 
 
 def _rows(charges: Charges, fits: np.ndarray) -> np.ndarray:

@@ -79,8 +79,8 @@ class Line(NamedTuple):
 class Work(NamedTuple):
     """Arrays that all directions use again; float32 but for the equations."""
 
-    matrix: np.ndarray  # (sources, bins): signals of the showers
-    slopes: np.ndarray  # (3 + sources, bins)
+    matrix: np.ndarray  # (sources, bins), flat: signals of the showers
+    slopes: np.ndarray  # (3 + sources, bins), flat
     shifted: np.ndarray  # (bins,)
     mu: np.ndarray
     best_mu: np.ndarray
@@ -91,10 +91,15 @@ class Work(NamedTuple):
 @kernel
 def _work(bins: int) -> Work:
     n = MOST_SOURCES + 3
-    matrix, slopes = np.zeros((MOST_SOURCES, bins), np.float32), np.zeros((n, bins), np.float32)
+    matrix, slopes = np.zeros(MOST_SOURCES * bins, np.float32), np.zeros(n * bins, np.float32)
     rows = np.zeros((4, bins), np.float32)
     return Work(matrix, slopes, rows[0], rows[1], rows[2], rows[3],
                 Equations(np.zeros((n, n)), np.zeros(n), np.zeros(n)))
+
+
+@kernel
+def _row(rows: np.ndarray, j: int, bins: int) -> np.ndarray:
+    return rows[j * bins : (j + 1) * bins]
 
 
 @kernel
@@ -144,8 +149,9 @@ def _cut(signal: np.ndarray) -> None:
 def _set(matrix: np.ndarray, problem: Problem, line: Line, place: np.ndarray) -> None:
     """Fill in the signals of a line's showers for a vertex."""
     for j in range(len(line.along)):
-        _fill(matrix[j], problem, line, place, line.along[j])
-        _cut(matrix[j])
+        row = _row(matrix, j, len(problem.counts.charge))
+        _fill(row, problem, line, place, line.along[j])
+        _cut(row)
 
 
 @fast_kernel
@@ -155,24 +161,26 @@ def _add(slope: np.ndarray, shifted: np.ndarray, there: np.ndarray, factor: np.f
 
 
 @fast_kernel
-def _scale(rows: np.ndarray, matrix: np.ndarray, energy: np.ndarray) -> None:
-    """Derivatives of the expectation by the ln E."""
+def _scale(rows: np.ndarray, first: int, matrix: np.ndarray, energy: np.ndarray, bins: int) -> None:
+    """Derivatives of the expectation by the ln E, into the rows from the `first` on."""
     for j in range(len(energy)):
-        row, source, e = rows[j], matrix[j], energy[j]
-        for k in range(len(row)):
+        row, source, e = _row(rows, first + j, bins), _row(matrix, j, bins), energy[j]
+        for k in range(bins):
             row[k] = e * source[k]
 
 
 @kernel
 def _slopes(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray) -> None:
     """Derivatives of the expectation by a, b, t0."""
-    near = place.copy()
+    near, bins = np.empty(3), len(work.mu)
+    copy_to(near, place)
     for q in range(3):
-        copy_to(work.slopes[q], work.nothing)
+        slope = _row(work.slopes, q, bins)
+        copy_to(slope, work.nothing)
         near[q] = place[q] + STEPS[q]
         for j in range(len(energy)):
             _fill(work.shifted, problem, line, near, line.along[j])
-            _add(work.slopes[q], work.shifted, work.matrix[j], np.float32(energy[j] / STEPS[q]))
+            _add(slope, work.shifted, _row(work.matrix, j, bins), np.float32(energy[j] / STEPS[q]))
         near[q] = place[q]
 
 
@@ -188,11 +196,12 @@ def _learn(work: Work, step: np.ndarray) -> None:
 
     `work.shifted` holds the expectation after the step, with the energies of before.
     """
-    for q in range(3):
-        _add(work.shifted, work.slopes[q], work.nothing, np.float32(-step[q]))  # what they foretold
+    bins = len(work.mu)
+    for q in range(3):  # less what they foretold
+        _add(work.shifted, _row(work.slopes, q, bins), work.nothing, np.float32(-step[q]))
     length = _length(step) + 1e-12
     for q in range(3):
-        _add(work.slopes[q], work.shifted, work.best_mu, np.float32(SAME[q] * step[q] / length))
+        _add(_row(work.slopes, q, bins), work.shifted, work.best_mu, np.float32(SAME[q] * step[q] / length))
 
 
 @kernel
@@ -207,7 +216,7 @@ def _begin(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: 
     """Energies for a vertex, from equal ones that give as much light as was seen; −ln L."""
     counts, n = problem.counts, len(energy)
     _set(work.matrix, problem, line, place)
-    matrix = work.matrix[:n].reshape(-1)
+    matrix = work.matrix[: n * len(work.mu)]
     for j in range(n):
         energy[j] = np.float32(1.0)
     expect(work.mu, counts.noise, matrix, energy)
@@ -239,12 +248,14 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
     so much shorter.
     """
     counts, equations, mu, n = problem.counts, work.equations, work.mu, 3 + len(energy)
-    matrix, slopes = work.matrix[: len(energy)].reshape(-1), work.slopes.reshape(-1)
-    best, there, moved = energy.copy(), place.copy(), place.copy()
+    bins, slopes = len(mu), work.slopes
+    matrix = work.matrix[: len(energy) * bins]
+    best, there, moved = np.empty_like(energy), np.empty(3), np.empty(3)
+    copy_to(best, energy)
     damping, stretch, here = DAMPING, 1.0, True
     llh = objective(mu, energy, counts)
     _slopes(problem, line, place, work, energy)
-    _scale(work.slopes[3:], work.matrix, energy)
+    _scale(slopes, 3, matrix, energy, bins)
     copy_to(work.best_mu, mu)
     scoring(equations, slopes, 3, best, work.best_mu, counts)
     for _ in range(MAX_STEPS):
@@ -271,7 +282,7 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
             llh -= change
             if not near:
                 _slopes(problem, line, place, work, energy)
-            _scale(work.slopes[3:], work.matrix, energy)
+            _scale(slopes, 3, matrix, energy, bins)
         scoring(equations, slopes, 3, best, work.best_mu, counts)
         if here:
             if change < tolerance and damping == DAMPING:  # a damped step gains little anywhere
@@ -291,11 +302,11 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
 def _finish(problem: Problem, work: Work, energy: np.ndarray) -> float:
     """Energies for a vertex that stands; −ln L."""
     n, counts, equations = len(energy), problem.counts, work.equations
-    matrix, slopes = work.matrix[:n].reshape(-1), work.slopes.reshape(-1)
+    matrix, slopes, best = work.matrix[: n * len(work.mu)], work.slopes, np.empty_like(energy)
     llh = approach(work.mu, counts.noise, matrix, energy, counts, 0, FEW_UPDATES)
-    best = energy.copy()
+    copy_to(best, energy)
     for _ in range(LAST_STEPS):
-        _scale(work.slopes, work.matrix, energy)
+        _scale(slopes, 0, matrix, energy, len(work.mu))
         scoring(equations, slopes, 0, energy, work.mu, counts)
         gain = solve(equations, n, DAMPING)
         shift_energies(energy, best, equations.step, 1.0)
@@ -357,26 +368,25 @@ def _start(line: Line, seed: np.ndarray) -> tuple[float, float, float]:
 
 @kernel
 def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height: float,
-               directions: np.ndarray, seeds: np.ndarray, tolerance: np.ndarray) -> np.ndarray:
+               directions: np.ndarray, seeds: np.ndarray, tolerance: np.ndarray, result: np.ndarray) -> None:
     """Fit each direction (n, 3) from the best of its vertices (n, starts, 4).
 
     Vertices are x, y, z, t relative to the event; one whose x is no number does not count, but one must be
-    left. `tolerance` (n,) is the promised gain in ln L at which a fit stops. Rows of (llh, x, y, z, t, energy
-    inside, energy in all), shape (n, 7).
+    left. `tolerance` (n,) is the promised gain in ln L at which a fit stops. Fills in rows of (llh, x, y, z,
+    t, energy inside, energy in all), shape (n, 7).
     """
-    result = np.zeros((len(directions), 7))
     work, starts = _work(len(problem.counts.charge)), np.empty((seeds.shape[1], 3))
     for i in range(len(directions)):
         line = _line(problem.modules, problem.n_hit, directions[i])
         energy, count = np.empty(len(line.along), np.float32), 0
         for s in range(len(starts)):
             if not np.isnan(seeds[i, s, 0]):
-                starts[count] = _start(line, seeds[i, s])
+                starts[count, 0], starts[count, 1], starts[count, 2] = _start(line, seeds[i, s])
                 count += 1
         result[i, 0], place = _fit(problem, line, starts[:count], work, energy, tolerance[i])
         result[i, 1], result[i, 2], result[i, 3] = _point(line, place, 0.0)
         result[i, 4] = place[2]
         result[i, 5] = _inside(line, place, energy, centre, radius, half_height)
+        result[i, 6] = 0.0
         for one in energy:
             result[i, 6] += one
-    return result

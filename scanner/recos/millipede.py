@@ -10,13 +10,14 @@ from config.ice import ENERGY_ICE
 from scanner.events.event import Event
 from scanner.light.charges import Charges, bin_charges
 from scanner.light.shower_light import shower_tables
+from scanner.machine.entry import Entry
 from scanner.maps.result import PIXEL_DTYPE, nan_rows
 from scanner.recos.cascade import HALF_HEIGHT, MODEL_ERROR, RADIUS, flights, in_ice
 from scanner.recos.losses import Counts, Problem, fit_losses
 from scanner.recos.track.hits import TrackHits, first_hits
 from scanner.recos.track.reco import TrackMPE
 
-__all__ = ["Millipede", "MillipedeEvent"]
+__all__ = ["FIT_LOSSES", "Millipede", "MillipedeEvent"]
 
 BRIGHTEST = 10.0
 """Modules with more than this times the mean charge are left out: showers every 15 m are too coarse there."""
@@ -25,6 +26,7 @@ PRIOR, TYPICAL = 0.02, 0.1
 ROUGH, FINE = 0.3, 0.02
 """Promised gain in ln L at which a fit stops: of a first level, and with a parent's vertex."""
 _FARTHEST = 1e5  # m and ns: a seed beyond is no seed
+FIT_LOSSES = Entry("millipede", fit_losses)
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,9 @@ class Millipede:
         problem = Problem(shower_tables(self._ice), charges.modules, charges.receivers, _counts(charges),
                           charges.n_hit, charges.place)
         tolerance = np.where(np.isnan(starts[:, 1, 0]), ROUGH, FINE)
-        fits = fit_losses(problem, charges.centre, RADIUS, HALF_HEIGHT, flights(zenith, azimuth), starts,
-                          tolerance)
+        fits = np.empty((len(zenith), 7))
+        FIT_LOSSES(problem, charges.centre, RADIUS, HALF_HEIGHT, flights(zenith, azimuth), starts, tolerance,
+                   fits)
         return _rows(charges, fits)
 
 

@@ -6,10 +6,7 @@ result of a pixel depends on the event, its direction and its seed alone: batche
 
 from __future__ import annotations
 
-import ctypes
 import difflib
-import signal
-import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -17,17 +14,17 @@ from typing import Any, Protocol
 import numpy as np
 
 from config.ice import ANISOTROPIC_ICE, ENERGY_ICE, ICE_MODELS, TRACK_ICE
-from scanner.common.compiled import compile_apart, is_compiled
 from scanner.common.errors import EventError, ScannerError
 from scanner.events.event import Event, Pulses
+from scanner.machine.entry import Entry
 from scanner.maps.result import PIXEL_DTYPE, Method
 from scanner.recos.auto import Auto
-from scanner.recos.cascade import Cascade
-from scanner.recos.millipede import Millipede
-from scanner.recos.track.reco import Track, TrackMPE
+from scanner.recos.cascade import FIT_SHOWER, Cascade
+from scanner.recos.millipede import FIT_LOSSES, Millipede
+from scanner.recos.track.reco import FIT_FIRST, FIT_MPE, Track, TrackMPE
 
-__all__ = ["ALIASES", "IN_OTHER_ICE", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco", "find_reco",
-           "in_every_ice", "is_choice", "method_of", "warm_up", "why_not"]
+__all__ = ["ALIASES", "ENTRIES", "FITS", "IN_OTHER_ICE", "PIXEL_DTYPE", "RECOS", "Reco", "UnknownReco",
+           "find_reco", "in_every_ice", "is_choice", "method_of", "run_through", "warm_up", "why_not"]
 
 
 class Reco(Protocol):
@@ -118,29 +115,26 @@ def why_not(name: str, event: Event) -> str | None:
     return None
 
 
-FIRST = "track_mpe"
-"""The reconstruction that every worker has ready before it takes work."""
+FITS = (Track.name, TrackMPE.name, Cascade.name, Millipede.name)
+"""The reconstructions that have compiled code of their own; most used ones first."""
+ENTRIES: Mapping[str, Entry] = MappingProxyType({
+    fit.name: fit for fit in (FIT_FIRST, FIT_MPE, FIT_SHOWER, FIT_LOSSES)})
+_PARTS = {"auto": ("track", "cascade"), "millipede": ("track_mpe", "millipede")}
+"""What a reconstruction runs that is not, or not only, its own."""
 
-_PARTS = {"auto": ("track", "cascade")}  # what a reconstruction runs that has no kernel of its own
-_warm: set[str] = set()
 
+def warm_up(name: str) -> None:
+    """Load what a reconstruction computes with: a first pixel then costs as much as a second.
 
-def warm_up(*names: str) -> None:
-    """Load the kernels of reconstructions: a first pixel then costs as much as a second.
-
-    Without names: of the one that is used most, and of all that this machine has compiled before. Compiling
-    takes ten to twenty seconds each, once on a machine.
+    Where it was never compiled that takes a few seconds, once on a machine.
     """
-    known = [name for name in RECOS if name == FIRST or is_compiled(name)]
-    wanted = [name.partition(".")[0] for name in names] or known
-    for name in (part for each in wanted for part in _PARTS.get(each, (each,))):
-        if name not in _warm:
-            compile_apart(name, [sys.executable, "-m", "scanner.recos.recos", name])
-            _run_through(RECOS[name])
-            _warm.add(name)
+    base = name.partition(".")[0]
+    for part in _PARTS.get(base, (base,)):
+        ENTRIES[part].load()
 
 
-def _run_through(reco: Reco) -> None:
+def run_through(reco: Reco) -> None:
+    """Fit a pixel without and one with a seed."""
     prepared = reco.prepare(_smallest_event())
     pixel = reco.reconstruct(prepared, np.array([1.0]), np.array([1.0]), None)
     reco.reconstruct(prepared, np.array([1.0]), np.array([1.0]), pixel)
@@ -152,9 +146,3 @@ def _smallest_event() -> Event:
     pulses = Pulses(np.full(n, 36, np.int16), np.arange(20, 20 + n, dtype=np.int16), 60.0 * np.arange(n),
                     np.full(n, 2.0, np.float32), np.full(n, 10.0, np.float32), np.ones(n, np.uint8))
     return Event(0, 0, 0, "warm-up", 60000.0, False, pulses, pulses)
-
-
-if __name__ == "__main__":  # compiles the named ones; ends with the process that wants them
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    for _name in sys.argv[1:]:
-        _run_through(RECOS[_name])

@@ -203,7 +203,9 @@ def solve(equations: Equations, n: int, damping: float) -> float:
                 a[p, q] = total / step[q]
             else:
                 step[p] = np.sqrt(max(total, 1e-12))
-    diagonal = step[:n].copy()
+    diagonal = np.empty(n)
+    for p in range(n):
+        diagonal[p] = step[p]
     for p in range(n):
         total = -gradient[p]
         for k in range(p):

@@ -105,6 +105,6 @@ def test_no_pickle_and_no_eval(path: Path) -> None:
 
 
 def test_the_server_does_without_healpy() -> None:
-    """healpy is GPL-2.0-only: it stays in the reconstruction's own process."""
+    """healpy is GPL-2.0-only: only tests use it, to compare with."""
     loaded = "import sys, server.app; sys.exit('healpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, check=False).returncode == 0

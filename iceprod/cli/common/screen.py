@@ -12,9 +12,10 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["console", "guarded", "is_colourful", "safe"]
 
@@ -71,6 +72,8 @@ def bare(stream: TextIO) -> TextIO:
 
 def console(*, stderr: bool = False) -> Console:
     """A console for bars and live displays. Texts of others must be made `safe` before they go there."""
+    from rich.console import Console  # slow to import, and few commands draw
+
     return Console(file=bare(sys.stderr if stderr else sys.stdout))
 
 

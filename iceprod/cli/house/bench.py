@@ -26,6 +26,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "alert": ("server.alerts.bench", []),
     "tasks": ("grid.bench", []),
     "pilots": ("grid.bench_pilots", []),
+    "start": ("grid.bench_start", []),
     "grid": ("grid.condor.bench", []),
 }
 """Each with the module that measures, run as a program of its own, and the arguments that choose in it."""

@@ -32,7 +32,7 @@ def demo(directory: Path, keep: bool) -> int:
         _run("up", "--data", data, "--port", "0")
     try:
         _run("simulate", "--seed", _SEED, "--out", event)
-        print("\n(A pilot's first start on a machine compiles the reconstruction, for up to a minute.)")
+        print("\n(Where nothing was compiled yet, the first scan waits some seconds for the reconstruction.)")
         stays = () if keep else ("--no-address",)
         _run("scan", event, "--data", data, "--out", directory, *stays)
     except (CommandError, KeyboardInterrupt):

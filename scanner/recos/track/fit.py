@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from config.ice import C_VACUUM
@@ -13,13 +15,15 @@ from scanner.recos.track.search import COARSE, TIGHT, follow, survey
 __all__ = ["fit_pixels", "frame_of"]
 
 
-@kernel
 def frame_of(zenith: float, azimuth: float) -> Frame:
     """The flight direction of a particle that comes from (zenith, azimuth), and the axes across it."""
-    sin_zenith = max(np.sin(zenith), 1e-9)
-    cosine, sine, pz = np.cos(azimuth), np.sin(azimuth), -np.cos(zenith)
+    sin_zenith = max(math.sin(zenith), 1e-9)
+    cosine, sine, pz = math.cos(azimuth), math.sin(azimuth), -math.cos(zenith)
     px, py = -sin_zenith * cosine, -sin_zenith * sine
     return Frame(px, py, pz, -cosine * pz, -sine * pz, -sin_zenith, sine, -cosine)
+
+
+_frame = kernel(frame_of)
 
 
 @kernel
@@ -38,13 +42,15 @@ def _refit(doms: Hits, coarse: Doms, tables: Tables, frame: Frame, seed: np.ndar
     b = seed[0] * frame.e2x + seed[1] * frame.e2y
     t = seed[3] - (seed[0] * frame.px + seed[1] * frame.py + seed[2] * frame.pz) / C_VACUUM
     straight = descend(doms, tables, frame, a, b, t, widths[-1], TIGHT)
-    start = np.array([[0.0, a, b, t + COARSE - widths[-1]]])
+    start = np.empty((1, 4))
+    start[0, 0], start[0, 1], start[0, 2], start[0, 3] = 0.0, a, b, t + COARSE - widths[-1]
     return _better(straight, follow(doms, coarse, tables, frame, start, widths))
 
 
 @kernel
 def fit_pixels(doms: Hits, full: Doms, coarse: Doms, tables: Tables, zenith: np.ndarray, azimuth: np.ndarray,
-               seeds: np.ndarray, grid: np.ndarray, valleys: int, widths: np.ndarray) -> np.ndarray:
+               seeds: np.ndarray, grid: np.ndarray, valleys: int, widths: np.ndarray,
+               result: np.ndarray) -> None:
     """Fit every direction on its own.
 
     Parameters
@@ -62,20 +68,17 @@ def fit_pixels(doms: Hits, full: Doms, coarse: Doms, tables: Tables, zenith: np.
         How many of them it follows.
     widths : ndarray, shape (k,)
         Time resolutions (ns) of the descents with all modules, the likelihood's own last.
-
-    Returns
-    -------
-    ndarray, shape (n, 6)
-        −ln L, vertex x, y, z, t (relative as the seeds), evaluations of the likelihood.
+    result : ndarray, shape (n, 6)
+        To be filled in: −ln L, vertex x, y, z, t (relative as the seeds), evaluations of the likelihood.
     """
-    result = np.empty((len(zenith), 6))
     for i in range(len(zenith)):
-        frame = frame_of(zenith[i], azimuth[i])
-        if np.isfinite(seeds[i]).all():
+        frame = _frame(zenith[i], azimuth[i])
+        if not np.isnan(seeds[i, 0]):
             end = _refit(doms, full, tables, frame, seeds[i], widths)
         else:
             starts = survey(coarse, tables, frame, grid, valleys)
             end = follow(doms, coarse, tables, frame, starts, widths)
-        x, y = end.a * frame.e1x + end.b * frame.e2x, end.a * frame.e1y + end.b * frame.e2y
-        result[i] = (end.llh, x, y, end.a * frame.e1z, end.t, float(end.evaluations))
-    return result
+        result[i, 0] = end.llh
+        result[i, 1] = end.a * frame.e1x + end.b * frame.e2x
+        result[i, 2] = end.a * frame.e1y + end.b * frame.e2y
+        result[i, 3], result[i, 4], result[i, 5] = end.a * frame.e1z, end.t, float(end.evaluations)

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba.extending import overload
 
-from scanner.common.compiled import fast_kernel
+from scanner.common.compiled import fast_kernel, overloads
 from scanner.recos.track.first_photon import FirstPhotons, evaluate_first
 from scanner.recos.track.likelihood import Doms, Frame, Tables, Value, evaluate
 
@@ -39,7 +38,7 @@ def _value(doms: Hits, tables: Tables, frame: Frame, a: float, b: float, t: floa
     raise NotImplementedError("compiled code only")
 
 
-@overload(_value, strict=False, jit_options={"fastmath": True, "error_model": "numpy"})
+@overloads(_value)
 def _value_of(doms: Any, tables: Any, frame: Any, a: Any, b: Any, t: Any, sigma: Any) -> Callable[..., Value]:
     if doms.instance_class is FirstPhotons:
         return lambda doms, tables, frame, a, b, t, sigma: evaluate_first(doms, tables, frame, a, b, t, sigma)

@@ -10,6 +10,7 @@ from config.ice import TRACK_ICE
 from scanner.events.event import Event
 from scanner.light.ice import ice_table
 from scanner.light.pandel import pandel_tables
+from scanner.machine.entry import Entry
 from scanner.maps.result import PIXEL_DTYPE, nan_rows
 from scanner.recos.track.fit import fit_pixels
 from scanner.recos.track.hits import TrackHits, first_hits
@@ -18,9 +19,10 @@ from scanner.recos.track.minimise import Hits
 from scanner.recos.track.misfit import widened
 from scanner.recos.track.search import FIRST_WIDTHS, GRID, MPE_WIDTHS, valleys_for
 
-__all__ = ["Track", "TrackMPE", "tables"]
+__all__ = ["FIT_FIRST", "FIT_MPE", "Track", "TrackMPE", "tables"]
 
 _FARTHEST = 1e6  # m and ns: a seed beyond is no seed
+FIT_MPE, FIT_FIRST = Entry("track_mpe", fit_pixels), Entry("track", fit_pixels)
 
 
 @cache
@@ -55,7 +57,7 @@ class TrackMPE:
         self, prepared: TrackHits, zenith: np.ndarray, azimuth: np.ndarray, seeds: np.ndarray | None = None
     ) -> np.ndarray:
         """Fit the vertex for n directions (rad) from the parents' vertices; PIXEL_DTYPE of shape (n,)."""
-        return _fitted(prepared, prepared.doms, MPE_WIDTHS, self._ice, zenith, azimuth, seeds)
+        return _fitted(FIT_MPE, prepared, prepared.doms, MPE_WIDTHS, self._ice, zenith, azimuth, seeds)
 
 
 class Track:
@@ -82,7 +84,8 @@ class Track:
         self, prepared: TrackHits, zenith: np.ndarray, azimuth: np.ndarray, seeds: np.ndarray | None = None
     ) -> np.ndarray:
         """As of `TrackMPE`; −ln L counts less where a track explains the event badly (`misfit`)."""
-        pixels = _fitted(prepared, prepared.firsts, FIRST_WIDTHS, self._ice, zenith, azimuth, seeds)
+        pixels = _fitted(FIT_FIRST, prepared, prepared.firsts, FIRST_WIDTHS, self._ice, zenith, azimuth,
+                         seeds)
         pixels["llh"] = widened(pixels["llh"], prepared.n_hit, prepared.usual)
         return pixels
 
@@ -91,13 +94,14 @@ def _in_ice(name: str, ice: str) -> str:
     return name if ice == TRACK_ICE else f"{name}.{ice}"
 
 
-def _fitted(hits: TrackHits, doms: Hits, widths: np.ndarray, ice: str, zenith: np.ndarray,
+def _fitted(fit: Entry, hits: TrackHits, doms: Hits, widths: np.ndarray, ice: str, zenith: np.ndarray,
             azimuth: np.ndarray, seeds: np.ndarray | None) -> np.ndarray:
     """The fits of n directions by the likelihood that `doms` belong to; PIXEL_DTYPE of shape (n,)."""
     zenith, azimuth = np.atleast_1d(zenith).astype(float), np.atleast_1d(azimuth).astype(float)
     starts = _starts(hits, len(zenith), seeds)
-    fits = fit_pixels(doms, hits.doms, hits.coarse, tables(ice), zenith, azimuth, starts, GRID,
-                      valleys_for(hits.n_hit), widths)
+    fits = np.empty((len(zenith), 6))
+    fit(doms, hits.doms, hits.coarse, tables(ice), zenith, azimuth, starts, GRID, valleys_for(hits.n_hit),
+        widths, fits)
     pixels = nan_rows(np.full(len(zenith), -1))
     pixels["llh"] = fits[:, 0] - hits.padding_llh
     for column, name in enumerate("XYZ"):

@@ -47,6 +47,18 @@ GRID = _rings((50.0, 6), (110.0, 10), (190.0, 12), (290.0, 12))
 
 
 @kernel
+def _sort(values: np.ndarray) -> None:
+    """Sort a few dozen numbers (Shell, CACM 2 (1959) 30); numba's own sort takes half a second to compile."""
+    for gap in (23, 10, 4, 1):
+        for i in range(gap, len(values)):
+            value, j = values[i], i
+            while j >= gap and values[j - gap] > value:
+                values[j] = values[j - gap]
+                j -= gap
+            values[j] = value
+
+
+@kernel
 def _start_times(doms: Doms, frame: Frame, a: float, b: float, scratch: np.ndarray) -> tuple[float, float]:
     """Vertex times before which a share EARLY and LATE of the modules would have been hit."""
     for i in range(len(doms.x)):
@@ -56,7 +68,7 @@ def _start_times(doms: Doms, frame: Frame, a: float, b: float, scratch: np.ndarr
         along = x * frame.px + y * frame.py + z * frame.pz
         distance = np.sqrt(across * across + level * level)
         scratch[i] = doms.time[i] - (along + PATH_FACTOR * distance) / C_VACUUM
-    scratch.sort()
+    _sort(scratch)
     return scratch[int(EARLY * len(scratch))], scratch[int(LATE * len(scratch))]
 
 
@@ -71,24 +83,37 @@ def survey(coarse: Doms, tables: Tables, frame: Frame, grid: np.ndarray, valleys
     scratch = np.empty(len(coarse.x))
     points = np.empty((2 * len(grid), 4))
     for k in range(len(grid)):
-        a, b = grid[k]
+        a, b = grid[k, 0], grid[k, 1]
         times = _start_times(coarse, frame, a, b, scratch)
         for m in range(2):
             llh = evaluate(coarse, tables, frame, a, b, times[m], COARSE).llh
-            points[2 * k + m] = (llh, a, b, times[m])
+            n = 2 * k + m
+            points[n, 0], points[n, 1], points[n, 2], points[n, 3] = llh, a, b, times[m]
     return _best_apart(points, valleys)
 
 
 @kernel
+def _least(rows: np.ndarray) -> int:
+    """The first row whose first number is least."""
+    best = 0
+    for k in range(1, len(rows)):
+        if rows[k, 0] < rows[best, 0]:
+            best = k
+    return best
+
+
+@kernel
 def _best_apart(points: np.ndarray, count: int) -> np.ndarray:
-    best = np.full((count, 4), np.inf)
+    best = np.empty((count, 4))
     for n in range(count):
-        chosen = points[np.argmin(points[:, 0])].copy()
-        if not np.isfinite(chosen[0]):
-            break
-        best[n] = chosen
+        chosen = _least(points)
+        for column in range(4):
+            best[n, column] = points[chosen, column]
+        if not best[n, 0] < np.inf:
+            continue
         for k in range(len(points)):
-            if np.hypot(points[k, 1] - chosen[1], points[k, 2] - chosen[2]) < APART:
+            a, b = points[k, 1] - best[n, 1], points[k, 2] - best[n, 2]
+            if a * a + b * b < APART * APART:
                 points[k, 0] = np.inf
     return best
 
@@ -111,14 +136,15 @@ def _sharpen(doms: Hits, tables: Tables, frame: Frame, starts: np.ndarray, sigma
     """
     n = evaluations = 0
     for k in range(len(starts)):
-        if not np.isfinite(starts[k, 0]):
+        if not starts[k, 0] < np.inf:
             continue
         end = descend(doms, tables, frame, starts[k, 1], starts[k, 2], starts[k, 3] - shift, sigma, tolerance)
         evaluations += end.evaluations
         if _is_new(starts, n, end):
-            starts[n] = (end.llh, end.a, end.b, end.t)
+            starts[n, 0], starts[n, 1], starts[n, 2], starts[n, 3] = end.llh, end.a, end.b, end.t
             n += 1
-    starts[n:, 0] = np.inf
+    for k in range(n, len(starts)):
+        starts[k, 0] = np.inf
     return evaluations
 
 
@@ -136,5 +162,5 @@ def follow(doms: Hits, coarse: Doms, tables: Tables, frame: Frame, starts: np.nd
         tolerance = TIGHT if k + 1 == len(widths) else FIRM
         count += _sharpen(doms, tables, frame, starts, widths[k], before - widths[k], tolerance)
         before = widths[k]
-    best = starts[np.argmin(starts[:, 0])]
-    return End(best[0], best[1], best[2], best[3], count)
+    k = _least(starts)
+    return End(starts[k, 0], starts[k, 1], starts[k, 2], starts[k, 3], count)

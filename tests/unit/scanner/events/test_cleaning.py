@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial import cKDTree
 
+from config.detector import dom_positions
 from scanner.events import cleaning
 from scanner.events.cleaning import clean, cleaned_mask, seeded_neighbours, time_window
 from scanner.events.event import Pulses
@@ -98,3 +100,13 @@ def test_only_regular_strings_remain(positions: np.ndarray) -> None:
 
 def test_nothing_is_kept_of_nothing(positions: np.ndarray) -> None:
     assert len(clean(make([], [], []), positions)) == 0
+
+
+def test_doms_in_reach_are_those_of_a_tree() -> None:
+    every = dom_positions().reshape(-1, 3)
+    for count in (0, 1, 70, 700):
+        some = every[np.sort(np.random.default_rng(count).choice(len(every), count, replace=False))]
+        near, degrees, starts = cleaning._doms_in_reach(some)
+        expected = cKDTree(some).query_ball_point(some, 150.0, return_sorted=True) if count else []
+        found = [near[start : start + n].tolist() for start, n in zip(starts, degrees, strict=True)]
+        assert found == list(expected)

@@ -12,7 +12,7 @@ from astropy.utils import iers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scanner.events.directions import detector_to_icrs, icrs_to_detector, pixel_directions
+from scanner.events.directions import detector_to_icrs, icrs_to_detector, pixel_directions, ring_centres
 
 MJD = 59_723.32051140454
 mjds = st.floats(53_500, 62_000)
@@ -115,3 +115,25 @@ def test_pixels_that_do_not_exist_are_refused() -> None:
     for nside in (0, 3, 2**30):
         with pytest.raises(ValueError, match="power of two"):
             pixel_directions(nside, [0], MJD)
+
+
+@pytest.mark.parametrize("order", range(30))
+def test_centres_are_healpys_to_the_bit(order: int) -> None:
+    """Whole rings of all kinds: poles, caps, where caps end, the equator, and pixels at random."""
+    nside = 1 << order
+    count = 12 * nside * nside
+    near = np.arange(-300, 300)
+    places = [near, near + 2 * nside * (nside - 1), near + 6 * nside * nside,
+              near + count - 2 * nside * (nside - 1), near + count,
+              np.random.default_rng(order).integers(0, count, 3000)]
+    pixels = np.unique(np.clip(np.concatenate(places), 0, count - 1))
+    for ours, theirs in zip(ring_centres(nside, pixels), healpy.pix2ang(nside, pixels), strict=True):
+        assert np.array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("nside", "pixels", "wrong"), [
+    (3, [0], ValueError), (0, [0], ValueError), (8, [768], ValueError), (8, [-1], ValueError),
+    ("8", [0], TypeError)])
+def test_what_is_no_pixel_is_refused(nside: int, pixels: list[int], wrong: type[Exception]) -> None:
+    with pytest.raises(wrong):
+        pixel_directions(nside, pixels, MJD)
