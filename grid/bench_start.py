@@ -105,8 +105,8 @@ def _run(arguments: Sequence[str], kept: Path) -> _Spent:
 
 
 def _request(event: Path) -> bytes:
-    subprocess.run([sys.executable, "-m", "iceprod", "simulate", "--seed", "7", "--out", str(event)], check=True,
-                   stdout=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "iceprod", "simulate", "--seed", "7", "--out", str(event)],
+                   check=True, stdout=subprocess.DEVNULL)
     request = {"event_id": "e", "event": json.loads(event.read_bytes()), "reco_algo": "track", "nside": 8,
                "pixels": _PIXELS}
     return json.dumps(request).encode() + b"\n"
