@@ -15,8 +15,8 @@ import numpy as np
 
 from config.ice import C_VACUUM
 from scanner.common.compiled import fast_kernel, kernel
-from scanner.light.charges import Modules, Receivers
-from scanner.light.shower_light import ShowerTables, Vector, fill_signal
+from scanner.light.charges import COLUMNS, Modules, Receivers
+from scanner.light.shower_light import ShowerTables, Vector, fill_some
 from scanner.recos.unfolding import (
     Counts,
     Equations,
@@ -46,6 +46,8 @@ SAME = (1.0, 1.0, 0.1)
 """By the square of how far the vertex must move to change as much: 1/m² and 1/ns²."""
 FAR = 9.0
 """m²: the derivatives are computed again after a longer step, which would teach them wrong things."""
+LEAST_SHARE, LEAST_LIGHT = 1e-3, 1e-5
+"""Of a module's light, and PE: what gives less stays as it was while the vertex moves, until it stands."""
 MAX_STEPS, LAST_STEPS = 10, 2
 """Steps of Fisher scoring: of vertex and energies, and of the energies alone when the vertex stands."""
 TOLERANCE = 0.01
@@ -80,6 +82,9 @@ class Work(NamedTuple):
     """Arrays that all directions use again; float32 but for the equations."""
 
     matrix: np.ndarray  # (sources, bins), flat: signals of the showers
+    amounts: np.ndarray  # (sources, modules), flat: light of the showers in all bins of a module
+    wanted: np.ndarray  # the same, 0 or 1: what is computed again when the vertex moves
+    kept: np.ndarray  # (sources, bins), flat: signals of another start
     slopes: np.ndarray  # (3 + sources, bins), flat
     shifted: np.ndarray  # (bins,)
     mu: np.ndarray
@@ -89,11 +94,12 @@ class Work(NamedTuple):
 
 
 @kernel
-def _work(bins: int) -> Work:
+def _work(bins: int, room: int) -> Work:
     n = MOST_SOURCES + 3
-    matrix, slopes = np.zeros(MOST_SOURCES * bins, np.float32), np.zeros(n * bins, np.float32)
-    rows = np.zeros((4, bins), np.float32)
-    return Work(matrix, slopes, rows[0], rows[1], rows[2], rows[3],
+    matrix, kept = np.zeros(MOST_SOURCES * bins, np.float32), np.zeros(MOST_SOURCES * bins, np.float32)
+    slopes, rows = np.zeros(n * bins, np.float32), np.zeros((4, bins), np.float32)
+    amounts, wanted = np.zeros(MOST_SOURCES * room, np.float32), np.ones(MOST_SOURCES * room, np.uint8)
+    return Work(matrix, amounts, wanted, kept, slopes, rows[0], rows[1], rows[2], rows[3],
                 Equations(np.zeros((n, n)), np.zeros(n), np.zeros(n)))
 
 
@@ -130,12 +136,13 @@ def _point(line: Line, place: np.ndarray, along: float) -> tuple[float, float, f
 
 
 @kernel
-def _fill(signal: np.ndarray, problem: Problem, line: Line, place: np.ndarray, along: float) -> None:
-    """Signal of the shower at `along`."""
+def _fill(signal: np.ndarray, amounts: np.ndarray, wanted: np.ndarray, problem: Problem, line: Line,
+          place: np.ndarray, along: float) -> None:
+    """Signal of the shower at `along` in the wanted modules."""
     x, y, z = _point(line, place, along)
     at = (x, y, z, place[2] + along / C_VACUUM)
     p = (line.p[0], line.p[1], line.p[2])
-    fill_signal(signal, problem.tables, problem.receivers, problem.centre, at, p)
+    fill_some(signal, amounts, wanted, problem.tables, problem.receivers, problem.centre, at, p)
 
 
 @fast_kernel
@@ -146,12 +153,38 @@ def _cut(signal: np.ndarray) -> None:
 
 
 @kernel
-def _set(matrix: np.ndarray, problem: Problem, line: Line, place: np.ndarray) -> None:
-    """Fill in the signals of a line's showers for a vertex."""
+def _set(work: Work, problem: Problem, line: Line, place: np.ndarray) -> None:
+    """Fill in all signals of a line's showers for a vertex."""
+    n, room = len(line.along), len(problem.receivers.packed) // COLUMNS
+    for k in range(n * len(work.mu)):
+        work.matrix[k] = np.float32(0.0)
+    for k in range(n * room):
+        work.amounts[k], work.wanted[k] = np.float32(0.0), np.uint8(1)
+    _move(work, problem, line, place)
+
+
+@kernel
+def _move(work: Work, problem: Problem, line: Line, place: np.ndarray) -> None:
+    """Fill in the wanted signals of a line's showers for a vertex."""
+    bins, room = len(work.mu), len(problem.receivers.packed) // COLUMNS
     for j in range(len(line.along)):
-        row = _row(matrix, j, len(problem.counts.charge))
-        _fill(row, problem, line, place, line.along[j])
+        row = _row(work.matrix, j, bins)
+        _fill(row, _row(work.amounts, j, room), _row(work.wanted, j, room), problem, line, place, line.along[j])
         _cut(row)
+
+
+@fast_kernel
+def _want(work: Work, energy: np.ndarray, room: int) -> None:
+    """What is more than a LEAST_SHARE of a module's light is computed again when the vertex moves."""
+    least = np.empty(room, np.float32)
+    for m in range(room):
+        least[m] = np.float32(LEAST_LIGHT)
+    for j in range(len(energy)):
+        for m in range(room):
+            least[m] += np.float32(LEAST_SHARE) * energy[j] * work.amounts[j * room + m]
+    for j in range(len(energy)):
+        for m in range(room):
+            work.wanted[j * room + m] = energy[j] * work.amounts[j * room + m] > least[m]
 
 
 @fast_kernel
@@ -171,16 +204,19 @@ def _scale(rows: np.ndarray, first: int, matrix: np.ndarray, energy: np.ndarray,
 
 @kernel
 def _slopes(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray) -> None:
-    """Derivatives of the expectation by a, b, t0."""
-    near, bins = np.empty(3), len(work.mu)
+    """Derivatives of the expectation by a, b, t0, as far as the wanted signals tell."""
+    near, bins, room = np.empty(3), len(work.mu), len(problem.receivers.packed) // COLUMNS
+    unused = np.empty(room, np.float32)
     copy_to(near, place)
     for q in range(3):
         slope = _row(work.slopes, q, bins)
         copy_to(slope, work.nothing)
         near[q] = place[q] + STEPS[q]
         for j in range(len(energy)):
-            _fill(work.shifted, problem, line, near, line.along[j])
-            _add(slope, work.shifted, _row(work.matrix, j, bins), np.float32(energy[j] / STEPS[q]))
+            there = _row(work.matrix, j, bins)
+            copy_to(work.shifted, there)
+            _fill(work.shifted, unused, _row(work.wanted, j, room), problem, line, near, line.along[j])
+            _add(slope, work.shifted, there, np.float32(energy[j] / STEPS[q]))
         near[q] = place[q]
 
 
@@ -215,7 +251,7 @@ def _limit(step: np.ndarray) -> float:
 def _begin(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray) -> float:
     """Energies for a vertex, from equal ones that give as much light as was seen; −ln L."""
     counts, n = problem.counts, len(energy)
-    _set(work.matrix, problem, line, place)
+    _set(work, problem, line, place)
     matrix = work.matrix[: n * len(work.mu)]
     for j in range(n):
         energy[j] = np.float32(1.0)
@@ -253,7 +289,8 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
     best, there, moved = np.empty_like(energy), np.empty(3), np.empty(3)
     copy_to(best, energy)
     damping, stretch, here = DAMPING, 1.0, True
-    llh = objective(mu, energy, counts)
+    llh, room = objective(mu, energy, counts), len(problem.receivers.packed) // COLUMNS
+    _want(work, energy, room)
     _slopes(problem, line, place, work, energy)
     _scale(slopes, 3, matrix, energy, bins)
     copy_to(work.best_mu, mu)
@@ -267,7 +304,7 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
         for q in range(3):
             moved[q] = share * equations.step[q]
             there[q] = place[q] + moved[q]
-        _set(work.matrix, problem, line, there)
+        _move(work, problem, line, there)
         near = _length(moved) < FAR
         if near:
             expect(work.shifted, counts.noise, matrix, best)
@@ -280,6 +317,7 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
             copy_to(best, energy)
             copy_to(work.best_mu, mu)
             llh -= change
+            _want(work, energy, room)
             if not near:
                 _slopes(problem, line, place, work, energy)
             _scale(slopes, 3, matrix, energy, bins)
@@ -294,8 +332,7 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
             if damping > MOST_DAMPING:
                 break
     copy_to(energy, best)
-    if not here:
-        _set(work.matrix, problem, line, place)
+    _set(work, problem, line, place)
 
 
 @kernel
@@ -324,13 +361,23 @@ def _finish(problem: Problem, work: Work, energy: np.ndarray) -> float:
 @kernel
 def _choose(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy: np.ndarray) -> int:
     """The best of several starts (n, 3), whose energies and signals are then at hand."""
-    best, least, last = 0, np.inf, len(starts) - 1
+    best, least, last, n = 0, np.inf, len(starts) - 1, len(energy) * len(work.mu)
+    energies, room = np.empty_like(energy), len(problem.receivers.packed) // COLUMNS
+    amounts = np.empty(len(energy) * room, np.float32)
     for s in range(len(starts)):
         llh = _begin(problem, line, starts[s], work, energy)
         if llh < least:
             best, least = s, llh
+            if s < last:
+                copy_to(work.kept, work.matrix[:n])
+                copy_to(amounts, work.amounts[: len(amounts)])
+                copy_to(work.best_mu, work.mu)
+                copy_to(energies, energy)
     if best != last:
-        _begin(problem, line, starts[best], work, energy)
+        copy_to(work.matrix, work.kept[:n])
+        copy_to(work.amounts, amounts)
+        copy_to(work.mu, work.best_mu)
+        copy_to(energy, energies)
     return best
 
 
@@ -375,7 +422,7 @@ def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height:
     left. `tolerance` (n,) is the promised gain in ln L at which a fit stops. Fills in rows of (llh, x, y, z,
     t, energy inside, energy in all), shape (n, 7).
     """
-    work, starts = _work(len(problem.counts.charge)), np.empty((seeds.shape[1], 3))
+    work, starts = _work(len(problem.counts.charge), len(problem.receivers.packed) // COLUMNS), np.empty((seeds.shape[1], 3))
     for i in range(len(directions)):
         line = _line(problem.modules, problem.n_hit, directions[i])
         energy, count = np.empty(len(line.along), np.float32), 0
