@@ -58,6 +58,9 @@ FARTHEST = 11.0
 _HEADER_LINES = 5
 COLUMNS_OF_LIGHT, WIDTH = 5, 8
 """Columns of the light table, and with what pads them to a line of the cache."""
+CHUNK = 64
+"""So many modules go through each step together: what was stored one by one is then read eight at a time
+without waiting for it."""
 JITTER = 10.0
 """Smearing of the arrival times, ns: the modules' resolution and the errors of the ice model."""
 _S = np.linspace(np.log(0.004), np.log(1.0), 14)
@@ -66,9 +69,9 @@ _W = np.linspace(np.arcsinh(-4.0), np.arcsinh(500.0), 110)
 _XI_NODES, _W_NODES = len(_XI), len(_W)
 _ROW, _PLANE = np.uint64(_W_NODES), np.uint64(_W_NODES * _XI_NODES)
 _ONE, _TWO, _THREE, _FOUR, _WIDE = (np.uint64(n) for n in (1, 2, 3, 4, WIDTH))
-(_C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11, _C12, _C13, _C14, _C15, _C16, _C17,
- _C18, _C19, _C20, _C21, _C22, _C23) = (np.uint64(n * LANES) for n in range(1, 24))
-_LANES = np.uint64(LANES)
+_C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8 = (np.uint64(n * LANES) for n in range(1, COLUMNS))
+(_W1, _W2, _W3, _W4, _W5, _W6, _W7, _W8, _W9, _W10, _W11, _W12, _W13, _W14, _W15, _W16, _W17, _W18, _W19, _W20,
+ _W21, _W22, _W23) = (np.uint64(n * CHUNK) for n in range(1, 24))
 _PER_S, _PER_XI, _PER_W = (1.0 / (nodes[1] - nodes[0]) for nodes in (_S, _XI, _W))
 _FIRST_S, _FIRST_XI, _FIRST_W = float(_S[0]), float(_XI[0]), float(_W[0])
 _LAST_S, _LAST_XI, _LAST_W = len(_S) - 1.0, len(_XI) - 1.0, len(_W) - 1.0
@@ -234,7 +237,7 @@ def _at_modules(light: np.ndarray, near: np.ndarray, count: int, step: np.uint64
                 packed: np.ndarray, source: Vector, place: Place, p: Vector) -> None:
     """Fill PE per GeV, arrival (ns), ln ξ and rate (1/ns) at so many modules, `step` numbers each.
 
-    The columns of LANES modules are copied into `work`, where the compiler knows what overlaps, and all lanes
+    The columns of CHUNK modules are copied into `work`, where the compiler knows what overlaps, and all lanes
     are computed at once; then the table is looked up for one module at a time, all its columns at once.
     """
     table, ratios, log_distances, cosines, flow = (
@@ -250,25 +253,26 @@ def _at_modules(light: np.ndarray, near: np.ndarray, count: int, step: np.uint64
     per_first, per_second = 1.0 / (ratio1 - ratio0), 1.0 / (ratio2 - ratio1)
     below = np.uint64(WIDTH * n_c)
     right = below * np.uint64(n_r)
-    work = np.empty(24 * LANES)
+    work = np.empty(24 * CHUNK)
     room = step
-    for first_lane in range(0, count, LANES):
-        for lane in range(LANES):
-            i, module = np.uint64(lane), near[np.uint64(min(first_lane + lane, count - 1))]
+    for begin in range(0, count, CHUNK):
+        lanes = (min(CHUNK, count - begin) + LANES - 1) // LANES * LANES
+        for lane in range(lanes):
+            i, module = np.uint64(lane), near[np.uint64(min(begin + lane, count - 1))]
             base = np.uint64(module // LANES * (COLUMNS * LANES) + module % LANES)
             for c in range(COLUMNS):
-                work[np.uint64(c * LANES) + i] = packed[base + np.uint64(c * LANES)]
-        for lane in range(LANES):
+                work[np.uint64(c * CHUNK) + i] = packed[base + np.uint64(c * LANES)]
+        for lane in range(lanes):
             i = np.uint64(lane)
-            x, y, z = work[i] - sx, work[i + _C1] - sy, work[i + _C2] - sz
+            x, y, z = work[i] - sx, work[i + _W1] - sy, work[i + _W2] - sz
             r2 = x * x + y * y + z * z
             r = np.sqrt(r2 + 1e-4)
             per_r = 1.0 / r
-            drop = work[i + _C7] - height
+            drop = work[i + _W7] - height
             is_level = abs(drop) <= 1.0
             per_drop = 1.0 / (1.0 if is_level else drop)
-            b_here, a_here = work[i + _C3], work[i + _C5]
-            b_mean, a_mean = (work[i + _C4] - source_b) * per_drop, (work[i + _C6] - source_a) * per_drop
+            b_here, a_here = work[i + _W3], work[i + _W5]
+            b_mean, a_mean = (work[i + _W4] - source_b) * per_drop, (work[i + _W6] - source_a) * per_drop
             b = b_here if is_level else b_mean
             a = a_here if is_level else a_mean
             flowing = (x * flow_x + y * flow_y) * per_r
@@ -281,21 +285,21 @@ def _at_modules(light: np.ndarray, near: np.ndarray, count: int, step: np.uint64
             at_r = _clamped(fast_log(r * b), r0, per_r0, r_last)
             at_c = _clamped(cosine, c0, per_c0, c_last)
             n, m = np.floor(at_r), np.floor(at_c)
-            work[i + _C9] = r * b
-            work[i + _C10] = ((q * n_r + n) * n_c + m) * WIDTH
-            work[i + _C11] = min(max(fq, -beyond), 1.0 + beyond)
-            work[i + _C12] = at_r - n
-            work[i + _C13] = at_c - m
-            work[i + _C14] = z * per_r
-            work[i + _C15] = (pz - cosine * z * per_r) / np.sqrt(max(1.0 - cosine * cosine, 1e-6))
-            work[i + _C16] = work[i + _C8] * _PER_GEV / (r2 + SIZE2)
-            work[i + _C17] = time + r * (1 / _SCALE)
-            work[i + _C18] = b * _SCALE
-        for lane in range(LANES):
+            work[i + _W9] = r * b
+            work[i + _W10] = ((q * n_r + n) * n_c + m) * WIDTH
+            work[i + _W11] = min(max(fq, -beyond), 1.0 + beyond)
+            work[i + _W12] = at_r - n
+            work[i + _W13] = at_c - m
+            work[i + _W14] = z * per_r
+            work[i + _W15] = (pz - cosine * z * per_r) / np.sqrt(max(1.0 - cosine * cosine, 1e-6))
+            work[i + _W16] = work[i + _W8] * _PER_GEV / (r2 + SIZE2)
+            work[i + _W17] = time + r * (1 / _SCALE)
+            work[i + _W18] = b * _SCALE
+        for lane in range(lanes):
             i = np.uint64(lane)
-            fq, fr, fc = work[i + _C11], work[i + _C12], work[i + _C13]
+            fq, fr, fc = work[i + _W11], work[i + _W12], work[i + _W13]
             w0, w1, w2, w3 = (1.0 - fq) * (1.0 - fr), (1.0 - fq) * fr, fq * (1.0 - fr), fq * fr
-            first = np.uint64(work[i + _C10])
+            first = np.uint64(work[i + _W10])
             for column in range(COLUMNS_OF_LIGHT):
                 v = np.uint64(column)
                 g = first + v
@@ -303,20 +307,20 @@ def _at_modules(light: np.ndarray, near: np.ndarray, count: int, step: np.uint64
                 low = w0 * table[g] + w1 * table[g + below] + w2 * table[h] + w3 * table[h + below]
                 g, h = g + _WIDE, h + _WIDE
                 high = w0 * table[g] + w1 * table[g + below] + w2 * table[h] + w3 * table[h + below]
-                work[i + _C19 + v * _LANES] = low + fc * (high - low)
-        for lane in range(LANES):
+                work[i + _W19 + v * _W1] = low + fc * (high - low)
+        for lane in range(lanes):
             i = np.uint64(lane)
-            upward = work[i + _C20] * work[i + _C14] + work[i + _C21] * work[i + _C15]
-            path = (work[i + _C9] + fast_exp(work[i + _C22] + work[i + _C23])) * _SCALE / work[i + _C18]
-            faded = work[i + _C19] - COLOUR_POWER * fast_log(1.0 + path * (1 / COLOUR_LENGTH))
-            work[i] = work[i + _C16] * fast_exp(faded) * (1.0 + SENSITIVITY_SLOPE * upward)
-            work[i + _C1] = work[i + _C18] * fast_exp(-work[i + _C23])
-        for lane in range(LANES):
-            i, o = np.uint64(lane), np.uint64(first_lane + lane)
+            upward = work[i + _W20] * work[i + _W14] + work[i + _W21] * work[i + _W15]
+            path = (work[i + _W9] + fast_exp(work[i + _W22] + work[i + _W23])) * _SCALE / work[i + _W18]
+            faded = work[i + _W19] - COLOUR_POWER * fast_log(1.0 + path * (1 / COLOUR_LENGTH))
+            work[i] = work[i + _W16] * fast_exp(faded) * (1.0 + SENSITIVITY_SLOPE * upward)
+            work[i + _W1] = work[i + _W18] * fast_exp(-work[i + _W23])
+        for lane in range(lanes):
+            i, o = np.uint64(lane), np.uint64(begin + lane)
             light[o] = work[i]
-            light[o + room] = work[i + _C17]
-            light[o + room + room] = work[i + _C22]
-            light[o + room + room + room] = work[i + _C1]
+            light[o + room] = work[i + _W17]
+            light[o + room + room] = work[i + _W22]
+            light[o + room + room + room] = work[i + _W1]
 
 
 @fast_kernel
@@ -354,38 +358,53 @@ def fill_some(signal: np.ndarray, amounts: np.ndarray, wanted: np.ndarray, table
     count = _near(near, packed, wanted, source, place)
     if count == 0:
         return
-    step = np.uint64(room + 1 + LANES)
-    light, corner = np.empty(4 * (room + 1 + LANES)), np.empty(4 * (room + 1 + LANES))
+    step = np.uint64(room + CHUNK)
+    light, corner = np.empty(4 * (room + CHUNK)), np.empty(4 * (room + CHUNK))
     _at_modules(light, near, count, step, tables, packed, source, place, p)
     _corners(light, corner, step, count)
-    row, at = np.empty(_W_NODES + 1, np.float32), np.empty(EDGES, np.float32)
+    row, at = np.empty(_W_NODES + 1, np.float32), np.empty(room * EDGES, np.float32)
+    _ends(at, near, count, corner[3 * (room + CHUNK):], edges, first_bin)
+    upper = np.uint64(0)
     for k in range(count):
         o = np.uint64(k)
-        module = near[o]
-        edge, amount, shift = np.uint64(module * EDGES), light[o], corner[o + step + step + step]
+        module, amount = near[o], light[o]
         amounts[module] = amount
         fs, fx = np.float32(corner[o + step]), np.float32(corner[o + step + step])
         weights = (_F1 - fs) * (_F1 - fx), (_F1 - fs) * fx, fs * (_F1 - fx), fs * fx
-        node, bin_, end = np.uint64(corner[o]), first_bin[module], first_bin[module + 1]
+        node, begin, end = np.uint64(corner[o]), first_bin[module], first_bin[module + 1]
         if module >= several:
-            w = _among(np.float32(edges[edge + _ONE] * (1 / JITTER) - shift))
-            whole = np.floor(w)
-            at_whole = node + np.uint64(whole)
-            low, high = _blend(cdf, at_whole, weights), _blend(cdf, at_whole + _ONE, weights)
-            signal[bin_] = amount * (low + (w - whole) * (high - low))
+            whole = np.floor(at[upper])
+            n = node + np.uint64(whole)
+            low, high = _blend(cdf, n, weights), _blend(cdf, n + _ONE, weights)
+            signal[begin] = amount * (low + (at[upper] - whole) * (high - low))
+            upper += _ONE
             continue
-        for e in range(EDGES):
-            at[np.uint64(e)] = _among(np.float32(edges[edge + np.uint64(e)] * (1 / JITTER) - shift))
-        for v in range(int(at[_ONE]), int(at[np.uint64(end - bin_)]) + 2):
+        for v in range(int(at[upper]), int(at[upper + np.uint64(end - begin - 1)]) + 2):
             row[np.uint64(v)] = _blend(cdf, node + np.uint64(v), weights)
-        before, upper = _F0, _ONE
-        for n in range(bin_, end):
+        before = _F0
+        for n in range(begin, end):
             whole = np.floor(at[upper])
             j = np.uint64(whole)
             after = row[j] + (at[upper] - whole) * (row[j + _ONE] - row[j])
             signal[np.uint64(n)] = amount * (after - before)
             before = after
             upper += _ONE
+
+
+@fast_kernel
+def _ends(at: np.ndarray, near: np.ndarray, count: int, shift: np.ndarray, edges: np.ndarray,
+          first_bin: np.ndarray) -> None:
+    """Where among the nodes of their distributions the bins of so many modules end, one after the other."""
+    place = np.uint64(0)
+    for k in range(count):
+        module = near[np.uint64(k)]
+        edge, begin = np.uint64(module * EDGES + 1), shift[np.uint64(k)]
+        for n in range(first_bin[module + 1] - first_bin[module]):
+            at[place] = np.float32(edges[edge + np.uint64(n)] * (1 / JITTER) - begin)
+            place += _ONE
+    for k in range(np.int64(place)):
+        i = np.uint64(k)
+        at[i] = _among(at[i])
 
 
 @kernel
@@ -407,12 +426,12 @@ def _light_of(tables: ShowerTables, packed: np.ndarray, centre: Vector, place: P
               p: Vector) -> np.ndarray:
     room = len(packed) // COLUMNS
     light, near, wanted = np.zeros((room, 4)), np.empty(room + 1, np.int64), np.ones(room, np.uint8)
-    source, found = _source(tables, centre, place), np.empty(4 * (room + LANES))
+    source, found = _source(tables, centre, place), np.empty(4 * (room + CHUNK))
     count = _near(near, packed, wanted, source, place)
-    _at_modules(found, near, count, np.uint64(room + LANES), tables, packed, source, place, p)
+    _at_modules(found, near, count, np.uint64(room + CHUNK), tables, packed, source, place, p)
     for k in range(count):
         for c in range(4):
-            light[near[k], c] = found[c * (room + LANES) + k]
+            light[near[k], c] = found[c * (room + CHUNK) + k]
     return light
 
 
