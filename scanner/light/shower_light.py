@@ -39,7 +39,7 @@ from scanner.light.light import (
 from scanner.light.pandel import log_survival
 from scanner.machine.tables import kept
 
-__all__ = ["ShowerTables", "fill_signal", "fill_some", "light_at_modules", "shower_tables"]
+__all__ = ["ShowerTables", "fill_signal", "fill_some", "reach", "light_at_modules", "shower_tables"]
 
 PHOTONS_PER_GEV = PHOTONS_PER_METRE * METRES_PER_GEV
 COLOUR_LENGTH, COLOUR_POWER = 25.0, 0.165
@@ -210,29 +210,6 @@ def _source(tables: ShowerTables, centre: Vector, place: Place) -> Vector:
 
 
 @fast_kernel
-def _near(near: np.ndarray, packed: np.ndarray, wanted: np.ndarray, source: Vector, place: Place) -> int:
-    """Fill in which of the wanted modules a shower's light reaches; how many they are."""
-    height, source_b, _ = source
-    sx, sy, sz, _ = place
-    reach, count = np.empty(LANES), 0
-    for block in range(len(packed) // (COLUMNS * LANES)):
-        base = np.uint64(block * COLUMNS * LANES)
-        for lane in range(LANES):
-            i = base + np.uint64(lane)
-            x, y, z = packed[i] - sx, packed[i + _C1] - sy, packed[i + _C2] - sz
-            drop = packed[i + _C7] - height
-            is_level = abs(drop) <= 1.0
-            b_mean = (packed[i + _C4] - source_b) / (1.0 if is_level else drop)
-            b = packed[i + _C3] if is_level else b_mean
-            reach[np.uint64(lane)] = (x * x + y * y + z * z + 1e-4) * b * b
-        for lane in range(LANES):
-            module = block * LANES + lane
-            near[np.uint64(count)] = module
-            count += int((reach[np.uint64(lane)] <= FARTHEST * FARTHEST) & (wanted[np.uint64(module)] != 0))
-    return count
-
-
-@fast_kernel
 def _at_modules(light: np.ndarray, near: np.ndarray, count: int, step: np.uint64, tables: ShowerTables,
                 packed: np.ndarray, source: Vector, place: Place, p: Vector) -> None:
     """Fill PE per GeV, arrival (ns), ln ξ and rate (1/ns) at so many modules, `step` numbers each.
@@ -345,20 +322,40 @@ def _blend(cdf: np.ndarray, n: np.uint64, w: Weights) -> np.float32:
 
 
 @fast_kernel
-def fill_some(signal: np.ndarray, amounts: np.ndarray, wanted: np.ndarray, tables: ShowerTables,
-              receivers: Receivers, centre: Vector, place: Place, p: Vector) -> None:
-    """Expected PE per GeV of a shower in the bins of the wanted modules that it reaches, and in all of each.
+def reach(near: np.ndarray, tables: ShowerTables, receivers: Receivers, centre: Vector, place: Place) -> int:
+    """Fill in which modules the light of a shower at `place` reaches; how many. `near` has room for one more."""
+    packed, count = receivers.packed, 0
+    height, source_b, _ = _source(tables, centre, place)
+    sx, sy, sz, _ = place
+    depth = np.empty(LANES)
+    for block in range(len(packed) // (COLUMNS * LANES)):
+        base = np.uint64(block * COLUMNS * LANES)
+        for lane in range(LANES):
+            i = base + np.uint64(lane)
+            x, y, z = packed[i] - sx, packed[i + _C1] - sy, packed[i + _C2] - sz
+            drop = packed[i + _C7] - height
+            is_level = abs(drop) <= 1.0
+            b_mean = (packed[i + _C4] - source_b) / (1.0 if is_level else drop)
+            b = packed[i + _C3] if is_level else b_mean
+            depth[np.uint64(lane)] = (x * x + y * y + z * z + 1e-4) * b * b
+        for lane in range(LANES):
+            near[np.uint64(count)] = block * LANES + lane
+            count += int(depth[np.uint64(lane)] <= FARTHEST * FARTHEST)
+    return count
 
-    What belongs to others is left as it is. `wanted` (of modules in whole blocks) is 0 or 1.
+
+@fast_kernel
+def fill_some(signal: np.ndarray, amounts: np.ndarray, near: np.ndarray, count: int, tables: ShowerTables,
+              receivers: Receivers, centre: Vector, place: Place, p: Vector) -> None:
+    """Expected PE per GeV of a shower in the bins of the first `count` modules of `near`, and in all of each.
+
+    What belongs to others is left as it is.
     """
-    packed, edges, first_bin, several = receivers
-    cdf, room = tables.cdf, len(wanted)
-    near = np.empty(room + 1, np.int64)
-    source = _source(tables, centre, place)
-    count = _near(near, packed, wanted, source, place)
     if count == 0:
         return
-    step = np.uint64(room + CHUNK)
+    packed, edges, first_bin, several = receivers
+    cdf, room = tables.cdf, np.int64(count)
+    source, step = _source(tables, centre, place), np.uint64(room + CHUNK)
     light, corner = np.empty(4 * (room + CHUNK)), np.empty(4 * (room + CHUNK))
     _at_modules(light, near, count, step, tables, packed, source, place, p)
     _corners(light, corner, step, count)
@@ -415,20 +412,19 @@ def fill_signal(signal: np.ndarray, tables: ShowerTables, receivers: Receivers, 
     `place` is (x, y, z, t) relative to the event's centre and to its reference time.
     """
     room = len(receivers.packed) // COLUMNS
-    wanted = np.ones(room, np.uint8)
+    near = np.empty(room + 1, np.int64)
     for n in range(len(signal)):
         signal[n] = 0.0
-    fill_some(signal, np.empty(room), wanted, tables, receivers, centre, place, p)
+    count = reach(near, tables, receivers, centre, place)
+    fill_some(signal, np.empty(room), near, count, tables, receivers, centre, place, p)
 
 
 @kernel
-def _light_of(tables: ShowerTables, packed: np.ndarray, centre: Vector, place: Place,
-              p: Vector) -> np.ndarray:
-    room = len(packed) // COLUMNS
-    light, near, wanted = np.zeros((room, 4)), np.empty(room + 1, np.int64), np.ones(room, np.uint8)
-    source, found = _source(tables, centre, place), np.empty(4 * (room + CHUNK))
-    count = _near(near, packed, wanted, source, place)
-    _at_modules(found, near, count, np.uint64(room + CHUNK), tables, packed, source, place, p)
+def _light_of(tables: ShowerTables, receivers: Receivers, centre: Vector, place: Place, p: Vector) -> np.ndarray:
+    room = len(receivers.packed) // COLUMNS
+    light, near, found = np.zeros((room, 4)), np.empty(room + 1, np.int64), np.empty(4 * (room + CHUNK))
+    count, source = reach(near, tables, receivers, centre, place), _source(tables, centre, place)
+    _at_modules(found, near, count, np.uint64(room + CHUNK), tables, receivers.packed, source, place, p)
     for k in range(count):
         for c in range(4):
             light[near[k], c] = found[c * (room + CHUNK) + k]
@@ -438,7 +434,9 @@ def _light_of(tables: ShowerTables, packed: np.ndarray, centre: Vector, place: P
 def light_at_modules(tables: ShowerTables, modules: Modules, centre: Vector, place: Place,
                      p: Vector) -> np.ndarray:
     """PE per GeV, arrival (ns), ξ and rate (1/ns) of a shower's light; shape (4, n_modules)."""
-    light = _light_of(tables, packed(modules), centre, place, p)[: len(modules.x)].T
+    nothing = np.empty(0)
+    receivers = Receivers(packed(modules), nothing, modules.first_bin, 0)
+    light = _light_of(tables, receivers, centre, place, p)[: len(modules.x)].T
     light[2] = np.exp(light[2])
     light[3, light[0] == 0.0] = 1.0
     return light

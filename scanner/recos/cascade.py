@@ -24,7 +24,8 @@ from scanner.maps.result import PIXEL_DTYPE, nan_rows
 from scanner.recos.track.fit import frame_of
 from scanner.recos.unfolding import Equations, copy_to, solve
 
-__all__ = ["FIT_SHOWER", "HALF_HEIGHT", "MODEL_ERROR", "RADIUS", "Cascade", "CascadeEvent", "contained",
+__all__ = ["FIT_SHOWER", "HALF_HEIGHT", "MODEL_ERROR", "RADIUS", "Cascade", "CascadeEvent", "common_vertex",
+           "contained",
            "flights", "in_ice"]
 
 MODEL_ERROR = 0.3
@@ -180,7 +181,7 @@ class Cascade:
     def prepare(self, event: Event) -> CascadeEvent:
         """Charges and a common vertex; raises EventError if too few modules are hit."""
         charges = bin_charges(event, self._ice)
-        return CascadeEvent(charges, _common_vertex(charges, self._ice))
+        return CascadeEvent(charges, common_vertex(charges, self._ice))
 
     def reconstruct(self, prepared: CascadeEvent, zenith: np.ndarray, azimuth: np.ndarray,
                     seeds: np.ndarray | None = None) -> np.ndarray:
@@ -224,7 +225,7 @@ def _starts(prepared: CascadeEvent, n: int, seeds: np.ndarray | None) -> np.ndar
     return starts
 
 
-def _common_vertex(charges: Charges, ice: str) -> np.ndarray:
+def common_vertex(charges: Charges, ice: str) -> np.ndarray:
     """The best vertex from a few directions, started at the charge-weighted centre; (x, y, z, t, ln E)."""
     time = float(np.quantile(charges.first_times, 0.1)) - 100.0
     energy = float(np.log(max(charges.hit_charges.sum(), 1.0) * 30.0))

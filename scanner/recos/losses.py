@@ -16,7 +16,7 @@ import numpy as np
 from config.ice import C_VACUUM
 from scanner.common.compiled import fast_kernel, kernel
 from scanner.light.charges import COLUMNS, Modules, Receivers
-from scanner.light.shower_light import ShowerTables, Vector, fill_some
+from scanner.light.shower_light import ShowerTables, Vector, fill_some, reach
 from scanner.recos.unfolding import (
     Counts,
     Equations,
@@ -57,6 +57,8 @@ SHORTEST = 0.2
 """Least share of a promised step that is gone where −ln L is stiffer than the information says."""
 LONGEST, LONGEST_TIME = 30.0, 100.0
 """Longest step in (a, b), m, and in t0, ns."""
+POOR = 0.3
+"""Derivatives are computed again after a step that gained less than this of what was promised."""
 
 
 class Problem(NamedTuple):
@@ -78,13 +80,24 @@ class Line(NamedTuple):
     along: np.ndarray
 
 
+class Kept(NamedTuple):
+    """Of another start: signals, light, and which modules are reached."""
+
+    matrix: np.ndarray
+    amounts: np.ndarray
+    reached: np.ndarray
+    counts: np.ndarray
+
+
 class Work(NamedTuple):
     """Arrays that all directions use again; float32 but for the equations."""
 
     matrix: np.ndarray  # (sources, bins), flat: signals of the showers
     amounts: np.ndarray  # (sources, modules), flat: light of the showers in all bins of a module
-    wanted: np.ndarray  # the same, 0 or 1: what is computed again when the vertex moves
-    kept: np.ndarray  # (sources, bins), flat: signals of another start
+    reached: np.ndarray  # (sources, modules + 1): which modules the showers reach,
+    wanted: np.ndarray  # and for which their light is computed again when the vertex moves; int64
+    counts: np.ndarray  # (3, sources): how many they are; the last row is `kept`'s
+    kept: Kept
     slopes: np.ndarray  # (3 + sources, bins), flat
     shifted: np.ndarray  # (bins,)
     mu: np.ndarray
@@ -96,10 +109,12 @@ class Work(NamedTuple):
 @kernel
 def _work(bins: int, room: int) -> Work:
     n = MOST_SOURCES + 3
-    matrix, kept = np.zeros(MOST_SOURCES * bins, np.float32), np.zeros(MOST_SOURCES * bins, np.float32)
+    matrix = np.zeros((2, MOST_SOURCES * bins), np.float32)
     slopes, rows = np.zeros(n * bins, np.float32), np.zeros((4, bins), np.float32)
-    amounts, wanted = np.zeros(MOST_SOURCES * room, np.float32), np.ones(MOST_SOURCES * room, np.uint8)
-    return Work(matrix, amounts, wanted, kept, slopes, rows[0], rows[1], rows[2], rows[3],
+    amounts, which = np.zeros((2, MOST_SOURCES * room), np.float32), np.zeros((3, MOST_SOURCES, room + 1), np.int64)
+    counts = np.zeros((3, MOST_SOURCES), np.int64)
+    kept = Kept(matrix[1], amounts[1], which[2], counts[2])
+    return Work(matrix[0], amounts[0], which[0], which[1], counts, kept, slopes, rows[0], rows[1], rows[2], rows[3],
                 Equations(np.zeros((n, n)), np.zeros(n), np.zeros(n)))
 
 
@@ -136,13 +151,19 @@ def _point(line: Line, place: np.ndarray, along: float) -> tuple[float, float, f
 
 
 @kernel
-def _fill(signal: np.ndarray, amounts: np.ndarray, wanted: np.ndarray, problem: Problem, line: Line,
-          place: np.ndarray, along: float) -> None:
-    """Signal of the shower at `along` in the wanted modules."""
+def _at(line: Line, place: np.ndarray, along: float) -> tuple[float, float, float, float]:
+    """Place and time of the shower at `along`."""
     x, y, z = _point(line, place, along)
-    at = (x, y, z, place[2] + along / C_VACUUM)
+    return x, y, z, place[2] + along / C_VACUUM
+
+
+@kernel
+def _fill(signal: np.ndarray, amounts: np.ndarray, near: np.ndarray, count: int, problem: Problem, line: Line,
+          place: np.ndarray, along: float) -> None:
+    """Signal of the shower at `along` in so many modules."""
     p = (line.p[0], line.p[1], line.p[2])
-    fill_some(signal, amounts, wanted, problem.tables, problem.receivers, problem.centre, at, p)
+    fill_some(signal, amounts, near, count, problem.tables, problem.receivers, problem.centre,
+              _at(line, place, along), p)
 
 
 @fast_kernel
@@ -155,12 +176,17 @@ def _cut(signal: np.ndarray) -> None:
 @kernel
 def _set(work: Work, problem: Problem, line: Line, place: np.ndarray) -> None:
     """Fill in all signals of a line's showers for a vertex."""
-    n, room = len(line.along), len(problem.receivers.packed) // COLUMNS
-    for k in range(n * len(work.mu)):
+    n, bins, room = len(line.along), len(work.mu), len(problem.receivers.packed) // COLUMNS
+    for k in range(n * bins):
         work.matrix[k] = np.float32(0.0)
     for k in range(n * room):
-        work.amounts[k], work.wanted[k] = np.float32(0.0), np.uint8(1)
-    _move(work, problem, line, place)
+        work.amounts[k] = np.float32(0.0)
+    for j in range(n):
+        row, near, at = _row(work.matrix, j, bins), work.reached[j], _at(line, place, line.along[j])
+        count = reach(near, problem.tables, problem.receivers, problem.centre, at)
+        _fill(row, _row(work.amounts, j, room), near, count, problem, line, place, line.along[j])
+        _cut(row)
+        work.counts[0, j] = count
 
 
 @kernel
@@ -168,23 +194,27 @@ def _move(work: Work, problem: Problem, line: Line, place: np.ndarray) -> None:
     """Fill in the wanted signals of a line's showers for a vertex."""
     bins, room = len(work.mu), len(problem.receivers.packed) // COLUMNS
     for j in range(len(line.along)):
-        row = _row(work.matrix, j, bins)
-        _fill(row, _row(work.amounts, j, room), _row(work.wanted, j, room), problem, line, place, line.along[j])
+        row, amounts, count = _row(work.matrix, j, bins), _row(work.amounts, j, room), work.counts[1, j]
+        _fill(row, amounts, work.wanted[j], count, problem, line, place, line.along[j])
         _cut(row)
 
 
 @fast_kernel
 def _want(work: Work, energy: np.ndarray, room: int) -> None:
     """What is more than a LEAST_SHARE of a module's light is computed again when the vertex moves."""
-    least = np.empty(room, np.float32)
+    least, share = np.empty(room, np.float32), np.float32(LEAST_SHARE)
     for m in range(room):
         least[m] = np.float32(LEAST_LIGHT)
     for j in range(len(energy)):
         for m in range(room):
-            least[m] += np.float32(LEAST_SHARE) * energy[j] * work.amounts[j * room + m]
+            least[m] += share * energy[j] * work.amounts[j * room + m]
     for j in range(len(energy)):
-        for m in range(room):
-            work.wanted[j * room + m] = energy[j] * work.amounts[j * room + m] > least[m]
+        count, reached, wanted = 0, work.reached[j], work.wanted[j]
+        for k in range(work.counts[0, j]):
+            m = reached[k]
+            wanted[count] = m
+            count += int(energy[j] * work.amounts[j * room + m] > least[m])
+        work.counts[1, j] = count
 
 
 @fast_kernel
@@ -215,7 +245,7 @@ def _slopes(problem: Problem, line: Line, place: np.ndarray, work: Work, energy:
         for j in range(len(energy)):
             there = _row(work.matrix, j, bins)
             copy_to(work.shifted, there)
-            _fill(work.shifted, unused, _row(work.wanted, j, room), problem, line, near, line.along[j])
+            _fill(work.shifted, unused, work.wanted[j], work.counts[1, j], problem, line, near, line.along[j])
             _add(slope, work.shifted, there, np.float32(energy[j] / STEPS[q]))
         near[q] = place[q]
 
@@ -288,7 +318,7 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
     matrix = work.matrix[: len(energy) * bins]
     best, there, moved = np.empty_like(energy), np.empty(3), np.empty(3)
     copy_to(best, energy)
-    damping, stretch, here = DAMPING, 1.0, True
+    damping, stretch, here, learnt = DAMPING, 1.0, True, False
     llh, room = objective(mu, energy, counts), len(problem.receivers.packed) // COLUMNS
     _want(work, energy, room)
     _slopes(problem, line, place, work, energy)
@@ -297,9 +327,9 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
     scoring(equations, slopes, 3, best, work.best_mu, counts)
     for _ in range(MAX_STEPS):
         gain = solve(equations, n, damping)
-        if not gain > tolerance:
-            break
         share = stretch * _limit(equations.step)
+        if not gain * share > tolerance:
+            break
         before = _along(equations, n)
         for q in range(3):
             moved[q] = share * equations.step[q]
@@ -318,7 +348,8 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
             copy_to(work.best_mu, mu)
             llh -= change
             _want(work, energy, room)
-            if not near:
+            learnt = near and (change > POOR * gain * share or not learnt)
+            if not learnt:
                 _slopes(problem, line, place, work, energy)
             _scale(slopes, 3, matrix, energy, bins)
         scoring(equations, slopes, 3, best, work.best_mu, counts)
@@ -359,25 +390,43 @@ def _finish(problem: Problem, work: Work, energy: np.ndarray) -> float:
 
 
 @kernel
+def _keep(work: Work, sources: int, room: int, back: bool) -> None:
+    """Put a start's signals aside, or bring them back."""
+    kept, n = work.kept, sources * len(work.mu)
+    if back:
+        copy_to(work.matrix, kept.matrix[:n])
+        copy_to(work.amounts, kept.amounts[: sources * room])
+        copy_to(work.counts[0], kept.counts)
+        copy_to(work.mu, work.best_mu)
+    else:
+        copy_to(kept.matrix, work.matrix[:n])
+        copy_to(kept.amounts, work.amounts[: sources * room])
+        copy_to(kept.counts, work.counts[0])
+        copy_to(work.best_mu, work.mu)
+    for j in range(sources):
+        there, here = kept.reached[j], work.reached[j]
+        for k in range(work.counts[0, j]):
+            if back:
+                here[k] = there[k]
+            else:
+                there[k] = here[k]
+
+
+@kernel
 def _choose(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy: np.ndarray) -> int:
     """The best of several starts (n, 3), whose energies and signals are then at hand."""
-    best, least, last, n = 0, np.inf, len(starts) - 1, len(energy) * len(work.mu)
+    best, least, last = 0, np.inf, len(starts) - 1
     energies, room = np.empty_like(energy), len(problem.receivers.packed) // COLUMNS
-    amounts = np.empty(len(energy) * room, np.float32)
     for s in range(len(starts)):
         llh = _begin(problem, line, starts[s], work, energy)
         if llh < least:
             best, least = s, llh
             if s < last:
-                copy_to(work.kept, work.matrix[:n])
-                copy_to(amounts, work.amounts[: len(amounts)])
-                copy_to(work.best_mu, work.mu)
                 copy_to(energies, energy)
+                _keep(work, len(energy), room, False)
     if best != last:
-        copy_to(work.matrix, work.kept[:n])
-        copy_to(work.amounts, amounts)
-        copy_to(work.mu, work.best_mu)
         copy_to(energy, energies)
+        _keep(work, len(energy), room, True)
     return best
 
 
