@@ -39,7 +39,7 @@ from scanner.light.light import (
 from scanner.light.pandel import log_survival
 from scanner.machine.tables import kept
 
-__all__ = ["ShowerTables", "fill_signal", "fill_some", "reach", "light_at_modules", "shower_tables"]
+__all__ = ["ShowerTables", "fill_signal", "fill_some", "light_at_modules", "reach", "shower_tables"]
 
 PHOTONS_PER_GEV = PHOTONS_PER_METRE * METRES_PER_GEV
 COLOUR_LENGTH, COLOUR_POWER = 25.0, 0.165
@@ -61,6 +61,8 @@ COLUMNS_OF_LIGHT, WIDTH = 5, 8
 CHUNK = 64
 """So many modules go through each step together: what was stored one by one is then read eight at a time
 without waiting for it."""
+AT_ONCE = 32
+"""Nodes of a distribution are blended so many at a time, and none is left over for one at a time."""
 JITTER = 10.0
 """Smearing of the arrival times, ns: the modules' resolution and the errors of the ice model."""
 _S = np.linspace(np.log(0.004), np.log(1.0), 14)
@@ -70,14 +72,15 @@ _XI_NODES, _W_NODES = len(_XI), len(_W)
 _ROW, _PLANE = np.uint64(_W_NODES), np.uint64(_W_NODES * _XI_NODES)
 _ONE, _TWO, _THREE, _FOUR, _WIDE = (np.uint64(n) for n in (1, 2, 3, 4, WIDTH))
 _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8 = (np.uint64(n * LANES) for n in range(1, COLUMNS))
-(_W1, _W2, _W3, _W4, _W5, _W6, _W7, _W8, _W9, _W10, _W11, _W12, _W13, _W14, _W15, _W16, _W17, _W18, _W19, _W20,
- _W21, _W22, _W23) = (np.uint64(n * CHUNK) for n in range(1, 24))
+(_W1, _W2, _W3, _W4, _W5, _W6, _W7, _W8, _W9, _W10, _W11, _W12, _W13, _W14, _W15, _W16, _W17, _W18, _W19,
+ _W20, _W21, _W22, _W23) = (np.uint64(n * CHUNK) for n in range(1, 24))
 _PER_S, _PER_XI, _PER_W = (1.0 / (nodes[1] - nodes[0]) for nodes in (_S, _XI, _W))
 _FIRST_S, _FIRST_XI, _FIRST_W = float(_S[0]), float(_XI[0]), float(_W[0])
 _LAST_S, _LAST_XI, _LAST_W = len(_S) - 1.0, len(_XI) - 1.0, len(_W) - 1.0
 _F0, _F1, _F2, _HALF, _THIRD, _FIFTH, _SEVENTH = (np.float32(n) for n in (0, 1, 2, 1/2, 1/3, 1/5, 1/7))
 _LN2, _SQRT_HALF = np.float32(np.log(2.0)), np.int32(0x3F3504F3)
-_FIRST_TIME, _ASINH_0, _ASINH_STEP, _ASINH_LAST = (np.float32(n) for n in (-8.0, _FIRST_W, _PER_W, _LAST_W - 1e-4))
+_FIRST_TIME, _ASINH_0 = np.float32(-8.0), np.float32(_FIRST_W)
+_ASINH_STEP, _ASINH_LAST = np.float32(_PER_W), np.float32(_LAST_W - 1e-4)
 _SCALE = C_VACUUM / N_GROUP
 _PER_GEV = MEAN_SENSITIVITY * PHOTONS_PER_GEV * DOM_AREA / (4 * np.pi)
 
@@ -140,8 +143,9 @@ def _light_table() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 @cache
 def _cdf_table() -> np.ndarray:
     """The gamma distribution smeared by JITTER; interpolated linearly, which can never ring below zero."""
-    return kept("shower_times", lambda: -np.expm1(
-        np.minimum(log_survival(2.0 * np.sinh(_W), _XI, _S), 0.0)).ravel()).astype(np.float32)
+    table = kept("shower_times", lambda: -np.expm1(
+        np.minimum(log_survival(2.0 * np.sinh(_W), _XI, _S), 0.0)).ravel())
+    return np.append(table, np.zeros(AT_ONCE)).astype(np.float32)
 
 
 @inlined
@@ -323,7 +327,7 @@ def _blend(cdf: np.ndarray, n: np.uint64, w: Weights) -> np.float32:
 
 @fast_kernel
 def reach(near: np.ndarray, tables: ShowerTables, receivers: Receivers, centre: Vector, place: Place) -> int:
-    """Fill in which modules the light of a shower at `place` reaches; how many. `near` has room for one more."""
+    """Fill in which modules a shower's light reaches; how many they are. `near` has room for one more."""
     packed, count = receivers.packed, 0
     height, source_b, _ = _source(tables, centre, place)
     sx, sy, sz, _ = place
@@ -359,7 +363,7 @@ def fill_some(signal: np.ndarray, amounts: np.ndarray, near: np.ndarray, count: 
     light, corner = np.empty(4 * (room + CHUNK)), np.empty(4 * (room + CHUNK))
     _at_modules(light, near, count, step, tables, packed, source, place, p)
     _corners(light, corner, step, count)
-    row, at = np.empty(_W_NODES + 1, np.float32), np.empty(room * EDGES, np.float32)
+    row, at = np.empty(_W_NODES + AT_ONCE, np.float32), np.empty(room * EDGES, np.float32)
     _ends(at, near, count, corner[3 * (room + CHUNK):], edges, first_bin)
     upper = np.uint64(0)
     for k in range(count):
@@ -371,12 +375,14 @@ def fill_some(signal: np.ndarray, amounts: np.ndarray, near: np.ndarray, count: 
         node, begin, end = np.uint64(corner[o]), first_bin[module], first_bin[module + 1]
         if module >= several:
             whole = np.floor(at[upper])
-            n = node + np.uint64(whole)
-            low, high = _blend(cdf, n, weights), _blend(cdf, n + _ONE, weights)
+            low_node = node + np.uint64(whole)
+            low, high = _blend(cdf, low_node, weights), _blend(cdf, low_node + _ONE, weights)
             signal[begin] = amount * (low + (at[upper] - whole) * (high - low))
             upper += _ONE
             continue
-        for v in range(int(at[upper]), int(at[upper + np.uint64(end - begin - 1)]) + 2):
+        first = int(at[upper])
+        nodes = int(at[upper + np.uint64(end - begin - 1)]) + 1 + AT_ONCE - first
+        for v in range(first, first + nodes // AT_ONCE * AT_ONCE):
             row[np.uint64(v)] = _blend(cdf, node + np.uint64(v), weights)
         before = _F0
         for n in range(begin, end):
@@ -420,7 +426,8 @@ def fill_signal(signal: np.ndarray, tables: ShowerTables, receivers: Receivers, 
 
 
 @kernel
-def _light_of(tables: ShowerTables, receivers: Receivers, centre: Vector, place: Place, p: Vector) -> np.ndarray:
+def _light_of(tables: ShowerTables, receivers: Receivers, centre: Vector, place: Place,
+              p: Vector) -> np.ndarray:
     room = len(receivers.packed) // COLUMNS
     light, near, found = np.zeros((room, 4)), np.empty(room + 1, np.int64), np.empty(4 * (room + CHUNK))
     count, source = reach(near, tables, receivers, centre, place), _source(tables, centre, place)

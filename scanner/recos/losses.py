@@ -111,11 +111,11 @@ def _work(bins: int, room: int) -> Work:
     n = MOST_SOURCES + 3
     matrix = np.zeros((2, MOST_SOURCES * bins), np.float32)
     slopes, rows = np.zeros(n * bins, np.float32), np.zeros((4, bins), np.float32)
-    amounts, which = np.zeros((2, MOST_SOURCES * room), np.float32), np.zeros((3, MOST_SOURCES, room + 1), np.int64)
-    counts = np.zeros((3, MOST_SOURCES), np.int64)
+    amounts, counts = np.zeros((2, MOST_SOURCES * room), np.float32), np.zeros((3, MOST_SOURCES), np.int64)
+    which = np.zeros((3, MOST_SOURCES, room + 1), np.int64)
     kept = Kept(matrix[1], amounts[1], which[2], counts[2])
-    return Work(matrix[0], amounts[0], which[0], which[1], counts, kept, slopes, rows[0], rows[1], rows[2], rows[3],
-                Equations(np.zeros((n, n)), np.zeros(n), np.zeros(n)))
+    return Work(matrix[0], amounts[0], which[0], which[1], counts, kept, slopes, rows[0], rows[1], rows[2],
+                rows[3], Equations(np.zeros((n, n)), np.zeros(n), np.zeros(n)))
 
 
 @kernel
@@ -328,7 +328,7 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
     for _ in range(MAX_STEPS):
         gain = solve(equations, n, damping)
         share = stretch * _limit(equations.step)
-        if not gain * share > tolerance:
+        if not gain > tolerance:
             break
         before = _along(equations, n)
         for q in range(3):
@@ -471,7 +471,8 @@ def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height:
     left. `tolerance` (n,) is the promised gain in ln L at which a fit stops. Fills in rows of (llh, x, y, z,
     t, energy inside, energy in all), shape (n, 7).
     """
-    work, starts = _work(len(problem.counts.charge), len(problem.receivers.packed) // COLUMNS), np.empty((seeds.shape[1], 3))
+    work = _work(len(problem.counts.charge), len(problem.receivers.packed) // COLUMNS)
+    starts = np.empty((seeds.shape[1], 3))
     for i in range(len(directions)):
         line = _line(problem.modules, problem.n_hit, directions[i])
         energy, count = np.empty(len(line.along), np.float32), 0
