@@ -186,7 +186,7 @@ class Cascade:
     def prepare(self, event: Event) -> CascadeEvent:
         """Charges and a common vertex; raises EventError if too few modules are hit."""
         charges = bin_charges(event, self._ice)
-        return CascadeEvent(charges, common_vertex(charges, self._ice))
+        return CascadeEvent(charges, common_vertex(charges, self._ice)[1:])
 
     def reconstruct(self, prepared: CascadeEvent, zenith: np.ndarray, azimuth: np.ndarray,
                     seeds: np.ndarray | None = None) -> np.ndarray:
@@ -231,13 +231,13 @@ def _starts(prepared: CascadeEvent, n: int, seeds: np.ndarray | None) -> np.ndar
 
 
 def common_vertex(charges: Charges, ice: str) -> np.ndarray:
-    """The best vertex from a few directions, started at the charge-weighted centre; (x, y, z, t, ln E)."""
+    """The best fit from a few directions, started at the charge-weighted centre: −ln L, x, y, z, t, ln E."""
     time = float(np.quantile(charges.first_times, 0.1)) - 100.0
     energy = float(np.log(max(charges.hit_charges.sum(), 1.0) * 30.0))
     theta, azimuth = healpix_directions()
     starts = np.tile([0.0, 0.0, 0.0, time, energy], (len(theta), 1))
     fits = _fit_directions(charges, flights(theta, azimuth), starts, ice)
-    return fits[np.argmin(fits[:, 0]), 1:]
+    return fits[np.argmin(fits[:, 0])]
 
 
 def healpix_directions() -> tuple[np.ndarray, np.ndarray]:

@@ -52,13 +52,13 @@ MAX_STEPS, LAST_STEPS = 10, 2
 """Steps of Fisher scoring: of vertex and energies, and of the energies alone when the vertex stands."""
 TOLERANCE = 0.01
 """Promised gain in ln L at which the energies alone have converged."""
+RIVAL = 100.0
+"""A shower alone explains an event about as well if its −ln L is no farther than this."""
 DAMPING, MOST_DAMPING = 1e-2, 1e3
 SHORTEST = 0.2
 """Least share of a promised step that is gone where −ln L is stiffer than the information says."""
 LONGEST, LONGEST_TIME = 30.0, 100.0
 """Longest step in (a, b), m, and in t0, ns."""
-POOR = 0.3
-"""Derivatives are computed again after a step that gained less than this of what was promised."""
 
 
 class Problem(NamedTuple):
@@ -318,7 +318,7 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
     matrix = work.matrix[: len(energy) * bins]
     best, there, moved = np.empty_like(energy), np.empty(3), np.empty(3)
     copy_to(best, energy)
-    damping, stretch, here, learnt = DAMPING, 1.0, True, False
+    damping, stretch, here = DAMPING, 1.0, True
     llh, room = objective(mu, energy, counts), len(problem.receivers.packed) // COLUMNS
     _want(work, energy, room)
     _slopes(problem, line, place, work, energy)
@@ -348,8 +348,7 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
             copy_to(work.best_mu, mu)
             llh -= change
             _want(work, energy, room)
-            learnt = near and (change > POOR * gain * share or not learnt)
-            if not learnt:
+            if not near:
                 _slopes(problem, line, place, work, energy)
             _scale(slopes, 3, matrix, energy, bins)
         scoring(equations, slopes, 3, best, work.best_mu, counts)
@@ -432,11 +431,26 @@ def _choose(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy
 
 @kernel
 def _fit(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy: np.ndarray,
-         tolerance: float) -> tuple[float, np.ndarray]:
-    """The least −ln L from the best of several starts (n, 3), and its place; `energy` is filled in."""
-    place = starts[_choose(problem, line, starts, work, energy)]
+         tolerance: float, shower: float) -> tuple[float, np.ndarray]:
+    """The least −ln L from the best of several starts (n, 3), and its place; `energy` is filled in.
+
+    Where a shower alone explains the event about as well, its −ln L is told, there are valleys around
+    either start, and both are gone down to the end.
+    """
+    chosen = _choose(problem, line, starts, work, energy)
+    place = starts[chosen]
     _descend(problem, line, place, work, energy, tolerance)
-    return _finish(problem, work, energy), place
+    llh = _finish(problem, work, energy)
+    if len(starts) == 2 and abs(llh - shower) < RIVAL:
+        other, best = starts[1 - chosen], np.empty_like(energy)
+        copy_to(best, energy)
+        _begin(problem, line, other, work, energy)
+        _descend(problem, line, other, work, energy, tolerance)
+        second = _finish(problem, work, energy)
+        if second < llh:
+            return second, other
+        copy_to(energy, best)
+    return llh, place
 
 
 @kernel
@@ -468,7 +482,8 @@ def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height:
     """Fit each direction (n, 3) from the best of its vertices (n, starts, 4).
 
     Vertices are x, y, z, t relative to the event; one whose x is no number does not count, but one must be
-    left. `tolerance` (n,) is the promised gain in ln L at which a fit stops. Fills in rows of (llh, x, y, z,
+    left. `tolerance` (n, 2) is the promised gain in ln L at which a fit stops, and −ln L of a
+    shower alone where it matters (`_fit`). Fills in rows of (llh, x, y, z,
     t, energy inside, energy in all), shape (n, 7).
     """
     work = _work(len(problem.counts.charge), len(problem.receivers.packed) // COLUMNS)
@@ -480,7 +495,8 @@ def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height:
             if not np.isnan(seeds[i, s, 0]):
                 starts[count, 0], starts[count, 1], starts[count, 2] = _start(line, seeds[i, s])
                 count += 1
-        result[i, 0], place = _fit(problem, line, starts[:count], work, energy, tolerance[i])
+        result[i, 0], place = _fit(problem, line, starts[:count], work, energy, tolerance[i, 0],
+                                   tolerance[i, 1])
         result[i, 1], result[i, 2], result[i, 3] = _point(line, place, 0.0)
         result[i, 4] = place[2]
         result[i, 5] = _inside(line, place, energy, centre, radius, half_height)

@@ -35,7 +35,7 @@ class MillipedeEvent:
 
     charges: Charges
     hits: TrackHits
-    shower: np.ndarray  # x, y, z, t of a shower alone, relative: the other start of a first level
+    shower: np.ndarray  # of a shower alone: −ln L, x, y, z, t, relative; the other start of a first level
 
 
 class Millipede:
@@ -58,7 +58,7 @@ class Millipede:
     def prepare(self, event: Event) -> MillipedeEvent:
         """Charges and first hits; raises EventError if too few modules are hit."""
         charges = bin_charges(event, self._ice, BRIGHTEST)
-        return MillipedeEvent(charges, first_hits(event.cleaned), common_vertex(charges, self._ice)[:4])
+        return MillipedeEvent(charges, first_hits(event.cleaned), common_vertex(charges, self._ice)[:5])
 
     def reconstruct(self, prepared: MillipedeEvent, zenith: np.ndarray, azimuth: np.ndarray,
                     seeds: np.ndarray | None = None) -> np.ndarray:
@@ -67,7 +67,8 @@ class Millipede:
         charges, starts = prepared.charges, _starts(prepared, zenith, azimuth, seeds)
         problem = Problem(shower_tables(self._ice), charges.modules, charges.receivers, _counts(charges),
                           charges.n_hit, charges.place)
-        tolerance = np.full(len(zenith), ROUGH if seeds is None else FINE)
+        rough = ROUGH, float(prepared.shower[0])
+        tolerance = np.tile(rough if seeds is None else (FINE, np.inf), (len(zenith), 1))
         fits = np.empty((len(zenith), 7))
         FIT_LOSSES(problem, charges.centre, RADIUS, HALF_HEIGHT, flights(zenith, azimuth), starts, tolerance,
                    fits)
@@ -83,7 +84,7 @@ def _counts(charges: Charges) -> Counts:
 def _starts(prepared: MillipedeEvent, zenith: np.ndarray, azimuth: np.ndarray,
             seeds: np.ndarray | None) -> np.ndarray:
     """Per direction the vertex of a track fit and that of the parent, or a shower's without; (n, 2, 4)."""
-    starts = np.tile(prepared.shower, (len(zenith), 2, 1))
+    starts = np.tile(prepared.shower[1:], (len(zenith), 2, 1))
     tracks = TrackMPE().reconstruct(prepared.hits, zenith, azimuth)
     starts[:, 0] = _relative(prepared.charges, tracks)
     if seeds is not None:

@@ -89,9 +89,9 @@ def turned_event(prepared: object, angle: float) -> object:
             x, y = turned(start[0], start[1], angle)
             return CascadeEvent(turned_charges(charges, angle), np.array([x, y, *start[2:]]))
         case MillipedeEvent(charges, hits, shower):
-            x, y = turned(shower[0], shower[1], angle)
+            x, y = turned(shower[1], shower[2], angle)
             return MillipedeEvent(turned_charges(charges, angle), turned_hits(hits, angle),
-                                  np.array([x, y, *shower[2:]]))
+                                  np.array([shower[0], x, y, *shower[3:]]))
     raise AssertionError(prepared)
 
 
