@@ -48,6 +48,8 @@ FAR = 9.0
 """m²: the derivatives are computed again after a longer step, which would teach them wrong things."""
 LEAST_SHARE, LEAST_LIGHT = 1e-3, 1e-5
 """Of a module's light, and PE: what gives less stays as it was while the vertex moves, until it stands."""
+VERY_FAR = 100.0
+"""m²: on the way from the worse of two starts, all light is computed again after a longer step."""
 MAX_STEPS, LAST_STEPS = 10, 2
 """Steps of Fisher scoring: of vertex and energies, and of the energies alone when the vertex stands."""
 TOLERANCE = 0.01
@@ -306,7 +308,7 @@ def _along(equations: Equations, n: int) -> float:
 
 @kernel
 def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray,
-             tolerance: float) -> None:
+             tolerance: float, very_far: float) -> None:
     """Fisher scoring of vertex and energies together, both changed in place.
 
     Derivatives by the vertex are computed at the start and then learnt from every short step. How the
@@ -334,8 +336,11 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
         for q in range(3):
             moved[q] = share * equations.step[q]
             there[q] = place[q] + moved[q]
-        _move(work, problem, line, there)
         near = _length(moved) < FAR
+        if _length(moved) < very_far:
+            _move(work, problem, line, there)
+        else:
+            _set(work, problem, line, there)
         if near:
             expect(work.shifted, counts.noise, matrix, best)
             _learn(work, moved)
@@ -439,13 +444,13 @@ def _fit(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy: n
     """
     chosen = _choose(problem, line, starts, work, energy)
     place = starts[chosen]
-    _descend(problem, line, place, work, energy, tolerance)
+    _descend(problem, line, place, work, energy, tolerance, np.inf)
     llh = _finish(problem, work, energy)
     if len(starts) == 2 and abs(llh - shower) < RIVAL:
         other, best = starts[1 - chosen], np.empty_like(energy)
         copy_to(best, energy)
         _begin(problem, line, other, work, energy)
-        _descend(problem, line, other, work, energy, tolerance)
+        _descend(problem, line, other, work, energy, tolerance, VERY_FAR)
         second = _finish(problem, work, energy)
         if second < llh:
             return second, other
