@@ -23,7 +23,7 @@ BRIGHTEST = 10.0
 """Modules with more than this times the mean charge are left out: showers every 15 m are too coarse there."""
 PRIOR, TYPICAL = 0.02, 0.1
 """Of the energies: weight of the prior, and typical energy of a shower, GeV per photo-electron."""
-ROUGH, FINE = 0.3, 0.02
+ROUGH, FINE = 0.3, 0.01
 """Promised gain in ln L at which a fit stops: of a first level, and with a parent's vertex."""
 _FARTHEST = 1e5  # m and ns: a seed beyond is no seed
 FIT_LOSSES = Entry("millipede", fit_losses)
