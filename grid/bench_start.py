@@ -8,6 +8,7 @@
 ``cold rows``   the same on a machine that keeps nothing: the fit is compiled first
 ``compile …``   each fit by itself, compiled where nothing is kept
 ``scan``        with ``--scan``: from the start of a pilot, for a scan that waits, to the final map
+                and its pictures; code and tables are kept
 
 Each in a process of its own, the best of `--rounds` (but what compiles: once). Processor seconds count what
 the process started, too; they depend little on what else the machine does, wall seconds do. The ratio is of
@@ -124,30 +125,35 @@ def _work(requests: bytes, kept: Path) -> _Spent:
 
 
 def _scan(folder: Path) -> _Spent:
-    """A scan that waits for its first pilot, from that pilot's start to the final map; nothing is kept."""
+    """A scan that waits for its first pilot, from that pilot's start to the final map and its pictures."""
     data, event, token = folder / "data", folder / "event.json", folder / "token"
-    variables = _environment(folder / "scan")
+    variables = _environment(folder / "kept")
 
     def iceprod(*words: str | Path) -> str:
         return subprocess.run([sys.executable, "-m", "iceprod", *map(str, words)], check=True, env=variables,
                               stdout=subprocess.PIPE, text=True).stdout
 
+    children: list[subprocess.Popen[bytes]] = []
     iceprod("up", "--data", data, "--port", "0", "--no-pilots", "--no-open", "--json")
     try:
         token.write_text(iceprod("token", "--data", data, "--user", "bench", "--roles", "pilot"))
         url = json.loads(iceprod("status", "--data", data, "--json"))["server"]
         scan = subprocess.Popen([sys.executable, "-m", "iceprod", "scan", str(event), "--data", str(data),
                                  "--json", "--out", str(folder)], env=variables, stdout=subprocess.DEVNULL)
+        children.append(scan)
         while not _waiting(json.loads(iceprod("status", "--data", data, "--json"))) and scan.poll() is None:
             time.sleep(0.2)
         began = time.perf_counter()
         pilot = subprocess.Popen([sys.executable, "-m", "grid.pilot", "--server", url, "--token-file",
                                   str(token), "--site", "local", "--directory", str(folder)], env=variables)
+        children.append(pilot)
         status = scan.wait()
         wall = time.perf_counter() - began
         pilot.terminate()
         _, _, used = os.wait4(pilot.pid, 0)
     finally:
+        for child in children:
+            child.kill()
         iceprod("down", "--data", data)
     if status:
         raise RuntimeError(f"the scan ended with status {status}")

@@ -32,9 +32,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.command(cls=Passing, parser=pilot_main.make_parser)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def pilot(arguments: tuple[str, ...]) -> None:
+def pilot(arguments: tuple[str, ...]) -> int:
     """Lease tasks from a server and run them here."""
-    sys.exit(pilot_main.main(list(arguments)))
+    return pilot_main.main(list(arguments))
 
 
 @click.command()
@@ -53,7 +53,7 @@ def pilot(arguments: tuple[str, ...]) -> None:
 @click.option("--gpu", "gpus", multiple=True, metavar="NAME", help="A GPU for tasks that need one.")
 @click.option("--store", is_flag=True, help="Send outputs to where they belong [they stay in the directory].")
 @click.option("--lenient", is_flag=True, help="Only warn of what may not do what was meant.")
-@click.option("--json", "as_json", is_flag=True, help="With --print: one JSON list.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def run(config: Path, job: int, name: str, jobs: int | None, dataset: int, only_print: bool,
         directory: Path | None, transfers: tuple[str, ...], temp: str, gpus: tuple[str, ...], store: bool,
         lenient: bool, as_json: bool) -> int:
@@ -70,7 +70,8 @@ def run(config: Path, job: int, name: str, jobs: int | None, dataset: int, only_
         raise click.UsageError(f"--transfer: {error}") from None
     scratch = directory or Path(tempfile.mkdtemp(prefix="iceprod-run-"))
     scratch.mkdir(parents=True, exist_ok=True)
-    rehearsal = Rehearsal(document, scratch.resolve(), job, jobs, dataset, means, store, gpus, _say)
+    rehearsal = Rehearsal(document, scratch.resolve(), job, jobs, dataset, means, store, gpus,
+                          _say_aside if as_json else _say)
     good = False
     try:
         if only_print:
@@ -83,8 +84,11 @@ def run(config: Path, job: int, name: str, jobs: int | None, dataset: int, only_
     finally:
         if directory is None and (good or only_print):
             shutil.rmtree(scratch, ignore_errors=True)
-        elif not only_print:
+        elif not (only_print or as_json):
             print(f"its files are in {scratch}")
+    if as_json and not only_print:
+        stays = directory is not None or not good
+        print(json.dumps({"good": good, "directory": str(scratch) if stays else "", "tasks": rehearsal.done}))
     return 0 if good else FAILED
 
 
@@ -92,9 +96,13 @@ def _say(text: str) -> None:
     print(text, flush=True)
 
 
+def _say_aside(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
 def _tell(plan: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(plan))
+        print(json.dumps({"tasks": plan}))
         return
     for task in plan:
         needs = ", ".join(f"{name} {value}" for name, value in task["requirements"].items())
@@ -123,19 +131,21 @@ _ARROWS = {"input": "<-", "output": "->", "both": "<->"}
 @click.option("--pilots", type=click.IntRange(0), help="How many pilots to keep.")
 @click.option("--config", type=_FILE, help="YAML file: of an HTCondor site, else with settings.")
 @click.option("--dry-run", is_flag=True, help="Print what the site's grid would do now, and why.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print one JSON object.")
 @click.pass_context
 def grid(ctx: click.Context, server: str | None, token_file: Path | None, pilot_token_file: Path | None,
-         data: str | None, pilots: int | None, config: Path | None, dry_run: bool) -> None:
+         data: str | None, pilots: int | None, config: Path | None, dry_run: bool, as_json: bool) -> int:
     """Keep pilots running: on an HTCondor pool, or on this machine.
 
     `iceprod grid --config site.yaml` serves the HTCondor access point that the site file describes.
     The commands below are for administrators of the server.
     """
     if ctx.invoked_subcommand is not None:
-        return
+        return 0
+    if as_json and not dry_run:
+        raise click.UsageError("--json goes with --dry-run: a grid runs until it is stopped")
     if config is not None and is_site_file(config):
-        (condor.dry_run if dry_run else condor.run_site)(config)
-        return
+        return condor.dry_run(config, as_json=as_json) if dry_run else condor.run_site(config)
     if dry_run:
         raise click.UsageError("--dry-run needs a site file: --config site.yaml")
     if server is None or token_file is None or pilot_token_file is None:
@@ -146,6 +156,7 @@ def grid(ctx: click.Context, server: str | None, token_file: Path | None, pilot_
     settings = msgspec.structs.replace(settings, data=data or settings.data,
                                        pilots=msgspec.structs.replace(settings.pilots, count=count))
     daemon.run(settings, server, token_file, pilot_token_file, config)
+    return 0
 
 
 for _command in condor.COMMANDS:

@@ -47,6 +47,7 @@ class Rehearsal:
     store: bool = False  # send what tasks take away to where it belongs
     gpus: tuple[str, ...] = ()
     say: Callable[[str], None] = print
+    done: list[Document] = field(default_factory=list)  # what became of each task that was run
     _kept: dict[str, str] = field(default_factory=dict)  # address → where it is kept instead
 
     def __post_init__(self) -> None:
@@ -86,7 +87,10 @@ class Rehearsal:
         self.say(f"\n== {task['name']}")
         script = self._script(task, launcher)
         end = script.run()
-        for log, text in script.logs().items():
+        logs = dict(script.logs())
+        self.done.append({"task": task["name"], "outcome": end.outcome, "reason": end.reason,
+                          "used": dict(end.resources), "logs": logs})
+        for log, text in logs.items():
             self.say(f"-- {log}\n{text.rstrip()}")
         used = ", ".join(f"{name} {value:g}" for name, value in end.resources.items())
         self.say(f"-- {end.outcome}{': ' + end.reason if end.reason else ''} ({used})")

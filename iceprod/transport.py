@@ -323,6 +323,11 @@ class Line(Client):
         self._poll: socket.socket | None = None  # that waits for its answer
         self._gave_way = False
 
+    @property
+    def gave_way(self) -> bool:
+        """Whether the latest poll was cut short, whatever its answer: it says nothing of what there is."""
+        return self._gave_way
+
     def poll(self, path: str, body: Any, timeout: float) -> Any:
         """Post what may take long to answer; None when it gave way to another thread. Raises like `post`."""
         with self._guard:

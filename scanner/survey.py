@@ -16,11 +16,11 @@ import numpy as np
 from scanner.common.errors import EventError
 from scanner.events.event import Event, Particle
 from scanner.events.frame import Frame
-from scanner.events.i3live import Source, document_of, event_of, name_of, read_event, read_frames
+from scanner.events.i3live import Source, document_of, event_of, name_of, read_frames
 from scanner.events.packet import Packet
 from scanner.recos.recos import RECOS, why_not
 
-__all__ = ["PulseCount", "StoredDirection", "Survey", "check_event", "survey"]
+__all__ = ["PulseCount", "StoredDirection", "Survey", "survey"]
 
 _MJD_EPOCH = datetime(1858, 11, 17)
 _COMPLETE = 2011  # the year in which the detector was complete
@@ -107,19 +107,6 @@ def survey(source: Source, *, name: str = "") -> tuple[Survey, Event | None]:
         error.source = name
         return Survey(**{**told, **_header(packet), "problem": str(error), "skipped": packet.notes}), None
     return Survey(**{**told, **_of_event(event), "missing": told["missing"] + _missing(event)}), event
-
-
-def check_event(document: Mapping[str, Any], name: str, reco: str) -> tuple[str, list[str]]:
-    """Why a reconstruction cannot scan an event ("" when it can), and what is left out of it.
-
-    What the server would say, before anything is sent to it.
-    """
-    try:
-        event = read_event(document, name=name)
-    except EventError as error:
-        return str(error), []
-    reason = why_not(reco, event)
-    return (f"{name}: {reason}" if reason else ""), list(event.notes)
 
 
 def _of_event(event: Event) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.cli.common.passing import Passing
 from server.backup import Backup, BackupError, make_backup, restore_backup
 from server.embedded import __main__ as embedded
+from server.embedded.documents.errors import CommandError as StoreError
 from server.embedded.documents.errors import DataDirectoryError
 
 __all__ = ["backup", "restore", "store"]
@@ -30,9 +30,12 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print one J
 
 @click.command(cls=Passing, parser=embedded.make_parser)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def store(arguments: tuple[str, ...]) -> None:
+def store(arguments: tuple[str, ...]) -> int:
     """The embedded store by itself: serve, and look after its files."""
-    sys.exit(embedded.main(list(arguments)))
+    try:
+        return embedded.run(list(arguments))
+    except (DataDirectoryError, StoreError) as error:
+        raise CommandError(str(error)) from None
 
 
 @click.command()

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,21 @@ from grid.condor.decide import Decision
 from grid.condor.service import SiteService, hold_site
 from grid.condor.site import Site, load_site
 from grid.pilot.options import TokenFile
+from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.errors import FAILED, USAGE, CommandError
+from iceprod.cli.common.tables import print_table
 from iceprod.client import Client
 from iceprod.installation import running_installations
 
 __all__ = ["COMMANDS", "dry_run", "run_site"]
 
 
-def run_site(path: Path, level: str = "INFO") -> None:
-    """Run the grid of a site until SIGTERM. Raises SettingsError, ClientError, CommandError."""
+def run_site(path: Path, level: str = "INFO") -> int:
+    """Run the grid of a site until SIGTERM; the exit status.
+
+    Raises SettingsError, ClientError, CommandError.
+    """
     site = load_site(path)
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(message)s")
     try:
@@ -37,10 +43,11 @@ def run_site(path: Path, level: str = "INFO") -> None:
             service.run()
     except GridError as error:
         raise CommandError(str(error), FAILED) from None
+    return 0
 
 
-def dry_run(path: Path) -> None:
-    """Print what the grid would do now, and why. Raises as `run_site`."""
+def dry_run(path: Path, *, as_json: bool = False) -> int:
+    """Print what the grid would do now, and why; the exit status. Raises as `run_site`."""
     site = load_site(path)
     try:
         with _client(site) as client:
@@ -48,9 +55,14 @@ def dry_run(path: Path) -> None:
             service.open()
             service.register(announce=False)
             service.look()
-            _print(site, service, service.consider())
+            decision = service.consider()
+            if as_json:
+                print(json.dumps(_document(site, service, decision)))
+                return FAILED if service.told_trouble else 0
+            _print(site, service, decision)
             if service.told_trouble:
                 raise CommandError(f"the grid that runs has trouble: {service.told_trouble}", FAILED)
+            return 0
     except GridError as error:
         raise CommandError(str(error), FAILED) from None
 
@@ -74,11 +86,23 @@ def _directory(site: Site) -> Path:
     return base.absolute()
 
 
+def _counts(service: SiteService) -> dict[str, int]:
+    return dict(sorted(Counter(pilot.state for pilot in service.pilots).items()))
+
+
+def _document(site: Site, service: SiteService, decision: Decision) -> dict[str, Any]:
+    """What `_print` tells, for programs."""
+    orders = [{"count": order.count, "cores": order.shape.cores, "memory_gb": order.shape.memory_gb,
+               "disk_gb": order.shape.disk_gb, "gpus": order.shape.gpus,
+               "lifetime_hours": order.shape.lifetime_hours} for order in decision.submit]
+    return {"site": site.site, "schedd": service.schedd.name, "pilots": _counts(service), "submit": orders,
+            "remove": list(decision.remove), "drain": list(decision.drain), "reasons": list(decision.reasons),
+            "unserved": [{"waiting": one.waiting, "text": one.text, "why": one.why}
+                         for one in decision.unserved], "trouble": service.told_trouble}
+
+
 def _print(site: Site, service: SiteService, decision: Decision) -> None:
-    counts: dict[str, int] = {}
-    for pilot in service.pilots:
-        counts[pilot.state] = counts.get(pilot.state, 0) + 1
-    present = ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
+    present = ", ".join(f"{number} {state}" for state, number in _counts(service).items()) or "none"
     print(f"site {site.site} at {service.schedd.name} ({service.schedd.version})")
     print(f"pilots: {present}")
     for order in decision.submit:
@@ -120,21 +144,18 @@ def list_sites(as_json: bool, server: str | None, token: str | None, data: str |
     return 0
 
 
-def _print_sites(grids: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _site_row(grid: dict[str, Any]) -> tuple[Any, ...]:
+    control, pilots = grid.get("control") or {}, grid.get("pilots")
+    counts = (" ".join(f"{name}:{number}" for name, number in sorted(pilots.items()))
+              if isinstance(pilots, dict) else str(pilots or ""))
+    return (grid.get("site") or grid.get("host", ""), ",".join(grid.get("queues") or {}),
+            control.get("state", "active") if grid.get("alive", True) else "silent", control.get("limit"),
+            counts, str(grid.get("last_update", ""))[:19])
 
-    table = Table("site", "queue", "state", "limit", "pilots", "last heard of", box=None)
-    for grid in grids:
-        control = grid.get("control") or {}
-        pilots = grid.get("pilots")
-        counts = (" ".join(f"{name}:{number}" for name, number in sorted(pilots.items()))
-                  if isinstance(pilots, dict) else str(pilots or ""))
-        limit = control.get("limit")
-        table.add_row(str(grid.get("site") or grid.get("host", "")), ",".join(grid.get("queues") or {}),
-                      control.get("state", "active") if grid.get("alive", True) else "silent",
-                      "" if limit is None else str(limit), counts, str(grid.get("last_update", ""))[:19])
-    Console(soft_wrap=True).print(table)
+
+def _print_sites(grids: list[dict[str, Any]]) -> None:
+    print_table(("site", "queue", "state", "limit", "pilots", "last heard of (UTC)"),
+                [_site_row(grid) for grid in grids], "no grid has registered")
     for grid in grids:
         if (control := grid.get("control") or {}).get("starts"):
             starts, ends = control["starts"][:16], control["ends"][:16]
@@ -144,7 +165,7 @@ def _print_sites(grids: list[dict[str, Any]]) -> None:
 
 
 @click.command()
-@click.argument("site")
+@click.argument("site", shell_complete=completing.sites)
 @click.option("--reason", default="", help="Shown to everybody who looks at the site.")
 @_json_option
 @server_options
@@ -155,7 +176,7 @@ def pause(site: str, reason: str, as_json: bool, server: str | None, token: str 
 
 
 @click.command()
-@click.argument("site")
+@click.argument("site", shell_complete=completing.sites)
 @click.option("--reason", default="", help="Shown to everybody who looks at the site.")
 @_json_option
 @server_options
@@ -166,7 +187,7 @@ def drain(site: str, reason: str, as_json: bool, server: str | None, token: str 
 
 
 @click.command()
-@click.argument("site")
+@click.argument("site", shell_complete=completing.sites)
 @click.option("--starts", required=True, metavar="TIME", help="UTC, such as 2026-02-01T06:00.")
 @click.option("--ends", required=True, metavar="TIME", help="UTC.")
 @click.option("--reason", default="", help="Shown to everybody who looks at the site.")
@@ -185,7 +206,7 @@ def maintenance(site: str, starts: str, ends: str, reason: str, as_json: bool, s
 
 
 @click.command()
-@click.argument("site")
+@click.argument("site", shell_complete=completing.sites)
 @_json_option
 @server_options
 def resume(site: str, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
@@ -194,7 +215,7 @@ def resume(site: str, as_json: bool, server: str | None, token: str | None, data
 
 
 @click.command()
-@click.argument("site")
+@click.argument("site", shell_complete=completing.sites)
 @click.argument("pilots", type=click.IntRange(0), required=False)
 @_json_option
 @server_options

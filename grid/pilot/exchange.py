@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Any
 
+from grid.pilot.output import SECONDS
 from grid.pilot.pilot import VERSION, Pilot
 from iceprod.transport import ClientError, Refused
 
@@ -54,7 +55,9 @@ def _exchange(pilot: Pilot, send: Any, news: dict[str, Any]) -> Any:
 def _once(pilot: Pilot, send: Any, news: dict[str, Any]) -> Any:
     sent = pilot.told = time.monotonic()
     renew = {"renew": True} if pilot.token.is_old else {}
-    answer = send(f"/pilots/{pilot.pilot_id}/exchange", {**pilot.says(), **renew, **news})
+    tails = pilot.tails.news(pilot.running())
+    said = {**pilot.says(), **renew, **({"tails": tails} if tails else {}), **news}
+    answer = send(f"/pilots/{pilot.pilot_id}/exchange", said)
     pilot.last_contact = max(pilot.last_contact, sent)
     if answer is not None:
         _obey(pilot, answer)
@@ -63,6 +66,7 @@ def _once(pilot: Pilot, send: Any, news: dict[str, Any]) -> Any:
 
 def _obey(pilot: Pilot, answer: dict[str, Any]) -> None:
     pilot.hear_promise(answer)
+    pilot.tails.hear(answer)
     pilot.token.renew(answer)
     lost = set(answer.get("stop") or ())
     for held in pilot.running():
@@ -105,7 +109,8 @@ def _seconds_until_due(pilot: Pilot) -> float:
     """How long nothing need be said. Who waits at the server for tasks and holds none is known to live."""
     if pilot.waits and not pilot.held():
         return pilot.beat_seconds
-    return max(0.0, pilot.told + pilot.beat_seconds - time.monotonic())
+    period = min(pilot.beat_seconds, SECONDS) if pilot.tails.watched else pilot.beat_seconds
+    return max(0.0, pilot.told + period - time.monotonic())
 
 
 def beat(pilot: Pilot) -> None:

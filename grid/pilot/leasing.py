@@ -87,6 +87,8 @@ def _claim(pilot: Pilot, room: dict[str, Any], count: int, wait: float) -> list[
     if answer is None:
         return None
     tasks = answer.get("tasks")
+    if not tasks and wait and pilot.client.gave_way:
+        return None  # the server ended the wait when we had something to say: there may be tasks now
     return tasks if isinstance(tasks, list) else []
 
 

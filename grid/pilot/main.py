@@ -31,20 +31,31 @@ __all__ = ["main", "run"]
 log = logging.getLogger("pilot")
 
 
-def run(options: Options, worker_argv: list[str] | None = None) -> int:
+def run(options: Options, worker_argv: list[str] | None = None, *, as_json: bool = False) -> int:
     """Run a pilot to its end; the exit status."""
     options.sandbox = _sandbox(options)
     if options.isolation == "required" and not options.sandbox.is_walled:
-        print(f"error: tasks cannot be isolated here: {options.sandbox.why}", file=sys.stderr)
-        return 1
+        return _failed(f"tasks cannot be isolated here: {options.sandbox.why}", as_json=as_json)
     options.directory = _own_directory(options)
     try:
-        return _run(Pilot(options), worker_argv)
+        pilot = Pilot(options)
+        _run(pilot, worker_argv)
     except ClientError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return _failed(str(error), as_json=as_json)
     finally:
         shutil.rmtree(options.directory, ignore_errors=True)
+    if as_json:
+        print(json.dumps({"pilot_id": pilot.pilot_id, "site": options.site, "tasks": pilot.taken,
+                          "faults": pilot.faults}))
+    return 1 if pilot.faults else 0
+
+
+def _failed(reason: str, status: int = 1, *, as_json: bool) -> int:
+    """Tell people, and programs that asked for it, why there is no pilot; the exit status."""
+    print(f"error: {reason}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": reason, "exit_status": status}))
+    return status
 
 
 def _sandbox(options: Options) -> Sandbox:
@@ -67,7 +78,7 @@ def _own_directory(options: Options) -> Path:
     return path
 
 
-def _run(pilot: Pilot, worker_argv: list[str] | None) -> int:
+def _run(pilot: Pilot, worker_argv: list[str] | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, frame: pilot.ending.set())
     pilot.register()
@@ -84,19 +95,18 @@ def _run(pilot: Pilot, worker_argv: list[str] | None) -> int:
     pilot.leave()
     for thread in slots:
         thread.join(1.0)
-    return 1 if pilot.faults else 0
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command: ``iceprod pilot``, or the zip file itself."""
     hide_memory()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    parser = make_parser()
+    given = make_parser().parse_args(arguments)
     try:
-        options = _options(parser.parse_args(arguments))
+        options = _options(given)
     except ValueError as error:
-        parser.error(str(error))
-    return run(options)
+        return _failed(str(error), 2, as_json=given.json)
+    return run(options, as_json=given.json)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -145,6 +155,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--preemptible", type=float, default=0.0, metavar="HOURS",
         help="our slot may be taken back: only restartable tasks take longer than that")
     add("--no-pixels", action="store_true", help="keep no workers for tasks that reconstruct pixels")
+    add("--json", action="store_true", help="print one JSON object at the end: what it did, or why it failed")
     return parser
 
 

@@ -1,14 +1,25 @@
-"""What a task printed: its beginning and its end, however much there was."""
+"""What a task printed: its beginning and its end, however much there was; and its end while it runs.
+
+That is sent to the server while somebody there looks at the task.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-__all__ = ["HEAD", "TAIL", "head_and_tail", "last_line"]
+from grid.pilot.running import Running
+
+__all__ = ["HEAD", "SECONDS", "TAIL", "Tails", "end_of", "head_and_tail", "last_line"]
 
 HEAD, TAIL = 64 << 10, 192 << 10  # bytes
+SECONDS = 2.0  # between two heartbeats while somebody looks
+BYTES = 16 << 10  # of one file, and of the server's limit
+MOST_TASKS = 4  # at once, as the server takes them
+_NAMES = ("stdout", "stderr")
 
 
 def head_and_tail(path: Path, head: int = HEAD, tail: int = TAIL) -> str:
@@ -29,7 +40,52 @@ def head_and_tail(path: Path, head: int = HEAD, tail: int = TAIL) -> str:
     return f"{first}\n[... {size - head - tail} bytes left out ...]\n{last}"
 
 
+def end_of(path: Path, most: int) -> tuple[int, str]:
+    """How long a file is, and the text of its last `most` bytes; nothing of what is no plain file."""
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return 0, ""
+            size = file.seek(0, 2)
+            file.seek(max(0, size - most))
+            return size, file.read(most).decode("utf8", "replace")
+    except OSError:
+        return 0, ""
+
+
 def last_line(path: Path, limit: int = 200) -> str:
     """The last line that says something, as a hint at what went wrong."""
     lines = [line.strip() for line in head_and_tail(path, 0, 4096).splitlines() if line.strip()]
     return lines[-1][:limit] if lines else ""
+
+
+class Tails:
+    """Which tasks are looked at, and what was sent of them."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._sent: dict[tuple[str, str], tuple[int, ...]] = {}
+        self.watched: frozenset[str] = frozenset()
+
+    def hear(self, answer: dict[str, Any]) -> None:
+        """Take over from an answer to a heartbeat what is looked at."""
+        self.watched = frozenset(map(str, answer.get("watch") or ()))
+        if not self.watched:
+            self._sent.clear()
+
+    def news(self, running: Iterable[Running]) -> dict[str, dict[str, Any]]:
+        """What is new since it was sent last, by task and name."""
+        looked_at = [one for one in running if one.task_id in self.watched and one.kind == "script"]
+        found = {}
+        for one in looked_at[:MOST_TASKS]:
+            ends = {name: end_of(self.directory_of(one) / name, BYTES) for name in _NAMES}
+            sizes, key = tuple(size for size, _ in ends.values()), (one.task_id, one.instance_id)
+            if self._sent.get(key) != sizes:
+                self._sent[key] = sizes
+                found[one.task_id] = {name: {"size": size, "text": text}
+                                      for name, (size, text) in ends.items()}
+        return found
+
+    def directory_of(self, running: Running) -> Path:
+        """Where a task works."""
+        return self._directory / f"{running.task_id}-{running.instance_id}"

@@ -20,6 +20,7 @@ from grid.moving.cache import Cache
 from grid.pilot import ends
 from grid.pilot.launcher import Launcher
 from grid.pilot.options import Options, OwnToken, TokenFile
+from grid.pilot.output import Tails
 from grid.pilot.pace import Pace
 from grid.pilot.reports import Report, Reports, send_rest
 from grid.pilot.room import Room, Share
@@ -65,6 +66,7 @@ class Pilot:
         self.cache = Cache(options.cache_directory or options.directory / "cache", int(options.cache * 1e9))
         self.reports = Reports()
         self.pace = Pace()
+        self.tails = Tails(options.directory)
         self._running: dict[tuple[str, str], Running] = {}
         self._backlog: deque[Running] = deque()  # leased ahead, not started
         self._free_slots = self._taken = 0
@@ -131,6 +133,11 @@ class Pilot:
             self.draining.set()
             with self._changed:
                 self._changed.notify_all()
+
+    @property
+    def taken(self) -> int:
+        """How many tasks were leased in all."""
+        return self._taken
 
     def took(self, tasks: int) -> None:
         """Tasks were leased; the last of those that we came for has us take no more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 from typing import Any
 
@@ -51,6 +52,7 @@ class Pixels:
         self.result: dict[str, Any] = {"rows": [], "seconds": 0.0, "cpu_seconds": 0.0}
         self.worker_lost = False
         self._begun = 0  # pixels of the part that the worker is at
+        self._before: float | None = None  # seconds from the lease until it began
 
     def run(self) -> ends.End:
         """Have the worker do it. Raises the client's errors when the event cannot be had."""
@@ -73,6 +75,11 @@ class Pixels:
             outcome = ends.FAILED if answer.get("fault") == "payload" else ends.RESET
             return self._end(outcome, str(answer["error"]))
         return self._end(ends.COMPLETE, "", self.result["cpu_seconds"])
+
+    def timing(self) -> dict[str, float]:
+        """How long the worker had to be waited for, for a server that keeps it."""
+        known = self._before is not None and self.running.payload.get("timed")
+        return {"before": round(self._before or 0.0, 4)} if known else {}
 
     def _ask(self) -> dict[str, Any]:
         """The last answer; rows and times of all are added to the result."""
@@ -99,6 +106,8 @@ class Pixels:
         part_limit = payload.get("pixel_limit_s") or limit
         for answer in self.worker.ask(request, self.running.stop, limit, part_limit):
             self._begun = answer.get("begin", 0)
+            if self._begun and self._before is None:
+                self._before = time.monotonic() - self.running.leased
             for name in self.result.keys() & answer.keys():
                 self.result[name] += answer[name]
         return answer

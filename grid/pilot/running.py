@@ -58,6 +58,7 @@ class Running:
     task: dict[str, Any]
     share: Share
     stop: Stop = field(default_factory=Stop)
+    leased: float = field(default_factory=time.monotonic)
     started: float = field(default_factory=time.monotonic)
     released: bool = False  # its share is given back
     is_waiting: bool = False  # it computes no more: its outputs wait to be stored

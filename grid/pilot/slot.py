@@ -85,8 +85,8 @@ class Slot:
             self._drop_worker()
         if end.outcome != ends.COMPLETE:
             return end
-        self.pilot.release(running)
-        body = {**pixels.result, "instance_id": running.instance_id, "host": self.pilot.options.host}
+        body = {**pixels.result, **pixels.timing(), "instance_id": running.instance_id,
+                "host": self.pilot.options.host}
         try:
             self.pilot.send(running.task_id, "PUT", f"/pixel_batches/{running.task_id}", body)
         except Refused as error:
@@ -118,7 +118,6 @@ class Slot:
 
     def _script(self, running: Running) -> None:
         options = self.pilot.options
-        directory = options.directory / f"{running.task_id}-{running.instance_id}"
-        script = Script(running, directory, self.pilot.launcher, options.means, options.sandbox,
-                        self.pilot.cache, lambda: self.pilot.lend(running))
+        script = Script(running, self.pilot.tails.directory_of(running), self.pilot.launcher,
+                        options.means, options.sandbox, self.pilot.cache, lambda: self.pilot.lend(running))
         storing.perform(self.pilot, script)

@@ -103,7 +103,7 @@ def _run(arguments: list[str] | None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, click.Abort):
-        return _INTERRUPTED
+        return say("", _INTERRUPTED)
     except click.exceptions.NoArgsIsHelpError as error:
         print(error.format_message())
         return USAGE
@@ -113,6 +113,9 @@ def _run(arguments: list[str] | None) -> int:
         return say(str(error), error.status)
     except _known() as error:
         return say(*_ending(error))
+    except Exception as error:  # a fault of ours: programs hear of it, people get the whole story
+        say(f"a fault of the program: {type(error).__name__}: {error}", FAILED)
+        raise
 
 
 def _known() -> tuple[type[Exception], ...]:
@@ -140,11 +143,12 @@ def _ending(error: Exception) -> tuple[str, int]:
 
 
 def _tell(text: str, status: int, *, as_json: bool) -> int:
-    print(f"error: {text}", file=sys.stderr)
+    if text:  # who interrupts knows what was wrong
+        print(f"error: {text}", file=sys.stderr)
     if as_json:
         import json
 
-        print(json.dumps({"error": text, "exit_status": status}), flush=True)
+        print(json.dumps({"error": text or "interrupted", "exit_status": status}), flush=True)
     return status
 
 

@@ -4,5 +4,5 @@ In: rows per pixel. Out: the next pixels to scan, the result, its regions by lev
 Knows nothing of events or likelihoods.
 """
 
-__all__ = ["catalogue", "energy", "growth", "healpix", "level_sets", "levels", "posterior", "products",
-           "regions", "result", "rows", "skymap"]
+__all__ = ["catalogue", "energy", "extents", "growth", "healpix", "level_sets", "levels", "posterior",
+           "products", "regions", "result", "rows", "skymap", "thumbnail"]

@@ -10,21 +10,33 @@ import difflib
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from scanner.maps.level_sets import LEVEL_SETS, LevelSet
 from scanner.maps.result import ScanResult
 
-__all__ = ["CATALOGUE", "FORMATS", "PICTURE_STYLES", "Product", "UnknownProduct", "find_product",
-           "products_for"]
+__all__ = ["CATALOGUE", "FORMATS", "PICTURE_STYLES", "PURPOSES", "Marks", "Product", "UnknownProduct",
+           "find_product", "products_for"]
 
 _FITS, _JSON, _TEXT = "application/fits", "application/json", "text/plain; charset=utf-8"
 _PICTURES = {"png": "image/png", "pdf": "application/pdf", "svg": "image/svg+xml"}
 _MOC_LEVELS = (0.5, 0.9)
 PICTURE_STYLES = ("screen", "publication")
 """As `scanner.maps.plots.STYLES`, which takes long to load."""
+
+
+PURPOSES = {"publish": "To publish", "read": "To read on", "plot": "To plot"}
+"""What files are for, and what lists of them are called."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Directions that a picture shows beside the best fit, in degrees; the legend has their names."""
+
+    truth: tuple[float, float] | None = None
+    others: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class UnknownProduct(ValueError):
@@ -46,8 +58,9 @@ class Product:
     description: str
     make: Callable[[ScanResult], bytes]
     """Raises EmptyMapError while no fit is finite, LevelSetError if the level set does not fit the map."""
-    draw: Callable[[ScanResult, str], bytes] | None = None
-    """Of a picture: makes it in a style of ``PICTURE_STYLES``; raises as `make` does."""
+    draw: Callable[[ScanResult, str, Marks], bytes] | None = None
+    """Of a picture: makes it in a style of ``PICTURE_STYLES``, with marks; raises as `make` does."""
+    purpose: str = "read"  # one of PURPOSES
 
     def file_name(self, result: ScanResult) -> str:
         """What a file of it is called: event and nsides, then the product."""
@@ -75,29 +88,32 @@ def products_for(reco: str) -> list[Product]:
 
 def _of_level_set(levels: LevelSet) -> Iterator[Product]:
     name = levels.name
-    for stem, form, suffix, media, what, make in (
-            ("multiorder", "fits", "fits", _FITS, "sky map as multi-order FITS", _multiorder),
-            ("flat", "flat", "fits", _FITS, "sky map as flat FITS of one nside", _flat),
-            ("contours", "contours", "json", _JSON, "outlines and areas", _contours),
-            ("contours", "geojson", "geojson", "application/geo+json", "outlines as GeoJSON", _geojson),
-            ("gcn", "gcn", "json", _JSON, "position in the terms of GCN's notices", _gcn),
-            ("summary", "summary", "json", _JSON, "best fit, areas, energy, pixels", _summary)):
-        yield Product(f"{stem}.{name}.{suffix}", form, media, name, what, _with_levels(make, name))
+    for stem, form, suffix, media, what, make, purpose in (
+            ("multiorder", "fits", "fits", _FITS, "sky map as multi-order FITS", _multiorder, "publish"),
+            ("flat", "flat", "fits", _FITS, "sky map as flat FITS of one nside", _flat, "read"),
+            ("contours", "contours", "json", _JSON, "outlines and areas", _contours, "plot"),
+            ("contours", "geojson", "geojson", "application/geo+json", "outlines as GeoJSON", _geojson,
+             "plot"),
+            ("gcn", "gcn", "json", _JSON, "position in the terms of GCN's notices", _gcn, "publish"),
+            ("summary", "summary", "json", _JSON, "best fit, areas, energy, pixels", _summary, "read")):
+        yield Product(f"{stem}.{name}.{suffix}", form, media, name, what, _with_levels(make, name),
+                      purpose=purpose)
     for level in levels.thresholds:
         percent = f"{100 * level:g}"
         text = _with_levels(_contour_text, name, level)
         yield Product(f"contour_{percent}.{name}.txt", "contours", _TEXT, name,
-                      f"outline of the {percent} % region, RA and Dec in degrees", text)
+                      f"outline of the {percent} % region, RA and Dec in degrees", text, purpose="plot")
         if level in _MOC_LEVELS:
             yield Product(f"moc_{percent}.{name}.json", "moc", _JSON, name,
                               f"{percent} % region as MOC in JSON", _with_levels(_moc, name, level))
             yield Product(f"moc_{percent}.{name}.fits", "moc", _FITS, name,
-                          f"{percent} % region as MOC in FITS", _with_levels(_moc_fits, name, level))
+                          f"{percent} % region as MOC in FITS", _with_levels(_moc_fits, name, level),
+                          purpose="publish")
     for view, what in (("sky", "the whole sky"), ("zoom", "surroundings of the best fit")):
         for form, media in _PICTURES.items():
             yield Product(f"{view}.{name}.{form}", form, media, name, f"picture: {what}",
-                          _with_levels(_picture, name, view, form, "screen"),
-                          _with_style(name, view, form))
+                          _with_levels(_picture, name, view, form, "screen", Marks()),
+                          _with_style(name, view, form), "plot")
 
 
 def _with_levels(make: Callable[..., bytes], *arguments: Any) -> Callable[[ScanResult], bytes]:
@@ -108,8 +124,8 @@ def _with_levels(make: Callable[..., bytes], *arguments: Any) -> Callable[[ScanR
     return checked
 
 
-def _with_style(levels: str, view: str, form: str) -> Callable[[ScanResult, str], bytes]:
-    return lambda result, style: _with_levels(_picture, levels, view, form, style)(result)
+def _with_style(levels: str, view: str, form: str) -> Callable[[ScanResult, str, Marks], bytes]:
+    return lambda result, style, marks: _with_levels(_picture, levels, view, form, style, marks)(result)
 
 
 # -- how each is made
@@ -183,12 +199,13 @@ def _moc_fits(result: ScanResult, levels: str, level: float) -> bytes:
     return products.moc_fits(result, level, levels)
 
 
-def _picture(result: ScanResult, levels: str, view: str, form: str, style: str) -> bytes:
+def _picture(result: ScanResult, levels: str, view: str, form: str, style: str, marks: Marks) -> bytes:
     from scanner.maps.plots import plot_sky, plot_zoom  # matplotlib takes a second to load
 
     file = io.BytesIO()
     draw = plot_sky if view == "sky" else plot_zoom
-    draw(result, file, levels=levels, file_format=form, style=style)
+    draw(result, file, levels=levels, file_format=form, style=style, truth=marks.truth,
+         reference=marks.others)
     return file.getvalue()
 
 

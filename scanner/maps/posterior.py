@@ -12,6 +12,7 @@ smaller region has less than its threshold allows.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +39,10 @@ _SR_PER_DEG2 = np.radians(1.0) ** 2
 _ROUNDING = 1e-9  # of a sum of probabilities
 _HALVINGS = 50
 
+_KEPT = 4
+_latest: dict[tuple[object, ...], Posterior] = {}  # the oldest first
+_lock = threading.Lock()
+
 
 @dataclass(frozen=True)
 class Posterior:
@@ -49,8 +54,20 @@ class Posterior:
 
     @classmethod
     def of(cls, skymap: SkyMap, levels: LevelSet, also: Iterable[float] = ()) -> Posterior:
-        """The posterior of a map by a level set; cells follow the outlines at further thresholds too."""
-        return cls._over(cells_of(skymap, levels.thresholds.values(), also), levels)
+        """The posterior of a map by a level set; cells follow the outlines at further thresholds too.
+
+        Everything that is made of a map asks for it, so those of the latest maps are kept.
+        """
+        further = tuple(also)
+        key = (skymap.digest, levels.name, *levels.thresholds.items(), *further)
+        with _lock:
+            found = _latest.pop(key, None)
+        found = found or cls._over(cells_of(skymap, levels.thresholds.values(), further), levels)
+        with _lock:
+            _latest[key] = found
+            while len(_latest) > _KEPT:
+                del _latest[next(iter(_latest))]
+        return found
 
     @classmethod
     def of_pixels(cls, order: np.ndarray, nested: np.ndarray, delta: np.ndarray, levels: LevelSet
@@ -96,6 +113,14 @@ class Posterior:
     def inside(self, level: float) -> np.ndarray:
         """Which cells are in the smallest region of a probability; bool, shape ``(n,)``."""
         return self.density >= self._least(level)
+
+    def holds(self, level: float, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+        """Which directions (degrees) the smallest region of a probability holds; bool, one for each."""
+        start = self.cells.nested << 2 * (healpix.MAX_ORDER - self.cells.order)
+        end = (self.cells.nested + 1) << 2 * (healpix.MAX_ORDER - self.cells.order)
+        deep = healpix.nested_at(healpix.MAX_ORDER, ra, dec)
+        row = np.searchsorted(start, deep, side="right") - 1
+        return (row >= 0) & (deep < end[row]) & self.inside(level)[row]
 
     def _least(self, level: float) -> float:
         """The density at the edge of a region."""

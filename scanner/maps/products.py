@@ -30,10 +30,10 @@ from scanner.maps.regions import contours
 from scanner.maps.result import ScanResult
 from scanner.maps.skymap import BestFit, SkyMap
 
-__all__ = ["contour_geojson", "contour_json", "contour_text", "flat_fits", "gcn_json", "moc",
+__all__ = ["GCN_SCHEMA", "contour_geojson", "contour_json", "contour_text", "flat_fits", "gcn_json", "moc",
            "moc_fits", "multiorder_fits", "summary"]
 
-_GCN_SCHEMA = "https://gcn.nasa.gov/schema/v6.1.0/gcn/notices/neutrino/Alert.schema.json"
+GCN_SCHEMA = "https://gcn.nasa.gov/schema/v7.2.1/gcn/notices/neutrino/Alert.schema.json"
 
 _FLAT_PER_ROW = 1024
 _FINEST_FLAT, _USUAL_FLAT = 11, 9
@@ -213,7 +213,7 @@ def _cut_at_180(ring: list[list[float]]) -> list[list[list[float]]]:
 def gcn_json(result: ScanResult, levels: str | None = None) -> dict[str, Any]:
     """The position in the terms of GCN's neutrino alerts; no alert by itself, since nobody judged it.
 
-    Names, types and words are those of version 6.1.0 of the schema. ``ra_dec_error`` is the radius of the
+    Names, types and words are those of version 7.2.1 of the schema. ``ra_dec_error`` is the radius of the
     circle that is as large as the 90 % region, in degrees. The schema has no name for an energy:
     ``event_energy`` is ours, in GeV.
     """
@@ -221,7 +221,7 @@ def gcn_json(result: ScanResult, levels: str | None = None) -> dict[str, Any]:
     best, size = known.best, known.area(0.9)
     share = min(size / healpix.FULL_SKY_DEG2, 1.0)
     document = {
-        "$schema": _GCN_SCHEMA, "mission": "IceCube", "messenger": "Neutrino",
+        "$schema": GCN_SCHEMA, "mission": "IceCube", "messenger": "Neutrino",
         "id": [f"{metadata.run_id}_{metadata.event_id}"],
         "alert_datetime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "alert_tense": "current" if metadata.is_real_event else "test", "number_of_events": 1,

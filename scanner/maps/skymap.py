@@ -7,6 +7,7 @@ half-finished level shows no holes.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,6 +59,12 @@ class SkyMap:
 
     def __len__(self) -> int:
         return len(self.llh)
+
+    @cached_property
+    def digest(self) -> bytes:
+        """What tells it from every other map."""
+        arrays = (self.order, self.nested, self.llh, self.nside)
+        return hashlib.blake2b(b"".join(array.tobytes() for array in arrays), digest_size=16).digest()
 
     @property
     def uniq(self) -> np.ndarray:

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from server.alerts import alert_routes, notice_routes, rule_routes
 from server.alerts.common import alerts, news, revisions
-from server.alerts.incoming import sources
+from server.alerts.incoming import s3_source, sources
 from server.alerts.outgoing import names, notices, outbox
-from server.alerts.way import advance
+from server.alerts.way import advance, linked_maps, retention
 from server.rest.routing import Route
 from server.services.leader import Service
 from server.store.database import Index
@@ -26,6 +26,8 @@ __all__ = ["INDEXES", "ROUTES", "SERVICES"]
 ROUTES: list[Route] = [*alert_routes.ROUTES, *rule_routes.ROUTES, *notice_routes.ROUTES]
 
 INDEXES: list[Index] = [
-    *alerts.INDEXES, *revisions.INDEXES, *news.INDEXES, *names.INDEXES, *notices.INDEXES, *outbox.INDEXES]
+    *alerts.INDEXES, *revisions.INDEXES, *news.INDEXES, *names.INDEXES, *notices.INDEXES, *outbox.INDEXES,
+    *s3_source.INDEXES]
 
-SERVICES: list[Service] = [*sources.SERVICES, *advance.SERVICES, *outbox.SERVICES]
+SERVICES: list[Service] = [*sources.SERVICES, *advance.SERVICES, *outbox.SERVICES,
+                           *linked_maps.SERVICES, *retention.SERVICES]

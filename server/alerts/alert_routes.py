@@ -12,7 +12,7 @@ from server.alerts.common.alerts import Alert, Arrival, Origin, Search, State
 from server.alerts.common.latency import durations
 from server.alerts.handler import READERS, AlertHandler
 from server.alerts.outgoing import notices, outbox
-from server.alerts.way import acts, arriving, publishing, rehearsals
+from server.alerts.way import accounts, acts, arriving, linked_maps, publishing, rehearsals
 from server.common.errors import BadRequest
 from server.production.common.fields import Field, read_fields, takes
 from server.rest.context import Context
@@ -37,6 +37,7 @@ async def whole(ctx: Context, alert: Alert) -> dict[str, Any]:
     """An alert with its rule, its revisions, and what was said of it."""
     found = await revisions.of_alert(ctx, alert.alert_id)
     return {**brief(alert), "steps": alert.steps, "gate": alert.gate, "revisions": found,
+            "account": await accounts.account_of(ctx, alert),
             "notices": await notices.of_alert(ctx, alert.alert_id),
             "deliveries": await outbox.listed(ctx, alert_id=alert.alert_id)}
 
@@ -81,7 +82,10 @@ class OneAlert(AlertHandler):
 
     @allow(*READERS)
     async def get(self, alert_id: str) -> None:
-        """An alert with its revisions, the gate's checks, notices and deliveries."""
+        """An alert with its revisions, the gate's checks, notices and deliveries.
+
+        `account` says where the seconds from the receipt to the first published map went; its parts add up.
+        """
         self.send(await whole(self.ctx, await alerts.find(self.ctx, alert_id)))
 
 
@@ -133,6 +137,16 @@ class Dismiss(AlertHandler):
         self.send(brief(await acts.dismiss(self.ctx, alert_id, _reason(self), who)))
 
 
+class FetchMap(AlertHandler):
+    """The map that a notice links to."""
+
+    @allow(*READERS)
+    async def post(self, alert_id: str) -> None:
+        """Ask for the linked map of a notice anew, whatever came of it before."""
+        await self.managing()
+        self.send(brief(await linked_maps.again(self.ctx, alert_id)))
+
+
 class Retract(AlertHandler):
     """Withdrawing what was said."""
 
@@ -174,6 +188,7 @@ ROUTES = [
     Route("/alerts/{alert_id}/actions/release", Release, "alerts"),
     Route("/alerts/{alert_id}/actions/dismiss", Dismiss, "alerts"),
     Route("/alerts/{alert_id}/actions/retract", Retract, "alerts"),
+    Route("/alerts/{alert_id}/actions/fetch_map", FetchMap, "alerts"),
     Route("/alert_replays", Replays, "alerts"),
     Route("/alert_replays/{name:any}", Replay, "alerts"),
 ]

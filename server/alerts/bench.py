@@ -4,7 +4,8 @@
 
 An installation of its own runs in a temporary directory, with pilots and one target, a folder. Each event is
 handed in when the one before is published; the first warms the pilots up and is not counted. Figures are
-percentiles of seconds from the receipt.
+percentiles of seconds from the receipt; beside them stands where these went, step by step, and what load the
+machine had meanwhile.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import contextlib
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,8 @@ from typing import Any
 from iceprod.cli.common.replaying import Stored, play, stored_alerts, wait_for_report
 from iceprod.client import Client
 from iceprod.finding import find_client
+from server.alerts.way.accounts import WORDS
+from server.scans.pixels.timing import STEPS
 
 __all__ = ["main", "run"]
 
@@ -47,14 +51,19 @@ def _measured(client: Client, alerts: list[Stored], rounds: int) -> dict[str, An
     reports = [_one(client, f"bench-{number}-{place}", alert)
                for number in range(rounds) for place, alert in enumerate(alerts)]
     rows = [row for report in reports for row in report["events"]]
+    accounts = [account for row in rows if (account := client.get(f"/alerts/{row['alert_id']}")["account"])]
     steps: dict[str, list[float]] = {}
     for row in rows:
         for step, seconds in row["seconds"].items():
             steps.setdefault(step, []).append(seconds)
     return {"alerts": len(rows), "load": os.getloadavg()[0], "cores": os.cpu_count(),
             "states": [row["state"] for row in rows],
-            "seconds": {step: {"median": sorted(values)[len(values) // 2], "worst": max(values)}
-                        for step, values in steps.items()}}
+            "seconds": {step: _spread(values) for step, values in steps.items()},
+            "account": {part: _spread([one[part] for one in accounts]) for part in (accounts or [{}])[0]}}
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "worst": max(values)}
 
 
 def _one(client: Client, name: str, alert: Stored) -> dict[str, Any]:
@@ -103,6 +112,10 @@ def main() -> int:
     print(f"{figures['alerts']} alerts, {figures['cores']} cores, load {figures['load']:.1f}")
     for step, one in figures["seconds"].items():
         print(f"  {step:<12} median {one['median']:6.2f} s   worst {one['worst']:6.2f} s")
+    print("where the time to the first published map went")
+    for part, one in figures["account"].items():
+        words = STEPS.get(part) or WORDS.get(part, "nothing of these")
+        print(f"  {part:<12} median {one['median']:6.3f} s   worst {one['worst']:6.3f} s   {words}")
     return 0
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from config.settings import AlertRule
+from config.alerts import AlertRule
 from server.alerts.handler import READERS, AlertHandler
-from server.alerts.rules import stored
+from server.alerts.rules import journal, stored
 from server.common.errors import BadRequest, NotFound
 from server.production.common.fields import Described, Field, read_fields, takes
 from server.rest.routing import Route, allow
@@ -52,6 +52,16 @@ class OneRule(AlertHandler):
         self.send({})
 
 
+class RuleFirings(AlertHandler):
+    """What a rule did."""
+
+    @allow(*READERS)
+    async def get(self, name: str) -> None:
+        """The alerts that a rule of this name took, the latest first."""
+        skip, limit = self.page()
+        self.send({"firings": await journal.of_rule(self.ctx, name, skip, limit)})
+
+
 class Trials(AlertHandler):
     """Dry runs."""
 
@@ -69,5 +79,6 @@ class Trials(AlertHandler):
 ROUTES = [
     Route("/alert_rules", Rules, "alerts"),
     Route("/alert_rules/{name:any}", OneRule, "alerts"),
+    Route("/alert_rules/{name:any}/firings", RuleFirings, "alerts"),
     Route("/alert_rule_trials", Trials, "alerts"),
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
 __all__ = ["ALERTS", "ALERT_NOTICES", "ALERT_SECONDS", "DATABASE_COMMANDS", "LABELS", "LEASES",
-           "NOTIFICATIONS", "PIXELS", "REFUSED", "SCHEDULE_RUNS", "SHED", "TASK_ENDS", "observe_request",
-           "render"]
+           "NOTIFICATIONS", "PIXELS", "REFUSED", "SCAN_SECONDS", "SCHEDULE_RUNS", "SHED", "TASK_ENDS",
+           "observe_request", "render"]
 
 REQUESTS = Counter("iceprod_requests", "Requests answered", ["handler", "method", "status"])
 SECONDS = Histogram("iceprod_request_seconds", "Time to answer a request, long polls included", ["handler"],
@@ -16,6 +16,7 @@ TASK_ENDS = Counter("iceprod_task_ends", "Ends of tasks", ["outcome"])
 DATABASE_COMMANDS = Counter("iceprod_database_commands", "Commands sent to the database", ["command"])
 SHED = Counter("iceprod_connections_shed", "Connections closed because no files were left for them")
 PIXELS = Counter("iceprod_scan_pixels", "Pixels reconstructed")
+SCAN_SECONDS = Counter("iceprod_scan_seconds", "Where the time of finished scans went", ["step"])
 REFUSED = Counter("iceprod_refused", "Requests that were told to come later", ["why"])
 SCHEDULE_RUNS = Counter("iceprod_schedule_runs", "Ends of runs of the schedule", ["status"])
 ALERTS = Counter("iceprod_alerts", "Alerts by what became of them", ["outcome"])
@@ -31,7 +32,8 @@ LABELS = {
     "method": "HTTP methods that routes know, and `other`",
     "status": "HTTP statuses; for tasks, datasets and runs of the schedule their states",
     "outcome": "complete, reset, failed, suspended, evicted; of alerts their states; sent, tried, dead",
-    "step": "stored, first_pixel, first_map, final_map, published",
+    "step": "of alerts: stored, first_pixel, first_map, final_map, published; of scans: queue, decode, plan, "
+            "lease, kernel, report, collect, finish, other",
     "command": "names of database commands that this program sends",
     "service": "names of the periodic services",
     "why": "overload, user_at_once, user_rate, refused_often",

@@ -64,7 +64,14 @@ from server.desk.judgement import (
     taxonomy_routes,
     votes,
 )
-from server.desk.maps import earthquake_routes, earthquakes, event_routes, events, localizations
+from server.desk.maps import (
+    earthquake_routes,
+    earthquakes,
+    event_list,
+    event_routes,
+    events,
+    localizations,
+)
 from server.desk.objects import (
     galaxies,
     galaxy_imports,
@@ -144,6 +151,7 @@ INDEXES: list[Index] = [
     *votes.INDEXES,
     *blobs.INDEXES,
     *events.INDEXES,
+    *event_list.INDEXES,
     *earthquakes.INDEXES,
     *localizations.INDEXES,
     *scan_maps.INDEXES,

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from server.alerts.rules.matching import any_fits
 from server.common.errors import BadRequest
+from server.rules.conditions import fits
 
 __all__ = ["FACTS", "Filters", "check", "why_not"]
 
@@ -58,7 +58,7 @@ def why_not(filters: Filters, facts: Mapping[str, Any], title: str, username: st
         return "it is not yours"
     for name in _WORDS:
         patterns, value = getattr(filters, name), str(facts.get(FACTS[name]) or "")
-        if patterns and not any_fits(patterns, value):
+        if patterns and not fits(patterns, value):
             return f"{FACTS[name]} is {value[:80]!r}"
     area = facts.get("area_90_deg2")
     if filters.area_below_deg2 is not None and (area is None or not area < filters.area_below_deg2):

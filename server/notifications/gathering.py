@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from config.settings import Notify
+from config.notify import Notify
 from server.common.errors import NotFound
 from server.notifications import messages, notes, rules
 from server.notifications.notes import Note

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
-from config.settings import Smtp
+from config.notify import Smtp
 from iceprod.ids import new_id, now
 from server.common import metrics
 from server.common.errors import NotFound, TooManyRequests

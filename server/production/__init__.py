@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from server.production import repair
+from server.production.activity import host_hours, series
 from server.production.datasets import configs, dataset_routes, datasets, job_routes, jobs
 from server.production.datasets import news as dataset_news
 from server.production.failures import insight_routes, reliability, reliability_routes, tallies
@@ -18,13 +19,22 @@ from server.production.people import (
     user_routes,
     users,
 )
-from server.production.records import file_routes, files, log_routes, logs, task_stat_routes, task_stats
+from server.production.records import (
+    file_routes,
+    files,
+    log_routes,
+    logs,
+    tails,
+    task_stat_routes,
+    task_stats,
+)
 from server.production.sites import (
     exchange_routes,
     grid_routes,
     grids,
     pilot_routes,
     pilots,
+    sampling,
     site_control,
     site_tests,
 )
@@ -59,9 +69,10 @@ INDEXES: list[Index] = [
     *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES,
     *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *credentials.INDEXES, *login_links.INDEXES,
     *pilots.INDEXES, *site_tests.INDEXES, *tallies.INDEXES, *follow_ups.INDEXES, *history.INDEXES,
+    *tails.INDEXES, *series.INDEXES, *host_hours.INDEXES,
     *dataset_news.INDEXES, *quarantine_news.INDEXES,
 ]
 SERVICES: list[Service] = [*repair.SERVICES, *site_control.SERVICES, *reliability.SERVICES,
-                           *history.SERVICES]
+                           *history.SERVICES, *sampling.SERVICES]
 
 register_probe("pilots", pilots.probe)

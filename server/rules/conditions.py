@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
 import msgspec
 
 from server.common.errors import BadRequest
 
-__all__ = ["Clause", "Condition", "always", "check", "never", "read", "shown", "stored", "why_not"]
+__all__ = ["Clause", "Condition", "always", "check", "fits", "never", "read", "shown", "stored", "why_not"]
 
 MOST_ALTERNATIVES, MOST_CLAUSES, MOST_WORDS = 50, 20, 200
 
@@ -18,11 +19,13 @@ Word = Annotated[str, msgspec.Meta(max_length=500)]
 
 
 class Clause(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What one fact must be: of some words, within limits (ends included), or a list that holds some word."""
+    """What one fact must be: of some words or patterns, within limits (ends included), or a list that holds
+    some word."""
 
     field: Word
     among: Annotated[tuple[Scalar, ...], msgspec.Meta(max_length=MOST_WORDS)] | None = msgspec.field(
         default=None, name="in")
+    like: Annotated[tuple[Word, ...], msgspec.Meta(max_length=MOST_WORDS)] | None = None  # with * and ?
     least: float | None = msgspec.field(default=None, name="min")
     most: float | None = msgspec.field(default=None, name="max")
     holds: Annotated[tuple[Word, ...], msgspec.Meta(max_length=MOST_WORDS)] | None = msgspec.field(
@@ -63,7 +66,8 @@ def check(condition: Condition, facts: Iterable[str]) -> None:
         if clause.field not in known:
             raise BadRequest(f"condition: {clause.field[:60]!r} is none of the facts {', '.join(known)}")
         if len(shown(((clause,),))[0][0]) < 2:
-            raise BadRequest(f"condition: a clause on {clause.field} needs one of in, min, max, any, none")
+            raise BadRequest(f"condition: a clause on {clause.field} needs one of in, like, min, max, any, "
+                             "none")
 
 
 def shown(condition: Condition) -> list[list[dict[str, Any]]]:
@@ -90,6 +94,8 @@ def _why_not(clause: Clause, facts: Mapping[str, Any]) -> str:
         return f"{name} is not known"
     if clause.among is not None and not any(_same(value, one) for one in clause.among):
         return f"{name} is {_word(value)}, not {' or '.join(_word(one) for one in clause.among) or 'any'}"
+    if clause.like is not None and not fits(clause.like, str(value)):
+        return f"{name} is {_word(value)}, not like {' or '.join(clause.like) or 'any'}"
     if clause.least is None and clause.most is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -99,6 +105,11 @@ def _why_not(clause: Clause, facts: Mapping[str, Any]) -> str:
     if clause.most is not None and not value <= clause.most:
         return f"{name} is {value:g}, more than {clause.most:g}"
     return ""
+
+
+def fits(patterns: Iterable[str], text: str) -> bool:
+    """Whether a text is like one of the patterns, which know * and ?; upper and lower case are the same."""
+    return any(fnmatchcase(text.lower(), pattern.lower()) for pattern in patterns)
 
 
 def _why_not_list(clause: Clause, value: Sequence[Any]) -> str:

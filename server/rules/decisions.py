@@ -10,8 +10,8 @@ from typing import Any
 from server.rules import conditions
 from server.rules.conditions import Condition
 
-__all__ = ["DEFAULT_LIMIT", "EPOCH", "MOST_LIMIT", "Decision", "Event", "Rule", "day_of", "firing_key",
-           "limit_text", "tried", "why_not"]
+__all__ = ["DEFAULT_LIMIT", "EPOCH", "MOST_LIMIT", "Choice", "Decision", "Event", "Rule", "day_of",
+           "firing_key", "first", "limit_text", "tried", "why_not"]
 
 DEFAULT_LIMIT, MOST_LIMIT = 10, 100  # firings of a rule on one day
 EPOCH = datetime(1970, 1, 1)
@@ -58,6 +58,30 @@ class Decision:
     @property
     def fires(self) -> bool:
         return not self.reason
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The first of some conditions that holds, by its name, and why each one before it does not."""
+
+    name: str | None
+    passed_over: Mapping[str, str]
+
+    @property
+    def reason(self) -> str:
+        """Why the ones before do not hold, in words."""
+        return "; ".join(f"{name}: {why}" for name, why in self.passed_over.items())
+
+
+def first(conditions_by_name: Mapping[str, Condition], facts: Mapping[str, Any]) -> Choice:
+    """The choice among conditions that are tried in their order, where only one may count."""
+    passed_over: dict[str, str] = {}
+    for name, condition in conditions_by_name.items():
+        reason = conditions.why_not(condition, facts)
+        if not reason:
+            return Choice(name, passed_over)
+        passed_over[name] = reason
+    return Choice(None, passed_over)
 
 
 def firing_key(rule: Rule, event: Event) -> str:

@@ -19,7 +19,8 @@ from server.rules.decisions import Event, Rule, day_of, firing_key, limit_text
 from server.store.database import Index
 
 __all__ = ["DONE", "DUE", "FAILED", "INDEXES", "LEASE", "LIMITED", "MOST_TRIES", "SKIPPED", "add", "claim",
-           "counted", "end", "event_of", "listed", "postpone", "shown"]
+           "counted", "end", "event_of", "listed", "note", "postpone",
+           "shown"]
 
 DUE, DONE, FAILED, SKIPPED, LIMITED = "due", "done", "failed", "skipped", "limited"
 LEASE = 60.0  # seconds
@@ -34,13 +35,17 @@ INDEXES = [
 ]
 
 
+async def note(ctx: Context, rule: str, action: str, event: Event, result: Mapping[str, Any]) -> None:
+    """Write down what was done already by a rule that is kept elsewhere; once for rule and row."""
+    row = {**_base(f"{rule}|{event.kind}:{event.row}", rule, action, event), "state": DONE, "reason": "",
+           "result": dict(result), "is_done": True}
+    await _insert(ctx, row)
+
+
 async def add(ctx: Context, rule: Rule, event: Event) -> bool:
     """A rule is to act for an event, or its limit of the day is reached; False when that was known."""
     day, key = day_of(event), firing_key(rule, event)
-    base = {"_id": key, "rule": rule.key, "action": rule.action, "kind": event.kind, "row": event.row,
-            "event": event.key, "facts": dict(event.facts), "at": event.at, "day": day, "result": {},
-            "group_ids": None if event.group_ids is None else list(event.group_ids), "tries": 0,
-            "created_at": now(), "modified": now()}
+    base = _base(key, rule.key, rule.action, event)
     taken = {"rule": rule.key, "day": day, "place": {"$exists": True}}
     used = await ctx.db.rule_firings.count_documents(taken)
     for place in range(used, rule.daily_limit):
@@ -51,6 +56,15 @@ async def add(ctx: Context, rule: Rule, event: Event) -> bool:
         if await ctx.db.rule_firings.find_one({"_id": key}, {"_id": 1}) is not None:
             return False  # else another server took the place just now
     return await _insert(ctx, {**base, "state": LIMITED, "reason": limit_text(rule), "is_done": True})
+
+
+def _base(key: str, rule: str, action: str, event: Event) -> dict[str, Any]:
+    """What every row of the journal says."""
+    return {"_id": key, "rule": rule, "action": action, "kind": event.kind, "row": event.row,
+            "event": event.key, "facts": dict(event.facts), "at": event.at, "day": day_of(event),
+            "result": {}, "tries": 0,
+            "group_ids": None if event.group_ids is None else list(event.group_ids),
+            "created_at": now(), "modified": now()}
 
 
 async def _insert(ctx: Context, row: dict[str, Any]) -> bool:

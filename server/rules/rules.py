@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
 from iceprod.ids import now
-from server.common.errors import BadRequest
+from server.common.errors import BadRequest, Conflict
 from server.rest.context import Context
 from server.rules import conditions, kinds
 from server.rules.decisions import MOST_LIMIT, Rule
 from server.store.database import Index
 
-__all__ = ["INDEXES", "add", "change", "find", "for_event", "key_of", "listed", "remove"]
+__all__ = ["INDEXES", "add", "change", "find", "for_event", "key_of", "listed", "remove", "replace_with"]
 
 INDEXES = [
     Index("rules", "event", [("event", 1), ("is_active", 1)]),
@@ -31,10 +32,7 @@ def key_of(action: str, number: int) -> str:
 
 async def add(ctx: Context, rule: Rule) -> Rule:
     """Store a rule; it is for what happens from now on. Raises BadRequest."""
-    kinds.action(rule.action)
-    conditions.check(rule.condition, kinds.kind(rule.event).facts)
-    if not 1 <= rule.daily_limit <= MOST_LIMIT:
-        raise BadRequest(f"daily_limit: must be from 1 to {MOST_LIMIT}, not {rule.daily_limit}")
+    _check(rule)
     stored = replace(rule, since=now())
     try:
         await ctx.db.rules.insert_one(_row(stored))
@@ -43,12 +41,35 @@ async def add(ctx: Context, rule: Rule) -> Rule:
     return stored
 
 
+def _check(rule: Rule) -> None:
+    kinds.action(rule.action)
+    conditions.check(rule.condition, kinds.kind(rule.event).facts)
+    if not 1 <= rule.daily_limit <= MOST_LIMIT:
+        raise BadRequest(f"daily_limit: must be from 1 to {MOST_LIMIT}, not {rule.daily_limit}")
+
+
 async def change(ctx: Context, rule: Rule, *, is_active: bool) -> None:
     """Switch a rule on, for what happens from now on, or off."""
     moment = now()
     since = {"since": moment} if is_active and not rule.is_active else {}
     fields = {"is_active": is_active, "modified": moment, **since}
     await ctx.db.rules.update_one({"_id": rule.key}, {"$set": fields})
+
+
+async def replace_with(ctx: Context, rule: Rule, seen: datetime) -> None:
+    """Make the rule of that key another, for what happens from now on; its number and journal stay.
+
+    `seen` is when the old one was changed last. Raises BadRequest, and Conflict when it was changed since.
+    """
+    _check(rule)
+    row, staying = _row(replace(rule, since=now())), {"_id", "number", "action", "created_at"}
+    kept = {name: value for name, value in row.items() if name not in staying}
+    try:
+        done = await ctx.db.rules.update_one({"_id": rule.key, "modified": seen}, {"$set": kept})
+    except DuplicateKeyError:
+        raise BadRequest(f"name: there is a rule named {rule.name!r} already") from None
+    if not done.matched_count:
+        raise Conflict("somebody changed or removed this rule meanwhile: look at it again")
 
 
 async def remove(ctx: Context, key: str) -> None:

@@ -7,6 +7,7 @@ from server.production.tasks.kinds import register_kind
 from server.rest.health import register_probe
 from server.rest.routing import Route
 from server.scans.api import ewms_routes, map_routes, product_routes, reco_routes, scan_routes
+from server.scans.results import sketches
 from server.scans.run import clusters, collect, health, launcher, news
 from server.services.leader import Service
 from server.store.database import Index
@@ -21,7 +22,9 @@ INDEXES: list[Index] = [
     Index("manifests", "scan_id", [("scan_id", 1)], unique=True),
     Index("manifests", "timestamp", [("timestamp", 1)]),
     Index("manifests", "number", [("number", 1)], options={"sparse": True}),
-    Index("manifests", "run", [("event_metadata.run_id", 1), ("event_metadata.event_id", 1)]),
+    Index("manifests", "newest", [("timestamp", -1), ("scan_id", -1)]),
+    Index("manifests", "run",
+          [("event_metadata.run_id", 1), ("event_metadata.event_id", 1), ("timestamp", -1)]),
     Index("manifests", "event", [("i3_event_id", 1), ("timestamp", -1)]),
     Index("scan_requests", "scan_id", [("scan_id", 1)], unique=True),
     Index("scan_requests", "rescan_ids", [("rescan_ids", 1)]),
@@ -29,12 +32,13 @@ INDEXES: list[Index] = [
     Index("i3_events", "hash", [("hash", 1)], unique=True),
     Index("results", "scan_id", [("scan_id", 1)], unique=True),
     Index("result_versions", "scan_finished", [("scan_id", 1), ("finished", 1)], unique=True),
+    *sketches.INDEXES,
     Index("scan_backlog", "scan_id", [("scan_id", 1)], unique=True),
     Index("scan_backlog", "order", [("priority", -1), ("timestamp", 1)]),
     Index("scan_taskforces", "scan_id", [("scan_id", 1), ("timestamp", 1)]),
     Index("scan_runs", "scan_id", [("scan_id", 1)], unique=True),
     Index("scan_runs", "dataset_id", [("dataset_id", 1)], unique=True),
-    Index("scan_runs", "phase", [("phase", 1)]),
+    Index("scan_runs", "phase", [("phase", 1), ("since", -1)]),
     Index("scan_backlog", "username", [("username", 1)]),
     Index("pixel_batches", "scan_seq", [("scan_id", 1), ("seq", 1)], unique=True),
     Index("pixel_batches", "task_id", [("task_id", 1)], unique=True),
@@ -47,6 +51,7 @@ PERIOD = 5.0  # seconds; a crash delays a scan by no more
 SERVICES: list[Service] = [
     Service("scans", lambda ctx: min(ctx.settings.services.repair_seconds, PERIOD), launcher.keep_going,
             signal="scans"),
+    *sketches.SERVICES,
 ]
 
 register_probe("scans", health.probe)

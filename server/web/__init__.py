@@ -11,7 +11,14 @@ from typing import Any
 from server.rest.routing import Route
 from server.web.alerts import alert_pages
 from server.web.common import static
-from server.web.desk import analysis_pages, desk_pages, followup_pages, object_pages, rule_pages
+from server.web.desk import (
+    analysis_pages,
+    desk_pages,
+    followup_pages,
+    object_pages,
+    rule_form_pages,
+    rule_pages,
+)
 from server.web.home import (
     admin_pages,
     docs_pages,
@@ -34,7 +41,7 @@ ROUTES: list[Route] = [
     *root.ROUTES, *login.ROUTES, *home_pages.ROUTES, *dataset_pages.ROUTES, *task_pages.ROUTES,
     *task_actions.ROUTES, *submit_pages.ROUTES, *scan_actions.ROUTES, *scan_pages.ROUTES, *site_pages.ROUTES,
     *desk_pages.ROUTES, *object_pages.ROUTES, *analysis_pages.ROUTES, *followup_pages.ROUTES,
-    *rule_pages.ROUTES, *alert_pages.ROUTES,
+    *rule_form_pages.ROUTES, *rule_pages.ROUTES, *alert_pages.ROUTES,
     *schedule_pages.ROUTES, *notification_pages.ROUTES, *admin_pages.ROUTES, *docs_pages.ROUTES,
     *static.ROUTES]
 SETTINGS: dict[str, Any] = {

@@ -10,7 +10,7 @@ import pytest
 from tests.browser import world
 from tests.browser.browsing import Visitor, chromium, why_not
 from tests.browser.world import World
-from tests.support.api import Api, running_server
+from tests.support.api import Api
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,7 +27,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="session")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    with running_server(tmp_path_factory.mktemp("browser"), world.SETTINGS) as server:
+    with world.serving(tmp_path_factory.mktemp("browser")) as server:
         yield server
 
 

@@ -108,7 +108,9 @@ def test_the_map_moves_and_zooms_by_keys_and_wheel(api: Api, made: World,
     visitor.settle()
     canvas, said = visitor.page.locator("canvas"), visitor.page.locator("output")
     across = "Number(document.querySelector('canvas').dataset.across)"
-    assert visitor.page.evaluate(across) == 360
+    assert visitor.page.evaluate(across) < 130, "it opens on the region"
+    visitor.page.get_by_role("button", name="Whole sky").click()
+    visitor.wait_for(f"{across} === 360")
     canvas.focus()
     visitor.page.keyboard.press("b")
     visitor.wait_for(f"{across} <= 120")
@@ -159,6 +161,8 @@ def test_the_map_draws_the_outlines_of_the_contours_file(api: Api, made: World,
     visitor.go(f"/web/scans/{made.scans['final']}")
     visitor.settle()
     levels = visitor.page.locator("[data-skymap] select").input_value()
+    visitor.page.get_by_role("button", name="Whole sky").click()
+    visitor.wait_for("document.querySelector('canvas').dataset.across === '360'")
     drawn = visitor.page.evaluate(RED)
     product = api.session("user").get(f"/scan/{made.scans['final']}/products/contours.{levels}.json").json()
     best = api.session("user").get(f"/scan/{made.scans['final']}/progress").json()["best_fit"]

@@ -76,6 +76,47 @@ def test_a_physicist_submits_finds_a_failure_reads_its_log_and_resets_it(
     page.get_by_text("3 of 3 tasks are complete (100 %)").wait_for(timeout=PATIENCE)
 
 
+PRINTS = """#!/bin/sh
+echo "job $1 starts"
+while [ ! -e "{mark}" ]; do sleep 0.1; done
+echo "the mark is there"
+while [ ! -e "{mark}.end" ]; do sleep 0.1; done
+echo done
+"""
+
+
+def test_a_physicist_reads_what_a_task_prints_while_it_runs(
+        here: Installed, visit: Callable[..., Visitor], tmp_path: Path) -> None:
+    script, mark = tmp_path / "slow.sh", tmp_path / "mark"
+    script.write_text(PRINTS.format(mark=mark))
+    script.chmod(0o755)
+    ada = visit(url_of(here))
+    ada.log_in(token_of(here, "ada", "user"), "/web/submit")
+    page = ada.page
+    page.get_by_label("Description").fill("One that takes its time")
+    page.get_by_label("Jobs").fill("1")
+    page.get_by_label("Memory (GB)").fill("0.5")
+    page.get_by_label("Program", exact=True).fill(str(script))
+    page.get_by_label("Arguments").fill("$(job)")
+    page.get_by_text("It is good: 1 job of 1 task").wait_for()
+    page.get_by_role("button", name="Submit", exact=True).click()
+    page.get_by_text("Submitted.").wait_for()
+
+    page.get_by_role("heading", name="Running tasks").wait_for()
+    page.locator("summary", has_text="job 0").click(timeout=PATIENCE)
+    page.locator("pre", has_text="job 0 starts").wait_for(timeout=PATIENCE)
+    page.locator("details[data-hold]").get_by_role("link", name="The task").click()
+    page.get_by_role("heading", name="Log, while it runs").wait_for()
+    mark.touch()
+    page.locator("pre", has_text="the mark is there").wait_for(timeout=PATIENCE)
+    (tmp_path / "mark.end").touch()
+    page.get_by_role("heading", name="End of stdout").wait_for(timeout=PATIENCE)  # without loading it again
+    page.locator("pre", has_text="done").wait_for()
+    page.locator("#attempts ~ details > summary", has_text="complete").click()
+    page.locator("#attempts ~ details details > summary", has_text="stdout").click()
+    page.locator("#attempts ~ details pre", has_text="the mark is there").wait_for()
+
+
 def test_a_shifter_watches_a_scan_to_its_final_map(here: Installed, visit: Callable[..., Visitor]) -> None:
     bob = visit(url_of(here))
     bob.log_in(token_of(here, "bob", "user"), "/web/scans")
@@ -94,9 +135,9 @@ def test_a_shifter_watches_a_scan_to_its_final_map(here: Installed, visit: Calla
     assert page.get_by_role("link", name="Abort…").count() == page.get_by_label("More workers").count() == 0
     assert page.get_by_role("link", name="Delete…").count() == 1
     bob.wait_for("document.querySelector('canvas').dataset.drawn === 'yes'")
-    page.get_by_role("button", name="Best fit").click()
+    page.get_by_role("button", name="Region").click()
     page.locator("output").get_by_text("2Δ ln L = 0.00 (nside 16)").wait_for()
-    assert re.fullmatch(r"[\d.]+°", page.locator('[data-show="ra"]').inner_text())
+    assert re.fullmatch(r"[\d.]+° \(\+[\d.]+/−[\d.]+\)", page.locator('[data-show="ra"]').inner_text())
     scan_id = page.url.rsplit("/", 1)[1]
     with page.expect_download() as download:
         page.get_by_role("link", name="JSON for skyreader").click()

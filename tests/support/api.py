@@ -129,14 +129,15 @@ def _database(stack: contextlib.ExitStack, folder: Path) -> str:
     return str(stack.enter_context(embedded_store(folder)))
 
 
-def start_server(data: Path, database_url: str, database_name: str, settings: Mapping[str, object]) -> Api:
+def start_server(data: Path, database_url: str, database_name: str, settings: Mapping[str, object],
+                 *arguments: str, module: str = "server") -> Api:
     """Start one server process on a free port and wait until it is healthy. Raises ServerError."""
     data.mkdir(parents=True, exist_ok=True)
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ICEPROD__")}
     environment |= {"ICEPROD__DATABASE__NAME": database_name, "ICEPROD__LOGGING__LEVEL": "INFO",
                     **{f"ICEPROD__{name}": str(value) for name, value in settings.items()}}
-    command = [sys.executable, "-m", "server", "--data", str(data), "--port", str(port),
+    command = [sys.executable, "-m", module, *arguments, "--data", str(data), "--port", str(port),
                "--database", database_url]
     with (data / "log").open("ab") as log:
         process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log)

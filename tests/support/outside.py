@@ -28,6 +28,7 @@ from astropy.io import fits
 from astropy.io.votable import from_table
 from astropy.table import MaskedColumn, Table
 from astropy.wcs import WCS
+from PIL import Image as Picture
 
 __all__ = ["Outside", "glade_line", "running_services"]
 
@@ -143,6 +144,19 @@ def glade_line(number: int, ra: object = "null", dec: object = "null", **values:
     return " ".join(cells)
 
 
+def _picture(query: dict[str, str]) -> bytes:
+    """A picture of a few stars, north up."""
+    size = int(query["width"])
+    field = np.zeros((size, size), dtype=np.uint8)
+    random = np.random.default_rng(5)
+    places, lights = random.integers(4, size - 4, (2, 150)), random.integers(60, 255, 150)
+    for x, y, light in zip(*places, lights, strict=True):
+        field[y - 2:y + 2, x - 2:x + 2] = light
+    file = io.BytesIO()
+    Picture.fromarray(field).save(file, "JPEG")
+    return file.getvalue()
+
+
 def _image(query: dict[str, str]) -> bytes:
     size = int(query["width"])
     wcs = WCS(naxis=2)
@@ -179,7 +193,7 @@ def _answer(outside: Outside, path: str, query: dict[str, str], body: bytes) -> 
         return json.dumps([{"i:objectId": name, "i:ra": ra, "i:dec": dec, "i:jd": 2460020.5}
                            for name, ra, dec in places if near]).encode()
     if path == "/images":
-        return _image(query)
+        return _picture(query) if query.get("format") == "jpg" else _image(query)
     return outside.files.get(path)
 
 

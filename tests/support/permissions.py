@@ -42,6 +42,7 @@ GET    /datasets/{dataset_id}/job_summaries/status                          R ad
 GET    /datasets/{dataset_id}/job_counts/status                             R admin client system user
 GET    /tasks                                                               - admin client system
 POST   /tasks                                                               - admin client system
+GET    /task_ids/{beginning}                                                - admin client system user
 GET    /tasks/{task_id}                                                     - admin client system pilot
 PATCH  /tasks/{task_id}                                                     - admin client system
 PUT    /tasks/{task_id}/status                                              - admin client system
@@ -100,6 +101,7 @@ GET    /datasets/{dataset_id}/logs/{log_id}                                 R ad
 DELETE /datasets/{dataset_id}/logs/{log_id}                                 W admin client system user
 GET    /datasets/{dataset_id}/tasks/{task_id}/logs                          R admin client system user
 DELETE /datasets/{dataset_id}/tasks/{task_id}/logs                          W admin client system user
+GET    /datasets/{dataset_id}/tasks/{task_id}/log_tail                      R admin client system user
 GET    /site_tests                                                          - admin client system
 GET    /grids                                                               - admin client system
 POST   /grids                                                               - admin client system

@@ -12,6 +12,7 @@ import numpy as np
 import requests
 
 from config.detector import dom_positions
+from scanner.events.directions import icrs_to_detector
 from scanner.events.event import Event, Particle, Pulses
 from scanner.events.writer import write_event
 from scanner.maps import healpix
@@ -22,12 +23,17 @@ from scanner.maps.rows import rows_from_table
 
 __all__ = ["PixelPilot", "made_up_map", "made_up_rows", "scan_body", "simulated_event", "wait_for"]
 
+_MJD = 60000.0
 _OFFER = {"cpu": 1, "memory": 4.0, "disk": 10.0, "time": 10.0}
 _C, _INDEX, _CHERENKOV = 0.299792458, 1.3195, np.arccos(1 / 1.3195)  # m/ns; ice; rad
 
 
-def simulated_event(seed: int = 1, run_id: int = 7) -> dict[str, Any]:
-    """The JSON of a made-up muon track: direct Cherenkov light on the nearest DOMs."""
+def simulated_event(seed: int = 1, run_id: int = 7,
+                    online: tuple[float, float] | None = None) -> dict[str, Any]:
+    """The JSON of a made-up muon track: direct Cherenkov light on the nearest DOMs.
+
+    With the direction (degrees) of an online reconstruction the event tells that, energy and signalness too.
+    """
     generator = np.random.default_rng(seed)
     zenith, azimuth = np.radians(100.0), np.radians(40.0)
     source = [np.sin(zenith) * np.cos(azimuth), np.sin(zenith) * np.sin(azimuth), np.cos(zenith)]
@@ -48,7 +54,17 @@ def simulated_event(seed: int = 1, run_id: int = 7) -> dict[str, Any]:
         np.ones(n, np.uint8),
     )
     truth = Particle(float(zenith), float(azimuth), 0.0, 0.0, 0.0, 10_000.0)
-    return write_event(Event(run_id, 0, 11, "neutrino", 60000.0, False, pulses, pulses, {}, truth))
+    recos = {} if online is None else {"OnlineL2_SplineMPE": _online(*online)}
+    document = write_event(Event(run_id, 0, 11, "neutrino", _MJD, False, pulses, pulses, recos, truth))
+    if online is not None:
+        energy = {"truncated": 77406.3}
+        document["value"]["data"] |= {"signalness": 0.62, "far": 1.1e-8, "reco": {"energy": energy}}
+    return document
+
+
+def _online(ra: float, dec: float) -> Particle:
+    zenith, azimuth = icrs_to_detector(np.radians(ra), np.radians(dec), _MJD)
+    return Particle(float(zenith), float(azimuth), 0.0, 0.0, 0.0, 10_000.0)
 
 
 def scan_body(**changes: Any) -> dict[str, Any]:

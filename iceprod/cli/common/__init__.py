@@ -4,4 +4,4 @@ In: options. Out: a `Client`, `CommandError`, text on the screen.
 """
 
 __all__ = ["completing", "connection", "errors", "files", "findings", "naming", "passing", "replaying",
-           "screen", "tables", "talking"]
+           "screen", "shapes", "tables", "talking"]

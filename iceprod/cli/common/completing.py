@@ -3,23 +3,43 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from iceprod.cli.common.errors import CommandError
+from iceprod.cli.common.naming import dataset_of
+from iceprod.cli.common.talking import claims
 from iceprod.finding import find_client
 from iceprod.transport import Client, ClientError
 
-__all__ = ["datasets", "entries", "recos", "scans", "sites"]
+__all__ = ["actions", "among", "clusters", "datasets", "entries", "groups", "listed", "recos",
+                      "scans", "sites", "tasks"]
 
 _SECONDS = 2.0  # a shell that hangs is worse than one that offers nothing
 _SHOWN = 50
 _DAYS = 30 * 86400.0
 
 _Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+def among(words: Iterable[str]) -> _Complete:
+    """Offers what is known without asking."""
+    return listed(words, separator="")
+
+
+def listed(words: Iterable[str], separator: str = ",") -> _Complete:
+    """The same for a list of them in one word."""
+    known = list(words)
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        before, _, last = incomplete.rpartition(separator) if separator else ("", "", incomplete)
+        head = f"{before}{separator}" if before else ""
+        return [CompletionItem(head + word) for word in known if word.startswith(last)]
+
+    return complete
 
 
 def _asked(ask: Callable[[Client], Iterator[tuple[str, str]]]) -> _Complete:
@@ -30,7 +50,7 @@ def _asked(ask: Callable[[Client], Iterator[tuple[str, str]]]) -> _Complete:
                 client._timeout = _SECONDS
                 found = [CompletionItem(name, help=about) for name, about in ask(client)
                          if name.startswith(incomplete)]
-        except (ClientError, CommandError, KeyError, TypeError):
+        except (ClientError, CommandError, KeyError, TypeError, ValueError):
             return []
         return found[:_SHOWN]
 
@@ -60,7 +80,8 @@ def _recos(client: Client) -> Iterator[tuple[str, str]]:
 
 
 def _sites(client: Client) -> Iterator[tuple[str, str]]:
-    for name in sorted({str(grid.get("site") or "") for grid in client.get("/grids").values()} - {""}):
+    known = [*client.get("/grids").values(), *client.get("/pilots", {"keys": "pilot_id|site"}).values()]
+    for name in sorted({str(one.get("site") or "") for one in known} - {""}):
         yield name, ""
 
 
@@ -69,5 +90,41 @@ def _entries(client: Client) -> Iterator[tuple[str, str]]:
         yield row["name"], row["action"]
 
 
+def _actions(client: Client) -> Iterator[tuple[str, str]]:
+    for action in client.get("/api/v1/capabilities/")["actions"]:
+        yield action["name"], action["summary"]
+
+
+def _groups(client: Client) -> Iterator[tuple[str, str]]:
+    for group in claims(client.token).get("groups") or ():
+        yield str(group), ""
+
+
+def _clusters(client: Client) -> Iterator[tuple[str, str]]:
+    for name in ("local", *(name for name, _ in _sites(client) if name != "local")):
+        yield f"{name}:", "how many workers"
+
+
+def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Datasets first; after ``5.`` the tasks of dataset 5, as many as are offered."""
+    dataset, dot, _ = incomplete.partition(".")
+    if not dot:
+        return [CompletionItem(f"{one.value}.", help=one.help) for one in datasets(ctx, param, incomplete)
+                if str(one.value).isdecimal()]
+    return _asked(lambda client: _tasks(client, dataset, incomplete))(ctx, param, incomplete)
+
+
+def _tasks(client: Client, dataset: str, incomplete: str) -> Iterator[tuple[str, str]]:
+    chosen = dataset_of(client, dataset)
+    job = incomplete.split(".")[1]
+    query = {"keys": "job_index|task_index|name|status"}
+    if incomplete.count(".") > 1 and job.isdecimal():
+        query["job_index"] = job
+    rows = client.get(f"/datasets/{chosen}/tasks", query)
+    for row in sorted(rows.values(), key=lambda row: (row["job_index"], row["task_index"])):
+        yield f"{dataset}.{row['job_index']}.{row['task_index']}", f"{row['name']}, {row['status']}"
+
+
 datasets, scans, recos = _asked(_datasets), _asked(_scans), _asked(_recos)
-sites, entries = _asked(_sites), _asked(_entries)
+sites, entries, actions = _asked(_sites), _asked(_entries), _asked(_actions)
+groups, clusters = _asked(_groups), _asked(_clusters)

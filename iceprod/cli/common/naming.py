@@ -1,7 +1,8 @@
 """Short names for what has a long id: its number, ``5.17.0`` for a task, or how its id begins.
 
 A dataset and a scan have numbers, which `list` and `scans` show. ``5.17`` is job 17 of dataset 5, ``5.17.0``
-its first task, ``5.0-99`` its first hundred jobs.
+its first task, ``5.0-99`` its first hundred jobs. Digits are a number first; where nothing has that number
+they are the beginning of an id. What several ids begin with is refused, and these are told.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from typing import Any
 from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.transport import Client
 
-__all__ = ["Selection", "dataset_of", "scan_of", "selection_of", "task_of"]
+__all__ = ["Selection", "dataset_of", "job_of", "scan_of", "selection_of", "task_of"]
 
 _SHORT = re.compile(r"(?P<dataset>[^.\s]+)(\.(?P<first>\d{1,9})(-(?P<last>\d{1,9}))?)?(\.(?P<task>\d{1,9}))?")
 _ID_LENGTH = 32
 _MOST_JOBS = 10_000  # of a range
 _SHOWN = 4  # ids in a complaint
+_SHORTEST = 4  # beginning of a task's id
+
+_Named = dict[str, str]  # what it is called in a list, by id
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,20 @@ def scan_of(client: Client, name: str) -> str:
     name = _bare(name)
     if len(name) >= _ID_LENGTH:
         return name
-    wanted: dict[str, Any] = {"number": int(name)} if _is_number(name) else {
-        "scan_id": {"$regex": f"^{_plain(name, 'scan')}"}}
-    body = {"filter": wanted, "manifest_projection": ["scan_id"], "include_deleted": True, "limit": 20}
+    found = _scans(client, {"number": int(name)}) if _is_number(name) else {}
+    found = found or _scans(client, {"scan_id": {"$regex": f"^{_plain(name, 'scan')}"}})
+    return _one(found, name, "scan", "scans")
+
+
+def _scans(client: Client, wanted: dict[str, Any]) -> _Named:
+    body = {"filter": wanted, "manifest_projection": ["scan_id", "event_metadata"], "include_deleted": True,
+            "limit": 20}
     found = client.post("/scans/find", body)["manifests"]
-    return _one([row["scan_id"] for row in found], name, "scan", "scans")
+    return {row["scan_id"]: _event(row.get("event_metadata") or {}) for row in found}
+
+
+def _event(event: dict[str, Any]) -> str:
+    return f"run {event['run_id']} event {event['event_id']}" if event else ""
 
 
 def dataset_of(client: Client, name: str) -> str:
@@ -47,11 +60,13 @@ def dataset_of(client: Client, name: str) -> str:
     name = _bare(name)
     if len(name) >= _ID_LENGTH:
         return name
-    query = {"keys": "dataset_id|dataset"} | ({"dataset": name} if _is_number(name) else {})
-    ids = list(client.get("/datasets", query))
-    if not _is_number(name):
-        ids = [one for one in ids if one.startswith(_plain(name, "dataset"))]
-    return _one(ids, name, "dataset", "list")
+    keys = {"keys": "dataset_id|dataset|description"}
+    rows = client.get("/datasets", {**keys, "dataset": name}) if _is_number(name) else {}
+    if not rows:
+        begins = _plain(name, "dataset")
+        rows = {one: row for one, row in client.get("/datasets", keys).items() if one.startswith(begins)}
+    labels = {one: f"{row.get('dataset')}, {row.get('description', '')}" for one, row in rows.items()}
+    return _one(labels, name, "dataset", "list")
 
 
 def selection_of(client: Client, name: str) -> Selection:
@@ -69,10 +84,23 @@ def selection_of(client: Client, name: str) -> Selection:
     return Selection(dataset_id, range(first, last + 1), task)
 
 
+def job_of(client: Client, dataset_id: str, name: str) -> str:
+    """The id of a job that is called by its number, its id, or how that begins. Raises CommandError."""
+    name = _bare(name)
+    if len(name) >= _ID_LENGTH:
+        return name
+    rows = client.get(f"/datasets/{dataset_id}/jobs", {"keys": "job_id|job_index"})
+    named = {one: f"job {row['job_index']}" for one, row in rows.items()}
+    found = {one: label for one, label in named.items() if _is_number(name) and label == f"job {name}"}
+    begins = _plain(name, "job")
+    return _one(found or {one: label for one, label in named.items() if one.startswith(begins)}, name, "job",
+                f"tasks {dataset_id}")
+
+
 def task_of(client: Client, name: str) -> str:
-    """The id of a task that is called by its id, or as in ``5.17.0``. Raises CommandError."""
+    """The id of a task that is called by its id, how that begins, or ``5.17.0``. Raises CommandError."""
     if "." not in name:
-        return _bare(name)
+        return _by_beginning(client, _bare(name))
     chosen = selection_of(client, name)
     if chosen.jobs is None or len(chosen.jobs) != 1:
         raise CommandError(f"{name}: a task is DATASET.JOB.TASK, as in 5.17.0", USAGE)
@@ -85,17 +113,32 @@ def task_of(client: Client, name: str) -> str:
     return str(ids[0])
 
 
-def _one(ids: list[str], name: str, kind: str, command: str) -> str:
-    if len(ids) == 1:
-        return ids[0]
-    if not ids:
+def _by_beginning(client: Client, name: str) -> str:
+    if len(name) >= _ID_LENGTH:
+        return name
+    begins = _plain(name, "task")
+    if len(begins) < _SHORTEST:
+        raise CommandError(f"{name!r} is too short for a task: give {_SHORTEST} characters of its id at "
+                           "least, or DATASET.JOB.TASK as in 5.17.0", USAGE)
+    rows = client.get(f"/task_ids/{begins}")["tasks"]
+    named = {row["task_id"]: f"{row['name']} of job {row['job_index']}, {row['status']}" for row in rows}
+    return _one(named, name, "task", "tasks DATASET")
+
+
+def _one(found: _Named, name: str, kind: str, command: str) -> str:
+    """The only id. Raises CommandError, which tells the candidates when there are several."""
+    if len(found) == 1:
+        return next(iter(found))
+    if not found:
         raise CommandError(f"there is no {kind} {name!r}; `iceprod {command}` lists those there are", USAGE)
-    shown = ", ".join(sorted(ids)[:_SHOWN]) + (", …" if len(ids) > _SHOWN else "")
-    raise CommandError(f"several {kind}s begin with {name!r}: {shown}", USAGE)
+    shown = [f"{one} ({label})" if label else one for one, label in sorted(found.items())[:_SHOWN]]
+    more = ", …" if len(found) > _SHOWN else ""
+    raise CommandError(f"several {kind}s begin with {name!r}: {', '.join(shown)}{more}", USAGE)
 
 
 def _is_number(name: str) -> bool:
-    return bool(re.fullmatch(r"\d{1,9}", name))
+    """Whether it may be a number as lists show it."""
+    return bool(re.fullmatch(r"0|[1-9]\d{0,8}", name))
 
 
 def _plain(name: str, kind: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from iceprod.transport import Client, Refused
 
-__all__ = ["TalkingClient", "expiry"]
+__all__ = ["TalkingClient", "claims", "expiry"]
 
 _QUIET_SECONDS = 10.0  # so long nobody needs to hear of it
 
@@ -71,7 +71,16 @@ class TalkingClient(Client):
 def expiry(token: str) -> float | None:
     """When a token ends, seconds since 1970, as it says itself; None when it does not."""
     try:
-        part = token.split(".")[1]
-        return float(json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))["exp"])
-    except (IndexError, KeyError, TypeError, ValueError):
+        return float(claims(token)["exp"])
+    except (KeyError, TypeError, ValueError):
         return None
+
+
+def claims(token: str) -> dict[str, Any]:
+    """What a token says of itself, unproven; empty when it says nothing."""
+    try:
+        part = token.split(".")[1]
+        said = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (IndexError, TypeError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}

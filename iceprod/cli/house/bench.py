@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
 import click
 
-from iceprod.cli.common.errors import USAGE, CommandError
+from iceprod.cli.common.errors import FAILED, USAGE, CommandError
 
 __all__ = ["BENCHES", "bench"]
 
@@ -32,14 +33,22 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
 """Each with the module that measures, run as a program of its own, and the arguments that choose in it."""
 
 
+def _names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    return [name for name in BENCHES if name.startswith(incomplete)]
+
+
 @click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=_names)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def bench(name: str | None, arguments: tuple[str, ...]) -> int:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; without NAME the names.")
+def bench(name: str | None, arguments: tuple[str, ...], as_json: bool) -> int:
     """Measure NAME, one of those that it lists without a name.
 
     `iceprod bench NAME --help` tells the options of each.
     """
+    if name is None and as_json:
+        print(json.dumps({"benches": list(BENCHES)}))
+        return 0
     if name in (None, "-h", "--help"):
         print(f"Usage: iceprod bench NAME [OPTIONS]\n\n  Measure one of: {', '.join(BENCHES)}.\n"
               "  `iceprod bench NAME --help` tells the options of each; --json prints one JSON object.")
@@ -47,4 +56,16 @@ def bench(name: str | None, arguments: tuple[str, ...]) -> int:
     if name not in BENCHES:
         raise CommandError(f"unknown benchmark {name!r}; known: {', '.join(BENCHES)}", USAGE)
     module, chosen = BENCHES[name]
-    return subprocess.run([sys.executable, "-m", module, *chosen, *arguments], check=False).returncode
+    words = [sys.executable, "-m", module, *chosen, *arguments]
+    return _as_object(name, words) if as_json else subprocess.run(words, check=False).returncode
+
+
+def _as_object(name: str, words: list[str]) -> int:
+    """Measure, and print the object that comes of it. Raises CommandError where there is none."""
+    done = subprocess.run([*words, "--json"], check=False, stdout=subprocess.PIPE)
+    try:
+        print(json.dumps(json.loads(done.stdout)))
+    except ValueError:
+        raise CommandError(f"the benchmark {name} measured nothing; what it said stands above",
+                           done.returncode or FAILED) from None
+    return done.returncode

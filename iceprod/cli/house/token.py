@@ -7,6 +7,7 @@ import json
 import click
 
 from config.settings import Settings, Tokens
+from iceprod.cli.common import completing
 from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.finding import NoServer, find_installation
 from iceprod.installation import Installation
@@ -20,6 +21,7 @@ __all__ = ["token"]
               help=f"Directory of the installation [default: {Settings().data}, or the only one that runs].")
 @click.option("--user", required=True, metavar="NAME", help="Whom the token names.")
 @click.option("--roles", default="", metavar="R,R",
+              shell_complete=completing.listed(ROLES),
               help=f"Of: {', '.join(ROLES)}. None: valid, may nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--hours", type=click.FloatRange(min=0, min_open=True), default=Tokens().hours,

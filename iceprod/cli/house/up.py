@@ -37,6 +37,8 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
 
     Returns when the server is healthy. What runs already is left alone; what died is started again.
     """
+    if foreground and as_json:
+        raise CommandError("--foreground and --json exclude each other: it ends when the server does", USAGE)
     what = plan(config, data, port, 0 if no_pilots else pilots)
     here = what.installation
     if here.is_running():

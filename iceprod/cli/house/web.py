@@ -10,6 +10,7 @@ import webbrowser
 import click
 
 from config.settings import Settings
+from iceprod.cli.common import completing
 from iceprod.cli.common.errors import UNREACHABLE, USAGE, CommandError
 from iceprod.finding import OWN_ROLES, OWN_USER, NoServer, find_installation
 from iceprod.installation import Installation
@@ -23,6 +24,7 @@ __all__ = ["login_address", "open_page", "web"]
               help=f"Directory of the installation [default: {Settings().data}, or the only one that runs].")
 @click.option("--user", default=OWN_USER, show_default=True, metavar="NAME", help="Who logs in.")
 @click.option("--roles", default=",".join(OWN_ROLES), show_default=True, metavar="R,R",
+              shell_complete=completing.listed(ROLES),
               help="What they may do.")
 @click.option("--page", default="/web/", show_default=True, metavar="PATH", help="Which page.")
 @click.option("--no-open", is_flag=True, help="Only print the address.")

@@ -15,6 +15,8 @@ from iceprod.cli.common.tables import print_table
 
 __all__ = ["backlog"]
 
+_TITLES = ("scan", "since (UTC)", "priority", "tries")
+
 
 @click.command()
 @click.option("--revive", metavar="SCAN", shell_complete=completing.scans,
@@ -32,10 +34,10 @@ def backlog(revive: str | None, as_json: bool, server: str | None, token: str | 
     if as_json:
         print(json.dumps({"waiting": waiting, "given_up": given_up}))
         return 0
-    print_table(("SCAN", "SINCE", "PRIORITY", "TRIES"), [_row(entry) for entry in waiting], "no scan waits")
+    print_table(_TITLES, [_row(entry) for entry in waiting], "no scan waits")
     if given_up:
         print("\ngiven up; try one again with `iceprod backlog --revive SCAN`")
-        print_table(("SCAN", "SINCE", "PRIORITY", "TRIES", "REASON"),
+        print_table((*_TITLES, "reason"),
                     [(*_row(entry), entry["reason"]) for entry in given_up], "")
     return 0
 

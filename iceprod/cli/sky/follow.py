@@ -26,7 +26,7 @@ def show_progress(console: Console, news: Iterator[dict[str, Any]]) -> dict[str,
         told = _Told()
         for last in news:
             if line := told.news(last):
-                console.print(line, highlight=False, soft_wrap=True)
+                console.print(line, highlight=False, markup=False, soft_wrap=True)
         return last
     with Live(console=console, refresh_per_second=8, transient=False) as live:
         for last in news:

@@ -71,10 +71,13 @@ class Outcome:
 
     def show(self, console: Console, address: str) -> None:
         """Tell a person what came out."""
-        for line in ["", *self._lines(), *(f"file       {path}" for path in self.files.values())]:
+        for line in ["", *self._lines(), *([f"see        {address}"] if address else [])]:
             console.print(safe(line), highlight=False, markup=False, soft_wrap=True)
-        if address:
-            console.print(f"see        {address}", highlight=False, soft_wrap=True)
+
+    def show_files(self, console: Console) -> None:
+        """Tell where they are."""
+        for path in self.files.values():
+            console.print(safe(f"file       {path}"), highlight=False, markup=False, soft_wrap=True)
 
     def _lines(self) -> list[str]:
         progress, best = self.progress, self.progress["best_fit"]

@@ -61,12 +61,12 @@ def _show(report: dict[str, Any], address: str) -> None:
     print()
     rows = [(step.replace("_", " "), *(figures.get(share, "–") for share in ("p50", "p90", "p99")))
             for step, figures in report["latency_seconds"].items()]
-    print_table(("SECONDS FROM RECEIPT", "50 %", "90 %", "99 %"), rows, "")
+    print_table(("seconds from receipt", "50 %", "90 %", "99 %"), rows, "")
     print()
-    print_table(("CHECK", "PASSED", "FAILED"),
+    print_table(("check", "passed", "failed"),
                 [(check, one["passed"], one["failed"]) for check, one in report["gate"].items()], "no map")
     print()
-    print_table(("EVENT", "STATE", "RECO", "90% DEG2", "TO ONLINE DEG", "TO TRUTH DEG"), [
+    print_table(("event", "state", "reco", "90 % (deg²)", "to online (deg)", "to truth (deg)"), [
         (row["title"], one["state"], one["reco"], *(_number(one[key]) for key in (
             "area_90_deg2", "to_online_deg", "to_truth_deg")))
         for row in report["events"] for one in row["revisions"]], "no event")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import sys
-from importlib.metadata import entry_points
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,13 @@ from iceprod.cli.common.files import check_folder, read_json
 from iceprod.cli.common.screen import console as console_of
 from iceprod.cli.sky.follow import show_progress
 from iceprod.cli.sky.outcome import Outcome
+from iceprod.cli.sky.timing import timing_lines, timing_of
 from iceprod.client import Client, Refused
 from iceprod.following import follow_scan
 from iceprod.submission import NSIDES, RECO, scan_request, truth_of
 
 __all__ = ["finish", "scan"]
 
-_CHECKS = "iceprod.checks"
 _EVENT_FIELD, _EVENT_NAME = "'event_i3live_json': ", "event_i3live_json"  # what the server calls the file
 
 
@@ -38,16 +38,18 @@ _EVENT_FIELD, _EVENT_NAME = "'event_i3live_json': ", "event_i3live_json"  # what
 @click.option("--real/--simulated", "is_real", default=None, help="Default: simulated if it has a truth.")
 @click.option("--max-pixel-seconds", type=click.IntRange(1), default=3600, help="Longest time for one pixel.")
 @click.option("--cluster", "clusters", multiple=True, metavar="SITE:N", default=["local:1"],
-              show_default=True, help="Ask a site for N workers; may be repeated.")
+              shell_complete=completing.clusters, show_default=True,
+              help="Ask a site for N workers; may be repeated.")
 @click.option("--threshold", type=click.FloatRange(0, 1), default=1.0, show_default=True,
               help="Share of a level's pixels after which the next level may begin.")
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where files go.")
+@click.option("--timing", is_flag=True, help="Tell where the time went, too.")
 @click.option("--no-address", is_flag=True, hidden=True, help="Name no page of a server that will be gone.")
 @server_options
 def scan(event: Path, reco_algo: str, nsides: str | None, is_real: bool | None, max_pixel_seconds: int,
-         clusters: tuple[str, ...], threshold: float, as_json: bool, out: Path | None, no_address: bool,
-         server: str | None, token: str | None, data: str | None) -> int:
+         clusters: tuple[str, ...], threshold: float, as_json: bool, out: Path | None, timing: bool,
+         no_address: bool, server: str | None, token: str | None, data: str | None) -> int:
     """Scan the sky for the direction that EVENT.json came from.
 
     Shows the progress and ends with the best fit, the areas of the 50 % and 90 % regions, and the paths of
@@ -59,33 +61,40 @@ def scan(event: Path, reco_algo: str, nsides: str | None, is_real: bool | None, 
     request |= {"request_clusters": _clusters(clusters), "predictive_scanning_threshold": threshold}
     with connect(server, token, data) as client:
         _check_reco(client, reco_algo)
-        _check_event(document, event, reco_algo)
         scan_id = _start(client, event, request)
-        return finish(client, scan_id, out, as_json, truth_of(document), with_address=not no_address)
+        return finish(client, scan_id, out, as_json, truth_of(document), with_address=not no_address,
+                      timing=timing)
 
 
 def finish(client: Client, scan_id: str, out: Path | None, as_json: bool,
-           truth: tuple[float, float] | None = None, *, with_address: bool = True) -> int:
+           truth: tuple[float, float] | None = None, *, with_address: bool = True,
+           timing: bool = False) -> int:
     """Follow a scan to its end and show what came out; the exit status."""
     console = console_of(stderr=as_json)
     address = f"{client.url}/web/scans/{scan_id}" if with_address else ""
     see = f", see {address}" if address else ""
-    console.print(f"scan {scan_id}{see}", highlight=False, soft_wrap=True)
+    console.print(f"scan {scan_id}{see}", highlight=False, markup=False, soft_wrap=True)
     try:
-        progress = show_progress(console, follow_scan(client, scan_id))
+        progress = show_progress(console, _with_notes(follow_scan(client, scan_id)))
     except KeyboardInterrupt:
         console.print(f"\nNot watching any more; the scan goes on. Watch it with\n  iceprod watch {scan_id}\n"
-                      f"and end it with\n  iceprod abort {scan_id}", highlight=False)
+                      f"and end it with\n  iceprod abort {scan_id}", highlight=False, markup=False)
         raise
     if not progress["is_final"]:
         raise CommandError(f"scan {scan_id} has no result: {progress['state_reason'] or progress['state']}")
     outcome = Outcome(scan_id, client.get(f"/scan/{scan_id}/manifest", patience=30), progress, truth)
+    if not as_json:
+        outcome.show(console, address)  # before the files, which take the server a moment
     outcome = outcome.fetch(client, out or Path(outcome.name))
+    account = timing_of(client, scan_id) if timing else None
     if as_json:
         request = client.get(f"/scan-request/{scan_id}", patience=30)
-        print(json.dumps(outcome.document(request["reco_algo"])))
-    else:
-        outcome.show(console, address)
+        document = {"address": address, **outcome.document(request["reco_algo"])}
+        print(json.dumps(document | ({"timing": account} if timing else {})))
+        return 0
+    outcome.show_files(console)
+    for line in timing_lines(account) if timing else []:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -99,17 +108,15 @@ def _check_reco(client: Client, name: str) -> None:
         raise CommandError(f"--reco-algo: there is no reconstruction {name!r}; {hint}", USAGE)
 
 
-def _check_event(document: dict[str, Any], event: Path, reco_algo: str) -> None:
-    """Parse the event here, before it is sent; tell what a scan leaves out. Raises CommandError.
-
-    What parses lives in another package, which is found by its entry point.
-    """
-    for entry in entry_points(group=_CHECKS, name="event"):
-        problem, notes = entry.load()(document, str(event), reco_algo)
-        if problem:
-            raise CommandError(problem, USAGE)
-        for note in notes:
-            print(f"{event}: {note}", file=sys.stderr)
+def _with_notes(news: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The same; what a scan leaves out of the event is told once it is known."""
+    told: list[str] = []
+    for progress in news:
+        notes = (progress["event"] or {}).get("notes") or []
+        for note in notes[len(told):]:
+            print(f"event: {note}", file=sys.stderr)
+        told = notes
+        yield progress
 
 
 def _start(client: Client, event: Path, request: dict[str, Any]) -> str:

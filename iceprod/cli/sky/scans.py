@@ -10,12 +10,13 @@ from typing import Any
 import click
 
 from iceprod.cli.common.connection import connect, server_options
-from iceprod.cli.common.tables import print_table
+from iceprod.cli.common.tables import print_table, share
 from iceprod.client import Client
 
 __all__ = ["scans"]
 
 _DAY = 86400.0
+_TITLES = ("number", "scan_id", "started (UTC)", "run", "event", "state", "pixels", "RA (deg)", "Dec (deg)")
 _FIELDS = ["scan_id", "timestamp", "event_metadata", "is_deleted"]
 
 
@@ -35,9 +36,10 @@ def scans(days: float, limit: int, as_json: bool, server: str | None, token: str
     if as_json:
         print(json.dumps({"scans": rows}))
         return 0
-    names = ("number", "scan_id", "started", "run_id", "event_id", "state", "pixels", "ra_deg", "dec_deg")
-    print_table(names, [tuple("" if row[name] is None else row[name] for name in names) for row in rows],
-                f"there is no scan of the last {days:g} days")
+    print_table(_TITLES, [
+        (row["number"], row["scan_id"], row["started"], row["run_id"], row["event_id"], row["state"],
+         share(row["pixels"], row["pixels_total"]), row["ra_deg"], row["dec_deg"]) for row in rows],
+        f"there is no scan of the last {days:g} days")
     return 0
 
 
@@ -47,5 +49,6 @@ def _row(client: Client, manifest: dict[str, Any]) -> dict[str, Any]:
     started = datetime.fromtimestamp(manifest["timestamp"], UTC).strftime("%Y-%m-%d %H:%M:%S")
     return {"number": progress.get("number"), "scan_id": manifest["scan_id"], "started": started,
             "run_id": event.get("run_id"), "event_id": event.get("event_id"), "state": progress["state"],
-            "pixels": progress["pixels_done"], "ra_deg": best.get("ra_deg"), "dec_deg": best.get("dec_deg"),
+            "pixels": progress["pixels_done"], "pixels_total": progress["pixels_total"],
+            "ra_deg": best.get("ra_deg"), "dec_deg": best.get("dec_deg"),
             "is_final": progress["is_final"]}

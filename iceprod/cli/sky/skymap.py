@@ -26,6 +26,7 @@ _ALL = "all"
 @click.argument("scan_id", metavar="SCAN", shell_complete=completing.scans)
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="[default: the scan's id]")
 @click.option("--format", "formats", multiple=True, metavar="F",
+              shell_complete=completing.among((*_USUAL, "flat", "pdf", "svg", _ALL)),
               help=f"json, npz, fits, flat, moc, contours, geojson, gcn, summary, png, pdf, svg or {_ALL}; "
                    "may be repeated. Default: all but flat, pdf and svg.")
 @click.option("--levels", metavar="SET",

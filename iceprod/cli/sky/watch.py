@@ -20,15 +20,16 @@ __all__ = ["abort", "watch"]
 @click.argument("scan_id", metavar="SCAN", shell_complete=completing.scans)
 @click.option("--json", "as_json", is_flag=True, help="Print exactly one JSON object.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Where files go.")
+@click.option("--timing", is_flag=True, help="Tell where the time went, too.")
 @server_options
-def watch(scan_id: str, as_json: bool, out: Path | None, server: str | None, token: str | None,
+def watch(scan_id: str, as_json: bool, out: Path | None, timing: bool, server: str | None, token: str | None,
           data: str | None) -> int:
     """Follow a scan to its end, as `iceprod scan` does."""
     with connect(server, token, data) as client:
         scan_id = scan_of(client, scan_id)
         check_folder(out or Path())
         client.get(f"/scan/{scan_id}/status")  # whether it is one, before anything is said of it
-        return finish(client, scan_id, out, as_json)
+        return finish(client, scan_id, out, as_json, timing=timing)
 
 
 @click.command()

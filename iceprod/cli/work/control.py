@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.errors import USAGE, CommandError
-from iceprod.cli.common.naming import selection_of, task_of
+from iceprod.cli.common.naming import job_of, selection_of, task_of
 from iceprod.cli.common.screen import console as console_of
 from iceprod.client import Client
 from iceprod.states import TASK
@@ -23,7 +23,7 @@ __all__ = ["reset", "resume", "suspend"]
 _LOOK_SECONDS = 0.3
 _PATIENCE = 120.0
 
-_task_option = click.option("--task", "tasks", multiple=True, metavar="TASK",
+_task_option = click.option("--task", "tasks", multiple=True, metavar="TASK", shell_complete=completing.tasks,
                             help="This task alone; may be repeated.")
 _job_option = click.option("--job", "jobs", multiple=True, metavar="JOB",
                            help="The tasks of this job alone; may be repeated.")
@@ -95,6 +95,8 @@ def _with_ids(client: Client, name: str, chosen: dict[str, Any]) -> tuple[str, d
     if picked.jobs is None:
         if tasks := chosen.get("task_ids"):
             chosen = {"task_ids": [task_of(client, task) for task in tasks]}
+        if jobs := chosen.get("job_ids"):
+            chosen = {"job_ids": [job_of(client, picked.dataset_id, job) for job in jobs]}
         return picked.dataset_id, chosen
     if "task_ids" in chosen or "job_ids" in chosen:
         raise CommandError(f"{name} says which jobs already; leave out --task and --job", USAGE)
@@ -137,7 +139,7 @@ def _change(client: Client, dataset_id: str, action: str, chosen: dict[str, Any]
 def _wait(client: Client, path: str, as_json: bool) -> None:
     """Wait for a request's end, with a bar on a terminal. Raises CommandError when it failed."""
     console = console_of(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     quiet = as_json or not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
         line = bar.add_task("changing", total=100)

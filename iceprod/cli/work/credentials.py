@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 import sys
@@ -14,9 +12,12 @@ from urllib.parse import quote, urlencode
 
 import click
 
+from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.errors import USAGE, CommandError
+from iceprod.cli.common.naming import dataset_of
 from iceprod.cli.common.tables import print_table
+from iceprod.cli.common.talking import claims
 from iceprod.client import Client
 
 __all__ = ["credentials"]
@@ -35,8 +36,10 @@ def credentials() -> None:
 def _whose(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--task", default="", metavar="NAME", help="With --dataset: for tasks of that name."),
-        click.option("--dataset", default="", metavar="ID", help="Those of a dataset."),
-        click.option("--group", default="", metavar="NAME", help="Those of a group of yours."),
+        click.option("--dataset", default="", metavar="DATASET",
+                     shell_complete=completing.datasets, help="Those of a dataset."),
+        click.option("--group", default="", metavar="NAME",
+                     shell_complete=completing.groups, help="Those of a group of yours."),
         click.option("--user", default="", metavar="NAME", help="Those of a user; without all these yours."),
     ):
         command = option(command)
@@ -121,18 +124,16 @@ def _path(client: Client, user: str, group: str, dataset: str, task: str) -> str
         return f"/groups/{quote(group, safe='')}/credentials"
     if dataset:
         of_task = f"/tasks/{quote(task, safe='')}" if task else ""
-        return f"/datasets/{quote(dataset, safe='')}{of_task}/credentials"
+        return f"/datasets/{quote(dataset_of(client, dataset), safe='')}{of_task}/credentials"
     return f"/users/{quote(user or _own_name(client), safe='')}/credentials"
 
 
 def _own_name(client: Client) -> str:
     """Whom the token names, as the server reads it; the server decides whether that is so."""
-    try:
-        part = client.token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-        return str(claims.get("username") or claims.get("preferred_username") or claims["sub"])
-    except (IndexError, KeyError, ValueError, binascii.Error, AttributeError):
-        raise CommandError("--user: the token does not tell whose it is", USAGE) from None
+    said = claims(client.token)
+    if name := said.get("username") or said.get("preferred_username") or said.get("sub"):
+        return str(name)
+    raise CommandError("--user: the token does not tell whose it is", USAGE)
 
 
 def _read(text: str, kind: str) -> dict[str, str]:

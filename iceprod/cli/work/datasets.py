@@ -11,16 +11,19 @@ import click
 from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.naming import dataset_of, selection_of
-from iceprod.cli.common.tables import print_table
-from iceprod.states import TASK
+from iceprod.cli.common.tables import print_table, share
+from iceprod.client import Client
+from iceprod.states import DATASET, TASK
 
 __all__ = ["list_datasets", "show", "tasks"]
 
 _MOST_ERRORS = 5
+_MOST_ASKED = 50  # datasets whose progress is asked for
 
 
 @click.command(name="list")
-@click.option("--status", help="Of this status alone: processing, suspended, errors or complete.")
+@click.option("--status", shell_complete=completing.among(DATASET.states),
+              help=f"Of this status alone: {', '.join(DATASET.states)}; several with |.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @server_options
 def list_datasets(status: str | None, as_json: bool, server: str | None, token: str | None,
@@ -30,14 +33,32 @@ def list_datasets(status: str | None, as_json: bool, server: str | None, token: 
     with connect(server, token, data) as client:
         query = {"keys": keys} | ({"status": status} if status else {})
         found = list(client.get("/datasets", query).values())
-    found.sort(key=lambda dataset: dataset.get("dataset") or 0)
+        found.sort(key=lambda dataset: dataset.get("dataset") or 0)
+        _add_progress(client, found)
     if as_json:
         print(json.dumps({"datasets": found}))
         return 0
-    names = ("dataset", "dataset_id", "status", "username", "jobs_submitted", "description")
-    print_table(names, [tuple({**dataset, "status": _status(dataset)}.get(name, "") for name in names)
-                        for dataset in found], "there is no dataset")
+    names = ("dataset", "dataset_id", "status", "jobs done", "username", "description")
+    rows = [{**dataset, "status": _status(dataset), "jobs done": _done(dataset)} for dataset in found]
+    print_table(names, [tuple(row.get(name, "") for name in names) for row in rows], "there is no dataset")
     return 0
+
+
+def _add_progress(client: Client, found: list[dict[str, Any]]) -> None:
+    """Say how many jobs of each dataset are complete: of the newest that go on, for each is a question."""
+    asked = 0
+    for dataset in reversed(found):
+        done = dataset["jobs_submitted"] if dataset["status"] == "complete" else None
+        if done is None and asked < _MOST_ASKED:
+            asked += 1
+            counts = client.get(f"/datasets/{dataset['dataset_id']}/job_counts/status")
+            done = counts.get("complete", 0)
+        dataset["jobs_complete"] = done
+
+
+def _done(dataset: dict[str, Any]) -> str:
+    done, total = dataset["jobs_complete"], dataset["jobs_submitted"]
+    return str(total) if done is None else share(done, total)
 
 
 def _status(dataset: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import click
 
 from iceprod.cli.common.connection import connect, server_options
-from iceprod.cli.common.errors import USAGE, CommandError
+from iceprod.cli.common.errors import FAILED, USAGE, CommandError
 from iceprod.cli.common.tables import print_table
 from iceprod.client import Client
 
@@ -121,7 +121,8 @@ def test(rule: str, as_json: bool, server: str | None, token: str | None, data: 
         message = _tried(client, key)
     if as_json:
         print(json.dumps(message))
-    elif message["state"] == "sent":
+        return 0 if message["state"] == "sent" else FAILED
+    if message["state"] == "sent":
         print(f"sent to {message['address']}: {message['outcome']}")
     if message["state"] != "sent":
         raise CommandError(f"not sent to {message['address']}: {message['outcome'] or 'it still waits'}")
@@ -163,7 +164,8 @@ def _rule(client: Client, name: str) -> str:
     known = {rule["rule_id"] for rule in client.get("/notification_rules")["rules"]}
     found = [rule_id for rule_id in sorted(known) if name and rule_id.startswith(name)]
     if len(found) > 1:
-        raise CommandError(f"{len(found)} rules begin with {name!r}; give more of the id", USAGE)
+        raise CommandError(f"{len(found)} rules begin with {name!r}; give more of the id: "
+                           f"{', '.join(found[:4])}", USAGE)
     return found[0] if found else quote(name, safe="")  # an administrator may name another's in full
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.tables import print_table
 from iceprod.ids import now, timestamp
@@ -16,6 +17,7 @@ from iceprod.ids import now, timestamp
 __all__ = ["pilots", "sites"]
 
 _RESOURCES = ("cpu", "gpu", "memory", "disk")
+_UNITS = {"memory": " GB", "disk": " GB"}
 
 
 @click.command()
@@ -33,7 +35,7 @@ def sites(as_json: bool, server: str | None, token: str | None, data: str | None
         print(json.dumps({"sites": rows, "quarantine": barred, "breakers": away, "grids": grids,
                           "tests": tests}))
         return 0
-    print_table(("site", "pilots", "tasks", *_RESOURCES),
+    print_table(("site", "pilots", "tasks", "cores", "GPUs", "memory (GB)", "disk (GB)"),
                 [(row["site"], row["pilots"], row["tasks"], *(row["offered"][name] for name in _RESOURCES))
                  for row in rows], "no pilot is registered")
     for site, tested in tests.items():
@@ -84,7 +86,7 @@ def _by_site(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @click.command()
-@click.option("--site", help="Of this site alone.")
+@click.option("--site", shell_complete=completing.sites, help="Of this site alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @server_options
 def pilots(site: str | None, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:
@@ -104,4 +106,4 @@ def pilots(site: str | None, as_json: bool, server: str | None, token: str | Non
 
 def _free(pilot: dict[str, Any]) -> str:
     free = pilot.get("resources_available") or pilot["resources"]
-    return ", ".join(f"{name} {free[name]:g}" for name in _RESOURCES if free.get(name))
+    return ", ".join(f"{name} {free[name]:g}{_UNITS.get(name, '')}" for name in _RESOURCES if free.get(name))

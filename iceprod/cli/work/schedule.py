@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -148,7 +149,7 @@ def actions(as_json: bool, server: str | None, token: str | None, data: str | No
 
 @_command("create")
 @click.argument("name")
-@click.argument("action")
+@click.argument("action", shell_complete=completing.actions)
 @click.option("--every", metavar="SPAN", help="Such as 90, 15m, 12h or 1d; without it, it runs once.")
 @click.option("--start", metavar="TIME", help="ISO 8601 (UTC), +15m, or seconds since 1970 [default: now].")
 @click.option("--stop", metavar="TIME", help="The same; no run from then on [default: never].")
@@ -164,7 +165,10 @@ def create(name: str, action: str, every: str | None, start: str | None, stop: s
     if priority is not None:
         body["priority"] = priority
     with connect(server, token, data) as client:
-        return _say(client.post(f"{_ROOT}/schedule/", body), as_json)
+        made = client.post(f"{_ROOT}/schedule/", body)
+        _say(made, as_json)
+        print(f"see {client.url}/web/schedule/{quote(name, safe='')}", file=sys.stderr)
+    return 0
 
 
 @_command("pause")

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.cli.common.files import read_document
@@ -35,7 +36,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--cpu", type=click.IntRange(1), default=1, show_default=True, help="With --script: cores.")
 @click.option("--gpu", type=click.IntRange(0), default=0, show_default=True, help="With --script: GPUs.")
 @click.option("--description", help="Default: the configuration's.")
-@click.option("--group", default="users", show_default=True)
+@click.option("--group", default="users", show_default=True, shell_complete=completing.groups)
 @click.option("--priority", type=click.FloatRange(0, 1), default=0.5, show_default=True)
 @click.option("--lenient", is_flag=True, help="Only warn of what may not do what was meant.")
 @click.option("--dry-run", is_flag=True, help="Check everything, submit nothing.")

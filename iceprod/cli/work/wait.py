@@ -44,7 +44,8 @@ def wait(dataset_id: str, as_json: bool, server: str | None, token: str | None, 
 def _show(console: Console, news: Iterator[dict[str, Any]], *, quiet: bool) -> dict[str, Any]:
     last: dict[str, Any] = {}
     before = ""
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False),
+               TimeElapsedColumn())
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
         line = bar.add_task("", total=None)
         for last in news:
@@ -52,7 +53,7 @@ def _show(console: Console, news: Iterator[dict[str, Any]], *, quiet: bool) -> d
             bar.update(line, description=text, total=last["tasks_submitted"],
                        completed=last["tasks"].get("complete", 0))
             if not (quiet or console.is_terminal) and text != before:
-                console.print(text, highlight=False, soft_wrap=True)
+                console.print(text, highlight=False, markup=False, soft_wrap=True)
             before = text
     return last
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from iceprod.cli.common import completing
 from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.findings import file_lines
 from iceprod.cli.common.naming import task_of
@@ -18,7 +19,7 @@ _UNITS = {"memory": " GB", "disk": " GB", "time": " h"}
 
 
 @click.command()
-@click.argument("task_id", metavar="TASK")
+@click.argument("task_id", metavar="TASK", shell_complete=completing.tasks)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @server_options
 def why(task_id: str, as_json: bool, server: str | None, token: str | None, data: str | None) -> int:

@@ -3,4 +3,4 @@
 In: nothing of other wings. Out: `Alert`, `Revision`, changes of them that hold only in the state they expect.
 """
 
-__all__ = ["alerts", "figures", "latency", "news", "revisions", "rights"]
+__all__ = ["alerts", "figures", "kafka", "latency", "news", "revisions", "rights"]

@@ -16,24 +16,27 @@ import msgspec
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from config.settings import AlertGate, AlertStep
+from config.alerts import AlertGate, AlertStep
 from server.common.errors import NotFound
 from server.desk.common import blobs
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "OPEN", "Alert", "Arrival", "Origin", "Search", "State", "arrive", "change", "find",
-           "id_of", "listed", "message_of", "undecided"]
+__all__ = ["INDEXES", "MESSAGES", "OPEN", "Alert", "Arrival", "LinkedMap", "MapState", "Origin", "Search",
+           "State", "arrive", "change", "find", "id_of", "listed", "message_of", "undecided"]
 
 INDEXES = [
     Index("alerts", "open", [("state", 1), ("received", 1)]),
     Index("alerts", "newest", [("received", -1)]),
     Index("alerts", "replay", [("replay", 1), ("received", 1)]),
     Index("alerts", "event_key", [("event_key", 1), ("received", 1)]),
+    Index("alerts", "dateobs", [("dateobs", 1), ("received", 1)]),
+    Index("alerts", "linked", [("linked.state", 1), ("linked.due", 1)], options={"sparse": True}),
     Index("alerts", "key", [("key", 1)], unique=True, options={"sparse": True}),
 ]
 
 MOST_ORIGINS = 50  # of one message, that are kept
+MESSAGES = "message-"  # how the keys of messages' bytes begin
 
 
 class State(StrEnum):
@@ -53,6 +56,26 @@ class State(StrEnum):
 
 OPEN = (State.RECEIVED, State.WORKING)
 """What is gone on with by itself."""
+
+
+class MapState(StrEnum):
+    """Where the map stands that a notice links to."""
+
+    WAITING = "waiting"  # it is asked for, perhaps again
+    KEPT = "kept"  # it is the event's map on the desk
+    FAILED = "failed"  # it is not asked for any more; the reason says why
+    SUPERSEDED = "superseded"  # a later notice of the event came first
+    OFF = "off"  # links are not followed here
+
+
+class LinkedMap(msgspec.Struct, frozen=True):
+    """A map that a notice only links to."""
+
+    url: str
+    state: MapState
+    reason: str = ""
+    due: float = 0.0  # when it is asked for next, seconds since 1970
+    tries: int = 0
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -77,7 +100,7 @@ class Alert(msgspec.Struct, kw_only=True):
 
     alert_id: str
     stream: str
-    blob: str  # where the message's bytes are
+    blob: str  # where the message's bytes are; its own, so that they can be removed
     size: int  # bytes
     origins: list[Origin]
     received: float
@@ -100,12 +123,14 @@ class Alert(msgspec.Struct, kw_only=True):
     extras: dict[str, float] = {}  # signalness and false alarm rate, where the message tells them
     dateobs: str = ""  # of the event on the desk
     localization: str = ""
+    linked: LinkedMap | None = None
     rule: str = ""
     steps: list[AlertStep] = []
     gate: AlertGate = AlertGate()
     targets: list[str] = []
     times: dict[str, float] = {}  # first_pixel, first_map, final_map, published
     event_name: str = ""
+    pruned: float = 0.0  # when the bytes of a refused message were removed
     acts: list[dict[str, Any]] = []  # what people did: who, what, when, why
 
 
@@ -118,12 +143,13 @@ class Search(msgspec.Struct, frozen=True):
     since: float | None = None
     until: float | None = None
     replay: str | None = None  # of a rehearsal; "": of none; None: whatever
+    before: float | None = None  # received earlier than that, for pages
 
     def query(self) -> dict[str, Any]:
         """As the database takes it."""
         found: dict[str, Any] = {} if self.replay is None else {"replay": self.replay}
         found |= {name: value for name in ("state", "stream") if (value := getattr(self, name))}
-        bounds = {"$gte": self.since, "$lte": self.until}
+        bounds = {"$gte": self.since, "$lte": self.until, "$lt": self.before}
         bounds = {name: value for name, value in bounds.items() if value is not None}
         if bounds:
             found["received"] = bounds
@@ -145,7 +171,7 @@ async def arrive(ctx: Context, arrival: Arrival) -> Alert:
     known = await _once_more(ctx, alert_id, arrival.origin)
     if known is not None:
         return known
-    blob = await blobs.put(ctx, arrival.data)
+    blob = await blobs.put(ctx, arrival.data, f"{MESSAGES}{alert_id}")
     fresh = Alert(alert_id=alert_id, stream=arrival.stream, blob=blob, size=len(arrival.data),
                   origins=[arrival.origin], received=arrival.origin.received, stored=time.time(),
                   replay=arrival.replay)
@@ -172,7 +198,10 @@ async def find(ctx: Context, alert_id: str) -> Alert:
 
 
 async def message_of(ctx: Context, alert: Alert) -> bytes:
-    """The bytes of an alert's message."""
+    """The bytes of an alert's message. Raises NotFound."""
+    if alert.pruned:
+        raise NotFound("the bytes of this refused message were removed when their time was over (setting "
+                       "alerts.keep_refused_days)")
     return await blobs.get(ctx, alert.blob)
 
 
@@ -204,6 +233,8 @@ def _document(alert: Alert) -> dict[str, Any]:
     document["_id"] = document.pop("alert_id")
     if not document["key"]:
         del document["key"]  # the index of keys leaves those without one out
+    if alert.linked is None:
+        del document["linked"]  # likewise
     return document
 
 

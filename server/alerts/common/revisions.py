@@ -11,11 +11,11 @@ import msgspec
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from config.settings import AlertStep
+from config.alerts import AlertStep
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "Check", "Fate", "MapFacts", "Revision", "change", "make", "of_alert"]
+__all__ = ["INDEXES", "Check", "Fate", "MapFacts", "Revision", "change", "make", "of_alert", "of_alerts"]
 
 INDEXES = [Index("alert_revisions", "alert", [("alert_id", 1), ("number", 1)], unique=True)]
 
@@ -66,6 +66,7 @@ class Revision(msgspec.Struct, kw_only=True):
     begun: float = 0.0  # when its scan was about to be made
     scan_id: str = ""
     ended: float = 0.0
+    cleared: float = 0.0  # by the gate, of its own accord
     facts: MapFacts | None = None
     checks: list[Check] = []
     released_by: str = ""
@@ -95,6 +96,15 @@ async def of_alert(ctx: Context, alert_id: str) -> list[Revision]:
     """The revisions of an alert in their order."""
     cursor = ctx.db.alert_revisions.find({"alert_id": alert_id}).sort([("number", 1)])
     return [_of(document) async for document in cursor]
+
+
+async def of_alerts(ctx: Context, alert_ids: Sequence[str]) -> dict[str, list[Revision]]:
+    """The revisions of some alerts in their order; only of those that have any."""
+    cursor = ctx.db.alert_revisions.find({"alert_id": {"$in": list(alert_ids)}})
+    found: dict[str, list[Revision]] = {}
+    async for document in cursor.sort([("alert_id", 1), ("number", 1)]):
+        found.setdefault(document["alert_id"], []).append(_of(document))
+    return found
 
 
 async def change(ctx: Context, revision: Revision, states: Sequence[Fate], **fields: Any) -> Revision | None:

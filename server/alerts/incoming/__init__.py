@@ -3,4 +3,4 @@
 In: configured sources, bytes. Out: stored alerts that are read once; what a message is, or why it is refused.
 """
 
-__all__ = ["reading", "sources"]
+__all__ = ["reading", "s3_source", "sources"]

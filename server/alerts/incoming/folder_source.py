@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from config.settings import AlertSource
+from config.alerts import AlertSource
 from server.alerts.common.alerts import Arrival, Origin
+from server.rest.context import Context
 
 __all__ = ["FolderSource"]
 
@@ -23,7 +24,9 @@ _UNFINISHED = (".part", ".tmp", ".crdownload")
 class FolderSource:
     """Files that are put into a folder, oldest first. Hidden and unfinished ones (`.part`, `.tmp`) stay."""
 
-    def __init__(self, name: str, settings: AlertSource) -> None:
+    trouble = ""
+
+    def __init__(self, ctx: Context, name: str, settings: AlertSource) -> None:
         self._name, self._stream, self._folder = name, settings.stream, Path(settings.address)
 
     async def poll(self, seconds: float) -> Sequence[Arrival]:

@@ -1,9 +1,6 @@
 """Kafka topics, such as GCN's and those of SCiMMA; needs the extra `kafka` (confluent-kafka).
 
-`options` go to librdkafka as they are, so every way of logging in that it knows works: SASL by
-``sasl.mechanism``, ``sasl.username`` and ``sasl.password``; OAuth as GCN has it by ``sasl.mechanism:
-OAUTHBEARER``, ``sasl.oauthbearer.method: oidc``, ``sasl.oauthbearer.client.id`` and so on. Offsets are
-committed only when the messages before them are stored.
+Offsets are committed only when the messages before them are stored.
 """
 
 from __future__ import annotations
@@ -14,8 +11,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from config.settings import AlertSource
+from config.alerts import AlertSource
+from server.alerts.common import kafka
 from server.alerts.common.alerts import Arrival, Origin
+from server.rest.context import Context
 
 __all__ = ["KafkaSource"]
 
@@ -29,25 +28,28 @@ _USUAL: dict[str, Any] = {
 class KafkaSource:
     """A consumer of a group. What is polled and not `done` comes again after the next start."""
 
-    def __init__(self, name: str, settings: AlertSource) -> None:
+    trouble = ""
+
+    def __init__(self, ctx: Context, name: str, settings: AlertSource) -> None:
         try:
             from confluent_kafka import Consumer
         except ImportError:
             raise OSError("Kafka needs the package confluent-kafka (extra `kafka`)") from None
         if not settings.topics:
             raise OSError(f"alerts.sources.{name}.topics: Kafka needs at least one")
-        self._name, self._stream = name, settings.stream
+        self._name, self._stream, self._options = name, settings.stream, settings.options
         self._taken: list[Any] = []
-        self._thread = ThreadPoolExecutor(1, f"kafka {name}")  # a consumer is used by one thread at a time
-        self._consumer = Consumer({
-            **_USUAL, **settings.options, **_OURS, "bootstrap.servers": settings.address,
-            "group.id": settings.group, "error_cb": self._fault})
         self._trouble = ""
+        self._consumer = kafka.client(
+            Consumer, f"alerts.sources.{name}.options", settings.options, _USUAL,
+            {**_OURS, "bootstrap.servers": settings.address, "group.id": settings.group,
+             "error_cb": self._fault})
+        self._thread = ThreadPoolExecutor(1, f"kafka {name}")  # a consumer is used by one thread at a time
         self._consumer.subscribe(settings.topics)
 
     def _fault(self, error: Any) -> None:
         """What librdkafka says of brokers that are away; it goes on trying by itself."""
-        self._trouble = str(error.str())
+        self._trouble = kafka.without_secrets(self._options, str(error.str()))
 
     async def poll(self, seconds: float) -> Sequence[Arrival]:
         found = await self._run(self._consume, seconds)

@@ -18,13 +18,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from config.json_text import JsonError, decode, without_gaps
 from iceprod.submission import truth_of
 from scanner.common.errors import EventError
-from scanner.events.directions import detector_to_icrs
-from scanner.events.event import Event
 from scanner.events.i3live import read_event
 from scanner.maps.result import ResultError, ScanMetadata
 from server.common.errors import BadRequest
@@ -32,14 +29,13 @@ from server.desk.common.fits_files import FitsError, open_fits
 from server.desk.maps import arrivals, notices
 from server.desk.maps.arrivals import EventBody
 from server.production.common.fields import check_storable
+from server.scans.manifests.told import Place, told_by
 
 __all__ = ["Content", "read"]
 
 _GZIP = b"\x1f\x8b"
-_ONLINE = ("SplineMPE", "BestFit", "SPEFit2")  # endings of the keys of online reconstructions, best first
 _MJD_ZERO = datetime(1858, 11, 17)
-_EXTRAS = {"signalness": "p_astro", "p_astro": "p_astro", "far": "far"}
-_MOST_NAME = 100
+_MOST_NAME, _MOST_URL = 100, 2000
 
 
 @dataclass(frozen=True)
@@ -54,6 +50,7 @@ class Content:
     event: dict[str, Any] | None = None  # the document of an event
     facts: dict[str, Any] = field(default_factory=dict)  # fields of an alert
     body: EventBody | None = None  # what the desk takes
+    map_url: str = ""  # of a map that is not in the message
 
 
 def read(data: bytes) -> Content:
@@ -85,24 +82,25 @@ def _json(document: dict[str, Any]) -> Content:
 
 
 def _event(document: dict[str, Any]) -> Content:
-    truth = truth_of(document)
+    is_real = None if truth_of(document) is None else False
     try:
-        event = read_event(document, name="message", is_real_event=None if truth is None else False)
+        event = read_event(document, name="message", is_real_event=is_real)
         ScanMetadata(event.run_id, event.event_id, event.event_type, event.mjd, event.is_real_event)
     except EventError as error:
         raise BadRequest(f"message: {error.reason}") from None
     except ResultError as error:
         raise BadRequest(f"message: {error}") from None
-    known = event.truth
-    if truth is None and known is not None:
-        truth = _place(known.zenith, known.azimuth, event.mjd)
+    told = told_by(document, event)
     facts = {"event_key": f"{event.run_id}_{event.event_id}", "is_real": event.is_real_event,
-             "event_type": event.event_type, "mjd": _finite(event.mjd), "online": _online(event),
-             "truth": None if truth is None else {"ra_deg": truth[0], "dec_deg": truth[1]},
-             "extras": _extras(document)}
+             "event_type": event.event_type, "mjd": _finite(event.mjd), "online": _shown(told.online),
+             "truth": _shown(told.truth), "extras": told.extras}
     title = f"run {event.run_id} event {event.event_id}"
     return Content("event", _digest("event", _frames(document)), title, _stream_of(document),
                    not event.is_real_event, document, facts)
+
+
+def _shown(place: Place | None) -> dict[str, Any] | None:
+    return None if place is None else msgspec.structs.asdict(place)
 
 
 def _finite(value: float) -> float:
@@ -127,33 +125,6 @@ def _stream_of(document: Mapping[str, Any]) -> str:
     return name[:_MOST_NAME] if isinstance(name, str) and name else "events"
 
 
-def _extras(document: Mapping[str, Any]) -> dict[str, float]:
-    value = document.get("value")
-    data = value.get("data") if isinstance(value, Mapping) else None
-    if not isinstance(data, Mapping):
-        return {}
-    return {ours: float(found) for name, ours in _EXTRAS.items()
-            if isinstance(found := data.get(name), int | float) and not isinstance(found, bool)}
-
-
-def _online(event: Event) -> dict[str, Any] | None:
-    """The best track fit that came with an event."""
-    for ending in _ONLINE:
-        for key, particle in sorted(event.recos.items()):
-            if key.endswith(ending) and particle.shape == "track" and particle.fit_status == 0:
-                place = _place(particle.zenith, particle.azimuth, event.mjd)
-                return None if place is None else {"name": key, "ra_deg": place[0], "dec_deg": place[1]}
-    return None
-
-
-def _place(zenith: float, azimuth: float, mjd: float) -> tuple[float, float] | None:
-    try:
-        ra, dec = (float(np.degrees(angle)) for angle in detector_to_icrs(zenith, azimuth, mjd))
-    except ValueError:  # a time that has no sky
-        return None
-    return (round(ra, 6), round(dec, 6)) if math.isfinite(ra + dec) else None
-
-
 # -- notices and maps of others
 
 
@@ -163,7 +134,16 @@ def _gcn(document: dict[str, Any]) -> Content:
     mission = document.get("mission") or document.get("instrument")
     stream = mission if isinstance(mission, str) and mission else "gcn"
     return Content("notice", _digest("gcn", document), _title(notice.aliases, notice.dateobs),
-                   stream[:_MOST_NAME], "test" in notice.tags, body=arrivals.of_notice(notice, None))
+                   stream[:_MOST_NAME], "test" in notice.tags, body=arrivals.of_notice(notice, None),
+                   map_url=_map_url(document))
+
+
+def _map_url(document: Mapping[str, Any]) -> str:
+    """Where a notice's map is, when it is not inside."""
+    url = document.get("healpix_url") or ""
+    if not isinstance(url, str) or len(url) > _MOST_URL:
+        raise BadRequest(f"healpix_url: must be an address of at most {_MOST_URL} characters")
+    return "" if document.get("healpix_file") else url.strip()
 
 
 def _voevent(data: bytes) -> Content:

@@ -11,8 +11,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from config.settings import AlertSource
+from config.alerts import AlertSource
 from server.alerts.common.alerts import Arrival, Origin
+from server.rest.context import Context
 
 __all__ = ["ZeroMQSource"]
 
@@ -24,7 +25,9 @@ MOST_WAITING = 1000  # messages
 class ZeroMQSource:
     """A subscriber to one publisher."""
 
-    def __init__(self, name: str, settings: AlertSource) -> None:
+    trouble = ""
+
+    def __init__(self, ctx: Context, name: str, settings: AlertSource) -> None:
         try:
             import zmq
             import zmq.asyncio

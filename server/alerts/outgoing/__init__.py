@@ -4,4 +4,4 @@ In: finished maps that the gate or a person let pass. Out: numbered notices, eac
 one key however often it is tried; what could not be sent, with the reason.
 """
 
-__all__ = ["drafts", "names", "notices", "outbox", "targets"]
+__all__ = ["drafts", "known_sources", "names", "notices", "outbox", "targets"]

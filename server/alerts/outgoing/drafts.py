@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,12 +17,15 @@ from typing import Any
 from astropy.io import fits
 
 from scanner.maps import products
+from scanner.maps.extents import extent
+from scanner.maps.level_sets import default_levels
+from scanner.maps.posterior import Posterior
 from scanner.maps.result import ScanResult
+from scanner.maps.skymap import SkyMap
 from scanner.recos.recos import UnknownReco, find_reco
 
-__all__ = ["SCHEMA", "Draft", "Subject", "of_map", "of_retraction", "timestamp"]
+__all__ = ["Draft", "Subject", "circular_of_map", "of_map", "of_retraction", "timestamp"]
 
-SCHEMA = "https://gcn.nasa.gov/schema/v7.2.1/gcn/notices/neutrino/Alert.schema.json"
 _TAKEN = ("messenger", "number_of_events", "ra", "dec", "ra_dec_error", "containment_probability",
           "systematic_included", "additional_info", "trigger_time", "levels", "area_90_deg2",
           "reconstruction")
@@ -50,7 +54,7 @@ class Subject:
 
     def head(self) -> dict[str, Any]:
         """What every notice of it begins with."""
-        return {"$schema": SCHEMA, "mission": self.mission, "instrument": self.instrument,
+        return {"$schema": products.GCN_SCHEMA, "mission": self.mission, "instrument": self.instrument,
                 "messenger": "Neutrino", "pipeline": self.pipeline, "record_number": self.record_number,
                 "event_name": [self.event_name], "id": [self.event_id],
                 "alert_datetime": timestamp(time.time()), "alert_type": self.alert_type,
@@ -66,8 +70,20 @@ class Draft:
     circular: str
 
 
-def of_map(result: ScanResult, subject: Subject) -> Draft:
-    """The notice of a finished map. Raises EmptyMapError."""
+def of_map(result: ScanResult, subject: Subject, known: Sequence[str] = ()) -> Draft:
+    """The notice of a finished map, with lines on known sources for its circular. Raises EmptyMapError."""
+    document = _document(result, subject)
+    skymap = gzip.compress(_named(products.multiorder_fits(result), subject), 1, mtime=0)
+    return Draft(document, skymap, _circular(document, subject, result, known))
+
+
+def circular_of_map(result: ScanResult, subject: Subject, known: Sequence[str] = ()) -> str:
+    """The circular of that notice alone. Raises EmptyMapError."""
+    return _circular(_document(result, subject), subject, result, known)
+
+
+def _document(result: ScanResult, subject: Subject) -> dict[str, Any]:
+    """A notice without its sky map."""
     position = products.gcn_json(result)
     summary = products.summary(result)
     document = subject.head() | {name: position[name] for name in _TAKEN if name in position}
@@ -77,8 +93,7 @@ def of_map(result: ScanResult, subject: Subject) -> Draft:
         document["event_energy"] = result.energy.document()
         if result.energy.neutrino is not None:
             document["nu_energy"] = round(result.energy.neutrino.gev / 1e3, 2)  # TeV, as IceCube's notices
-    skymap = gzip.compress(_named(products.multiorder_fits(result), subject), 1, mtime=0)
-    return Draft(document, skymap, _circular(document, subject, str(result.energy or "")))
+    return document
 
 
 def of_retraction(subject: Subject, reason: str) -> Draft:
@@ -118,22 +133,33 @@ def _named(data: bytes, subject: Subject) -> bytes:
     return file.getvalue()
 
 
-def _circular(document: dict[str, Any], subject: Subject, energy: str) -> str:
+def _errors(result: ScanResult) -> tuple[str, str]:
+    """How far the 90 % region reaches in right ascension and declination, as circulars write it."""
+    skymap = SkyMap.from_results(result.pixels)
+    posterior = Posterior.of(skymap, default_levels(result.method.reco))
+    found = extent(posterior, 0.9, skymap.best_fit)
+    ra = "" if found.ra_plus is None else f" (+{found.ra_plus:.2f}/-{found.ra_minus:.2f}, 90 %)"
+    return ra, f" (+{found.dec_plus:.2f}/-{found.dec_minus:.2f}, 90 %)"
+
+
+def _circular(document: dict[str, Any], subject: Subject, result: ScanResult, known: Sequence[str]) -> str:
     """The draft of a circular, for people to complete."""
+    energy, (ra_errors, dec_errors) = str(result.energy or ""), _errors(result)
     kind = "a candidate" if subject.alert_type == "initial" else "a refined direction of a"
     error, trigger = document["ra_dec_error"], document.get("trigger_time", "an unknown time")
     lines = [
         f"SUBJECT: {subject.event_name}: {subject.mission} observation of {kind} high-energy neutrino", "",
         f"On {trigger}, {subject.mission} detected {kind} high-energy neutrino event "
         f"({document.get('alert_topology', 'event').lower()}, {subject.pipeline}).", "",
-        f"RA (J2000):  {document['ra']:.3f} deg", f"Dec (J2000): {document['dec']:+.3f} deg",
+        f"RA (J2000):  {document['ra']:.3f}{ra_errors} deg",
+        f"Dec (J2000): {document['dec']:+.3f}{dec_errors} deg",
         f"90 % region: {document['area_90_deg2']:.3g} deg2 (as large as a circle of {error:.2f} deg); 50 %: "
         f"{document['area_50_deg2']:.3g} deg2; regions by {document['levels']}, "
         f"systematics {'included' if document['systematic_included'] else 'not included'}.",
         f"Reconstruction: {document['reconstruction']}.", *([f"Energy: {energy}."] if energy else []),
         *([f"Signalness: {document['p_astro']:.2f}."] if "p_astro" in document else []),
         *([f"False alarm rate: {document['far']:.2e} Hz."] if "far" in document else []), "",
-        "Known gamma-ray and radio sources inside the 90 % region: [to be completed by the shifter]", "",
+        *known, "",
         "Follow-up observations are encouraged.", ""]
     return _marked("\n".join(lines), subject)
 

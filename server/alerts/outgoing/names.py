@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from pymongo.errors import DuplicateKeyError
@@ -11,7 +12,7 @@ from server.common.errors import Unavailable
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "known", "name_of"]
+__all__ = ["INDEXES", "known", "name_of", "of_scopes", "scopes_of"]
 
 INDEXES = [Index("alert_names", "name", [("name", 1)], unique=True)]
 
@@ -40,6 +41,17 @@ async def known(ctx: Context, scope: str, prefix: str, mjd: float) -> str:
     """The name of an event; one with a question mark while it has none."""
     row = await ctx.db.alert_names.find_one({"_id": scope})
     return str(row["name"]) if row else f"{prefix}-{_day(mjd)}?"
+
+
+async def of_scopes(ctx: Context, scopes: Sequence[str]) -> dict[str, str]:
+    """The names of events by what they stand for, of those that have one."""
+    found = ctx.db.alert_names.find({"_id": {"$in": list(scopes)}})
+    return {row["_id"]: str(row["name"]) async for row in found}
+
+
+async def scopes_of(ctx: Context, name: str) -> list[str]:
+    """What a name stands for."""
+    return [row["_id"] async for row in ctx.db.alert_names.find({"name": name})]
 
 
 def _day(mjd: float) -> str:

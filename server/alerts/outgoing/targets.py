@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from config.settings import AlertTarget
-from server.alerts.rules.matching import any_fits
+from config.alerts import AlertTarget
+from server.alerts.common import kafka
 from server.desk.outside import calls
 from server.desk.outside.calls import Call
 from server.rest.context import Context
+from server.rules.conditions import fits
 from server.sending import mail
 from server.sending.mail import Attachment, Letter, MailServer
 from server.sending.outbox import SendError
@@ -44,7 +45,7 @@ class Parcel:
 def chosen(targets: Mapping[str, AlertTarget], patterns: list[str], is_test: bool) -> list[str]:
     """The targets that a rule names, but for public ones when it is only a test."""
     return [name for name, target in targets.items()
-            if any_fits(patterns, name) and not (is_test and target.public)]
+            if fits(patterns, name) and not (is_test and target.public)]
 
 
 async def send(ctx: Context, name: str, target: AlertTarget, parcel: Parcel) -> str:
@@ -108,16 +109,17 @@ def _produce(name: str, target: AlertTarget, parcel: Parcel) -> str:
     answers: list[Any] = []
     try:
         if name not in _producers:
-            _producers[name] = Producer({
-                "message.timeout.ms": round(SECONDS * 1000), "reconnect.backoff.ms": 500, "log_level": 2,
-                **target.options, "enable.idempotence": True, "bootstrap.servers": target.address})
+            _producers[name] = kafka.client(
+                Producer, f"alerts.targets.{name}.options", target.options,
+                {"message.timeout.ms": round(SECONDS * 1000), "reconnect.backoff.ms": 500, "log_level": 2},
+                {"enable.idempotence": True, "bootstrap.servers": target.address})
         producer = _producers[name]
         producer.produce(target.topic, value=parcel.document, key=parcel.event,
                          headers={"idempotency-key": parcel.key},
                          on_delivery=lambda error, message: answers.append((error, message)))
         producer.flush(SECONDS + 1)
     except (KafkaException, BufferError) as error:
-        raise SendError(str(error)) from None
+        raise SendError(kafka.without_secrets(target.options, str(error))) from None
     if not answers:
         producer.purge()
         raise SendError("no broker took it in time")

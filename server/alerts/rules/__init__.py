@@ -3,4 +3,4 @@
 In: facts of events and of maps, settings. Out: pure judgements with their reasons; the rules that are stored.
 """
 
-__all__ = ["gate", "matching", "stored"]
+__all__ = ["gate", "journal", "matching", "stored"]

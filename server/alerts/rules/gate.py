@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from config.settings import AlertGate
+from config.alerts import AlertGate
 from scanner.maps.healpix import FULL_SKY_DEG2
 from scanner.maps.posterior import EDGE
 from server.alerts.common.revisions import Check, MapFacts

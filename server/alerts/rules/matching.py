@@ -1,33 +1,25 @@
-"""Which rule an event meets: pure functions of settings and facts."""
+"""Which rule an event meets: the rules' patterns as conditions of the one engine, tried in their order."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
+from typing import Any
 
-from config.settings import AlertRule
+from config.alerts import AlertRule
+from server.rules import decisions
+from server.rules.conditions import Clause, Condition
+from server.rules.decisions import Choice
 
-__all__ = ["Traits", "any_fits", "first_match"]
-
-
-@dataclass(frozen=True)
-class Traits:
-    """What rules ask of an event."""
-
-    stream: str
-    event_type: str
+__all__ = ["choose", "condition_of"]
 
 
-def any_fits(patterns: Sequence[str], name: str) -> bool:
-    """Whether a name fits one of the patterns, which know * and ?; upper and lower case are the same."""
-    return any(fnmatchcase(name.lower(), pattern.lower()) for pattern in patterns)
+def condition_of(rule: AlertRule) -> Condition:
+    """When an active rule wants an event."""
+    return ((Clause("stream", like=tuple(rule.streams)), Clause("event_type", like=tuple(rule.event_types))),)
 
 
-def first_match(rules: Mapping[str, AlertRule], traits: Traits) -> str | None:
-    """The name of the first active rule that fits an event; None when no rule wants it."""
-    for name, rule in rules.items():
-        if (rule.is_active and any_fits(rule.streams, traits.stream)
-                and any_fits(rule.event_types, traits.event_type)):
-            return name
-    return None
+def choose(rules: Mapping[str, AlertRule], facts: Mapping[str, Any]) -> Choice:
+    """The first active rule that wants an event with these facts (stream, event_type), and why not those
+    before it."""
+    active = {name: condition_of(rule) for name, rule in rules.items() if rule.is_active}
+    return decisions.first(active, facts)

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from config.settings import AlertRule
+from config.alerts import AlertRule
 from iceprod.ids import now
 from scanner.maps.levels import Progression, ProgressionError
 from scanner.recos.recos import UnknownReco, find_reco
 from server.alerts.common import alerts
 from server.alerts.common.alerts import Search
-from server.alerts.rules.matching import Traits, first_match
+from server.alerts.rules.matching import choose
 from server.common.errors import BadRequest, NotFound
 from server.rest.context import Context
 
@@ -71,10 +71,10 @@ async def dry_run(ctx: Context, rules: dict[str, AlertRule]) -> list[dict[str, A
     found = []
     for alert in await alerts.listed(ctx, Search(replay=None), 0, TRIED):
         if alert.kind == "event":
-            name = first_match(rules, Traits(alert.stream, alert.event_type))
-            steps = [step.reco for step in rules[name].steps] if name else []
+            choice = choose(rules, {"stream": alert.stream, "event_type": alert.event_type})
+            steps = [step.reco for step in rules[choice.name].steps] if choice.name else []
             found.append({"alert_id": alert.alert_id, "title": alert.title, "stream": alert.stream,
                           "event_type": alert.event_type, "received": alert.received,
-                          "was": alert.rule or None, "was_state": alert.state, "would_be": name,
-                          "would_scan": steps})
+                          "was": alert.rule or None, "was_state": alert.state, "would_be": choice.name,
+                          "would_scan": steps, "why_not": dict(choice.passed_over)})
     return found

@@ -3,4 +3,4 @@
 In: stored messages, finished scans, decisions. Out: read alerts, scans, judged maps, queued notices.
 """
 
-__all__ = ["acts", "advance", "arriving", "rehearsals"]
+__all__ = ["accounts", "acts", "advance", "arriving", "linked_maps", "publishing", "rehearsals", "retention"]

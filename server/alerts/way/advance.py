@@ -108,7 +108,8 @@ async def _follow(ctx: Context, alert: Alert, revision: Revision, known: list[Re
         await revisions.change(ctx, revision, [Fate.SCANNING], state=Fate.QUIET, **fields,
                                reason="no target is configured for it")
     else:
-        cleared = await revisions.change(ctx, revision, [Fate.SCANNING], state=Fate.CLEARED, **fields)
+        cleared = await revisions.change(ctx, revision, [Fate.SCANNING], state=Fate.CLEARED,
+                                         cleared=time.time(), **fields)
         if cleared is not None:
             await publishing.publish(ctx, alert, cleared)
 

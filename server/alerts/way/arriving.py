@@ -12,10 +12,11 @@ from server.alerts.common import alerts, figures, revisions
 from server.alerts.common.alerts import Alert, Arrival, State
 from server.alerts.incoming import reading
 from server.alerts.incoming.reading import Content
-from server.alerts.rules import stored
-from server.alerts.rules.matching import Traits, first_match
+from server.alerts.rules import journal, stored
+from server.alerts.rules.matching import choose
+from server.alerts.way import desk, linked_maps
 from server.common.errors import BadRequest
-from server.desk.maps import arrivals
+from server.desk.maps.arrivals import EventBody
 from server.rest.context import Context
 from server.scans.manifests.events import store_event
 
@@ -61,22 +62,33 @@ async def _fields(ctx: Context, alert: Alert, content: Content) -> dict[str, Any
     if first := await _first_of(ctx, alert, common["key"]):
         return _as_duplicate(common, first)
     if content.body is not None:
-        told = {} if alert.replay else await arrivals.keep(ctx, content.body)
-        return {**common, "state": State.TOLD, "dateobs": told.get("dateobs", str(content.body.dateobs)),
-                "localization": told.get("localization_name", "")}
+        return common | await _told(ctx, alert, content.body, content.map_url)
     return common | await _work(ctx, alert, content, common)
+
+
+async def _told(ctx: Context, alert: Alert, body: EventBody, map_url: str) -> dict[str, Any]:
+    """What the desk made of a notice of others; a rehearsal tells it nothing. Raises BadRequest."""
+    if alert.replay:
+        return {"state": State.TOLD, "dateobs": str(body.dateobs), "localization": ""}
+    told = await desk.tell(ctx, alert.alert_id, body)
+    link = linked_maps.linked(ctx.settings, map_url)
+    ctx.signals.notify("alert links")
+    return {"state": State.TOLD, "dateobs": told["dateobs"],
+            "localization": told.get("localization_name", ""), **({"linked": link} if link else {})}
 
 
 async def _work(ctx: Context, alert: Alert, content: Content, common: dict[str, Any]) -> dict[str, Any]:
     """The rule of an event, and the steps that follow from it."""
     assert content.event is not None, "an event has its document"
     rules = await stored.in_force(ctx)
-    name = first_match(rules, Traits(common["stream"], content.facts["event_type"]))
+    facts = {"stream": common["stream"], "event_type": content.facts["event_type"]}
+    choice = choose(rules, facts)
     event = await store_event(ctx, content.event)
-    if name is None:
-        return {"state": State.IGNORED, "reason": "no rule wants this stream and type of event",
+    if choice.name is None:
+        return {"state": State.IGNORED, "reason": f"no rule wants it: {choice.reason}"[:1000],
                 "i3_event_id": event.i3_event_id}
-    rule = rules[name]
+    name, rule = choice.name, rules[choice.name]
+    await journal.note(ctx, alert, name, rule, facts)
     await revisions.make(ctx, alert.alert_id, rule.steps)
     return {"state": State.WORKING, "i3_event_id": event.i3_event_id, "rule": name, "steps": rule.steps,
             "gate": rule.gate, "targets": rule.targets}

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from server.alerts.common import alerts, revisions
 from server.alerts.common.alerts import Alert, State
 from server.alerts.common.revisions import Fate, Revision
-from server.alerts.outgoing import drafts, names, notices, outbox, targets
+from server.alerts.outgoing import drafts, known_sources, names, notices, outbox, targets
 from server.alerts.outgoing.drafts import Draft, Subject
 from server.alerts.outgoing.notices import Notice
 from server.common.errors import Conflict
@@ -57,7 +57,8 @@ async def _draft(ctx: Context, alert: Alert, revision: Revision, number: int,
         raise Conflict(f"revision {revision.number} has no map yet")
     result, _ = await maps.latest(ctx, revision.scan_id)
     subject = await _subject(ctx, alert, "initial" if number == 1 else "update", number, naming)
-    return await asyncio.to_thread(drafts.of_map, result, subject)
+    known = known_sources.lines(await known_sources.near(ctx, result))
+    return await asyncio.to_thread(drafts.of_map, result, subject, known)
 
 
 async def withdraw(ctx: Context, alert: Alert, reason: str, by: str) -> Notice:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["ACLS", "ANNOTATE", "CLASSIFY", "LISTENERS", "MANAGE_ANALYSIS_SERVICES", "MANAGE_PLANS",
-           "MANAGE_USERS", "POST_TAXONOMY", "ROLES", "RUN_ANALYSES", "SYSTEM_ADMIN", "UPLOAD_DATA",
-           "of_roles"]
+__all__ = ["ACLS", "ANNOTATE", "CLASSIFY", "COMMENT", "LISTENERS", "MANAGE_ANALYSIS_SERVICES",
+           "MANAGE_PLANS", "MANAGE_USERS", "POST_TAXONOMY", "ROLES", "RUN_ANALYSES", "SYSTEM_ADMIN",
+           "UPLOAD_DATA", "of_roles"]
 
 SYSTEM_ADMIN = "System admin"
 UPLOAD_DATA = "Upload data"
@@ -14,6 +14,7 @@ RUN_ANALYSES = "Run Analyses"
 MANAGE_ANALYSIS_SERVICES = "Manage Analysis Services"
 CLASSIFY = "Classify"
 ANNOTATE = "Annotate"
+COMMENT = "Comment"
 POST_TAXONOMY = "Post taxonomy"
 MANAGE_USERS = "Manage users"
 MANAGE_PLANS = "Manage observation plans"
@@ -21,7 +22,7 @@ MANAGE_PLANS = "Manage observation plans"
 LISTENERS = ("SEDMListener", "GenericListener", "GridScanListener")
 """Who reports on requests for a facility: `listener_classname` of instruments; each has a right to do so."""
 
-_FULL = (ANNOTATE, "Comment", UPLOAD_DATA, CLASSIFY, RUN_ANALYSES, "Manage observing runs")
+_FULL = (ANNOTATE, COMMENT, UPLOAD_DATA, CLASSIFY, RUN_ANALYSES, "Manage observing runs")
 _ADMIN = ("Manage shifts", "Manage sources", MANAGE_ANALYSIS_SERVICES, "Manage Recurring APIs",
           "Manage GCNs", MANAGE_PLANS, POST_TAXONOMY, MANAGE_USERS)
 _SUPER = (SYSTEM_ADMIN, "Manage groups", "Manage allocations", "Become user", "Delete taxonomy",

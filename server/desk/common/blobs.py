@@ -21,14 +21,14 @@ PART = 8 << 20  # bytes; a document ends at 16 MiB
 INDEXES = [Index("desk_blobs", "key_part", [("key", 1), ("part", 1)], unique=True)]
 
 
-async def put(ctx: Context, data: bytes) -> str:
-    """Store bytes; their key."""
-    key = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
+async def put(ctx: Context, data: bytes, name: str = "") -> str:
+    """Store bytes; their key: the name, of what is removed one day though others may hold the same bytes."""
+    key = name or await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
     parts = range(0, max(len(data), 1), PART)
     for part, start in enumerate(parts):
-        name = {"key": key, "part": part}
+        which = {"key": key, "part": part}
         fields = {"data": Binary(data[start:start + PART]), "parts": len(parts)}
-        await ctx.db.desk_blobs.update_one(name, {"$setOnInsert": fields}, upsert=True)
+        await ctx.db.desk_blobs.update_one(which, {"$setOnInsert": fields}, upsert=True)
     return key
 
 

@@ -3,4 +3,5 @@
 In: GCN events, sky maps of any kind. Out: stored maps as tiles, regions, who is a member.
 """
 
-__all__ = ["arrivals", "events", "localizations", "membership", "notices", "regions", "skymaps", "tiles"]
+__all__ = ["arrivals", "event_list", "events", "localizations", "membership", "notices", "regions", "skymaps",
+           "tiles"]

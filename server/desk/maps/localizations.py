@@ -29,8 +29,8 @@ from server.rules.decisions import Event
 from server.rules.kinds import Kind, Source, register_kind
 from server.store.database import Index
 
-__all__ = ["INDEXES", "KIND", "NewLocalization", "find", "levels_at", "of_event", "of_scan", "put",
-           "tiles_of"]
+__all__ = ["INDEXES", "KIND", "NameTaken", "NewLocalization", "find", "levels_at", "of_event", "of_scan",
+           "put", "tiles_of"]
 
 INDEXES = [
     Index("desk_localizations", "dateobs_name", [("dateobs", 1), ("name", 1)], unique=True),
@@ -44,6 +44,10 @@ FULL_LEVEL = 0.99  # positions further out are not said to be in a map
 MOST_MAPS = 50  # that one position is looked up in
 _CELL_ORDER = 4
 _KEPT = 6  # maps whose tiles stay in memory
+
+
+class NameTaken(BadRequest):
+    """Another map of this event has the name."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ _kept: WeakKeyDictionary[AsyncDatabase, LRUCache[str, Tiles]] = WeakKeyDictionar
 async def put(ctx: Context, new: NewLocalization) -> dict[str, Any]:
     """Store a map, and say what is on record then. Repeating it, or an older one of a scan, changes nothing.
 
-    Raises BadRequest when a map from outside has the name of another.
+    Raises NameTaken when a map from outside has the name of another.
     """
     data, facts = await asyncio.to_thread(lambda: (new.tiles.pack(), _facts(new.tiles)))
     fields = {**facts, "blob": await blobs.put(ctx, data), "version": new.version, "dateobs": new.dateobs,
@@ -85,7 +89,7 @@ async def put(ctx: Context, new: NewLocalization) -> dict[str, Any]:
         await _insert(ctx, {**key, **fields})
     row = await _one(ctx, key)
     if new.scan_id is None and row["blob"] != fields["blob"]:
-        raise BadRequest(f"this event has another localization named {new.name!r} already")
+        raise NameTaken(f"this event has another localization named {new.name!r} already")
     return row
 
 

@@ -156,6 +156,11 @@ class Tiles:
         row = self.rows_at(hpix29)
         return np.where(row >= 0, self.level[row], 1.0)
 
+    def density_at(self, hpix29: ArrayLike) -> np.ndarray:
+        """Probability per square degree at each order-29 pixel; 0 outside of the map."""
+        row = self.rows_at(hpix29)
+        return np.where(row >= 0, self.density[row], 0.0) * _SR_PER_DEG2
+
     @property
     def best(self) -> tuple[float, float]:
         """Right ascension and declination of the densest tile's centre, degrees."""

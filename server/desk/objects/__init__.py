@@ -3,4 +3,5 @@
 In: requests and imported catalogs. Out: objects with positions, kept for groups.
 """
 
-__all__ = ["distances", "galaxies", "listings", "measurements", "notes", "objs", "sources"]
+__all__ = ["comments", "distances", "galaxies", "listings", "measurements", "notes", "objs", "sources",
+           "spatial_catalogs"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
@@ -15,6 +14,7 @@ from server.desk.common import blobs, jobs
 from server.desk.common.access import Visitor
 from server.desk.common.jobs import Job
 from server.desk.objects import galaxies
+from server.desk.objects.catalog_folder import local_file
 from server.desk.objects.galaxy_text import Galaxy, GalaxyTextError, glade_galaxy, read_table
 from server.desk.outside.calls import Call, ServiceError, check_address, stream
 from server.rest.context import Context
@@ -73,9 +73,9 @@ async def start_glade(ctx: Context, who: Visitor, file_name: str | None, file_ur
         check_address(ctx, file_url, "file_url")
     elif file_name:
         _check_suffix(file_name, "file_name")
-        if _local(ctx, file_name) is None:
+        if local_file(ctx, file_name) is None:
             raise BadRequest(f"file_name: there is no file {file_name!r} in the catalogue folder")
-    elif _local(ctx, GLADE_FILE) is not None:
+    elif local_file(ctx, GLADE_FILE) is not None:
         file_name = GLADE_FILE
     else:
         file_url = ctx.settings.catalogs.glade_url
@@ -85,14 +85,6 @@ async def start_glade(ctx: Context, who: Visitor, file_name: str | None, file_ur
 def _check_suffix(name: str, field: str) -> None:
     if not name.endswith(".txt"):
         raise BadRequest(f"{field}: must end in .txt")
-
-
-def _local(ctx: Context, name: str) -> Path | None:
-    """A file of the catalogue folder; None when it is not there, or the name leads elsewhere."""
-    if "/" in name or "\\" in name or "\0" in name:
-        return None
-    path = Path(ctx.settings.data) / ctx.settings.catalogs.folder / name
-    return path if path.is_file() else None
 
 
 async def _import_glade(ctx: Context, job: Job) -> str:
@@ -108,7 +100,7 @@ async def _import_glade(ctx: Context, job: Job) -> str:
 
 def _size(ctx: Context, job: Job) -> int | None:
     """Bytes of the whole file, where it is here."""
-    path = _local(ctx, job.payload.get("file_name") or "")
+    path = local_file(ctx, job.payload.get("file_name") or "")
     return path.stat().st_size if path else None
 
 
@@ -149,7 +141,7 @@ async def _lines(ctx: Context, job: Job, offset: int) -> AsyncIterator[bytes]:
 
 
 async def _of_file(ctx: Context, name: str, offset: int) -> AsyncIterator[bytes]:
-    path = _local(ctx, name)
+    path = local_file(ctx, name)
     if path is None:
         raise BadRequest(f"file_name: the file {name!r} is not there any more")
     file: BinaryIO = await asyncio.to_thread(path.open, "rb")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,15 +24,17 @@ from server.desk.common.ids import next_id, next_ids
 from server.desk.maps.membership import restrict
 from server.desk.maps.skymaps import offsets
 from server.desk.maps.tiles import merged
-from server.desk.objects.spatial_text import SpatialTextError, read_entries
+from server.desk.objects.spatial_files import read_file
+from server.desk.objects.spatial_text import Entry, SpatialTextError, read_entries
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "add", "entries", "find", "listed", "objects_in", "remove"]
+__all__ = ["INDEXES", "add", "add_file", "between", "entries", "find", "listed", "objects_in", "remove"]
 
 INDEXES = [
     Index("desk_spatial_catalogs", "name", [("catalog_name", 1)], unique=True),
     Index("desk_spatial_entries", "name", [("catalog_id", 1), ("entry_name", 1)], unique=True),
+    Index("desk_spatial_entries", "dec", [("catalog_id", 1), ("data.dec", 1)]),
 ]
 
 MOST_OBJECTS = 20_000
@@ -46,8 +48,18 @@ async def add(ctx: Context, who: Visitor, name: str, text: str) -> int:
 
     Raises BadRequest: a bad table. Raises Unauthorized: somebody else's catalogue.
     """
+    return await _store(ctx, who, name, lambda: read_entries(text))
+
+
+async def add_file(ctx: Context, who: Visitor, name: str, data: bytes,
+                   columns: Mapping[str, str] | None = None) -> int:
+    """The same of a published file: FITS, VOTable or text; `columns` says what its columns are called."""
+    return await _store(ctx, who, name, lambda: read_file(data, columns))
+
+
+async def _store(ctx: Context, who: Visitor, name: str, read: Callable[[], dict[str, Entry]]) -> int:
     try:
-        found = await asyncio.to_thread(read_entries, text)
+        found = await asyncio.to_thread(read)
     except SpatialTextError as error:
         raise BadRequest(str(error)) from None
     number = await _own(ctx, who, name)
@@ -57,7 +69,7 @@ async def add(ctx: Context, who: Visitor, name: str, text: str) -> int:
         fresh = await next_ids(ctx, "spatial_entries", len(some))
         await ctx.db.desk_spatial_entries.bulk_write([
             UpdateOne({"catalog_id": number, "entry_name": entry},
-                      {"$set": {"data": found[entry], "modified": now()},
+                      {"$set": {"data": found[entry].data, "about": found[entry].about, "modified": now()},
                        "$setOnInsert": {"_id": entry_id, "created_at": now()}}, upsert=True)
             for entry_id, entry in zip(fresh, some, strict=True)], ordered=False)
     return number
@@ -81,6 +93,15 @@ async def _own(ctx: Context, who: Visitor, name: str) -> int:
 def _check_owner(who: Visitor, row: Mapping[str, Any]) -> None:
     if not may("spatial_catalog", who, row):
         raise Unauthorized(f"the spatial catalog {row['catalog_name']!r} belongs to another user")
+
+
+async def between(ctx: Context, name: str, lowest: float, highest: float) -> list[Document] | None:
+    """The entries of a catalogue in a band of declination (degrees); None when there is no such catalogue."""
+    row = await ctx.db.desk_spatial_catalogs.find_one({"catalog_name": name})
+    if row is None:
+        return None
+    query = {"catalog_id": row["_id"], "data.dec": {"$gte": lowest, "$lte": highest}}
+    return await ctx.db.desk_spatial_entries.find(query).to_list()
 
 
 async def listed(ctx: Context, skip: int, limit: int) -> tuple[list[Document], int]:

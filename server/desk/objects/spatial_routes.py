@@ -6,7 +6,7 @@ from typing import Any
 
 from server.desk.common.acls import UPLOAD_DATA
 from server.desk.common.bodies import Body, Name, takes
-from server.desk.objects import spatial_catalogs
+from server.desk.objects import catalog_folder, spatial_catalogs
 from server.desk.objects.table_text import as_text
 from server.desk.people.handler import DeskHandler, needs
 from server.rest.routing import Route, allow
@@ -19,6 +19,15 @@ class SpatialTableBody(Body):
 
     catalogName: Name
     catalogData: Any
+
+
+class SpatialFileBody(Body):
+    """A published file: one of the catalogue folder by its name, or its bytes in base64."""
+
+    catalogName: Name
+    file_name: Name | None = None
+    file_data: str | None = None
+    columns: dict[Name, Name] | None = None  # name, ra, dec, radius …: the file's names of these
 
 
 class SpatialCatalogs(DeskHandler):
@@ -45,6 +54,19 @@ class SpatialTables(DeskHandler):
         self.success({"id": await spatial_catalogs.add(self.ctx, self.who, body.catalogName, text)})
 
 
+class SpatialFiles(DeskHandler):
+    """Published files of sources, such as the Fermi-LAT catalogues."""
+
+    @needs(UPLOAD_DATA)
+    @takes(SpatialFileBody)
+    async def post(self) -> None:
+        """Make a catalogue of a file (FITS table, VOTable, CSV), or add to the caller's one of that name."""
+        body = self.typed(SpatialFileBody)
+        data = await catalog_folder.sent_or_local(self.ctx, body.file_name, body.file_data)
+        number = await spatial_catalogs.add_file(self.ctx, self.who, body.catalogName, data, body.columns)
+        self.success({"id": number})
+
+
 class SpatialCatalog(DeskHandler):
     """One catalogue."""
 
@@ -68,5 +90,6 @@ class SpatialCatalog(DeskHandler):
 ROUTES = [
     Route("/api/spatial_catalog", SpatialCatalogs, "desk"),
     Route("/api/spatial_catalog/ascii", SpatialTables, "desk"),
+    Route("/api/spatial_catalog/file", SpatialFiles, "desk"),
     Route("/api/spatial_catalog/{catalog_id:any}", SpatialCatalog, "desk"),
 ]

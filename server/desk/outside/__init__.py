@@ -3,4 +3,4 @@
 An adaptor knows its service's addresses and formats, and answers plain values; it knows nothing of rows.
 """
 
-__all__ = ["archives", "brokers", "calls", "imports", "votables"]
+__all__ = ["archives", "brokers", "calls", "imports", "sky_pictures", "votables"]

@@ -157,6 +157,13 @@ async def stream(ctx: Context, call: Call, limit: int) -> AsyncIterator[bytes]:
         await attempt.record()
 
 
+def _words(error: Exception) -> str:
+    """What is wrong, without the words of the library that found it."""
+    inner = error.reason if isinstance(error, urllib.error.URLError) else error
+    text = inner.strerror if isinstance(inner, OSError) and inner.strerror else str(inner)
+    return text[:200] or type(inner).__name__
+
+
 class _Stay(urllib.request.HTTPRedirectHandler):
     """Follows no redirect: we look at where it leads first."""
 
@@ -228,7 +235,7 @@ class _Attempt:
         try:
             return await asyncio.get_running_loop().run_in_executor(_THREADS, act)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise self.failed(599, f"cannot be reached: {str(error)[:200] or type(error).__name__}") from None
+            raise self.failed(599, f"cannot be reached: {_words(error)}") from None
 
     def _count(self, piece: bytes) -> None:
         self.size += len(piece)

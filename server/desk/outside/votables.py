@@ -6,6 +6,7 @@ import asyncio
 import io
 import warnings
 from typing import Any
+from xml.parsers import expat
 
 import numpy as np
 from astropy.io.votable import parse
@@ -29,18 +30,41 @@ async def tap(ctx: Context, service: str, base: str, adql: str) -> list[Row]:
     return tables[0] if tables else []
 
 
-def read_tables(service: str, data: bytes) -> list[list[Row]]:
-    """The rows of each table; values that are not there are left out. Raises ServiceError."""
+def read_tables(service: str, data: bytes, most: int = MOST_ROWS) -> list[list[Row]]:
+    """So many rows of each table; values that are not there are left out. Raises ServiceError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # services are careless about details
+            _check_addresses(data)
             votable = parse(io.BytesIO(data), verify="ignore")
             _check_status(service, votable)
-            return [_rows(table) for table in votable.iter_tables()]
+            return [_rows(table, most) for table in votable.iter_tables()]
     except (ValueError, TypeError, KeyError, IndexError, OSError, EOFError, VOTableSpecError) as error:
         if isinstance(error, ServiceError):
             raise
         raise ServiceError(f"{service} does not answer a VOTable: {str(error)[:200]}") from None
+
+
+_ELSEWHERE = ("STREAM", "PARQUET")
+"""Elements whose data may lie behind an address (VOTable 1.4, section 5.4), which astropy would open."""
+
+
+def _check_addresses(data: bytes) -> None:
+    """Refuse a table whose data are elsewhere: here, or where only we can ask. Raises ValueError."""
+    def element(name: str, attributes: dict[str, str]) -> None:
+        if name.rpartition(" ")[2].upper() in _ELSEWHERE and any(
+                one.rpartition(" ")[2].lower() == "href" for one in attributes):
+            raise ValueError("its data are at another address, which is not followed")
+
+    def declared(*arguments: Any) -> None:
+        raise ValueError("it declares a document type")
+
+    parser = expat.ParserCreate(namespace_separator=" ")
+    parser.StartElementHandler, parser.StartDoctypeDeclHandler = element, declared
+    try:
+        parser.Parse(data, True)
+    except expat.ExpatError as error:
+        raise ValueError(f"not well formed: {error}") from None
 
 
 def _check_status(service: str, votable: VOTableFile) -> None:
@@ -50,10 +74,10 @@ def _check_status(service: str, votable: VOTableFile) -> None:
                 raise ServiceError(f"{service} refuses the query: {str(info.content or '').strip()[:300]}")
 
 
-def _rows(table: Any) -> list[Row]:
+def _rows(table: Any, most: int) -> list[Row]:
     names = [column.name for column in table.fields]
     return [{name: value for name, value in zip(names, map(_plain, row), strict=True) if value is not None}
-            for row in table.array[:MOST_ROWS]]
+            for row in table.array[:most]]
 
 
 def _plain(value: Any) -> Any:

@@ -4,5 +4,5 @@ In: what groups want done by themselves. Out: requests, plans, efficiencies and 
 say what was done and why not.
 """
 
-__all__: list[str] = ["default_analyses", "default_analysis_routes", "default_routes",
-                      "rule_routes", "standing"]
+__all__: list[str] = ["default_analyses", "default_analysis_routes", "default_plans", "default_routes",
+                      "followups", "rule_routes", "standing"]

@@ -14,21 +14,22 @@ from server.desk.common.acls import RUN_ANALYSES
 from server.desk.judgement import classifications
 from server.desk.people.groups import check_groups
 from server.desk.rules import standing
+from server.desk.rules.standing import Draft
 from server.rest.context import Context
 from server.rules import firings, rules
 from server.rules.conditions import Clause, Condition
 from server.rules.decisions import Rule
 from server.rules.kinds import Action, Firing, register_action
 
-__all__ = ["ACTION", "add", "find", "listed", "read_source_filter", "remove", "shown"]
+__all__ = ["ACTION", "checked", "find", "listed", "read_source_filter", "remove", "shown"]
 
 ACTION = "analysis"
 
 
-async def add(ctx: Context, who: Visitor, service_id: int, *, parameters: Mapping[str, Any],
-              source_filter: Any, daily_limit: int | None, group_ids: list[int] | None,
-              show: Mapping[str, bool]) -> int:
-    """A new default analysis; its id. Raises BadRequest, Unauthorized."""
+async def checked(ctx: Context, who: Visitor, service_id: int, *, parameters: Mapping[str, Any],
+                  source_filter: Any, daily_limit: int | None, group_ids: list[int] | None,
+                  show: Mapping[str, bool], name: str | None = None) -> Draft:
+    """A default analysis. Raises BadRequest, Unauthorized."""
     standing.check_right(who, RUN_ANALYSES)
     condition = read_source_filter(source_filter)
     await analyses.check(ctx, who, service_id, parameters)
@@ -37,8 +38,8 @@ async def add(ctx: Context, who: Visitor, service_id: int, *, parameters: Mappin
     if not groups:
         raise BadRequest("group_ids: name at least one group")
     settings = {"analysis_service_id": service_id, "parameters": dict(parameters), "show": dict(show)}
-    return await standing.add(ctx, who, ACTION, "classification", condition, settings, groups,
-                              daily_limit=daily_limit, extra={"source_filter": source_filter})
+    return Draft(ACTION, "classification", condition, settings, groups, name, daily_limit,
+                 {"source_filter": source_filter})
 
 
 def read_source_filter(given: Any) -> Condition:

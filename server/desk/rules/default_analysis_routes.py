@@ -8,7 +8,7 @@ import msgspec
 
 from server.desk.common.bodies import Body, Id, takes
 from server.desk.people.handler import DeskHandler
-from server.desk.rules import default_analyses
+from server.desk.rules import default_analyses, standing
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -44,11 +44,11 @@ class DefaultAnalyses(DeskHandler):
         """Have every object that gets a class analysed."""
         body = self.typed(DefaultAnalysisBody, RELATIONS)
         show = {name: getattr(body, name) for name in ("show_parameters", "show_plots", "show_corner")}
-        number = await default_analyses.add(
+        draft = await default_analyses.checked(
             self.ctx, self.who, self.number(analysis_service_id, "analysis_service_id"),
             parameters=body.default_analysis_parameters, source_filter=body.source_filter,
             daily_limit=body.daily_limit, group_ids=body.group_ids, show=show)
-        self.success({"id": number})
+        self.success({"id": await standing.add(self.ctx, self.who, draft)})
 
 
 class DefaultAnalysis(DeskHandler):

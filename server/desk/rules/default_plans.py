@@ -13,14 +13,15 @@ from server.desk.plans import efficiencies, plans
 from server.desk.plans.payloads import read_efficiency
 from server.desk.plans.plans import Wanted
 from server.desk.rules import standing
+from server.desk.rules.standing import Draft
 from server.rest.context import Context
 from server.rules import rules
 from server.rules.conditions import Clause, Condition
 from server.rules.decisions import Rule
 from server.rules.kinds import Action, Firing, register_action
 
-__all__ = ["EFFICIENCY", "PLAN", "add_efficiency", "add_plan", "read_filters", "remove_plan",
-           "shown_efficiency", "shown_plan"]
+__all__ = ["EFFICIENCY", "PLAN", "checked_efficiency", "checked_plan", "read_filters",
+           "remove_plan", "shown_efficiency", "shown_plan"]
 
 PLAN, EFFICIENCY = "plan", "efficiency"
 _FORBIDDEN = ("start_date", "end_date", "queue_name")
@@ -31,9 +32,10 @@ USUAL_LIMIT = 50  # plans a day
 # -- plans
 
 
-async def add_plan(ctx: Context, who: Visitor, allocation_id: int, payload: Any, *, group_ids: list[int],
-                   name: str | None, filters: Any, daily_limit: int | None) -> int:
-    """A new default plan; its id. Raises BadRequest, and Forbidden for what the instrument does not take."""
+async def checked_plan(ctx: Context, who: Visitor, allocation_id: int, payload: Any, *,
+                       group_ids: list[int], name: str | None, filters: Any,
+                       daily_limit: int | None) -> Draft:
+    """A default plan. Raises BadRequest, and Forbidden for what the instrument does not take."""
     if not isinstance(payload, Mapping):
         raise BadRequest("payload: must be an object")
     if given := [name for name in _FORBIDDEN if name in payload]:
@@ -47,9 +49,8 @@ async def add_plan(ctx: Context, who: Visitor, allocation_id: int, payload: Any,
         raise Forbidden(error.reason) from None
     settings = {"allocation_id": allocation_id, "payload": dict(payload),
                 "target_group_ids": sorted(set(group_ids))}
-    return await standing.add(ctx, who, PLAN, "localization", condition, settings, [allocation["group_id"]],
-                              name=name, daily_limit=USUAL_LIMIT if daily_limit is None else daily_limit,
-                              extra={"filters": told})
+    return Draft(PLAN, "localization", condition, settings, [allocation["group_id"]], name,
+                 USUAL_LIMIT if daily_limit is None else daily_limit, {"filters": told})
 
 
 def read_filters(given: Any) -> tuple[Condition, Document]:
@@ -111,9 +112,9 @@ async def _plan(ctx: Context, firing: Firing) -> Document:
 # -- efficiencies
 
 
-async def add_efficiency(ctx: Context, who: Visitor, default_plan_id: int, payload: Any,
-                         daily_limit: int | None) -> int:
-    """A new default efficiency for the plans of a default plan; its id. Raises BadRequest, Forbidden."""
+async def checked_efficiency(ctx: Context, who: Visitor, default_plan_id: int, payload: Any, *,
+                             daily_limit: int | None, name: str | None = None) -> Draft:
+    """A default efficiency for the plans of a default plan. Raises BadRequest, Forbidden."""
     try:
         plan = await standing.find(ctx, who, PLAN, default_plan_id)
     except BadRequest:
@@ -123,8 +124,8 @@ async def add_efficiency(ctx: Context, who: Visitor, default_plan_id: int, paylo
     condition = ((Clause("default_plan", among=(default_plan_id,)),),)
     settings = {"default_plan_id": default_plan_id, "payload": dict(payload)}
     groups = plan.group_ids or ()
-    return await standing.add(ctx, who, EFFICIENCY, plans.KIND.name, condition, settings, groups,
-                              daily_limit=USUAL_LIMIT if daily_limit is None else daily_limit)
+    return Draft(EFFICIENCY, plans.KIND.name, condition, settings, groups, name,
+                 USUAL_LIMIT if daily_limit is None else daily_limit)
 
 
 async def shown_efficiency(ctx: Context, rule: Rule) -> Document:

@@ -78,10 +78,10 @@ class DefaultFollowups(_Standing):
     async def post(self) -> None:
         """Have every object that gets a class followed up."""
         body = self.typed(FollowupBody, RELATIONS)
-        number = await followups.add(
+        draft = await followups.checked(
             self.ctx, self.who, body.allocation_id, body.payload, group_ids=body.target_group_ids,
             name=body.default_followup_name, source_filter=body.source_filter, daily_limit=body.daily_limit)
-        self.success({"id": number})
+        self.success({"id": await standing.add(self.ctx, self.who, draft)})
 
 
 class DefaultFollowup(_Standing):
@@ -113,10 +113,10 @@ class DefaultPlans(_Standing):
     async def post(self) -> None:
         """Have every new sky map that passes the filters tiled."""
         body = self.typed(PlanBody, RELATIONS)
-        number = await default_plans.add_plan(
+        draft = await default_plans.checked_plan(
             self.ctx, self.who, body.allocation_id, body.payload, group_ids=body.target_group_ids,
             name=body.default_plan_name, filters=body.filters, daily_limit=body.daily_limit)
-        self.success({"id": number})
+        self.success({"id": await standing.add(self.ctx, self.who, draft)})
 
 
 class DefaultPlan(_Standing):
@@ -148,9 +148,10 @@ class DefaultEfficiencies(_Standing):
     async def post(self) -> None:
         """Have every plan of a default plan tried on simulated sources."""
         body = self.typed(EfficiencyBody, RELATIONS)
-        number = await default_plans.add_efficiency(
-            self.ctx, self.who, body.default_observationplan_request_id, body.payload, body.daily_limit)
-        self.success({"id": number})
+        draft = await default_plans.checked_efficiency(
+            self.ctx, self.who, body.default_observationplan_request_id, body.payload,
+            daily_limit=body.daily_limit)
+        self.success({"id": await standing.add(self.ctx, self.who, draft)})
 
 
 class DefaultEfficiency(_Standing):

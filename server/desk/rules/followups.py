@@ -16,22 +16,23 @@ from server.desk.followup.requests import Wanted
 from server.desk.judgement import classifications
 from server.desk.people.groups import check_groups
 from server.desk.rules import standing
+from server.desk.rules.standing import Draft
 from server.rest.context import Context
 from server.rules import conditions
 from server.rules.conditions import Clause, Condition
 from server.rules.decisions import Rule
 from server.rules.kinds import Action, Firing, register_action
 
-__all__ = ["ACTION", "add", "read_source_filter", "shown"]
+__all__ = ["ACTION", "checked", "read_source_filter", "shown"]
 
 ACTION = "followup"
 _DATES = ("start_date", "end_date")
 _WINDOW = timedelta(days=1)
 
 
-async def add(ctx: Context, who: Visitor, allocation_id: int, payload: Any, *, group_ids: list[int],
-              name: str | None, source_filter: Any, daily_limit: int | None) -> int:
-    """A new default follow-up; its id. Raises BadRequest; Forbidden for what the facility does not take."""
+async def checked(ctx: Context, who: Visitor, allocation_id: int, payload: Any, *, group_ids: list[int],
+                  name: str | None, source_filter: Any, daily_limit: int | None) -> Draft:
+    """A default follow-up. Raises BadRequest; Forbidden for what the facility does not take."""
     if not isinstance(payload, Mapping):
         raise BadRequest("payload: must be an object")
     if given := [name for name in _DATES if name in payload]:
@@ -46,9 +47,8 @@ async def add(ctx: Context, who: Visitor, allocation_id: int, payload: Any, *, g
         raise Forbidden(error.reason) from None
     settings = {"allocation_id": allocation_id, "payload": dict(payload),
                 "target_group_ids": sorted(set(group_ids))}
-    return await standing.add(ctx, who, ACTION, "classification", condition, settings,
-                              [allocation["group_id"]], name=name, daily_limit=daily_limit,
-                              extra={"source_filter": told})
+    return Draft(ACTION, "classification", condition, settings, [allocation["group_id"]], name, daily_limit,
+                 {"source_filter": told})
 
 
 def _dated(payload: Mapping[str, Any]) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from iceprod.ids import now
@@ -18,23 +19,49 @@ from server.rules import conditions, firings, rules
 from server.rules.conditions import Condition
 from server.rules.decisions import DEFAULT_LIMIT, Rule
 
-__all__ = ["add", "allocation_of", "changeable", "check_right", "find", "find_key", "listed",
-           "on_allocation", "owner", "remove", "shown"]
+__all__ = ["Draft", "add", "allocation_of", "changeable", "check_right", "find", "find_key", "listed",
+           "on_allocation", "owner", "remove", "replace_with", "shown"]
 
 COUNTED = "rules"  # the counter of ids, one for each action
 
 
-async def add(ctx: Context, who: Visitor, action: str, event: str, condition: Condition,
-              settings: Mapping[str, Any], group_ids: Sequence[int], *, name: str | None = None,
-              daily_limit: int | None = None, extra: Mapping[str, Any] | None = None) -> int:
-    """A standing request of the visitor's; its id. Raises BadRequest."""
-    number = await next_id(ctx, f"{COUNTED}_{action}")
-    limit = DEFAULT_LIMIT if daily_limit is None else daily_limit
-    title = name or f"{action} {number}"
-    rule = Rule(rules.key_of(action, number), action, title, event, condition, settings,
-                who.user_id, tuple(sorted(set(group_ids))), limit, now(), number=number, extra=extra or {})
-    await rules.add(ctx, rule)
+@dataclass(frozen=True)
+class Draft:
+    """A standing request that was checked and is not stored."""
+
+    action: str
+    event: str
+    condition: Condition
+    settings: Mapping[str, Any]
+    group_ids: Sequence[int]
+    name: str | None = None
+    daily_limit: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def rule(self, who: Visitor, number: int) -> Rule:
+        """The rule that it is, in the visitor's name."""
+        limit = DEFAULT_LIMIT if self.daily_limit is None else self.daily_limit
+        return Rule(rules.key_of(self.action, number), self.action, self.name or f"{self.action} {number}",
+                    self.event, self.condition, self.settings, who.user_id,
+                    tuple(sorted(set(self.group_ids))), limit, now(), number=number, extra=self.extra)
+
+
+async def add(ctx: Context, who: Visitor, draft: Draft) -> int:
+    """Store a standing request of the visitor's; its id. Raises BadRequest."""
+    number = await next_id(ctx, f"{COUNTED}_{draft.action}")
+    await rules.add(ctx, draft.rule(who, number))
     return number
+
+
+async def replace_with(ctx: Context, who: Visitor, rule: Rule, draft: Draft) -> None:
+    """Make a rule that the visitor may change what a draft says, for what happens from now on.
+
+    It acts in the name of whoever changed it last: only their rights were looked at. Raises BadRequest;
+    Conflict when somebody changed it since it was read.
+    """
+    named = draft if draft.name else replace(draft, name=rule.name)
+    fresh = replace(named.rule(who, rule.number), is_active=rule.is_active)
+    await rules.replace_with(ctx, fresh, rule.extra["modified"])
 
 
 async def find(ctx: Context, who: Visitor, action: str, number: int) -> Rule:

@@ -5,4 +5,4 @@ is away, quarantine of hosts, explanations.
 """
 
 __all__ = ["attempts", "breakers", "explain", "failures", "news", "parking", "places", "policy", "quarantine",
-           "tallies", "trusted", "usage"]
+           "standstill", "tallies", "trusted", "usage"]

@@ -20,10 +20,14 @@ from server.production.tasks.classes import PARKED
 from server.production.transfers import movable
 from server.rest.context import Context
 
-__all__ = ["explain"]
+__all__ = ["ALIVE_SECONDS", "explain", "missing_of", "offer_of", "sites_for", "story", "what_is_missing",
+           "what_sites_say"]
 
 ALIVE_SECONDS = 300.0  # a pilot that was heard of so recently counts
 MOST_COUNTED = 10_000
+LARGEST = {"cpu": ("cores", "cores"), "gpu": ("gpus", "GPUs"), "memory": ("memory", "GB of memory"),
+           "disk": ("disk", "GB of disk"), "time": ("hours", "h")}
+"""How grids call what their largest pilot has, and how people do."""
 REASONS = {
     "queued": "a pilot has it and will start it",
     "processing": "it runs",
@@ -49,7 +53,7 @@ async def explain(ctx: Context, dataset_id: str, task_id: str) -> Document:
         "used_by_such_tasks": await usage.of_task(ctx, task)}
     if task["status"] not in ("complete", "failed", "suspended"):
         answer["files"] = await _files(ctx, task)
-    return {**answer, **await _story(ctx, task)}
+    return {**answer, **await story(ctx, task)}
 
 
 async def _files(ctx: Context, task: Document) -> list[Document]:
@@ -64,7 +68,7 @@ async def _files(ctx: Context, task: Document) -> list[Document]:
     return await movable.files_of(ctx, dataset, payload(dataset, filled, task, own))
 
 
-async def _story(ctx: Context, task: Document) -> Document:
+async def story(ctx: Context, task: Document) -> Document:
     """What there is to say in the task's state, `reason` in words."""
     status = task["status"]
     if status == "idle":
@@ -72,9 +76,9 @@ async def _story(ctx: Context, task: Document) -> Document:
     if status == "waiting" and task["class_key"] == PARKED:
         return _parked(task)
     if status == "waiting":
-        pilots, sites = await _pilots(ctx, task), await _sites(ctx, task)
+        pilots, sites = await _pilots(ctx, task), await sites_for(ctx, task)
         if not pilots["fitting_pilots"] and sites:
-            pilots["reason"] += f"; {_what_sites_say(sites)}"
+            pilots["reason"] += f"; {what_sites_say(sites)}"
         return {**await _rank(ctx, task), **pilots, "sites": sites}
     if status in ("queued", "processing"):
         return await _lease(ctx, task)
@@ -134,7 +138,7 @@ async def _pilots(ctx: Context, task: Document) -> Document:
     heard_of = {"last_update": {"$gt": timestamp(now() - timedelta(seconds=ALIVE_SECONDS))}}
     shown = {"_id": 0, "resources": 1, "resources_available": 1, "site": 1, "host": 1, "tasks": 1, "drain": 1}
     pilots = await ctx.db.pilots.find(heard_of, shown).to_list()
-    fitting = [pilot for pilot in pilots if fits(task["requirements"], _offer(pilot, "resources"))]
+    fitting = [pilot for pilot in pilots if fits(task["requirements"], offer_of(pilot, "resources"))]
     barred = [pilot for pilot in fitting if await _barred(ctx, task, pilot)]
     free = [pilot for pilot in fitting if pilot not in barred and _has_room(task, pilot)]
     numbers = {"pilots": len(pilots), "fitting_pilots": len(fitting), "barred_pilots": len(barred),
@@ -142,9 +146,9 @@ async def _pilots(ctx: Context, task: Document) -> Document:
     if not pilots:
         return {**numbers, "missing": [], "reason": "no pilot was heard of in the last minutes"}
     if not fitting:
-        offers = [_offer(pilot, "resources") for pilot in pilots]
-        missing = _missing(task["requirements"], offers)
-        why = _what_is_missing(task["requirements"], missing, offers)
+        offers = [offer_of(pilot, "resources") for pilot in pilots]
+        missing = missing_of(task["requirements"], offers)
+        why = what_is_missing(task["requirements"], missing, offers)
         return {**numbers, "missing": missing, "reason": why}
     reason = f"{len(fitting)} of {len(pilots)} pilots could take it: {numbers['busy_pilots']} are busy"
     reason += f", {len(free)} have room" if free else ""
@@ -152,7 +156,7 @@ async def _pilots(ctx: Context, task: Document) -> Document:
     return {**numbers, "missing": [], "reason": reason}
 
 
-def _what_is_missing(needs: Document, missing: list[Document], offers: list[Document]) -> str:
+def what_is_missing(needs: Document, missing: list[Document], offers: list[Document]) -> str:
     """Why no pilot takes a task, in words."""
     hours = max((_number(offer.get(PREEMPTIBLE)) for offer in offers
                  if fits(needs, {**offer, PREEMPTIBLE: None})), default=0.0)
@@ -169,9 +173,9 @@ def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
 
 
-async def _sites(ctx: Context, task: Document) -> list[Document]:
+async def sites_for(ctx: Context, task: Document) -> list[Document]:
     """The sites that submit pilots, and why they cannot for this task (empty when they can)."""
-    shown = {"_id": 0, "site": 1, "control": 1, "trouble": 1, "decision": 1}
+    shown = {"_id": 0, "site": 1, "control": 1, "trouble": 1, "decision": 1, "largest": 1}
     rows = []
     async for grid in ctx.db.grids.find({"alive": True, "site": {"$exists": True}}, shown):
         refused = (grid.get("decision") or {}).get("unserved") or []
@@ -179,12 +183,21 @@ async def _sites(ctx: Context, task: Document) -> list[Document]:
         state = (grid.get("control") or {}).get("state", "active")
         if (wanted := task["requirements"].get("site")) and wanted != grid["site"]:
             why = why or f"it asks for the site {wanted}"
+        why = why or _beyond(task["requirements"], grid.get("largest") or {})
         why = why or grid.get("trouble") or ("" if state == "active" else f"the site is {state}")
         rows.append({"site": grid["site"], "why": why})
     return sorted(rows, key=lambda row: str(row["site"]))
 
 
-def _what_sites_say(sites: list[Document]) -> str:
+def _beyond(requirements: Document, largest: Document) -> str:
+    """What a site's largest pilot has too little of, in words; empty when it is large enough, or unknown."""
+    short = [f"{_number(largest[name]):g} {unit}" for resource, (name, unit) in LARGEST.items()
+             if name in largest and _number(requirements.get(resource)) > _number(largest[name])]
+    return f"its pilots have at most {' and '.join(short)}" if short else ""
+
+
+def what_sites_say(sites: list[Document]) -> str:
+    """Who can send a pilot, or why nobody can."""
     able = [str(row["site"]) for row in sites if not row["why"]]
     if able:
         return f"{', '.join(able)} can send one"
@@ -203,16 +216,17 @@ async def _barred(ctx: Context, task: Document, pilot: Document) -> bool:
 
 def _has_room(task: Document, pilot: Document) -> bool:
     if pilot.get("resources_available"):
-        return fits(task["requirements"], _offer(pilot, "resources_available"))
+        return fits(task["requirements"], offer_of(pilot, "resources_available"))
     return not pilot.get("tasks")
 
 
-def _offer(pilot: Document, name: str) -> Document:
+def offer_of(pilot: Document, name: str) -> Document:
+    """All that a pilot has, or has free, as requirements are compared with."""
     site, kind = pilot.get("site"), (pilot.get("resources_available") or {}).get("kind")
     return {**(pilot.get(name) or {}), **({"site": site} if site else {}), **({"kind": kind} if kind else {})}
 
 
-def _missing(requirements: Document, offers: list[Document]) -> list[Document]:
+def missing_of(requirements: Document, offers: list[Document]) -> list[Document]:
     """The requirements that no single pilot meets, each with the most that is offered."""
     result: list[Document] = []
     for name, wanted in requirements.items():

@@ -5,6 +5,8 @@ What a server process that dies had not written yet is lost, which matters to no
 
     place_tallies   ends by place, dataset and ten minutes: {kind, name, dataset_id, slot, good, bad}
     task_usage      the last measurements of each dataset and task name: {memory: […], time: […], …}
+
+What is told of ends over time (`server/production/activity`) is written with them.
 """
 
 from __future__ import annotations
@@ -20,8 +22,11 @@ from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import now, timestamp
+from server.production.activity.ended import Ended
+from server.production.activity.slots import COMPLETE, EVICTED
 from server.production.common.documents import Document
 from server.production.failures.places import Place
+from server.production.tasks import kinds
 from server.rest.context import Context
 from server.store.database import Index
 
@@ -56,6 +61,7 @@ class Tallies:
     counts: defaultdict[_Key, _Count] = field(default_factory=lambda: defaultdict(_Count))
     usage: defaultdict[tuple[str, str], dict[str, list[float]]] = field(
         default_factory=lambda: defaultdict(dict))
+    ended: Ended = field(default_factory=Ended)
     suspects: set[tuple[str, str]] = field(default_factory=set)  # places that failed since the last look
     flushed_at: float = field(default_factory=time.monotonic)
 
@@ -63,8 +69,12 @@ class Tallies:
     def is_due(self) -> bool:
         return time.monotonic() - self.flushed_at > FLUSH_SECONDS
 
-    def end(self, task: Document, place: Place, good: bool) -> None:
-        """Count an end at a place."""
+    def end(self, task: Document, place: Place, good: bool, why: str = COMPLETE) -> None:
+        """Count an end at a place; `why` it was a failure."""
+        kind = kinds.kind_of(task)
+        group = task["dataset_id"] if kind == kinds.DEFAULT else kind
+        why = f"{why} (rule)" if not good and why in (COMPLETE, EVICTED) else why
+        self.ended.count(why, place.site or task.get("site", ""), place.host, group, time.time())
         slot = slot_now()
         for kind, name in [*place.names(), (ALL, "")] if place.host else []:
             count = self.counts[kind, name, task["dataset_id"], slot]
@@ -72,6 +82,11 @@ class Tallies:
             count.bad += not good
         if not good:
             self.suspects.update(place.names())
+
+    def evicted(self, site: str = "", ends: int = 1) -> None:
+        """Count ends without a result, which are nobody's failure."""
+        for _ in range(ends):
+            self.ended.count(EVICTED, site, "", "", time.time())
 
     def used(self, task: Document, resources: dict[str, Any]) -> None:
         """Remember what a completed task used: cores, GB and hours."""
@@ -88,6 +103,7 @@ class Tallies:
         counts, usage = self.counts, self.usage
         self.counts, self.usage = defaultdict(_Count), defaultdict(dict)
         self.flushed_at = time.monotonic()
+        await self.ended.flush(ctx)
         if counts:
             await ctx.db.place_tallies.bulk_write([_add(key, count) for key, count in counts.items()],
                                                   ordered=False)

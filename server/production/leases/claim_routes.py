@@ -9,6 +9,9 @@ from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from tornado.http1connection import HTTP1Connection
+from tornado.iostream import StreamClosedError
+
 from iceprod.requirements import RequirementError, check
 from iceprod.tokens import Caller
 from server.common.errors import BadRequest, NotFound
@@ -25,6 +28,7 @@ from server.production.leases.leases import Claim
 from server.production.tasks import kinds, queueing, task_store
 from server.rest import sites
 from server.rest.context import Context
+from server.rest.handler import encode
 from server.rest.routing import Route, allow, urgent
 
 __all__ = ["ROUTES", "ClaimHandler", "report_many"]
@@ -114,6 +118,8 @@ class ClaimHandler(ProductionHandler):
     def initialize(self) -> None:
         super().initialize()
         self.gone = asyncio.Event()
+        self._lent: list[Document] = []
+        self._host = ""
 
     async def claim(self, body: dict[str, Any]) -> Claim:
         """What a body asks for; a caller of one site gets tasks for that site alone."""
@@ -134,8 +140,44 @@ class ClaimHandler(ProductionHandler):
             raise BadRequest("key wait should be a number >= 0")
         return request, min(wait, load.longest_wait(self.ctx))
 
-    async def with_payloads(self, tasks: list[Document], pilot_id: str) -> list[Document]:
-        """Tasks as a pilot gets them, with what to run and for how long they are its own."""
+    async def lend(self, request: Claim, wait: float) -> list[Document]:
+        """Tasks for a claim, as a pilot gets them; only `deliver` may answer with them."""
+        self._host = request.host
+        self._lent = await waits.claim_or_wait(self.ctx, request, wait, self.gone)
+        return await self._with_payloads(self._lent, request.pilot_id) if self._lent else []
+
+    async def deliver(self, document: Any) -> None:
+        """Answer. What was lent is taken back if the answer does not get out whole.
+
+        A pilot that stops waiting, since it has something to say, loses an answer that is half under way;
+        nobody would miss its tasks until their lease ends.
+        """
+        if not self._lent:
+            self.send(document)
+        elif not await self._gets_out(encode(document)):
+            await leases.take_back(self.ctx, self._lent, self._host)
+
+    async def _gets_out(self, body: bytes) -> bool:
+        """Whether all of an answer left this process; tornado's own futures do not tell."""
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        self.set_header("Content-Length", str(len(body)))
+        self.write(body)
+        self.flush()
+        connection = self.request.connection
+        assert isinstance(connection, HTTP1Connection)
+        try:
+            gone_out = connection.stream.write(b"")  # ends after all that was written before
+        except StreamClosedError:
+            return False
+        self.finish()
+        try:
+            await gone_out
+        except StreamClosedError:
+            return False
+        return True
+
+    async def _with_payloads(self, tasks: list[Document], pilot_id: str) -> list[Document]:
+        """With what to run, and for how long they are the pilot's own."""
         payloads = await _payloads(self.ctx, tasks)
         promised = {"lease_seconds": load.lease_seconds(self.ctx, pilot_id),
                     "grace_seconds": self.ctx.settings.leases.grace_hours * 3600}
@@ -201,13 +243,10 @@ class QueueMany(ClaimHandler):
         body = self.body()
         request, wait = await self.lease_of(body)
         await self.check_place(request, wait)
-        got = await waits.claim_or_wait(self.ctx, request, wait, self.gone)
-        if not got:
+        tasks = await self.lend(request, wait)
+        if not tasks:
             raise NotFound("Task not found")
-        tasks = await self.with_payloads(got, request.pilot_id)
-        if self.gone.is_set():
-            await leases.take_back(self.ctx, got, request.host)
-        self.send(tasks)
+        await self.deliver(tasks)
 
 
 class Access(ProductionHandler):

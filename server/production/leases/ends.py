@@ -17,6 +17,7 @@ from iceprod.requirements import class_key, grow
 from iceprod.states import TASK
 from server.common import metrics
 from server.common.errors import BadRequest, NotFound
+from server.production.activity.slots import COMPLETE
 from server.production.common.documents import Document
 from server.production.failures import attempts, parking, policy, quarantine, tallies, trusted
 from server.production.failures.failures import (
@@ -147,7 +148,7 @@ async def complete(ctx: Context, task_id: str, instance_id: str | None = None, *
         _refuse(task, report)
     metrics.TASK_ENDS.labels("complete").inc()
     await completion.follow(ctx, {**before, **changes})
-    await learn(ctx, before, report, good=True)
+    await learn(ctx, before, report)
     return before
 
 
@@ -161,11 +162,11 @@ def completed(report: Report, moment: str = "") -> Document:
     return changes
 
 
-async def learn(ctx: Context, task: Document, report: Report, *, good: bool) -> None:
-    """Count an end for its place, and what it used; writes once in a few seconds."""
-    counted = tallies.of(ctx)
+async def learn(ctx: Context, task: Document, report: Report, *, failed: str = "") -> None:
+    """Count an end for its place, why it `failed`, and what it used; writes once in a few seconds."""
+    counted, good = tallies.of(ctx), not failed
     place = await place_of(ctx, task.get("pilot_id", ""))
-    counted.end(task, place, good)
+    counted.end(task, place, good, failed or COMPLETE)
     trusted.ended(ctx, place.host, task, report.time_used, good=good)
     if good:
         await parking.succeeded(ctx, task, now() - timedelta(seconds=report.time_used))
@@ -329,7 +330,7 @@ async def _after_bad_end(ctx: Context, task: Document, report: Report, status: s
     if verdict.rule.blame is Blame.OUTSIDE and await parking.is_away(ctx, report.reason):
         trusted.dropped(ctx, place.host, task)  # no fault of the host's
     else:
-        await learn(ctx, task, report, good=False)
+        await learn(ctx, task, report, failed=verdict.rule.name)
     if status == "waiting":
         ctx.signals.notify("tasks")
         return
@@ -381,6 +382,7 @@ async def evict(ctx: Context, task_id: str, report: Report, *, elsewhere: bool =
             return task
         _refuse(task, report)
     trusted.dropped(ctx, place.host, task)
+    tallies.of(ctx).evicted(place.site or task["site"])
     metrics.TASK_ENDS.labels("evicted").inc()
     ctx.signals.notify("tasks")
     return before

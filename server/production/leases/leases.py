@@ -26,7 +26,7 @@ from server.common import metrics
 from server.common.errors import NotFound
 from server.common.together import Together
 from server.production.common.documents import Document
-from server.production.failures import trusted
+from server.production.failures import tallies, trusted
 from server.production.leases import load
 from server.production.tasks.classes import class_table
 from server.production.tasks.task_store import LEASED, soon
@@ -447,5 +447,6 @@ async def _return(ctx: Context, query: Document, reason: str, more: Document | N
     if result.modified_count:
         if had:
             metrics.TASK_ENDS.labels("evicted").inc(result.modified_count)
+            tallies.of(ctx).evicted(ends=result.modified_count)
         ctx.signals.notify("tasks")
     return result.modified_count

@@ -158,7 +158,7 @@ async def _complete(ctx: Context, held: Sequence[tuple[Document, Report]]) -> se
     await completion.follow_completed(ctx, [task for task, _ in held])
     await follow_ups.done(ctx, note)
     for task, report in held:
-        await ends.learn(ctx, task, report, good=True)
+        await ends.learn(ctx, task, report)
     return {task["task_id"] for task, _ in held}
 
 

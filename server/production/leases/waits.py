@@ -30,7 +30,7 @@ from server.production.leases.leases import Claim
 from server.production.tasks.classes import class_table
 from server.rest.context import Context
 
-__all__ = ["claim_or_wait", "end_waits", "number_waiting"]
+__all__ = ["claim_or_wait", "cores_waiting", "end_waits", "number_waiting"]
 
 LOOK_SECONDS = 1.0  # another server process may have made tasks
 ROUND_SECONDS = 0.02  # between rounds at least: what is announced meanwhile is one announcement
@@ -254,3 +254,10 @@ def end_waits(ctx: Context, pilot_id: str) -> None:
 def number_waiting(ctx: Context) -> int:
     """How many requests wait in this process."""
     return sum(len(queue.waits) for queue in _of(ctx).queues.values())
+
+
+def cores_waiting(ctx: Context) -> int:
+    """How many cores wait in this process for tasks of any kind."""
+    offers = (wait.request.offer for queue in _of(ctx).queues.values() for wait in queue.waits)
+    return sum(int(cores) for offer in offers
+               if "kind" not in offer and isinstance(cores := offer.get("cpu"), int | float))

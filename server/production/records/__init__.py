@@ -3,4 +3,4 @@
 In: reports of pilots. Out: texts to search, problems grouped by form, numbers per task.
 """
 
-__all__ = ["files", "log_search", "log_text", "logs", "problems", "task_stats"]
+__all__ = ["files", "log_search", "log_text", "logs", "problems", "tails", "task_stats"]

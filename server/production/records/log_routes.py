@@ -9,7 +9,7 @@ from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
 from server.production.common.fields import Field, takes
 from server.production.common.handler import ProductionHandler
-from server.production.records import log_search, logs
+from server.production.records import log_search, logs, tails
 from server.rest import sites
 from server.rest.routing import Route, allow
 
@@ -135,6 +135,28 @@ class TaskLogs(ProductionHandler):
         self.send({})
 
 
+class TaskLogTail(ProductionHandler):
+    """The end of what a task prints just now."""
+
+    @allow("admin", "client", "system", "user")
+    async def get(self, dataset_id: str, task_id: str) -> None:
+        """By name (stdout, stderr): how many bytes were printed, and the last of them.
+
+        A pilot sends them only while somebody asks, so the first comes some seconds after the first question
+        and the next ones every two seconds. A task that does not run, or whose pilot is of an older version,
+        has none; what is kept of an attempt comes with its end (logs).
+        """
+        await self.readable(dataset_id)
+        query = {"task_id": task_id, "dataset_id": dataset_id}
+        shown = {"_id": 0, "task_id": 1, "instance_id": 1, "status": 1}
+        task = await self.ctx.db.tasks.find_one(query, shown)
+        if task is None:
+            raise NotFound("Task not found")
+        found = await tails.read(self.ctx, task) if task["status"] == "processing" else {}
+        self.send({"status": task["status"], "instance_id": task.get("instance_id", ""),
+                   "tails": {name: {"size": tail.size, "text": tail.text} for name, tail in found.items()}})
+
+
 class LogErrors(ProductionHandler):
     """Errors in the logs of a dataset."""
 
@@ -166,4 +188,5 @@ ROUTES = [
     Route("/datasets/{dataset_id}/logs", DatasetLogs, "logs"),
     Route("/datasets/{dataset_id}/logs/{log_id}", DatasetLog, "logs"),
     Route("/datasets/{dataset_id}/tasks/{task_id}/logs", TaskLogs, "logs"),
+    Route("/datasets/{dataset_id}/tasks/{task_id}/log_tail", TaskLogTail, "logs"),
 ]

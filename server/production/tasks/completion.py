@@ -157,9 +157,12 @@ async def settle_dataset(ctx: Context, dataset: Document) -> str:
     if dataset.get("always_active") or dataset["status"] != "processing":
         return str(dataset["status"])
     of_it = {"dataset_id": dataset_id}
-    if await ctx.db.jobs.find_one({**of_it, "status": "processing"}, {"_id": 1}):
+    at_work = {**of_it, "status": "processing"}
+    if await ctx.db.jobs.find_one(at_work, {"_id": 1}):
         return "processing"
     made = await ctx.db.jobs.count_documents(of_it)
+    if await ctx.db.jobs.find_one(at_work, {"_id": 1}):  # made since the first look
+        return "processing"
     if not made or (made < dataset["jobs_submitted"] and not dataset.get("truncated")):
         datasets.announce(ctx, dataset_id)  # the next jobs can be made
         return "processing"

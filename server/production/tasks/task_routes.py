@@ -6,6 +6,7 @@ from typing import Any
 
 from iceprod.states import TASK
 from server.common.errors import BadRequest
+from server.production.common import access
 from server.production.common.fields import Field, read_fields, takes
 from server.production.common.handler import ProductionHandler
 from server.production.tasks import first_tasks, task_changes, task_store
@@ -70,6 +71,16 @@ class Tasks(ProductionHandler):
         task = task_store.new_task(values["dataset_id"], values["job_id"], new)
         task |= {name: values[name] for name in ("instance_id", "site") if values[name]}
         self.send({"result": await task_store.create_task(self.ctx, task)}, 201)
+
+
+class TaskIds(ProductionHandler):
+    """Finding a task by how its id begins."""
+
+    @allow("admin", "client", "system", "user")
+    async def get(self, beginning: str) -> None:
+        """A few tasks whose ids begin so (four characters at least), of datasets that the caller may read."""
+        readable = await access.readable_datasets(self.ctx, self.user)
+        self.send({"tasks": await task_store.beginning_with(self.ctx, beginning, readable)})
 
 
 class Task(ProductionHandler):
@@ -206,6 +217,7 @@ class TaskNameCounts(ProductionHandler):
 
 ROUTES = [
     Route("/tasks", Tasks, "tasks"),
+    Route("/task_ids/{beginning}", TaskIds, "tasks"),
     Route("/tasks/{task_id}", Task, "tasks"),
     Route("/tasks/{task_id}/status", InternalStatus, "tasks"),
     Route("/task_counts/status", AllCounts, "tasks"),

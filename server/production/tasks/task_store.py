@@ -14,6 +14,7 @@ Beside what the API shows, a task's document has
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -33,8 +34,9 @@ from server.production.tasks.classes import PARKED, class_table
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["HIDDEN", "INDEXES", "LEASED", "NewTask", "counts", "create_task", "create_tasks", "find", "get",
-           "name_counts", "new_task", "patch", "public", "soon", "summaries", "task_classes_of"]
+__all__ = ["HIDDEN", "INDEXES", "LEASED", "NewTask", "beginning_with", "counts", "create_task",
+           "create_tasks", "find", "get", "name_counts", "new_task", "patch", "public", "soon", "summaries",
+           "task_classes_of"]
 
 INDEXES = [
     Index("tasks", "task_id", [("task_id", 1)], unique=True),
@@ -51,6 +53,7 @@ INDEXES = [
 ]
 
 LEASED = ("queued", "processing")
+_MOST_BEGINNING = 20  # tasks whose ids begin alike that are told of
 HIDDEN = ("class_key", "due", "ended", "avoid", "lease", "silent", "attempts", "outside_since", "evicted_by")
 IDS = ("task_id", "dataset_id", "job_id", "job_index", "task_index")
 TYPES: dict[str, tuple[type, ...]] = {
@@ -196,6 +199,21 @@ async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None = None
     cursor = ctx.db.tasks.find(query, read_keys(keys), sort=list(sort) or None, limit=limit)
     async for task in cursor:
         yield public(task, keys)
+
+
+async def beginning_with(ctx: Context, beginning: str, readable: set[str] | None) -> list[Document]:
+    """The first tasks whose ids begin so, of readable datasets (None: of all).
+
+    Raises BadRequest for a beginning that many ids have, or none.
+    """
+    if not re.fullmatch(r"[0-9A-Za-z-]{4,64}", beginning):
+        raise BadRequest("beginning: give 4 to 64 letters, digits and hyphens of the id")
+    query: Document = {"task_id": {"$gte": beginning, "$lt": beginning + "\U0010ffff"}}
+    if readable is not None:
+        query["dataset_id"] = {"$in": sorted(readable)}
+    fields = {"_id": 0, **dict.fromkeys((*IDS, "name", "status"), 1)}
+    found = ctx.db.tasks.find(query, fields, sort=[("task_id", 1)], limit=_MOST_BEGINNING)
+    return [task async for task in found]
 
 
 async def counts(ctx: Context, query: dict[str, Any], states: Iterable[str] = TASK.states) -> dict[str, int]:

@@ -4,4 +4,4 @@ In: what tasks are to run, stored credentials, what sites say they can move. Out
 for one task's files, and in words which site can move which of them with what.
 """
 
-__all__ = ["lending", "movable", "needs"]
+__all__ = ["lending", "movable", "needs", "s3"]

@@ -3,4 +3,4 @@
 In: HTTP requests. Out: its answers: manifests, progress, maps, products.
 """
 
-__all__ = ["progress_view", "status"]
+__all__ = ["progress_view", "state", "status"]

@@ -9,8 +9,10 @@ from server.rest.routing import Route, allow, urgent
 from server.scans.api import progress_view
 from server.scans.api.handler import ScanHandler, redirects
 from server.scans.manifests import manifests
+from server.scans.pixels import runs
+from server.scans.pixels.timing import OTHER, STEPS
 from server.scans.results import maps, pictures, results
-from server.scans.run import collect
+from server.scans.run import collect, traces
 
 __all__ = ["ROUTES"]
 
@@ -39,6 +41,24 @@ class Progress(ScanHandler):
         if wait and since is not None:
             await progress_view.wait_for_news(self.ctx, scan_id, since, wait)
         self.send(await progress_view.view(self.ctx, scan_id))
+
+
+class ScanTiming(ScanHandler):
+    """Where the time of a scan went, from its request to its final map.
+
+    Seconds by `steps`, which add up to the `total`: each moment counts for the step that was furthest on,
+    and `other` is what no step accounts for. `kernel` is the time of all workers together, `at_once` how many
+    there were at most; `drawn` has the first files that were made of the final map. Null for scans by others'
+    workers.
+    """
+
+    @allow(*READERS)
+    @redirects
+    async def get(self, scan_id: str) -> None:
+        await manifests.read(self.ctx, scan_id)
+        run = await runs.find(self.ctx, scan_id)
+        timing = await traces.timing_of(self.ctx, run) if run else None
+        self.send({"scan_id": scan_id, "timing": timing, "words": {**STEPS, OTHER: "nothing of these"}})
 
 
 class SkyMapPng(ScanHandler):
@@ -109,6 +129,7 @@ ROUTES = [
     Route("/scan/{scan_id}/result/versions/{number}", ResultVersion, "scan"),
     Route("/pixel_batches/{task_id}", PixelBatch, "pixels"),
     Route("/scan/{scan_id}/progress", Progress, "scan"),
+    Route("/scan/{scan_id}/timing", ScanTiming, "scan"),
     Route("/scan/{scan_id}/skymap.png", SkyMapPng, "scan"),
     Route("/scan/{scan_id}/skymap.npz", SkyMapNpz, "scan"),
     Route("/scan/{scan_id}/skymap.json", SkyMapJson, "scan"),

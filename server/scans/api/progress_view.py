@@ -16,25 +16,31 @@ from server.scans.manifests.manifests import Manifest
 from server.scans.pixels import batches, etas, runs
 from server.scans.pixels.runs import Phase, Run
 from server.scans.pixels.tallies import Tally
-from server.scans.results import maps
-from server.scans.run import backlog, deletion, finish, progress, quotas
+from server.scans.results import maps, sketches
+from server.scans.results.summaries import summary_of
+from server.scans.run import backlog, deletion, progress, quotas
 from server.scans.run.creation import request_of
 
 __all__ = ["view", "wait_for_news"]
 
 LOOK_SECONDS = 1.0  # other servers' signals are not heard, so look this often
 _NO_MAP: dict[str, Any] = {"best_fit": None, "level_set": None, "area_50_deg2": None, "area_90_deg2": None,
-                           "area_50_limits": "", "area_90_limits": "", "energy": None}
+                           "area_50_limits": "", "area_90_limits": "", "errors_50": None, "errors_90": None,
+                           "compared": [], "energy": None}
+GATHER_SECONDS = 0.25  # news of a scan that goes on come together: to tell of each costs more than its pixels
 QUIET_SECONDS = 5.0  # without a result and a lease for so long, a scan has no pilot
 
 _summaries: LRUCache[tuple[str, str, int], dict[str, Any]] = LRUCache(64)
 
 
 async def wait_for_news(ctx: Context, scan_id: str, since: int, seconds: float) -> None:
-    """Return when the scan's version is above `since`, or the time is up."""
-    end = time.monotonic() + seconds
+    """Return when the scan's version is above `since`, or the time is up; of its end at once."""
+    end, has_news = time.monotonic() + seconds, False
     while (left := end - time.monotonic()) > 0:
-        if await _version(ctx, scan_id) > since:
+        run = await runs.find(ctx, scan_id)
+        if not has_news and await _version(ctx, scan_id, run) > since:
+            end, has_news = min(end, time.monotonic() + GATHER_SECONDS), True
+        if has_news and (run is None or run.phase is not Phase.RUNNING):
             return
         await ctx.signals.wait(f"scan:{scan_id}", min(left, LOOK_SECONDS))
 
@@ -44,9 +50,9 @@ async def view(ctx: Context, scan_id: str) -> dict[str, Any]:
 
     `levels`, counts and times are of scans by our own workers; for others they are empty or null.
     """
-    version = await _version(ctx, scan_id)  # before what it speaks of, so that nothing new is missed
-    manifest = await manifests.read(ctx, scan_id)
     run = await runs.find(ctx, scan_id)
+    version = await _version(ctx, scan_id, run)  # before what it speaks of, so that nothing new is missed
+    manifest = await manifests.read(ctx, scan_id)
     counts = await progress.current(ctx, run) if run else None
     state, _, final = await state_of(ctx, manifest)
     numbers = await manifests.numbers(ctx, [scan_id])
@@ -54,12 +60,15 @@ async def view(ctx: Context, scan_id: str) -> dict[str, Any]:
               "state_reason": await _reason(ctx, manifest, run, counts), "since": _since(manifest, run),
               "is_final": final, "is_deleted": manifest.is_deleted, "event": manifest.event_metadata,
               "reconstruction": run.computes if run else None, "choice": run.choice or None if run else None}
-    return result | (await _counts(ctx, run, counts) if run and counts else _nothing())
+    result |= await _counts(ctx, run, counts) if run and counts else _nothing()
+    if final and result["errors_90"] is None:  # of a scanner outside, or of old
+        sketch = (await sketches.find_many(ctx, [scan_id])).get(scan_id)
+        result |= sketch.summary if sketch else {}
+    return result
 
 
-async def _version(ctx: Context, scan_id: str) -> int:
+async def _version(ctx: Context, scan_id: str, run: Run | None) -> int:
     """A number that grows with everything that happens to a scan."""
-    run = await runs.find(ctx, scan_id)
     return await manifests.revision(ctx, scan_id) + (run.version if run else 0)
 
 
@@ -93,7 +102,7 @@ async def _summary(ctx: Context, run: Run) -> dict[str, Any]:
         return {}
     key = ctx.db.name, run.scan_id, sum(map(len, tables.values()))
     if key not in _summaries:
-        _summaries[key] = await asyncio.to_thread(finish.summary_of, tables, run.computes)
+        _summaries[key] = await asyncio.to_thread(summary_of, tables, run.computes, run.told)
     return _summaries[key]
 
 

@@ -3,4 +3,5 @@
 In: bodies of requests. Out: checked requests, decoded events, stored manifests.
 """
 
-__all__ = ["bodies", "decoding", "engines", "events", "filters", "manifests", "requests", "schema"]
+__all__ = ["bodies", "decoding", "engines", "events", "filters", "manifests", "requests", "schema",
+           "told"]

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import io
 from collections import OrderedDict
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from scanner.common.errors import EventError
 from scanner.events.event import Event
 from scanner.events.event_plot import plot_event
-from scanner.events.i3live import read_event
+from scanner.events.i3live import document_of, read_event
 from scanner.maps.result import Method, ScanMetadata
 from scanner.recos.auto import choose
 from scanner.recos.recos import is_choice, method_of, why_not
 from server.rest.context import Context
 from server.scans.manifests.events import event_json
+from server.scans.manifests.told import Told, told_by
 
 __all__ = ["EventFacts", "address", "as_dict", "event", "event_metadata", "method", "picture",
-           "read_metadata", "remember"]
+           "read_metadata", "remember", "told"]
 
 EVENTS_KEPT = 256
 
@@ -28,10 +30,11 @@ _NAME = "event_i3live_json"
 
 @dataclass(frozen=True)
 class EventFacts:
-    """Which event it is, and what was left out when it was read."""
+    """Which event it is, what was left out when it was read, and what it tells of itself."""
 
     metadata: ScanMetadata
     notes: tuple[str, ...] = ()
+    told: Told = field(default_factory=Told)
 
 
 _known: OrderedDict[tuple[str, bool], EventFacts] = OrderedDict()
@@ -67,23 +70,30 @@ async def method(ctx: Context, i3_event_id: str, is_real: bool,
     return Method(reco_algo, choice.reco), asdict(choice)
 
 
+async def told(ctx: Context, i3_event_id: str, is_real: bool) -> Told:
+    """What an event tells of itself. Raises EventError, NotFound."""
+    document = await asyncio.to_thread(document_of, await event_json(ctx, i3_event_id))
+    return await asyncio.to_thread(lambda: told_by(document, _event(document, is_real)))
+
+
 async def event(ctx: Context, i3_event_id: str, is_real: bool) -> Event:
     """The event as a reconstruction sees it. Raises EventError."""
     text = await event_json(ctx, i3_event_id)
     return await asyncio.to_thread(_event, text, is_real)
 
 
-def _event(text: bytes, is_real: bool) -> Event:
-    return read_event(text, name=_NAME, is_real_event=is_real)
+def _event(source: bytes | Mapping[str, Any], is_real: bool) -> Event:
+    return read_event(source, name=_NAME, is_real_event=is_real)
 
 
 def _read(text: bytes, is_real: bool, reco_algo: str) -> EventFacts:
-    event = _event(text, is_real)
+    document = document_of(text)
+    event = _event(document, is_real)
     reason = why_not(reco_algo, event) if reco_algo else None
     if reason:
         raise EventError(reason, source=_NAME)
     metadata = ScanMetadata(event.run_id, event.event_id, event.event_type, event.mjd, is_real)
-    return EventFacts(metadata, event.notes)
+    return EventFacts(metadata, event.notes, told_by(document, event))
 
 
 async def picture(text: bytes) -> bytes:

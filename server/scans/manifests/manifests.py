@@ -13,8 +13,9 @@ from server.common.errors import BadRequest, NotFound
 from server.rest.context import Context
 from server.scans.manifests.requests import ScanRequest
 
-__all__ = ["FIELDS", "HEAVY_FIELDS", "UNREQUESTED", "Manifest", "assign_workflow", "find", "mark_deleted",
-           "new_manifest", "numbers", "patch", "read", "revision", "touch", "waiting"]
+__all__ = ["FIELDS", "HEAVY_FIELDS", "UNREQUESTED", "Manifest", "among", "assign_workflow", "find",
+           "mark_deleted", "new_manifest", "newest", "numbers", "patch", "read", "revision", "touch",
+           "waiting"]
 
 UNREQUESTED = "not-yet-requested"
 """`ewms_workflow_id` of a scan that has no workers yet; null means that it never will."""
@@ -106,6 +107,26 @@ async def find(ctx: Context, query: dict[str, Any], skip: int, limit: int, *,
     cursor = ctx.db.manifests.find(query, max_time_ms=10_000)
     cursor = cursor.sort([("timestamp", way), ("scan_id", way)]).skip(skip).limit(limit)
     return [from_document(document) async for document in cursor]
+
+
+async def newest(ctx: Context, query: Mapping[str, Any], before: tuple[float, str] | None,
+                 limit: int) -> list[Manifest]:
+    """Manifests that match, the newest first, from a place (time and id) on; without their heavy fields."""
+    if before is not None:
+        moment, scan_id = before
+        later = [{"timestamp": {"$lt": moment}}, {"timestamp": moment, "scan_id": {"$lt": scan_id}}]
+        query = {"$and": [query, {"timestamp": {"$lte": moment}}, {"$or": later}]}
+    cursor = ctx.db.manifests.find(query, dict.fromkeys(HEAVY_FIELDS, 0), max_time_ms=10_000)
+    cursor = cursor.sort([("timestamp", -1), ("scan_id", -1)]).limit(limit)
+    return [from_document(document) async for document in cursor]
+
+
+async def among(ctx: Context, query: Mapping[str, Any], scan_ids: Sequence[str]) -> list[Manifest]:
+    """Those of some scans that match, in the order of the ids; without their heavy fields."""
+    cursor = ctx.db.manifests.find({"scan_id": {"$in": list(scan_ids)}, "$and": [query]},
+                                   dict.fromkeys(HEAVY_FIELDS, 0))
+    found = {document["scan_id"]: from_document(document) async for document in cursor}
+    return [found[scan_id] for scan_id in scan_ids if scan_id in found]
 
 
 async def touch(ctx: Context, scan_id: str, condition: Mapping[str, Any] | None = None,

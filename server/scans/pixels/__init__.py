@@ -3,4 +3,4 @@
 In: pixels to do, rows that came back. Out: stored batches and runs, tallies per level, estimates of the end.
 """
 
-__all__ = ["batches", "cutting", "etas", "runs", "tables", "tallies"]
+__all__ = ["batches", "cutting", "etas", "guessing", "runs", "tables", "tallies", "timing"]

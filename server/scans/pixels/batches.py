@@ -16,14 +16,14 @@ from server.rest.context import Context
 from server.scans.pixels.cutting import Cut
 from server.scans.pixels.tables import pack, pixels_of, rows_of
 
-__all__ = ["Aside", "Batch", "Group", "Outcome", "any_open", "by_tasks", "done", "enter_known",
-           "enter_piece", "failures", "find", "finished", "insert_new", "known_pixels", "lose", "next_seq",
-           "open_batches", "overview",
-           "set_aside", "set_piece", "share_done", "store", "tables", "task_id_of", "whole",
-           "with_tasks"]
+__all__ = ["Aside", "Batch", "Group", "Outcome", "Times", "adopt", "any_open", "by_tasks", "cuts", "done",
+           "enter_known", "enter_piece", "failures", "find", "finished", "insert_new", "known_pixels",
+           "lose", "next_seq", "open_batches", "overview", "set_aside", "set_piece", "share_done", "store",
+           "tables", "task_id_of", "task_ids", "times", "whole", "with_tasks"]
 
 _NAMESPACE = uuid.UUID("5c0f2fd1-6f2b-5d2f-9a55-7d0a3c1f9d11")
 _DUPLICATE_KEY = 11000
+MOST_TIMES = 20_000
 _COSTS = ("seconds", "cpu_seconds", "round_trip")
 
 
@@ -95,6 +95,8 @@ class Outcome:
     cpu_seconds: float
     host: str
     round_trip: float = 0.0
+    before: float = 0.0  # of it, until the worker began
+    received: float = 0.0  # when it came, since 1970
 
     @property
     def cost(self) -> dict[str, float]:
@@ -117,6 +119,19 @@ class Group:
     round_trip: float = 0.0
 
 
+@dataclass(frozen=True)
+class Times:
+    """When a batch was made, leased, received and stored (since 1970), and what its worker took (s)."""
+
+    made: float
+    leased: float | None  # of the lease under which the result came; None while there is none
+    before: float
+    seconds: float
+    cpu_seconds: float
+    received: float
+    finished: float
+
+
 def task_id_of(scan_id: str, seq: int) -> str:
     """The task of a batch has an id that everybody computes alike, so that nobody makes a second one."""
     return uuid.uuid5(_NAMESPACE, f"{scan_id}:{seq}").hex
@@ -125,6 +140,8 @@ def task_id_of(scan_id: str, seq: int) -> str:
 async def insert_new(ctx: Context, scan_id: str, cuts: Sequence[Cut]) -> None:
     """Store batches that are not there yet."""
     documents = [_document(scan_id, cut) for cut in cuts]
+    if not documents:  # guesses were all that a round wants
+        return
     try:
         await ctx.db.pixel_batches.insert_many(documents, ordered=False)
     except BulkWriteError as error:
@@ -136,7 +153,7 @@ def _document(scan_id: str, cut: Cut) -> dict[str, Any]:
     return {"task_id": task_id_of(scan_id, cut.seq), "scan_id": scan_id, "seq": cut.seq, "nside": cut.nside,
             "count": len(cut.pixels), "pixels": pack(cut.pixels),
             "seeds": None if cut.seeds is None else pack(cut.seeds), "done": False, "rows": None,
-            "known": None, "reused": 0}
+            "known": None, "reused": 0, "made": time.time()}
 
 
 def _batch(document: dict[str, Any]) -> Batch:
@@ -160,10 +177,31 @@ async def by_tasks(ctx: Context, task_ids: Iterable[str]) -> list[Batch]:
     return [_batch(document) async for document in cursor]
 
 
+async def cuts(ctx: Context, scan_id: str) -> list[Cut]:
+    """All batches of a scan as they were cut, in their order."""
+    shown = {"seq": 1, "nside": 1, "pixels": 1, "seeds": 1}
+    cursor = ctx.db.pixel_batches.find({"scan_id": scan_id}, shown).sort([("seq", 1)])
+    return [Cut(d["seq"], d["nside"], pixels_of(d["pixels"]), d["seeds"] and rows_of(d["seeds"]))
+            async for d in cursor]
+
+
+async def task_ids(ctx: Context, scan_id: str, among: Iterable[str]) -> list[str]:
+    """Those tasks that do batches of a scan."""
+    query = {"scan_id": scan_id, "task_id": {"$in": list(among)}}
+    return [document["task_id"] async for document in ctx.db.pixel_batches.find(query, {"task_id": 1})]
+
+
+async def adopt(ctx: Context, task_id: str, guess: str, scan_id: str, seq: int) -> None:
+    """Make a batch that was a guess a batch of its scan."""
+    await ctx.db.pixel_batches.update_one(
+        {"task_id": task_id, "scan_id": guess}, {"$set": {"scan_id": scan_id, "seq": seq, "ahead": True}})
+
+
 async def store(ctx: Context, task_id: str, outcome: Outcome) -> bool:
     """Keep the result of a batch, unless it has one; whether it was kept."""
     fields = {"done": True, "rows": pack(outcome.table), "instance_id": outcome.instance_id,
-              "host": outcome.host, "finished": time.time()}
+              "host": outcome.host, "finished": time.time(), "received": outcome.received,
+              "before": outcome.before, "leased": outcome.received - outcome.round_trip}
     result = await ctx.db.pixel_batches.update_one(
         {"task_id": task_id, "done": False}, {"$set": fields, "$inc": outcome.cost})
     return bool(result.modified_count)
@@ -278,6 +316,16 @@ async def known_pixels(ctx: Context, scan_id: str, before: int) -> dict[int, np.
     async for document in ctx.db.pixel_batches.find(query, {"nside": 1, "pixels": 1, "_id": 0}):
         groups.setdefault(document["nside"], []).append(pixels_of(document["pixels"]))
     return {nside: np.concatenate(parts) for nside, parts in groups.items()}
+
+
+async def times(ctx: Context, scan_id: str) -> list[Times]:
+    """When what happened to a scan's batches, of the first MOST_TIMES."""
+    names = ("made", "leased", "before", "seconds", "cpu_seconds", "received", "finished")
+    cursor = ctx.db.pixel_batches.find({"scan_id": scan_id, "whole": {"$ne": True}},
+                                       {"_id": 0, **dict.fromkeys(names, 1)})
+    documents = cursor.sort([("seq", 1)]).limit(MOST_TIMES)
+    return [Times(**{"leased": None, **dict.fromkeys(names[:1] + names[2:], 0.0), **document})
+            async for document in documents]
 
 
 async def overview(ctx: Context, scan_id: str) -> list[Group]:

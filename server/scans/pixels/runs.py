@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -14,10 +15,16 @@ from pymongo.errors import DuplicateKeyError
 from scanner.maps.levels import Progression
 from scanner.maps.result import Method, ScanMetadata
 from server.rest.context import Context
+from server.scans.manifests.told import Told
 from server.scans.pixels.cutting import Plan
+from server.scans.pixels.timing import Drawn, Span, Timing
 
 __all__ = ["Phase", "Prediction", "Run", "any_since", "change", "claim_tally", "create",
-           "find", "measured_before", "predict", "running", "stop", "unclosed"]
+           "find", "latest_final", "measured_before", "note_drawn", "predict", "running", "stop", "unclosed"]
+
+
+MOST_SPANS = 400
+MOST_DRAWN = 30
 
 
 class Phase(StrEnum):
@@ -54,6 +61,7 @@ class Run(msgspec.Struct, kw_only=True):
     username: str = ""  # of whoever asked for the scan
     clusters: list[str] = []  # of which it asked for workers
     computes: str = ""  # the reconstruction behind that name, for this event
+    told: Told | None = None  # what the event tells of itself
     choice: dict[str, Any] = {}  # of `auto`: what it chose, why and how sure it is
     origin_scan_id: str = ""  # whose finished pixels are taken over, of a rescan
     phase: Phase = Phase.RUNNING
@@ -67,8 +75,11 @@ class Run(msgspec.Struct, kw_only=True):
     version: int = 0  # grows with everything that readers may want to see
     tallied: float = 0.0  # when the progress was last written
     summary: dict[str, Any] = {}  # of the final map
-    seconds_per_pixel: float | None = None  # measured, of the whole run
+    costs: list[tuple[int, float]] = []  # nside, seconds per pixel: of a run before this one, then its own
     predictions: list[Prediction] = []
+    trace: list[Span] = []  # the latest of what the server did for it
+    timing: Timing | None = None  # when it is over
+    drawn: list[Drawn] = []  # the first files that were made of the final map
 
     @property
     def progression(self) -> Progression:
@@ -105,12 +116,18 @@ async def any_since(ctx: Context, moment: float) -> bool:
     return await ctx.db.scan_runs.find_one({"since": {"$gt": moment}}, {"_id": 1}) is not None
 
 
-async def measured_before(ctx: Context, reco: str) -> float | None:
-    """Seconds per pixel in the latest finished run of a reconstruction; None when there was none."""
-    cursor = ctx.db.scan_runs.find({"reco": reco, "phase": Phase.FINAL.value}, {"seconds_per_pixel": 1})
+async def latest_final(ctx: Context, most: int) -> list[Run]:
+    """The runs that got their final map last, the latest first."""
+    cursor = ctx.db.scan_runs.find({"phase": Phase.FINAL.value}, sort=[("since", -1)], limit=most)
+    return [msgspec.convert(document, Run) async for document in cursor]
+
+
+async def measured_before(ctx: Context, reco: str) -> list[tuple[int, float]]:
+    """Seconds per pixel by nside in the latest finished run of a reconstruction; none when there was none."""
+    cursor = ctx.db.scan_runs.find({"reco": reco, "phase": Phase.FINAL.value}, {"costs": 1})
     async for document in cursor.sort([("since", -1)]).limit(1):
-        return document.get("seconds_per_pixel")
-    return None
+        return msgspec.convert(document.get("costs", []), list[tuple[int, float]])
+    return []
 
 
 async def find(ctx: Context, scan_id: str) -> Run | None:
@@ -118,9 +135,12 @@ async def find(ctx: Context, scan_id: str) -> Run | None:
     return _from_document(await ctx.db.scan_runs.find_one({"scan_id": scan_id}))
 
 
-async def change(ctx: Context, scan_id: str, condition: dict[str, Any], **fields: Any) -> Run | None:
-    """Set fields of a run that meets the condition, as one step; the run then, or None."""
+async def change(ctx: Context, scan_id: str, condition: dict[str, Any],
+                 spans: Sequence[Span] = (), **fields: Any) -> Run | None:
+    """Set fields of a run that meets the condition, and add to its trace, as one step; the run then."""
     update = {"$inc": {"version": 1}, **({"$set": msgspec.to_builtins(fields)} if fields else {})}
+    if spans:
+        update["$push"] = {"trace": {"$each": msgspec.to_builtins(spans), "$slice": -MOST_SPANS}}
     document = await ctx.db.scan_runs.find_one_and_update(
         {"scan_id": scan_id, **condition}, update, return_document=ReturnDocument.AFTER)
     if document is not None:
@@ -143,10 +163,18 @@ async def predict(ctx: Context, run: Run, prediction: Prediction) -> None:
         {"$push": {"predictions": msgspec.to_builtins(prediction)}})
 
 
+async def note_drawn(ctx: Context, scan_id: str, drawn: Drawn) -> None:
+    """Keep how long a file of the final map took, of the first ones."""
+    new = {"scan_id": scan_id, "drawn.name": {"$ne": drawn.name},
+           f"drawn.{MOST_DRAWN - 1}": {"$exists": False}}
+    await ctx.db.scan_runs.update_one(new, {"$push": {"drawn": msgspec.to_builtins(drawn)}})
+
+
 async def stop(ctx: Context, scan_id: str, phase: Phase, reason: str) -> Run | None:
     """End a running run; None when there is none or it ended before."""
     running_one = {"phase": Phase.RUNNING.value}
-    mark = {"unlogged": True} if phase is Phase.FAILED else {}  # somebody may want to hear of it
+    # of a failure somebody may want to hear
+    mark: dict[str, Any] = {"unlogged": True} if phase is Phase.FAILED else {}
     return await change(ctx, scan_id, running_one, phase=phase, reason=reason, since=time.time(), **mark)
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from scanner.maps.catalogue import Product, UnknownProduct, find_product, products_for
+from scanner.maps.catalogue import Marks, Product, UnknownProduct, find_product, products_for
 from scanner.maps.level_sets import LevelSet, LevelSetError, default_levels
 from scanner.maps.result import ScanResult
 from scanner.maps.skymap import EmptyMapError
 from server.common.errors import NotFound
 from server.rest.context import Context
+from server.scans.manifests.told import Told
 from server.scans.pixels import runs
-from server.scans.results import maps, results
+from server.scans.pixels.timing import Drawn
+from server.scans.results import maps, results, sketches
 
 __all__ = ["File", "make", "offered", "product", "usual_levels"]
 
@@ -79,8 +83,16 @@ async def usual_levels(ctx: Context, scan_id: str) -> LevelSet:
         return default_levels("")
 
 
-def _make(wanted: Product, result: ScanResult, style: str) -> bytes:
-    return wanted.draw(result, style) if wanted.draw and style else wanted.make(result)
+def _make(wanted: Product, result: ScanResult, style: str, marks: Marks) -> bytes:
+    return wanted.draw(result, style or "screen", marks) if wanted.draw else wanted.make(result)
+
+
+async def _marks(ctx: Context, scan_id: str) -> Marks:
+    """What pictures of a scan show beside its best fit: the online direction, and the truth if known."""
+    told = await sketches.told_of(ctx, scan_id) or Told()
+    truth = (told.truth.ra_deg, told.truth.dec_deg) if told.truth else None
+    name = re.sub(r"[^A-Za-z0-9_]", "", told.online.name)[:40] if told.online else ""
+    return Marks(truth, {f"online, {name}": (told.online.ra_deg, told.online.dec_deg)} if told.online else {})
 
 
 async def make(ctx: Context, scan_id: str, wanted: Product, style: str = "") -> File:
@@ -94,12 +106,16 @@ async def make(ctx: Context, scan_id: str, wanted: Product, style: str = "") -> 
     if finished is not None and (kept := _shelf.get(key)):
         return kept
     result, is_final = await maps.latest(ctx, scan_id)
+    marks = await _marks(ctx, scan_id) if wanted.draw else Marks()
     async with _making:
+        began = time.time()
         try:
-            content = await asyncio.to_thread(_make, wanted, result, style)
+            content = await asyncio.to_thread(_make, wanted, result, style, marks)
         except (EmptyMapError, LevelSetError) as error:
             raise NotFound(str(error)) from None
+    seconds = round(time.time() - began, 3)
     file = File(content, wanted.file_name(result), is_final)
     if is_final and finished is not None:
         _shelf.put(key, file)
+        await runs.note_drawn(ctx, scan_id, Drawn(wanted.name, seconds))
     return file

@@ -66,7 +66,7 @@ async def put(ctx: Context, scan_id: str, skyscan_result: bytes, final: bool) ->
             return _from_document(present)
         await _keep(ctx, present)
     if final:
-        fields |= {"finished": time.time(), "localized": None}
+        fields |= {"finished": time.time(), "localized": None, "sketched": None}
     condition = {"scan_id": scan_id} if final else {"scan_id": scan_id, "is_final": False}
     try:
         document = await ctx.db.results.find_one_and_update(

@@ -5,5 +5,5 @@ In: manifests in the backlog, ended batches. Out: datasets of pixel tasks, the n
 
 __all__ = [
     "backlog", "clusters", "collect", "creation", "deletion", "endings", "finish", "news", "priorities",
-    "progress", "quotas", "rescans", "workers",
+    "progress", "quotas", "rescans", "traces", "workers",
 ]

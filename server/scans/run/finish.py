@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from pymongo.errors import DocumentTooLarge
@@ -12,10 +12,8 @@ from pymongo.errors import DocumentTooLarge
 from scanner.common.errors import EventError
 from scanner.events.event import Event
 from scanner.maps.energy import EventEnergy
-from scanner.maps.level_sets import default_levels
-from scanner.maps.posterior import Posterior
 from scanner.maps.result import ScanResult
-from scanner.maps.skymap import BestFit, EmptyMapError, SkyMap
+from scanner.maps.skymap import BestFit, SkyMap
 from scanner.recos.energy import event_energy
 from server.common.errors import BadRequest, NotFound
 from server.production.datasets import datasets
@@ -25,17 +23,20 @@ from server.rest.context import Context
 from server.scans.manifests import decoding
 from server.scans.pixels import batches, runs
 from server.scans.pixels.runs import Phase, Run
+from server.scans.pixels.timing import Span
 from server.scans.results import maps, results
-from server.scans.run import progress
+from server.scans.results.summaries import summary_of
+from server.scans.run import leftovers, progress, traces
 
-__all__ = ["close", "finish", "give_up", "seconds_per_pixel", "summary_of"]
+__all__ = ["close", "costs_of", "finish", "give_up"]
 
 UNFINISHED = ("idle", "waiting", "queued", "processing", "reset")
 
 
-async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
+async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray], before: Sequence[Span] = ()) -> None:
     """Store the final map. The same map again changes nothing, so a crash in between does no harm."""
-    summary = await asyncio.to_thread(summary_of, tables, run.computes)
+    began = time.time()
+    summary = await asyncio.to_thread(summary_of, tables, run.computes, run.told)
     if not summary:
         await give_up(ctx, run.scan_id, "no pixel could be fitted: there is no map")
         return
@@ -47,10 +48,11 @@ async def finish(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> None:
         await give_up(ctx, run.scan_id, f"the final map cannot be stored: {error}")
         return
     summary["energy"] = energy.document() if energy else None
+    verdict, costs = await _verdict(ctx, run), sorted((await costs_of(ctx, run)).items())
+    over = time.time()
     ended = await runs.change(
-        ctx, run.scan_id, {"phase": Phase.RUNNING.value}, phase=Phase.FINAL, reason=await _verdict(ctx, run),
-        since=time.time(), summary=summary, seconds_per_pixel=await seconds_per_pixel(ctx, run),
-        unlogged=True)
+        ctx, run.scan_id, {"phase": Phase.RUNNING.value}, [*before, Span("finish", began, over)],
+        phase=Phase.FINAL, reason=verdict, since=over, summary=summary, costs=costs, unlogged=True)
     if ended is not None:
         await close(ctx, ended)
 
@@ -74,6 +76,7 @@ async def close(ctx: Context, run: Run) -> None:
     """Stop the workers of a run that is over, end its dataset, write the last progress. May be repeated."""
     unfinished = {"dataset_id": run.dataset_id, "status": {"$in": list(UNFINISHED)}}
     await ctx.db.tasks.update_many(unfinished, moved(ctx, "suspended"))
+    await leftovers.discard(ctx, run)
     await progress.write(ctx, run, force=True)
     made = await batches.with_tasks(ctx, run.scan_id)
     changes = {"always_active": False, "truncated": True, "jobs_submitted": made, "tasks_submitted": made}
@@ -81,23 +84,8 @@ async def close(ctx: Context, run: Run) -> None:
         changes |= datasets.moved("complete" if run.phase is Phase.FINAL else "suspended")
     await datasets.change(ctx, run.dataset_id, changes)
     await completion.settle_dataset(ctx, await datasets.get(ctx, run.dataset_id))
-    await runs.change(ctx, run.scan_id, {"is_closed": False}, is_closed=True)
+    await runs.change(ctx, run.scan_id, {"is_closed": False}, is_closed=True, **await traces.keep(ctx, run))
     ctx.signals.notify("scans")
-
-
-def summary_of(tables: dict[int, np.ndarray], reco: str) -> dict[str, Any]:
-    """Best fit and areas (square degrees) of a reconstruction's map; {} while no pixel could be fitted."""
-    try:
-        skymap = SkyMap.from_results(tables)
-    except EmptyMapError:
-        return {}
-    best, posterior = skymap.best_fit, Posterior.of(skymap, default_levels(reco))
-    return {"best_fit": {"ra_deg": best.ra_deg, "dec_deg": best.dec_deg, "llh": best.llh, "nside": best.nside,
-                         "pixel": best.pixel},
-            "level_set": posterior.levels.name,
-            "area_50_deg2": posterior.area(0.5), "area_90_deg2": posterior.area(0.9),
-            "area_50_limits": ", ".join(posterior.limits(0.5)),
-            "area_90_limits": ", ".join(posterior.limits(0.9))}
 
 
 async def _energy(ctx: Context, run: Run, tables: dict[int, np.ndarray]) -> EventEnergy | None:
@@ -115,11 +103,13 @@ def _energy_of(event: Event, run: Run, best: BestFit, tables: dict[int, np.ndarr
     return event_energy(event, run.method.reco, best.ra_deg, best.dec_deg, row)
 
 
-async def seconds_per_pixel(ctx: Context, run: Run) -> float | None:
-    """Worker time per pixel so far; None before the first result.
+async def costs_of(ctx: Context, run: Run) -> dict[int, float]:
+    """Worker time per pixel by nside: what this run has measured, else what the one before it had.
 
     CPU time, where workers tell it: wall time grows when a machine is shared, and batches would shrink.
     """
-    finished = [group for group in await batches.overview(ctx, run.scan_id) if group.done]
-    pixels = sum(group.count - group.reused for group in finished)
-    return sum(group.cpu_seconds or group.seconds for group in finished) / pixels if pixels else None
+    costs = dict(run.costs)
+    for group in await batches.overview(ctx, run.scan_id):
+        if group.done and (pixels := group.count - group.reused):
+            costs[group.nside] = (group.cpu_seconds or group.seconds) / pixels
+    return costs

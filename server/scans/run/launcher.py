@@ -20,6 +20,7 @@ from server.scans.manifests.manifests import Manifest
 from server.scans.manifests.requests import ScanRequest
 from server.scans.pixels import runs
 from server.scans.pixels.runs import Phase, Run
+from server.scans.pixels.timing import Span
 from server.scans.run import backlog, finish, progress, quotas, reuse, rounds
 from server.scans.run.backlog import Entry
 from server.scans.run.creation import request_of
@@ -125,9 +126,10 @@ async def launch(ctx: Context, manifest: Manifest, request: ScanRequest, usernam
 
     Raises EventError, ResultError, ProgressionError when the scan can never run.
     """
-    scan_id = manifest.scan_id
+    scan_id, began = manifest.scan_id, time.time()
     facts = await decoding.event_metadata(ctx, request.i3_event_id, request.is_real)
     method, choice = await decoding.method(ctx, request.i3_event_id, request.is_real, request.reco_algo)
+    decoded = time.time()
     dataset_id = uuid.uuid5(_NAMESPACE, scan_id).hex
     await create_dataset(ctx, NewDataset(
         description=f"scan {scan_id} of {facts.metadata}", group="users", jobs_submitted=0, tasks_submitted=0,
@@ -135,13 +137,17 @@ async def launch(ctx: Context, manifest: Manifest, request: ScanRequest, usernam
     moment = time.time()
     run = await runs.create(ctx, Run(
         scan_id=scan_id, dataset_id=dataset_id, i3_event_id=request.i3_event_id, event=facts.metadata,
+        told=facts.told,
         reco=method.requested, computes=method.reco, choice=choice, nsides=request.levels,
         threshold=max(float(request.predictive_scanning_threshold), LOWEST_THRESHOLD),
         max_pixel_reco_time=request.max_pixel_reco_time, memory_gb=WORKER_MEMORY_GB, disk_gb=WORKER_DISK_GB,
         priority=task_priority(manifest.priority), started=moment, since=moment, username=username,
-        clusters=request.clusters, origin_scan_id=await reuse.origin_of(ctx, scan_id)))
+        clusters=request.clusters, costs=await runs.measured_before(ctx, request.reco_algo),
+        trace=[Span("queue", manifest.timestamp, began), Span("decode", began, decoded),
+               Span("plan", decoded, moment)],
+        origin_scan_id=await reuse.origin_of(ctx, scan_id)))
     await _announce(ctx, run, facts)
-    await rounds.advance(ctx, scan_id)
+    await rounds.advance(ctx, scan_id, [Span("plan", moment, time.time())])
 
 
 async def _announce(ctx: Context, run: Run, facts: decoding.EventFacts) -> None:

@@ -13,23 +13,34 @@ that any server goes on with, and two servers that go on at once come to the sam
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 import numpy as np
 
+from server.production.leases import waits
 from server.production.tasks.task_store import NewTask, create_tasks
 from server.rest.context import Context
 from server.scans.pixels import batches, runs
-from server.scans.pixels.cutting import Cut, Plan, batch_size, cut_round, first_plan, round_pixels
+from server.scans.pixels.cutting import (
+    Cut,
+    Plan,
+    cost_at,
+    cut_round,
+    first_plan,
+    later_plan,
+    round_pixels,
+    without,
+)
 from server.scans.pixels.runs import Phase, Run
+from server.scans.pixels.timing import Span
 from server.scans.results import maps
-from server.scans.run import finish, progress, reuse
+from server.scans.run import finish, guesses, progress, reuse
+from server.scans.run.needs import KIND, requirements_of
 
 __all__ = ["advance", "is_due"]
-
-KIND = "pixels"
-SHORTEST_HOURS, LONGEST_HOURS = 0.25, 4.0  # a task's time limit, whatever the pixels' own limits add up to
 
 _locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -42,23 +53,27 @@ class _Known:
     pixels: dict[int, np.ndarray]
 
 
-async def advance(ctx: Context, scan_id: str) -> None:
-    """Take a run as far as the results that are in allow. May be called at any time, by anybody."""
+async def advance(ctx: Context, scan_id: str, before: Sequence[Span] = ()) -> None:
+    """Take a run as far as the results that are in allow. May be called at any time, by anybody.
+
+    What led to the call, `before`, is traced if something comes of it.
+    """
     lock = _locks.setdefault(scan_id, asyncio.Lock())  # spares this process double work, no more
     async with lock:
-        while await _step(ctx, scan_id):
-            pass
+        while await _step(ctx, scan_id, before):
+            before = ()
 
 
-async def _step(ctx: Context, scan_id: str) -> bool:
+async def _step(ctx: Context, scan_id: str, before: Sequence[Span]) -> bool:
     """One step; whether another may follow."""
+    began = time.time()
     run = await runs.find(ctx, scan_id)
     if run is None or run.phase is not Phase.RUNNING:
         return False
     if not run.is_cut:
-        await _cut(ctx, run)
+        await _cut(ctx, run, began)
         return True
-    return await _plan_next(ctx, run) if await is_due(ctx, run) else False
+    return await _plan_next(ctx, run, before, began) if await is_due(ctx, run) else False
 
 
 async def is_due(ctx: Context, run: Run) -> bool:
@@ -68,7 +83,7 @@ async def is_due(ctx: Context, run: Run) -> bool:
     return run.threshold < 1.0 and await batches.share_done(ctx, run.scan_id, run.plan.first) >= run.threshold
 
 
-async def _plan_next(ctx: Context, run: Run) -> bool:
+async def _plan_next(ctx: Context, run: Run, before: Sequence[Span], began: float) -> bool:
     """Write down the next round; finish the run when there are no more pixels and none is missing."""
     missing = await batches.open_batches(ctx, run.scan_id)
     first = await batches.next_seq(ctx, run.scan_id)
@@ -77,11 +92,14 @@ async def _plan_next(ctx: Context, run: Run) -> bool:
                                      is_settled=not missing)
     if not pixels:
         if not missing and await _is_current(ctx, run):
-            await finish.finish(ctx, run, known.results)
+            await finish.finish(ctx, run, known.results, [*before, Span("plan", began, time.time())])
         return False
-    plan = await _new_plan(ctx, run, first, missing, sum(map(len, pixels.values())))
+    adopted = await guesses.wanted_of(ctx, run, pixels, known.results) if first else []
+    plan = await _new_plan(ctx, run, first, missing, pixels, adopted)
     unchanged = {"phase": Phase.RUNNING.value, "round": run.round, "is_cut": True}
-    planned = await runs.change(ctx, run.scan_id, unchanged, round=run.round + 1, plan=plan, is_cut=False)
+    spans = [*before, Span("plan", began, time.time())]
+    planned = await runs.change(
+        ctx, run.scan_id, unchanged, spans, round=run.round + 1, plan=plan, is_cut=False)
     return planned is not None or not await _is_current(ctx, run)
 
 
@@ -91,24 +109,30 @@ async def _is_current(ctx: Context, run: Run) -> bool:
     return present is not None and present.round == run.round
 
 
-async def _new_plan(ctx: Context, run: Run, first: int, missing: list[int], pixels: int) -> Plan:
-    settings = ctx.settings.scans
+async def _new_plan(ctx: Context, run: Run, first: int, missing: list[int], wanted: dict[int, np.ndarray],
+                    adopted: list[Cut]) -> Plan:
+    settings, cores = ctx.settings.scans, waits.cores_waiting(ctx)
+    pixels = {nside: len(some) for nside, some in without(wanted, adopted).items()}
     if first == 0:
-        return first_plan(settings, pixels, await runs.measured_before(ctx, run.reco))
-    measured = await finish.seconds_per_pixel(ctx, run)
-    return Plan(first, batch_size(settings, pixels, measured), missing=missing)
+        (nside, number), = pixels.items()
+        return first_plan(settings, number, cost_at(dict(run.costs), nside), cores)
+    cores = max(cores + 1, run.plan.cores if run.plan else 0)  # who reports just now will ask again
+    costs = await finish.costs_of(ctx, run)
+    return later_plan(settings, first, pixels, costs, missing, cores, [guess.seq for guess in adopted])
 
 
-async def _cut(ctx: Context, run: Run) -> None:
+async def _cut(ctx: Context, run: Run, began: float) -> None:
     """Make the planned round's batches, then their tasks."""
     assert run.plan is not None
     known = await _known(ctx, run.scan_id, run.plan.first, run.plan.missing)
+    adopted = await guesses.adopt(ctx, run)
     cuts = await asyncio.to_thread(cut_round, run.progression, run.computes, run.plan, known.results,
-                                   known.pixels)
+                                   known.pixels, adopted)
     await batches.insert_new(ctx, run.scan_id, cuts)
     whole = await reuse.fill(ctx, run, cuts)
     await create_tasks(ctx, run.dataset_id, [_task(run, cut) for cut in cuts if cut.seq not in whole])
-    await runs.change(ctx, run.scan_id, {"round": run.round, "is_cut": False}, is_cut=True)
+    spans = [Span("plan", began, time.time())]
+    await runs.change(ctx, run.scan_id, {"round": run.round, "is_cut": False}, spans, is_cut=True)
     present = await runs.find(ctx, run.scan_id)
     if present is not None and whole:
         await progress.write(ctx, present, force=True)
@@ -122,9 +146,7 @@ async def _known(ctx: Context, scan_id: str, before: int, missing: list[int]) ->
 
 
 def _task(run: Run, cut: Cut) -> NewTask:
-    hours = len(cut.pixels) * run.max_pixel_reco_time / 3600
-    requirements = {"cpu": 1, "memory": run.memory_gb, "disk": run.disk_gb,
-                    "time": min(max(hours, SHORTEST_HOURS), LONGEST_HOURS), "kind": KIND}
-    return NewTask(job_index=cut.seq, name=f"nside-{cut.nside}", requirements=requirements, kind=KIND,
-                   priority=run.priority, task_id=batches.task_id_of(run.scan_id, cut.seq))
+    return NewTask(job_index=cut.seq, name=f"nside-{cut.nside}", kind=KIND, priority=run.priority,
+                   requirements=requirements_of(run, len(cut.pixels)),
+                   task_id=batches.task_id_of(run.scan_id, cut.seq))
 

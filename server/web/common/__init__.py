@@ -3,4 +3,4 @@
 In: nothing of other pages. Out: `PageHandler`, lists of datasets and tasks as pages show them.
 """
 
-__all__ = ["charts", "counters", "handler", "listing", "overview"]
+__all__ = ["axes", "charts", "counters", "handler", "heat", "listing", "overview", "position", "show"]

@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from pymongo.asynchronous.database import AsyncDatabase
@@ -21,8 +21,9 @@ from server.production.datasets import jobs
 from server.production.tasks import task_store
 from server.rest.context import Context
 
-__all__ = ["job_counts", "name_counts", "task_counts"]
+__all__ = ["job_counts", "kept", "name_counts", "task_counts"]
 
+T = TypeVar("T")
 KEPT = 2000
 SHARE = 50.0  # a count is kept for so many times what it cost
 LONG_SECONDS = 0.1  # nobody waits for a count that takes longer, but for the first one
@@ -84,6 +85,12 @@ _counters: WeakKeyDictionary[AsyncDatabase, _Counters] = WeakKeyDictionary()
 
 def _of(ctx: Context) -> _Counters:
     return _counters.setdefault(ctx.db, _Counters())
+
+
+async def kept(ctx: Context, what: str, make: Callable[[], Awaitable[T]], about: str = "") -> T:
+    """Something else that costs, of one thing that it is about or of the whole house."""
+    found: T = await _of(ctx).get((what, about), make)
+    return found
 
 
 async def job_counts(ctx: Context, dataset_id: str) -> dict[str, int]:

@@ -93,6 +93,16 @@ class PageHandler(Handler):
 
     # -- what they sent
 
+    def query(self, name: str, default: str | None = None) -> str | None:
+        """A word of the query; forms send those that nobody filled in, empty: they count as absent."""
+        return super().query(name, default) or default
+
+    def query_int(self, name: str, default: int | None = None, *, minimum: int = 0) -> int | None:
+        return super().query_int(name, default, minimum=minimum) if self.query(name) else default
+
+    def query_bool(self, name: str, default: bool = False) -> bool:
+        return super().query_bool(name, default) if self.query(name) else default
+
     @property
     def part_wanted(self) -> str:
         """The part of the page that is asked for; empty for the whole page."""
@@ -154,7 +164,14 @@ class PageHandler(Handler):
             text = HTTPStatus(status_code).phrase
         self.set_status(status_code)
         self.say_when_again(error)
-        self.page("error.html", code=status_code, text=text)
+        self.page("error.html", code=status_code, text=text, back=self._where_from())
+
+    def _where_from(self) -> str:
+        """The page of ours that led here; empty for none, or for this one."""
+        parts = urlsplit(self.request.headers.get("Referer", ""))
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        is_ours = parts.netloc == self.request.host and local_path(path) == path
+        return path if is_ours and path != self.request.uri else ""
 
     def _ask_to_log_in(self) -> None:
         if self.request.headers.get("HX-Request"):  # a part of a page: let the browser load the login page

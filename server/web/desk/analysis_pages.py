@@ -8,7 +8,6 @@ from typing import Any
 
 from tornado.escape import url_escape
 
-from config.json_text import JsonError, decode
 from server.common.errors import BadRequest, NotFound
 from server.desk.analyses import analyses, products, services
 from server.desk.analyses.analyses import OPEN, Wanted
@@ -18,6 +17,7 @@ from server.rest.context import Context
 from server.rest.routing import Route, allow
 from server.web.common.handler import READERS
 from server.web.desk.desk_handler import DeskPage
+from server.web.desk.value_lines import read_lines
 
 __all__ = ["ROUTES", "part"]
 
@@ -51,7 +51,8 @@ class Act(DeskPage):
         self.done(said, f"/web/desk/objects/{url_escape(name, plus=False)}#analyses")
 
     async def _run(self, who: Visitor, name: str) -> str:
-        wanted = Wanted(self.field_int("service"), name, _parameters(self.field("parameters", "")))
+        parameters = read_lines(self.field("parameters", ""), "parameters")
+        wanted = Wanted(self.field_int("service"), name, parameters)
         return f"Analysis {await analyses.start(self.ctx, who, wanted)} is queued."
 
     async def _again(self, who: Visitor, name: str) -> str:
@@ -62,25 +63,6 @@ class Act(DeskPage):
         row = await analyses.find(self.ctx, who, self.field_int("analysis"))
         await analyses.cancel(self.ctx, who, row)
         return f"Analysis {row['_id']} is cancelled."
-
-
-def _parameters(text: str) -> dict[str, Any]:
-    """Parameters as people write them: lines of ``name = value``. Raises BadRequest."""
-    found: dict[str, Any] = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
-        name, sign, value = line.partition("=")
-        if not sign or not name.strip():
-            raise BadRequest(f"parameters: expected lines of name = value, not {line[:60]!r}")
-        found[name.strip()] = _value(value.strip())
-    return found
-
-
-def _value(text: str) -> Any:
-    """A JSON value, else the text as it is."""
-    try:
-        return decode(text)
-    except JsonError:
-        return text
 
 
 class Product(DeskPage):

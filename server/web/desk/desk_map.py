@@ -1,4 +1,4 @@
-"""The map of the desk's page, as SVG: the region's outline, the best fit, and candidates by their numbers.
+"""The map of the desk's pages, as SVG: regions' outlines, the best fit, candidates by their numbers, a grid.
 
 Equal areas (Lambert's azimuthal projection) around the best fit; right ascension grows to the left.
 """
@@ -15,13 +15,17 @@ from tornado.escape import xhtml_escape
 from scanner.maps import healpix
 from scanner.maps.regions import outline
 from server.desk.maps.tiles import Tiles
+from server.web.desk import graticule
+from server.web.desk.graticule import Frame
 
-__all__ = ["Field", "Mark", "draw", "project"]
+__all__ = ["HEIGHT", "LEFT", "TOP", "WIDTH", "Field", "Mark", "Outlines", "draw", "frame_of", "outlines_of"]
 
-WIDTH, HEIGHT = 640, 480
+WIDTH, HEIGHT = 640, 480  # of the frame
+LEFT, RIGHT, TOP, BOTTOM = 78, 14, 12, 66  # around it: labels
 MARGIN = 28
 SMALLEST = 0.2  # degrees from the centre to the edge
 MOST_POINTS = 1500  # of one outline
+_WIDE = {"bottom": 96.0, "inside": 60.0}  # that much room a label takes
 
 
 @dataclass(frozen=True)
@@ -44,37 +48,87 @@ class Field:
     style: str = "good"
 
 
-def draw(tiles: Tiles, regions: Sequence[tuple[str, np.ndarray]], marks: Sequence[Mark],
-         fields: Sequence[Field] = ()) -> str:
-    """The map; `regions` are chosen tiles by their class in the style sheet, the largest first."""
-    centre = tiles.best
+@dataclass(frozen=True)
+class Outlines:
+    """The rings of regions with their classes in the style sheet, the largest region first."""
+
+    centre: tuple[float, float]
+    rings: Sequence[tuple[str, np.ndarray]]
+
+
+def outlines_of(tiles: Tiles, regions: Sequence[tuple[str, np.ndarray]]) -> Outlines:
+    """Outlines around the best fit; `regions` are chosen tiles by their class, the largest first."""
     rings = [(style, ring) for style, chosen in regions for ring in _rings(tiles, chosen)]
-    radius = _radius(centre, [ring for _, ring in rings] + [field.edge for field in fields])
+    return Outlines(tiles.best, rings)
+
+
+def frame_of(drawn: Outlines, fields: Sequence[Field] = ()) -> Frame:
+    """The part of the sky that shows all of it."""
+    radius = _radius(drawn.centre, [ring for _, ring in drawn.rings] + [field.edge for field in fields])
     scale = (HEIGHT / 2 - MARGIN) / (2 * math.sin(math.radians(radius) / 2))
+    return Frame(drawn.centre, scale, WIDTH, HEIGHT)
+
+
+def draw(drawn: Outlines, marks: Sequence[Mark] = (), fields: Sequence[Field] = (), image: str = "") -> str:
+    """The map; an image of the same part of the sky lies behind it when its address is given."""
+    frame = frame_of(drawn, fields)
     names = f"candidates: {', '.join(mark.name for mark in marks[:20]) or 'none'}"
     if fields:
         names = f"fields: {len(fields)}"
-    parts = [f'<svg class="chart sky-chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="group" '
-             f'aria-label="Map of the region; {xhtml_escape(names)}">']
-    parts += [_field(centre, field, scale) for field in fields]
-    for style, ring in rings:
-        way = " ".join(f"{x:.1f},{y:.1f}" for x, y in _placed(centre, ring[:, 0], ring[:, 1], scale))
-        parts.append(f'<polyline class="line {style}" points="{way}"/>')
-    x, y = WIDTH / 2, HEIGHT / 2
-    parts.append(f'<path class="line" d="M{x - 7} {y}H{x + 7}M{x} {y - 7}V{y + 7}"/>')
-    parts += [_mark(centre, mark, scale) for mark in marks]
-    return "".join([*parts, _scale_bar(radius, scale), "</svg>"])
+    style = "chart sky-chart pictured" if image else "chart sky-chart"
+    parts = [f'<svg class="{style}" viewBox="{-LEFT} {-TOP} {WIDTH + LEFT + RIGHT} {HEIGHT + TOP + BOTTOM}" '
+             f'role="group" aria-label="Map of the region; {xhtml_escape(names)}">',
+             f'<svg width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}">']
+    if image:  # a square, of which the frame shows the middle
+        parts.append(f'<image href="{xhtml_escape(image)}" y="{(HEIGHT - WIDTH) / 2:g}" width="{WIDTH}" '
+                     f'height="{WIDTH}"><title>Survey image of this part of the sky</title></image>')
+    lines = graticule.lines(frame)
+    parts += [_way(piece, "grid") for line in lines for piece in line.pieces]
+    parts += [_field(frame, field) for field in fields]
+    parts += [_way(frame.placed(ring[:, 0], ring[:, 1]), f"line {style}") for style, ring in drawn.rings]
+    parts.append(_BEST)
+    parts += [_mark(frame, mark) for mark in marks]
+    parts += [_scale_bar(frame), "</svg>", f'<rect class="frame" width="{WIDTH}" height="{HEIGHT}"/>']
+    return "".join([*parts, *_labels(lines), *_AXES, "</svg>"])
 
 
-def project(centre: tuple[float, float], ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places in the plane, in units of the sphere's radius: x to the west, y to the north; degrees in."""
-    ra0, dec0 = math.radians(centre[0]), math.radians(centre[1])
-    away, lat = np.radians(ra) - ra0, np.radians(dec)
-    cosine = math.sin(dec0) * np.sin(lat) + math.cos(dec0) * np.cos(lat) * np.cos(away)
-    stretch = np.sqrt(2 / np.maximum(1 + cosine, 1e-6))
-    east = stretch * np.cos(lat) * np.sin(away)
-    north = stretch * (math.cos(dec0) * np.sin(lat) - math.sin(dec0) * np.cos(lat) * np.cos(away))
-    return -east, north
+_BEST = (f'<path class="line" d="M{WIDTH / 2 - 7} {HEIGHT / 2}h14M{WIDTH / 2} {HEIGHT / 2 - 7}v14">'
+         "<title>best fit</title></path>")
+_AXES = (f'<text class="tick end" x="{WIDTH}" y="{HEIGHT + 62}">RA (J2000)</text>',
+         f'<text class="tick" x="{6 - LEFT}" y="{HEIGHT + 62}">Dec (J2000)</text>')
+
+
+def _way(points: np.ndarray, style: str) -> str:
+    way = " ".join(f"{x:.1f},{y:.1f}" for x, y in points.tolist())
+    return f'<polyline class="{style}" points="{way}"/>'
+
+
+def _labels(lines: Sequence[graticule.Line]) -> list[str]:
+    """Labels that do not stand in each other's way."""
+    parts: list[str] = []
+    kept: list[graticule.Label] = []
+    for label in filter(None, (line.label for line in lines)):
+        if not any(_clash(label, other) for other in kept):
+            kept.append(label)
+            parts.append(_text(label))
+    return parts
+
+
+def _clash(one: graticule.Label, other: graticule.Label) -> bool:
+    across, down = abs(one.x - other.x), abs(one.y - other.y)
+    if one.side != other.side:
+        return False
+    return (one.side == "left" or across < _WIDE[one.side]) and (one.side == "bottom" or down < 26)
+
+
+def _text(label: graticule.Label) -> str:
+    if label.side == "left":
+        return f'<text class="tick end" x="-8" y="{label.y + 4:.1f}">{label.texts[0]}</text>'
+    if label.side == "inside":
+        x, y = label.x + 3, label.y - 3
+        return f'<text class="tick inside" x="{x:.1f}" y="{y:.1f}">{label.texts[0]}</text>'
+    return "".join(f'<text class="tick middle" x="{label.x:.1f}" y="{HEIGHT + 20 + 20 * row}">{text}</text>'
+                   for row, text in enumerate(label.texts))
 
 
 def _rings(tiles: Tiles, chosen: np.ndarray) -> list[np.ndarray]:
@@ -97,33 +151,27 @@ def _radius(centre: tuple[float, float], rings: Sequence[np.ndarray]) -> float:
     return min(max(1.1 * furthest, SMALLEST), 180.0)
 
 
-def _placed(centre: tuple[float, float], ra: np.ndarray, dec: np.ndarray, scale: float
-            ) -> list[tuple[float, float]]:
-    x, y = project(centre, ra, dec)
-    return list(zip((WIDTH / 2 + scale * x).tolist(), (HEIGHT / 2 - scale * y).tolist(), strict=True))
-
-
-def _field(centre: tuple[float, float], field: Field, scale: float) -> str:
-    way = " ".join(f"{x:.1f},{y:.1f}" for x, y in _placed(centre, field.edge[:, 0], field.edge[:, 1], scale))
+def _field(frame: Frame, field: Field) -> str:
+    way = " ".join(f"{x:.1f},{y:.1f}" for x, y in frame.placed(field.edge[:, 0], field.edge[:, 1]).tolist())
     title = f"<title>{xhtml_escape(field.title)}</title>"
     return f'<polygon class="line {field.style}" points="{way}">{title}</polygon>'
 
 
-def _mark(centre: tuple[float, float], mark: Mark, scale: float) -> str:
-    (x, y), = _placed(centre, np.array([mark.ra]), np.array([mark.dec]), scale)
+def _mark(frame: Frame, mark: Mark) -> str:
+    (x, y), = frame.placed(np.array([mark.ra]), np.array([mark.dec])).tolist()
     if not (0 <= x <= WIDTH and 0 <= y <= HEIGHT):
         return ""
     return (f'<a href="#candidate-{mark.number}" aria-label="{xhtml_escape(mark.name)}">'
-            f'<circle class="mark {mark.style}" cx="{x:.1f}" cy="{y:.1f}" r="9"/>'
+            f'<circle class="mark {mark.style}" cx="{x:.1f}" cy="{y:.1f}" r="10"/>'
             f'<text class="tick middle" x="{x:.1f}" y="{y + 4:.1f}">{mark.number}</text></a>')
 
 
-def _scale_bar(radius: float, scale: float) -> str:
+def _scale_bar(frame: Frame) -> str:
     """A bar of a round number of degrees."""
-    wanted = radius / 3
+    wanted = math.degrees(HEIGHT / frame.scale) / 6
     size = 10.0 ** math.floor(math.log10(wanted))
     length = max((size * factor for factor in (1, 2, 5) if size * factor <= wanted), default=size)
-    pixels = scale * 2 * math.sin(math.radians(length) / 2)
+    pixels = frame.scale * 2 * math.sin(math.radians(length) / 2)
     y = HEIGHT - 12
     return (f'<path class="line" d="M12 {y}h{pixels:.1f}"/>'
             f'<text class="tick" x="12" y="{y - 6}">{length:g}°</text>')

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from astropy import units
@@ -12,10 +13,13 @@ from astropy.coordinates import SkyCoord
 from server.desk.common.access import Document, Visitor
 from server.desk.common.positions import galactic_many
 from server.desk.judgement import candidates, classifications, filters
-from server.desk.maps import localizations
+from server.desk.maps import event_list, localizations
+from server.desk.maps.event_list import Row
 from server.desk.objects import listings, measurements, notes, objs, sources
 from server.desk.objects.distances import Distance, distance
+from server.desk.observing import instruments
 from server.rest.context import Context
+from server.web.desk import event_titles
 from server.web.desk.desk_view import FAVORITES, REJECTED, Choice, classes_of
 from server.web.desk.light_curve import Curve, curves
 
@@ -51,6 +55,7 @@ class ObjectView:
     comments: list[Document]
     spectra: list[Document]
     points: list[Document]
+    instruments: dict[int, str]  # names by number, of the points
     light_curves: list[Curve]
     maps: list[dict[str, Any]]
     is_favorite: bool
@@ -74,7 +79,8 @@ async def view(ctx: Context, who: Visitor, obj: Document) -> ObjectView:
         (await notes.of_objects(ctx, who, [name])).get(name, [])[:MOST_ROWS],
         await measurements.latest(ctx, who, "comment", name, MOST_ROWS),
         await measurements.latest(ctx, who, "spectrum", name, MOST_ROWS),
-        points, curves(name, points), await _maps(ctx, obj), FAVORITES in on_lists, REJECTED in on_lists)
+        points, await _instruments(ctx, points), curves(name, points), await _maps(ctx, obj),
+        FAVORITES in on_lists, REJECTED in on_lists)
 
 
 def place(obj: Mapping[str, Any]) -> Place | None:
@@ -96,5 +102,19 @@ async def _passages(ctx: Context, who: Visitor, name: str) -> list[tuple[str, Do
     return [(title.get(row["filter_id"], str(row["filter_id"])), row) for row in rows]
 
 
+async def _instruments(ctx: Context, points: Sequence[Document]) -> dict[int, str]:
+    known = {number for point in points if (number := point.get("instrument_id")) is not None}
+    return await instruments.names_of(ctx, known)
+
+
 async def _maps(ctx: Context, obj: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [] if obj["hpix29"] is None else await localizations.levels_at(ctx, obj["hpix29"])
+    """The sky maps that hold the object, with the titles of their events."""
+    found = [] if obj["hpix29"] is None else await localizations.levels_at(ctx, obj["hpix29"])
+    moments = sorted({datetime.fromisoformat(one["dateobs"]) for one in found})
+    events = {event["dateobs"]: event for event in await ctx.db.desk_gcn_events.find(
+        {"dateobs": {"$in": moments}}).to_list()}
+    maps = {one["_id"]: one for some in (await event_list.maps_of(ctx, moments)).values() for one in some}
+    rows = {number: Row(events[one["dateobs"]], [one]) for number, one in maps.items()}
+    reco = await event_titles.recos_of(ctx, list(rows.values()))
+    given = await event_titles.names_of(ctx, list(rows.values()))
+    return [{**one, "title": event_titles.title(rows[one["id"]], given, reco)} for one in found]

@@ -24,7 +24,7 @@ from server.rest.routing import Route, allow
 from server.rules import conditions, firings, preview, rules
 from server.rules.decisions import Rule
 from server.web.common.handler import READERS
-from server.web.desk.desk_map import Field, draw
+from server.web.desk.desk_map import Field, draw, outlines_of
 from server.web.desk.desk_pages import DeskPage
 
 __all__ = ["ROUTES", "said", "strip"]
@@ -165,7 +165,7 @@ def _drawn(tiles: Tiles, row: Mapping[str, Any], footprint: Footprint) -> str:
     fields = [Field(f"field {one['field_id']}: {100 * one['probability']:.2g} %",
                     outline_of(one["ra"], one["dec"], footprint),
                     "good" if one["field_id"] in seen else "idle") for one in row["tiles"][:MOST_DRAWN]]
-    return draw(tiles, [("busy", tiles.chosen(0.9)), ("bad", tiles.chosen(0.5))], (), fields)
+    return draw(outlines_of(tiles, [("r90", tiles.chosen(0.9)), ("r50", tiles.chosen(0.5))]), (), fields)
 
 
 ROUTES = [

@@ -24,6 +24,8 @@ __all__ = ["ROUTES", "render_page"]
 FOLDER = Path(__file__).parents[3] / "docs"
 BASE = "/web/docs"
 _NAME = re.compile(r"[a-z0-9-]+")
+_PICTURE = re.compile(r"[a-z0-9-]+\.webp")
+_SCROLL = '<div class="scroll" tabindex="0" role="group" aria-label="Table">'  # reached by keys, too
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,26 @@ def render_page(folder: str, name: str) -> Rendered:
     """A page of the documentation; it takes a moment the first time. Raises NotFound."""
     text = _text(folder, name)
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
+    reader.add_render_rule("table_open", lambda *_: f"{_SCROLL}<table>\n")
+    reader.add_render_rule("table_close", lambda *_: "</table></div>\n")
     tokens = reader.parse(text)
     title = ""
-    for before, token in pairwise(tokens):
+    for number, (before, token) in enumerate(pairwise(tokens), 1):
         if before.type == "heading_open":
             before.attrSet("id", _anchor(token.content))
             title = title or token.content
-        if token.type == "th_open":
+        if token.type == "th_open" and not tokens[number + 1].content:  # a column without a title
+            token.tag = tokens[number + 2].tag = "td"
+        elif token.type == "th_open":
             token.attrSet("scope", "col")
         if token.type in ("th_open", "td_open"):
             token.attrs.pop("style", None)  # alignment, which the pages' policy refuses
         for child in token.children or ():
             if child.type == "link_open":
                 _lead(child, folder)
+            elif child.type == "image":
+                child.attrSet("src", f"{BASE}/{_resolved(folder, str(child.attrGet('src') or ''))}")
+                child.attrSet("loading", "lazy")
     return Rendered(title.replace("`", "") or name, reader.renderer.render(tokens, reader.options, {}))
 
 
@@ -66,6 +75,14 @@ def _text(folder: str, name: str) -> str:
         return "# Documentation\n\n" + "\n".join(
             f"- [{page.title}](reference/{key}.md)" for key, page in PAGES.items()) + "\n"
     raise NotFound("there is no such page")
+
+
+def _picture(name: str) -> bytes:
+    """A picture of the pages. Raises NotFound."""
+    if _PICTURE.fullmatch(name):
+        with contextlib.suppress(FileNotFoundError):
+            return (FOLDER / "pictures" / name).read_bytes()
+    raise NotFound("there is no such picture")
 
 
 def _lead(link: Token, folder: str) -> None:
@@ -101,6 +118,10 @@ class Docs(PageHandler):
 
     @allow("everybody")
     async def get(self, page: str = "index", folder: str = "") -> None:
+        if folder == "pictures":
+            self.set_header("Content-Type", "image/webp")
+            self.finish(await asyncio.to_thread(_picture, page))
+            return
         with contextlib.suppress(NotLoggedIn):  # who is logged in also sees the navigation
             self.caller = await self.authenticate()
         rendered: Any = await asyncio.to_thread(render_page, folder, page)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+import zlib
+from dataclasses import dataclass
 from typing import Any
 
 from server.common.errors import BadRequest
+from server.production.activity import series
 from server.production.failures import parking, quarantine
 from server.production.sites import grids, pilots, site_control, site_tests
+from server.rest.context import Context
 from server.rest.routing import Route, allow
+from server.web.common import counters
+from server.web.common.charts import Chart
 from server.web.common.handler import READERS, PageHandler
-from server.web.home import site_view
+from server.web.home import activity_charts, hosts, site_view
 
 __all__ = ["ROUTES"]
 
@@ -22,9 +28,34 @@ class Sites(PageHandler):
     async def get(self) -> None:
         template = "sites_now.html" if self.part_wanted == "now" else "sites.html"
         roles = self.user.roles
-        self.page(template, sites=await site_view.sites(self.ctx), places=await quarantine.listed(self.ctx),
+        span = activity_charts.chosen_span(self.query("span"))
+        sees_pilots = bool(roles & {"admin", "system"})
+        self.page(template, sites=await site_view.sites(self.ctx), span=span,
+                  spans=activity_charts.SPAN_NAMES, activity=await _activity(self.ctx, span),
+                  hosts=await hosts.hosts_of_the_day(self.ctx) if sees_pilots else None,
+                  places=await quarantine.listed(self.ctx),
                   resources=await parking.listed(self.ctx), tests=await site_tests.availability(self.ctx),
-                  is_admin="admin" in roles, sees_pilots=bool(roles & {"admin", "system"}))
+                  is_admin="admin" in roles, sees_pilots=sees_pilots)
+
+
+@dataclass(frozen=True)
+class SiteActivity:
+    """What a site did in the span that is shown."""
+
+    cores: Chart
+    ends: list[tuple[str, int, str]]
+
+    @property
+    def total(self) -> int:
+        """All ends."""
+        return sum(number for _, number, _ in self.ends)
+
+
+async def _activity(ctx: Context, span: str) -> dict[str, SiteActivity]:
+    """By site; of sites that nothing is known of, nothing."""
+    found = await counters.kept(ctx, "sites", lambda: series.of_sites(ctx, span), span)
+    return {site: SiteActivity(activity_charts.cores(rows, span, f"cores-{zlib.crc32(site.encode()):x}"),
+                               activity_charts.ends(rows)) for site, rows in found.items()}
 
 
 class SiteControl(PageHandler):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,21 +12,23 @@ from server.common.errors import BadRequest
 from server.production.common import access
 from server.production.common.documents import Document
 from server.production.datasets import configs, datasets, jobs
-from server.production.failures import usage
+from server.production.failures import standstill, usage
 from server.production.records import log_search, problems
 from server.production.tasks import history, task_store
 from server.production.tasks.history import Sample
 from server.rest.context import Context
 from server.rest.routing import Route, allow
-from server.web.common import charts, counters, listing
-from server.web.common.charts import Line
+from server.web.common import counters, listing
+from server.web.common.charts import Chart, Line
 from server.web.common.handler import READERS, PageHandler
+from server.web.production import graph
 
 __all__ = ["ROUTES", "DatasetPage", "task_query"]
 
 PER_PAGE = 100
 MOST_SKIPPED = 20_000  # rows that one page reads past
 MOST_ERRORS = 12
+MOST_RUNNING = 8
 MOST_REQUESTS = 6
 
 
@@ -105,19 +106,28 @@ class Dataset(DatasetPage):
     @allow(*READERS)
     async def get(self, dataset_id: str) -> None:
         dataset = await self.readable(dataset_id)
+        if self.part_wanted == "running":
+            running = await _running(self.ctx, dataset_id)
+            self.page("dataset_running.html", dataset=dataset, running=running, most=MOST_RUNNING)
+            return
         by_job = await counters.job_counts(self.ctx, dataset_id)
         names = await counters.name_counts(self.ctx, dataset_id)
         tasks = _sum(names)  # the same numbers that stand in the table
         samples = await history.of_dataset(self.ctx, dataset_id)
         whole = max(dataset["tasks_submitted"], sum(tasks.values()), 1)
+        why = await counters.kept(
+            self.ctx, "standstill", lambda: standstill.why_nothing_runs(self.ctx, dataset, tasks), dataset_id)
         template = "dataset_now.html" if self.part_wanted == "now" else "dataset.html"
         self.page(
             template, dataset=dataset, tasks=tasks, jobs=by_job, names=names, whole=whole,
-            chart=_chart(samples, whole), samples=samples,
+            chart=_chart(samples, whole), why=why,
+            graph=graph.draw(graph.boxes(await _tasks_of_a_job(self.ctx, dataset_id), names),
+                             f"/web/datasets/{dataset_id}"),
             eta=history.eta(samples, whole) if dataset["status"] == "processing" else None,
             efficiency=await history.efficiencies(self.ctx, dataset_id, list(names)),
             usage={row["name"]: row for row in await usage.of_dataset(self.ctx, dataset_id)},
             requests=await _requests(self.ctx, dataset_id), scan_id=await _scan_of(self.ctx, dataset_id),
+            running=await _running(self.ctx, dataset_id), most=MOST_RUNNING,
             may_write=await self.may_write(dataset_id), states=TASK.states)
 
 
@@ -125,6 +135,23 @@ def _sum(names: dict[str, dict[str, int]]) -> dict[str, int]:
     """How many tasks are in each status, whatever their names."""
     totals = {status: sum(row.get(status, 0) for row in names.values()) for status in TASK.states}
     return {status: number for status, number in totals.items() if number}
+
+
+async def _running(ctx: Context, dataset_id: str) -> list[Document]:
+    """Some of the tasks that run, and one more when there are others."""
+    shown = {"_id": 0, "task_id": 1, "name": 1, "job_index": 1, "site": 1, "status_changed": 1, "failures": 1}
+    query = {"dataset_id": dataset_id, "status": "processing"}
+    return await ctx.db.tasks.find(query, shown, limit=MOST_RUNNING + 1).to_list()
+
+
+async def _tasks_of_a_job(ctx: Context, dataset_id: str) -> Document:
+    """Of the configuration, what the graph is drawn from; kept in memory, for it hardly ever changes."""
+    async def read() -> Document:
+        config = await configs.find(ctx, dataset_id) or {}
+        return {"tasks": [{name: task.get(name) for name in ("name", "depends")}
+                          for task in config.get("tasks") or ()]}
+
+    return await counters.kept(ctx, "graph", read, dataset_id)
 
 
 class DatasetErrors(DatasetPage):
@@ -152,18 +179,15 @@ async def _scan_of(ctx: Context, dataset_id: str) -> str:
     return str(run["scan_id"]) if run else ""
 
 
-def _chart(samples: list[Sample], whole: int) -> str:
-    if len(samples) < 2:
-        return ""
-    first, last = samples[0].moment, samples[-1].moment
+def _chart(samples: list[Sample], whole: int) -> Chart | None:
+    if not samples:
+        return None
     done = Line("complete", "good", [(s.moment, s.complete) for s in samples])
     failed = Line("failed", "bad", [(s.moment, s.failed) for s in samples])
     active = Line("running", "busy", [(s.moment, s.active) for s in samples])
-    form = "%H:%M:%S" if last - first < 1200 else "%H:%M" if last - first < 2 * 86400 else "%m-%d"
-    moments = [first + share * (last - first) for share in (0.06, 0.35, 0.65, 0.94)]
-    marks = [(m, datetime.fromtimestamp(m, UTC).strftime(form)) for m in moments]
-    name = f"Tasks over time: {samples[-1].complete} of {whole} complete, {samples[-1].failed} failed"
-    return charts.lines(name, [done, active, failed], x_ticks=marks)
+    waiting = Line("waiting", "wait", [(s.moment, s.waiting) for s in samples])
+    name = f"Tasks over time, of {whole}"
+    return Chart("tasks", name, [done, active, waiting, failed], "tasks", whole=True)
 
 
 class Config(DatasetPage):

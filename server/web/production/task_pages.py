@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from iceprod.ids import now
 from iceprod.tokens import Caller
 from server.common.errors import NotFound
 from server.production.common.documents import Document
 from server.production.datasets import datasets
 from server.production.failures import explain
-from server.production.records import log_text, logs, task_stats
+from server.production.records import log_text, logs, tails, task_stats
+from server.production.records.tails import Tail
 from server.production.tasks import task_store
 from server.rest.context import Context
 from server.rest.routing import Route, allow
 from server.web.common.handler import READERS
+from server.web.production.attempts import attempts_of
 from server.web.production.dataset_pages import DatasetPage
 
 __all__ = ["ROUTES"]
 
+LIVE_SECONDS, OPEN_SECONDS = 2, 5  # between two looks at a task that runs, or may do so soon
+LATE_SECONDS = 60.0
+SHORT_TAIL = 20_000  # characters of a log within another page
 TAIL = 200_000  # characters of a log that its page shows
 MOST_LOGS = 60
 RESOURCES = ("cpu", "gpu", "memory", "disk", "time")
@@ -63,14 +70,51 @@ class Task(DatasetPage):
         query = {"dataset_id": dataset_id, "task_id": task_id}
         found_logs = await logs.find(self.ctx, query, {"log_id", "name", "timestamp", "left_out"},
                                      limit=MOST_LOGS)
+        if self.part_wanted == "log":
+            self.page("task_log.html", dataset=dataset, task=task, **await self._printed(task, found_logs))
+            return
         stats = list((await task_stats.find(self.ctx, dataset_id, task_id, None)).values())
         why = await explain.explain(self.ctx, dataset_id, task_id)
         template = "task_now.html" if self.part_wanted == "now" else "task.html"
-        self.page(template, dataset=dataset, task=task_store.public(task), why=why, logs=found_logs,
+        self.page(template, dataset=dataset, task=task_store.public(task), why=why,
+                  attempts=attempts_of(task, found_logs),
                   story=story(task, found_logs, stats), resources=_resources(task, why, stats),
                   may_write=await self.may_write(dataset_id), depends=await _depends(self.ctx, task),
-                  shown_log=await _newest_error_log(self.ctx, dataset_id, found_logs),
-                  pilots_shown=_sees_pilots(self.user))
+                  pilots_shown=_sees_pilots(self.user), **await self._printed(task, found_logs))
+
+    async def _printed(self, task: Document, found: list[Document]) -> dict[str, Any]:
+        """What is printed just now, or the log to read first; and how often to look again."""
+        if task["status"] == "processing":
+            sent = await tails.read(self.ctx, task)
+            return {"tails": {name: Shown.of(tail) for name, tail in sent.items()}, "shown_log": None,
+                    "poll": LIVE_SECONDS}
+        shown = await _newest_error_log(self.ctx, task["dataset_id"], found)
+        return {"tails": {}, "shown_log": shown, "poll": _seconds_to_look(task, shown)}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The end of what a task prints: bytes in all, those before the text, and the text."""
+
+    size: int
+    left_out: int
+    text: str
+
+    @classmethod
+    def of(cls, tail: Tail) -> Shown:
+        """As it is shown: from the beginning of a line on, unless all of it is there."""
+        left_out = max(0, tail.size - len(tail.text.encode()))
+        text = tail.text.partition("\n")[2] or tail.text if left_out else tail.text
+        return cls(tail.size, left_out, text)
+
+
+def _seconds_to_look(task: Document, shown: Document | None) -> float:
+    """How soon a log may be there that is not yet; 0 when none will come."""
+    if task["status"] not in ("complete", "failed", "suspended"):
+        return OPEN_SECONDS
+    ended = datetime.fromisoformat(task["status_changed"])
+    is_recent = (now() - ended).total_seconds() < LATE_SECONDS  # an end is known a moment before its logs
+    return LIVE_SECONDS if is_recent and shown is None else 0
 
 
 def _sees_pilots(caller: Caller) -> bool:
@@ -127,7 +171,7 @@ async def _newest_error_log(ctx: Context, dataset_id: str, found: list[Document]
     for log in order[:3]:
         text = await logs.get(ctx, log["log_id"], dataset_id)
         if text.get("data", "").strip():
-            return {**text, "lines": marked_lines(text["data"][-20_000:])}
+            return {**text, "lines": marked_lines(text["data"][-SHORT_TAIL:])}
     return None
 
 
@@ -145,6 +189,9 @@ class Log(DatasetPage):
         dataset = await self.readable(dataset_id)
         log = await logs.get(self.ctx, log_id, dataset_id)
         text = log.get("data", "")
+        if self.part_wanted == "end":
+            self.page("log_end.html", log=log, lines=marked_lines(text[-SHORT_TAIL:]))
+            return
         if self.query_bool("raw"):
             self.set_header("Content-Type", "text/plain; charset=UTF-8")
             self.finish(text)

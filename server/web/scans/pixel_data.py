@@ -51,5 +51,6 @@ def packed(result: ScanResult, levels: str | None, is_final: bool) -> bytes:
 
 def _regions(posterior: Posterior) -> list[dict[str, Any]]:
     """The outlines of the regions by credible level: closed rings of [ra, dec] in degrees."""
-    return [{"level": level, "rings": [np.round(ring, 6).tolist() for ring in contours(posterior, level)]}
-            for level in posterior.levels.thresholds]
+    return [{"level": level, "threshold": threshold,
+             "rings": [np.round(ring, 6).tolist() for ring in contours(posterior, level)]}
+            for level, threshold in posterior.levels.thresholds.items()]

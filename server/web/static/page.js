@@ -40,6 +40,23 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   }, {once: true});
 });
 
+// What is followed, such as a log, shows its end, unless the reader went up in it: then it stays there.
+function followed(place) {
+  return new Map([...place.querySelectorAll("[data-follow][id]")].map((one) =>
+    [one.id, one.scrollTop + one.clientHeight >= one.scrollHeight - 4 ? -1 : one.scrollTop]));
+}
+function follow(places) {
+  for (const one of document.querySelectorAll("[data-follow]")) {
+    const place = places.get(one.id) ?? -1;
+    one.scrollTop = place < 0 ? one.scrollHeight : place;
+  }
+}
+follow(new Map());
+document.addEventListener("htmx:beforeSwap", () => {
+  const places = followed(document);
+  document.addEventListener("htmx:afterSwap", () => follow(places), {once: true});
+});
+
 // A part that cannot be renewed says so, rather than showing old numbers as if they were new.
 const stale = (is) => document.body.classList.toggle("stale", is);
 document.addEventListener("htmx:sendError", () => stale(true));
@@ -51,7 +68,13 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   const list = event.detail.elt;
   if (!list.matches(".live")) return;
   const inUse = list.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
-  if (inUse || list.querySelector("input[data-row]:checked")) event.preventDefault();
+  const isWritten = [...list.querySelectorAll("input:not([type=hidden]), textarea")].some(
+    (field) => field.value !== field.defaultValue);
+  const isTicked = list.querySelector("input[data-row]:checked") !== null;
+  const isRead = list.querySelector("details[data-hold][open]") !== null;  // opened by the reader: it renews itself
+  const isHidden = list.closest("details:not([open])") !== null;
+  list.classList.toggle("paused", isWritten);
+  if (inUse || isWritten || isTicked || isRead || isHidden) event.preventDefault();
 });
 
 // After an action on a page one is where one was before.
@@ -80,3 +103,20 @@ function labelCells() {
 }
 labelCells();
 document.addEventListener("htmx:afterSettle", labelCells);
+
+// What is to be copied is copied by a button; without scripts it can be marked by hand.
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const field = document.getElementById(button.dataset.copy);
+    field.select();
+    let copied = false;
+    try {
+      await navigator.clipboard.writeText(field.value);
+      copied = true;
+    } catch {
+      copied = document.execCommand("copy");  // over plain http there is no clipboard but this
+    }
+    document.querySelector("[data-copied]").textContent = copied ? "Copied." : "It is marked: copy it by the keyboard.";
+  });
+}

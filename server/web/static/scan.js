@@ -50,17 +50,11 @@ function show(view) {
   put("cpu", seconds(view.cpu_s));
   put("workers", `${whole(view.workers)} running`);
   showLevels(view.levels);
-  const best = view.best_fit;
-  put("ra", best ? best.ra_deg.toFixed(4) + "°" : "–");
-  put("dec", best ? (best.dec_deg < 0 ? "" : "+") + best.dec_deg.toFixed(4) + "°" : "–");
-  put("llh", best ? best.llh.toFixed(2) : "–");
-  put("area50", number(view.area_50_deg2, 4, "deg²"));
-  put("area90", number(view.area_90_deg2, 4, "deg²"));
-  put("limits50", view.area_50_limits);
-  put("limits90", view.area_90_limits);
-  put("levelset", view.level_set ?? "–");
-  put("energy", view.energy ? view.energy.text : "–");
-  place("files").hidden = !best && !view.is_final;
+  for (const [name, text] of Object.entries(view.texts)) {  // as the server writes them in the page
+    if (place(name)) put(name, text);
+  }
+  place("bestcard").hidden = !view.best_fit;
+  place("files").hidden = !view.best_fit && !view.is_final;
   document.dispatchEvent(new CustomEvent("scan:news", {detail: view}));
 }
 

@@ -22,8 +22,11 @@ PERMISSIONS = {
     "get /alerts": READERS, "post /alerts": MANAGERS, "get /alerts/{alert_id}": READERS,
     "get /alerts/{alert_id}/message": READERS, "get /alerts/{alert_id}/draft": READERS,
     "post /alerts/{alert_id}/actions/release": MANAGERS, "post /alerts/{alert_id}/actions/dismiss": MANAGERS,
-    "post /alerts/{alert_id}/actions/retract": MANAGERS, "get /alert_replays": READERS,
+    "post /alerts/{alert_id}/actions/retract": MANAGERS,
+    "post /alerts/{alert_id}/actions/fetch_map": MANAGERS,
+    "get /alert_replays": READERS,
     "get /alert_replays/{name}": READERS, "get /alert_rules": READERS, "get /alert_rules/{name}": READERS,
+    "get /alert_rules/{name}/firings": READERS,
     "put /alert_rules/{name}": ADMIN, "delete /alert_rules/{name}": ADMIN, "post /alert_rule_trials": READERS,
     "get /alert_notices": READERS, "get /alert_notices/{notice_id}": READERS,
     "get /alert_notices/{notice_id}/skymap": READERS, "get /alert_deliveries": READERS,
@@ -37,6 +40,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     folder = tmp_path_factory.mktemp("alerts")
     settings = {"ALERTS__TARGETS": json.dumps({"out": {
         "kind": "http", "address": "http://127.0.0.1:9/x", "headers": {"Authorization": "hush-hush"}}})}
+    settings |= {"ALERTS__FETCH_MAPS": "true", "ALERTS__MAP_HOSTS": '["127.0.0.1:1"]'}
     with running_server(folder, settings) as server:
         yield server
 
@@ -115,6 +119,24 @@ def test_secrets_are_not_shown(api: Api, manager: Session) -> None:
     assert "hush-hush" not in shown
 
 
+def test_a_notice_that_links_to_a_map(api: Api, manager: Session) -> None:
+    notice = {**NOTICE, "event_name": "X-linked", "healpix_url": "https://127.0.0.1:1/map.fits"}
+    alert = manager.post("/alerts", json=notice).json()["alert_id"]
+    browser = api.anonymous()
+    browser.cookies.set("iceprod_session", api.token("admin", username="page admin"))
+    assert "Fetch the map now" in browser.get(f"/web/alerts/{alert}?part=now").text
+    answer = browser.post(f"/web/alerts/{alert}", data={"do": "fetch_map"}, allow_redirects=False)
+    assert answer.status_code == 303
+    told = manager.post(f"/alerts/{alert}/actions/fetch_map").json()["linked"]
+    assert (told["state"], told["url"]) == ("waiting", notice["healpix_url"])
+    inside = {**notice, "event_name": "X-inside", "healpix_url": "http://169.254.169.254/latest"}
+    refused = manager.post("/alerts", json=inside).json()
+    assert (refused["state"], refused["linked"]["state"]) == ("told", "failed")
+    answer = manager.post(f"/alerts/{refused['alert_id']}/actions/fetch_map")
+    assert answer.status_code == 400
+    assert "alerts.map_hosts" in answer.json()["reason"]
+
+
 def test_rules(api: Api) -> None:
     admin = api.session("admin")
     rule = {"streams": ["hese*"], "steps": [{"reco": "cascade"}]}
@@ -126,6 +148,9 @@ def test_rules(api: Api) -> None:
     assert wrong.status_code == 400
     assert "steps[0].reco" in wrong.json()["reason"]
     assert admin.delete("/alert_rules/hese").status_code == 200
+    admin.post("/alerts", data=event_bytes(9))
+    taken = admin.get("/alert_rules/usual/firings?limit=1").json()["firings"]
+    assert taken[0]["result"]["steps"] == ["track_mpe", "millipede"]
 
 
 def test_pages(api: Api, manager: Session) -> None:

@@ -57,6 +57,10 @@ def test_a_tasks_story(api: Api, told: Callable[..., Any], tmp_path: Path) -> No
         "resources": {"memory": 1.5}, "logs": {"stdout": "all is well\n"}, "stats": {"host": "node1"}}]})
 
     assert told("logs", gen["task_id"]) == "all is well\n"
+    starts = [gen["task_id"][:length] for length in range(4, 33)]
+    start = next(one for one in starts if not sim["task_id"].startswith(one))
+    assert told("logs", start) == "all is well\n"
+    _strangers_find_nothing(api, gen["task_id"])
     assert "nobody offers memory 64.0; the most is 8.0" in told("why", sim["task_id"])
     shown = told("show", dataset_id)
     assert "gen: 1 complete" in shown
@@ -65,6 +69,17 @@ def test_a_tasks_story(api: Api, told: Callable[..., Any], tmp_path: Path) -> No
     assert "node1" in told("pilots")
     [site] = told("sites", "--json")["sites"]
     assert (site["site"], site["pilots"], site["offered"]["memory"]) == ("S", 1, 8.0)
+
+
+def _strangers_find_nothing(api: Api, task_id: str) -> None:
+    """Only who may read the dataset learns of a task by how its id begins."""
+    path = f"/task_ids/{task_id[:30]}"
+    [found] = api.session("user", username="tester").get(path).json()["tasks"]
+    assert set(found) == {"task_id", "dataset_id", "job_id", "job_index", "task_index", "name", "status"}
+    assert api.session("user", username="stranger", groups=()).get(path).json() == {"tasks": []}
+    for wrong in ("abc", "a" * 65):
+        refused = api.session().get(f"/task_ids/{wrong}")
+        assert (refused.status_code, "4 to 64" in refused.json()["reason"]) == (400, True)
 
 
 def _tasks(session: Any, dataset_id: str) -> list[dict[str, Any]]:

@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration.cli.walking import DOCS, ROOT, Instead, blocks, console, shell, walked
 from tests.support.installation import Installed, installation, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-ROOT = Path(__file__).parents[3]
-DOCS = ROOT / "docs"
-
-
-def blocks(page: Path, kind: str) -> list[str]:
-    return re.findall(rf"^```{kind}\n(.*?)^```", page.read_text(), re.M | re.S)
-
-
-def environment(here: Installed) -> dict[str, str]:
-    """The installation's, with `iceprod` and `python3` on the path as in the environment of `make venv`."""
-    programs = here.root / "bin"
-    programs.mkdir(exist_ok=True)
-    for name, words in (("iceprod", "-m iceprod"), ("python3", "")):
-        program = programs / name
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
-        program.chmod(0o755)
-    return {**here.environment, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-
-
-def shell(here: Installed, script: str) -> str:
-    """Run a script; it ends at the first command that fails. What it printed."""
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=here.root, env=environment(here),
-                          capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def test_the_tutorial(tmp_path: Path) -> None:
@@ -57,20 +29,9 @@ def test_the_tutorial(tmp_path: Path) -> None:
     assert not here.processes()
 
 
-def console(page: Path, **words: str) -> str:
-    """What a page's reader types, from first line to last, with their own names in place of CAPITALS."""
-    kinds = re.findall(r"^```(sh|console)\n(.*?)^```", page.read_text(), re.M | re.S)
-    lines = [line for kind, block in kinds for line in block.splitlines()
-             if kind == "sh" or line.startswith("$ ")]
-    script = "\n".join(line.removeprefix("$ ") for line in lines)
-    for name, value in words.items():
-        script = re.sub(rf"\b{name}\b", value, script)
-    return script
-
-
 def test_the_page_of_the_schedule(tmp_path: Path) -> None:
     with installation(tmp_path, pilots=0) as here:
-        said = shell(here, console(DOCS / "schedule.md"))
+        said = shell(here, walked(console(DOCS / "schedule.md")))
     assert "samples_1.sigmf" in said
     assert "rescan_event:gold" in said
     assert (tmp_path / "samples_1.sigmf").stat().st_size > 1000
@@ -81,11 +42,11 @@ def test_the_page_of_the_shifter(tmp_path: Path) -> None:
         here.iceprod("simulate", "--seed", "7", "--out", "event.json")
         small = ("--nsides", "8:0", "--reco-algo", "track_mpe")
         here.iceprod("scan", "event.json", *small, "--out", "first")
-        script = console(DOCS / "shifter.md", SCAN_ID="1", SITE="local", ACTION="canary_scan",
-                         NAME="nightly-canary").replace("EVENT.json", "event.json")
-        more = "iceprod workers 1 local 20"
-        assert more in script
-        said = shell(here, script.replace(more, f"{{ {more} 2>&1 || true; }}"))
+        said = shell(here, walked(console(DOCS / "shifter.md"), {
+            "iceprod workers SCAN_ID SITE 20": Instead(
+                "{ iceprod workers SCAN_ID SITE 20 2>&1 || true; }", "the scan is final already")},
+            SCAN_ID="1", SITE="local", ACTION="canary_scan", NAME="nightly-canary",
+            **{"EVENT.json": "event.json"}))
     assert "cannot add workers" in said, "the scan is final"
     assert "best fit   RA" in said
     assert "nightly-canary" in said

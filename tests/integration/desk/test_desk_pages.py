@@ -327,7 +327,7 @@ def test_the_page_of_an_object(browser: Session, scan_id: str, filter_id: int, o
     path = browser.get(f"/web/desk/scans/{scan_id}").url.removeprefix(browser.url)
     assert 'href="/web/desk/objects/inside"' in browser.get(path).text
     page = browser.get("/web/desk/objects/inside").text
-    assert f'<a href="{path}">{scan_id}</a>' in page, "the map that holds it"
+    assert f'<a href="{path}">run 136000, event 42' in page, "the map that holds it"
     assert f"{BEST[0]:.5f}° {BEST[1]:+.5f}°" in page
     assert "inside (mine)" in page, "the host"
     assert ">near<" in page, "the filter"
@@ -384,6 +384,106 @@ def test_a_catalogue_that_is_away_is_no_dead_end(browser: Session, scan_id: str,
     assert 'role="alert"' in answer.text
     assert "Nothing was changed; try again in a while." in answer.text
     assert "urlopen" not in answer.text
+
+
+def test_what_an_archive_does_not_know_is_an_answer(browser: Session, admin: Session, scan_id: str,
+                                                    filter_id: int) -> None:
+    path = browser.get(f"/web/desk/scans/{scan_id}").url.removeprefix(browser.url)
+    asked = {"action": "match", "service": "irsa", "back": path}
+    answer = browser.post("/web/desk/objects/inside", data=asked)
+    assert answer.url.endswith(path)
+    assert "inside: No WISE Photometry available." in answer.text
+
+
+def test_errors_lead_back(browser: Session, scan_id: str) -> None:
+    here = browser.get(f"/web/desk/scans/{scan_id}").url
+    missing = browser.get("/web/desk/objects/nothing", headers={"Referer": here})
+    assert f'href="{here.removeprefix(browser.url)}"' in missing.text
+    foreign = browser.get("/web/desk/objects/nothing", headers={"Referer": "https://elsewhere.example/web/x"})
+    assert "elsewhere" not in foreign.text
+
+
+def test_keys_that_are_pressed_twice_are_no_error(browser: Session, scan_id: str, filter_id: int) -> None:
+    path = "/web/desk/objects/inside"
+    for _ in range(2):
+        assert ">favorite<" in act(browser, path, "inside", action="favorite")
+    act(browser, path, "inside", action="forget", list="favorites")
+
+
+def test_comments(api: Api, browser: Session, scan_id: str, filter_id: int) -> None:
+    path = browser.get(f"/web/desk/scans/{scan_id}").url.removeprefix(browser.url)
+    page = act(browser, path, "inside", action="comment", text="  blue <b>and</b>\nnuclear ")
+    assert "Your comment on inside is kept." in page
+    assert "“blue &lt;b&gt;and&lt;/b&gt;\nnuclear”" in page
+    of_object = browser.get("/web/desk/objects/inside").text
+    number = re.search(r'name="comment" value="(\d+)"', of_object)
+    assert number
+    stranger = api.anonymous()
+    stranger.cookies.set("iceprod_session", api.token("user", username="eve", groups=("others",)))
+    assert "nuclear" not in stranger.get("/web/desk/objects/inside").text
+    gone = {"action": "take back", "comment": number[1]}
+    assert stranger.post("/web/desk/objects/inside", data=gone).status_code == 400
+    assert "nuclear" not in act(browser, "/web/desk/objects/inside", "inside", **gone)
+    for text in ("", "  ", "x" * 5001):
+        answer = browser.post("/web/desk/objects/inside", data={"action": "comment", "text": text})
+        assert (answer.status_code, "text: " in answer.text) == (400, True)
+
+
+def test_candidates_stand_by_probability(browser: Session, admin: Session, scan_id: str,
+                                         filter_id: int) -> None:
+    away = {"id": "a later one", "ra": BEST[0], "dec": BEST[1] + 5.0, "filter_ids": [filter_id],
+            "passed_at": "2030-01-01T00:00:00"}
+    ok(admin.post("/api/candidates", json=away))
+    path = browser.get(f"/web/desk/scans/{scan_id}").url
+
+    def names(query: str) -> list[str]:
+        found = re.findall(r'<tr id="candidate-\d+" data-row-key="([^"]+)"', browser.get(path + query).text)
+        return [name for name in found if name in ("inside", "a later one")]
+
+    assert names("?region=99") == ["inside", "a later one"]
+    assert names("?region=99&sort=passed") == ["a later one", "inside"]
+    assert names("?region=99&sort=name") == ["a later one", "inside"]
+    assert browser.get(path + "?sort=x").status_code == 400
+
+
+def test_fields_that_nobody_filled_in_are_no_error(browser: Session, scan_id: str, filter_id: int) -> None:
+    path = browser.get(f"/web/desk/scans/{scan_id}").url
+    answer = browser.get(f"{path}?region=90&filter=&rejected=&sort=level&page=")
+    assert answer.status_code == 200
+    assert "inside" in answer.text
+    assert browser.get(f"{path}?filter=x").status_code == browser.get(f"{path}?rejected=x").status_code == 400
+
+
+def test_the_list_of_events(browser: Session, admin: Session, scan_id: str) -> None:
+    body = {"dateobs": "2023-12-02T05:13:44", "aliases": ["IceCube-231202A"], "tags": ["gold"]}
+    for name, error in (("first", 0.5), ("second", 0.4)):
+        sky = {"ra": 83.2, "dec": -5.1, "error": error, "localization_name": name}
+        ok(admin.post("/api/gcn_event", json={**body, "skymap": sky}))
+    page = browser.get("/web/desk?text=icecube-2312").text
+    assert page.count("IceCube-231202A ·") == 1, "one row for an event"
+    assert "2.3 deg² (90 %)" in page, "the newest map stands for it"
+    assert "1 more" in page
+    assert "No such event" in browser.get("/web/desk?text=gold&origin=scans").text
+    assert scan_id in browser.get("/web/desk?origin=scans&since=2023-03-14&until=2023-03-14").text
+    assert scan_id not in browser.get("/web/desk?origin=scans&until=2023-03-13").text
+
+
+@pytest.mark.parametrize("query", ["sort=x", "origin=x", "area=wide", "area=-1", "area=nan", "since=soon",
+                                   "until=x", "after=x", "sort=area&after=1"])
+def test_lists_that_cannot_be(browser: Session, query: str) -> None:
+    answer = browser.get(f"/web/desk?{query}")
+    assert answer.status_code == 400
+    assert f"{query.rpartition('&')[2].partition('=')[0]}: " in answer.text
+
+
+def test_no_pictures_of_the_sky_unless_wanted(browser: Session, scan_id: str, outside: Outside) -> None:
+    before = len(outside.asked)
+    here = browser.get(f"/web/desk/scans/{scan_id}")
+    assert "The sky there" not in here.text
+    answer = browser.get(here.url.removeprefix(browser.url) + "/sky?across=2")
+    assert answer.status_code == 404
+    assert "catalogs.sky_pictures" in answer.text
+    assert len(outside.asked) == before
 
 
 @pytest.mark.parametrize(("path", "code"), [

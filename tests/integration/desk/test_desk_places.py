@@ -123,4 +123,19 @@ def test_spatial_catalogues(admin: Session, viewer: Session) -> None:
         refused(admin.get(f"/api/spatial_catalog/{wrong}"), 400)
         refused(admin.delete(f"/api/spatial_catalog/{wrong}"), 400)
     ok(admin.delete(f"/api/spatial_catalog/{number}"))
+
+
+def test_a_published_file_of_sources(admin: Session, viewer: Session) -> None:
+    data = b"Source_Name,RAJ2000,DEJ2000,CLASS1\n4FGL J0509.4+0542,77.36,5.7,bll"
+    body = {"catalogName": "4FGL", "file_data": base64.b64encode(data).decode()}
+    number = ok(admin.post("/api/spatial_catalog/file", json=body))["id"]
+    entry, = ok(viewer.get(f"/api/spatial_catalog/{number}"))["entries"]
+    assert (entry["entry_name"], entry["about"]["class"]) == ("4FGL-J0509.4+0542", "bll")
+    for change, reason in (({"file_data": "?"}, "base64"), ({"file_data": "AAAA"}, "no column for name"),
+                           ({"file_name": "x"}, "give one of them"),
+                           ({"file_name": "../x", "file_data": None}, "no file"),
+                           ({"columns": {"nome": "x"}}, "columns: 'nome'")):
+        refused(admin.post("/api/spatial_catalog/file", json={**body, **change}), 400, reason)
+    refused(viewer.post("/api/spatial_catalog/file", json=body), 401, "Upload data")
+    ok(admin.delete(f"/api/spatial_catalog/{number}"))
     assert ok(viewer.get("/api/spatial_catalog")) == []

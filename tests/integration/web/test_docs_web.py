@@ -62,3 +62,22 @@ def test_who_is_logged_in_keeps_the_navigation(api: Api) -> None:
                                   "systemd/iceprod-server.service"])
 def test_only_pages_are_shown(api: Api, path: str) -> None:
     assert api.anonymous().get(f"/web/docs/{path}").status_code == 404
+
+
+def test_pictures_come_with_the_pages(api: Api) -> None:
+    session = api.anonymous()
+    page = session.get("/web/docs/tutorial").text
+    path = re.search(r'<img src="(/web/docs/pictures/[a-z-]+\.webp)" alt="[^"]{20,}"', page)
+    assert path, page[-3000:]
+    answer = session.get(path[1])
+    assert answer.headers["Content-Type"] == "image/webp"
+    assert answer.content[:4] == b"RIFF"
+    for wrong in ("none.webp", "..%2findex.md", "home.png"):
+        assert session.get(f"/web/docs/pictures/{wrong}").status_code == 404
+
+
+def test_tables_can_be_reached_and_have_no_empty_headings(api: Api) -> None:
+    page = api.anonymous().get("/web/docs/reference/commands").text
+    assert re.search(r'<div class="scroll" tabindex="0" role="group" aria-label="[^"]+"><table>', page)
+    assert not re.search(r"<th[^>]*></th>", page)
+    assert page.count("<table>") == page.count("</table></div>")

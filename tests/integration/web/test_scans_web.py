@@ -109,8 +109,10 @@ def test_the_list_has_pages_and_hides_the_deleted(api: Api, browser: requests.Se
     assert kept in browser.get("/web/scans").text
     assert gone not in browser.get("/web/scans").text
     assert gone in browser.get("/web/scans", params={"deleted": "true"}).text
-    assert browser.get("/web/scans", params={"page": "9"}).status_code == 200
-    assert browser.get("/web/scans", params={"page": "0"}).status_code == 400
+    assert kept not in browser.get("/web/scans", params={"after": "1.5,abc"}).text
+    for wrong in ({"after": "x"}, {"after": "nan,a"}, {"after": "1"}, {"sort": "no"}, {"state": "no"},
+                  {"text": "a b c"}, {"stream": "x" * 300}):
+        assert browser.get("/web/scans", params=wrong).status_code == 400, wrong
 
 
 def test_files_are_few_and_carry_their_hash(browser: requests.Session) -> None:

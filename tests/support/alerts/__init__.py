@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from config.settings import AlertGate, AlertRule, Alerts, AlertStep, AlertTarget
+from config.alerts import AlertGate, AlertRule, Alerts, AlertStep, AlertTarget
 from scanner.maps import healpix
 from scanner.maps.levels import Progression, first_pixels
 from scanner.maps.result import Method, ScanMetadata, ScanResult, nan_rows

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from config.settings import Notify, Smtp
+from config.notify import Notify, Smtp
 from iceprod.tokens import Caller, encode
 from server.notifications import gathering, messages, owners, rules
 from server.notifications.owners import Owner

@@ -14,7 +14,6 @@ from iceprod.cli.main import main
 from iceprod.cli.sky.outcome import distance
 from iceprod.installation import Installation, Running
 from iceprod.tokens import decode, read_secret
-from server.reference.commands import commands
 
 ROOT = Path(__file__).parents[3]
 CONFIG = {"version": 3.2, "description": "d", "tasks": [
@@ -62,7 +61,7 @@ def test_without_a_command_there_is_help(capsys: pytest.CaptureFixture[str]) -> 
     (["reset", "x", "--task", "a", "--job", "b"], "exclude each other"),
     (["reset", "x", "--hard"], "say which"),
     (["reset", "x", "--status", "complete"], "complete"),
-    (["logs", "x", "-f", "--json"], "exclude each other"),
+    (["up", "--foreground", "--json"], "exclude each other"),
     (["completion", "csh"], "'csh'"),
 ])
 def test_usage_errors(arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,8 +69,8 @@ def test_usage_errors(arguments: list[str], text: str, capsys: pytest.CaptureFix
     assert text in error_of(capsys)
 
 
-@pytest.mark.parametrize("arguments", [["status"], ["watch", "x"], ["abort", "x"], ["why", "x"],
-                                       ["logs", "x"], ["sites"], ["pilots"], ["list"], ["show", "x"],
+@pytest.mark.parametrize("arguments", [["status"], ["watch", "x"], ["abort", "x"], ["why", "1.0.0"],
+                                       ["logs", "1.0.0"], ["sites"], ["pilots"], ["list"], ["show", "x"],
                                        ["tasks", "x"], ["suspend", "x"], ["resume", "x"], ["reset", "x"],
                                        ["wait", "x"], ["scans"]])
 def test_without_a_server(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,15 +135,6 @@ def test_down_without_anything_running(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["down", "--data", str(tmp_path / "none")]) == 0
     assert "nothing runs" in capsys.readouterr().out
     assert not (tmp_path / "none").exists()
-
-
-def test_all_commands_speak_json_but_those_that_cannot() -> None:
-    """A script is what it is; bench, store and pilot have parsers of their own."""
-    silent = {"completion", "demo", "bench", "store", "pilot", "grid", "schedule", "credentials",
-                  "notify"}
-    for name, command in commands():
-        speaks = any("--json" in option.opts for option in command.params)
-        assert speaks != (name.removeprefix("iceprod ") in silent), name
 
 
 def test_down_tells_programs_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

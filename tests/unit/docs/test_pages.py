@@ -17,6 +17,8 @@ from iceprod.cli.common.passing import Passing
 from iceprod.cli.house.bench import BENCHES
 from server.app import ROUTES
 from server.reference import PAGES, commands, metrics, settings
+from tests.browser.screenshots import DOCS as PICTURES
+from tests.browser.screenshots import FOR_DOCS
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
@@ -90,6 +92,19 @@ def test_links_lead_somewhere(name: str) -> None:
         found = (page.parent / path).resolve()
         is_generated = found.parent == DOCS / "reference" and found.stem in PAGES
         assert is_generated or found.exists(), f"{name}: {target}"
+
+
+def test_pictures_are_small_told_in_words_and_made_by_the_command() -> None:
+    shown = {}
+    for page in WRITTEN:
+        for words, target in re.findall(r"!\[([^\]]*)\]\(([^)\s]+)\)", page.read_text()):
+            path = (page.parent / target).resolve()
+            assert len(words) > 20, f"{page}: {target} says nothing to those who do not see it"
+            assert path.parent == PICTURES
+            shown[path.name] = path
+    assert {path.stem for path in shown.values()} == {*FOR_DOCS}
+    assert {path.name for path in PICTURES.iterdir()} == {*shown}
+    assert sum(path.stat().st_size for path in shown.values()) < 1_000_000
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -25,6 +25,7 @@ class FakeServer:
         self.requests: list[tuple[str, str, Any]] = []
         self.answers: dict[tuple[str, str], tuple[int, Any]] = {}  # what is answered instead
         self.stop: list[str] = []
+        self.watch: list[str] = []
         self.drain = False
         self.lease_seconds, self.grace_seconds = 60.0, 7200.0
         self.changed = threading.Condition()
@@ -78,6 +79,8 @@ class FakeServer:
         """Remember the parts of an exchange as requests of their own."""
         answer: dict[str, Any] = {"lease_seconds": self.lease_seconds, "grace_seconds": self.grace_seconds,
                                   "stop": self.stop, "drain": self.drain}
+        if self.watch:
+            answer["watch"] = self.watch
         parts = {path.replace("exchange", "heartbeat"): {"tasks": body["tasks"]}}
         if "reports" in body:
             parts["/task_actions/report_many"] = {"reports": body["reports"]}

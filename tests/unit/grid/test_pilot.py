@@ -96,6 +96,22 @@ def test_a_script_is_run_and_reported(server: Any, options: Options) -> None:
     assert ("DELETE", "/pilots/pilot-1", None) in server.requests
 
 
+def test_what_a_task_prints_is_sent_while_somebody_looks(server: Any, options: Options,
+                                                        tmp_path: Path) -> None:
+    go_on = tmp_path / "go on"
+    with running(options):
+        task_id = server.add(shell(f"echo started; while [ ! -e '{go_on}' ]; do sleep 0.05; done"))
+        server.watch = [task_id]
+        wanted = {"size": 8, "text": "started\n"}
+        with server.changed:
+            assert server.changed.wait_for(lambda: any(
+                (body or {}).get("tails", {}).get(task_id, {}).get("stdout") == wanted
+                for body in server.bodies("/exchange")), 30)
+        go_on.touch()
+        server.wait_for(f"/tasks/{task_id}/task_actions/complete")
+    assert not any("tails" in body for body in server.bodies("/exchange")[:1])
+
+
 def test_a_failure_is_reported_with_its_reason(server: Any, options: Options) -> None:
     with running(options):
         task_id = server.add(shell("echo no luck >&2; exit 9"))

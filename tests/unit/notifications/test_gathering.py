@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.settings import Notify
+from config.notify import Notify
 from server.notifications import gathering, messages, notes
 from server.notifications.gathering import HOUR, Standing, due_at
 from server.rest.context import Context

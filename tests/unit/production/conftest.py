@@ -12,6 +12,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from config.settings import Database, Failures, Leases, Settings
 from server import production
+from server.common import metrics
 from server.production.common.documents import Document
 from server.production.datasets import datasets
 from server.production.datasets.datasets import NewDataset
@@ -43,6 +44,12 @@ async def long_up(db: AsyncDatabase) -> None:
     """Have the pulse of a server that has been there all day."""
     pulse = {"_id": "pulse", "since": soon(-86400), "last": soon(0)}
     await db.pulses.replace_one({"_id": "pulse"}, pulse, upsert=True)
+
+
+def commands() -> float:
+    """How many commands were sent to the database so far, without those that go on reading an answer."""
+    return sum(sample.value for metric in metrics.DATABASE_COMMANDS.collect() for sample in metric.samples
+               if sample.name.endswith("_total") and "getMore" not in sample.labels.values())
 
 
 class Maker:

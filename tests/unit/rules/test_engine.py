@@ -188,6 +188,21 @@ async def test_a_row_that_cannot_be_read_stops_nobody(ctx: Context) -> None:
     assert await done(ctx) == ["test:1|test:1"]
 
 
+def test_patterns() -> None:
+    condition = ((Clause("word", like=("a?", "*z")),),)
+    assert conditions.why_not(condition, {"word": "AB"}) == ""
+    assert conditions.why_not(condition, {"word": "abc"}) == "word is 'abc', not like a? or *z"
+    assert conditions.why_not(((Clause("word", like=()),),), {"word": "a"}) == "word is 'a', not like any"
+    assert conditions.read([[{"field": "word", "like": ["x*"]}]], ["word"])[0][0].like == ("x*",)
+
+
+def test_the_first_that_holds() -> None:
+    rules = {"b": ((Clause("word", among=("b",)),),), "all": conditions.always, "never": conditions.never}
+    choice = decisions.first(rules, {"word": "a"})
+    assert (choice.name, choice.passed_over) == ("all", {"b": "word is 'a', not 'b'"})
+    assert decisions.first({"never": conditions.never}, {}).reason.startswith("never: it has no condition")
+
+
 def test_never_and_always() -> None:
     assert conditions.why_not(conditions.never, {}) == "it has no condition, so it never fires"
     assert conditions.why_not(conditions.always, {}) == ""

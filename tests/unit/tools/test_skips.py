@@ -40,7 +40,8 @@ def test_every_reason_has_a_remedy(file: str, reason: str) -> None:
     assert remedy(reason), f"{file}: add what helps against {reason} to REMEDIES in tests/support/skips.py"
 
 
-@pytest.mark.parametrize("reason", ["there is no chromium here", "playwright is not installed"])
+@pytest.mark.parametrize("reason", ["there is no chromium here", "playwright is not installed",
+                                    "axe-core is not installed"])
 def test_a_missing_browser_has_a_remedy(reason: str) -> None:
     assert remedy(reason)
 

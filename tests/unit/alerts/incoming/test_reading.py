@@ -95,8 +95,8 @@ def test_messages_that_are_refused(message: bytes, says: str) -> None:
         read(message)
 
 
-_NAMES = ["value", "data", "frames", "$schema", "trigger_time", "ra", "id", "x", "healpix_file", "event_name",
-          "mission", "truth"]
+_NAMES = ["value", "data", "frames", "$schema", "trigger_time", "ra", "id", "x", "healpix_file",
+          "healpix_url", "event_name", "mission", "truth"]
 _JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_NAMES), inner, max_size=4))

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from config.settings import AlertSource
+from config.alerts import AlertSource
 from server.alerts.common import alerts
 from server.alerts.common.alerts import Search
 from server.alerts.incoming.folder_source import FolderSource
@@ -40,7 +40,7 @@ def put(folder: Path, name: str, data: bytes) -> None:
 
 
 async def test_a_folder(ctx: Context, tmp_path: Path) -> None:
-    source = FolderSource("here", AlertSource(kind="folder", address=str(tmp_path), stream="night"))
+    source = FolderSource(ctx, "here", AlertSource(kind="folder", address=str(tmp_path), stream="night"))
     put(tmp_path, "a.json", b"{}")
     for name in (".hidden", "half.json.part", "half.tmp"):
         put(tmp_path, name, b"x")
@@ -51,21 +51,21 @@ async def test_a_folder(ctx: Context, tmp_path: Path) -> None:
 
 
 async def test_a_file_that_is_being_written_waits(ctx: Context, tmp_path: Path) -> None:
-    source = FolderSource("here", AlertSource(kind="folder", address=str(tmp_path)))
+    source = FolderSource(ctx, "here", AlertSource(kind="folder", address=str(tmp_path)))
     (tmp_path / "new.json").write_bytes(b"{")
     os.utime(tmp_path / "new.json", (time.time() + 5, time.time() + 5))
     assert await listen_once(ctx, "here", source, 0.3) == 0
 
 
 async def test_a_folder_that_is_not_there(ctx: Context, tmp_path: Path) -> None:
-    source = FolderSource("here", AlertSource(kind="folder", address=str(tmp_path / "none")))
+    source = FolderSource(ctx, "here", AlertSource(kind="folder", address=str(tmp_path / "none")))
     with pytest.raises(OSError, match="none"):
         await listen_once(ctx, "here", source, 0.1)
 
 
 async def test_a_message_that_is_stored_but_not_told_comes_again(ctx: Context, tmp_path: Path) -> None:
     """A crash between storing and telling the source: the same file once more is the same alert."""
-    source = FolderSource("here", AlertSource(kind="folder", address=str(tmp_path)))
+    source = FolderSource(ctx, "here", AlertSource(kind="folder", address=str(tmp_path)))
     put(tmp_path, "a.json", b"{}")
     for arrival in await source.poll(0.1):
         await alerts.arrive(ctx, arrival)
@@ -80,16 +80,16 @@ async def test_kafka_commits_only_what_is_stored(ctx: Context) -> None:
         settings = AlertSource(kind="kafka", address=kafka.address, topics=["alerts"], group="night",
                                options={"auto.offset.reset": "earliest",
                                         "session.timeout.ms": "6000"})  # mock brokers miss who leaves
-        first = KafkaSource("here", settings)
+        first = KafkaSource(ctx, "here", settings)
         await polled(first)  # it was read, and then the process died: nothing was stored, nothing committed
         await first.close()
-        second = KafkaSource("here", settings)
+        second = KafkaSource(ctx, "here", settings)
         found = await stored(ctx, second, 1)
         assert [one.stream for one in found] == ["alerts"]
         assert found[0].origins[0].place.endswith("]@0")
         await second.close()
         kafka.send("alerts", b'{"n": 2}')
-        third = KafkaSource("here", settings)
+        third = KafkaSource(ctx, "here", settings)
         assert len(await stored(ctx, third, 2)) == 2
         assert all(len(one.origins) == 1 for one in await alerts.listed(ctx, Search(), 0, 10)), "came twice"
         await third.close()
@@ -102,11 +102,11 @@ async def polled(source: Source) -> list[Any]:
     return found
 
 
-async def test_kafka_without_topics_or_broker() -> None:
+async def test_kafka_without_topics_or_broker(ctx: Context) -> None:
     pytest.importorskip("confluent_kafka", reason="no confluent-kafka")
     with pytest.raises(OSError, match="topics"):
-        KafkaSource("here", AlertSource(kind="kafka", address="127.0.0.1:9"))
-    source = KafkaSource("here", AlertSource(kind="kafka", address="127.0.0.1:9", topics=["a"]))
+        KafkaSource(ctx, "here", AlertSource(kind="kafka", address="127.0.0.1:9"))
+    source = KafkaSource(ctx, "here", AlertSource(kind="kafka", address="127.0.0.1:9", topics=["a"]))
     with pytest.raises(OSError, match="127"):
         await polled(source)
     await source.close()
@@ -121,7 +121,7 @@ async def test_zeromq(ctx: Context, send: Callable[[Any, bytes], None]) -> None:
     address = f"tcp://127.0.0.1:{free_port()}"
     publisher = zmq.Context.instance().socket(zmq.PUB)
     publisher.bind(address)
-    source = ZeroMQSource("here", AlertSource(kind="zeromq", address=address, topics=["neutrino"]))
+    source = ZeroMQSource(ctx, "here", AlertSource(kind="zeromq", address=address, topics=["neutrino"]))
     try:
         await asyncio.sleep(0.5)  # until the subscription has reached the publisher
         publisher.send_multipart([b"other", b"{}"])

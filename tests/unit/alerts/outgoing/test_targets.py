@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from config.settings import AlertTarget
+from config.alerts import AlertTarget
 from server.alerts.common import alerts, revisions
 from server.alerts.outgoing import notices, outbox
 from server.alerts.outgoing.targets import chosen

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.settings import AlertGate
+from config.alerts import AlertGate
 from scanner.maps.posterior import EDGE
 from server.alerts.common.revisions import MapFacts
 from server.alerts.rules import gate

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 
-from config.settings import AlertRule, AlertStep
-from server.alerts.rules import stored
-from server.alerts.rules.matching import Traits, any_fits, first_match
+from config.alerts import AlertRule, AlertStep
+from server.alerts.common.alerts import State
+from server.alerts.rules import journal, stored
+from server.alerts.rules.matching import choose
 from server.alerts.way import arriving
 from server.common.errors import BadRequest, NotFound
 from server.rest.context import Context
@@ -16,14 +20,33 @@ from tests.support.alerts import arrival, event_bytes, with_alerts
 def test_the_first_active_rule_counts() -> None:
     rules = {"off": AlertRule(is_active=False), "hese": AlertRule(streams=["hese*"]),
              "tracks": AlertRule(streams=["*"], event_types=["neutrino", "GFU*"])}
-    assert first_match(rules, Traits("heseEvent16Data", "HESE")) == "hese"
-    assert first_match(rules, Traits("NEUTRINO", "gfu_gold")) == "tracks"
-    assert first_match(rules, Traits("neutrino", "EHE")) is None
+    assert choose(rules, {"stream": "heseEvent16Data", "event_type": "HESE"}).name == "hese"
+    assert choose(rules, {"stream": "NEUTRINO", "event_type": "gfu_gold"}).name == "tracks"
+    nobody = choose(rules, {"stream": "neutrino", "event_type": "EHE"})
+    assert nobody.name is None
+    assert nobody.passed_over == {
+        "hese": "stream is 'neutrino', not like hese*",
+        "tracks": "event_type is 'EHE', not like neutrino or GFU*"}
 
 
-def test_patterns() -> None:
-    assert any_fits(["a?", "*z"], "ab")
-    assert not any_fits([], "ab")
+async def test_the_journal_has_what_a_rule_took(ctx: Context) -> None:
+    ctx = with_alerts(ctx)
+    taken = await arriving.take_in(ctx, arrival(event_bytes()))
+    row, = await journal.of_rule(ctx, "one", 0, 10)
+    assert row["result"] == {"alert_id": taken.alert_id, "steps": ["track_mpe"]}
+    assert (row["state"], row["kind"], row["facts"]["stream"]) == ("done", "alert", taken.stream)
+    assert await journal.of_rule(ctx, "other", 0, 10) == []
+    await journal.note(ctx, taken, "one", AlertRule(), {})
+    assert len(await journal.of_rule(ctx, "one", 0, 10)) == 1
+
+
+async def test_what_no_rule_wants_says_why(ctx: Context) -> None:
+    made = with_alerts(ctx)
+    alerts = msgspec.structs.replace(made.settings.alerts, rules={"hese": AlertRule(streams=["hese*"])})
+    ctx = replace(made, settings=msgspec.structs.replace(made.settings, alerts=alerts))
+    alert = await arriving.take_in(ctx, arrival(event_bytes()))
+    assert (alert.state, alert.rule) == (State.IGNORED, "")
+    assert alert.reason.startswith("no rule wants it: hese: stream is")
 
 
 @pytest.mark.parametrize(("body", "says"), [
@@ -58,5 +81,6 @@ async def test_a_dry_run_starts_nothing(ctx: Context) -> None:
     await arriving.take_in(ctx, arrival(event_bytes()))
     row, = await stored.dry_run(ctx, {"none": AlertRule(streams=["x"])})
     assert (row["was"], row["would_be"], row["would_scan"]) == ("one", None, [])
+    assert "not like x" in row["why_not"]["none"]
     row, = await stored.dry_run(ctx, {"all": AlertRule()})
     assert (row["would_be"], row["would_scan"]) == ("all", ["track_mpe", "millipede"])

@@ -12,7 +12,7 @@ import pytest
 from astropy.io import fits
 from jsonschema import Draft202012Validator
 
-from config.settings import AlertGate
+from config.alerts import AlertGate
 from server.alerts.common import alerts, revisions
 from server.alerts.common.alerts import Alert, Search, State
 from server.alerts.common.latency import durations, percentiles
@@ -51,12 +51,8 @@ async def test_two_maps_are_told_as_initial_and_update(ctx: Context, tmp_path: P
     assert (first["alert_type"], second["alert_type"]) == ("initial", "update")
     assert first["event_name"] == second["event_name"]
     assert first["healpix_file"] != second["healpix_file"]
-    ours = {"area_50_deg2": {"type": "number"}, "nu_energy": {"type": "number"},
-            "pipeline": {"type": "string"}}
-    schema = {**gcn_schema.ALERT, "properties": {
-        **gcn_schema.ALERT["properties"], **ours, "$schema": {"const": (
-            "https://gcn.nasa.gov/schema/v7.2.1/gcn/notices/neutrino/Alert.schema.json")}}}
     for document in (first, second):
+        schema = gcn_schema.notice_schema(document["alert_type"], is_test=True)
         Draft202012Validator(schema).validate(document)
     packed = sorted(tmp_path.glob("*.fits.gz"))[0].read_bytes()
     with fits.open(io.BytesIO(gzip.decompress(packed))) as units:

@@ -22,16 +22,21 @@ TABLE = ("\ufeffname,ra,dec,amaj,amin,phi,flux\r\n4FGL J0001,10.0,5.0,2.0,0.5,90
 
 
 def test_a_table() -> None:
-    assert read_entries(TABLE) == {
+    found = read_entries(TABLE)
+    assert {name: entry.data for name, entry in found.items()} == {
         "4FGL-J0001": {"ra": 10.0, "dec": 5.0, "amaj": 2.0, "amin": 0.5, "phi": 90.0},
         "small": {"ra": 350.0, "dec": -80.0, "amaj": 0.1, "amin": 0.1, "phi": 0.0}}
-    assert read_entries("name,ra,dec,radius\nx,1,2,3") == {"x": {"ra": 1.0, "dec": 2.0, "radius": 3.0}}
+    assert [entry.about for entry in found.values()] == [{"name": "4FGL J0001"}, {}]
+    one, = read_entries("name,ra,dec,radius,class,association\nx,1,2,3,bll, TXS 1 ").values()
+    assert (one.data, one.about) == ({"ra": 1.0, "dec": 2.0, "radius": 3.0},
+                                     {"class": "bll", "association": "TXS 1"})
 
 
 @pytest.mark.parametrize(("text", "reason"), [
     ("", "'name' must be there"), ("name,ra,dec\nx,1,1", "'amaj'"),
     ("name,ra,dec,amaj,amin\nx,1,1,1,1", "'phi'"),
-    ("name,ra,dec,radius,ra\nx,1,1,1,1", "'ra'"), ("name,ra,dec,radius\n", "1 to"),
+    ("name,ra,dec,radius,ra\nx,1,1,1,1", "'ra'"),
+    ("name,ra,dec,radius,class,class\nx,1,1,1,1,1", "'class'"), ("name,ra,dec,radius\n", "1 to"),
     ("name,ra,dec,radius\nx,1,1", "line 2: 3 values"), ("name,ra,dec,radius\nx,1,1,0", "line 2: radius must"),
     ("name,ra,dec,radius\nx,1,1,nan", "radius must be a number"),
     ("name,ra,dec,radius\nx,360,1,1", "line 2: ra"),

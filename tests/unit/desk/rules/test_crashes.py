@@ -16,7 +16,7 @@ from server.desk.maps import events, localizations, skymaps
 from server.desk.maps.localizations import NewLocalization
 from server.desk.people import groups
 from server.desk.plans import efficiencies, plans
-from server.desk.rules import default_plans, followups
+from server.desk.rules import default_plans, followups, standing
 from server.rest.context import Context
 from server.rules import engine
 from tests.support.rules import Crash, crashing
@@ -68,8 +68,9 @@ async def test_a_judgement_makes_one_request(ctx: Context, who: Visitor) -> None
     crashes = 0
     for writes in range(1, 100):
         await emptied(ctx, "desk_classifications", "desk_followup_requests")
-        await followups.add(ctx, who, 1, PAYLOAD, group_ids=[], name=None,
-                            source_filter={"classification": "TDE"}, daily_limit=None)
+        await standing.add(ctx, who, await followups.checked(
+            ctx, who, 1, PAYLOAD, group_ids=[], name=None, source_filter={"classification": "TDE"},
+            daily_limit=None))
         try:
             await judged(crashing(ctx, writes), who)
         except Crash:
@@ -105,9 +106,10 @@ async def test_a_map_makes_one_plan_and_one_efficiency(ctx: Context, who: Visito
     crashes = 0
     for writes in range(1, 100):
         await emptied(ctx, "desk_localizations", "desk_observation_plans", "desk_survey_efficiencies")
-        number = await default_plans.add_plan(ctx, who, 1, PLAN, group_ids=[], name=None,
-                                              filters={"gcn_tags": ["gold"]}, daily_limit=None)
-        await default_plans.add_efficiency(ctx, who, number, {"numberInjections": 10}, None)
+        number = await standing.add(ctx, who, await default_plans.checked_plan(
+            ctx, who, 1, PLAN, group_ids=[], name=None, filters={"gcn_tags": ["gold"]}, daily_limit=None))
+        await standing.add(ctx, who, await default_plans.checked_efficiency(
+            ctx, who, number, {"numberInjections": 10}, daily_limit=None))
         try:
             await mapped(crashing(ctx, writes))
         except Crash:

@@ -51,8 +51,10 @@ async def judge(ctx: Context, who: Visitor, name: str, probability: float | None
 
 async def test_a_class_starts_it_once(ctx: Context, who: Visitor, service: int) -> None:
     chosen = {"classifications": [{"name": "TDE", "probability": 0.5}]}
-    number = await default_analyses.add(ctx, who, service, parameters={"mode": "fast"}, source_filter=chosen,
-                                        daily_limit=2, group_ids=None, show=SHOW)
+    draft = await default_analyses.checked(
+        ctx, who, service, parameters={"mode": "fast"}, source_filter=chosen, daily_limit=2, group_ids=None,
+        show=SHOW)
+    number = await standing.add(ctx, who, draft)
     for name, probability in (("TDE", 0.9), ("TDE", 0.4), ("Blazar", 1.0), ("TDE", None), ("TDE", 0.8)):
         await judge(ctx, who, name, probability)
     await engine.run(ctx)
@@ -84,6 +86,6 @@ async def test_bad_filters(given: Any) -> None:
 async def test_what_the_service_does_not_take(ctx: Context, who: Visitor, service: int, service_id: int,
                                               parameters: dict[str, Any]) -> None:
     with pytest.raises(ApiError):
-        await default_analyses.add(
+        await default_analyses.checked(
             ctx, who, service + service_id, parameters=parameters,
             source_filter={"classifications": [{"name": "TDE"}]}, daily_limit=None, group_ids=None, show=SHOW)

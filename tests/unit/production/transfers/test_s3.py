@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ import pytest
 
 from grid.moving.cache import Cache
 from grid.moving.errors import TransferFailed
-from server.production.transfers.s3 import LONGEST_SECONDS, Keys, bucket_of, presigned
+from server.production.transfers.s3 import LONGEST_SECONDS, Keys, address, bucket_of, presigned
 from tests.support.storage.s3 import Bucket, bucket
 from tests.unit.grid.moving.conftest import fetch, made, place, store, wanted
 
@@ -76,7 +77,7 @@ def test_an_address_is_good_for_its_object_for_its_time_and_signed_by_its_keys(
     (server.folder / "two").write_bytes(DATA)
     for told in (signed(server, "one", 60, datetime.now(UTC) - timedelta(hours=1)),
                  signed(replace(server, secret_key="wrong"), "one"),
-                 {name: str(address).replace("/one?", "/two?") for name, address in
+                 {name: str(told).replace("/one?", "/two?") for name, told in
                   signed(server, "one").items()}):
         remote = f"s3://{server.name}/one"
         with pytest.raises(TransferFailed, match=r"HTTP 40[03]"):
@@ -91,3 +92,18 @@ def test_one_that_is_about_to_end_is_renewed(server: Bucket, tmp_path: Path) -> 
     here.lent.ask = lambda: {"signed": {remote: signed(server, "late")}}
     fetch(here, wanted(remote))
     assert (here.directory / "file").read_bytes() == DATA
+
+
+def test_a_request_to_the_bucket_itself(server: Bucket) -> None:
+    (server.folder / "list me").write_bytes(b"x")
+    keys = Keys(server.endpoint, server.access_key, server.secret_key)
+    more = {"list-type": "2", "prefix": "list "}
+    told = presigned(keys, "GET", server.name, "", datetime.now(UTC), 60, more)
+    with urllib.request.urlopen(told) as answer:
+        assert b"<Key>list me</Key>" in answer.read()
+
+
+def test_an_address_without_a_signature() -> None:
+    keys = Keys("https://{bucket}.s3.example.org", "", "")
+    assert address(keys, "b", "k/x y", {"b": "2", "a": "1 "}) == "https://b.s3.example.org/k/x%20y?a=1%20&b=2"
+    assert address(Keys("https://s3.example.org/", "", ""), "b", "") == "https://s3.example.org/b/"

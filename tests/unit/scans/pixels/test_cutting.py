@@ -11,7 +11,16 @@ from config.settings import Scans
 from scanner.maps import healpix
 from scanner.maps.levels import Progression
 from scanner.maps.result import nan_rows
-from server.scans.pixels.cutting import LEAD, Plan, batch_size, cut_round, first_plan, round_pixels
+from server.scans.pixels.cutting import (
+    LEAD,
+    Plan,
+    batch_size,
+    cost_at,
+    cut_round,
+    first_plan,
+    later_plan,
+    round_pixels,
+)
 from server.scans.pixels.tables import joined, spread
 
 PROGRESSION = Progression.parse("2:0,8:6,32:8")
@@ -43,7 +52,8 @@ def scan(plans: list[Plan], progression: Progression = PROGRESSION) -> dict[int,
 
 
 PLANS = st.builds(Plan, first=st.integers(0, 99), size=st.integers(1, 200), lead=st.integers(0, 5),
-                  lead_size=st.integers(1, 30))
+                  lead_size=st.integers(1, 30),
+                  sizes=st.lists(st.tuples(st.sampled_from([2, 8, 32]), st.integers(1, 99)), max_size=3))
 
 
 @settings(max_examples=10, deadline=None)
@@ -122,3 +132,23 @@ def test_batch_sizes(pixels: int, measured: float | None, size: int) -> None:
 def test_a_scan_starts_with_small_batches() -> None:
     assert first_plan(Scans(), 100_000, 0.001) == Plan(first=0, size=512, lead=LEAD, lead_size=24)
     assert first_plan(Scans(), 768, None) == Plan(first=0, size=24, lead=0, lead_size=24)
+    quick = first_plan(Scans(), 768, 0.0005, cores=2)
+    assert quick == Plan(first=0, size=384, lead=1, lead_size=24, cores=2), "all are quick"
+
+
+@pytest.mark.parametrize(("pixels", "measured", "cores", "size"), [
+    (768, 0.0005, 2, 384),  # each core that waits has a part
+    (768, 0.0005, 100, 60),  # but none that is not worth its way
+    (100_000, 0.01, 3, 100),  # a second's worth is enough
+    (768, None, 8, 24),
+])
+def test_cores_that_wait_share_a_round(pixels: int, measured: float | None, cores: int, size: int) -> None:
+    assert batch_size(Scans(), pixels, measured, cores) == size
+
+
+def test_each_level_is_cut_by_its_own_cost() -> None:
+    plan = later_plan(Scans(), 7, {64: 100, 512: 1600}, {8: 0.1, 64: 0.01, 512: 0.0001}, [3], 2)
+    assert (plan.first, plan.missing, plan.cores) == (7, [3], 2)
+    assert (plan.size_at(64), plan.size_at(512)) == (25, 512)
+    assert cost_at({8: 0.1, 64: 0.01}, 512) == 0.01
+    assert cost_at({}, 8) is None

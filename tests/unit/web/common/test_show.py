@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from iceprod.states import DATASET, JOB, TASK
-from server.web.common import charts, show
-from server.web.common.charts import Line
+from server.web.common import axes, charts, show
 from server.web.common.handler import local_path
 
 
@@ -57,7 +56,7 @@ def test_every_state_has_its_colour() -> None:
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
 def test_ticks_are_round_and_inside(low: float, span: float) -> None:
     high = low + span
-    found = charts.ticks(low, high)
+    found = axes.ticks(low, high)
     assert 1 <= len(found) <= 12
     assert all(low - 1e-6 * span <= value <= high + 1e-6 * span for value in found)
     assert found == sorted(found)
@@ -67,8 +66,6 @@ def test_charts_escape_their_names_and_show_small_shares() -> None:
     drawn = charts.bar("<b>&", [("failed", "bad", 1), ("complete", "good", 99_999)], 100_000)
     assert "<b>" not in drawn
     assert float(re.findall(r'class="bad" x="0.00" width="([\d.]+)"', drawn)[0]) >= 0.5
-    assert charts.lines("none", [Line("a", "good", [])]) == ""
-    assert charts.lines("one", [Line("a", "good", [(5.0, 0.0)])]).count("<polyline") == 1
 
 
 @given(st.text(max_size=60))

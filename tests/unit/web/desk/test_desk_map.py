@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from scanner.maps import healpix
 from server.desk.maps.skymaps import of_cone
-from server.web.desk.desk_map import HEIGHT, WIDTH, Mark, draw, project
+from server.web.desk.desk_map import HEIGHT, WIDTH, Mark, draw, outlines_of
+from server.web.desk.graticule import project
 
 
 @given(st.floats(0, 359.99), st.floats(-90, 90), st.floats(0, 359.99), st.floats(-90, 90))
@@ -33,8 +34,8 @@ def test_north_is_up_and_east_is_left() -> None:
 @pytest.mark.parametrize("place", [(150.0, 2.2), (0.0, 89.9), (359.99, -89.9), (0.01, 0.0)])
 def test_the_region_fills_the_map(place: tuple[float, float]) -> None:
     tiles = of_cone(*place, 0.5)
-    picture = draw(tiles, [("busy", tiles.chosen(0.9))], [])
-    points = re.search(r'<polyline class="line busy" points="([^"]+)"', picture)
+    picture = draw(outlines_of(tiles, [("r90", tiles.chosen(0.9))]))
+    points = re.search(r'<polyline class="line r90" points="([^"]+)"', picture)
     assert points
     where = np.array([pair.split(",") for pair in points[1].split()], dtype=float)
     assert (where[:, 0] >= 0).all()
@@ -46,7 +47,7 @@ def test_the_region_fills_the_map(place: tuple[float, float]) -> None:
 def test_marks() -> None:
     tiles = of_cone(150.0, 2.2, 0.5)
     marks = [Mark(1, '<b>"&', 150.0, 2.2), Mark(2, "far away", 330.0, -2.2, "good")]
-    picture = draw(tiles, [("busy", tiles.chosen(0.9))], marks)
+    picture = draw(outlines_of(tiles, [("r90", tiles.chosen(0.9))]), marks)
     assert 'href="#candidate-1"' in picture
     assert 'href="#candidate-2"' not in picture, "what is not on the map has no mark"
     assert "<b>" not in picture
@@ -55,4 +56,12 @@ def test_marks() -> None:
 
 def test_a_map_of_the_whole_sky() -> None:
     tiles = of_cone(10.0, 20.0, 60.0)
-    assert "nan" not in draw(tiles, [("busy", tiles.chosen(1.0))], [Mark(1, "a", 190.0, -20.0)])
+    picture = draw(outlines_of(tiles, [("r90", tiles.chosen(1.0))]), [Mark(1, "a", 190.0, -20.0)])
+    assert "nan" not in picture
+    assert picture.count('class="tick inside"') >= 4, "lines are named though none leaves the frame"
+
+
+def test_an_image_lies_behind_it() -> None:
+    drawn = outlines_of(of_cone(150.0, 2.2, 0.5), [])
+    assert '<image href="/web/x?a=1&amp;b=2"' in draw(drawn, image="/web/x?a=1&b=2")
+    assert "<image" not in draw(drawn)

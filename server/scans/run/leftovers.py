@@ -1,0 +1,25 @@
+"""Guesses that no round wanted: thrown away when their run is over, with their jobs and tasks."""
+
+from __future__ import annotations
+
+from server.rest.context import Context
+from server.scans.pixels import batches
+from server.scans.pixels.guessing import guess_id
+from server.scans.pixels.runs import Run
+
+__all__ = ["FIRST_JOB", "discard"]
+
+FIRST_JOB = 1 << 30
+"""Jobs of guesses are numbered from here, apart from those of rounds."""
+
+
+async def discard(ctx: Context, run: Run) -> None:
+    """Forget what is left of a run's guesses. May be repeated."""
+    made = {"dataset_id": run.dataset_id, "job_index": {"$gte": FIRST_JOB}}
+    known = {task["task_id"]: task["job_index"]
+             async for task in ctx.db.tasks.find(made, {"task_id": 1, "job_index": 1})}
+    adopted = {known[task_id] for task_id in await batches.task_ids(ctx, run.scan_id, known)}
+    left = {**made, "job_index": {"$gte": FIRST_JOB, "$nin": sorted(adopted)}}
+    await ctx.db.tasks.delete_many(left)
+    await ctx.db.jobs.delete_many(left)
+    await ctx.db.pixel_batches.delete_many({"scan_id": guess_id(run.scan_id)})

@@ -1,0 +1,43 @@
+"""``python -m tests.support.alerts.deadly STEP …``: the server, which kills itself (SIGKILL) at one write.
+
+A step is ``collection.method:n:when``: the n-th call of a method of a collection, from 1, ``before`` it is
+sent to the database or ``after`` it was done. Nothing is cleaned up, as with `kill -9` at that very place.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any
+
+from pymongo.asynchronous.collection import AsyncCollection
+
+from server.__main__ import main
+
+__all__ = ["kill_at"]
+
+
+def kill_at(step: str) -> None:
+    """Have this process die at a step."""
+    where, number, when = step.split(":")
+    collection, _, method = where.partition(".")
+    real, calls = getattr(AsyncCollection, method), [0]
+
+    async def fatal(self: Any, *arguments: Any, **options: Any) -> Any:
+        if self.name != collection:
+            return await real(self, *arguments, **options)
+        calls[0] += 1
+        if calls[0] == int(number) and when == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        done = await real(self, *arguments, **options)
+        if calls[0] == int(number):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done
+
+    setattr(AsyncCollection, method, fatal)
+
+
+if __name__ == "__main__":
+    kill_at(sys.argv.pop(1))
+    sys.exit(main())

@@ -1,0 +1,3 @@
+"""Results on a real embedded store."""
+
+from tests.unit.alerts.conftest import ctx, store_url  # noqa: F401
