@@ -20,8 +20,9 @@ _ROOT = Path(__file__).parents[3]
 
 def machine() -> Machine:
     """This machine."""
-    return Machine(_processor(), platform.machine(), f"{platform.system()} {platform.release()}",
-                   os.cpu_count() or 1, _memory())
+    release = platform.release().partition("-")[0]  # what follows is the distributor's
+    return Machine(_processor(), platform.machine(), f"{platform.system()} {release}", os.cpu_count() or 1,
+                   _memory())
 
 
 def load() -> float:
