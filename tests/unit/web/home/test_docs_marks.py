@@ -19,7 +19,8 @@ def test_readers_see_no_marks(name: str) -> None:
 
 
 def test_only_a_mark_by_itself_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "x.md").write_text("# A\n\n<!-- a: b -->\n\nwords <!-- c -->\n\n<!-- d --> words\n\n<!-- /a -->\n")
+    (tmp_path / "x.md").write_text("# A\n\n<!-- a: b -->\n\n"
+                                   "words <!-- c -->\n\n<!-- d --> words\n\n<!-- /a -->\n")
     monkeypatch.setattr(docs_pages, "FOLDER", tmp_path)
     render_page.cache_clear()
     html = render_page("", "x").html
