@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.browser import world
 from tests.browser.browsing import Visitor
 from tests.browser.world import World
 from tests.support.api import Api
@@ -15,6 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 def test_a_shifter_reads_what_ran_and_follows_what_nobody_offers(api: Api, made: World,
                                                                  visit: Callable[..., Visitor]) -> None:
+    world.keep_alive(api)
     root = visit(api.url)
     root.log_in(api.token(username="root"))
     page = root.page

@@ -105,7 +105,7 @@ def test_no_form_of_another_site_changes_anything(api: Api, headers: dict[str, s
     ("/web/datasets/{d}/tasks?job=x", 400), ("/web/datasets/{d}/jobs?status=x", 400),
     ("/web/datasets/{d}/tasks/none", 404), ("/web/datasets/{d}/jobs/none", 404),
     ("/web/datasets/{d}/logs/none", 404), ("/web/datasets/{d}/config", 404), ("/web/tasks/none", 404),
-    ("/web/submit?like=none", 404), ("/web/scans?page=0", 400), ("/web/scans?text=%7B%22%24gt%22+1", 400),
+    ("/web/submit?like=none", 404), ("/web/scans?after=x", 400), ("/web/scans?text=%7B%22%24gt%22+1", 400),
     ("/web/scans/none/pixels", 404), ("/web/scans/none/pixels?levels=x", 400), ("/web/sites/none", 404)])
 def test_wrong_addresses_are_told(api: Api, dataset_id: str, path: str, code: int) -> None:
     answer = visitor(api).get(path.replace("{d}", dataset_id))
