@@ -53,7 +53,7 @@ _ELSEWHERE = ("STREAM", "PARQUET")
 
 
 MOST_CELLS = 8_000_000
-"""Values of all tables of a file; eight characters count as one. A file says in a few bytes how many it has."""
+"""Values of all tables of a file, eight characters counted as one: a few bytes say how many there are."""
 _LETTERS = ("char", "unicodechar", "bit")
 
 

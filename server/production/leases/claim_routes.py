@@ -141,7 +141,7 @@ class ClaimHandler(ProductionHandler):
         return request, min(wait, load.longest_wait(self.ctx))
 
     async def lend(self, request: Claim, wait: float) -> list[Document]:
-        """Tasks for a claim, as a pilot gets them; only `deliver` may answer with them, all inside of `lending`."""
+        """Tasks for a claim, as a pilot gets them; answered by `deliver` alone, inside of `lending`."""
         self._host = request.host
         self._lent = await waits.claim_or_wait(self.ctx, request, wait, self.gone)
         return await self._with_payloads(self._lent, request.pilot_id) if self._lent else []

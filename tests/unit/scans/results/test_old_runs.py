@@ -54,7 +54,7 @@ async def test_what_a_reconstruction_cost_that_none_had(ctx: Context) -> None:
 
 def _with(collection: Explaining) -> Any:
     class Made:
-        class db:  # noqa: N801
+        class db:
             scan_runs = collection
 
     return Made
