@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: venv demo pilot wheel test lint docs picture events clean
+.PHONY: venv demo pilot wheel test bench lint docs picture events clean
 
 venv: $(VENV)/installed
 
@@ -37,6 +37,13 @@ WORKERS ?= auto
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+# A minute or two of measuring; a line of figures for each run, to see what they do over time. BENCH: which ones.
+BENCH ?=
+BENCH_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/iceprod-bench
+
+bench: venv
+	$(BIN)/iceprod bench all --quick --out $(BENCH_DIR)/last.json --trend $(BENCH_DIR) $(BENCH)
 
 # Public real events and official results, for the tests that compare with them (see tools/events.py).
 events:

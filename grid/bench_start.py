@@ -55,11 +55,11 @@ class _Spent:
     cpu_s: float
 
 
-def starts(rounds: int, with_scan: bool) -> Iterator[Start]:
-    """All of them, in the order of the table."""
+def starts(rounds: int, with_scan: bool, light: bool = False) -> Iterator[Start]:
+    """All of them, in the order of the table; the light ones are those before anything is fitted."""
     with tempfile.TemporaryDirectory(prefix="iceprod-bench-") as name:
         folder = Path(name)
-        kept, request = folder / "kept", _request(folder / "event.json")
+        kept = folder / "kept"
         nothing = _best(rounds, lambda: _run(["-c", "pass"], kept))
 
         def start(what: str, spent: _Spent) -> Start:
@@ -70,6 +70,9 @@ def starts(rounds: int, with_scan: bool) -> Iterator[Start]:
         yield start("help", _best(rounds, lambda: _run(["-m", "iceprod", "--help"], kept)))
         yield start("pilot", _best(rounds, lambda: _run(["-c", "import grid.pilot.main"], kept)))
         yield start("worker", _best(rounds, lambda: _work(b"", kept)))
+        if light:
+            return
+        request = _request(folder / "event.json")
         yield start("cold rows", _work(request, kept))
         yield start("first rows", _best(rounds, lambda: _work(request, kept)))
         for fit in FITS:
@@ -169,13 +172,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="iceprod bench start", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="the best of so many [%(default)s]")
+    parser.add_argument("--light", action="store_true", help="only what fits and compiles nothing")
     parser.add_argument("--scan", action="store_true", help="also a scan, with a server of its own")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error("--rounds: must be at least 1")
+    if options.light and options.scan:
+        parser.error("--light leaves out what fits, so it does not go with --scan")
     found: list[Start] = []
-    for one in starts(options.rounds, options.scan):
+    for one in starts(options.rounds, options.scan, options.light):
         found.append(one)
         if not options.json:
             print(f"{one.what:<20} wall {one.wall_s:7.3f} s   processor {one.cpu_s:7.3f} s"

@@ -51,8 +51,11 @@ ENERGIES = (1e3, 1e4, 1e5)
 FLOPS = 680
 """Additions and multiplications of the track likelihood per module: 240 to blend the splines' coefficients,
 84 along their rows, 90 for their weights, 90 for ln and exp, 176 for geometry, ice and slopes."""
+PIXELS = 192
+"""Of each level, whose fits are timed."""
 _DEGREE = 16
 _REPEATS = 9
+_FEWEST = 3  # so many pixels are fitted by the plain fit, too
 _SEED = 20240
 """Of the simulated events."""
 
@@ -98,7 +101,7 @@ class EventFigures:
     ms: float
 
 
-def bench_reco(events_dir: Path | None = None, pixels: int = 192) -> dict[str, Any]:
+def bench_reco(events_dir: Path | None = None, pixels: int = PIXELS) -> dict[str, Any]:
     """Figures of the track fit for every event: `RecoFigures` by event name."""
     warm_up("track_mpe")
     rate = arithmetic_rate()
@@ -205,7 +208,7 @@ def _reco_figures(name: str, event: Event, n: int, rate: float) -> RecoFigures:
     first_seconds, rows = _cpu(lambda: reco.reconstruct(hits, *directions))
     fine = pixel_directions(64, healpix.children(8, pixels, 64)[:, 0], event.mjd)
     refined_seconds, _ = _cpu(lambda: reco.reconstruct(hits, *fine, rows))
-    few = np.linspace(0, n - 1, 3).astype(int)
+    few = np.linspace(0, n - 1, _FEWEST).astype(int)
     plain = PlainFit(hits)
     plain_seconds, llhs = _cpu(lambda: [plain.fit(directions[0][k], directions[1][k]) for k in few])
     speed, plain_speed = n / first_seconds, len(few) / plain_seconds
@@ -269,13 +272,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m scanner.bench", description="Measure the kernel.")
     parser.add_argument("what", choices=("reco", "scan", "event"))
     parser.add_argument("--events", type=Path, help="folder of i3live JSON events to measure too")
+    parser.add_argument("--pixels", type=int, default=PIXELS, help="of each level, for reco [%(default)s]")
     parser.add_argument("--reco", default="track_mpe", help="reconstruction of a scan")
     parser.add_argument("--nsides", default=DEFAULT_PROGRESSION, help="progression of a scan")
     parser.add_argument("--processes", type=int, default=0, help="measure how a scan scales to so many")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.pixels < _FEWEST:
+        parser.error(f"--pixels: must be at least {_FEWEST}")
     if options.what == "reco":
-        figures = bench_reco(options.events)
+        figures = bench_reco(options.events, options.pixels)
     elif options.what == "event":
         figures = bench_event(options.events)
     else:

@@ -27,7 +27,7 @@ ORDER: dict[str, list[str]] = {
     "scanner": ["common", "machine", "events maps", "light", "recos", "simulation"],
     "scanner.recos": ["track"],
     "iceprod": ["batch walls", ".", "cli"],
-    "iceprod.cli": ["common", "house work sky"],
+    "iceprod.cli": ["common", "house work sky benching"],
     "grid": ["base bundle", "moving", "pilot", "condor"],
     "server": ["common embedded benching", "store", "rest", "services", "rules sending", "production",
                "scans", "sensor", "desk", "alerts", "notifications", "reference", "web"],

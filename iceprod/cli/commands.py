@@ -24,7 +24,7 @@ OURS: dict[str, Listed] = {
         "End a scan before it is done; what it found so far stays readable."),
     "backlog": Listed("sky.backlog", "backlog",
         "Show which scans wait for their start, first to start first, and which were given up, and why."),
-    "bench": Listed("house.bench", "bench", "Measure NAME, one of those that it lists without a name."),
+    "bench": Listed("benching.bench", "bench", "Measure NAME, one of those that it lists without a name."),
     "completion": Listed("completion", "completion",
         "Print what makes SHELL complete commands and options of `iceprod`."),
     "credentials": Listed("work.credentials", "credentials",

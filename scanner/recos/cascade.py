@@ -17,14 +17,15 @@ from scanner.common.compiled import fast_kernel, kernel
 from scanner.common.fastmath import fast_log
 from scanner.events.event import Event
 from scanner.light.charges import Bins, Charges, Receivers, bin_charges
-from scanner.light.shower_light import ShowerTables, Vector, fill_signal, shower_tables
+from scanner.light.shower_light import ShowerTables, Vector, fill_signal, fill_some, reach, shower_tables
 from scanner.machine.entry import Entry
 from scanner.maps import healpix
 from scanner.maps.result import PIXEL_DTYPE, nan_rows
 from scanner.recos.track.fit import frame_of
 from scanner.recos.unfolding import Equations, copy_to, solve
 
-__all__ = ["FIT_SHOWER", "HALF_HEIGHT", "MODEL_ERROR", "RADIUS", "Cascade", "CascadeEvent", "contained",
+__all__ = ["FIT_SHOWER", "HALF_HEIGHT", "MODEL_ERROR", "RADIUS", "Cascade", "CascadeEvent", "common_vertex",
+           "contained",
            "flights", "in_ice"]
 
 MODEL_ERROR = 0.3
@@ -103,17 +104,22 @@ def _fit(tables: ShowerTables, receivers: Receivers, bins: Bins, centre: Vector,
     """Fisher scoring from `start` = (x, y, z, t, ln E); the least −ln L and its place."""
     best, near = np.empty(5), np.empty(5)
     copy_to(best, start)
-    fill_signal(signals[0], tables, receivers, centre, (best[0], best[1], best[2], best[3]), p)
+    place = (best[0], best[1], best[2], best[3])
+    fill_signal(signals[0], tables, receivers, centre, place, p)
+    reached, amounts = np.empty(len(receivers.packed) + 1, np.int64), np.empty(len(receivers.packed))
     llh = _value(bins, signals[0], np.exp(best[4]), size)
     equations = Equations(np.empty((5, 5)), np.empty(5), np.empty(5))
     step, damping, current = equations.step, 1e-2, False
     for _ in range(MAX_STEPS):
         if not current:
+            place = (best[0], best[1], best[2], best[3])
+            count = reach(reached, tables, receivers, centre, place)
             for k in range(4):
                 copy_to(near, best)
                 near[k] += steps[k]
                 place = (near[0], near[1], near[2], near[3])
-                fill_signal(signals[k + 1], tables, receivers, centre, place, p)
+                copy_to(signals[k + 1], signals[0])
+                fill_some(signals[k + 1], amounts, reached, count, tables, receivers, centre, place, p)
             _normal_equations(bins, signals, np.exp(best[4]), size, steps, equations.gradient,
                               equations.information)
             current = True
@@ -180,7 +186,7 @@ class Cascade:
     def prepare(self, event: Event) -> CascadeEvent:
         """Charges and a common vertex; raises EventError if too few modules are hit."""
         charges = bin_charges(event, self._ice)
-        return CascadeEvent(charges, _common_vertex(charges, self._ice))
+        return CascadeEvent(charges, common_vertex(charges, self._ice)[1:])
 
     def reconstruct(self, prepared: CascadeEvent, zenith: np.ndarray, azimuth: np.ndarray,
                     seeds: np.ndarray | None = None) -> np.ndarray:
@@ -224,14 +230,14 @@ def _starts(prepared: CascadeEvent, n: int, seeds: np.ndarray | None) -> np.ndar
     return starts
 
 
-def _common_vertex(charges: Charges, ice: str) -> np.ndarray:
-    """The best vertex from a few directions, started at the charge-weighted centre; (x, y, z, t, ln E)."""
+def common_vertex(charges: Charges, ice: str) -> np.ndarray:
+    """The best fit from a few directions, started at the charge-weighted centre: −ln L, x, y, z, t, ln E."""
     time = float(np.quantile(charges.first_times, 0.1)) - 100.0
     energy = float(np.log(max(charges.hit_charges.sum(), 1.0) * 30.0))
     theta, azimuth = healpix_directions()
     starts = np.tile([0.0, 0.0, 0.0, time, energy], (len(theta), 1))
     fits = _fit_directions(charges, flights(theta, azimuth), starts, ice)
-    return fits[np.argmin(fits[:, 0]), 1:]
+    return fits[np.argmin(fits[:, 0])]
 
 
 def healpix_directions() -> tuple[np.ndarray, np.ndarray]:

@@ -1,22 +1,31 @@
-"""Energy losses along a track: showers every SPACING metres, their energies unfolded, the vertex fitted.
+"""Energy losses along a track: showers every 15 m, their energies unfolded, the vertex fitted.
 
 For a direction and a vertex (a, b, t0) the expected charges are linear in the energies, which
 `scanner.recos.unfolding` finds. The vertex follows by Fisher scoring together with all energies.
-
-The showers stand at fixed distances from the point next to the event's centre, whatever the direction: where
-their number changed with the direction and all of them moved by half a spacing, −ln L had steps.
 """
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numpy as np
 
 from config.ice import C_VACUUM
 from scanner.common.compiled import fast_kernel, kernel
-from scanner.light.charges import Modules, Receivers
-from scanner.light.shower_light import ShowerTables, Vector, fill_signal
+from scanner.light.charges import COLUMNS
+from scanner.recos.signals import (
+    Line,
+    Problem,
+    Work,
+    add_difference,
+    choose_wanted,
+    line_of,
+    move_signals,
+    point_on,
+    put_aside,
+    row_of,
+    set_signals,
+    vertex_slopes,
+    workspace,
+)
 from scanner.recos.unfolding import (
     Counts,
     Equations,
@@ -31,25 +40,20 @@ from scanner.recos.unfolding import (
 
 __all__ = ["Counts", "Problem", "fit_losses"]
 
-SPACING = 15.0
-"""Distance of the showers, m."""
-BEYOND = 60.0
-"""Showers reach this far beyond the first and last hit module's projection, m."""
-MOST_SOURCES = 220
 UPDATES, PLAIN_UPDATES, FEW_UPDATES = 16, 4, 1
 """Multiplicative updates of the energies: accelerated and plain ones at a start, plain ones after a step."""
-SMALLEST = np.float32(1e-9)
-"""PE per GeV in a bin; less is none."""
-STEPS = (0.5, 0.5, 1.0)
-"""Differences for the derivatives by a, b (m) and t0 (ns)."""
 SAME = (1.0, 1.0, 0.1)
 """By the square of how far the vertex must move to change as much: 1/m² and 1/ns²."""
 FAR = 9.0
 """m²: the derivatives are computed again after a longer step, which would teach them wrong things."""
+VERY_FAR = 100.0
+"""m²: on the way from the worse of two starts, all light is computed again after a longer step."""
 MAX_STEPS, LAST_STEPS = 10, 2
 """Steps of Fisher scoring: of vertex and energies, and of the energies alone when the vertex stands."""
 TOLERANCE = 0.01
 """Promised gain in ln L at which the energies alone have converged."""
+RIVAL = 100.0
+"""A shower alone explains an event about as well if its −ln L is no farther than this."""
 DAMPING, MOST_DAMPING = 1e-2, 1e3
 SHORTEST = 0.2
 """Least share of a promised step that is gone where −ln L is stiffer than the information says."""
@@ -57,131 +61,13 @@ LONGEST, LONGEST_TIME = 30.0, 100.0
 """Longest step in (a, b), m, and in t0, ns."""
 
 
-class Problem(NamedTuple):
-    """What all directions of an event share."""
-
-    tables: ShowerTables
-    modules: Modules
-    receivers: Receivers
-    counts: Counts
-    n_hit: int
-    centre: Vector  # of the event, m, detector coordinates
-
-
-class Line(NamedTuple):
-    """A direction: flight p, two axes across it (2, 3), and the showers' places along it (m)."""
-
-    p: np.ndarray
-    axes: np.ndarray
-    along: np.ndarray
-
-
-class Work(NamedTuple):
-    """Arrays that all directions use again; float32 but for the equations."""
-
-    matrix: np.ndarray  # (sources, bins), flat: signals of the showers
-    slopes: np.ndarray  # (3 + sources, bins), flat
-    shifted: np.ndarray  # (bins,)
-    mu: np.ndarray
-    best_mu: np.ndarray
-    nothing: np.ndarray
-    equations: Equations
-
-
-@kernel
-def _work(bins: int) -> Work:
-    n = MOST_SOURCES + 3
-    matrix, slopes = np.zeros(MOST_SOURCES * bins, np.float32), np.zeros(n * bins, np.float32)
-    rows = np.zeros((4, bins), np.float32)
-    return Work(matrix, slopes, rows[0], rows[1], rows[2], rows[3],
-                Equations(np.zeros((n, n)), np.zeros(n), np.zeros(n)))
-
-
-@kernel
-def _row(rows: np.ndarray, j: int, bins: int) -> np.ndarray:
-    return rows[j * bins : (j + 1) * bins]
-
-
-@kernel
-def _line(modules: Modules, n_hit: int, p: np.ndarray) -> Line:
-    """Axes and showers for a direction."""
-    h = max(np.sqrt(p[0] * p[0] + p[1] * p[1]), 1e-9)
-    axes = np.empty((2, 3))
-    axes[0, 0], axes[0, 1], axes[0, 2] = p[0] * p[2] / h, p[1] * p[2] / h, -h
-    axes[1, 0], axes[1, 1], axes[1, 2] = -p[1] / h, p[0] / h, 0.0
-    low, high = np.inf, -np.inf
-    for i in range(n_hit):
-        place = modules.x[i] * p[0] + modules.y[i] * p[1] + modules.z[i] * p[2]
-        low, high = min(low, place), max(high, place)
-    first = int(np.ceil((low - BEYOND) / SPACING))
-    along = np.empty(min(int(np.floor((high + BEYOND) / SPACING)) - first + 1, MOST_SOURCES))
-    for j in range(len(along)):
-        along[j] = SPACING * (first + j)
-    return Line(p, axes, along)
-
-
-@kernel
-def _point(line: Line, place: np.ndarray, along: float) -> tuple[float, float, float]:
-    """Position on the track through vertex (a, b, t0) = `place`."""
-    axes, p = line.axes, line.p
-    return (place[0] * axes[0, 0] + place[1] * axes[1, 0] + along * p[0],
-            place[0] * axes[0, 1] + place[1] * axes[1, 1] + along * p[1],
-            place[0] * axes[0, 2] + place[1] * axes[1, 2] + along * p[2])
-
-
-@kernel
-def _fill(signal: np.ndarray, problem: Problem, line: Line, place: np.ndarray, along: float) -> None:
-    """Signal of the shower at `along`."""
-    x, y, z = _point(line, place, along)
-    at = (x, y, z, place[2] + along / C_VACUUM)
-    p = (line.p[0], line.p[1], line.p[2])
-    fill_signal(signal, problem.tables, problem.receivers, problem.centre, at, p)
-
-
-@fast_kernel
-def _cut(signal: np.ndarray) -> None:
-    """Set to nothing what is too small: showers that only such bins see would take any energy."""
-    for k in range(len(signal)):
-        signal[k] = signal[k] if signal[k] > SMALLEST else np.float32(0.0)
-
-
-@kernel
-def _set(matrix: np.ndarray, problem: Problem, line: Line, place: np.ndarray) -> None:
-    """Fill in the signals of a line's showers for a vertex."""
-    for j in range(len(line.along)):
-        row = _row(matrix, j, len(problem.counts.charge))
-        _fill(row, problem, line, place, line.along[j])
-        _cut(row)
-
-
-@fast_kernel
-def _add(slope: np.ndarray, shifted: np.ndarray, there: np.ndarray, factor: np.float32) -> None:
-    for k in range(len(slope)):
-        slope[k] += factor * (shifted[k] - there[k])
-
-
 @fast_kernel
 def _scale(rows: np.ndarray, first: int, matrix: np.ndarray, energy: np.ndarray, bins: int) -> None:
     """Derivatives of the expectation by the ln E, into the rows from the `first` on."""
     for j in range(len(energy)):
-        row, source, e = _row(rows, first + j, bins), _row(matrix, j, bins), energy[j]
+        row, source, e = row_of(rows, first + j, bins), row_of(matrix, j, bins), energy[j]
         for k in range(bins):
             row[k] = e * source[k]
-
-
-@kernel
-def _slopes(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray) -> None:
-    """Derivatives of the expectation by a, b, t0."""
-    near, bins = np.empty(3), len(work.mu)
-    copy_to(near, place)
-    for q in range(3):
-        slope = _row(work.slopes, q, bins)
-        copy_to(slope, work.nothing)
-        near[q] = place[q] + STEPS[q]
-        for j in range(len(energy)):
-            _fill(work.shifted, problem, line, near, line.along[j])
-            _add(slope, work.shifted, _row(work.matrix, j, bins), np.float32(energy[j] / STEPS[q]))
-        near[q] = place[q]
 
 
 @kernel
@@ -198,10 +84,11 @@ def _learn(work: Work, step: np.ndarray) -> None:
     """
     bins = len(work.mu)
     for q in range(3):  # less what they foretold
-        _add(work.shifted, _row(work.slopes, q, bins), work.nothing, np.float32(-step[q]))
+        add_difference(work.shifted, row_of(work.slopes, q, bins), work.nothing, np.float32(-step[q]))
     length = _length(step) + 1e-12
     for q in range(3):
-        _add(_row(work.slopes, q, bins), work.shifted, work.best_mu, np.float32(SAME[q] * step[q] / length))
+        factor = np.float32(SAME[q] * step[q] / length)
+        add_difference(row_of(work.slopes, q, bins), work.shifted, work.best_mu, factor)
 
 
 @kernel
@@ -215,7 +102,7 @@ def _limit(step: np.ndarray) -> float:
 def _begin(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray) -> float:
     """Energies for a vertex, from equal ones that give as much light as was seen; −ln L."""
     counts, n = problem.counts, len(energy)
-    _set(work.matrix, problem, line, place)
+    set_signals(work, problem, line, place)
     matrix = work.matrix[: n * len(work.mu)]
     for j in range(n):
         energy[j] = np.float32(1.0)
@@ -240,7 +127,7 @@ def _along(equations: Equations, n: int) -> float:
 
 @kernel
 def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray,
-             tolerance: float) -> None:
+             tolerance: float, very_far: float) -> None:
     """Fisher scoring of vertex and energies together, both changed in place.
 
     Derivatives by the vertex are computed at the start and then learnt from every short step. How the
@@ -253,22 +140,26 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
     best, there, moved = np.empty_like(energy), np.empty(3), np.empty(3)
     copy_to(best, energy)
     damping, stretch, here = DAMPING, 1.0, True
-    llh = objective(mu, energy, counts)
-    _slopes(problem, line, place, work, energy)
+    llh, room = objective(mu, energy, counts), len(problem.receivers.packed) // COLUMNS
+    choose_wanted(work, energy, room)
+    vertex_slopes(problem, line, place, work, energy)
     _scale(slopes, 3, matrix, energy, bins)
     copy_to(work.best_mu, mu)
     scoring(equations, slopes, 3, best, work.best_mu, counts)
     for _ in range(MAX_STEPS):
         gain = solve(equations, n, damping)
+        share = stretch * _limit(equations.step)
         if not gain > tolerance:
             break
-        share = stretch * _limit(equations.step)
         before = _along(equations, n)
         for q in range(3):
             moved[q] = share * equations.step[q]
             there[q] = place[q] + moved[q]
-        _set(work.matrix, problem, line, there)
         near = _length(moved) < FAR
+        if _length(moved) < very_far:
+            move_signals(work, problem, line, there)
+        else:
+            set_signals(work, problem, line, there)
         if near:
             expect(work.shifted, counts.noise, matrix, best)
             _learn(work, moved)
@@ -280,8 +171,9 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
             copy_to(best, energy)
             copy_to(work.best_mu, mu)
             llh -= change
+            choose_wanted(work, energy, room)
             if not near:
-                _slopes(problem, line, place, work, energy)
+                vertex_slopes(problem, line, place, work, energy)
             _scale(slopes, 3, matrix, energy, bins)
         scoring(equations, slopes, 3, best, work.best_mu, counts)
         if here:
@@ -294,8 +186,7 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
             if damping > MOST_DAMPING:
                 break
     copy_to(energy, best)
-    if not here:
-        _set(work.matrix, problem, line, place)
+    set_signals(work, problem, line, place)
 
 
 @kernel
@@ -325,22 +216,42 @@ def _finish(problem: Problem, work: Work, energy: np.ndarray) -> float:
 def _choose(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy: np.ndarray) -> int:
     """The best of several starts (n, 3), whose energies and signals are then at hand."""
     best, least, last = 0, np.inf, len(starts) - 1
+    energies, room = np.empty_like(energy), len(problem.receivers.packed) // COLUMNS
     for s in range(len(starts)):
         llh = _begin(problem, line, starts[s], work, energy)
         if llh < least:
             best, least = s, llh
+            if s < last:
+                copy_to(energies, energy)
+                put_aside(work, len(energy), room, False)
     if best != last:
-        _begin(problem, line, starts[best], work, energy)
+        copy_to(energy, energies)
+        put_aside(work, len(energy), room, True)
     return best
 
 
 @kernel
 def _fit(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy: np.ndarray,
-         tolerance: float) -> tuple[float, np.ndarray]:
-    """The least −ln L from the best of several starts (n, 3), and its place; `energy` is filled in."""
-    place = starts[_choose(problem, line, starts, work, energy)]
-    _descend(problem, line, place, work, energy, tolerance)
-    return _finish(problem, work, energy), place
+         tolerance: float, shower: float) -> tuple[float, np.ndarray]:
+    """The least −ln L from the best of several starts (n, 3), and its place; `energy` is filled in.
+
+    Where a shower alone explains the event about as well, its −ln L is told, there are valleys around
+    either start, and both are gone down to the end.
+    """
+    chosen = _choose(problem, line, starts, work, energy)
+    place = starts[chosen]
+    _descend(problem, line, place, work, energy, tolerance, np.inf)
+    llh = _finish(problem, work, energy)
+    if len(starts) == 2 and abs(llh - shower) < RIVAL:
+        other, best = starts[1 - chosen], np.empty_like(energy)
+        copy_to(best, energy)
+        _begin(problem, line, other, work, energy)
+        _descend(problem, line, other, work, energy, tolerance, VERY_FAR)
+        second = _finish(problem, work, energy)
+        if second < llh:
+            return second, other
+        copy_to(energy, best)
+    return llh, place
 
 
 @kernel
@@ -349,7 +260,7 @@ def _inside(line: Line, place: np.ndarray, energy: np.ndarray, centre: np.ndarra
     """Energy of the showers inside the detector, taken as a cylinder."""
     total = 0.0
     for j in range(len(energy)):
-        x, y, z = _point(line, place, line.along[j])
+        x, y, z = point_on(line, place, line.along[j])
         if np.hypot(x + centre[0], y + centre[1]) < radius and abs(z + centre[2]) < half_height:
             total += energy[j]
     return total
@@ -372,19 +283,22 @@ def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height:
     """Fit each direction (n, 3) from the best of its vertices (n, starts, 4).
 
     Vertices are x, y, z, t relative to the event; one whose x is no number does not count, but one must be
-    left. `tolerance` (n,) is the promised gain in ln L at which a fit stops. Fills in rows of (llh, x, y, z,
+    left. `tolerance` (n, 2) is the promised gain in ln L at which a fit stops, and −ln L of a
+    shower alone where it matters (`_fit`). Fills in rows of (llh, x, y, z,
     t, energy inside, energy in all), shape (n, 7).
     """
-    work, starts = _work(len(problem.counts.charge)), np.empty((seeds.shape[1], 3))
+    work = workspace(len(problem.counts.charge), len(problem.receivers.packed) // COLUMNS)
+    starts = np.empty((seeds.shape[1], 3))
     for i in range(len(directions)):
-        line = _line(problem.modules, problem.n_hit, directions[i])
+        line = line_of(problem.modules, problem.n_hit, directions[i])
         energy, count = np.empty(len(line.along), np.float32), 0
         for s in range(len(starts)):
             if not np.isnan(seeds[i, s, 0]):
                 starts[count, 0], starts[count, 1], starts[count, 2] = _start(line, seeds[i, s])
                 count += 1
-        result[i, 0], place = _fit(problem, line, starts[:count], work, energy, tolerance[i])
-        result[i, 1], result[i, 2], result[i, 3] = _point(line, place, 0.0)
+        result[i, 0], place = _fit(problem, line, starts[:count], work, energy, tolerance[i, 0],
+                                   tolerance[i, 1])
+        result[i, 1], result[i, 2], result[i, 3] = point_on(line, place, 0.0)
         result[i, 4] = place[2]
         result[i, 5] = _inside(line, place, energy, centre, radius, half_height)
         result[i, 6] = 0.0

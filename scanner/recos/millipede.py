@@ -12,7 +12,7 @@ from scanner.light.charges import Charges, bin_charges
 from scanner.light.shower_light import shower_tables
 from scanner.machine.entry import Entry
 from scanner.maps.result import PIXEL_DTYPE, nan_rows
-from scanner.recos.cascade import HALF_HEIGHT, MODEL_ERROR, RADIUS, flights, in_ice
+from scanner.recos.cascade import HALF_HEIGHT, MODEL_ERROR, RADIUS, common_vertex, flights, in_ice
 from scanner.recos.losses import Counts, Problem, fit_losses
 from scanner.recos.track.hits import TrackHits, first_hits
 from scanner.recos.track.reco import TrackMPE
@@ -23,7 +23,7 @@ BRIGHTEST = 10.0
 """Modules with more than this times the mean charge are left out: showers every 15 m are too coarse there."""
 PRIOR, TYPICAL = 0.02, 0.1
 """Of the energies: weight of the prior, and typical energy of a shower, GeV per photo-electron."""
-ROUGH, FINE = 0.3, 0.02
+ROUGH, FINE = 0.3, 0.01
 """Promised gain in ln L at which a fit stops: of a first level, and with a parent's vertex."""
 _FARTHEST = 1e5  # m and ns: a seed beyond is no seed
 FIT_LOSSES = Entry("millipede", fit_losses)
@@ -35,6 +35,7 @@ class MillipedeEvent:
 
     charges: Charges
     hits: TrackHits
+    shower: np.ndarray  # of a shower alone: −ln L, x, y, z, t, relative; the other start of a first level
 
 
 class Millipede:
@@ -56,7 +57,8 @@ class Millipede:
 
     def prepare(self, event: Event) -> MillipedeEvent:
         """Charges and first hits; raises EventError if too few modules are hit."""
-        return MillipedeEvent(bin_charges(event, self._ice, BRIGHTEST), first_hits(event.cleaned))
+        charges = bin_charges(event, self._ice, BRIGHTEST)
+        return MillipedeEvent(charges, first_hits(event.cleaned), common_vertex(charges, self._ice)[:5])
 
     def reconstruct(self, prepared: MillipedeEvent, zenith: np.ndarray, azimuth: np.ndarray,
                     seeds: np.ndarray | None = None) -> np.ndarray:
@@ -65,7 +67,8 @@ class Millipede:
         charges, starts = prepared.charges, _starts(prepared, zenith, azimuth, seeds)
         problem = Problem(shower_tables(self._ice), charges.modules, charges.receivers, _counts(charges),
                           charges.n_hit, charges.place)
-        tolerance = np.where(np.isnan(starts[:, 1, 0]), ROUGH, FINE)
+        rough = ROUGH, float(prepared.shower[0])
+        tolerance = np.tile(rough if seeds is None else (FINE, np.inf), (len(zenith), 1))
         fits = np.empty((len(zenith), 7))
         FIT_LOSSES(problem, charges.centre, RADIUS, HALF_HEIGHT, flights(zenith, azimuth), starts, tolerance,
                    fits)
@@ -80,13 +83,14 @@ def _counts(charges: Charges) -> Counts:
 
 def _starts(prepared: MillipedeEvent, zenith: np.ndarray, azimuth: np.ndarray,
             seeds: np.ndarray | None) -> np.ndarray:
-    """Per direction the vertex of a track fit and that of the parent, NaN where there is none; (n, 2, 4)."""
-    starts = np.full((len(zenith), 2, 4), np.nan)
+    """Per direction the vertex of a track fit and that of the parent, or a shower's without; (n, 2, 4)."""
+    starts = np.tile(prepared.shower[1:], (len(zenith), 2, 1))
     tracks = TrackMPE().reconstruct(prepared.hits, zenith, azimuth)
     starts[:, 0] = _relative(prepared.charges, tracks)
     if seeds is not None:
-        starts[:, 1] = _relative(prepared.charges, np.asarray(seeds, dtype=PIXEL_DTYPE))
-        starts[~(np.abs(starts[:, 1]) < _FARTHEST).all(axis=1), 1] = np.nan
+        parents = _relative(prepared.charges, np.asarray(seeds, dtype=PIXEL_DTYPE))
+        useful = (np.abs(parents) < _FARTHEST).all(axis=1)
+        starts[useful, 1] = parents[useful]
     return starts
 
 

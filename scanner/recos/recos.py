@@ -119,7 +119,7 @@ FITS = (Track.name, TrackMPE.name, Cascade.name, Millipede.name)
 """The reconstructions that have compiled code of their own; most used ones first."""
 ENTRIES: Mapping[str, Entry] = MappingProxyType({
     fit.name: fit for fit in (FIT_FIRST, FIT_MPE, FIT_SHOWER, FIT_LOSSES)})
-_PARTS = {"auto": ("track", "cascade"), "millipede": ("track_mpe", "millipede")}
+_PARTS = {"auto": ("track", "cascade"), "millipede": ("track_mpe", "cascade", "millipede")}
 """What a reconstruction runs that is not, or not only, its own."""
 
 

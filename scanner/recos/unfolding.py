@@ -134,29 +134,51 @@ def objective(mu: np.ndarray, energy: np.ndarray, counts: Counts) -> float:
 
 
 @fast_kernel
-def _products(information: np.ndarray, scaled: np.ndarray, slopes: np.ndarray, p: int, n: int) -> None:
-    """Row p of the information from the diagonal on, four columns at a time."""
-    bins, q, none = len(scaled), p, np.float32(0.0)
+def _products(information: np.ndarray, one: np.ndarray, two: np.ndarray, slopes: np.ndarray, p: int,
+              other: int, n: int) -> None:
+    """Row p of the information and another from column p on, four columns at a time."""
+    bins, q, none = len(one), p, np.float32(0.0)
     while q + 4 <= n:
         a, b = np.uint64(q * bins), np.uint64((q + 1) * bins)
         c, d = np.uint64((q + 2) * bins), np.uint64((q + 3) * bins)
-        ta = tb = tc = td = none
+        ta = tb = tc = td = ua = ub = uc = ud = none
         for k in range(bins):
             i = np.uint64(k)
-            ta += scaled[i] * slopes[a + i]
-            tb += scaled[i] * slopes[b + i]
-            tc += scaled[i] * slopes[c + i]
-            td += scaled[i] * slopes[d + i]
+            x, y = one[i], two[i]
+            sa, sb, sc, sd = slopes[a + i], slopes[b + i], slopes[c + i], slopes[d + i]
+            ta += x * sa
+            tb += x * sb
+            tc += x * sc
+            td += x * sd
+            ua += y * sa
+            ub += y * sb
+            uc += y * sc
+            ud += y * sd
         information[p, q], information[p, q + 1] = ta, tb
         information[p, q + 2], information[p, q + 3] = tc, td
+        information[other, q], information[other, q + 1] = ua, ub
+        information[other, q + 2], information[other, q + 3] = uc, ud
         q += 4
     while q < n:
-        a, ta = np.uint64(q * bins), none
+        a, ta, ua = np.uint64(q * bins), none, none
         for k in range(bins):
             i = np.uint64(k)
-            ta += scaled[i] * slopes[a + i]
-        information[p, q] = ta
+            ta += one[i] * slopes[a + i]
+            ua += two[i] * slopes[a + i]
+        information[p, q], information[other, q] = ta, ua
         q += 1
+
+
+@fast_kernel
+def _scaled(scaled: np.ndarray, each: np.ndarray, pull: np.ndarray, slopes: np.ndarray,
+            p: int) -> np.float32:
+    """Row p of the slopes, weighted; its component of the gradient."""
+    at, slope = np.uint64(p * len(each)), np.float32(0.0)
+    for k in range(len(each)):
+        i = np.uint64(k)
+        scaled[i] = each[i] * slopes[at + i]
+        slope += pull[i] * slopes[at + i]
+    return slope
 
 
 @fast_kernel
@@ -169,18 +191,15 @@ def scoring(equations: Equations, slopes: np.ndarray, places: int, energy: np.nd
     information, gradient, _ = equations
     charge, weight, per_size = counts.charge, counts.weight, np.float32(1.0 / counts.size)
     n, bins = places + len(energy), len(mu)
-    each, pull, scaled = np.empty_like(mu), np.empty_like(mu), np.empty_like(mu)
+    each, pull, one, two = np.empty_like(mu), np.empty_like(mu), np.empty_like(mu), np.empty_like(mu)
     for k in range(bins):
         each[k] = weight[k] / (mu[k] * (np.float32(1.0) + mu[k] * per_size))
         pull[k] = each[k] * (mu[k] - charge[k])
-    for p in range(n):
-        at, slope = np.uint64(p * bins), np.float32(0.0)
-        for k in range(bins):
-            i = np.uint64(k)
-            scaled[i] = each[i] * slopes[at + i]
-            slope += pull[i] * slopes[at + i]
-        gradient[p] = slope
-        _products(information, scaled, slopes, p, n)
+    for p in range(0, n, 2):
+        other = min(p + 1, n - 1)
+        gradient[p] = _scaled(one, each, pull, slopes, p)
+        gradient[other] = _scaled(two, each, pull, slopes, other)
+        _products(information, one, two, slopes, p, other, n)
     for j in range(len(energy)):
         p, share = places + j, energy[j] * counts.per_typical
         information[p, p] += max(gradient[p], 0.0) + counts.prior * share + 1e-6

@@ -11,9 +11,12 @@ marked, so a crash in between finds the same message again, and no note is in tw
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from pymongo.errors import PyMongoError
 
 from config.notify import Notify
 from server.common.errors import NotFound
@@ -24,6 +27,8 @@ from server.rest.context import Context
 from server.services.leader import Service
 
 __all__ = ["MOST", "SERVICES", "Standing", "due_at", "gather"]
+
+log = logging.getLogger("server.notifications")
 
 MOST = 1000  # notes of a message
 HOUR = 3600.0
@@ -56,11 +61,13 @@ async def gather(ctx: Context) -> None:
     """Make the messages that are due."""
     for rule_id in await notes.waiting_rules(ctx):
         try:
-            rule = await rules.find(ctx, rule_id)
+            await _gather(ctx, await rules.find(ctx, rule_id))
         except NotFound:  # removed just when something happened
             await ctx.db.notification_notes.delete_many({"rule_id": rule_id, "parcel": ""})
-            continue
-        await _gather(ctx, rule)
+        except PyMongoError:
+            raise
+        except Exception:  # a rule that cannot be read, as of another version, stops nobody else's
+            log.exception("a rule's notes cannot be told", extra={"action": "notify", "rule": rule_id})
 
 
 async def _gather(ctx: Context, rule: Rule) -> None:

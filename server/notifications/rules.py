@@ -5,6 +5,7 @@ Addresses to post to, and secrets of signatures, are sealed; the API shows them 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -30,6 +31,8 @@ INDEXES = [
     Index("notification_rules", "event", [("event", 1), ("is_active", 1)]),
     Index("notification_rules", "place", [("place", 1)], unique=True, options={"sparse": True}),
 ]
+
+log = logging.getLogger("server.notifications")
 
 MOST_LISTED = 1000
 MOST_PAUSE = 1440.0  # minutes
@@ -201,7 +204,17 @@ async def listed(ctx: Context, username: str | None) -> list[Rule]:
 async def for_topic(ctx: Context, topic: str) -> list[Rule]:
     """The rules that are asked about an event."""
     cursor = ctx.db.notification_rules.find({"event": topic, "is_active": True}, sort=[("created", 1)])
-    return [_rule(row) async for row in cursor]
+    return [rule async for row in cursor if (rule := _readable(row)) is not None]
+
+
+def _readable(row: Mapping[str, Any]) -> Rule | None:
+    """A rule, or None for one of another version: it stops nobody else's."""
+    try:
+        return _rule(row)
+    except msgspec.ValidationError as error:
+        log.warning("a rule cannot be read",
+                    extra={"action": "notify", "rule": row["_id"], "reason": str(error)})
+        return None
 
 
 def shown(rule: Rule) -> dict[str, Any]:

@@ -127,12 +127,20 @@ async def fetch_link(address: str, hosts: Collection[str], limit: int, seconds: 
                 answer = await _ask(client, address, body, seconds)
                 if answer.code not in _MOVED or "Location" not in answer.headers:
                     return _body_of(answer, body)
-                address = urljoin(address, answer.headers["Location"])
+                address = _next(address, answer.headers["Location"])
     except TimeoutError:
         raise LinkError(f"gave no whole answer within {seconds:g} s") from None
     finally:
         client.close()
     raise LinkRefused("redirects too often")
+
+
+def _next(address: str, location: str) -> str:
+    """Where a redirect leads. Raises LinkRefused."""
+    try:
+        return urljoin(address, location)
+    except ValueError:
+        raise LinkRefused(f"redirects to what is no address: {location[:100]!r}") from None
 
 
 async def _ask(client: SimpleAsyncHTTPClient, address: str, body: _Body, seconds: float) -> HTTPResponse:

@@ -25,6 +25,7 @@ __all__ = ["DONE", "DUE", "FAILED", "INDEXES", "LEASE", "LIMITED", "MOST_TRIES",
 DUE, DONE, FAILED, SKIPPED, LIMITED = "due", "done", "failed", "skipped", "limited"
 LEASE = 60.0  # seconds
 MOST_TRIES = 8
+LIMITED_DAYS = 90  # what a limit left out is kept: there may be any number; what was done stays
 _LONGEST_PAUSE = 3600.0  # seconds before another try
 
 INDEXES = [
@@ -32,6 +33,7 @@ INDEXES = [
     Index("rule_firings", "rule", [("rule", 1), ("at", -1)]),
     Index("rule_firings", "day", [("rule", 1), ("day", 1)]),
     Index("rule_firings", "place", [("place", 1)], unique=True, options={"sparse": True}),
+    Index("rule_firings", "expires", [("expires", 1)], options={"expireAfterSeconds": 0}),
 ]
 
 
@@ -55,7 +57,8 @@ async def add(ctx: Context, rule: Rule, event: Event) -> bool:
             return True
         if await ctx.db.rule_firings.find_one({"_id": key}, {"_id": 1}) is not None:
             return False  # else another server took the place just now
-    return await _insert(ctx, {**base, "state": LIMITED, "reason": limit_text(rule), "is_done": True})
+    return await _insert(ctx, {**base, "state": LIMITED, "reason": limit_text(rule), "is_done": True,
+                               "expires": now() + timedelta(days=LIMITED_DAYS)})
 
 
 def _base(key: str, rule: str, action: str, event: Event) -> dict[str, Any]:

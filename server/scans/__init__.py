@@ -39,6 +39,7 @@ INDEXES: list[Index] = [
     Index("scan_runs", "scan_id", [("scan_id", 1)], unique=True),
     Index("scan_runs", "dataset_id", [("dataset_id", 1)], unique=True),
     Index("scan_runs", "phase", [("phase", 1), ("since", -1)]),
+    Index("scan_runs", "reco", [("reco", 1), ("phase", 1), ("since", -1)]),
     Index("scan_backlog", "username", [("username", 1)]),
     Index("pixel_batches", "scan_seq", [("scan_id", 1), ("seq", 1)], unique=True),
     Index("pixel_batches", "task_id", [("task_id", 1)], unique=True),

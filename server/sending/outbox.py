@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from server.common.errors import ApiError, NotFound
 from server.rest.context import Context
 from server.store.database import Index
 
 __all__ = ["DEAD", "SENDING", "SENT", "STATES", "WAITING", "Outbox", "Patience", "Row", "SendError"]
+
+log = logging.getLogger("server.sending")
 
 Row = dict[str, Any]
 
@@ -134,6 +137,11 @@ class Outbox:
             await self._failed(ctx, row, error.reason, is_final=error.is_final)
         except ApiError as error:
             await self._failed(ctx, row, error.reason)
+        except PyMongoError:
+            raise  # its lease ends, and then it is tried again
+        except Exception as error:  # else it would be tried for ever, and nobody would be told
+            log.exception("a row could not be sent", extra={"action": "outbox", "key": row["_id"]})
+            await self._failed(ctx, row, f"{type(error).__name__}: see the server's log")
         else:
             await self._settle(ctx, row, SENT, outcome, sent=time.time())
 

@@ -47,14 +47,14 @@ def save(path: Path, content: bytes) -> Path:
     return path
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, option: str = "--out") -> None:
     """Raise CommandError when files cannot be written to a folder, which is made if it is not there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CommandError(f"--out: cannot make {folder}: {error.strerror}", USAGE) from None
+        raise CommandError(f"{option}: cannot make {folder}: {error.strerror}", USAGE) from None
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise CommandError(f"--out: cannot write into {folder.absolute()}; name another folder", USAGE)
+        raise CommandError(f"{option}: cannot write into {folder.absolute()}; name another folder", USAGE)
 
 
 def _read(path: Path) -> bytes:

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import UNSET, Meta, UnsetType
+
+from iceprod.cli.common.bench_shapes import BenchAll, BenchCompared, Benches, BenchPages, BenchTables
+from iceprod.cli.common.shape import Shape, Struct
 
 __all__ = ["LINES", "SHAPES", "SILENT", "Failed", "Shape"]
 
 
-class Struct(msgspec.Struct, forbid_unknown_fields=True):
-    """An object that has these keys and no others."""
-
-
-Shape = type[Struct] | str
 _Rows = list[dict[str, Any]]
 _Fields = dict[str, Any]
 
@@ -71,12 +68,6 @@ class Demo(Struct):
     skymap: Annotated[str, Meta(description="the picture of the sky")]
     zoom: Annotated[str, Meta(description="the picture around the best fit")]
     running: Annotated[bool, Meta(description="whether it was left running (`--keep`)")]
-
-
-class Benches(Struct):
-    """Without a name."""
-
-    benches: Annotated[list[str], Meta(description="what can be measured; each prints an object of its own")]
 
 
 class BestFit(Struct):
@@ -400,7 +391,8 @@ _ENTRY = "GET /api/v1/schedule/{name}/"
 
 SHAPES: dict[str, tuple[Shape, ...]] = {
     "up": (Up,), "down": (Down,), "web": (Web,), "token": (Token,), "status": (Status,), "demo": (Demo,),
-    "bench": (Benches,),
+    "bench": (Benches,), "bench all": (BenchAll,), "bench compare": (BenchCompared,),
+    "bench figures": (BenchTables, BenchPages),
     "scan": (Scan,), "watch": (Scan,), "rescan": (Scan,), "abort": (Aborted,), "scans": (Scans,),
     "workers": ("POST /scan/{scan_id}/actions/add-workers",), "backlog": (Backlog,),
     "skymap": (SkymapFiles, SkymapList), "replay": (Replay,),

@@ -215,11 +215,16 @@ async def change(ctx: Context, alert_id: str, states: Sequence[State], **fields:
         condition, {"$set": msgspec.to_builtins(fields)}, return_document=ReturnDocument.AFTER))
 
 
-async def undecided(ctx: Context, limit: int = 200) -> list[Alert]:
-    """Alerts that are to be gone on with, the oldest first."""
-    wanted = {"state": {"$in": [state.value for state in OPEN]}}
-    cursor = ctx.db.alerts.find(wanted).sort([("received", 1)]).limit(limit)
-    return [one async for document in cursor if (one := _of(document))]
+async def undecided(ctx: Context) -> list[str]:
+    """Ids of all alerts that are to be gone on with: those that nobody has read yet first, then the oldest.
+
+    All of them, so that however many wait for long scans, or cannot be gone on with, a new one is read.
+    """
+    found: list[str] = []
+    for state in OPEN:
+        cursor = ctx.db.alerts.find({"state": state.value}, {"_id": 1}).sort([("received", 1)])
+        found += [row["_id"] async for row in cursor]
+    return found
 
 
 async def listed(ctx: Context, search: Search, skip: int, limit: int) -> list[Alert]:

@@ -96,6 +96,8 @@ class Bucket:
             yield page.objects
             if not page.more:
                 return
+            if page.more == more.get("continuation-token"):
+                raise OSError("the storage's listing cannot be read: its next page is the same one")
             more = {"continuation-token": page.more}
 
     async def read(self, key: str) -> bytes:

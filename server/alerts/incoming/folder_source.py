@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from config.alerts import AlertSource
@@ -24,10 +25,15 @@ _UNFINISHED = (".part", ".tmp", ".crdownload")
 class FolderSource:
     """Files that are put into a folder, oldest first. Hidden and unfinished ones (`.part`, `.tmp`) stay."""
 
-    trouble = ""
-
     def __init__(self, ctx: Context, name: str, settings: AlertSource) -> None:
         self._name, self._stream, self._folder = name, settings.stream, Path(settings.address)
+        self._faults: list[str] = []  # of the last look
+        self._taken: list[Path] = []  # of the last poll
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with single files, which stand in no other's way."""
+        return "; ".join(self._faults)[:500]
 
     async def poll(self, seconds: float) -> Sequence[Arrival]:
         end = time.monotonic() + seconds
@@ -38,24 +44,49 @@ class FolderSource:
         return found
 
     def _look(self) -> list[Arrival]:
+        found, size = list[Arrival](), 0
+        self._faults, self._taken = [], []
+        for _, path in sorted(self._ready()):
+            if len(found) == AT_ONCE or size >= MOST_BYTES:
+                break
+            try:
+                arrival = self._read(path)
+            except OSError as error:
+                self._faults.append(f"file {_shown(path)!r} cannot be taken: {error.strerror or error}")
+                continue
+            found.append(arrival)
+            self._taken.append(path)
+            size += len(arrival.data)
+        return found
+
+    def _ready(self) -> Iterator[tuple[float, Path]]:
         old = time.time() - SETTLED
-        files = [path for path in self._folder.iterdir() if path.is_file() and not path.is_symlink()
-                 and not path.name.startswith(".") and path.suffix not in _UNFINISHED]
-        ready = sorted((moment, path) for path in files if (moment := path.stat().st_mtime) <= old)
-        return [self._read(path) for _, path in ready[:AT_ONCE]]
+        for path in self._folder.iterdir():
+            if path.name.startswith(".") or path.suffix in _UNFINISHED or path.is_symlink():
+                continue
+            if path.is_file() and (moment := path.stat().st_mtime) <= old:
+                yield moment, path
 
     def _read(self, path: Path) -> Arrival:
         with path.open("rb") as file:
-            data = file.read(MOST_BYTES)
-        return Arrival(self._stream, data, Origin(self._name, time.time(), path.name))
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise OSError(f"it has more than {MOST_BYTES >> 20} MB")
+        return Arrival(self._stream, data, Origin(self._name, time.time(), _shown(path)))
 
     async def done(self, taken: Sequence[Arrival]) -> None:
-        await asyncio.to_thread(self._move, [arrival.origin.place for arrival in taken])
+        await asyncio.to_thread(self._move)
 
-    def _move(self, names: list[str]) -> None:
+    def _move(self) -> None:
         (self._folder / TAKEN).mkdir(exist_ok=True)
-        for name in names:
-            (self._folder / name).replace(self._folder / TAKEN / name)
+        for path in self._taken:
+            path.replace(self._folder / TAKEN / path.name)
+        self._taken = []
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _shown(path: Path) -> str:
+    """A file's name, of which not every one is a text."""
+    return os.fsencode(path.name).decode(errors="replace")

@@ -64,10 +64,11 @@ class S3Source:
             return []
         await asyncio.sleep(max(wait, 0.0))
         waiting = await self._waiting()
-        if len(waiting) <= AT_ONCE:  # else there is more to take at once
+        some = _some(waiting)
+        if len(some) == len(waiting):  # else there is more to take at once
             self._look_at = time.monotonic() + self._settings.look_seconds
         self._taken = {}
-        found = [await self._read(key, one) for key, one in waiting[:AT_ONCE]]
+        found = [await self._read(key, one) for key, one in some]
         return [one for one in found if one is not None]
 
     async def _waiting(self) -> list[tuple[str, Stored]]:
@@ -123,6 +124,16 @@ class S3Source:
 
     async def close(self) -> None:
         self._bucket.close()
+
+
+def _some(waiting: list[tuple[str, Stored]]) -> list[tuple[str, Stored]]:
+    """The first few, of at most twice the largest object together: all of them are in memory at once."""
+    size = 0
+    for number, (_, one) in enumerate(waiting[:AT_ONCE]):
+        if size >= MOST_BYTES:
+            return waiting[:number]
+        size += one.size
+    return waiting[:AT_ONCE]
 
 
 def _too_large(one: Stored) -> str:

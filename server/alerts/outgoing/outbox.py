@@ -76,11 +76,10 @@ async def first_sent(ctx: Context, alert_id: str) -> float | None:
 
 async def standings(ctx: Context) -> list[dict[str, Any]]:
     """Every configured target with the number of its deliveries by state; secrets stay where they are."""
-    groups = await ctx.db.alert_outbox.aggregate([
-        {"$group": {"_id": {"target": "$target", "state": "$state"}, "count": {"$sum": 1}}}])
-    counted = {(row["_id"]["target"], row["_id"]["state"]): row["count"] async for row in groups}
+    counted = {(name, state): await ctx.db.alert_outbox.count_documents({"target": name, "state": state})
+               for name in ctx.settings.alerts.targets for state in STATES}
     return [{"name": name, "kind": target.kind, "address": target.address, "public": target.public,
-             "sends_held": target.sends_held, **{state: counted.get((name, state), 0) for state in STATES}}
+             "sends_held": target.sends_held, **{state: counted[name, state] for state in STATES}}
             for name, target in ctx.settings.alerts.targets.items()]
 
 
@@ -137,6 +136,9 @@ _OUTBOX = Outbox("alert_outbox", "target", _SIGNAL, _send, _patience, _noted, de
 INDEXES: list[Index] = [
     *_OUTBOX.indexes(), events.unlogged("alert_outbox"),
     Index("alert_outbox", "notice", [("notice_id", 1)]),
+    Index("alert_outbox", "newest", [("created", -1)]),
+    Index("alert_outbox", "state", [("state", 1), ("created", -1)]),
+    Index("alert_outbox", "target", [("target", 1), ("state", 1)]),
     Index("alert_outbox", "alert", [("alert_id", 1), ("sent", 1)])]
 
 SERVICES = [Service("alert outbox", lambda ctx: 2.0, deliver, signal=_SIGNAL)]

@@ -38,16 +38,16 @@ _locks: WeakKeyDictionary[AsyncDatabase, asyncio.Lock] = WeakKeyDictionary()
 async def advance_all(ctx: Context) -> None:
     """Go on with all open alerts; one that fails stands in no other's way."""
     async with _locks.setdefault(ctx.db, asyncio.Lock()):
-        for alert in await alerts.undecided(ctx):
+        for alert_id in await alerts.undecided(ctx):
             if not await hold_lease(ctx, "alerts", LEASE):
                 return
             try:
-                await advance(ctx, alert.alert_id)
+                await advance(ctx, alert_id)
             except ApiError as error:
-                log.warning("alert waits", extra={"action": "alert", "alert": alert.alert_id,
+                log.warning("alert waits", extra={"action": "alert", "alert": alert_id,
                                                   "reason": error.reason})
             except Exception:
-                log.exception("alert fails", extra={"action": "alert", "alert": alert.alert_id})
+                log.exception("alert fails", extra={"action": "alert", "alert": alert_id})
         await _note_published(ctx)
 
 

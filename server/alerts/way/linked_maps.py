@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from pymongo import ReturnDocument
+from pymongo.errors import PyMongoError
 
 from config.settings import Settings
 from server.alerts.common import alerts
@@ -68,6 +69,11 @@ async def fetch_next(ctx: Context) -> bool:
         fields = {"state": MapState.FAILED, "reason": str(error)}
     except (LinkError, BadRequest) as error:
         fields = _later(alert.linked, error.reason if isinstance(error, ApiError) else str(error))
+    except PyMongoError:
+        raise  # it is due again
+    except Exception as error:  # what one host sends stands in no other map's way, and is not asked for ever
+        log.exception("a linked map fails", extra={"action": "alert map", "alert": alert.alert_id})
+        fields = _later(alert.linked, f"{type(error).__name__}: see the server's log")
     await _note(ctx, alert, fields)
     return True
 

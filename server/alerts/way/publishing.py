@@ -40,6 +40,8 @@ async def publish(ctx: Context, alert: Alert, revision: Revision) -> Notice:
     if (await alerts.find(ctx, alert.alert_id)).state is State.RETRACTED:
         return notice  # it is withdrawn before anybody was told
     await outbox.add(ctx, notice, targets_of(ctx, alert))
+    if (await alerts.find(ctx, alert.alert_id)).state is State.RETRACTED:
+        await _withdraw_late(ctx, alert)
     await alerts.change(ctx, alert.alert_id, list(State), event_name=notice.event_name)
     await revisions.change(ctx, revision, [Fate.CLEARED], state=Fate.PUBLISHED, notice_id=notice.notice_id)
     return notice
@@ -68,9 +70,21 @@ async def withdraw(ctx: Context, alert: Alert, reason: str, by: str) -> Notice:
 
     notice = await notices.keep(ctx, f"{alert.alert_id}.retraction", _scope(alert), make,
                                 alert_id=alert.alert_id, revision=0, is_test=alert.is_test, by=by)
-    told = {row["target"] for row in await outbox.listed(ctx, alert_id=alert.alert_id) if row["notice_id"]}
-    await outbox.add(ctx, notice, sorted(told))
+    await outbox.add(ctx, notice, await _told(ctx, alert))
     return notice
+
+
+async def _withdraw_late(ctx: Context, alert: Alert) -> None:
+    """Somebody retracted the alert while a notice was queued, and could not know who would be told of it."""
+    for notice in await notices.of_alert(ctx, alert.alert_id):
+        if not notice.revision:
+            await outbox.add(ctx, notice, await _told(ctx, alert))
+
+
+async def _told(ctx: Context, alert: Alert) -> list[str]:
+    """The targets that were told of an alert, or will be."""
+    rows = await outbox.listed(ctx, alert_id=alert.alert_id)
+    return sorted({row["target"] for row in rows if row["notice_id"]})
 
 
 def _scope(alert: Alert) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from xml.parsers import expat
 
@@ -35,7 +38,7 @@ def read_tables(service: str, data: bytes, most: int = MOST_ROWS) -> list[list[R
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # services are careless about details
-            _check_addresses(data)
+            _check(data)
             votable = parse(io.BytesIO(data), verify="ignore")
             _check_status(service, votable)
             return [_rows(table, most) for table in votable.iter_tables()]
@@ -49,18 +52,68 @@ _ELSEWHERE = ("STREAM", "PARQUET")
 """Elements whose data may lie behind an address (VOTable 1.4, section 5.4), which astropy would open."""
 
 
-def _check_addresses(data: bytes) -> None:
-    """Refuse a table whose data are elsewhere: here, or where only we can ask. Raises ValueError."""
-    def element(name: str, attributes: dict[str, str]) -> None:
-        if name.rpartition(" ")[2].upper() in _ELSEWHERE and any(
-                one.rpartition(" ")[2].lower() == "href" for one in attributes):
-            raise ValueError("its data are at another address, which is not followed")
+MOST_CELLS = 8_000_000
+"""Values of all tables of a file, eight characters counted as one: a few bytes say how many there are."""
+_LETTERS = ("char", "unicodechar", "bit")
 
+
+@dataclass
+class _Look:
+    """What the elements of a VOTable tell before anything is made of them."""
+
+    before: int = 0  # cells of tables and parameters that are over
+    width: int = 0  # cells of a row of this table
+    rows: int = 1  # of this table: as many as it says, or has
+    found: int = 0
+
+    def element(self, name: str, attributes: dict[str, str]) -> None:
+        """Raises ValueError for what is not to be read."""
+        kind = name.rpartition(" ")[2].upper()
+        own = {one.rpartition(" ")[2].lower(): value for one, value in attributes.items()}
+        if kind in _ELSEWHERE and "href" in own:
+            raise ValueError("its data are at another address, which is not followed")
+        if kind == "TABLE":
+            self._table(own)
+        elif kind == "FIELD":
+            self.width += _cells(own)
+        elif kind == "PARAM":
+            self.before += _cells(own)
+        elif kind == "TR":
+            self.found += 1
+            self.rows = max(self.rows, self.found)
+        if self.before + self.width * self.rows > MOST_CELLS:
+            raise ValueError(f"it has more than {MOST_CELLS} values")
+
+    def _table(self, own: Mapping[str, str]) -> None:
+        if "ref" in own:
+            raise ValueError("a table that has the columns of another one is not read")
+        self.before, self.width = self.before + self.width * self.rows, 0
+        self.found, self.rows = 0, max(_number(own.get("nrows") or "1"), 1)
+
+
+def _cells(own: Mapping[str, str]) -> int:
+    """How many values an element of a row has, as far as its column says. Raises ValueError."""
+    sizes = own.get("arraysize", "").replace(" ", "").split("x")
+    fixed = [_number(size) for size in sizes if size and not size.endswith("*")]
+    if 0 in fixed:
+        raise ValueError("arraysize: 0")  # of such values there is no end
+    return math.prod(fixed) // (8 if own.get("datatype", "").lower() in _LETTERS else 1) + 1
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise ValueError(f"{text[:20]!r} is no number of values")
+    return int(text)
+
+
+def _check(data: bytes) -> None:
+    """Refuse a table whose data are elsewhere: here, or where only we can ask; and one that would make far
+    more than was sent. Raises ValueError."""
     def declared(*arguments: Any) -> None:
         raise ValueError("it declares a document type")
 
     parser = expat.ParserCreate(namespace_separator=" ")
-    parser.StartElementHandler, parser.StartDoctypeDeclHandler = element, declared
+    parser.StartElementHandler, parser.StartDoctypeDeclHandler = _Look().element, declared
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:

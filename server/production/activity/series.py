@@ -102,13 +102,14 @@ async def _sum_up(ctx: Context, number: int, moment: float) -> None:
     """Write the slots of a level anew from the finer ones, from those on that were not over the last time."""
     fine, step, key = LEVELS[number - 1].step, LEVELS[number].step, f"{STATE} {LEVELS[number].step}"
     state = await ctx.db.activity.find_one({"_id": key})
-    since = state["until"] if state else 0  # what is deleted was summed up before
+    until = slots.begin_of(moment, step) - step  # the one before may still get what was on its way
+    # What is deleted was summed up before; a clock that was ahead once must not stop this until then.
+    since = min(state["until"], until) if state else 0
     by_site: dict[str, list[Slot]] = {}
     async for row in ctx.db.activity.find({"step": fine, "slot": {"$gte": since}}):
         by_site.setdefault(row["site"], []).append(_slot(row))
     writes: list[Any] = [_replaced(step, site, slot) for site, found in by_site.items()
                          for slot in slots.coarser(found, step)]
-    until = slots.begin_of(moment, step) - step  # the one before may still get what was on its way
     writes.append(UpdateOne({"_id": key}, {"$set": {"until": until}}, upsert=True))
     await ctx.db.activity.bulk_write(writes, ordered=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -141,7 +141,7 @@ class ClaimHandler(ProductionHandler):
         return request, min(wait, load.longest_wait(self.ctx))
 
     async def lend(self, request: Claim, wait: float) -> list[Document]:
-        """Tasks for a claim, as a pilot gets them; only `deliver` may answer with them."""
+        """Tasks for a claim, as a pilot gets them; answered by `deliver` alone, inside of `lending`."""
         self._host = request.host
         self._lent = await waits.claim_or_wait(self.ctx, request, wait, self.gone)
         return await self._with_payloads(self._lent, request.pilot_id) if self._lent else []
@@ -156,6 +156,16 @@ class ClaimHandler(ProductionHandler):
             self.send(document)
         elif not await self._gets_out(encode(document)):
             await leases.take_back(self.ctx, self._lent, self._host)
+
+    @contextlib.asynccontextmanager
+    async def lending(self) -> AsyncIterator[None]:
+        """Around `lend` and `deliver`: what was lent is taken back if no answer can be made."""
+        try:
+            yield
+        except Exception:
+            if self._lent:
+                await leases.take_back(self.ctx, self._lent, self._host)
+            raise
 
     async def _gets_out(self, body: bytes) -> bool:
         """Whether all of an answer left this process; tornado's own futures do not tell."""
@@ -243,10 +253,11 @@ class QueueMany(ClaimHandler):
         body = self.body()
         request, wait = await self.lease_of(body)
         await self.check_place(request, wait)
-        tasks = await self.lend(request, wait)
-        if not tasks:
-            raise NotFound("Task not found")
-        await self.deliver(tasks)
+        async with self.lending():
+            tasks = await self.lend(request, wait)
+            if not tasks:
+                raise NotFound("Task not found")
+            await self.deliver(tasks)
 
 
 class Access(ProductionHandler):

@@ -49,15 +49,16 @@ class Exchange(ClaimHandler):
         beating = await self._beat(pilot_id, held, body)
         if sent:
             await tails.keep(self.ctx, held, sent)
-        if claim is not None:
-            answer |= await self._claim({**claim, "pilot_id": pilot_id}, may_wait=reports is None)
-        is_urgent = bool(answer.get("results") or answer.get("tasks"))
-        told = beats.promise(self.ctx, pilot_id) if is_urgent and not beating.done() else await beating
-        if watched := await tails.watched(self.ctx, held):
-            answer["watch"] = watched
-        if body.get("renew") is True:
-            answer |= pilot_tokens.another(self.ctx, self.user)
-        await self.deliver({**answer, **told})
+        async with self.lending():
+            if claim is not None:
+                answer |= await self._claim({**claim, "pilot_id": pilot_id}, may_wait=reports is None)
+            is_urgent = bool(answer.get("results") or answer.get("tasks"))
+            told = beats.promise(self.ctx, pilot_id) if is_urgent and not beating.done() else await beating
+            if watched := await tails.watched(self.ctx, held):
+                answer["watch"] = watched
+            if body.get("renew") is True:
+                answer |= pilot_tokens.another(self.ctx, self.user)
+            await self.deliver({**answer, **told})
 
     async def _beat(self, pilot_id: str, held: dict[str, str], body: Document) -> asyncio.Task[Document]:
         """The heartbeat, on its way. Raises NotFound before anything is given to an unknown pilot."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 from bson.binary import Binary
+from pymongo.errors import PyMongoError
 
 from scanner.common.errors import EventError
 from scanner.maps.level_sets import default_levels
@@ -109,6 +110,10 @@ async def sketch(ctx: Context, scan_id: str, finished: float | None) -> None:
         await ctx.db.scan_sketches.replace_one({"scan_id": scan_id}, _document(made), upsert=True)
     except (NotFound, EmptyMapError) as error:  # it would be so at every other try
         log.info("no sketch", extra={"action": "sketch", "scan_id": scan_id, "reason": str(error)})
+    except PyMongoError:
+        raise  # it is tried again
+    except Exception:  # one map of others that cannot be drawn must not stop all later ones
+        log.exception("a sketch fails", extra={"action": "sketch", "scan_id": scan_id})
     await ctx.db.results.update_one({"scan_id": scan_id, "is_final": True, "finished": finished},
                                     {"$set": {"sketched": time.time()}})
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
@@ -24,6 +25,7 @@ __all__ = ["ROUTES", "render_page"]
 FOLDER = Path(__file__).parents[3] / "docs"
 BASE = "/web/docs"
 _NAME = re.compile(r"[a-z0-9-]+")
+_MARK = re.compile(r"<!-- [^<>\n]* -->")
 _PICTURE = re.compile(r"[a-z0-9-]+\.webp")
 _SCROLL = '<div class="scroll" tabindex="0" role="group" aria-label="Table">'  # reached by keys, too
 
@@ -43,7 +45,7 @@ def render_page(folder: str, name: str) -> Rendered:
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     reader.add_render_rule("table_open", lambda *_: f"{_SCROLL}<table>\n")
     reader.add_render_rule("table_close", lambda *_: "</table></div>\n")
-    tokens = reader.parse(text)
+    tokens = list(_without_marks(reader.parse(text)))
     title = ""
     for number, (before, token) in enumerate(pairwise(tokens), 1):
         if before.type == "heading_open":
@@ -62,6 +64,18 @@ def render_page(folder: str, name: str) -> Rendered:
                 child.attrSet("src", f"{BASE}/{_resolved(folder, str(child.attrGet('src') or ''))}")
                 child.attrSet("loading", "lazy")
     return Rendered(title.replace("`", "") or name, reader.renderer.render(tokens, reader.options, {}))
+
+
+def _without_marks(tokens: list[Token]) -> Iterator[Token]:
+    """All but paragraphs that are one comment: marks for programs that write parts of a page."""
+    skipped = 0
+    for token, after in zip(tokens, [*tokens[1:], None], strict=True):
+        if token.type == "paragraph_open" and after is not None and _MARK.fullmatch(after.content):
+            skipped = 3  # the opening, its words, the end
+        if skipped:
+            skipped -= 1
+        else:
+            yield token
 
 
 def _text(folder: str, name: str) -> str:

@@ -35,7 +35,6 @@ SITE = {"host": "submit.north.example.org", "queues": {"schedd": "htcondor"}, "v
 ELSEWHERE = {
     **dict.fromkeys(("notify add", "notify remove", "notify test"),
                     "somebody has to be there who is told: tests/unit/notifications"),
-    "bench": "each measures for seconds to minutes; without a name it lists them",
     "grid": "a dry run needs an HTCondor pool; what it prints: tests/unit/condor/test_dry_run.py",
     "store bench": "measures other stores for minutes",
 }
@@ -99,6 +98,10 @@ def test_files_and_this_machine(said: Programs) -> None:
     said("web")
     said("status")
     assert "reco" in said("bench")["benches"]
+    measured = said("bench", "all", "event", "--quick", "--out", "figures.json")
+    assert [run["bench"] for run in measured["runs"]] == ["event"]
+    assert said("bench", "compare", "figures.json", "figures.json")["same"]
+    assert {*said("bench", "figures", "figures.json")["tables"]} == {"event"}
     assert said("run", "config.yaml", "--print")["tasks"][0]["task"] == "work"
     told = said("run", "config.yaml")
     assert told["good"] is True

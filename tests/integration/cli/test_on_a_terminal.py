@@ -94,7 +94,8 @@ def offered(here: Installed, words: str) -> set[str]:
     ("iceprod list --status co", {"complete"}),
     ("iceprod tasks 1 --status fa", {"failed"}), ("iceprod scan x --reco-algo track_m", {"track_mpe"}),
     ("iceprod scan x --cluster lo", {"local:"}), ("iceprod pilots --site l", {"local"}),
-    ("iceprod schedule create x mock", {"mock_acquire"}), ("iceprod bench co", {"coverage"}),
+    ("iceprod schedule create x mock", {"mock_acquire"}), ("iceprod bench co", {"coverage", "compare"}),
+    ("iceprod bench all --quick sta", {"start"}),
     ("iceprod schedule show housekeeping-repair", {"housekeeping-repair-tasks"}),
     ("iceprod token --roles admin,pi", {"admin,pilot"}), ("iceprod skymap x --format ge", {"geojson"})])
 def test_what_the_shell_offers(here: Installed, words: str, expected: set[str]) -> None:

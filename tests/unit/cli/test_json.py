@@ -52,6 +52,7 @@ ANY = {"skymap": ["x"], "scan": ["absent.json"], "submit": ["absent.json"], "run
        "workers": ["x", "y", "1"],
        "credentials add": ["u", "--type", "s3"], "credentials remove": ["u"], "schedule create": ["n", "a"],
        "grid limit": ["s"], "grid maintenance": ["s", "--starts", "x", "--ends", "y"], "bench": ["patience"],
+       "bench all": ["patience"], "bench compare": ["absent", "absent"], "bench figures": ["absent"],
        "token": ["--user", "u", "--data", "absent"], "backup": ["--data", "absent", "--out", "b"],
        "restore": ["--data", "d", "--from", "absent"], "store dump": ["--data", "absent", "--out", "o"],
        "store restore": ["--data", "absent", "--from", "o"], "store size": ["--data", "absent"],

@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 import pytest
 
+from iceprod.cli.benching.plan import BENCHES
 from iceprod.cli.common.passing import Passing
-from iceprod.cli.house.bench import BENCHES
 from server.app import ROUTES
 from server.reference import PAGES, commands, metrics, settings
 from tests.browser.screenshots import DOCS as PICTURES

@@ -157,3 +157,21 @@ async def test_a_removed_rule_tells_nothing_more(ctx: Context) -> None:
 def test_settings_that_make_no_sense(wrong: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError, match="notify"):
         msgspec.convert(wrong, Notify)
+
+
+@pytest.mark.parametrize("when", ["before it happens", "after"])
+async def test_a_rule_that_cannot_be_read_stops_nobody_elses(ctx: Context, when: str) -> None:
+    with poster() as receiver:
+        ctx = with_notify(ctx, hosts=(receiver.host,))
+        broken = await rule(ctx, await visit(ctx), receiver.url, filters={"own": False})
+        for name in ("bob", "eve"):
+            await rule(ctx, await visit(ctx, name), receiver.url, filters={"own": False})
+        if when == "after":
+            await dataset(ctx)
+            await engine.run(ctx)
+        await ctx.db.notification_rules.update_one(
+            {"_id": broken.rule_id}, {"$set": {"filters": {"of_a_later_version": 1}}})
+        if when != "after":
+            await dataset(ctx)
+        await run(ctx)
+        assert len(receiver.got) == 2

@@ -44,9 +44,10 @@ async def test_redirects_are_followed_by_the_same_rule(site: Site) -> None:
                      "/in": Answer(status=302, Location="https://127.0.0.1:1/secret"),
                      "/meta": Answer(status=307, Location="http://169.254.169.254/latest/meta-data"),
                      "/file": Answer(status=302, Location="file:///etc/passwd"),
+                     "/none": Answer(status=302, Location="https://[1:2/x"),
                      "/loop": Answer(status=301, Location="/loop")}
     assert await fetch_link(site.url("/a"), [site.host], MB, 30) == b"here"
-    for path in ("/in", "/meta", "/file", "/loop"):
+    for path in ("/in", "/meta", "/file", "/none", "/loop"):
         with pytest.raises(LinkRefused):
             await fetch_link(site.url(path), [site.host], MB, 30)
     assert site.asked.count("/loop") == 4

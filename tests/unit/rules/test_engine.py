@@ -64,6 +64,8 @@ async def test_daily_limit(ctx: Context) -> None:
     assert await firings.counted(ctx, "test:1") == 2
     [left] = {row["reason"] for row in await firings.listed(ctx, "test:1", 9) if row["state"] == "limited"}
     assert left == "its limit of 2 a day is reached"
+    forgotten = await ctx.db.rule_firings.distinct("state", {"expires": {"$exists": True}})
+    assert forgotten == ["limited"], "there may be any number of these; what was done is kept"
 
 
 async def test_other_groups_are_left_alone(ctx: Context) -> None:

@@ -14,6 +14,7 @@ import pytest
 from config.alerts import AlertSource
 from server.alerts.common import alerts
 from server.alerts.common.alerts import Search
+from server.alerts.incoming import folder_source
 from server.alerts.incoming.folder_source import FolderSource
 from server.alerts.incoming.kafka_source import KafkaSource
 from server.alerts.incoming.sources import Source, listen_once, standings
@@ -140,3 +141,36 @@ def test_one_part_without_a_topic() -> None:
 
 async def test_standings(ctx: Context, tmp_path: Path) -> None:
     assert await standings(ctx) == []
+
+
+async def test_a_file_of_a_folder_stands_in_no_others_way(
+        ctx: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_source, "MOST_BYTES", 20)
+    usual = Path.open
+
+    def guarded(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.name == "a-foreign.json":
+            raise PermissionError(13, "Permission denied")
+        return usual(path, *arguments, **options)
+
+    source = FolderSource(ctx, "here", AlertSource(kind="folder", address=str(tmp_path)))
+    put(tmp_path, "a-foreign.json", b"{}")
+    put(tmp_path, "b-large.json", b" " * 21)
+    put(tmp_path, os.fsdecode(b"c-caf\xe9.json"), b"{ }")
+    put(tmp_path, "d.json", b"{}")
+    monkeypatch.setattr(Path, "open", guarded)
+    found = await stored(ctx, source, 2)
+    assert {one.origins[0].place for one in found} == {"c-caf\N{REPLACEMENT CHARACTER}.json", "d.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"a-foreign.json", "b-large.json", "taken"}
+    assert "'a-foreign.json' cannot be taken: Permission denied" in source.trouble
+    assert "'b-large.json' cannot be taken: it has more than" in source.trouble
+
+
+async def test_few_files_are_in_memory_at_once(
+        ctx: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_source, "MOST_BYTES", 20)
+    source = FolderSource(ctx, "here", AlertSource(kind="folder", address=str(tmp_path)))
+    for number in range(5):
+        put(tmp_path, f"{number}.json", b"%d" % number + b" " * 14)
+    assert [len(await source.poll(0.1)) for _ in range(2)] == [2, 2], "not all at once"
+    assert len(await stored(ctx, source, 5)) == 5

@@ -186,3 +186,24 @@ async def test_without_a_link(ctx: Context) -> None:
         await linked_maps.again(ctx, alert.alert_id)
     refused = await came(fetching(ctx), 5)
     assert (refused.state, "healpix_url" in refused.reason) == (State.REFUSED, True)
+
+
+async def test_what_fails_with_one_map_stands_in_no_others_way(
+        ctx: Context, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.answers |= {"/a.fits": Answer(MAP), "/b.fits": Answer(MAP)}
+    ctx = fetching(ctx, site.host)
+    broken = await came(ctx, site.url("/a.fits"))
+    well = await came(ctx, site.url("/b.fits"), trigger_time="2026-01-03T03:04:05Z", event_name="X-260103A")
+    usual = linked_maps.fetch_link
+
+    async def fails(address: str, *arguments: Any) -> bytes:
+        if address.endswith("/a.fits"):
+            raise RuntimeError("nobody thought of this")
+        return await usual(address, *arguments)
+
+    monkeypatch.setattr(linked_maps, "fetch_link", fails)
+    await linked_maps.fetch_all(ctx)
+    found = [(await alerts.find(ctx, one.alert_id)).linked for one in (broken, well)]
+    assert [one.state for one in found if one] == [MapState.WAITING, MapState.KEPT]
+    assert found[0] is not None
+    assert found[0].reason == "RuntimeError: see the server's log"

@@ -195,3 +195,33 @@ async def test_advancing_all_notes_when_it_was_published(ctx: Context, tmp_path:
 def test_percentiles() -> None:
     assert percentiles([]) == {}
     assert percentiles([3.0, 1.0, 2.0]) == {"p50": 2.0, "p90": 3.0, "p99": 3.0}
+
+
+async def test_however_many_wait_a_new_alert_is_read(ctx: Context, tmp_path: Path) -> None:
+    ctx = with_alerts(ctx, tmp_path)
+    stuck = [{"_id": f"stuck-{number}", "stream": "", "blob": "gone", "size": 1, "origins": [],
+              "received": float(number), "stored": float(number), "state": state, "replay": ""}
+             for number, state in enumerate(["received"] * 150 + ["working"] * 150)]
+    await ctx.db.alerts.insert_many(stuck)
+    fresh = await alerts.arrive(ctx, arrival(event_bytes()))
+    await advance.advance_all(ctx)
+    assert (await alerts.find(ctx, fresh.alert_id)).state is State.WORKING
+
+
+async def test_who_is_told_while_somebody_retracts_hears_of_that_too(
+        ctx: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx = with_alerts(ctx, tmp_path)
+    usual, retracted = outbox.add, list[Alert]()
+
+    async def add(ctx: Context, notice: notices.Notice, targets: list[str]) -> None:
+        if not retracted:
+            retracted.append(await alerts.find(ctx, notice.alert_id))
+            await acts.retract(ctx, notice.alert_id, "a mistake", "ada")
+        await usual(ctx, notice, targets)
+
+    monkeypatch.setattr(outbox, "add", add)
+    alert = await scanned(ctx, event_bytes(), (120.0, 20.0))
+    assert retracted
+    assert alert.state is State.RETRACTED
+    told = [json.loads(path.read_text())["alert_type"] for path in sorted(tmp_path.glob("*.json"))]
+    assert told == ["initial", "retraction"]

@@ -125,6 +125,25 @@ def test_a_table_that_declares_a_document_type_is_refused() -> None:
         read_file(b'<!DOCTYPE V [<!ATTLIST STREAM href CDATA "file:///etc/passwd">]><VOTABLE/>')
 
 
+_ROW = "<DATA><TABLEDATA><TR><TD>1</TD></TR></TABLEDATA></DATA>"
+
+
+@pytest.mark.parametrize("table", [
+    '<TABLE><FIELD name="name" datatype="double" arraysize="4000000000"/>' + _ROW,
+    '<TABLE><FIELD name="name" datatype="char" arraysize="4000000x1000"/>' + _ROW,
+    '<TABLE nrows="3000000000"><FIELD name="name" datatype="double"/>' + _ROW,
+    '<TABLE><PARAM name="p" datatype="double" arraysize="4000000000" value="1"/>',
+    '<TABLE><FIELD name="name" datatype="double" arraysize="100000"/><DATA><TABLEDATA>' + "<TR/>" * 100
+    + "</TABLEDATA></DATA>",
+    '<TABLE ID="a"><FIELD name="name" datatype="double"/></TABLE><TABLE ref="a">' + _ROW,
+    '<TABLE><FIELD name="name" datatype="char" arraysize="0"/><DATA><BINARY><STREAM encoding="base64">'
+    "MTIzNDU2Nzg=</STREAM></BINARY></DATA>"])
+def test_a_few_bytes_that_make_much_or_never_end(table: str) -> None:
+    head = '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE>'
+    with pytest.raises(SpatialTextError, match=r"more than 8000000 values|arraysize: 0|of another one"):
+        read_file(f"{head}{table}</TABLE></RESOURCE></VOTABLE>".encode())
+
+
 GOOD = [fits_file(FERMI), votable(FERMI), csv_file(FERMI)]
 
 

@@ -85,3 +85,10 @@ async def test_an_end_stands_in_the_whole_and_at_its_site(ctx: Context, why: str
     assert (await series.of_whole(ctx, "1h"))[0].ends == {why: 1}
     assert (await series.of_sites(ctx, "1h"))["north"][0].ends == {why: 1}
     assert await ctx.db.host_hours.count_documents({"every": False}) == (why != EVICTED)
+
+
+async def test_a_clock_that_was_ahead_once_stops_no_sums(ctx: Context) -> None:
+    await series.tend(ctx, NOW + 30 * 86400)
+    await series.add(ctx, slot(5), NOW)
+    await series.tend(ctx, NOW + 1)
+    assert (await total(ctx, 600), await total(ctx, 3600)) == (5, 5)

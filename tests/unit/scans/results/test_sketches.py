@@ -124,3 +124,20 @@ def test_the_small_picture_has_the_size_it_says() -> None:
     assert drawn.shape == (thumbnail.HEIGHT, thumbnail.WIDTH, 4)
     assert drawn[0, 0, 3] == 0, "outside of the sky there is nothing"
     assert drawn[60, 120, 3] == 1
+
+
+async def test_a_map_that_cannot_be_drawn_stops_no_other(
+        ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    await finish(ctx, "b" * 32, finished_map(ra=10.0))
+    await scanned(ctx)
+    usual = sketches.summary_of_map
+
+    def broken(skymap: Any, posterior: Any, told: Any) -> Any:
+        if told is None:
+            raise OverflowError("a number of others")
+        return usual(skymap, posterior, told)
+
+    monkeypatch.setattr(sketches, "summary_of_map", broken)
+    await sketches.sketch_all(ctx)
+    assert await sketches.find(ctx, SCAN) is not None
+    assert await ctx.db.results.count_documents({"sketched": None}) == 0, "and it is not tried for ever"
