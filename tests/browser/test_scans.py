@@ -101,6 +101,7 @@ def test_the_text_of_a_circular_can_be_copied(made: World, reader: Visitor) -> N
     assert "THIS IS A TEST" in text
     assert re.search(r"RA \(J2000\):  111\.094 \(\+[\d.]+/-[\d.]+, 90 %\) deg", text)
     assert "Signalness: 0.62." in text
+    assert "Known gamma-ray and radio sources inside the 90 % region: not looked for" in text
     reader.page.get_by_role("button", name="Copy").click()
     reader.page.get_by_text("Copied.").wait_for()
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from scanner.maps.skymap import EmptyMapError
-from server.alerts.outgoing import drafts, names, notices
+from server.alerts.outgoing import drafts, known_sources, names, notices
 from server.alerts.outgoing.drafts import Subject
 from server.common.errors import NotFound
 from server.rest.context import Context
@@ -37,6 +37,7 @@ async def text_of(ctx: Context, manifest: Manifest) -> str:
         event.event_type or "neutrino", is_test, time.time() / 86400 + _MJD_1970 - event.mjd < _LIVE_DAYS,
         told.extras, event.mjd)
     try:
-        return await asyncio.to_thread(drafts.circular_of_map, result, subject)
+        known = known_sources.lines(await known_sources.near(ctx, result))
+        return await asyncio.to_thread(drafts.circular_of_map, result, subject, known)
     except EmptyMapError as error:
         raise NotFound(str(error)) from None
