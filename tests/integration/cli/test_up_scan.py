@@ -44,7 +44,7 @@ def test_one_object_with_everything(here: Installed) -> None:
     document = json.loads(here.iceprod("scan", "event.json", "--nsides", SMALL, "--json", "--out", "results"))
     truth = json.loads((here.root / "event.json").read_text())["truth"]
     assert set(document) == {
-        "scan_id", "run_id", "event_id", "reco_algo", "best_fit", "area_50_deg2", "area_90_deg2",
+        "address", "scan_id", "run_id", "event_id", "reco_algo", "best_fit", "area_50_deg2", "area_90_deg2",
         "level_set", "area_50_limits", "area_90_limits", "reconstruction", "choice", "energy",
         "levels", "pixels", "wall_s", "cpu_s", "files", "truth", "distance_deg"}
     assert (document["run_id"], document["event_id"], document["reco_algo"]) == (0, 7, "auto")
