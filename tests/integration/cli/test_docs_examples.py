@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,19 +38,34 @@ def test_the_page_of_the_schedule(tmp_path: Path) -> None:
     assert (tmp_path / "samples_1.sigmf").stat().st_size > 1000
 
 
+SHORT = """version: 3.2
+description: a short one
+tasks:
+  - name: work
+    requirements: {cpu: 1, memory: 1, time: 0.1}
+    trays:
+      - modules:
+          - {src: /bin/echo, args: "here it is"}
+"""
+
+
 def test_the_page_of_the_shifter(tmp_path: Path) -> None:
     with installation(tmp_path, pilots=2) as here:
         here.iceprod("simulate", "--seed", "7", "--out", "event.json")
         small = ("--nsides", "8:0", "--reco-algo", "track_mpe")
         here.iceprod("scan", "event.json", *small, "--out", "first")
+        (here.root / "config.yaml").write_text(SHORT)
+        dataset = here.iceprod("submit", "config.yaml").strip()
+        [task] = json.loads(here.iceprod("tasks", dataset, "--json"))["tasks"]
         said = shell(here, walked(console(DOCS / "shifter.md"), {
             "iceprod workers SCAN_ID SITE 20": Instead(
                 "{ iceprod workers SCAN_ID SITE 20 2>&1 || true; }", "the scan is final already")},
-            SCAN_ID="1", SITE="local", ACTION="canary_scan", NAME="nightly-canary",
+            SCAN_ID="1", TASK=task["task_id"], SITE="local", ACTION="canary_scan", NAME="nightly-canary",
             **{"EVENT.json": "event.json"}))
     assert "cannot add workers" in said, "the scan is final"
     assert "best fit   RA" in said
     assert "nightly-canary" in said
+    assert "here it is" in said, "its log was read along"
 
 
 @pytest.fixture(scope="module")
