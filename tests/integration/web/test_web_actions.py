@@ -128,7 +128,8 @@ def test_the_pixels_for_the_viewer_are_those_of_the_result(api: Api, ada: reques
     header, levels = read_pixels(ada.get(f"/web/scans/{scan_id}/pixels?levels=ic160427a").content)
     assert header["is_final"] is True
     product = user.get(f"/scan/{scan_id}/products/contours.ic160427a.json").json()
-    assert header["regions"] == [{"level": one["level"], "rings": one["rings"]} for one in product["regions"]]
+    names = ("level", "threshold", "rings")
+    assert header["regions"] == [{name: one[name] for name in names} for one in product["regions"]]
     assert [one["level"] for one in header["regions"]] == [0.5, 0.9]
     assert all(one["rings"] for one in header["regions"])
     fine = {row[0]: row[1] for row in user.get(f"/scan/{scan_id}/result").json()[
