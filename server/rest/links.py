@@ -12,7 +12,7 @@ import asyncio
 import ssl
 from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -20,12 +20,13 @@ from tornado.httpclient import HTTPError, HTTPRequest, HTTPResponse
 from tornado.netutil import DefaultLoopResolver, Resolver
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-__all__ = ["LinkError", "LinkRefused", "check_link", "fetch_link", "is_outside"]
+from server.rest.public import is_public
+
+__all__ = ["LinkError", "LinkRefused", "check_link", "fetch_link"]
 
 _REDIRECTS = 3
 _MOVED = (301, 302, 303, 307, 308)
 _SPARE = 1 << 20
-_NAT64 = ip_network("64:ff9b::/96")
 
 
 class LinkError(Exception):
@@ -54,21 +55,6 @@ def check_link(address: str, hosts: Collection[str]) -> str:
     return parts._replace(scheme="https", fragment="").geturl()
 
 
-def is_outside(address: str) -> bool:
-    """Whether an IP address is one of the public network, also where it is wrapped in another one."""
-    found = ip_address(address.partition("%")[0])
-    inner = _wrapped(found)
-    return found.is_global and not found.is_multicast and (inner is None or is_outside(str(inner)))
-
-
-def _wrapped(found: IPv4Address | IPv6Address) -> IPv4Address | None:
-    if isinstance(found, IPv4Address):
-        return None
-    if found in _NAT64:
-        return IPv4Address(int(found) & 0xFFFFFFFF)
-    return found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
-
-
 class _Careful(Resolver):
     """Finds addresses of names, but none inside a private network."""
 
@@ -79,7 +65,7 @@ class _Careful(Resolver):
         found = await self._usual.resolve(host, port, family)
         if not _is_number(host):
             for _, place in found:
-                if not is_outside(place[0]):
+                if not is_public(ip_address(str(place[0]).partition("%")[0])):
                     raise LinkRefused(f"{host!r} leads into a private network ({place[0]})")
         return found
 

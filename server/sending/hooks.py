@@ -27,16 +27,16 @@ from tornado.netutil import DefaultLoopResolver, Resolver
 from tornado.simple_httpclient import HTTPStreamClosedError, HTTPTimeoutError, SimpleAsyncHTTPClient
 
 from server.common.errors import BadRequest
+from server.rest.public import is_public
 from server.sending.outbox import SendError
 
-__all__ = ["Post", "check_url", "is_public", "new_secret", "post", "read_secret", "signed"]
+__all__ = ["Post", "check_url", "new_secret", "post", "read_secret", "signed"]
 
 SECONDS = 10.0
 MOST_URL = 2000  # characters
 MOST_ANSWER = 64 << 10  # bytes
 _SECRET = "whsec_"
 _SECRET_BYTES = range(16, 65)
-_NAT64 = int(IPv6Address("64:ff9b::"))  # RFC 6052: the last 32 bits are an IPv4 address
 _LOST = (OSError, StreamClosedError, HTTPStreamClosedError, ValueError)
 
 
@@ -81,21 +81,6 @@ def is_allowed(parts: SplitResult, allowed: Collection[str]) -> bool:
     """Whether an address's host is one that may be called wherever it is: by name, or name and port."""
     names = {name.lower() for name in allowed}
     return parts.netloc.lower() in names or (parts.hostname or "") in names
-
-
-def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address is of the open internet, also when it wraps another (RFC 4291, 3056, 4380, 6052)."""
-    if isinstance(address, IPv6Address):
-        same = address.ipv4_mapped or _behind_nat64(address)
-        if same is not None:
-            return is_public(same)
-        if any(not is_public(one) for one in (address.sixtofour, *(address.teredo or ())) if one is not None):
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
-
-
-def _behind_nat64(address: IPv6Address) -> IPv4Address | None:
-    return IPv4Address(int(address) & 0xffffffff) if int(address) >> 32 == _NAT64 >> 32 else None
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.common.errors import BadRequest
+from server.rest.public import is_public
 from server.sending import hooks
-from server.sending.hooks import Post, check_url, is_public, post, signed
+from server.sending.hooks import Post, check_url, post, signed
 from server.sending.outbox import SendError
 from tests.support.notifications.receivers import poster
 
