@@ -11,6 +11,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from pymongo.errors import PyMongoError
+
 from iceprod.ids import now
 from scanner.maps.level_sets import LEVEL_SETS, default_levels
 from scanner.maps.posterior import Posterior
@@ -23,7 +25,7 @@ from server.desk.maps import events, localizations
 from server.desk.maps.localizations import NewLocalization
 from server.desk.maps.tiles import Tiles
 from server.rest.context import Context
-from server.scans.results import maps
+from server.scans.results import maps, results
 from server.services.leader import Service
 from server.store.database import Index
 
@@ -32,21 +34,14 @@ __all__ = ["INDEXES", "SERVICES", "take_in"]
 log = logging.getLogger("server.desk")
 
 PERIOD = 10.0  # seconds; for results that another server process stored
-_AT_ONCE = 20
 
 INDEXES = [Index("results", "localized", [("is_final", 1), ("localized", 1)])]
 
 
 async def take_in_all(ctx: Context) -> None:
     """Take in every final result that was not yet."""
-    waiting = {"is_final": True, "localized": None}
-    while True:
-        cursor = ctx.db.results.find(waiting, {"scan_id": 1, "finished": 1}).limit(_AT_ONCE)
-        found = [document async for document in cursor]
-        for document in found:
-            await take_in(ctx, document["scan_id"], document.get("finished"))
-        if len(found) < _AT_ONCE:
-            return
+    async for scan_id, finished in results.unmarked(ctx, "localized"):
+        await take_in(ctx, scan_id, finished)
 
 
 async def take_in(ctx: Context, scan_id: str, finished: float | None) -> None:
@@ -58,6 +53,11 @@ async def take_in(ctx: Context, scan_id: str, finished: float | None) -> None:
         await _store(ctx, scan_id, result, skymap, finished or 0.0)
     except (NotFound, EmptyMapError) as error:  # it would be so at every other try
         outcome = str(error)
+    except PyMongoError:
+        raise  # it is tried again
+    except Exception as error:  # one map of others that nobody thought of must not stop all later ones
+        outcome = f"{type(error).__name__}: {error}"[:500]
+        log.exception("a scan is not taken in", extra={"action": "localization", "scan_id": scan_id})
     await ctx.db.results.update_one({"scan_id": scan_id, "is_final": True, "finished": finished},
                                     {"$set": {"localized": now(), "localization": outcome}})
     log.info("scan taken in", extra={"action": "localization", "scan_id": scan_id, "outcome": outcome})

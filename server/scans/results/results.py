@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 import zlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -17,8 +18,9 @@ from config.unpacking import own
 from server.common.errors import BadRequest, NotFound
 from server.rest.context import Context
 
-__all__ = ["Result", "Version", "is_final", "put", "read", "read_version", "versions"]
+__all__ = ["Result", "Version", "is_final", "put", "read", "read_version", "unmarked", "versions"]
 
+_AT_ONCE = 20
 MAX_STORED = 15 << 20  # bytes, compressed: a database document ends at 16 MiB
 
 
@@ -79,6 +81,17 @@ async def put(ctx: Context, scan_id: str, skyscan_result: bytes, final: bool) ->
     if final:
         ctx.signals.notify("results")
     return _from_document(document)
+
+
+async def unmarked(ctx: Context, mark: str) -> AsyncIterator[tuple[str, float | None]]:
+    """Scans whose final result has no such mark yet, with that result's time; who asks sets the mark."""
+    while True:
+        cursor = ctx.db.results.find({"is_final": True, mark: None}, {"scan_id": 1, "finished": 1})
+        found = [document async for document in cursor.limit(_AT_ONCE)]
+        for document in found:
+            yield document["scan_id"], document.get("finished")
+        if len(found) < _AT_ONCE:
+            return
 
 
 async def _keep(ctx: Context, final: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ from server.rest.context import Context
 from server.scans.manifests import decoding, manifests
 from server.scans.manifests.told import Told
 from server.scans.pixels import runs
-from server.scans.results import maps
+from server.scans.results import maps, results
 from server.scans.results.summaries import summary_of_map
 from server.services.leader import Service
 from server.store.database import Index
@@ -37,7 +37,6 @@ __all__ = ["INDEXES", "SERVICES", "Sketch", "find", "find_many", "sketch", "told
 log = logging.getLogger("server.scans")
 
 PERIOD = 10.0  # seconds; for results that another server process stored
-_AT_ONCE = 20
 
 INDEXES = [
     Index("results", "sketched", [("is_final", 1), ("sketched", 1)]),
@@ -91,14 +90,8 @@ def _of(document: Mapping[str, Any]) -> Sketch:
 
 async def sketch_all(ctx: Context) -> None:
     """Sketch every final result that was not yet."""
-    waiting = {"is_final": True, "sketched": None}
-    while True:
-        cursor = ctx.db.results.find(waiting, {"scan_id": 1, "finished": 1}).limit(_AT_ONCE)
-        found = [document async for document in cursor]
-        for document in found:
-            await sketch(ctx, document["scan_id"], document.get("finished"))
-        if len(found) < _AT_ONCE:
-            return
+    async for scan_id, finished in results.unmarked(ctx, "sketched"):
+        await sketch(ctx, scan_id, finished)
 
 
 async def sketch(ctx: Context, scan_id: str, finished: float | None) -> None:

@@ -60,6 +60,24 @@ async def test_a_finished_scan_becomes_a_localization(ctx: Context) -> None:
     assert "run7.evt11" in event["aliases"]
 
 
+async def test_a_map_that_cannot_be_taken_in_stops_no_other(
+        ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    await finished(ctx, "broken")
+    await finished(ctx, "scan1")
+    usual = scan_maps.moment_of
+
+    def moment_of(result: ScanResult, moment: float) -> datetime:
+        if asked.append(moment) or len(asked) == 1:
+            raise OverflowError("a number of others")
+        return usual(result, moment)
+
+    asked: list[float] = []
+    monkeypatch.setattr(scan_maps, "moment_of", moment_of)
+    await scan_maps.take_in_all(ctx)
+    assert await localizations.of_scan(ctx, "scan1") is not None
+    assert await ctx.db.results.count_documents({"localized": None}) == 0, "and it is not tried for ever"
+
+
 async def test_taking_in_again_changes_nothing(ctx: Context) -> None:
     await finished(ctx, "scan1")
     await asyncio.gather(*(scan_maps.take_in_all(ctx) for _ in range(4)))
