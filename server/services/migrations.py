@@ -59,8 +59,16 @@ async def _first_version(db: AsyncDatabase) -> None:
     """Databases of before versions were counted have the layout of version 1: there is nothing to change."""
 
 
+async def _totals(db: AsyncDatabase) -> None:
+    """Datasets get counters of their tasks; what they should say is counted when the server runs."""
+    fresh = {"jobs": 0, "whole": 0, "tasks": {}, "open": {}, "version": 0, "proven": "", "doubt": True}
+    async for row in db.datasets.find({}, {"dataset_id": 1}):
+        await db.task_totals.update_one({"_id": row["dataset_id"]}, {"$setOnInsert": fresh}, upsert=True)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "count versions", _first_version),
+    Migration(2, "count the tasks of datasets", _totals),
 )
 """All steps. A new one goes to the end, with the next number; one that was released is never changed."""
 

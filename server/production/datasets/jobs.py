@@ -13,6 +13,7 @@ from iceprod.ids import new_id, timestamp
 from iceprod.states import JOB
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document, projection
+from server.production.datasets import totals
 from server.rest.context import Context
 from server.store.database import Index
 
@@ -43,11 +44,13 @@ def check_job_id(job_id: str) -> str:
 
 async def create_job(ctx: Context, job: Document) -> str:
     """Store a job; its id. Raises BadRequest when the dataset has a job of that index."""
-    try:
-        await ctx.db.jobs.insert_one(dict(job))
-    except DuplicateKeyError:
-        taken = await ctx.db.jobs.find_one({"job_id": job["job_id"]}, {"_id": 1})
-        raise BadRequest("duplicate job_id" if taken else "duplicate job_index") from None
+    async with totals.making(ctx, job["dataset_id"]) as batch:
+        try:
+            await ctx.db.jobs.insert_one(dict(job))
+        except DuplicateKeyError:
+            taken = await ctx.db.jobs.find_one({"job_id": job["job_id"]}, {"_id": 1})
+            raise BadRequest("duplicate job_id" if taken else "duplicate job_index") from None
+        batch.jobs += 1
     return str(job["job_id"])
 
 
@@ -107,7 +110,11 @@ async def summaries(ctx: Context, dataset_id: str) -> AsyncIterator[tuple[str, s
 
 
 async def counts(ctx: Context, dataset_id: str) -> dict[str, int]:
-    """How many of a dataset's jobs are in each status, from the index."""
+    """How many of a dataset's jobs are in each status: those not complete from the index, as long as it is
+    certain how many there are of all."""
+    made = await totals.totals(ctx, dataset_id)
     numbers = {state: await ctx.db.jobs.count_documents({"dataset_id": dataset_id, "status": state})
-               for state in JOB.states}
-    return {state: n for state, n in numbers.items() if n}
+               for state in JOB.states if state != "complete" or made is None}
+    if made is not None:
+        numbers["complete"] = max(0, made.jobs - sum(numbers.values()))
+    return {state: numbers[state] for state in JOB.states if numbers[state]}

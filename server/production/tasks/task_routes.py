@@ -9,7 +9,7 @@ from server.common.errors import BadRequest
 from server.production.common import access
 from server.production.common.fields import Field, read_fields, takes
 from server.production.common.handler import ProductionHandler
-from server.production.tasks import first_tasks, task_changes, task_store
+from server.production.tasks import counting, first_tasks, task_changes, task_store
 from server.production.tasks.task_store import NewTask
 from server.rest import sites
 from server.rest.routing import Route, allow
@@ -123,7 +123,9 @@ class AllCounts(ProductionHandler):
     async def get(self) -> None:
         """Numbers by status; filters status and gpu."""
         wanted = self.states(TASK.states, "Unknown task status")
-        self.send(await task_store.counts(self.ctx, self.gpu_filter(), wanted or TASK.states))
+        filters = self.gpu_filter()
+        numbers = await (counting.matching(self.ctx, filters) if filters else counting.of_all(self.ctx))
+        self.send({state: numbers[state] for state in wanted or TASK.states if state in numbers})
 
     def gpu_filter(self) -> dict[str, Any]:
         if self.query("gpu") is None:
@@ -202,8 +204,10 @@ class TaskCounts(AllCounts):
         """Numbers by status; filters status and gpu."""
         await self.readable(dataset_id)
         wanted = self.states(TASK.states, "Unknown task status")
-        query = {"dataset_id": dataset_id, **self.gpu_filter()}
-        self.send(await task_store.counts(self.ctx, query, wanted or TASK.states))
+        filters = self.gpu_filter()
+        numbers = await (counting.matching(self.ctx, {"dataset_id": dataset_id, **filters}) if filters
+                         else counting.of_dataset(self.ctx, dataset_id))
+        self.send({state: numbers[state] for state in wanted or TASK.states if state in numbers})
 
 
 class TaskNameCounts(ProductionHandler):
@@ -212,7 +216,7 @@ class TaskNameCounts(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
         await self.readable(dataset_id)
-        self.send(await task_store.name_counts(self.ctx, dataset_id))
+        self.send(await counting.by_name(self.ctx, dataset_id))
 
 
 ROUTES = [
