@@ -5,6 +5,7 @@
     ├── Forbidden       403  no valid token, or not allowed
     ├── NotFound        404
     ├── Conflict        409  not possible in the present state, or already there
+    ├── Gone            410  it was here; the text says where it is now
     ├── TooLarge        413
     ├── Unprocessable   422  well formed, but the thing it names cannot do that
     ├── TooManyRequests 429
@@ -15,8 +16,8 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ApiError", "BadRequest", "Conflict", "Forbidden", "NotFound", "TooLarge", "TooManyRequests",
-           "Unavailable", "Unprocessable", "error_body", "status_line"]
+__all__ = ["ApiError", "BadRequest", "Conflict", "Forbidden", "Gone", "NotFound", "TooLarge",
+           "TooManyRequests", "Unavailable", "Unprocessable", "error_body", "status_line"]
 
 
 class ApiError(Exception):
@@ -51,6 +52,12 @@ class Conflict(ApiError):
     """It is not possible in the present state, or it is there already."""
 
     code = 409
+
+
+class Gone(ApiError):
+    """It was here; the text says where it is now."""
+
+    code = 410
 
 
 class TooLarge(ApiError):

@@ -58,7 +58,7 @@ class DatasetJobs(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
         """Jobs by id; filters job_index, status and keys."""
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         query: dict[str, Any] = {"dataset_id": dataset_id}
         if wanted := self.states(JOB.states, "Unknown status"):
             query["status"] = {"$in": wanted}
@@ -72,7 +72,7 @@ class DatasetJob(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str, job_id: str) -> None:
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         self.send(await jobs.get(self.ctx, job_id, dataset_id, self.keys("job_id")))
 
 
@@ -95,7 +95,7 @@ class JobSummaries(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         await self.send_groups(jobs.summaries(self.ctx, dataset_id))
 
 

@@ -12,6 +12,7 @@ from pymongo.errors import DuplicateKeyError
 from iceprod.ids import new_id, timestamp
 from iceprod.states import JOB
 from server.common.errors import BadRequest, NotFound
+from server.production.common import archived
 from server.production.common.documents import Document, projection
 from server.production.datasets import totals
 from server.rest.context import Context
@@ -113,6 +114,8 @@ async def counts(ctx: Context, dataset_id: str) -> dict[str, int]:
     """How many of a dataset's jobs are in each status: those not complete from the index, as long as it is
     certain how many there are of all."""
     made = await totals.totals(ctx, dataset_id)
+    if made is None and (kept := await archived.job_counts(ctx, dataset_id)):
+        return kept
     numbers = {state: await ctx.db.jobs.count_documents({"dataset_id": dataset_id, "status": state})
                for state in JOB.states if state != "complete" or made is None}
     if made is not None:

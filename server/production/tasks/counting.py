@@ -7,10 +7,12 @@ While the number of those made is not certain, all are counted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from iceprod.states import TASK
+from server.production.common import archived
 from server.production.common.documents import Document
 from server.production.datasets import totals
 from server.rest.context import Context
@@ -30,7 +32,8 @@ async def of_dataset(ctx: Context, dataset_id: str) -> dict[str, int]:
     of_it = {"dataset_id": dataset_id}
     made = await totals.totals(ctx, dataset_id)
     if made is None:
-        return await matching(ctx, of_it)
+        kept = await archived.name_counts(ctx, dataset_id)
+        return _sum(kept.values()) if kept else await matching(ctx, of_it)
     unfinished = await _grouped(ctx, {**of_it, "status": {"$in": UNFINISHED}}, "$status")
     return _ordered(_with_complete(unfinished, sum(made.tasks.values())))
 
@@ -43,9 +46,11 @@ async def of_all(ctx: Context) -> dict[str, int]:
 
 async def by_name(ctx: Context, dataset_id: str) -> dict[str, dict[str, int]]:
     """How many tasks of each name are in each status; names in the order of their tasks."""
+    made = await totals.totals(ctx, dataset_id)
+    if made is None and (kept := await archived.name_counts(ctx, dataset_id)):
+        return kept
     names = await _names(ctx, dataset_id)
     of_it = {"dataset_id": dataset_id}
-    made = await totals.totals(ctx, dataset_id)
     if made is None:
         rows = await _grouped(ctx, of_it, {"name": "$name", "status": "$status"})
         return {name: _ordered({status: rows.get((name, status), 0) for status in TASK.states})
@@ -55,6 +60,10 @@ async def by_name(ctx: Context, dataset_id: str) -> dict[str, dict[str, int]]:
         unfinished = await _grouped(ctx, {**of_it, "name": name, "status": {"$in": UNFINISHED}}, "$status")
         found[name] = _ordered(_with_complete(unfinished, made.tasks.get(name, 0)))
     return found
+
+
+def _sum(rows: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    return _ordered(sum(map(Counter[str], rows), Counter[str]()))
 
 
 def _with_complete(unfinished: Mapping[str, int], made: int) -> dict[str, int]:

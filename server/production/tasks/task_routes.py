@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from iceprod.states import TASK
-from server.common.errors import BadRequest
-from server.production.common import access
+from server.common.errors import BadRequest, NotFound
+from server.production.common import access, archived
 from server.production.common.fields import Field, read_fields, takes
 from server.production.common.handler import ProductionHandler
 from server.production.tasks import counting, first_tasks, task_changes, task_store
@@ -142,7 +142,7 @@ class DatasetTasks(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
         """Tasks by id; filters status and name, each a list with |, job_id, job_index, grid_id, and keys."""
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         query: dict[str, Any] = {"dataset_id": dataset_id}
         if wanted := self.states(TASK.states, "Unknown status"):
             query["status"] = {"$in": wanted}
@@ -165,7 +165,11 @@ class DatasetTask(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str, task_id: str) -> None:
         await self.readable(dataset_id)
-        self.send(await task_store.get(self.ctx, task_id, dataset_id, self.keys("task_id")))
+        try:
+            self.send(await task_store.get(self.ctx, task_id, dataset_id, self.keys("task_id")))
+        except NotFound:
+            await archived.refuse_reading(self.ctx, dataset_id)
+            raise
 
 
 class TaskStatus(ProductionHandler):
@@ -192,7 +196,7 @@ class TaskSummaries(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         await self.send_groups(task_store.summaries(self.ctx, dataset_id))
 
 
