@@ -9,15 +9,16 @@
     ├── TooLarge        413
     ├── Unprocessable   422  well formed, but the thing it names cannot do that
     ├── TooManyRequests 429
-    └── Unavailable     503  a part that we need does not answer
+    ├── Unavailable     503  a part that we need does not answer
+    └── InsufficientStorage  507  there is no room for it; the text says how to make some
 """
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["ApiError", "BadRequest", "Conflict", "Forbidden", "Gone", "NotFound", "TooLarge",
-           "TooManyRequests", "Unavailable", "Unprocessable", "error_body", "status_line"]
+__all__ = ["ApiError", "BadRequest", "Conflict", "Forbidden", "Gone", "InsufficientStorage", "NotFound",
+           "TooLarge", "TooManyRequests", "Unavailable", "Unprocessable", "error_body", "status_line"]
 
 
 class ApiError(Exception):
@@ -90,6 +91,12 @@ class Unavailable(ApiError):
     def __init__(self, reason: str, retry_after: int = 0) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+
+
+class InsufficientStorage(ApiError):
+    """There is no room for it; the text says how to make some."""
+
+    code = 507
 
 
 def error_body(code: int, reason: str) -> dict[str, object]:
