@@ -3,7 +3,7 @@
     python -m server.archives.bench --tasks 5000 --log-bytes 2000 --json
 
 A server and an embedded store run as processes of their own, in a temporary directory. A dataset is
-submitted, its tasks are leased and reported with statistics and what they printed, and at last it is archived.
+submitted, its tasks are leased and reported with statistics and what they printed; at last it is archived.
 After each step stand what the database holds and what the store's process wrote: all figures are of one task,
 and but for the processor's they do not depend on the machine.
 """

@@ -117,3 +117,11 @@ async def test_health_tells_the_version(ctx: Context) -> None:
     await migrate(ctx)
     assert (await probes(ctx))["schema"] == {"version": MIGRATIONS[-1].version,
                                              "known": MIGRATIONS[-1].version}
+
+
+async def test_datasets_of_before_get_counters_that_are_to_be_proved(ctx: Context) -> None:
+    await ctx.db.datasets.insert_many([{"dataset_id": "a"}, {"dataset_id": "b"}])
+    await ctx.db.task_totals.insert_one({"_id": "b", "whole": 7})
+    await migrate(ctx)
+    assert (await ctx.db.task_totals.find_one({"_id": "a"}))["doubt"] is True
+    assert await ctx.db.task_totals.find_one({"_id": "b"}) == {"_id": "b", "whole": 7}
