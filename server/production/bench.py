@@ -61,6 +61,7 @@ QUERIES = {
     "failed tasks": "/datasets/{d}/tasks?status=failed&keys=name|reason",
     "tasks": "/datasets/{d}/tasks?keys=name|status",
     "jobs": "/datasets/{d}/jobs",
+    "100 tasks after one": "/datasets/{d}/tasks?limit=100&after={t}&keys=name|status",
     "first 100 waiting": "/tasks?status=waiting&sort=priority=-1&limit=100",
     "page: home": "/web/",
     "page: datasets": "/web/datasets",

@@ -18,7 +18,8 @@ from server.production.datasets import totals
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "counts", "create_job", "find", "get", "new_job", "patch", "set_status", "summaries"]
+__all__ = ["INDEXES", "counts", "create_job", "find", "get", "new_job", "page", "patch", "set_status",
+           "summaries"]
 
 INDEXES = [
     Index("jobs", "job_id", [("job_id", 1)], unique=True),
@@ -67,6 +68,22 @@ async def get(ctx: Context, job_id: str, dataset_id: str = "", keys: set[str] | 
 async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None = None) -> AsyncIterator[Document]:
     """Jobs as the API shows them."""
     async for job in ctx.db.jobs.find(query, projection(keys)):
+        yield job
+
+
+async def page(ctx: Context, query: dict[str, Any], keys: set[str] | None, after: str,
+               limit: int) -> AsyncIterator[Document]:
+    """A dataset's jobs in the order of their indexes, those that come after a job of it; 0: all of these.
+
+    Raises BadRequest for an unknown `after`.
+    """
+    if after:
+        last = await ctx.db.jobs.find_one({"dataset_id": query["dataset_id"], "job_id": after},
+                                          {"_id": 0, "job_index": 1})
+        if last is None:
+            raise BadRequest("after: the dataset has no such job")
+        query = {"$and": [query, {"job_index": {"$gt": last["job_index"]}}]}
+    async for job in ctx.db.jobs.find(query, projection(keys), sort=[("job_index", 1)], limit=limit):
         yield job
 
 

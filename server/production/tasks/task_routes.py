@@ -141,7 +141,10 @@ class DatasetTasks(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
-        """Tasks by id; filters status and name, each a list with |, job_id, job_index, grid_id, and keys."""
+        """Tasks by id; filters status and name, each a list with |, job_id, job_index, grid_id, and keys.
+
+        With limit so many, in the order of jobs and tasks; the next ones with the last one's id as after.
+        """
         await self.present(dataset_id)
         query: dict[str, Any] = {"dataset_id": dataset_id}
         if wanted := self.states(TASK.states, "Unknown status"):
@@ -155,7 +158,11 @@ class DatasetTasks(ProductionHandler):
         if (grid_id := self.query("grid_id")) is not None:
             pilots = self.ctx.db.pilots.find({"grid_id": grid_id}, {"pilot_id": 1})
             query["pilot_id"] = {"$in": [pilot["pilot_id"] async for pilot in pilots]}
-        rows = task_store.find(self.ctx, query, self.keys("task_id"))
+        limit, after = self.query_int("limit", 0, minimum=1), self.query("after")
+        if limit or after:
+            rows = task_store.page(self.ctx, query, self.keys("task_id"), after or "", limit or 0)
+        else:
+            rows = task_store.find(self.ctx, query, self.keys("task_id"))
         await self.send_map("task_id", rows)
 
 

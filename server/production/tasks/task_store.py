@@ -35,7 +35,7 @@ from server.rest.context import Context
 from server.store.database import Index
 
 __all__ = ["HIDDEN", "INDEXES", "LEASED", "NewTask", "beginning_with", "create_task", "create_tasks", "find",
-           "get", "new_task", "patch", "public", "soon", "summaries", "task_classes_of"]
+           "get", "new_task", "page", "patch", "public", "soon", "summaries", "task_classes_of"]
 
 INDEXES = [
     Index("tasks", "task_id", [("task_id", 1)], unique=True),
@@ -230,6 +230,32 @@ async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None = None
     cursor = ctx.db.tasks.find(query, read_keys(keys), sort=list(sort) or None, limit=limit)
     async for task in cursor:
         yield public(task, keys)
+
+
+async def page(ctx: Context, query: dict[str, Any], keys: set[str] | None, after: str,
+               limit: int) -> AsyncIterator[Document]:
+    """A dataset's tasks in the order of jobs and tasks, those that come after a task of it; 0: all of these.
+
+    Reads on from the key, however many tasks come before. Raises BadRequest for an unknown `after`.
+    """
+    last = None
+    if after:
+        here = {"dataset_id": query["dataset_id"], "task_id": after}
+        last = await ctx.db.tasks.find_one(here, {"_id": 0, "job_index": 1, "task_index": 1})
+        if last is None:
+            raise BadRequest("after: the dataset has no such task")
+    shown = None if keys is None else {*keys, "job_index", "task_index"}
+    seen = last["task_index"] + 1 if last else 0  # of the same job, at most
+    wanted = {"$and": [query, {"job_index": {"$gte": last["job_index"]}}]} if last else query
+    left = limit
+    async for task in find(ctx, wanted, shown, sort=[("job_index", 1), ("task_index", 1)],
+                           limit=limit + seen if limit else 0):
+        if last and (task["job_index"], task["task_index"]) <= (last["job_index"], last["task_index"]):
+            continue
+        yield {name: value for name, value in task.items() if keys is None or name in keys}
+        left -= 1
+        if left == 0:
+            return
 
 
 async def beginning_with(ctx: Context, beginning: str, readable: set[str] | None) -> list[Document]:
