@@ -30,16 +30,17 @@ def fill(db: Any, tasks: int, datasets: int) -> Iterator[tuple[str, str]]:
     jobs = max(1, tasks // datasets // per_job)
     for number in range(1, datasets + 1):
         dataset_id = new_id()
-        last = ""
+        amidst = ""
         for start in range(0, jobs, JOBS_AT_ONCE):
-            last = _fill_jobs(db, dataset_id, range(start, min(jobs, start + JOBS_AT_ONCE)), jobs)
+            first = _fill_jobs(db, dataset_id, range(start, min(jobs, start + JOBS_AT_ONCE)), jobs)
+            amidst = first if start <= jobs // 2 else amidst
         db.auths.insert_one({"dataset_id": dataset_id, **default_rules("users", "bench")})
         db.datasets.insert_one({
             "dataset_id": dataset_id, "dataset": number, "description": "bench", "group": "users",
             "jobs_submitted": jobs, "tasks_submitted": jobs * per_job, "tasks_per_job": per_job,
             "priority": 0.5, "debug": False, "jobs_immutable": False, "always_active": False,
             "status": "processing", "truncated": False, "start_date": timestamp(), "username": "bench"})
-        yield dataset_id, last
+        yield dataset_id, amidst
 
 
 def filled(db: Any) -> list[tuple[str, str]]:
@@ -68,4 +69,4 @@ def _fill_jobs(db: Any, dataset_id: str, indexes: range, jobs_of_it: int) -> str
         pymongo.UpdateOne({"_id": f"{dataset_id} {key}"}, {"$set": {
             "dataset_id": dataset_id, "class_key": key, "used": timestamp()}}, upsert=True)
         for key in {row["class_key"] for row in rows}])
-    return str(rows[-1]["task_id"])
+    return str(rows[0]["task_id"])
