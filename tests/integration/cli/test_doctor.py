@@ -49,7 +49,7 @@ def _doctor(here: Installed, *words: str | Path, status: int = 0, **environment:
 def test_a_sound_installation(here: Installed) -> None:
     found = _doctor(here, "--data", here.data)
     assert {one["state"] for one in found.values()} <= {"ok", "left out", "odd"}
-    for check in ["directory", "server", "token", "clock", "bodies", "database", "schema", "indexes", "store"]:
+    for check in ("directory", "server", "token", "clock", "bodies", "database", "schema", "indexes"):
         assert found[check]["state"] == "ok", found[check]
     assert not any(one["advice"] for one in found.values() if one["state"] == "ok")
 

@@ -5,6 +5,9 @@ Leases last an hour here, so that a task that comes back does so because HTCondo
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
