@@ -13,7 +13,7 @@ import pymongo
 from pymongo.errors import OperationFailure, PyMongoError
 
 from config.settings import Settings
-from iceprod.checks.connection import clock
+from iceprod.checks.clocks import clock
 from iceprod.checks.findings import Finding, left_out, odd, well, wrong
 from iceprod.checks.subject import Check, Subject
 from server.app import INDEXES

@@ -4,4 +4,4 @@ In: a `Subject`, which is settings, a directory and a server. Out: `Finding`s in
 each. Checks that need more than this package live beside what they look at (entry points ``iceprod.checks``).
 """
 
-__all__ = ["examination", "findings", "subject"]
+__all__ = ["clocks", "examination", "findings", "subject"]

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from iceprod.checks.clocks import clock
 from iceprod.checks.findings import Finding, left_out, odd, well, wrong
 from iceprod.checks.subject import Check, Subject
 from iceprod.transport import Client, ClientError, Refused, Unreachable
 
-__all__ = ["CHECKS", "clock"]
+__all__ = ["CHECKS", "proxy"]
 
-SKEW_ODD, SKEW_WRONG = 2.0, 5.0  # seconds; a leader's lease lasts ten, and an issuer's tokens forgive ten
 LARGE_BODY = 4 << 20  # bytes: more than proxies let through that nobody told otherwise
 EXPIRES_SOON = 14.0  # days
 CONNECT_SECONDS = 10.0
@@ -64,17 +64,6 @@ def path(subject: Subject) -> Iterator[Finding]:
     yield clock("clock", "the server's", seen["time"] - sent - took / 2, took)
     yield from proxy(subject.client.url, seen)
     yield from _bodies(subject.client)
-
-
-def clock(check: str, whose: str, skew: float, took: float) -> Finding:
-    """How far another clock is from ours: `skew` seconds, seen through an answer that took `took` seconds."""
-    text = f"{whose} clock and this machine's differ by {abs(skew):.1f} s (to within {took:.1f} s)"
-    advice = "let both machines ask a time server (chrony, systemd-timesyncd): leases and tokens need it"
-    if abs(skew) - took > SKEW_WRONG:
-        return wrong(check, text, advice)
-    if abs(skew) - took > SKEW_ODD:
-        return odd(check, text, advice)
-    return well(check, text)
 
 
 def proxy(url: str, seen: dict[str, Any]) -> Iterator[Finding]:

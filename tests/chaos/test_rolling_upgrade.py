@@ -22,10 +22,10 @@ import requests
 
 from iceprod.client import Client
 from iceprod.tokens import ROLES, encode, read_secret
+from tests.chaos.previous import previous_program
 from tests.support.api import REPOSITORY, free_port
 from tests.support.chaos import PATIENCE, Chain, compile_kernels, finished_scan, start_scan
 from tests.support.installation import Installed, wait_until
-from tests.support.previous import previous_program
 from tests.support.store import embedded_store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,17 +14,15 @@ from config.settings import load
 from iceprod.checks.examination import examine
 from iceprod.checks.findings import Finding, State
 from iceprod.checks.subject import Subject
-from iceprod.cli.common.connection import server_options
+from iceprod.cli.common.connection import connect, server_options
 from iceprod.cli.common.errors import FAILED, USAGE, CommandError
-from iceprod.cli.common.screen import bare, is_colourful, safe
-from iceprod.finding import OWN_ROLES, OWN_USER, NoServer, find_client, find_installation
+from iceprod.finding import OWN_ROLES, OWN_USER, NoServer, find_installation
 from iceprod.installation import Installation
 from iceprod.transport import Client
 
 __all__ = ["doctor"]
 
 _FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
-_COLOURS = {State.OK: "32", State.ODD: "33", State.WRONG: "31", State.LEFT_OUT: "2"}
 
 
 @click.command()
@@ -82,17 +79,13 @@ def _own_token(subject: Subject, here: Installation) -> str | None:
 def _client(here: Installation, server: str, token: str | None) -> Client | None:
     """A client of the server that is meant; None where there is none."""
     try:
-        return find_client(server, token, str(here.data))
-    except NoServer:
+        return connect(server, token, str(here.data))
+    except CommandError:
         return None
 
 
 def _print(finding: Finding) -> None:
-    state = f"{finding.state:<8}"
-    if is_colourful(sys.stdout):
-        state = f"\x1b[{_COLOURS[finding.state]}m{state}\x1b[0m"
-    out = bare(sys.stdout)
-    out.write(f"{state}  {finding.check:<12} {safe(finding.text)}\n")
+    """Say it as it comes, for some checks take seconds."""
+    print(f"{finding.state:<8}  {finding.check:<12} {finding.text}", flush=True)
     if finding.advice:
-        out.write(f"{'':<23}→ {safe(finding.advice)}\n")
-    out.flush()
+        print(f"{'':<23}→ {finding.advice}", flush=True)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from iceprod.checks.connection import clock, proxy
+from iceprod.checks.clocks import clock
+from iceprod.checks.connection import proxy
 from iceprod.checks.findings import State
 
 PLAIN = {"peer": "127.0.0.1", "address": "127.0.0.1", "is_forwarded": False, "is_trusted": False,

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from config.settings import Settings
-from grid.condor import checks
+from grid import checks
 from iceprod.checks.findings import State
 from iceprod.checks.subject import Subject
 from iceprod.tokens import encode

@@ -18,7 +18,7 @@ COMMIT = "643386213c1dddef1ca4eb3ce216a2fbf4353285"
 
 
 def previous_program(folder: Path) -> Path:
-    """A new folder with the previous release's files; skips the test where the clone's history is too short."""
+    """A new folder with the previous release's files; skips the test where the clone lacks its history."""
     packed = folder / "previous.tar"
     command = ["git", "archive", "--output", str(packed), COMMIT, *HOUSES]
     if subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=False).returncode:
