@@ -21,9 +21,11 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError
 
 from iceprod.ids import new_id, now, timestamp
@@ -42,6 +44,8 @@ INDEXES = [
 
 LONGEST_BATCH = timedelta(minutes=10)  # one that is open for longer is taken for its process's death
 PROVEN_FOR = timedelta(days=1)
+AFTER_UPGRADE = timedelta(minutes=5)  # until the service has surely marked what it must count
+_UPGRADE = "totals"  # of `meta`: until when servers of an older program may work (a step of migrations)
 AT_ONCE = 20  # recounts of one run of the service; a large one takes a second
 
 
@@ -122,6 +126,8 @@ def _name(key: str) -> str:
 
 async def totals(ctx: Context, dataset_id: str) -> Totals | None:
     """A dataset's numbers; None while they are not certain."""
+    if await _older_may_work(ctx):
+        return None
     row = await ctx.db.task_totals.find_one({"_id": dataset_id, "doubt": {"$exists": False}, "open": {}})
     return _read(row) if row else None
 
@@ -132,6 +138,8 @@ def _read(row: Document) -> Totals:
 
 async def whole(ctx: Context) -> int:
     """How many tasks there are of all datasets; those whose numbers are not certain are counted now."""
+    if await _older_may_work(ctx):
+        return int(await ctx.db.tasks.count_documents({}))
     certain = {"doubt": {"$exists": False}, "open": {}}
     rows = await ctx.db.task_totals.aggregate(
         [{"$match": certain}, {"$group": {"_id": None, "n": {"$sum": "$whole"}}}])
@@ -141,11 +149,24 @@ async def whole(ctx: Context) -> int:
     return int(number)
 
 
+_until: WeakKeyDictionary[AsyncDatabase, datetime] = WeakKeyDictionary()
+
+
+async def _older_may_work(ctx: Context) -> bool:
+    """Whether servers of a program that counts nothing may still make tasks, after an upgrade; read once."""
+    if ctx.db not in _until:
+        mark = await ctx.db.meta.find_one({"_id": _UPGRADE})
+        _until[ctx.db] = mark["until"] + AFTER_UPGRADE if mark else now()
+    return _until[ctx.db] > now()
+
+
 # -- proving
 
 
 async def prove(ctx: Context) -> int:
     """Count again what is in doubt, and in turn what was not for a day; how many datasets."""
+    if not await _upgraded(ctx):
+        return 0
     await _give_up_dead(ctx)
     rows = await ctx.db.task_totals.find({"doubt": True, "open": {}}, {"_id": 1}, limit=AT_ONCE).to_list()
     old = {"proven": {"$lt": timestamp(now() - PROVEN_FOR)}, "open": {}}
@@ -153,6 +174,18 @@ async def prove(ctx: Context) -> int:
     for row in rows:
         await recount(ctx, row["_id"])
     return len(rows)
+
+
+async def _upgraded(ctx: Context) -> bool:
+    """Whether the time of an upgrade is over; when it has just ended, every number is in doubt."""
+    mark = await ctx.db.meta.find_one({"_id": _UPGRADE})
+    if mark is None:
+        return True
+    if mark["until"] > now():
+        return False
+    await ctx.db.task_totals.update_many({}, {"$set": {"doubt": True}, "$inc": {"version": 1}})
+    await ctx.db.meta.delete_one({"_id": _UPGRADE})
+    return True
 
 
 async def _give_up_dead(ctx: Context) -> None:

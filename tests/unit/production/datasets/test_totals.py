@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pymongo.errors import AutoReconnect
 
+from iceprod.ids import now
 from server.common.errors import BadRequest
 from server.production.datasets import jobs, totals
 from server.production.datasets.totals import Totals
@@ -210,3 +212,19 @@ async def test_a_task_that_is_there_already_is_not_counted_twice(ctx: Context, m
         await task_store.create_task(ctx, again)
     await totals.prove(ctx)
     assert await totals.totals(ctx, task["dataset_id"]) == Totals(1, {task["name"]: 1})
+
+
+async def test_nobody_believes_a_counter_while_an_older_program_may_make_tasks(ctx: Context,
+                                                                               make: Maker) -> None:
+    await ctx.db.meta.insert_one({"_id": "totals", "until": now() + timedelta(hours=1)})
+    dataset_id = await make.dataset()
+    await make.tasks(dataset_id, NewTask(0, "gen", {"cpu": 1}))
+    await ctx.db.tasks.insert_one(task_store.new_task(dataset_id, "j", NewTask(1, "gen", {"cpu": 1})))
+    assert await totals.prove(ctx) == 0
+    assert (await counting.of_dataset(ctx, dataset_id), await counting.of_all(ctx)) == ({"waiting": 2},) * 2
+    await ctx.db.meta.update_one({"_id": "totals"}, {"$set": {"until": now()}})
+    totals._until.clear()
+    assert await totals.prove(ctx) == 1
+    known = await ctx.db.task_totals.find_one({"_id": dataset_id, "doubt": {"$exists": False}})
+    assert known is not None
+    assert known["whole"] == 2
