@@ -21,7 +21,7 @@ from pymongo.errors import PyMongoError
 __all__ = ["Measurement", "measure", "memory", "start_server", "start_store"]
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 120
+START_SECONDS = 600
 COOKIE = "iceprod_session"
 
 

@@ -171,9 +171,10 @@ async def prove(ctx: Context) -> int:
     rows = await ctx.db.task_totals.find({"doubt": True, "open": {}}, {"_id": 1}, limit=AT_ONCE).to_list()
     old = {"proven": {"$lt": timestamp(now() - PROVEN_FOR)}, "open": {}}
     rows += await ctx.db.task_totals.find(old, {"_id": 1}, sort=[("proven", 1)], limit=1).to_list()
-    for row in rows:
-        await recount(ctx, row["_id"])
-    return len(rows)
+    wanted = {row["_id"] for row in rows}
+    for dataset_id in sorted(wanted):
+        await recount(ctx, dataset_id)
+    return len(wanted)
 
 
 async def _upgraded(ctx: Context) -> bool:
