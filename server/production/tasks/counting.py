@@ -50,16 +50,14 @@ async def by_name(ctx: Context, dataset_id: str) -> dict[str, dict[str, int]]:
     if made is None and (kept := await archived.name_counts(ctx, dataset_id)):
         return kept
     names = await _names(ctx, dataset_id)
-    of_it = {"dataset_id": dataset_id}
-    if made is None:
-        rows = await _grouped(ctx, of_it, {"name": "$name", "status": "$status"})
-        return {name: _ordered({status: rows.get((name, status), 0) for status in TASK.states})
-                for name in names}
-    found = {}
-    for name in names:  # one after the other: so each is counted in the index
-        unfinished = await _grouped(ctx, {**of_it, "name": name, "status": {"$in": UNFINISHED}}, "$status")
-        found[name] = _ordered(_with_complete(unfinished, made.tasks.get(name, 0)))
-    return found
+    of_it: Document = {"dataset_id": dataset_id}
+    if made is not None:  # with the names, for the index that has both
+        of_it |= {"name": {"$in": names}, "status": {"$in": UNFINISHED}}
+    rows = await _grouped(ctx, of_it, {"name": "$name", "status": "$status"})
+    found = {name: {status: rows.get((name, status), 0) for status in TASK.states} for name in names}
+    if made is not None:
+        found = {name: _with_complete(row, made.tasks.get(name, 0)) for name, row in found.items()}
+    return {name: _ordered(row) for name, row in found.items()}
 
 
 def _sum(rows: Iterable[Mapping[str, int]]) -> dict[str, int]:
