@@ -89,7 +89,9 @@ def test_nobody_changes_it_until_it_is_back(made: Made) -> None:
     session, path = made.api.session(), f"/datasets/{made.dataset_id}"
     for answer in (session.put(f"{path}/status", json={"status": "processing"}),
                    session.put(f"{path}/jobs_submitted", json={"jobs_submitted": 9}),
-                   session.put(f"/config/{made.dataset_id}", json={})):
+                   session.put(f"/config/{made.dataset_id}", json={}),
+                   session.post("/actions/dataset_status", json={"dataset_id": made.dataset_id,
+                                                                 "action": "hard_reset"})):
         assert answer.status_code == 409
         assert "archived in" in answer.json()["error"]
     restore(made.db, made.file)
