@@ -53,8 +53,8 @@ def over(session: Session) -> tuple[str, str]:
         "dataset_id": dataset_id, "job_id": job_id, "task_index": index, "job_index": 0, "name": name,
         "depends": [], "requirements": {}, "status": "waiting"}))
         for index, name in enumerate(("gen", "sim"))]
-    for task_id, path in zip(tasks, (("queued", "processing", "complete"), ("failed",)), strict=True):
-        for status in path:
+    for task_id, end in zip(tasks, ("complete", "failed"), strict=True):
+        for status in ("queued", "processing", end):
             session.put(f"/tasks/{task_id}/status", json={"status": status}).raise_for_status()
     assert session.get(f"/datasets/{dataset_id}").json()["status"] == "errors"
     return dataset_id, tasks[0]
