@@ -21,6 +21,7 @@ from iceprod.cli.common.errors import FAILED, USAGE, CommandError
 from iceprod.cli.common.files import check_folder
 from iceprod.cli.common.screen import safe
 from iceprod.cli.common.tables import print_table
+from iceprod.environment import require
 
 __all__ = ["everything"]
 
@@ -52,6 +53,7 @@ def everything(names: tuple[str, ...], quick: bool, rounds: int, events: Path | 
     One that fails is named with its reason, and the others go on. What was measured before an interruption
     stays. The exit status is 1 when nothing was measured.
     """
+    require("server")
     _check(names, out, trend)
     plan = planned(names, quick=quick, events=events.absolute() if events else None)
     found = Collection(quick, rounds)
