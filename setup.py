@@ -4,7 +4,7 @@ import runpy
 import shutil
 from pathlib import Path
 
-from setuptools import find_namespace_packages, setup
+from setuptools import Distribution, find_namespace_packages, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
@@ -50,7 +50,8 @@ class Build(build_py):
         runpy.run_path(str(GIT_LOG), run_name="__main__")
         super().run()
         if not self.editable_mode:
-            shutil.copytree(ROOT / "docs", Path(self.build_lib) / "server" / "web" / "docs", dirs_exist_ok=True)
+            pages = Path(self.build_lib) / "server" / "web" / "docs"
+            shutil.copytree(ROOT / "docs", pages, dirs_exist_ok=True)
 
 
 class Source(sdist):
@@ -61,12 +62,15 @@ class Source(sdist):
         super().run()
 
 
-class Wheel(bdist_wheel):
-    """With fits compiled ahead it is for one kind of machine, though for every version of Python."""
+class Compiled(Distribution):
+    """With fits compiled ahead it is for one kind of machine."""
 
-    def finalize_options(self) -> None:
-        super().finalize_options()
-        self.root_is_pure = not any(COMPILED.glob("*"))
+    def has_ext_modules(self) -> bool:
+        return any(COMPILED.glob("*"))
+
+
+class Wheel(bdist_wheel):
+    """For every version of Python all the same."""
 
     def get_tag(self) -> tuple[str, str, str]:
         return "py3", "none", super().get_tag()[2]
@@ -86,6 +90,7 @@ setup(
                   "config": ["data/*", "*.yaml", "schema/*", "sites/*"],
                   "server": ["desk/gitlog.json", "desk/analyses/programs/*.yaml", "web/templates/*",
                              "web/static/*"]},
+    distclass=Compiled,
     cmdclass={"build_py": Build, "sdist": Source, "bdist_wheel": Wheel},
     install_requires=COMMON,
     extras_require=EXTRAS,

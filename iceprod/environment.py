@@ -1,4 +1,4 @@
-"""What is installed beside us: packages that an extra brings, and the older `iceprod`, which must not be there.
+"""What is installed beside us: packages that extras bring, and the older `iceprod`, which must not be there.
 
 Who submits, looks at results or runs programs as a pilot needs no extra.
 """
@@ -52,7 +52,7 @@ def check_alone(packages: Path = Path(__file__).parents[1]) -> None:
     for found in packages.glob(f"{_OLDER}-*.*-info"):
         version = found.name[len(_OLDER) + 1:].rpartition(".")[0]
         raise SharedEnvironment(
-            f"the other program of this name, iceprod {version}, is installed in {packages}, too. Both have a "
-            "package `iceprod`, and whichever came last has overwritten files of the other. Keep each in an "
+            f"the other program of this name, iceprod {version}, is installed in {packages}, too. Both have "
+            "a package `iceprod`, and whichever came last has overwritten files of the other. Keep each in an "
             "environment of its own: make one (python3 -m venv DIR) and install iceprod-scanner there; or "
             "`pip uninstall iceprod`, then `pip install --force-reinstall --no-deps iceprod-scanner`")

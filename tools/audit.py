@@ -1,8 +1,8 @@
 """Compares what is installed with what was reviewed: ``python -m tools.audit``.
 
-`constraints.txt` names every distribution that the product and its extras run with, in the version that somebody
-looked at, and what its tests need besides; ``make venv`` installs these. `tools/advisories.txt` keeps published advisories, so that nothing has to be
-asked of the network. A new version, or a new dependency, is looked at, and then written there.
+`constraints.txt` names every distribution that the product and its extras run with, in the version that
+somebody looked at, and what its tests need besides; ``make venv`` installs these. `tools/advisories.txt` keeps
+published advisories, so that nothing has to be asked of the network. A new version, or a new dependency, is looked at, and then written there.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def canonical(name: str) -> str:
 
 
 def installed(name: str = PRODUCT) -> dict[str, str]:
-    """Whatever the product and its extras need, directly or not, as far as it is here; not the product itself."""
+    """What the product and its extras need, directly or not, as far as it is here; not the product itself."""
     found: dict[str, str] = {}
     _follow(name, tuple(distribution(name).metadata.get_all("Provides-Extra") or ()), found, set())
     del found[canonical(name)]
