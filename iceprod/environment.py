@@ -53,6 +53,6 @@ def check_alone(packages: Path = Path(__file__).parents[1]) -> None:
         version = found.name[len(_OLDER) + 1:].rpartition(".")[0]
         raise SharedEnvironment(
             f"the other program of this name, iceprod {version}, is installed in {packages}, too. Both have "
-            "a package `iceprod`, and whichever came last has overwritten files of the other. Keep each in an "
+            "a package `iceprod`, and whichever came last overwrote files of the other. Keep each in an "
             "environment of its own: make one (python3 -m venv DIR) and install iceprod-scanner there; or "
             "`pip uninstall iceprod`, then `pip install --force-reinstall --no-deps iceprod-scanner`")

@@ -1,8 +1,9 @@
 """Compares what is installed with what was reviewed: ``python -m tools.audit``.
 
 `constraints.txt` names every distribution that the product and its extras run with, in the version that
-somebody looked at, and what its tests need besides; ``make venv`` installs these. `tools/advisories.txt` keeps
-published advisories, so that nothing has to be asked of the network. A new version, or a new dependency, is looked at, and then written there.
+somebody looked at, and what its tests need besides; ``make venv`` installs these. `tools/advisories.txt`
+keeps published advisories, so that nothing has to be asked of the network. A new version, or a new
+dependency, is looked at, and then written there.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 The source archive comes first, and all else is built from it, so what it lacks nothing else has:
 
 - a wheel for any machine;
-- where fits were compiled ahead (``python -m scanner.recos.building --package``), one with them for this kind of
-  machine, which pip prefers where it fits;
+- where fits were compiled ahead (``python -m scanner.recos.building --package``), one with them for this kind
+  of machine, which pip prefers where it fits;
 - the pilot as one file;
 - ``sbom.cdx.json``: what an installation with all extras is made of (CycloneDX);
 - ``SHA256SUMS``.

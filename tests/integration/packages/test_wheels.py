@@ -24,6 +24,7 @@ from tools import audit, dist
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "docs" / "examples" / "one-program.yaml"
 PACKAGES = ["config", "scanner", "iceprod", "grid", "server"]
 HEAVY = {"numpy", "numba", "llvmlite", "scipy", "astropy", "matplotlib", "tornado", "pymongo", "cryptography"}
 KNOWN = audit.reviewed(audit.CONSTRAINTS.read_text())
@@ -167,7 +168,7 @@ def test_the_light_one_is_a_client_and_a_pilot(whole: Environment, light: Enviro
     roles = {name: whole.iceprod("token", "--data", "demo/data", "--user", name, "--roles", name).strip()
              for name in ("user", "pilot")}
     asked = ["--server", url, "--token", roles["user"]]
-    shutil.copy(ROOT / "docs" / "examples" / "one-program.yaml", light.root / "config.yaml")
+    shutil.copy(EXAMPLE, light.root / "config.yaml")
     shutil.copy(whole.root / "demo" / "event.json", light.root)
     (light.root / "token").write_text(roles["pilot"])
 
@@ -184,9 +185,9 @@ def test_the_light_one_is_a_client_and_a_pilot(whole: Environment, light: Enviro
 
 
 def test_the_light_one_rehearses_and_says_what_it_lacks(light: Environment) -> None:
-    shutil.copy(ROOT / "docs" / "examples" / "one-program.yaml", light.root / "config.yaml")
+    shutil.copy(EXAMPLE, light.root / "config.yaml")
     assert "seed 0" in light.iceprod("run", "config.yaml")
-    for words in ("simulate", "event event.json", "up", "demo", "backup --out x", "store check", "bench tasks"):
+    for words in ("simulate", "event x.json", "up", "demo", "backup --out x", "store check", "bench tasks"):
         told = light.iceprod(*words.split(), status=2)
         assert re.fullmatch(r"error: this needs \w+, which is not installed here: "
                             r"pip install 'iceprod-scanner\[(server|scanner)\]'\n", told)
