@@ -165,14 +165,14 @@ def test_the_light_one_is_a_client_and_a_pilot(whole: Environment, light: Enviro
     """It submits a dataset and a scan, runs the programs, and leaves the pixels to others."""
     assert not light.installed() & HEAVY
     url = whole.up()
-    roles = {name: whole.iceprod("token", "--data", "demo/data", "--user", name, "--roles", name).strip()
-             for name in ("user", "pilot")}
-    asked = ["--server", url, "--token", roles["user"]]
+    token, pilots = (whole.iceprod("token", "--data", "demo/data", "--user", "x", "--roles", roles).strip()
+                     for roles in ("user,admin", "pilot"))
+    asked = ["--server", url, "--token", token]
     shutil.copy(EXAMPLE, light.root / "config.yaml")
     shutil.copy(whole.root / "demo" / "event.json", light.root)
-    (light.root / "token").write_text(roles["pilot"])
+    (light.root / "token").write_text(pilots)
 
-    light.run(f"from iceprod.client import connect; connect({url!r}, {roles['user']!r}).scan('event.json')")
+    light.run(f"from iceprod.client import connect; connect({url!r}, {token!r}).scan('event.json')")
     wait_until(lambda: json.loads(light.iceprod("status", "--json", *asked)).get("tasks", {}).get("waiting"))
     dataset = json.loads(light.iceprod("submit", "config.yaml", "--jobs", "2", "--json", *asked))
     told = json.loads(light.iceprod("pilot", "--server", url, "--token-file", "token", "--cores", "1",
