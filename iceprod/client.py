@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from iceprod.environment import check_alone
+from config.environment import check_alone
 from iceprod.transport import Client, ClientError, Refused, Unreachable
 
 if TYPE_CHECKING:

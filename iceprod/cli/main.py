@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from config.environment import SharedEnvironment, check_alone, remedy
 from iceprod.cli.commands import ELSEWHERE, OURS
 from iceprod.cli.common.errors import FAILED, UNREACHABLE, USAGE, CommandError
 from iceprod.cli.common.screen import guarded
-from iceprod.environment import SharedEnvironment, check_alone, remedy
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint

@@ -10,9 +10,9 @@ from importlib import import_module
 import click
 from click.shell_completion import CompletionItem
 
+from config.environment import require
 from iceprod.cli.benching.plan import BENCHES
 from iceprod.cli.common.errors import FAILED, CommandError
-from iceprod.environment import require
 
 __all__ = ["bench"]
 

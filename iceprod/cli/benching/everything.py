@@ -14,6 +14,7 @@ import click
 import msgspec
 from click.shell_completion import CompletionItem
 
+from config.environment import require
 from iceprod.cli.benching.plan import BENCHES, LEFT_OUT, PLAN, planned
 from iceprod.cli.benching.records import Missing, Record, Run, append_trend, write_record
 from iceprod.cli.benching.running import Collection, collect
@@ -21,7 +22,6 @@ from iceprod.cli.common.errors import FAILED, USAGE, CommandError
 from iceprod.cli.common.files import check_folder
 from iceprod.cli.common.screen import safe
 from iceprod.cli.common.tables import print_table
-from iceprod.environment import require
 
 __all__ = ["everything"]
 

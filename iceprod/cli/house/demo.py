@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
+from config.environment import require
 from iceprod.cli.common.errors import CommandError
 from iceprod.cli.common.screen import bare
-from iceprod.environment import require
 from iceprod.installation import Installation
 
 __all__ = ["demo"]

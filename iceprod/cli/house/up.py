@@ -11,10 +11,10 @@ from pathlib import Path
 
 import click
 
+from config.environment import require
 from iceprod.children import last_lines
 from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.cli.house.web import login_address, open_page
-from iceprod.environment import require
 from iceprod.installation import Installation, make_private
 from iceprod.supervisor import Plan, StartError, Supervisor, main, plan, wait_healthy
 

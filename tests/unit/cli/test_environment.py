@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from config import environment
+from config.environment import MODULES, SharedEnvironment, check_alone, remedy, require
 from config.version import PRODUCT
-from iceprod import environment
 from iceprod.cli import main as command
 from iceprod.cli.benching.plan import BENCHES
 from iceprod.cli.main import main
-from iceprod.environment import MODULES, SharedEnvironment, check_alone, remedy, require
 from tools.audit import canonical
 
 CRYPTO = {"pyjwt": "cryptography"}  # what an extra of a dependency is there for
