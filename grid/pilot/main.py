@@ -26,7 +26,7 @@ from iceprod.walls.containers import containers_from
 from iceprod.walls.namespaces import hide_memory
 from iceprod.walls.sandbox import ISOLATION, Sandbox, View, find_sandbox
 
-__all__ = ["main", "run"]
+__all__ = ["main", "run", "start_speaking"]
 
 log = logging.getLogger("pilot")
 
@@ -87,14 +87,19 @@ def _run(pilot: Pilot, worker_argv: list[str] | None) -> None:
     events = Events(downloads, pilot.lease_seconds)
     slots = [threading.Thread(target=Slot(pilot, events, worker_argv).run, daemon=True)
              for _ in range(pilot.options.cores)]
-    others = [threading.Thread(target=body, args=(pilot,), daemon=True)
-              for body in (lease_tasks, keep_beating, keep_reporting)]
-    for thread in slots + others:
+    for thread in slots:
         thread.start()
+    start_speaking(pilot)
     pilot.wait_for_end()
     pilot.leave()
     for thread in slots:
         thread.join(1.0)
+
+
+def start_speaking(pilot: Pilot) -> None:
+    """Start the threads that speak with the server: all of a pilot that it ever notices."""
+    for body in (lease_tasks, keep_beating, keep_reporting):
+        threading.Thread(target=body, args=(pilot,), daemon=True).start()
 
 
 def main(arguments: list[str] | None = None) -> int:
