@@ -19,10 +19,10 @@ class Counted(msgspec.Struct):
     claims: list[float] = []  # from the request to the answer that brought tasks
     turns: list[float] = []  # from a core that is free to its next task
     stopped: int = 0  # tasks that the server took back
-    refused: dict[str, int] = {}  # requests that were not answered well, by status or by what went wrong
+    refused: dict[str, int] = {}  # tries that brought no answer, by what the pilot heard or saw
 
     def refuse(self, why: str) -> None:
-        """A request failed."""
+        """A try failed."""
         self.refused[why] = self.refused.get(why, 0) + 1
 
     def __add__(self, other: Counted) -> Counted:

@@ -16,7 +16,7 @@ from grid.pilot.main import start_speaking
 from grid.pilot.options import Options
 from grid.pilot.pilot import Pilot
 from grid.pilot.running import Running
-from iceprod.transport import ClientError, Line, Refused, Unreachable
+from iceprod.transport import ClientError, Line
 
 __all__ = ["Network", "SimulatedPilot"]
 
@@ -44,7 +44,7 @@ class _CountedLine(Line):
             return super().request(method, path, body, **how)
         except ClientError as error:
             if not self.gave_way:
-                counted.refuse(_why(error))
+                counted.refuse(str(error).partition("does not answer: ")[2] or str(error))
             raise
 
     def poll(self, path: str, body: Any, timeout: float) -> Any:
@@ -55,18 +55,12 @@ class _CountedLine(Line):
         return answer
 
     def away(self, reason: str, seconds: float) -> None:
-        self._network.counted.refuse("tried again")
+        self._network.counted.refuse(reason)
 
     def _new_connection(self, timeout: float) -> Any:
         if self._network.is_cut:
             raise OSError("the network is cut")
         return super()._new_connection(timeout)
-
-
-def _why(error: ClientError) -> str:
-    if isinstance(error, Refused):
-        return str(error.status)
-    return "later" if isinstance(error, Unreachable) and error.later else "away"
 
 
 class SimulatedPilot:

@@ -114,14 +114,16 @@ def _seconds_until_due(pilot: Pilot) -> float:
 
 
 def beat(pilot: Pilot) -> None:
-    """Send one heartbeat, which extends our leases."""
+    """Send one heartbeat, which extends our leases; one that is not answered is tried again until the next.
+
+    The pauses grow and are by chance: thousands who lost the server at the same time come back one by one.
+    """
     try:
-        tell(pilot, timeout=_TIMEOUT)
+        tell(pilot, timeout=_TIMEOUT, patience=pilot.beat_seconds)
     except Refused as error:
         log.warning("heartbeat refused: %s", error)
     except ClientError as error:
         log.warning("no heartbeat: %s", error)
-        pilot.ending.wait(getattr(error, "retry_after", 0.0))
 
 
 def _end_grace(pilot: Pilot) -> None:
