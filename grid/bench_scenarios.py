@@ -192,11 +192,13 @@ class _Stage:
             round((self.crowds.memory() - self.pilots_before) / 1e3 / number, 1))
 
     def _lost_reports(self) -> int:
-        """Ends that did not arrive within the time that a heartbeat needs."""
-        deadline = time.monotonic() + _SETTLE_SECONDS + self.crowds.period()
+        """Ends that did not arrive although nobody has anything else to say."""
+        least, deadline = self._ended + 1, 0.0
         while True:
             self._count()
             lost = self._ended - int(self.bench.counts(self._dataset).get("complete", 0))
+            if lost < least:
+                least, deadline = lost, time.monotonic() + 2 * self.crowds.period() + _SETTLE_SECONDS
             if not lost or time.monotonic() > deadline:
                 return lost
             time.sleep(_LOOK_SECONDS)

@@ -124,6 +124,7 @@ def beat(pilot: Pilot) -> None:
         log.warning("heartbeat refused: %s", error)
     except ClientError as error:
         log.warning("no heartbeat: %s", error)
+        pilot.ending.wait(getattr(error, "retry_after", 0.0))
 
 
 def _end_grace(pilot: Pilot) -> None:
