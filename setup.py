@@ -47,7 +47,8 @@ setup(
                              "web/static/*"]},
     cmdclass={"build_py": Build},
     install_requires=COMMON + SCANNER + SERVER,
-    extras_require={"condor": GRID, "kafka": KAFKA, "zeromq": ZEROMQ, "crowd": CROWD, "test": TEST, "lint": LINT},
+    extras_require={"condor": GRID, "kafka": KAFKA, "zeromq": ZEROMQ, "crowd": CROWD, "test": TEST,
+                    "lint": LINT},
     entry_points={
         "console_scripts": ["iceprod = iceprod.cli.main:main"],
         # Commands that live beside what they run: `iceprod` finds them here and imports none of these.

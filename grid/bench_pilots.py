@@ -1,17 +1,17 @@
 """``iceprod bench pilots`` (``python -m grid.bench_pilots``): what thousands of pilots cost one server.
 
-An installation of its own (store, server, everything durable as in production) and pilots of one core, each over a
-connection of its own. They are the pilot's own code (see `grid.crowd`) but run nothing: a task is held until it is
-told to end. What they go through is a scenario:
+An installation of its own (store, server, everything durable as in production) and pilots of one core, each
+over a connection of its own. They are the pilot's own code (see `grid.crowd`) but run nothing: a task is held
+until it is told to end. What they go through is a scenario:
 
-``steady``   all wait for tasks and there are none (rest); all hold one and say no more than that they live (beats);
-             tasks end and others are claimed, so many a second (work)
+``steady``   all wait for tasks and there are none (rest); all hold one and say no more than that they live
+             (beats); tasks end and others are claimed, so many a second (work)
 ``restart``  the server is killed while all work (before), they come back to it (again), and go on (after)
-``return``   a site loses its network (away) for less long than leases last; all of its pilots come back at once
+``return``   a site loses its network (away) for less long than leases last; all its pilots come back at once
 
-Processor times are those of server and store; that of a heartbeat is all that is spent while pilots do no more, by
-heartbeat. A claim takes from the request to the answer that brings tasks. A lease is lost when the task was taken
-from a pilot that held it, a report when the server does not know of an end that its pilot told it.
+Processor times are those of server and store; that of a heartbeat is all that is spent while pilots do no more,
+divided by their number. A claim takes from the request to the answer that brings tasks. A lease is lost when the
+task was taken from a pilot that held it, a report when the server does not know of an end that its pilot told.
 """
 
 from __future__ import annotations
@@ -77,24 +77,26 @@ def _raise_limit(pilots: int) -> None:
 def _text(result: dict[str, Any]) -> Iterator[str]:
     yield (f"{result['pilots']} pilots, a heartbeat every {result['heartbeat_seconds']:g} s; "
            f"all registered after {result['joined_seconds']:.0f} s")
-    for phase in result["phases"]:
-        yield (f"{phase['name']:<7} {phase['seconds']:>5.0f} s  server {100 * phase['server_core']:.1f} % and store "
-               f"{100 * phase['store_core']:.1f} % of a core (pilots {100 * phase['pilots_core']:.0f} %)  "
-               f"{phase['beats']} heartbeats  {phase['claims'] / phase['seconds']:.1f} claims/s  "
-               f"median {phase['claim_p50_ms']:.0f} ms  99 % {phase['claim_p99_ms']:.0f} ms  "
-               f"next task 99 % {phase['turn_p99_ms']:.0f} ms{_refused(phase['refused'])}")
+    yield from map(_phase_text, result["phases"])
     if result["scenario"] == "steady":
-        yield (f"CPU     a heartbeat {result['beat_ms']:.2f} ms, a report and a claim {result['turn_ms']:.2f} ms")
+        yield f"CPU     a heartbeat {result['beat_ms']:.2f} ms, a report and a claim {result['turn_ms']:.2f} ms"
     else:
         yield f"again   all heard of after {result['heard_seconds']:.1f} s"
     yield f"lost    {result['lost_leases']} leases, {result['lost_reports']} reports"
-    yield (f"server  {result['cpu_per_pilot_hour']:.2f} s of CPU for a pilot's hour; at most {result['server_files']} "
-           f"files, {result['server_mb']:.0f} MB, {result['server_kb_per_pilot']:.0f} kB for a pilot")
+    yield (f"server  {result['cpu_per_pilot_hour']:.2f} s of CPU for a pilot's hour; at most "
+           f"{result['server_files']} files, {result['server_mb']:.0f} MB, "
+           f"{result['server_kb_per_pilot']:.0f} kB for a pilot")
     yield f"pilots  {result['pilot_kb']:.0f} kB each"
 
 
-def _refused(refused: dict[str, int]) -> str:
-    return "  not answered: " + ", ".join(f"{why} {number}" for why, number in refused.items()) if refused else ""
+def _phase_text(phase: dict[str, Any]) -> str:
+    refused = ", ".join(f"{why} {number}" for why, number in phase["refused"].items())
+    return (f"{phase['name']:<7} {phase['seconds']:>4.0f} s  server {100 * phase['server_core']:.1f} % and store "
+            f"{100 * phase['store_core']:.1f} % of a core (pilots {100 * phase['pilots_core']:.0f} %)  "
+            f"{phase['beats']} heartbeats  {phase['claims'] / phase['seconds']:.1f} claims/s  "
+            f"median {phase['claim_p50_ms']:.0f} ms  99 % {phase['claim_p99_ms']:.0f} ms  "
+            f"next task 99 % {phase['turn_p99_ms']:.0f} ms"
+            + (f"  not answered: {refused}" if refused else ""))
 
 
 def _plan(given: argparse.Namespace) -> Plan:

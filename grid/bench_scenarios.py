@@ -114,6 +114,10 @@ class _Watch:
         self.files, self.memory = max(self.files, files), max(self.memory, memory)
 
 
+def _ms(seconds: list[float], part: float) -> float:
+    return round(1000 * quantile(seconds, part), 1)
+
+
 def _part(process: psutil.Process) -> str:
     """Which part of an installation a process is; empty for others."""
     with contextlib.suppress(psutil.Error):
@@ -156,12 +160,11 @@ class _Stage:
         what()
         seconds, after = time.monotonic() - began, self.watch.spent()
         cores = {part: (after[part] - before[part]) / seconds for part in after}
-        counted, pilots = self._count(), (self.crowds.cpu_seconds() - pilots) / seconds
+        pilots, counted = (self.crowds.cpu_seconds() - pilots) / seconds, self._count()
         self.phases.append(Phase(
             name, round(seconds, 1), round(cores["server"], 3), round(cores["store"], 3), round(pilots, 3),
-            counted.beats, len(counted.claims), *(round(1000 * value, 1) for value in (
-                quantile(counted.claims, 0.5), quantile(counted.claims, 0.99),
-                quantile(counted.turns, 0.99))), counted.refused))
+            counted.beats, len(counted.claims), _ms(counted.claims, 0.5), _ms(counted.claims, 0.99),
+            _ms(counted.turns, 0.99), counted.refused))
         return self.phases[-1]
 
     def wait(self) -> None:

@@ -53,7 +53,7 @@ class Crowd:
         return per_second
 
     def cut(self, site: str) -> int:
-        """Cut a site's network: what is connected breaks, and nobody comes through; how many pilots it has."""
+        """Cut a site's network: what is connected breaks, nobody comes through; how many pilots it has."""
         network = self._sites[site]
         network.is_cut = True
         mine = [one for one in self._pilots if one.network is network]

@@ -1,7 +1,7 @@
 """One pilot of a crowd: the pilot itself, whose slot holds tasks instead of running them.
 
-What it says, when, over which connection, and what it does when nobody answers is the pilot's own code. Left out
-is what looks after this machine: programs, their memory, and the ends of the pilot's own life.
+What it says, when, over which connection, and what it does when nobody answers is the pilot's own code. Left
+out is what looks after this machine: programs, their memory, and the ends of the pilot's own life.
 """
 
 from __future__ import annotations
