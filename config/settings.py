@@ -235,7 +235,7 @@ class Limits(Part, frozen=True):
     """How many requests one server process works on; more are told when to come again."""
 
     requests_at_once: int = 32  # beside the urgent ones; fewer while answers are slow; more: 503
-    urgent_at_once: int = 500  # health, heartbeats, starts and ends of tasks; more: 503
+    urgent_at_once: int = 2000  # health, what pilots say; more: 503
     user_at_once: int = 24  # of one user, pilots, grids and services apart; more: 429; 0: no limit
     user_per_second: float = 200.0  # of one user, after a burst; more: 429; 0: no limit
     user_burst: int = 2000  # so many, before the rate counts
