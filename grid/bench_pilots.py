@@ -6,12 +6,15 @@ until it is told to end. What they go through is a scenario:
 
 ``steady``   all wait for tasks and there are none (rest); all hold one and say no more than that they live
              (beats); tasks end and others are claimed, so many a second (work)
-``restart``  the server is killed while all work (before), they come back to it (again), and go on (after)
-``return``   a site loses its network (away) for less long than leases last; all its pilots come back at once
+``restart``  the server is killed while all work (before), until all were heard of (killed), and after that
+``return``   a site loses its network (away), less long than leases last; all its pilots come back at once,
+             until they were heard of (back), and after that
+``both``     one after the other
 
-Processor times are those of server and store; that of a heartbeat is all that is spent while pilots do no more,
-divided by their number. A claim takes from the request to the answer that brings tasks. A lease is lost when the
-task was taken from a pilot that held it, a report when the server does not know of an end that its pilot told.
+Processor times are those of server and store; that of a heartbeat is all that is spent while pilots do no
+more, divided by their number. A claim takes from the request to the answer that brings tasks. A lease is lost
+when the task was taken from a pilot that held it, a report when the server does not know of an end that its
+pilot told.
 """
 
 from __future__ import annotations
@@ -79,9 +82,8 @@ def _text(result: dict[str, Any]) -> Iterator[str]:
            f"all registered after {result['joined_seconds']:.0f} s")
     yield from map(_phase_text, result["phases"])
     if result["scenario"] == "steady":
-        yield f"CPU     a heartbeat {result['beat_ms']:.2f} ms, a report and a claim {result['turn_ms']:.2f} ms"
-    else:
-        yield f"again   all heard of after {result['heard_seconds']:.1f} s"
+        yield (f"CPU     a heartbeat {result['beat_ms']:.2f} ms, "
+               f"a report and a claim {result['turn_ms']:.2f} ms")
     yield f"lost    {result['lost_leases']} leases, {result['lost_reports']} reports"
     yield (f"server  {result['cpu_per_pilot_hour']:.2f} s of CPU for a pilot's hour; at most "
            f"{result['server_files']} files, {result['server_mb']:.0f} MB, "
@@ -91,8 +93,8 @@ def _text(result: dict[str, Any]) -> Iterator[str]:
 
 def _phase_text(phase: dict[str, Any]) -> str:
     refused = ", ".join(f"{why} {number}" for why, number in phase["refused"].items())
-    return (f"{phase['name']:<7} {phase['seconds']:>4.0f} s  server {100 * phase['server_core']:.1f} % and store "
-            f"{100 * phase['store_core']:.1f} % of a core (pilots {100 * phase['pilots_core']:.0f} %)  "
+    return (f"{phase['name']:<7} {phase['seconds']:>4.0f} s  server {100 * phase['server_core']:.1f} % and "
+            f"store {100 * phase['store_core']:.1f} % of a core (pilots {100 * phase['pilots_core']:.0f} %)  "
             f"{phase['beats']} heartbeats  {phase['claims'] / phase['seconds']:.1f} claims/s  "
             f"median {phase['claim_p50_ms']:.0f} ms  99 % {phase['claim_p99_ms']:.0f} ms  "
             f"next task 99 % {phase['turn_p99_ms']:.0f} ms"
@@ -100,7 +102,7 @@ def _phase_text(phase: dict[str, Any]) -> str:
 
 
 def _plan(given: argparse.Namespace) -> Plan:
-    away = given.scenario == "return"
+    away = given.scenario in ("return", "both")
     site_pilots = given.site_pilots or int(_SITE_PART * given.pilots)
     return Plan(given.scenario, given.pilots, given.seconds, given.rate,
                 site_pilots if away else 0, given.away if away else 0.0)

@@ -59,7 +59,6 @@ class Figures(msgspec.Struct, frozen=True):
     heartbeat_seconds: float  # between two of a pilot, as the server asked for
     phases: list[Phase]
     joined_seconds: float  # until all pilots were registered
-    heard_seconds: float  # until all were heard of again
     lost_leases: int  # tasks that were taken from a pilot that held them
     lost_reports: int  # ends that pilots told of and the server does not know
     cpu_per_pilot_hour: float  # seconds of server and store
@@ -133,7 +132,7 @@ class _Stage:
         self.watch = _Watch(bench)
         self.memory_before, self.pilots_before = self.watch.memory, crowds.memory()
         self.phases: list[Phase] = []
-        self.joined = self.heard = 0.0
+        self.joined = 0.0
         self._ended, self._stopped = 0, 0
         self._dataset = ""
 
@@ -171,9 +170,8 @@ class _Stage:
         time.sleep(self.plan.seconds)
 
     def until_heard(self, since: float) -> None:
-        """Wait until all pilots had an answer after that moment, and note how long that took."""
+        """Wait until all pilots had an answer to what they said after that moment."""
         until(lambda: self.crowds.heard(since) == self.plan.pilots)
-        self.heard = time.monotonic() - since
 
     def _count(self) -> Counted:
         counted = self.crowds.counted()
@@ -188,7 +186,7 @@ class _Stage:
         spent = sum(phase.seconds * (phase.server_core + phase.store_core) for phase in self.phases)
         number = self.plan.pilots
         return Figures(
-            self.crowds.period(), self.phases, round(self.joined, 1), round(self.heard, 1),
+            self.crowds.period(), self.phases, round(self.joined, 1),
             self._evictions() + self._stopped, lost_reports, round(spent * 3600 / seconds / number, 3),
             self.watch.files, round(self.watch.memory / 1e6, 1),
             round((self.watch.memory - self.memory_before) / 1e3 / number, 1),
@@ -229,32 +227,48 @@ def _steady(stage: _Stage) -> Figures:
 
 
 def _restart(stage: _Stage) -> Figures:
-    """The server is killed while all work."""
-    _work(stage)
-    moment = time.monotonic()
-    stage.watch.kill_server()
-    stage.phase("again", lambda: stage.until_heard(moment))
-    stage.phase("after", stage.wait)
+    _work(stage, phases=2)
+    _kill(stage)
     return stage.figures()
 
 
 def _return(stage: _Stage) -> Figures:
-    """A site loses its network for a while, and all of its pilots come back at once."""
-    _work(stage)
-    stage.crowds.cut(FAR)
-    stage.phase("away", lambda: time.sleep(stage.plan.away))
-    moment = time.monotonic()
-    stage.crowds.mend(FAR)
-    stage.phase("again", lambda: stage.until_heard(moment))
-    stage.phase("after", stage.wait)
+    _work(stage, phases=2)
+    _cut_and_mend(stage)
     return stage.figures()
 
 
-def _work(stage: _Stage) -> None:
+def _both(stage: _Stage) -> Figures:
+    _work(stage, phases=3)
+    _kill(stage)
+    _cut_and_mend(stage)
+    return stage.figures()
+
+
+def _work(stage: _Stage, phases: int) -> None:
+    """Have all pilots work, with tasks for so many phases."""
     stage.join()
-    stage.give_tasks(2)
+    stage.give_tasks(phases)
     stage.crowds.turn_over(stage.plan.per_second)
     stage.phase("before", stage.wait)
+
+
+def _kill(stage: _Stage) -> None:
+    """The server is killed while all work."""
+    stage.watch.kill_server()
+    moment = time.monotonic()
+    stage.phase("killed", lambda: stage.until_heard(moment))
+    stage.phase("after", stage.wait)
+
+
+def _cut_and_mend(stage: _Stage) -> None:
+    """A site loses its network for a while, and all of its pilots come back at once."""
+    stage.crowds.cut(FAR)
+    stage.phase("away", lambda: time.sleep(stage.plan.away))
+    stage.crowds.mend(FAR)
+    moment = time.monotonic()
+    stage.phase("back", lambda: stage.until_heard(moment))
+    stage.phase("after", stage.wait)
 
 
 def _core(phase: Phase) -> float:
@@ -262,7 +276,7 @@ def _core(phase: Phase) -> float:
 
 
 SCENARIOS: dict[str, Callable[[_Stage], Figures]] = {
-    "steady": _steady, "restart": _restart, "return": _return}
+    "steady": _steady, "restart": _restart, "return": _return, "both": _both}
 
 
 def play(plan: Plan, bench: Bench, crowds: Crowds) -> Figures:

@@ -34,9 +34,8 @@ def test_pilots_that_wait_hold_and_work() -> None:
 def test_a_server_that_is_killed_loses_no_lease() -> None:
     result = bench_pilots.run(Plan("restart", pilots=200, seconds=3.0, per_second=10.0))
     phases = _phases(result)
-    assert phases["again"]["refused"]  # it was away indeed
+    assert phases["killed"]["refused"]  # it was away indeed
     assert phases["after"]["claims"] > 0
-    assert result["heard_seconds"] > 0
     assert (result["lost_leases"], result["lost_reports"]) == (0, 0)
 
 
