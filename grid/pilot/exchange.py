@@ -118,8 +118,8 @@ def beat(pilot: Pilot) -> None:
 
     The pauses grow and are by chance: thousands who lost the server at the same time come back one by one.
     """
-    try:
-        tell(pilot, timeout=_TIMEOUT, patience=pilot.beat_seconds)
+    try:  # a server with thousands of pilots may be slow; to ask it again and again would make it slower
+        tell(pilot, timeout=max(_TIMEOUT, pilot.beat_seconds / 2), patience=pilot.beat_seconds)
     except Refused as error:
         log.warning("heartbeat refused: %s", error)
     except ClientError as error:
