@@ -32,11 +32,11 @@ class _Process:
 
     def __init__(self, server: str, token_file: Path) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ours, theirs:  # ours stays open as long as the file of its lines
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "grid.crowd", server, str(token_file), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()])
-        self._lines, self._turn = ours.makefile("rwb"), threading.Lock()
+            self._lines, self._turn = ours.makefile("rwb"), threading.Lock()
         self._watched = psutil.Process(self.process.pid)
 
     def order(self, what: str, **how: Any) -> Any:
