@@ -41,7 +41,8 @@ class _Process:
 
     def order(self, what: str, **how: Any) -> Any:
         """Have something done; the answer. Raises NoCrowd."""
-        with self._turn:
+        line = b""
+        with self._turn, contextlib.suppress(OSError):
             self._lines.write(msgspec.json.encode({"do": what, **how}) + b"\n")
             self._lines.flush()
             line = self._lines.readline()
