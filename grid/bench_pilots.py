@@ -8,7 +8,7 @@ until it is told to end. What they go through is a scenario:
              (beats); tasks end and others are claimed, so many a second (work)
 ``restart``  the server is killed while all work (before), until all were heard of (killed), and after that
 ``return``   a site loses its network (away), less long than leases last; all its pilots come back at once,
-             until they were heard of (back), and after that
+             until all were heard of (back), and after that
 ``both``     one after the other
 
 Processor times are those of server and store; that of a heartbeat is all that is spent while pilots do no
