@@ -187,7 +187,7 @@ class _Stage:
         number = self.plan.pilots
         return Figures(
             self.crowds.period(), self.phases, round(self.joined, 1),
-            self._evictions() + self._stopped, lost_reports, round(spent * 3600 / seconds / number, 3),
+            max(self._evictions(), self._stopped), lost_reports, round(spent * 3600 / seconds / number, 3),
             self.watch.files, round(self.watch.memory / 1e6, 1),
             round((self.watch.memory - self.memory_before) / 1e3 / number, 1),
             round((self.crowds.memory() - self.pilots_before) / 1e3 / number, 1))
