@@ -39,7 +39,7 @@ _KEPT = (
 _SET = {"PYTHONNOUSERSITE": "1", "SHELL": "/bin/sh"}  # as IceProd does
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 _SECRETS = ("ICEPROD_TOKEN", "ICEPROD__", "OTEL_EXPORTER_OTLP_")
-"""Beginnings of names: a token, settings, which have passwords, and where we send spans, with what we send."""
+"""Beginnings of names: a token, settings, which have passwords, and where our spans go, by which password."""
 
 _CLASS = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\.([A-Za-z_]\w*)")
 _RUN_CLASS = """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 
 __all__ = ["CannotRecord", "record"]
 
@@ -22,12 +23,13 @@ def record(service: str, count: Callable[[str, int], object] = _nobody) -> Calla
     returned ends it, and waits so many seconds at most for what is not sent yet.
     """
     try:
-        from iceprod.tracing.otel import start
+        otel = import_module("iceprod.tracing.otel")  # not among what a pilot carries to worker nodes
     except ImportError as error:
         raise CannotRecord(
-            f"telemetry.traces is on, but there is no {error.name} here: "
-            "pip install 'iceprod-scanner[telemetry]', or switch it off") from None
+            f"traces are to be recorded, but OpenTelemetry is not here (no {error.name}): "
+            "pip install 'iceprod-scanner[telemetry]', or set telemetry.traces to false") from None
     try:
-        return start(service, count)
+        stop: Callable[[float], None] = otel.start(service, count)
     except ValueError as error:  # a variable of OpenTelemetry's
-        raise CannotRecord(f"telemetry.traces is on, but OpenTelemetry cannot start: {error}") from None
+        raise CannotRecord(f"traces are to be recorded, but OpenTelemetry cannot start: {error}") from None
+    return stop

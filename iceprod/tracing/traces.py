@@ -17,8 +17,9 @@ __all__ = ["Trace", "current", "new", "of_document", "parse", "unrecorded", "wit
 
 _PARENT = re.compile(
     r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_KEY = r"[a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13}"
-_MEMBER = re.compile(rf"({_KEY})=[ -+\--<>-~]{{0,255}}[!-+\--<>-~]")
+_MEMBER = re.compile(
+    r"([a-z][a-z0-9_\-*/]{0,255}|[a-z0-9][a-z0-9_\-*/]{0,240}@[a-z][a-z0-9_\-*/]{0,13})"
+    r"=[ -+\--<>-~]{0,255}[!-+\--<>-~]")
 _MOST_PARENT, _MOST_READ = 512, 8192  # characters
 _MOST_STATE, _MOST_MEMBER, _MOST_MEMBERS = 512, 128, 32
 _SAMPLED = 1
