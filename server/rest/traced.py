@@ -10,6 +10,7 @@ from iceprod.tracing import spans, traces
 
 __all__ = ["Traced"]
 
+_UNRECORDED = frozenset({"/healthz", "/metrics"})  # asked all the time, by machines
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -22,7 +23,7 @@ class Traced:
         asked = traces.parse(request.headers.get("traceparent"), request.headers.get("tracestate"))
         self.trace = asked or traces.new()
         self._span = None
-        if spans.is_recording():
+        if spans.is_recording() and route not in _UNRECORDED:
             self._span = spans.recorded(_name(request, route), spans.SERVER, self.trace,
                                         _attributes(request, route))
         if self._span is not None:

@@ -29,7 +29,7 @@ from iceprod.tokens import ROLES, encode, read_secret
 __all__ = ["Api", "ServerError", "free_port", "running_server"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-START_SECONDS = 900
+START_SECONDS = 60
 
 
 class ServerError(RuntimeError):

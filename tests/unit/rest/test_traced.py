@@ -107,6 +107,12 @@ def test_a_span_has_the_words_of_the_standard_and_no_secrets(
         "http.response.status_code": status, "error": error}]
 
 
+@pytest.mark.parametrize("route", ["/healthz", "/metrics"])
+def test_what_machines_ask_all_the_time_is_not_recorded(kept: Kept, route: str) -> None:
+    Traced(_request(uri=route), route).end(200)
+    assert not kept.spans
+
+
 def _started(command: dict[str, Any], number: int) -> CommandStartedEvent:
     return CommandStartedEvent(command, "iceprod", number, ("localhost", 1), number)
 
