@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator, Sequence
 
-from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.tracing import spans, traces
 
 __all__ = ["trace_of", "traced"]
@@ -37,8 +37,10 @@ def _recorded(words: Sequence[str]) -> Iterator[None]:
         return
     try:
         stop = record("iceprod-client")
-    except CannotRecord as error:
-        raise CommandError(str(error), USAGE) from None
+    except CannotRecord as error:  # no reason not to do what was asked for
+        print(f"warning: {error}", file=sys.stderr)
+        yield
+        return
     name = next((word for word in words if not word.startswith("-")), "")
     try:
         with spans.span(f"iceprod {name}".rstrip()):
