@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.collector import Collector, Received, collector
 from tests.support.installation import Installed, installation, wait_until
+from tests.support.telemetry.collector import Collector, Received, collector
 
 pytestmark = pytest.mark.slow
 

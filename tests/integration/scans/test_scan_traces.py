@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.api import running_server
-from tests.support.collector import collector
 from tests.support.scans import PixelPilot, scan_body, wait_for
+from tests.support.telemetry.collector import collector
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from iceprod.transport import Client, ClientError
-from tests.support.dashboard import RULES, named, queries
 from tests.support.installation import Installed, installation, wait_until
+from tests.support.telemetry.dashboard import RULES, named, queries
 
 pytestmark = [
     pytest.mark.slow,

@@ -14,7 +14,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from server.app import ROUTES
 from server.common.metrics import render
 from server.reference import metrics
-from tests.support.dashboard import DASHBOARD, RULES, Query, named, queries
+from tests.support.telemetry.dashboard import DASHBOARD, RULES, Query, named, queries
 
 METRICS = metrics.described()
 SERIES = {series: one for one in METRICS for series in one.series}

@@ -13,7 +13,7 @@ from promql_parser import AggregateExpr, BinaryExpr, Call, MatrixSelector, Paren
 
 __all__ = ["DASHBOARD", "RULES", "Query", "named", "queries"]
 
-_DOCS = Path(__file__).parents[2] / "docs"
+_DOCS = Path(__file__).parents[3] / "docs"
 DASHBOARD, RULES = _DOCS / "grafana" / "iceprod.json", _DOCS / "prometheus" / "alerts.yaml"
 
 
