@@ -292,6 +292,12 @@ class Logging(Part, frozen=True):
     format: str = "json"  # or "text"
 
 
+class Telemetry(Part, frozen=True):
+    """What is recorded of who did what for how long; OpenTelemetry's own variables say where it goes."""
+
+    traces: bool = False  # record spans; needs `pip install 'iceprod-scanner[telemetry]'`
+
+
 class Settings(Part, frozen=True):
     """All settings of the system."""
 
@@ -314,6 +320,7 @@ class Settings(Part, frozen=True):
     alerts: Alerts = Alerts()
     notify: Notify = Notify()
     logging: Logging = Logging()
+    telemetry: Telemetry = Telemetry()
 
 
 def load(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
