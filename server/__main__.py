@@ -8,8 +8,9 @@ import os
 import sys
 
 import msgspec
+from pymongo.errors import PyMongoError
 
-from config.settings import Settings, SettingsError, load
+from config.settings import Settings, load
 from iceprod.walls import namespaces
 from server.app import serve
 from server.common import logs
@@ -37,7 +38,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         settings = _settings(arguments)
-    except SettingsError as error:
+    except ValueError as error:  # SettingsError, or of what was given on the command line
         print(f"error: {error}", file=sys.stderr)
         return 2
     if not settings.database.url:
@@ -50,6 +51,9 @@ def main() -> int:
         asyncio.run(serve(settings, arguments.start_id))
     except (FromTheFuture, LeaseLost) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except PyMongoError as error:  # while it starts; later nothing ends the server
+        print(f"error: the database: {error}", file=sys.stderr)
         return 1
     return 0
 
