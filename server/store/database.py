@@ -14,7 +14,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from config.settings import Database
 from server.common import metrics
 
-__all__ = ["OPTIONS", "Index", "connect", "ensure_indexes", "options"]
+__all__ = ["OPTIONS", "Index", "connect", "ensure_indexes", "is_cluster", "options"]
 
 OPTIONS: dict[str, Any] = {
     "appname": "iceprod",  # as it stands in the database's log
@@ -66,6 +66,11 @@ def options(url: str) -> dict[str, Any]:
     """Our options, without those that the url sets: PyMongo would prefer ours."""
     named = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
     return {name: value for name, value in OPTIONS.items() if name.lower() not in named}
+
+
+async def is_cluster(db: AsyncDatabase) -> bool:
+    """Whether a router of a sharded cluster answers."""
+    return (await db.command("hello")).get("msg") == "isdbgrid"
 
 
 async def ensure_indexes(db: AsyncDatabase, indexes: Iterable[Index]) -> None:

@@ -36,6 +36,7 @@ INDEXES = [
     Index("place_tallies", "place", [("kind", 1), ("name", 1), ("dataset_id", 1)]),
     Index("place_tallies", "slot", [("slot", 1)]),
     Index("task_usage", "dataset", [("dataset_id", 1)]),
+    Index("task_usage", "updated", [("updated", 1)]),
 ]
 
 FLUSH_SECONDS = 5.0

@@ -1,4 +1,4 @@
-"""A whole installation on a replica set that loses its primary: pilots work on, nothing is lost or counts twice."""
+"""A whole installation on a replica set that loses its primary: pilots work on, nothing is lost or twice."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.support.store import embedded_store
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 OUTAGE = 30.0  # seconds without a primary
+PATHS = ("/task_counts/status", "/api/groups", "/api/v1/schedule/")  # one of each family
 
 
 @pytest.fixture
@@ -36,34 +37,33 @@ def here(tmp_path: Path, replicas: ReplicaSet) -> Iterator[Installed]:
 
 
 class Asking:
-    """Somebody who asks the server all the time; what it answered, and how long that took at most."""
+    """Somebody who asks the server all the time, and what it answered."""
 
     def __init__(self, url: str, token: str) -> None:
-        self._url, self._headers = url, {"Authorization": f"Bearer {token}"}
+        self._url, self._token = url, token
         self.answers: Counter[tuple[int, bool]] = Counter()
-        self.longest = 0.0
         self._end = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._ask, args=(path,)) for path in PATHS]
+        for thread in self._threads:
+            thread.start()
 
-    def _ask(self) -> None:
+    def _ask(self, path: str) -> None:
+        headers = {"Authorization": f"Bearer {self._token}"}
         while not self._end.wait(0.2):
-            for path in ("/datasets", "/web/", "/api/schedule/"):
-                started = time.monotonic()
-                answer = requests.get(self._url + path, headers=self._headers, timeout=60, allow_redirects=False)
-                self.longest = max(self.longest, time.monotonic() - started)
-                self.answers[answer.status_code, "Retry-After" in answer.headers] += 1
+            answer = requests.get(self._url + path, headers=headers, timeout=60, allow_redirects=False)
+            self.answers[answer.status_code, "Retry-After" in answer.headers] += 1
 
     def end(self) -> None:
         self._end.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
 
 def test_thirty_seconds_without_a_primary_cost_thirty_seconds(replicas: ReplicaSet, here: Installed,
                                                               tmp_path: Path) -> None:
     chain = Chain(tmp_path / "chain", jobs=30)
     running = json.loads((here.data / "up.json").read_text())
-    token = here.iceprod("token", "--data", here.data, "--user", "asker", "--roles", "admin,user").strip()
+    token = here.iceprod("token", "--data", here.data, "--user", "me", "--roles", "admin,user,system").strip()
     with here.client() as client:
         chain.submit(client)
         wait_until(lambda: chain.done(client) >= 8)
@@ -87,9 +87,7 @@ def test_thirty_seconds_without_a_primary_cost_thirty_seconds(replicas: ReplicaS
         finally:
             asking.end()
         chain.check_books(client)
-    statuses = {status for status, _ in asking.answers}
-    assert statuses <= {200, 302, 503}, asking.answers
-    assert asking.answers[503, True] >= 1
+    assert {status for status, _ in asking.answers} == {200, 503}, asking.answers
+    assert asking.answers[503, True] >= len(PATHS)
     assert asking.answers[503, False] == 0
-    assert asking.longest < 20  # the driver looks 15 s for a primary
-    assert {number for number in replicas.state.applied.values()} == {1}
+    assert set(replicas.state.applied.values()) == {1}

@@ -39,7 +39,7 @@ def _leaves(stage: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def _whole(query: Query, leaves: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """What a query reads from end to end. The first some of all documents, in an index's order, are not that."""
+    """What a query reads from end to end. The first of all documents, in an index's order, are not that."""
     for leaf in leaves:
         is_scan = leaf["stage"] == "COLLSCAN" or leaf.get("boundedFields") == 0
         is_walk = not query.filter and query.limit and leaf["stage"] != "COLLSCAN"

@@ -68,15 +68,27 @@ def queries_of(message: Message) -> Iterator[Query]:
 
 def shape_of(query: Query) -> str:
     """The query without its values, as text that sorts."""
-    parts = [query.command, query.collection, _bare(query.filter)]
+    parts = [query.command, query.collection, _conditions(query.filter)]
     parts += [f"sort {query.sort}"] if query.sort else []
     parts += ["limit"] if query.limit else []
     parts += [_bare(list(query.pipeline))] if query.pipeline else []
     return " ".join(parts)
 
 
-def _bare(value: object) -> str:
+def _conditions(wanted: Mapping[str, Any]) -> str:
     """A filter without its values: names and operators alone."""
+    return "{" + ", ".join(f"{name}: {_condition(name, part)}" for name, part in wanted.items()) + "}"
+
+
+def _condition(name: str, part: Any) -> str:
+    if name in ("$or", "$and", "$nor"):
+        return "[" + ", ".join(sorted({_conditions(one) for one in part})) + "]"
+    is_operators = isinstance(part, Mapping) and any(str(word).startswith("$") for word in part)
+    return "{" + ", ".join(f"{word}: ?" for word in part) + "}" if is_operators else "?"
+
+
+def _bare(value: object) -> str:
+    """Stages of a pipeline without their values."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{name}: {_bare(part)}" for name, part in value.items()) + "}"
     if isinstance(value, list):
