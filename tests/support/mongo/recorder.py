@@ -99,9 +99,9 @@ def _bare(value: object) -> str:
 class Recorder(Front):
     """An address in front of a store, that notes what is looked for."""
 
-    def __init__(self, loop: Loop, url: str, database: str = "") -> None:
+    def __init__(self, loop: Loop, url: str) -> None:
         self.shapes: dict[str, Query] = {}
-        self.database = database
+        self.database, self.store_url = "", url
         super().__init__(loop, url)
 
     @property
@@ -110,7 +110,7 @@ class Recorder(Front):
 
     async def handle(self, upstream: Upstream, message: Message, raw: bytes) -> bytes | None:
         for query in queries_of(message):
-            self.database = message.body["$db"]
+            self.database = message.body["$db"]  # a server uses one
             self.shapes.setdefault(shape_of(query), query)
         return await upstream.ask(message, raw)
 

@@ -1,4 +1,4 @@
-"""A router of a sharded cluster, as far as a server meets one: it greets as such, and makes only such indexes.
+"""A router of a sharded cluster, as far as a server meets one: its greeting, and which indexes it makes.
 
 https://www.mongodb.com/docs/manual/core/sharded-cluster-requirements/
 """
