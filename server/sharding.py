@@ -50,8 +50,8 @@ def _sees_to(index: Index) -> bool:
 def asks_one_shard(collection: str, query: Mapping[str, Any]) -> bool:
     """Whether a router needs to ask one shard (or the few that have what an `$in` names), not all of them.
 
-    The first field of the shard key decides. A large dataset lies on several shards, its first jobs on one and
-    so on: these are asked then, and no others.
+    The first field of the shard key decides. A large dataset lies on several shards, its first jobs on one
+    and so on: these are asked then, and no others.
     """
     first, _ = SHARD_KEYS[collection][0]
     if first in query:

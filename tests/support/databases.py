@@ -1,7 +1,7 @@
 """The databases that the black-box suites run on: the embedded store, and others that are not ours.
 
     documentdb  at ICEPROD_ORACLE_URL
-    secantusdb  SecantusDB, whose program is ICEPROD_SECANTUSDB; it is started. Slow, so the whole suites are nightly
+    secantusdb  SecantusDB, whose program is ICEPROD_SECANTUSDB; it is started
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import pymongo
 import pytest
 from pymongo.errors import PyMongoError
 
+from tests.support.api import free_port
 from tests.support.mongo.recorder import Recorder, recording
 from tests.support.store import embedded_store
 
 __all__ = ["DATABASES", "chosen", "database", "secantusdb"]
 
+# the whole suites take a quarter of an hour on SecantusDB
 DATABASES = ["embedded", "documentdb", pytest.param("secantusdb", marks=pytest.mark.nightly)]
 _ORACLE = os.environ.get("ICEPROD_ORACLE_URL", "")
 _SECANTUSDB = os.environ.get("ICEPROD_SECANTUSDB", "")
@@ -34,7 +36,8 @@ def chosen(name: str, folder: Path) -> Iterator[Recorder]:
 
     Skips the test where the database is not there.
     """
-    with database(name, folder) as url, recording(url) as recorder, pytest.MonkeyPatch.context() as environment:
+    with (database(name, folder) as url, recording(url) as recorder,
+          pytest.MonkeyPatch.context() as environment):
         environment.setenv("ICEPROD_TEST_DATABASE", recorder.url)
         yield recorder
 
@@ -56,9 +59,7 @@ def database(name: str, folder: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def secantusdb(folder: Path) -> Iterator[str]:
-    """A SecantusDB, alone on its machine, with its data in a folder; skips the test where it is not installed."""
-    from tests.support.api import free_port
-
+    """A SecantusDB with its data in a folder; skips the test where it is not installed."""
     if not _SECANTUSDB:
         pytest.skip("ICEPROD_SECANTUSDB names no program")
     port = free_port()

@@ -45,4 +45,4 @@ def test_conformance(api: Api) -> None:
 @pytest.mark.slow
 def test_no_query_reads_all_of_what_grows(recorder: Recorder, api: Api) -> None:
     """Of all that the suite made the server ask; it comes last."""
-    assert scans(recorder) == []
+    assert scans(recorder.shapes, recorder.store_url, recorder.database) == []

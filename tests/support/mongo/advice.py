@@ -8,7 +8,7 @@ from typing import Any
 import pymongo
 from pymongo.errors import OperationFailure
 
-from tests.support.mongo.recorder import Query, Recorder
+from tests.support.mongo.recorder import Query
 
 __all__ = ["SMALL", "WHOLE", "scans"]
 
@@ -34,12 +34,12 @@ WHOLE = {
 """Shapes that read all, and why they may."""
 
 
-def scans(recorder: Recorder) -> list[str]:
-    """The shapes of a recorder that would read all of what grows, each with the index that is read, if any."""
-    with pymongo.MongoClient(recorder.store_url) as client:
+def scans(shapes: Mapping[str, Query], url: str, database: str) -> list[str]:
+    """The shapes that would read all of what grows, each with the index that is read, if any."""
+    with pymongo.MongoClient(url) as client:
         is_ours = "iceprod-embedded" in client.server_info().get("modules", ())
-        db = client[recorder.database]
-        return sorted(f"{shape}   [{how}]" for shape, query in recorder.shapes.items()
+        db = client[database]
+        return sorted(f"{shape}   [{how}]" for shape, query in shapes.items()
                       if query.collection not in SMALL and shape not in WHOLE and (query.filter or is_ours)
                       for how in _whole(query, _plan(db, query)))
 
