@@ -13,7 +13,7 @@ from typing import Any
 
 from server.store.database import Index
 
-__all__ = ["SHARD_KEYS", "asks_one_shard", "commands", "on_shards"]
+__all__ = ["ALL_SHARDS", "SHARD_KEYS", "asks_one_shard", "commands", "fields_of", "on_shards"]
 
 ShardKey = list[tuple[str, int | str]]
 
@@ -31,6 +31,26 @@ SHARD_KEYS: dict[str, ShardKey] = {
     "desk_blobs": [("key", "hashed")],
 }
 """Ids of scans begin with the time, so they are hashed: else all new ones would go to the last shard."""
+
+ALL_SHARDS: dict[str, dict[str, str]] = {
+    "tasks": {
+        "task_id": "a pilot's claims, beats and ends; a task's page by its id alone",
+        "status": "claims by class; counts of all tasks",
+        "due": "the repair of what was left undone",
+        "job_id": "the end of a job's last task",
+        "depends": "what waits for a task that has ended",
+        "pilot_id": "the end of a pilot", "evicted_by": "the end of a pilot",
+    },
+    "jobs": {"job_id": "the end of a job's last task"},
+    "task_stats": {"task_id": "a task's statistics by its id alone"},
+    "dataset_files": {"task_id": "a task's files, when it begins"},
+    "logs": {"dataset_id": "the list of a dataset's or a task's logs", "timestamp": "forgetting old ones",
+             "task_id": "the list of a task's logs"},
+    "log_errors": {"dataset_id": "the errors of a dataset, grouped"},
+    "pixel_batches": {"task_id": "what a pilot reconstructs"},
+    "results": {"is_final": "what is made of maps that are new"},
+}
+"""What asks all shards, by the field that each of them finds it by, in an index."""
 
 
 def on_shards(indexes: Iterable[Index]) -> list[Index]:
@@ -59,6 +79,12 @@ def asks_one_shard(collection: str, query: Mapping[str, Any]) -> bool:
     branches = query.get("$or") or query.get("$and") or ()
     matching = [asks_one_shard(collection, branch) for branch in branches]
     return bool(matching) and (all(matching) if "$or" in query else any(matching))
+
+
+def fields_of(query: Mapping[str, Any]) -> set[str]:
+    """The fields that a query has conditions on."""
+    inner = [fields_of(part) for name in ("$and", "$or") for part in query.get(name, ())]
+    return {name for name in query if not name.startswith("$")}.union(*inner)
 
 
 def _names_values(condition: object) -> bool:

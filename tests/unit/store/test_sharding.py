@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from server.app import INDEXES
-from server.sharding import SHARD_KEYS, asks_one_shard, commands, on_shards
+from server.sharding import ALL_SHARDS, SHARD_KEYS, asks_one_shard, commands, fields_of, on_shards
 
 PAGE = (Path(__file__).parents[3] / "docs/decisions/sharding.md").read_text()
 ORDINARY = {"jobs.job_id", "tasks.task_id", "task_stats.task_stat_id", "pixel_batches.task_id"}
@@ -30,6 +30,18 @@ def test_what_is_not_unique_there_is_written_down(name: str) -> None:
 def test_the_page_has_the_commands() -> None:
     for line in commands("iceprod"):
         assert line in PAGE
+
+
+def test_the_page_says_who_asks_all_shards() -> None:
+    for collection, fields in ALL_SHARDS.items():
+        for field, who in fields.items():
+            assert f"| `{collection}` by `{field}` | {who} |" in PAGE
+            assert field in [index.keys[0][0] for index in INDEXES if index.collection == collection]
+
+
+def test_the_fields_of_a_query() -> None:
+    query = {"a": 1, "$and": [{"b": {"$gt": 1}}, {"$or": [{"c": 1}, {"d.e": 2}]}]}
+    assert fields_of(query) == {"a", "b", "c", "d.e"}
 
 
 @pytest.mark.parametrize("collection", sorted(SHARD_KEYS))
