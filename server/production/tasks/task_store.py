@@ -237,7 +237,8 @@ async def beginning_with(ctx: Context, beginning: str, readable: set[str] | None
 
 async def counts(ctx: Context, query: dict[str, Any], states: Iterable[str] = TASK.states) -> dict[str, int]:
     """How many tasks are in each status, from an index."""
-    stages: list[Document] = [{"$match": query}, {"$group": {"_id": "$status", "n": {"$sum": 1}}}]
+    indexed = {"status": {"$in": list(states)}, **query}
+    stages: list[Document] = [{"$match": indexed}, {"$group": {"_id": "$status", "n": {"$sum": 1}}}]
     numbers = {row["_id"]: row["n"] async for row in await ctx.db.tasks.aggregate(stages)}
     return {state: numbers[state] for state in states if numbers.get(state)}
 

@@ -8,6 +8,7 @@ from typing import Any
 import pymongo
 from pymongo.errors import OperationFailure
 
+from server.sharding import fields_of
 from tests.support.mongo.recorder import Query
 
 __all__ = ["SMALL", "WHOLE", "scans"]
@@ -27,9 +28,13 @@ SMALL = {
 }
 """Collections that may be read whole, and why."""
 
+_COUNT = "[{$group: {_id: ?, n: {$sum: ?}}}]"
+_ALL, _NUMBER = "who asks for all of them gets them", "how many there are is told to who may see all"
 WHOLE = {
-    "find datasets {}": "who asks for all datasets gets them",
-    "aggregate pilots {} [{$match: {}}, {$group: {_id: ?, n: {$sum: ?}}}]": "how many there are",
+    "find datasets {}": _ALL, "find pilots {}": _ALL, "find tasks {}": _ALL,
+    f"aggregate desk_classifications {{$and: [{{}}]}} {_COUNT}": _NUMBER,
+    f"aggregate desk_followup_requests {{$and: [{{}}]}} {_COUNT}": _NUMBER,
+    f"aggregate desk_observation_plans {{$and: [{{}}]}} {_COUNT}": _NUMBER,
 }
 """Shapes that read all, and why they may."""
 
@@ -40,7 +45,8 @@ def scans(shapes: Mapping[str, Query], url: str, database: str) -> list[str]:
         is_ours = "iceprod-embedded" in client.server_info().get("modules", ())
         db = client[database]
         return sorted(f"{shape}   [{how}]" for shape, query in shapes.items()
-                      if query.collection not in SMALL and shape not in WHOLE and (query.filter or is_ours)
+                      if query.collection not in SMALL and shape not in WHOLE
+                      and (is_ours or fields_of(query.filter))
                       for how in _whole(query, _plan(db, query)))
 
 
@@ -56,14 +62,15 @@ def _plan(db: Any, query: Query) -> Mapping[str, Any]:
 
 
 def _whole(query: Query, plan: Mapping[str, Any]) -> Iterator[str]:
-    """What a query reads from end to end. The first of all documents, in an index's order, are not that.
+    """What a query reads from end to end.
 
-    Only our own store says by how many fields an index is bounded, and walks one for the order's sake.
+    That is neither the first of all documents, in an index's order, nor their number, which is kept. Only our
+    own store says by how many fields an index is bounded, and walks one for the order's sake.
     """
     for leaf in _leaves(plan):
         is_scan = leaf["stage"] == "COLLSCAN" or leaf.get("boundedFields") == 0
-        is_walk = not query.filter and query.limit and (leaf["stage"] != "COLLSCAN" or not query.sort)
-        if is_scan and not is_walk:
+        is_walk = query.limit and (leaf["stage"] != "COLLSCAN" or not query.sort)
+        if is_scan and (fields_of(query.filter) or not (is_walk or query.command == "count")):
             yield leaf.get("indexName", "no index")
 
 
