@@ -34,7 +34,7 @@ _COUNTED = {
 
 
 async def counts(ctx: Context) -> Document:
-    """The number of rows of each kind, as the database keeps it, under the names that SkyPortal gives them."""
+    """The number of rows of each kind, as the database keeps it, under SkyPortal's names."""
     found: Document = {f"Number of {name}": await ctx.db[collection].estimated_document_count()
                        for name, collection in _COUNTED.items()}
     found["Number of sources"] = await ctx.db.desk_sources.count_documents({"active": True})
