@@ -33,7 +33,6 @@ log = logging.getLogger("server.desk")
 
 INDEXES = [
     Index("desk_jobs", "waiting", [("kind", 1), ("is_done", 1), ("lease", 1)]),
-    Index("desk_jobs", "kind", [("kind", 1), ("_id", -1)]),
     Index("desk_jobs", "user", [("user_id", 1), ("_id", -1)]),
     Index("desk_jobs", "groups", [("group_ids", 1), ("_id", -1)]),
 ]

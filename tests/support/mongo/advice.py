@@ -31,6 +31,9 @@ SMALL = {
 _COUNT = "[{$group: {_id: ?, n: {$sum: ?}}}]"
 _ALL, _NUMBER = "who asks for all of them gets them", "how many there are is told to who may see all"
 WHOLE = {
+    "find desk_jobs {$and: [{kind: {$in: ?}}, {}]} sort {'_id': -1} limit":
+        "the newest until a page is full, and nearly all are of these kinds",
+    "distinct desk_classifications {$and: [{}]}": _ALL,
     "find datasets {}": _ALL, "find pilots {}": _ALL, "find tasks {}": _ALL,
     f"aggregate desk_classifications {{$and: [{{}}]}} {_COUNT}": _NUMBER,
     f"aggregate desk_followup_requests {{$and: [{{}}]}} {_COUNT}": _NUMBER,

@@ -50,9 +50,9 @@ def queries_of(message: Message) -> Iterator[Query]:
     collection = body.get(name)
     if not isinstance(collection, str):
         return
-    if name == "distinct":  # goes from value to value
-        yield Query(collection, body.get("query", {}), name, {body["key"]: 1}, 1)
-    elif name in ("find", "findAndModify", "count"):
+    if name == "distinct" and not body.get("query"):  # goes from value to value
+        yield Query(collection, {}, name, {body["key"]: 1}, 1)
+    elif name in ("find", "findAndModify", "count", "distinct"):
         wanted = body.get("filter", body.get("query", {}))
         limit = 1 if body.get("singleBatch") or name == "findAndModify" else abs(int(body.get("limit") or 0))
         yield Query(collection, wanted, name, dict(body.get("sort") or {}), limit)
