@@ -19,7 +19,8 @@ SMALL = {
     "task_classes": "those that tasks are in just now",
     "quarantine": "hosts, sites and datasets that fail just now",
     "revocations": "forgotten when the tokens would have ended anyway",
-    "leases": "one for each service",
+    "leases": "one for each service", "servers": "one for each server process",
+    "breakers": "one for each thing outside that has failed",
     "schedule": _SETUP, "rules": _SETUP, "notification_rules": _SETUP,
     "users": _PEOPLE, "groups": _PEOPLE, "roles": _PEOPLE,
     "desk_users": _PEOPLE, "desk_groups": _PEOPLE, "desk_streams": _PEOPLE,
@@ -32,7 +33,7 @@ _COUNT = "[{$group: {_id: ?, n: {$sum: ?}}}]"
 _ALL, _NUMBER = "who asks for all of them gets them", "how many there are is told to who may see all"
 WHOLE = {
     "find desk_jobs {$and: [{kind: {$in: ?}}, {}]} sort {'_id': -1} limit":
-        "the newest until a page is full, and nearly all are of these kinds",
+        "an administrator's list of imports: goes through the newest jobs until a page is full",
     "distinct desk_classifications {$and: [{}]}": _ALL,
     "find datasets {}": _ALL, "find pilots {}": _ALL, "find tasks {}": _ALL,
     f"aggregate desk_classifications {{$and: [{{}}]}} {_COUNT}": _NUMBER,
