@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,17 +79,18 @@ def test_no_query_reads_all_of_what_grows(walked: Walked) -> None:
 def test_the_comparison_database_finds_an_index_for_the_same(walked: Walked, tmp_path: Path) -> None:
     """Its planner is another one, and every index of ours is there, though hardly any document."""
     with database("documentdb", tmp_path) as url, pymongo.MongoClient(url) as client:
-        db = client["shapes"]
+        name = f"shapes_{uuid.uuid4().hex[:12]}"
+        db = client[name]
         asked = {query.collection for query in walked.recorder.shapes.values()}
         try:
             for index in INDEXES:
                 if index.collection in asked:
                     db[index.collection].create_index(index.keys, name=index.name, **index.options)
-            for name in asked:
-                db[name].insert_one({})
-            assert scans(walked.recorder.shapes, url, "shapes") == []
+            for collection in asked:
+                db[collection].insert_one({})
+            assert scans(walked.recorder.shapes, url, name) == []
         finally:
-            client.drop_database("shapes")
+            client.drop_database(name)
 
 
 def test_queries_that_ask_all_shards_are_written_down(walked: Walked) -> None:
