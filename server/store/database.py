@@ -13,6 +13,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from config.settings import Database
 from server.common import metrics
+from server.common.telemetry import CommandSpans
 
 __all__ = ["OPTIONS", "Index", "connect", "ensure_indexes", "is_cluster", "options"]
 
@@ -58,7 +59,7 @@ class _Counting(CommandListener):
 def connect(settings: Database) -> AsyncDatabase:
     """The database of a MongoDB, or of the embedded store: whatever the url names."""
     client: AsyncMongoClient = AsyncMongoClient(
-        settings.url, event_listeners=[_Counting()], **options(settings.url))
+        settings.url, event_listeners=[_Counting(), CommandSpans()], **options(settings.url))
     return client[settings.name]
 
 
