@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import re2
@@ -34,6 +35,13 @@ class SettingsError(ValueError):
 
 
 _P = TypeVar("_P", bound=Part)
+
+_FORGETS = {
+    ("w", "0"): "nobody would learn which writes failed",
+    ("w", "1"): "what is acknowledged would be lost with the primary that has it alone",
+    ("journal", "false"): "what is acknowledged would be lost when the power fails",
+}
+_STALE = "rules would read from a member that does not have yet what they have just written"
 
 
 class Server(Part, frozen=True):
@@ -65,6 +73,13 @@ class Database(Part, frozen=True):
     def __post_init__(self) -> None:
         if self.most_tasks < 0:
             raise ValueError("database.most_tasks: must not be negative")
+
+    def __post_init__(self) -> None:
+        for name, value in parse_qsl(urlsplit(self.url).query):
+            option = (name.lower(), value.lower())
+            why = _STALE if option[0] == "readpreference" and option[1] != "primary" else _FORGETS.get(option)
+            if why:
+                raise ValueError(f"url: with {name}={value} {why}; leave it out")
 
 
 class Tokens(Part, frozen=True):

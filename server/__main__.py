@@ -10,8 +10,9 @@ import sys
 from collections.abc import Iterator
 
 import msgspec
+from pymongo.errors import PyMongoError
 
-from config.settings import Settings, SettingsError, load
+from config.settings import Settings, load
 from iceprod.tracing.recording import CannotRecord, record
 from iceprod.walls import namespaces
 from server.app import serve
@@ -42,7 +43,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         settings = _settings(arguments)
-    except SettingsError as error:
+    except ValueError as error:  # SettingsError, or of what was given on the command line
         print(f"error: {error}", file=sys.stderr)
         return 2
     if not settings.database.url:
@@ -57,6 +58,9 @@ def main() -> int:
     except (CannotRecord, FromTheFuture, LeaseLost) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, CannotRecord) else 1
+    except PyMongoError as error:  # while it starts; later nothing ends the server
+        print(f"error: the database: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

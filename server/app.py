@@ -13,7 +13,7 @@ from tornado.web import Application
 
 from config.settings import Settings
 from iceprod.tokens import read_secret
-from server import alerts, desk, notifications, openapi, production, scans, sensor, web
+from server import alerts, desk, notifications, openapi, production, scans, sensor, sharding, web
 from server.common.listening import listen, raise_limit
 from server.reference import house
 from server.rest import revocations, status
@@ -26,7 +26,7 @@ from server.rules import engine
 from server.sensor.actions import housekeeping
 from server.services.leader import Service, Services
 from server.services.migrations import migrate
-from server.store.database import Index, connect, ensure_indexes
+from server.store.database import Index, connect, ensure_indexes, is_cluster
 
 __all__ = ["INDEXES", "ROUTES", "SERVICES", "make_app", "serve"]
 
@@ -66,7 +66,7 @@ async def serve(settings: Settings, start_id: str = "") -> None:
     raise_limit()
     http.add_sockets(listen(port, host))
     await migrate(ctx)
-    await ensure_indexes(db, INDEXES)
+    await ensure_indexes(db, sharding.on_shards(INDEXES) if await is_cluster(db) else INDEXES)
     await housekeeping.ensure_entries(ctx, PERIODIC)
     services = Services(ctx, SERVICES)
     door.application = make_app(ctx, services, start_id)

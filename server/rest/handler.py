@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
 import msgspec
-from pymongo.errors import ConnectionFailure
 from tornado.web import HTTPError, RequestHandler
 
 from config.json_text import JsonError
@@ -31,6 +32,7 @@ from server.rest.admission import Ticket, user_of
 from server.rest.context import Context
 from server.rest.door import is_form
 from server.rest.traced import Traced
+from server.store.away import is_away
 
 __all__ = ["Handler", "NoRoute", "encode"]
 
@@ -38,6 +40,8 @@ log = logging.getLogger("server.http")
 
 MOST_FIELDS = 10_000  # of a body; errors name those that are not known
 
+_AWAY = "the database does not answer just now; try again later"
+_AWAY_SECONDS = (2, 5)  # a new primary is there some seconds later; not all come back in the same one
 _TO_COME_AGAIN = frozenset({429, 503})  # metrics count them; a line for each would add to the load
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
@@ -211,19 +215,23 @@ class Handler(RequestHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         reason = self._reason
-        error = kwargs.get("exc_info", (None, None, None))[1]
+        error = self.what_failed(kwargs)
         if isinstance(error, ApiError):
             status_code, reason = error.code, error.reason
         elif isinstance(error, HTTPError):
             reason = error.log_message or reason
-        elif isinstance(error, ConnectionFailure):
-            status_code, reason = 503, "the database does not answer just now; try again later"
         elif status_code >= 500:
             reason = "internal error"
         self.set_status(status_code, status_line(reason))
         self.say_when_again(error)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(msgspec.json.encode(self.error_document(status_code, reason)))
+
+    @staticmethod
+    def what_failed(given: Mapping[str, Any]) -> BaseException | None:
+        """The error that `write_error` is given; of a database that is away, what that is for the caller."""
+        error: BaseException | None = given.get("exc_info", (None, None, None))[1]
+        return Unavailable(_AWAY, random.randint(*_AWAY_SECONDS)) if is_away(error) else error
 
     def say_when_again(self, error: object) -> None:
         """Tell a client that shall come again when that is."""
@@ -235,7 +243,7 @@ class Handler(RequestHandler):
         return {**error_body(code, reason), "trace": self.traced.trace.trace_id if self.traced else ""}
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        if isinstance(value, ConnectionFailure):
+        if is_away(value):
             log.warning("the database does not answer: %s", str(value)[:200],
                         extra={"path": self.request.path})
         elif not isinstance(value, ApiError | HTTPError):

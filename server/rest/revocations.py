@@ -7,6 +7,7 @@ derived from a revoked one is revoked with it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from datetime import UTC, datetime
 
@@ -18,6 +19,8 @@ from server.common.errors import Unavailable
 from server.store.database import Index
 
 __all__ = ["INDEXES", "Revocations"]
+
+log = logging.getLogger("server.tokens")
 
 INDEXES = [Index("revocations", "until", [("until", 1)], options={"expireAfterSeconds": 0})]
 
@@ -73,8 +76,9 @@ class Revocations:
             started = time.monotonic()
             try:
                 rows = await self._db.revocations.find({}, {"_id": 0}).to_list()
-            except PyMongoError as error:
-                raise Unavailable(f"the database does not answer: {error}") from None
+            except PyMongoError as error:  # its text may name hosts, and whoever asks is not known yet
+                log.warning("revocations cannot be read: %s", str(error)[:200])
+                raise Unavailable("the database does not answer just now; try again later", 3) from None
             self._tokens = frozenset(row["token_id"] for row in rows if "token_id" in row)
             self._users = {row["username"]: row["before"] for row in rows if "username" in row}
             self._read_at = started

@@ -32,7 +32,11 @@ INDEXES = [
     Index("datasets", "stopped", [("stopped", 1)], options={"sparse": True}),
     Index("datasets", "dataset", [("dataset", 1)]),
     Index("datasets", "status_dataset", [("status", 1), ("dataset", 1)]),
+    Index("datasets", "username", [("username", 1)]),
+    Index("datasets", "group", [("group", 1)]),
     Index("auths", "dataset_id", [("dataset_id", 1)], unique=True),
+    Index("auths", "read_groups", [("read_groups", 1)]),
+    Index("auths", "read_users", [("read_users", 1)]),
 ]
 
 HIDDEN = ("stopped", "ended", "unlogged", "traceparent", "tracestate")

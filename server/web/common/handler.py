@@ -153,7 +153,7 @@ class PageHandler(Handler):
         return unquote(kept)[:MAX_NOTICE]
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        error = kwargs.get("exc_info", (None, None, None))[1]
+        error = self.what_failed(kwargs)
         if isinstance(error, NotLoggedIn):
             self._ask_to_log_in()
             return
