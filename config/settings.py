@@ -25,6 +25,7 @@ from config.parts import Part
 __all__ = ["Part", "Settings", "SettingsError", "load", "read_document", "read_part"]
 
 ENVIRONMENT_PREFIX = "ICEPROD__"
+MOST_PROCESSES = 64  # of the server, at one port
 _PATTERNS = re2.Options()
 _PATTERNS.log_errors = False
 
@@ -46,8 +47,13 @@ class Server(Part, frozen=True):
     # networks whose X-Forwarded-For or Forwarded says who asks
     trusted_proxies: list[str] = msgspec.field(default_factory=list)
     shutdown_seconds: float = 5.0  # how long requests may take to end when the server stops
+    processes: int = 1  # how many of them `iceprod up` starts behind the one port
+    peers_host: str = ""  # where servers hear each other; empty: the address that reaches the database
+    peers_port: int = 0  # UDP, the first that is free from this one on; 0: any free one
 
     def __post_init__(self) -> None:
+        if not 1 <= self.processes <= MOST_PROCESSES:
+            raise ValueError(f"processes: from 1 to {MOST_PROCESSES}, not {self.processes}")
         for name in self.trusted_proxies:
             try:
                 ip_network(name, strict=False)
