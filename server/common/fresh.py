@@ -18,7 +18,7 @@ class Fresh:
 
     def holds(self, signals: Signals) -> bool:
         """Whether the copy need not be read anew."""
-        is_young = time.monotonic() - self._read_at <= self._seconds
+        is_young = time.monotonic() - self._read_at < self._seconds
         return is_young and signals.count(self._signal) == self._count
 
     def begin(self, signals: Signals) -> None:

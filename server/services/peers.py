@@ -87,8 +87,10 @@ class Peers(asyncio.DatagramProtocol):
         self._beating = asyncio.create_task(self._beat())
 
     async def leave(self) -> None:
-        """Be none of them any more."""
+        """Be none of them any more, if we are one."""
         self.ctx.signals.to_others = None
+        if self._transport is None:
+            return
         for task in (self._beating, self._looking):
             if task is not None:
                 task.cancel()
@@ -96,8 +98,8 @@ class Peers(asyncio.DatagramProtocol):
             await self.ctx.db.servers.delete_one({"_id": self.ctx.server_id})
         self._flush()
         self._send([(_LEFT, [])])
-        if self._transport is not None:
-            self._transport.close()
+        self._transport.close()
+        self._transport = None
         _all.pop(self.ctx.db, None)
 
     async def _beat(self) -> None:
@@ -109,7 +111,8 @@ class Peers(asyncio.DatagramProtocol):
 
     async def _look(self) -> None:
         """Say that we are there, in the database and to the others, and read who else is."""
-        assert self._transport is not None
+        if self._transport is None:
+            return
         host, port = self._transport.get_extra_info("sockname")[:2]
         row = {"host": host, "port": port, "machine": socket.gethostname(), "start_id": self.start_id,
                "process": os.getpid(), "until": now() + timedelta(seconds=ALIVE)}

@@ -43,7 +43,8 @@ async def test_many_at_once_count(ctx: Context) -> None:
     tries = [servers[number % 3].count({"ada": 5}, BEGIN) for number in range(60)]
     outcomes = await asyncio.gather(*tries, return_exceptions=True)
     assert sum(outcome is None for outcome in outcomes) <= 5
-    more = await asyncio.gather(*(servers[0].count({"ada": 5}, BEGIN) for _ in range(6)), return_exceptions=True)
+    more = await asyncio.gather(*(servers[0].count({"ada": 5}, BEGIN) for _ in range(6)),
+                                return_exceptions=True)
     assert any(isinstance(outcome, TooManyRequests) for outcome in more)
 
 
