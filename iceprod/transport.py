@@ -27,6 +27,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 __all__ = ["Client", "ClientError", "Line", "Refused", "Unreachable"]
 
 _LATER = frozenset({429, 502, 503, 504})
+_MAY_BE_DONE = frozenset({502, 504})  # a proxy's word for a server that said nothing: nobody knows what it did
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
 _LONGEST_ASKED = 120.0  # seconds that a server may ask us to wait
 _REDIRECTS = 5
@@ -158,6 +159,7 @@ class Client:
                 if error.status not in _LATER:
                     raise
                 reason, later, asked = str(error), True, error.retry_after
+                safe = again or error.status not in _MAY_BE_DONE
             left = deadline - time.monotonic()
             if not safe or left <= asked:
                 raise Unreachable(f"{self.url} does not answer: {reason}", later, asked)

@@ -30,7 +30,7 @@ from iceprod.tokens import ROLES, encode, read_secret
 __all__ = ["Api", "ServerError", "free_port", "running_server"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-START_SECONDS = 60
+START_SECONDS = 60  # of each process
 SERVERS = "ICEPROD_TEST_SERVERS"  # how many processes a server has
 
 
@@ -168,7 +168,7 @@ def start_server(data: Path, database_url: str, database_name: str, settings: Ma
 
 
 def _wait_until_healthy(api: Api) -> None:
-    end = time.monotonic() + START_SECONDS
+    end = time.monotonic() + START_SECONDS * len(api.processes)
     while time.monotonic() < end:
         for process in api.processes:
             if process.poll() is not None:

@@ -70,7 +70,7 @@ def test_all_are_restarted_one_after_the_other(here: Installed) -> None:
 
 @contextmanager
 def asking(here: Installed) -> Iterator[list[Exception]]:
-    """Somebody who asks all the time, each time over a new connection; what failed although it was repeated."""
+    """Somebody asks all the time, each time over a new connection; what failed although it was repeated."""
     failures, is_over = list[Exception](), threading.Event()
 
     def ask() -> None:
