@@ -27,7 +27,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 __all__ = ["Client", "ClientError", "Line", "Refused", "Unreachable"]
 
 _LATER = frozenset({429, 502, 503, 504})
-_MAY_BE_DONE = frozenset({502, 504})  # a proxy's word for a server that said nothing: nobody knows what it did
+_MAY_BE_DONE = frozenset({502, 504})  # a proxy says so of a server that said nothing: it may have done it
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
 _LONGEST_ASKED = 120.0  # seconds that a server may ask us to wait
 _REDIRECTS = 5

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from iceprod.client import Client
-from tests.support.behind import House, behind_haproxy
+from tests.chaos.house import House, behind_haproxy
 from tests.support.chaos import PATIENCE, Chain, compile_kernels, map_of, start_scan
 from tests.support.installation import wait_until
 
