@@ -74,8 +74,10 @@ async def serve(settings: Settings, start_id: str = "") -> None:
     await migrate(ctx)
     await ensure_indexes(db, INDEXES)
     await housekeeping.ensure_entries(ctx, PERIODIC)
-    here = Peers(ctx, start_id)
+    stop = asyncio.Event()
+    here = Peers(ctx, start_id, stop.set)
     await here.join()
+    await migrate(ctx)  # a newer program may have begun a step before it could see us
     services = Services(ctx, SERVICES)
     door.application = make_app(ctx, services, start_id)
     services.start()
@@ -83,7 +85,7 @@ async def serve(settings: Settings, start_id: str = "") -> None:
         http.add_sockets(listen(port, host, shared=True))
     watching = asyncio.create_task(watch(ctx.admission, db))
     log.info("listening", extra={"action": "start", "host": host, "port": port})
-    await _until_told_to_stop()
+    await _until_told_to_stop(stop)
     http.stop()
     watching.cancel()
     await services.stop()
@@ -100,8 +102,8 @@ async def _others_serve(ctx: Context, start_id: str) -> bool:
     return False
 
 
-async def _until_told_to_stop() -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+async def _until_told_to_stop(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await stop.wait()

@@ -15,6 +15,8 @@ import contextlib
 import logging
 import os
 import socket
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -28,6 +30,7 @@ from server.rest.context import Context
 from server.rest.health import register_probe
 from server.rest.hearing import hear
 from server.services.datagrams import MOST_BYTES, Codec, Telling, Told, bind, length
+from server.services.migrations import MIGRATIONS, is_excluded
 from server.store.database import Index
 
 __all__ = ["INDEXES", "Peers", "neighbours"]
@@ -62,11 +65,13 @@ class Peers(asyncio.DatagramProtocol):
 
     ctx: Context
     start_id: str = ""  # of the start of the installation that the process belongs to
+    give_up: Callable[[], None] = lambda: None  # when a newer program has shut this one out meanwhile
     others: dict[str, Peer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._codec = Codec.of(self.ctx.secret)
         self._number = 0
+        self._renewed = time.monotonic()  # our row
         self._strangers: set[str] = set()  # who signs as we do, and is not of this database
         self._waiting: list[Told] = []
         self._transport: asyncio.DatagramTransport | None = None
@@ -115,9 +120,14 @@ class Peers(asyncio.DatagramProtocol):
             return
         host, port = self._transport.get_extra_info("sockname")[:2]
         row = {"host": host, "port": port, "machine": socket.gethostname(), "start_id": self.start_id,
-               "process": os.getpid(), "until": now() + timedelta(seconds=ALIVE)}
-        servers = self.ctx.db.servers
+               "process": os.getpid(), "schema": MIGRATIONS[-1].version,
+               "until": now() + timedelta(seconds=ALIVE)}
+        servers, before, self._renewed = self.ctx.db.servers, self._renewed, time.monotonic()
         await servers.update_one({"_id": self.ctx.server_id}, {"$set": row}, upsert=True)
+        if self._renewed - before > ALIVE / 2 and await is_excluded(self.ctx.db):
+            log.error("a newer program has changed the database while this one could not reach it",
+                      extra={"action": "stop"})
+            self.give_up()
         alive = {"_id": {"$ne": self.ctx.server_id}, "until": {"$gt": now()}}
         self._take_in({row["_id"]: row async for row in servers.find(alive)})
         self._send([])

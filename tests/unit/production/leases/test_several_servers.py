@@ -241,6 +241,21 @@ async def test_who_is_alone_tells_nobody(ctx: Context, monkeypatch: pytest.Monke
     await alone.leave()
 
 
+async def test_who_was_cut_off_and_shut_out_by_a_newer_program_stops(three: Servers) -> None:
+    one, here = three.contexts[0], three.peers[0]
+    row = await one.db.servers.find_one({"_id": one.server_id})
+    assert row is not None
+    assert row["schema"] == peers.MIGRATIONS[-1].version
+    stopped = asyncio.Event()
+    here.give_up = stopped.set
+    await one.db.meta.update_one({"_id": "schema"}, {"$set": {"version": 99, "oldest": 99}}, upsert=True)
+    await here._look()
+    assert not stopped.is_set(), "nobody is shut out while his row is there"
+    here._renewed -= peers.ALIVE
+    await here._look()
+    assert stopped.is_set()
+
+
 async def test_one_that_lives_and_is_not_heard_is_told_of(three: Servers,
                                                           caplog: pytest.LogCaptureFixture) -> None:
     """As when a firewall lets no datagrams through."""
