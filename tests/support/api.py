@@ -30,7 +30,7 @@ from iceprod.tokens import ROLES, encode, read_secret
 __all__ = ["Api", "ServerError", "free_port", "running_server"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-START_SECONDS = 60  # of each process
+START_SECONDS = 120  # of each process: the machine may have much else to do
 SERVERS = "ICEPROD_TEST_SERVERS"  # how many processes a server has
 
 

@@ -24,6 +24,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "tasks": ("grid.bench", []),
     "pilots": ("grid.bench_pilots", []),
     "idle": ("grid.bench_idle", []),
+    "wakes": ("grid.bench_wakes", []),
     "start": ("grid.bench_start", []),
     "grid": ("grid.condor.bench", []),
 }
@@ -60,7 +61,8 @@ PLAN: dict[str, Form] = {
 """In the order in which they run: what is short and depends on nothing comes first."""
 
 _PHYSICS = "it measures the physics, not the machine, for hours or on a sample of yours: run it by itself"
-LEFT_OUT = {"coverage": _PHYSICS, "accuracy": _PHYSICS, "choices": _PHYSICS}
+LEFT_OUT = {"coverage": _PHYSICS, "accuracy": _PHYSICS, "choices": _PHYSICS,
+            "wakes": "it measures waiting, which is what the machine's load makes of it"}
 """Benchmarks that are never among all, and why."""
 
 
