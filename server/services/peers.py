@@ -235,8 +235,8 @@ async def _servers(ctx: Context) -> dict[str, Any]:
     peers = _all.get(ctx.db)
     if peers is None:
         return {}
-    others = peers.others.values()
-    return {"processes": 1 + len(others), "here": 1 + sum(one.start_id == peers.start_id for one in others),
+    others, mine = peers.others.values(), peers.start_id
+    return {"processes": 1 + len(others), "here": 1 + sum(one.start_id == mine != "" for one in others),
             "not_heard": sum(one.missed >= MISSED for one in others)}
 
 
