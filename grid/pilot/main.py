@@ -21,6 +21,7 @@ from grid.pilot.pilot import Pilot
 from grid.pilot.pixels import Events
 from grid.pilot.reporting import keep_reporting
 from grid.pilot.slot import Slot
+from grid.pilot.worker import missing
 from iceprod.transport import Client, ClientError
 from iceprod.walls.containers import containers_from
 from iceprod.walls.namespaces import hide_memory
@@ -159,6 +160,15 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _reconstructs() -> bool:
+    """Whether pixels can be reconstructed here; a pilot without the scanner runs programs alone."""
+    name = missing()
+    if name:
+        log.info("this pilot runs programs and reconstructs no pixels, for %s is not installed here "
+                 "(pip install 'iceprod-scanner[scanner]')", name)
+    return not name
+
+
 def _options(given: argparse.Namespace) -> Options:
     gpus = [name for name in given.gpus.split(",") if name]
     return Options(
@@ -170,7 +180,7 @@ def _options(given: argparse.Namespace) -> Options:
         queue_id=given.queue_id, batch=given.batch, queue_host=given.queue_host,
         queue_version=given.queue_version,
         lifetime=given.lifetime * 3600, idle=given.idle, tasks=given.tasks, heartbeat=given.heartbeat,
-        directory=given.directory, pixels=not given.no_pixels,
+        directory=given.directory, pixels=not given.no_pixels and _reconstructs(),
         means=means_from(given.transfer, given.temp, directors=given.director), cache=given.cache,
         cache_directory=given.cache_directory, isolation=given.isolation, account=given.account,
         containers=containers_from(given.os, given.bind),

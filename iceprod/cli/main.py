@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from config.environment import SharedEnvironment, check_alone, remedy
 from iceprod.cli.commands import ELSEWHERE, OURS
 from iceprod.cli.common.errors import FAILED, UNREACHABLE, USAGE, CommandError
 from iceprod.cli.common.screen import guarded
@@ -78,6 +79,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 @click.command(cls=Commands, context_settings=_CONTEXT)
+@click.version_option(package_name="iceprod-scanner", prog_name="iceprod")
 def iceprod() -> None:
     """Run physics workloads and scan the sky for the origin of a neutrino.
 
@@ -96,6 +98,7 @@ def _run(arguments: list[str] | None) -> int:
         return _tell(text, status, as_json="--json" in (sys.argv[1:] if arguments is None else arguments))
 
     try:
+        check_alone()
         result = iceprod.main(arguments, prog_name="iceprod", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
@@ -111,11 +114,23 @@ def _run(arguments: list[str] | None) -> int:
         return say(_usage(error), USAGE)
     except CommandError as error:
         return say(str(error), error.status)
+    except SharedEnvironment as error:
+        return say(str(error), USAGE)
+    except ModuleNotFoundError as error:
+        return say(_missing(error), USAGE)
     except _known() as error:
         return say(*_ending(error))
     except Exception as error:  # a fault of ours: programs hear of it, people get the whole story
         say(f"a fault of the program: {type(error).__name__}: {error}", FAILED)
         raise
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    """Which extra brings what is missing. Raises the error when none does."""
+    text = remedy(error)
+    if not text:
+        raise error
+    return text
 
 
 def _known() -> tuple[type[Exception], ...]:

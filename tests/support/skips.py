@@ -44,6 +44,7 @@ REMEDIES: dict[str, str] = {
     "axe-core is not": ".venv/bin/pip install axe-playwright-python",
     "playwright is not": ".venv/bin/pip install playwright",
     "no chromium": "apt-get install chromium",
+    "no package index": "pip config set global.index-url URL    # of one that answers",
 }
 """A part of the reason, and what helps; the first that fits counts."""
 

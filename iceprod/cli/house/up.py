@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from config.environment import require
 from config.settings import MOST_PROCESSES, Server
 from iceprod.children import last_lines
 from iceprod.cli.common.errors import USAGE, CommandError
@@ -42,6 +43,7 @@ def up(data: str | None, port: int | None, servers: int | None, pilots: int | No
     """
     if foreground and as_json:
         raise CommandError("--foreground and --json exclude each other: it ends when the server does", USAGE)
+    require("server")
     what = plan(config, data, port, 0 if no_pilots else pilots, servers)
     here = what.installation
     if here.is_running():
