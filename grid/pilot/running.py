@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 from grid.pilot.processes import group_memory, tree_usage
 from grid.pilot.room import Share
+from iceprod.tracing import traces
+from iceprod.tracing.traces import Trace
 
 __all__ = ["Running", "SlotMemory", "Stop", "heaviest"]
 
@@ -65,6 +67,11 @@ class Running:
     waits_for: str = ""  # what storage says meanwhile
     memory: float = 0.0  # GB that it used when it was looked at last
     over: str = ""  # why it has to end for what the whole pilot uses; a failure that asks for more
+    outcome: str = ""  # once it is known
+    trace: Trace | None = None  # that it is a part of; of old servers' tasks none
+
+    def __post_init__(self) -> None:
+        self.trace = traces.of_document(self.payload)
 
     @property
     def task_id(self) -> str:

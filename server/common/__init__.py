@@ -4,4 +4,4 @@ In: nothing of ours. Out: `ApiError` and its kinds; counters and log lines.
 """
 
 __all__ = ["buckets", "elsewhere", "errors", "fresh", "introspection", "metrics", "patterns", "resting",
-           "signals", "together"]
+           "signals", "telemetry", "together", "turns"]

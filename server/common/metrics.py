@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 __all__ = ["ALERTS", "ALERT_NOTICES", "ALERT_SECONDS", "DATABASE_COMMANDS", "LABELS", "LEASES",
-           "NOTIFICATIONS", "PIXELS", "REFUSED", "SCAN_SECONDS", "SCHEDULE_RUNS", "SHED", "TASK_ENDS",
-           "observe_request", "render"]
+           "NOTIFICATIONS", "PIXELS", "REFUSED", "SCAN_SECONDS", "SCHEDULE_RUNS", "SHED", "SPANS",
+           "TASK_ENDS", "observe_request", "render"]
 
 FOLDER, NUMBER = "PROMETHEUS_MULTIPROC_DIR", "ICEPROD_PROCESS"  # environment variables
 """Where the processes of one server keep their figures, and which of them this is; unset for one alone."""
@@ -34,6 +34,7 @@ ALERT_SECONDS = Histogram("iceprod_alert_seconds", "From an alert's receipt to e
 ALERT_NOTICES = Counter("iceprod_alert_notices", "Notices sent, tried in vain, or given up", ["outcome"])
 NOTIFICATIONS = Counter("iceprod_notifications", "Messages to users: sent, tried in vain, or given up",
                         ["outcome"])
+SPANS = Counter("iceprod_spans", "Spans of traces: sent to the collector, or lost", ["outcome"])
 SERVICE_AGE = Gauge("iceprod_service_last_success", "Unix time of a service's last good run", ["service"],
                     multiprocess_mode="mostrecent")
 
@@ -41,7 +42,8 @@ LABELS = {
     "handler": "names of the classes that answer routes",
     "method": "HTTP methods that routes know, and `other`",
     "status": "HTTP statuses; for tasks, datasets and runs of the schedule their states",
-    "outcome": "complete, reset, failed, suspended, evicted; of alerts their states; sent, tried, dead",
+    "outcome": "complete, reset, failed, suspended, evicted; of alerts their states; sent, tried, dead; "
+               "of spans: sent, failed, dropped",
     "step": "of alerts: stored, first_pixel, first_map, final_map, published; of scans: queue, decode, plan, "
             "lease, kernel, report, collect, finish, other",
     "command": "names of database commands that this program sends",

@@ -28,6 +28,7 @@ REMEDIES: dict[str, str] = {
     "argv[0]} is not installed": "apt-get install nginx haproxy",
     "nginx is not": "apt-get install nginx",
     "haproxy is not": "apt-get install haproxy",
+    "prometheus is not": "apt-get install prometheus",
     "{request.param}: {trouble}": "apt-get install bubblewrap    # or a kernel that allows user namespaces",
     "as found": "a kernel that allows user namespaces, or root",
     "user namespace": "a kernel that allows user namespaces",

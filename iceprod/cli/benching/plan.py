@@ -18,6 +18,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "store": ("server.embedded", ["bench"]),
     "api": ("server.production.bench", []),
     "load": ("server.production.load", []),
+    "traces": ("server.bench_traces", []),
     "desk": ("server.desk.bench", []),
     "imports": ("server.desk.bench_imports", []),
     "alert": ("server.alerts.bench", []),
@@ -62,7 +63,8 @@ PLAN: dict[str, Form] = {
 
 _PHYSICS = "it measures the physics, not the machine, for hours or on a sample of yours: run it by itself"
 LEFT_OUT = {"coverage": _PHYSICS, "accuracy": _PHYSICS, "choices": _PHYSICS,
-            "wakes": "it measures waiting, which is what the machine's load makes of it"}
+            "wakes": "it measures waiting, which is what the machine's load makes of it",
+            "traces": "it compares ways to run one server with each other: run it by itself"}
 """Benchmarks that are never among all, and why."""
 
 
