@@ -112,6 +112,7 @@ setup(
             "event = scanner.cli:event",
             "systematics = scanner.cli:systematics",
             "store = server.cli:store",
+            "archive = server.archive_cli:archive",
             "backup = server.cli:backup",
             "restore = server.cli:restore",
         ],

@@ -66,6 +66,11 @@ class Database(Part, frozen=True):
 
     url: str = ""  # mongodb://…; empty: the embedded store
     name: str = "iceprod"  # which database of that server
+    most_tasks: int = 10_000_000  # of the embedded store; submissions beyond: 507; 0: as its disk allows
+
+    def __post_init__(self) -> None:
+        if self.most_tasks < 0:
+            raise ValueError("database.most_tasks: must not be negative")
 
 
 class Tokens(Part, frozen=True):

@@ -21,7 +21,8 @@ from pymongo.errors import PyMongoError
 __all__ = ["Measurement", "measure", "memory", "start_server", "start_store"]
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 120
+START_SECONDS = 600
+COOKIE = "iceprod_session"
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _wait(answers: Any, process: psutil.Process) -> None:
 def memory(*processes: psutil.Process) -> dict[str, float]:
     """What a server and a store hold, in MB."""
     return {name: round(process.memory_info().rss / 1e6, 1)
-            for name, process in zip(("server", "store"), processes, strict=True)}
+            for name, process in zip(("server", "store"), processes, strict=False)}
 
 
 # -- measuring
@@ -125,12 +126,13 @@ def measure(port: int, token: str, name: str, paths: Sequence[str],
             processes: Sequence[psutil.Process]) -> Measurement:
     """Ask for each of the paths in turn. Raises RuntimeError when one is not answered with 200."""
     before = _cpu_seconds(processes)
+    headers = {"Authorization": f"Bearer {token}", "Cookie": f"{COOKIE}={token}"}  # of the API, of pages
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     first, total, size = [], [], 0
     with contextlib.closing(connection):
         for asked in paths:
             started = time.perf_counter()
-            connection.request("GET", asked, headers={"Authorization": f"Bearer {token}"})
+            connection.request("GET", asked, headers=headers)
             answer = connection.getresponse()
             first.append(1000 * (time.perf_counter() - started))
             size = len(answer.read())

@@ -30,7 +30,7 @@ ORDER: dict[str, list[str]] = {
     "iceprod.cli": ["common", "house work sky benching"],
     "grid": ["base bundle", "moving", "pilot", "condor crowd"],
     "server": ["common embedded benching", "store", "rest", "services", "rules sending", "production",
-               "scans", "sensor", "desk", "alerts", "notifications", "reference", "web"],
+               "archives scans", "sensor", "desk", "alerts", "notifications", "reference", "web"],
     "server.embedded": ["documents", "expressions", "query", "indexes", "storage", "reading", "sessions",
                         "stages", "commands"],
     "server.production": ["common", "people records activity", "datasets transfers", "tasks",

@@ -18,6 +18,7 @@ from iceprod.tracing import traces
 from server.common.errors import BadRequest, NotFound
 from server.production.common import access
 from server.production.common.documents import Document, projection
+from server.production.datasets.room import check_room
 from server.rest.context import Context
 from server.rest.hearing import listen
 from server.store.database import Index
@@ -85,13 +86,14 @@ async def create_dataset(ctx: Context, new: NewDataset, dataset_id: str = "") ->
     """Store a dataset and who may use it; its id. With a `dataset_id`, a second call changes nothing.
 
     Its tasks belong to the trace that it is made in. Raises BadRequest when the counts do not agree or the
-    status is unknown.
+    status is unknown, InsufficientStorage.
     """
     check_counts(new)
     if new.status != "truncated" and not DATASET.knows(new.status):
         raise BadRequest("unknown status")
     if dataset_id and await ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"_id": 1}):
         return dataset_id
+    await check_room(ctx, new.tasks_submitted)
     dataset_id = dataset_id or new_id()
     document: Document = {
         "dataset_id": dataset_id, "dataset": await next_number(ctx, "dataset"),
@@ -179,7 +181,8 @@ async def truncate(ctx: Context, dataset_id: str) -> Document:
 
 
 async def set_jobs_submitted(ctx: Context, dataset_id: str, jobs: int) -> None:
-    """Enlarge a dataset. Raises BadRequest when it may not grow or would shrink, NotFound."""
+    """Enlarge a dataset. Raises BadRequest when it may not grow or would shrink, NotFound,
+    InsufficientStorage."""
     if not 0 <= jobs < 1 << 53:
         raise BadRequest("jobs_submitted is not an int")
     dataset = await get(ctx, dataset_id)
@@ -187,6 +190,7 @@ async def set_jobs_submitted(ctx: Context, dataset_id: str, jobs: int) -> None:
         raise BadRequest("jobs_submitted is immutable")
     if dataset.get("tasks_per_job", 0) <= 0:
         raise BadRequest("tasks_per_job not valid")
+    await check_room(ctx, (jobs - dataset["jobs_submitted"]) * dataset["tasks_per_job"])
     result = await ctx.db.datasets.update_one(
         {"dataset_id": dataset_id, "jobs_submitted": {"$lte": jobs}},
         {"$set": {"jobs_submitted": jobs, "tasks_submitted": jobs * dataset["tasks_per_job"]}})

@@ -12,6 +12,7 @@ from iceprod.ids import now, timestamp
 from iceprod.requirements import NUMBERS
 from iceprod.states import DATASET, TASK
 from server.production.common.documents import Document
+from server.production.tasks import counting
 from server.production.tasks.classes import PARKED
 from server.rest.context import Context
 
@@ -34,8 +35,9 @@ PARKED_TASKS = Gauge("iceprod_parked_tasks", "Waiting tasks that wait for a time
 
 async def measure(ctx: Context) -> int:
     """Set the gauges of this process; how many pilots there are."""
+    tasks = await counting.of_all(ctx)
     for status in TASK.states:
-        TASKS.labels(status).set(await ctx.db.tasks.count_documents({"status": status}))
+        TASKS.labels(status).set(tasks.get(status, 0))
     for status in DATASET.states:
         DATASETS.labels(status).set(await ctx.db.datasets.count_documents({"status": status}))
     BREAKERS.set(await ctx.db.breakers.count_documents({"breaker.is_open": True}))
