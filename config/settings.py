@@ -26,6 +26,7 @@ from config.parts import Part
 __all__ = ["Part", "Settings", "SettingsError", "load", "read_document", "read_part"]
 
 ENVIRONMENT_PREFIX = "ICEPROD__"
+MOST_PROCESSES = 64  # of the server, at one port
 _PATTERNS = re2.Options()
 _PATTERNS.log_errors = False
 
@@ -54,8 +55,13 @@ class Server(Part, frozen=True):
     # networks whose X-Forwarded-For or Forwarded says who asks
     trusted_proxies: list[str] = msgspec.field(default_factory=list)
     shutdown_seconds: float = 5.0  # how long requests may take to end when the server stops
+    processes: int = 1  # how many of them `iceprod up` starts behind the one port
+    peers_host: str = ""  # where servers hear each other; empty: the address that reaches the database
+    peers_port: int = 0  # UDP, the first that is free from this one on; 0: any free one
 
     def __post_init__(self) -> None:
+        if not 1 <= self.processes <= MOST_PROCESSES:
+            raise ValueError(f"processes: from 1 to {MOST_PROCESSES}, not {self.processes}")
         for name in self.trusted_proxies:
             try:
                 ip_network(name, strict=False)
@@ -72,9 +78,7 @@ class Database(Part, frozen=True):
 
     def __post_init__(self) -> None:
         if self.most_tasks < 0:
-            raise ValueError("database.most_tasks: must not be negative")
-
-    def __post_init__(self) -> None:
+            raise ValueError("most_tasks: must not be negative")
         for name, value in parse_qsl(urlsplit(self.url).query):
             option = (name.lower(), value.lower())
             why = _STALE if option[0] == "readpreference" and option[1] != "primary" else _FORGETS.get(option)

@@ -31,6 +31,7 @@ from iceprod.tracing.traces import Trace
 __all__ = ["Client", "ClientError", "Line", "Refused", "Unreachable"]
 
 _LATER = frozenset({429, 502, 503, 504})
+_MAY_BE_DONE = frozenset({502, 504})  # a proxy says so of a server that said nothing: it may have done it
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
 _LONGEST_ASKED = 120.0  # seconds that a server may ask us to wait
 _REDIRECTS = 5
@@ -167,6 +168,7 @@ class Client:
                 if error.status not in _LATER:
                     raise
                 reason, later, asked = str(error), True, error.retry_after
+                safe = again or error.status not in _MAY_BE_DONE
             left = deadline - time.monotonic()
             if not safe or left <= asked:
                 raise Unreachable(f"{self.url} does not answer: {reason}", later, asked)

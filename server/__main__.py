@@ -27,6 +27,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     server, database = settings.server, settings.database
     if arguments.port is not None:
         server = msgspec.structs.replace(server, port=arguments.port)
+    if arguments.processes is not None:
+        server = msgspec.structs.replace(server, processes=arguments.processes)
     if arguments.database is not None:
         database = msgspec.structs.replace(database, url=arguments.database)
     data = arguments.data or settings.data
@@ -39,6 +41,7 @@ def main() -> int:
     parser.add_argument("--data", help="directory of the installation")
     parser.add_argument("--port", type=int)
     parser.add_argument("--database", help="URL of the database")
+    parser.add_argument("--processes", type=int, help="how many share the port, this one included")
     parser.add_argument("--start-id", default="", help="told at /healthz, where who started it looks")
     arguments = parser.parse_args()
     try:

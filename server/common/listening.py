@@ -107,6 +107,9 @@ class Listener(socket.socket):
         super().close()
 
 
-def listen(port: int, host: str) -> list[Listener]:
-    """Listen on an address. Raises OSError."""
-    return [Listener.of(bound) for bound in bind_sockets(port, host, backlog=BACKLOG)]
+def listen(port: int, host: str, *, shared: bool = False) -> list[Listener]:
+    """Listen on an address, `shared` with other processes of ours among which the kernel divides connections.
+
+    Raises OSError.
+    """
+    return [Listener.of(bound) for bound in bind_sockets(port, host, backlog=BACKLOG, reuse_port=shared)]

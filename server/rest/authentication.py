@@ -9,6 +9,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from config.settings import Settings
 from iceprod.tokens import Caller, TokenError, decode
+from server.common.signals import Signals
 from server.rest.oidc import Issuer, claimed_issuer
 from server.rest.revocations import Revocations
 
@@ -21,12 +22,12 @@ KNOWN = 20_000  # tokens of ours whose signatures were checked: thousands of pil
 class Authenticator:
     """Checks tokens for one server process."""
 
-    def __init__(self, settings: Settings, db: AsyncDatabase, secret: str) -> None:
+    def __init__(self, settings: Settings, db: AsyncDatabase, secret: str, signals: Signals) -> None:
         self._secret = secret
         self._known: LRUCache[str, Caller] = LRUCache(KNOWN)
         self._issuer = Issuer(settings.oidc) if settings.oidc.issuer else None
         self.web_issuer = self._issuer if settings.oidc.client_id else None  # whom people log in with
-        self.revocations = Revocations(db, settings.tokens.revocation_seconds)
+        self.revocations = Revocations(db, settings.tokens.revocation_seconds, signals)
 
     async def caller(self, token: str) -> Caller:
         """Who a token is. Raises TokenError; Unavailable when the issuer or the database does not answer."""

@@ -26,6 +26,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "tasks": ("grid.bench", []),
     "pilots": ("grid.bench_pilots", []),
     "idle": ("grid.bench_idle", []),
+    "wakes": ("grid.bench_wakes", []),
     "start": ("grid.bench_start", []),
     "grid": ("grid.condor.bench", []),
 }
@@ -63,6 +64,7 @@ PLAN: dict[str, Form] = {
 
 _PHYSICS = "it measures the physics, not the machine, for hours or on a sample of yours: run it by itself"
 LEFT_OUT = {"coverage": _PHYSICS, "accuracy": _PHYSICS, "choices": _PHYSICS,
+            "wakes": "it measures waiting, which is what the machine's load makes of it",
             "sizing": "it measures sizes, which do not depend on the machine: run it by itself",
             "traces": "it compares ways to run one server with each other: run it by itself"}
 """Benchmarks that are never among all, and why."""

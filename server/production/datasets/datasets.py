@@ -20,6 +20,7 @@ from server.production.common import access
 from server.production.common.documents import Document, projection
 from server.production.datasets.room import check_room
 from server.rest.context import Context
+from server.rest.hearing import listen
 from server.store.database import Index
 
 __all__ = ["INDEXES", "NewDataset", "announce", "announced", "change", "changes",
@@ -39,6 +40,7 @@ INDEXES = [
     Index("auths", "read_users", [("read_users", 1)]),
 ]
 
+CHANGED = "dataset"  # what other servers are told
 HIDDEN = ("stopped", "ended", "unlogged", "traceparent", "tracestate")
 MISMATCH = '"tasks_per_job" does not match "tasks_submitted"/"jobs_submitted"'
 
@@ -206,12 +208,20 @@ _changes: WeakKeyDictionary[AsyncDatabase, Counter[str]] = WeakKeyDictionary()
 
 
 def changes(ctx: Context, dataset_id: str) -> int:
-    """How often this process changed a dataset or its configuration: what was read of it before is old."""
+    """How often a dataset or its configuration changed, as far as is known: what was read before is old."""
     return _changes.setdefault(ctx.db, Counter())[dataset_id]
 
 
 def _count_change(ctx: Context, dataset_id: str) -> None:
+    _hear_change(ctx, dataset_id)
+    ctx.signals.tell(CHANGED, dataset_id)
+
+
+def _hear_change(ctx: Context, dataset_id: str) -> None:
     _changes.setdefault(ctx.db, Counter())[dataset_id] += 1
+
+
+listen(CHANGED, _hear_change)
 
 
 def announce(ctx: Context, dataset_id: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from typing import Final
 
 from prometheus_client import Gauge
 
@@ -19,14 +20,17 @@ __all__ = ["measure"]
 
 ALIVE_SECONDS = 300.0  # a pilot that was heard of so recently counts
 
-TASKS = Gauge("iceprod_tasks", "Tasks by status", ["status"])
-DATASETS = Gauge("iceprod_datasets", "Datasets by status", ["status"])
-PILOTS = Gauge("iceprod_pilots", "Pilots heard of in the last minutes")
-RESOURCES = Gauge("iceprod_pilot_resources", "Resources of pilots", ["resource", "state"])
+LATEST: Final = "mostrecent"  # of all processes: each sets what the whole installation has
 
-
-BREAKERS = Gauge("iceprod_open_breakers", "Resources outside that do not answer, for which tasks wait")
-PARKED_TASKS = Gauge("iceprod_parked_tasks", "Waiting tasks that wait for a time or a resource first")
+TASKS = Gauge("iceprod_tasks", "Tasks by status", ["status"], multiprocess_mode=LATEST)
+DATASETS = Gauge("iceprod_datasets", "Datasets by status", ["status"], multiprocess_mode=LATEST)
+PILOTS = Gauge("iceprod_pilots", "Pilots heard of in the last minutes", multiprocess_mode=LATEST)
+RESOURCES = Gauge("iceprod_pilot_resources", "Resources of pilots", ["resource", "state"],
+                  multiprocess_mode=LATEST)
+BREAKERS = Gauge("iceprod_open_breakers", "Resources outside that do not answer, for which tasks wait",
+                 multiprocess_mode=LATEST)
+PARKED_TASKS = Gauge("iceprod_parked_tasks", "Waiting tasks that wait for a time or a resource first",
+                     multiprocess_mode=LATEST)
 
 
 async def measure(ctx: Context) -> int:

@@ -32,7 +32,7 @@ class Busy(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"{}")
 
-    do_POST = do_GET
+    do_POST = do_PUT = do_GET
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -69,6 +69,21 @@ def test_without_so_much_patience_it_says_when(url: str) -> None:
     with Client(url, pause=pauses.append) as client, pytest.raises(Unreachable) as told:
         client.get("/x", patience=10)
     assert (told.value.later, told.value.retry_after, pauses) == (True, 30.0, [])
+
+
+@pytest.mark.parametrize("status", [502, 504])
+def test_what_a_server_may_have_done_that_died_is_repeated_where_that_changes_nothing(url: str,
+                                                                                  status: int) -> None:
+    """A proxy says so when a server was sent a request, and ended without an answer."""
+    pauses: list[float] = []
+    with Client(url, pause=pauses.append) as client:
+        for verb, how in (("get", {}), ("put", {}), ("post", {"repeat": True})):
+            Busy.answers = [(status, "")]
+            assert getattr(client, verb)("/x", patience=1000, **how) == {}
+        Busy.answers = [(status, "")]
+        with pytest.raises(Unreachable):
+            client.post("/x", patience=1000)
+    assert len(pauses) == 3
 
 
 class Ending:

@@ -12,6 +12,7 @@ import pytest
 from config.settings import Login
 from iceprod.tokens import Caller, TokenError, decode, encode
 from server.common.errors import BadRequest, Forbidden, TooManyRequests
+from server.common.signals import Signals
 from server.production.people import login, users
 from server.production.people.token_routes import MAX_CHAIN, derive
 from server.rest.authentication import Authenticator
@@ -95,7 +96,7 @@ async def test_chains_of_tokens_end(ctx: Context) -> None:
 async def refused(ctx: Context, token: str) -> bool:
     """Whether a server that just started refuses the token."""
     try:
-        await Authenticator(ctx.settings, ctx.db, ctx.secret).caller(token)
+        await Authenticator(ctx.settings, ctx.db, ctx.secret, Signals()).caller(token)
     except TokenError:
         return True
     return False
@@ -123,7 +124,8 @@ async def test_all_tokens_of_a_user(ctx: Context) -> None:
 async def test_other_servers_know_soon(ctx: Context) -> None:
     settings = msgspec.structs.replace(
         ctx.settings, tokens=msgspec.structs.replace(ctx.settings.tokens, revocation_seconds=0.0))
-    elsewhere, token = Authenticator(settings, ctx.db, ctx.secret), encode(ctx.secret, "ada", ["user"])
+    elsewhere = Authenticator(settings, ctx.db, ctx.secret, Signals())
+    token = encode(ctx.secret, "ada", ["user"])
     await elsewhere.caller(token)
     await ctx.tokens.revocations.revoke_user("ada")
     with pytest.raises(TokenError):
