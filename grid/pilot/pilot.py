@@ -18,7 +18,7 @@ from typing import Any
 
 from grid.moving.cache import Cache
 from grid.pilot import ends
-from grid.pilot.launcher import Launcher
+from grid.guarding.launcher import Launcher
 from grid.pilot.options import Options, OwnToken, TokenFile
 from grid.pilot.output import Tails
 from grid.pilot.pace import Pace

@@ -20,7 +20,7 @@ from grid.moving.items import Means, items_of
 from grid.moving.lent import Lent
 from grid.moving.web import Line
 from grid.pilot import ends, variables
-from grid.pilot.launcher import Launcher, Program
+from grid.guarding.launcher import Launcher, Program
 from grid.pilot.modules import BadConfig, Command, commands, environment, write_files
 from grid.pilot.output import head_and_tail, last_line
 from grid.pilot.processes import tree_usage
@@ -211,7 +211,7 @@ class Script:
         argv = placed(program, program.argv[:program.shell], self.directory)
         told = self.directory / ".environment"
         started = self.launcher.start(self._contained([*argv, "env"], config), own, self.directory, told,
-                                      self.directory / "stderr", self._box())
+                                      self.directory / "stderr", self._box(), self._whose)
         if self._watch(started):
             started.stop()
         found = variables.read(head_and_tail(told))
@@ -238,7 +238,7 @@ class Script:
 
     def _aside(self, argv: list[str], own: dict[str, str], box: dict[str, Any] | None) -> str:
         told = self.directory / ".transfer"
-        started = self.launcher.start(argv, own, self.directory, told, told, box)
+        started = self.launcher.start(argv, own, self.directory, told, told, box, self._whose if box else "")
         reason = self._watch(started)
         if reason:
             started.stop()
@@ -251,7 +251,8 @@ class Script:
         write_files(program, self.directory)
         own = environment(program.clear, self.directory, self.variables())
         started = self.launcher.start(self._contained(program.argv, config), own, self.directory,
-                                      self.directory / "stdout", self.directory / "stderr", self._box())
+                                      self.directory / "stdout", self.directory / "stderr", self._box(),
+                                      self._whose)
         reason = self._watch(started)
         if reason:
             started.stop()
@@ -264,6 +265,11 @@ class Script:
         if reason:
             return ends.RESET, reason
         return ends.of_status(started.status, program.name, last_line(self.directory / "stderr"))
+
+    @property
+    def _whose(self) -> str:
+        """Programs of one dataset may come one after the other in the same place."""
+        return str(self.running.task.get("dataset_id", ""))
 
     def variables(self) -> dict[str, str]:
         """What the task's programs are told of it, beside their environment."""
@@ -278,12 +284,12 @@ class Script:
 
     def _watch(self, started: Program) -> str:
         """Wait for the program to end; the reason when it has to be ended."""
-        self.running.stop.wake(started.news)
+        self.running.stop.wake(started)
         measured = time.monotonic()
         while not started.wait(_LOOK_SECONDS):
             if self.running.stop:
                 return self.running.stop.reason
-            if time.monotonic() - measured >= _LOOK_SECONDS:
+            if started.guard and time.monotonic() - measured >= _LOOK_SECONDS:
                 measured = time.monotonic()
                 reason = self._over_limit(started.guard)
                 if reason:

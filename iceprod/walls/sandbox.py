@@ -178,8 +178,8 @@ def try_out(box: dict[str, Any]) -> NoReturn:
         if box["means"] == "bwrap":
             os.execvp("bwrap", bubblewrap.command(box, argv, directory))
         elif box["means"] == "namespaces":
-            os._exit(namespaces.end_walled(*namespaces.begin_walled(
-                box["root"], box["mounts"], box["account"] is not None, become)))
+            first = namespaces.begin_walled(box["root"], box["mounts"], box["account"] is not None, become)
+            os._exit(1 if os.waitpid(first, 0)[1] else 0)
         become()
     except OSError as error:
         sys.exit(str(error))

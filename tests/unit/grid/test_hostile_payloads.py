@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from grid.pilot import ends
-from grid.pilot.launcher import Launcher
+from grid.guarding.launcher import Launcher
 from grid.pilot.room import Share
 from grid.pilot.running import Running
 from grid.pilot.script import Script
