@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -20,13 +18,14 @@ from grid.moving.items import Means, items_of
 from grid.moving.lent import Lent
 from grid.moving.web import Line
 from grid.pilot import ends, variables
+from grid.guarding.directories import remove
 from grid.guarding.launcher import Launcher, Program
 from grid.pilot.modules import BadConfig, Command, commands, environment, write_files
 from grid.pilot.output import head_and_tail, last_line
 from grid.pilot.processes import tree_usage
 from grid.pilot.running import Running
 from grid.pilot.sources import check_programs, placed
-from iceprod.walls.sandbox import ROOT, TMP, Sandbox
+from iceprod.walls.sandbox import Sandbox
 
 __all__ = ["Script"]
 
@@ -55,6 +54,7 @@ class Script:
     sandbox: Sandbox = field(default_factory=Sandbox)
     cache: Cache = field(default_factory=Cache)
     lend: Callable[[], dict[str, Any]] | None = None  # asks the server anew for what it lends the task
+    put_away: Callable[[Path], None] = remove  # takes the directory when it is needed no more
     peak: _Peak = field(default_factory=_Peak)
     next_try: float = 0.0  # so many seconds after storage did not take the outputs
     _storing: steps.Storing | None = None
@@ -138,22 +138,13 @@ class Script:
         return {name: text for name, text in texts.items() if text}
 
     def clean(self) -> None:
-        """Remove the task's directory, however programs left it."""
-        try:
-            for path in (self.directory / ROOT, self.directory / TMP, self.directory):
-                if path == self.directory or self.sandbox.is_walled:
-                    os.rmdir(path)
-        except OSError:  # there is something in it
-            with contextlib.suppress(RecursionError):
-                shutil.rmtree(self.directory, ignore_errors=True)
-        if self.directory.exists():  # too deep for us, or its owner may not enter a part of it
-            for argv in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
-                subprocess.run([*argv, "--", str(self.directory)], check=False, capture_output=True)
+        """Give the task's directory back, however programs left it."""
+        self.put_away(self.directory)
 
     # -- steps
 
     def _whole(self) -> tuple[str, str]:
-        self.directory.mkdir(parents=True, mode=0o700)
+        self.directory.mkdir(parents=True, mode=0o700, exist_ok=True)
         config = self.running.payload.get("task")
         if not isinstance(config, dict):
             raise BadConfig(str(self.running.payload.get("error") or "the task has no configuration"))
@@ -211,7 +202,7 @@ class Script:
         argv = placed(program, program.argv[:program.shell], self.directory)
         told = self.directory / ".environment"
         started = self.launcher.start(self._contained([*argv, "env"], config), own, self.directory, told,
-                                      self.directory / "stderr", self._box(), self._whose)
+                                      self.directory / "stderr", self._box(), self.running.dataset_id)
         if self._watch(started):
             started.stop()
         found = variables.read(head_and_tail(told))
@@ -238,7 +229,7 @@ class Script:
 
     def _aside(self, argv: list[str], own: dict[str, str], box: dict[str, Any] | None) -> str:
         told = self.directory / ".transfer"
-        started = self.launcher.start(argv, own, self.directory, told, told, box, self._whose if box else "")
+        started = self.launcher.start(argv, own, self.directory, told, told, box, self.running.dataset_id if box else "")
         reason = self._watch(started)
         if reason:
             started.stop()
@@ -252,7 +243,7 @@ class Script:
         own = environment(program.clear, self.directory, self.variables())
         started = self.launcher.start(self._contained(program.argv, config), own, self.directory,
                                       self.directory / "stdout", self.directory / "stderr", self._box(),
-                                      self._whose)
+                                      self.running.dataset_id)
         reason = self._watch(started)
         if reason:
             started.stop()
@@ -265,11 +256,6 @@ class Script:
         if reason:
             return ends.RESET, reason
         return ends.of_status(started.status, program.name, last_line(self.directory / "stderr"))
-
-    @property
-    def _whose(self) -> str:
-        """Programs of one dataset may come one after the other in the same place."""
-        return str(self.running.task.get("dataset_id", ""))
 
     def variables(self) -> dict[str, str]:
         """What the task's programs are told of it, beside their environment."""

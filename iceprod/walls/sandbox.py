@@ -41,6 +41,7 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
             "/dev/kfd", "/dev/dri", "/dev/nvidia*")
 _DEVICE_LINKS = (("/proc/self/fd", "/dev/fd"), ("fd/0", "/dev/stdin"), ("fd/1", "/dev/stdout"),
                  ("fd/2", "/dev/stderr"))
+_PRIVATE = ("/tmp", "/var/tmp", "/dev/shm")
 _PROBE_SECONDS = 20.0
 
 
@@ -112,7 +113,7 @@ class Sandbox:
             for name in (ROOT, TMP):
                 os.makedirs(os.path.join(directory, name), 0o700, exist_ok=True)
         own = os.path.join(directory, TMP)
-        private = [("own", own, place) for place in ("/tmp", "/var/tmp", "/dev/shm")]
+        private = [("own", own, place) for place in _PRIVATE]
         whole = [mount for mount in self.mounts if mount[2] == "/"]
         parts = [mount for mount in self.mounts if mount[2] != "/"]
         if self.account is not None:
@@ -120,6 +121,18 @@ class Sandbox:
         return {"means": self.means, "account": self.account, "root": os.path.join(directory, ROOT),
                 "mounts": [*whole, *private, *parts, ("own", directory, directory)],
                 "processes": self.processes, "file_bytes": int(disk_gb * 1e9)}
+
+
+    def makes(self, directory: str) -> set[str]:
+        """Directories that a box makes in a directory: its own, and in its /tmp those to show others at."""
+        if not self.is_walled:
+            return set()
+        shown = [target for target in (directory, *(mount[2] for mount in self.mounts))
+                 if target.startswith(_PRIVATE)]
+        parts = [target[len(place) + 1:].split("/") for target in shown for place in _PRIVATE
+                 if target.startswith(place + "/")]
+        return {ROOT, TMP, *("/".join([TMP, *names[:count + 1]]) for names in parts
+                             for count in range(len(names)))}
 
 
 def find_sandbox(wanted: str, view: View, account: str = "") -> Sandbox:
