@@ -34,8 +34,8 @@ _IDLE = 4  # guards that are kept for programs to come, and as many as there wer
 class Guard:
     """A guard as the pilot knows it: our end of its socket. One thread at a time has it run programs."""
 
-    def __init__(self, number: int, kind: str, link: socket.socket) -> None:
-        self.number, self.kind, self.link = number, kind, link
+    def __init__(self, number: int, whose: str, box: dict[str, Any] | None, link: socket.socket) -> None:
+        self.number, self.whose, self.box, self.link = number, whose, box, link
         self.made = time.monotonic()
         self.pid = 0  # of the process above all of its programs, once it is known
         self.status: int | None = None  # of its own end, as its keeper tells it
@@ -62,6 +62,10 @@ class Guard:
         line, _, self._buffer = self._buffer.partition(b"\n")
         answer: dict[str, Any] = json.loads(line)
         return answer
+
+    def shows(self, directory: str) -> bool:
+        """Whether its programs work in a directory, and nowhere else."""
+        return self.box is not None and any(mount[2] == directory for mount in self.box["mounts"])
 
     def close(self) -> None:
         """Have it end, and all that it guards."""
@@ -160,9 +164,9 @@ class Launcher:
         Its guard may have guarded others of the same box and owner.
         """
         with self._lock:
-            kind, now = json.dumps([whose, box]), time.monotonic()
+            now = time.monotonic()
             self._dismiss([one for one in self._idle if now - one.made > _LONGEST])
-            guard = self._of_kind(kind) or self._make(kind, box)
+            guard = self._find(whose, box) or self._make(whose, box)
             self._busy[guard.number] = guard
             self._most = max(self._most, len(self._busy))
         program = Program(guard, self)
@@ -181,7 +185,7 @@ class Launcher:
     def forget(self, directory: Path) -> None:
         """A directory will be removed: no guard may show it any more."""
         with self._lock:
-            self._dismiss([one for one in self._idle if json.dumps(str(directory)) in one.kind])
+            self._dismiss([one for one in self._idle if one.shows(str(directory))])
 
     def close(self) -> None:
         """End all programs."""
@@ -196,10 +200,10 @@ class Launcher:
                 keeper.shutdown(socket.SHUT_WR)
             process.wait()
 
-    def _of_kind(self, kind: str) -> Guard | None:
-        """An idle guard of a kind, idle no more. To be called with the lock, as all below."""
+    def _find(self, whose: str, box: dict[str, Any] | None) -> Guard | None:
+        """An idle guard of that kind, idle no more. To be called with the lock, as all below."""
         for guard in reversed(self._idle):
-            if guard.kind == kind and guard.status is None:
+            if guard.whose == whose and guard.box == box and guard.status is None:
                 self._idle.remove(guard)
                 return guard
         return None
@@ -211,10 +215,10 @@ class Launcher:
 
     # -- the other side
 
-    def _make(self, kind: str, box: dict[str, Any] | None) -> Guard:
+    def _make(self, whose: str, box: dict[str, Any] | None) -> Guard:
         keeper = self._keeper or self._begin()
         ours, theirs = socket.socketpair()
-        guard = Guard(next(self._numbers), kind, ours)
+        guard = Guard(next(self._numbers), whose, box, ours)
         with theirs:
             line = json.dumps({"id": guard.number, "box": box}).encode() + b"\n"
             try:

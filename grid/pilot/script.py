@@ -148,8 +148,9 @@ class Script:
         config = self.running.payload.get("task")
         if not isinstance(config, dict):
             raise BadConfig(str(self.running.payload.get("error") or "the task has no configuration"))
-        known = environment(False, self.directory, self.variables())
-        config, steering = variables.environ([config, self.running.payload.get("steering")], known)
+        texts = [config, self.running.payload.get("steering")]
+        config, steering = variables.environ(
+            texts, lambda: environment(False, self.directory, self.variables()))
         programs = list(commands(config))
         items = items_of(config, {**self.running.payload, "steering": steering}, self.means)
         steps.check(items, self.here)
@@ -189,6 +190,8 @@ class Script:
 
     def _filled(self, program: Command, config: dict[str, Any]) -> Command:
         """The program with the variables in its command line replaced, where it is found."""
+        if not variables.has_variables(program):
+            return replace(program, argv=placed(program, program.argv, self.directory))
         own = environment(program.clear, self.directory, self.variables())
         known = {**environment(False, self.directory, {}), **own}
         if variables.of_shell(program, known):

@@ -109,10 +109,12 @@ class Sandbox:
         """What the process that starts programs has to know, for one directory; None without a sandbox."""
         if self.means == "none":
             return None
-        if self.is_walled:
-            for name in (ROOT, TMP):
-                os.makedirs(os.path.join(directory, name), 0o700, exist_ok=True)
         own = os.path.join(directory, TMP)
+        if self.is_walled and not os.path.isdir(own):
+            for path in (os.path.join(directory, ROOT), own):
+                os.mkdir(path, 0o700)
+                if self.account is not None:
+                    os.chown(path, *self.account)
         private = [("own", own, place) for place in _PRIVATE]
         whole = [mount for mount in self.mounts if mount[2] == "/"]
         parts = [mount for mount in self.mounts if mount[2] != "/"]
@@ -208,10 +210,15 @@ def _without_those_inside(kinds: dict[str, str]) -> dict[str, str]:
 
 
 def _hand_over(directory: str, account: tuple[int, int]) -> None:
-    """Give a directory and all in it to an account."""
-    for folder, folders, files in os.walk(directory):
-        for path in (folder, *(os.path.join(folder, name) for name in (*folders, *files))):
-            os.chown(path, *account, follow_symlinks=False)
+    """Give a directory and all in it to an account, but for what the box itself made."""
+    os.chown(directory, *account, follow_symlinks=False)
+    for entry in os.scandir(directory):
+        if entry.name in (ROOT, TMP):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            _hand_over(entry.path, account)
+        else:
+            os.chown(entry.path, *account, follow_symlinks=False)
 
 
 def _ids(account: str) -> tuple[int, int] | None:
