@@ -49,6 +49,8 @@ setup(
     extras_require={"condor": GRID, "kafka": KAFKA, "zeromq": ZEROMQ, "test": TEST, "lint": LINT},
     entry_points={
         "console_scripts": ["iceprod = iceprod.cli.main:main"],
+        # What `iceprod doctor` looks at beside what its own package can see.
+        "iceprod.checks": ["grid = grid.checks:CHECKS", "server = server.checks:CHECKS"],
         # Commands that live beside what they run: `iceprod` finds them here and imports none of these.
         "iceprod.commands": [
             "pilot = grid.cli:pilot",

@@ -31,6 +31,8 @@ OURS: dict[str, Listed] = {
         "Keep credentials for storage: yours, a group's or a dataset's."),
     "demo": Listed("house.demo", "demo",
         "Start everything in a directory of its own, simulate a neutrino event, scan it, and stop again."),
+    "doctor": Listed("house.doctor", "doctor",
+        "Examine an installation: machine, server, proxy, certificate, database, HTCondor; say what to do."),
     "down": Listed("house.down", "down",
         "Stop everything that `iceprod up` started; running tasks are handed back first."),
     "list": Listed("work.datasets", "list_datasets", "List datasets, the newest last."),

