@@ -1,4 +1,9 @@
-"""Directories in which tasks work. One that a task left as it was is the next task's, if that is of the same dataset."""
+"""Directories in which tasks work.
+
+One that a task left as it was is the next one's of the same dataset, with the guard that knows it: making and
+removing it would cost more than an empty task. Whatever a task left beside what it printed has its directory
+removed.
+"""
 
 from __future__ import annotations
 

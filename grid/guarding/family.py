@@ -1,4 +1,7 @@
-"""Processes by their parents, and signals to them. No more is imported than has to be (see `grid.guarding.keeper`)."""
+"""Processes by their parents, and signals to them.
+
+The process that forks for each guard imports this, and no more than it has to.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def adopt() -> None:
-    """Become the parent of what processes below leave behind (prctl(2); nothing where there is no such thing)."""
+    """Become the parent of what processes below leave behind (prctl(2); Linux alone)."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 

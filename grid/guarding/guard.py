@@ -3,17 +3,17 @@
     keeper ── guard ── program ── whatever the program starts
     keeper ── its parent outside ── guard, the first process behind walls ── program …
 
-The pilot writes lines of JSON to the guard's socket: {argv, env, cwd, stdout, stderr} starts a program, {signal}
-sends a signal to all of it, and {signal: 0} is answered by {} at once. It reads {pid} of the process below
-which all is, or {error} when there are no walls; and after each program {status, seconds, memory, keep}: the
-status as `subprocess` gives it, processor seconds, GB of the largest process, and whether the guard is as it
-was. When the socket closes, everything ends.
+The pilot writes lines of JSON to the guard's socket: {argv, env, cwd, stdout, stderr} starts a program,
+{signal} sends a signal to all of it, and {signal: 0} is answered by {} at once. It reads {pid} of the process
+below which all is, or {error} when there are no walls; and after each program {status, seconds, memory, keep}:
+the status as `subprocess` gives it, processor seconds, GB of the largest process, and whether the guard is as
+it was. When the socket closes, everything ends.
 
 A guard adopts whatever its program leaves behind, also in sessions of its own, and kills it when the program
 has ended: without walls by prctl(2), PR_SET_CHILD_SUBREAPER (where there is none, what left the program's
-process group is not found), behind them as the first process there is. Programs are of the guard's account, as
-far as walls go: so limits, priority and cores of the guard itself may be changed by them, and message queues
-and shared memory stay. Who did that has his guard replaced.
+process group is not found), behind them as the first process there is. Programs are of the guard's account,
+so they may change its limits, its priority, its cores; and message queues and shared memory outlive processes.
+A guard that is not as it was says so, and is replaced.
 
 The process that forks for each guard imports this: nothing is imported that we can do without.
 """
@@ -87,9 +87,10 @@ class Guard:
     def serve(self) -> NoReturn:
         """Run programs until nobody asks for any."""
         _tell(self.link, {"pid": self.pid})
+        sources: list[Any] = [self.link, self.wake]
         with contextlib.suppress(OSError):
             while True:
-                readable = select.select([self.link, self.wake], [], [])[0]
+                readable = select.select(sources, [], [])[0]
                 if self.wake in readable:
                     self.reap()
                 if self.link in readable and not self.listen():

@@ -7,10 +7,10 @@ nothing is that we can do without. It needs Python 3.9's standard library only. 
       └───── socket ───────────┤
                                └─ guard ── program …
 
-The pilot writes lines of JSON to the socket, {id, box}, and with each a descriptor: the guard's end of a socket
-of its own, over which the pilot has it run programs (see `grid.guarding.guard`). It reads {id, status} when a
-guard has ended. When the pilot dies, all sockets close, and everything ends. When a guard is killed, what it
-guarded becomes ours, and is killed.
+The pilot writes lines of JSON to the socket, {id, box}, and with each a descriptor: the guard's end of a
+socket of its own, over which the pilot has it run programs (see `grid.guarding.guard`). It reads {id, status}
+when a guard has ended. When the pilot dies, all sockets close, and everything ends. When a guard is killed,
+what it guarded becomes ours, and is killed.
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ class Keeper:
 
     def run(self) -> None:
         """Serve the pilot until it is gone; then wait for the end of everything."""
+        sources: list[Any] = [self.pilot, self.wake]
         with contextlib.suppress(OSError):
             while True:
-                readable = select.select([self.pilot, self.wake], [], [])[0]
+                readable = select.select(sources, [], [])[0]
                 if self.wake in readable:
                     self.reap()
                 if self.pilot in readable and not self.listen():

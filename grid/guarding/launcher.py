@@ -1,6 +1,7 @@
-"""Starts programs through guards, and keeps these for the next programs of the same kind (see `grid.guarding.guard`).
+"""Starts programs through guards, and keeps these for programs to come (see `grid.guarding.guard`).
 
-Of the same kind are programs of one dataset in the same sandbox: nobody's programs come after those of another.
+A guard is kept for programs of the same dataset in the same sandbox, and only so long: whoever comes after
+others comes after his own.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -11,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from grid.guarding.directories import remove
+from grid.guarding.launcher import Launcher, Program
 from grid.moving import errors, retries, steps
 from grid.moving.cache import Cache
 from grid.moving.here import Here
@@ -18,8 +19,6 @@ from grid.moving.items import Means, items_of
 from grid.moving.lent import Lent
 from grid.moving.web import Line
 from grid.pilot import ends, variables
-from grid.guarding.directories import remove
-from grid.guarding.launcher import Launcher, Program
 from grid.pilot.modules import BadConfig, Command, commands, environment, write_files
 from grid.pilot.output import head_and_tail, last_line
 from grid.pilot.processes import tree_usage
@@ -232,7 +231,8 @@ class Script:
 
     def _aside(self, argv: list[str], own: dict[str, str], box: dict[str, Any] | None) -> str:
         told = self.directory / ".transfer"
-        started = self.launcher.start(argv, own, self.directory, told, told, box, self.running.dataset_id if box else "")
+        whose = self.running.dataset_id if box else ""
+        started = self.launcher.start(argv, own, self.directory, told, told, box, whose)
         reason = self._watch(started)
         if reason:
             started.stop()

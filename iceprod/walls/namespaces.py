@@ -1,9 +1,9 @@
-"""The kernel's own walls: what processes behind them see of files and processes (Linux; Python 3.9's library).
+"""The kernel's own walls: what processes behind them see of the machine (Linux; Python 3.9's library).
 
     caller ── first process ── programs, one after the other ── whatever they start
 
-`begin_walled` leaves the caller outside; the first process makes the root that programs see, and when it ends,
-the kernel ends all below it. See unshare(2), user_namespaces(7), pid_namespaces(7), pivot_root(2).
+`begin_walled` leaves the caller outside; the first process makes the root that programs see, and when it
+ends, the kernel ends all below it. See unshare(2), user_namespaces(7), pid_namespaces(7), pivot_root(2).
 
 Mounts are triples (kind, source, target), in the order in which they are made: ``ro`` and ``rw`` show a file
 or directory of this machine with all that is mounted below it, ``own`` a directory without, ``dev`` a device;
@@ -145,8 +145,8 @@ def limit(file_bytes: int) -> None:
 def open_queues() -> list[int]:
     """Descriptors that tell of message queues, semaphores and shared memory: a directory, and three tables.
 
-    None where the kernel has no such thing (mq_overview(7), sysvipc(7)). The files of the first, and the lines
-    of the others but one, are what is there. Needs the rights that `confine` gives up.
+    None where the kernel has no such thing (mq_overview(7), sysvipc(7)). The files of the first, and the
+    lines of the others but one, are what is there. Needs the rights that `confine` gives up.
     """
     found = []
     with contextlib.suppress(OSError):

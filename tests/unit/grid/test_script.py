@@ -14,9 +14,9 @@ from unittest.mock import ANY
 
 import pytest
 
+from grid.guarding.launcher import Launcher
 from grid.moving.items import Means
 from grid.pilot import ends
-from grid.guarding.launcher import Launcher
 from grid.pilot.options import means_from
 from grid.pilot.room import Share
 from grid.pilot.running import Running
