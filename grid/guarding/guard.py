@@ -5,14 +5,14 @@
 
 The pilot writes lines of JSON to the guard's socket: {argv, env, cwd, stdout, stderr} starts a program,
 {signal} sends a signal to all of it, and {signal: 0} is answered by {} at once. It reads {pid} of the process
-below which all is, or {error} when there are no walls; and after each program {status, seconds, memory, keep}:
-the status as `subprocess` gives it, processor seconds, GB of the largest process, and whether the guard is as
-it was. When the socket closes, everything ends.
+below which all is, or {error} when there are no walls; and after each program {status, seconds, memory,
+keep}: the status as `subprocess` gives it, processor seconds, GB of the largest process, and whether the guard
+is as it was. When the socket closes, everything ends.
 
 A guard adopts whatever its program leaves behind, also in sessions of its own, and kills it when the program
 has ended: without walls by prctl(2), PR_SET_CHILD_SUBREAPER (where there is none, what left the program's
-process group is not found), behind them as the first process there is. Programs are of the guard's account,
-so they may change its limits, its priority, its cores; and message queues and shared memory outlive processes.
+process group is not found), behind them as the first process there is. Programs have the guard's account, so
+they may change its limits, its priority, its cores; and message queues and shared memory outlive processes.
 A guard that is not as it was says so, and is replaced.
 
 The process that forks for each guard imports this: nothing is imported that we can do without.
