@@ -5,9 +5,9 @@
 
 The pilot writes lines of JSON to the guard's socket: {argv, env, cwd, stdout, stderr} starts a program,
 {signal} sends a signal to all of it, and {signal: 0} is answered by {} at once. It reads {pid} of the process
-below which all is, or {error} when there are no walls; and after each program {status, seconds, memory,
-keep}: the status as `subprocess` gives it, processor seconds, GB of the largest process, and whether the guard
-is as it was. When the socket closes, everything ends.
+below which all is, or {error} when there are no walls. After each program it reads {status, seconds, memory,
+keep}: the status as `subprocess` gives it, processor seconds, GB of the largest process, and whether the
+guard is as it was. When the socket closes, everything ends.
 
 A guard adopts whatever its program leaves behind, also in sessions of its own, and kills it when the program
 has ended: without walls by prctl(2), PR_SET_CHILD_SUBREAPER (where there is none, what left the program's
