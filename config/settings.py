@@ -235,7 +235,7 @@ class Limits(Part, frozen=True):
     """How many requests one server process works on; more are told when to come again."""
 
     requests_at_once: int = 32  # beside the urgent ones; fewer while answers are slow; more: 503
-    urgent_at_once: int = 500  # health, heartbeats, starts and ends of tasks; more: 503
+    urgent_at_once: int = 2000  # health, what pilots say; more: 503
     user_at_once: int = 24  # of one user, pilots, grids and services apart; more: 429; 0: no limit
     user_per_second: float = 200.0  # of one user, after a burst; more: 429; 0: no limit
     user_burst: int = 2000  # so many, before the rate counts
@@ -292,6 +292,12 @@ class Logging(Part, frozen=True):
     format: str = "json"  # or "text"
 
 
+class Telemetry(Part, frozen=True):
+    """What is recorded of who did what for how long; OpenTelemetry's own variables say where it goes."""
+
+    traces: bool = False  # record spans; needs `pip install 'iceprod-scanner[telemetry]'`
+
+
 class Settings(Part, frozen=True):
     """All settings of the system."""
 
@@ -314,6 +320,7 @@ class Settings(Part, frozen=True):
     alerts: Alerts = Alerts()
     notify: Notify = Notify()
     logging: Logging = Logging()
+    telemetry: Telemetry = Telemetry()
 
 
 def load(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:

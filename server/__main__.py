@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 import msgspec
 
 from config.settings import Settings, SettingsError, load
+from iceprod.tracing.recording import CannotRecord, record
 from iceprod.walls import namespaces
 from server.app import serve
-from server.common import logs
+from server.common import logs, telemetry
 from server.services.migrations import FromTheFuture, LeaseLost
+
+_PARTING_SECONDS = 2.0  # for spans that are not sent yet
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -47,11 +52,25 @@ def main() -> int:
     os.umask(0o077)
     logs.configure(settings.logging)
     try:
-        asyncio.run(serve(settings, arguments.start_id))
-    except (FromTheFuture, LeaseLost) as error:
+        with _recorded(settings):
+            asyncio.run(serve(settings, arguments.start_id))
+    except (CannotRecord, FromTheFuture, LeaseLost) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, CannotRecord) else 1
     return 0
+
+
+@contextlib.contextmanager
+def _recorded(settings: Settings) -> Iterator[None]:
+    """Record spans, if the settings say so. Raises CannotRecord."""
+    if not settings.telemetry.traces:
+        yield
+        return
+    stop = record("iceprod-server", telemetry.count)
+    try:
+        yield
+    finally:
+        stop(_PARTING_SECONDS)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,17 +60,18 @@ def start_store(stack: contextlib.ExitStack, folder: Path) -> tuple[str, psutil.
     return url, process
 
 
-def start_server(stack: contextlib.ExitStack, folder: Path, database: str) -> tuple[int, psutil.Process]:
-    """A server on that database; its port and its process."""
+def start_server(stack: contextlib.ExitStack, folder: Path, database: str,
+                 more: Mapping[str, str] | None = None) -> tuple[int, psutil.Process]:
+    """A server on that database, with more variables in its environment; its port and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     command = [sys.executable, "-m", "server", "--data", str(folder / "server"), "--port", str(port),
                "--database", database]
     # the services rest, so that it is the requests alone that are measured
-    settings = {"DATABASE__NAME": "bench", "LEASES__SWEEP_SECONDS": "86400",
-                "SERVICES__REPAIR_SECONDS": "86400", "LOGGING__LEVEL": "WARNING"}
-    process = _process(stack, command, folder / "server.log", settings)
+    settings = {"ICEPROD__DATABASE__NAME": "bench", "ICEPROD__LEASES__SWEEP_SECONDS": "86400",
+                "ICEPROD__SERVICES__REPAIR_SECONDS": "86400", "ICEPROD__LOGGING__LEVEL": "WARNING"}
+    process = _process(stack, command, folder / "server.log", settings | dict(more or {}))
 
     def answers() -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
@@ -83,9 +84,9 @@ def start_server(stack: contextlib.ExitStack, folder: Path, database: str) -> tu
 
 
 def _process(stack: contextlib.ExitStack, command: Sequence[str], log: Path,
-             settings: dict[str, str]) -> psutil.Process:
+             variables: dict[str, str]) -> psutil.Process:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ICEPROD__")}
-    environment |= {f"ICEPROD__{name}": value for name, value in settings.items()}
+    environment |= variables
     with log.open("wb") as file:
         child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file)
     stack.callback(_end, child)

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 from grid.pilot.processes import group_memory, tree_usage
 from grid.pilot.room import Share
+from iceprod.tracing import traces
+from iceprod.tracing.traces import Trace
 
 __all__ = ["Running", "SlotMemory", "Stop", "heaviest"]
 
@@ -67,6 +69,11 @@ class Running:
     memory: float = 0.0  # GB that it used when it was looked at last
     directory: Path | None = None  # where its programs work, once they do
     over: str = ""  # why it has to end for what the whole pilot uses; a failure that asks for more
+    outcome: str = ""  # once it is known
+    trace: Trace | None = None  # that it is a part of; of old servers' tasks none
+
+    def __post_init__(self) -> None:
+        self.trace = traces.of_document(self.payload)
 
     @property
     def task_id(self) -> str:

@@ -24,6 +24,7 @@ from grid.pilot.output import head_and_tail, last_line
 from grid.pilot.processes import tree_usage
 from grid.pilot.running import Running
 from grid.pilot.sources import check_programs, placed
+from iceprod.tracing import spans, traces
 from iceprod.walls.sandbox import Sandbox
 
 __all__ = ["Script"]
@@ -162,7 +163,8 @@ class Script:
         began = time.monotonic()
         try:
             for program in programs:
-                outcome, reason = self._program(self._filled(program, config), config)
+                with spans.span("payload", attributes={"iceprod.program": program.name}):
+                    outcome, reason = self._program(self._filled(program, config), config)
                 if outcome != ends.COMPLETE:
                     return outcome, reason
             return ends.COMPLETE, ""
@@ -268,7 +270,7 @@ class Script:
             "ICEPROD_TASK_ID": self.running.task_id, "ICEPROD_DATASET": str(payload.get("dataset", "")),
             "ICEPROD_JOB": str(payload.get("job_index", "")), "ICEPROD_TASK": str(payload.get("name", "")),
             "ICEPROD_CPUS": str(share.cpu), "OMP_NUM_THREADS": str(share.cpu),
-            "CUDA_VISIBLE_DEVICES": gpus, "GPU_DEVICE_ORDINAL": gpus,
+            "CUDA_VISIBLE_DEVICES": gpus, "GPU_DEVICE_ORDINAL": gpus, **_trace_variables(),
         }
 
     def _watch(self, started: Program) -> str:
@@ -308,6 +310,12 @@ class Script:
         used = {"cpu": peak.cpu_seconds / seconds if seconds > 0 else 0.0, "memory": peak.memory,
                 "disk": max(peak.disk, _size(self.directory)), "time": seconds / 3600}
         return {name: round(value, 5) for name, value in used.items()}
+
+
+def _trace_variables() -> dict[str, str]:
+    """The current trace, as OpenTelemetry has it in the environment."""
+    trace = traces.current.get()
+    return {name.upper(): value for name, value in trace.document().items()} if trace else {}
 
 
 def _size(directory: Path) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram, generate_latest
 
 __all__ = ["ALERTS", "ALERT_NOTICES", "ALERT_SECONDS", "DATABASE_COMMANDS", "LABELS", "LEASES",
-           "NOTIFICATIONS", "PIXELS", "REFUSED", "SCAN_SECONDS", "SCHEDULE_RUNS", "SHED", "TASK_ENDS",
-           "observe_request", "render"]
+           "NOTIFICATIONS", "PIXELS", "REFUSED", "SCAN_SECONDS", "SCHEDULE_RUNS", "SHED", "SPANS",
+           "TASK_ENDS", "observe_request", "render"]
 
 REQUESTS = Counter("iceprod_requests", "Requests answered", ["handler", "method", "status"])
 SECONDS = Histogram("iceprod_request_seconds", "Time to answer a request, long polls included", ["handler"],
@@ -25,13 +25,15 @@ ALERT_SECONDS = Histogram("iceprod_alert_seconds", "From an alert's receipt to e
 ALERT_NOTICES = Counter("iceprod_alert_notices", "Notices sent, tried in vain, or given up", ["outcome"])
 NOTIFICATIONS = Counter("iceprod_notifications", "Messages to users: sent, tried in vain, or given up",
                         ["outcome"])
+SPANS = Counter("iceprod_spans", "Spans of traces: sent to the collector, or lost", ["outcome"])
 SERVICE_AGE = Gauge("iceprod_service_last_success", "Unix time of a service's last good run", ["service"])
 
 LABELS = {
     "handler": "names of the classes that answer routes",
     "method": "HTTP methods that routes know, and `other`",
     "status": "HTTP statuses; for tasks, datasets and runs of the schedule their states",
-    "outcome": "complete, reset, failed, suspended, evicted; of alerts their states; sent, tried, dead",
+    "outcome": "complete, reset, failed, suspended, evicted; of alerts their states; sent, tried, dead; "
+               "of spans: sent, failed, dropped",
     "step": "of alerts: stored, first_pixel, first_map, final_map, published; of scans: queue, decode, plan, "
             "lease, kernel, report, collect, finish, other",
     "command": "names of database commands that this program sends",

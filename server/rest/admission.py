@@ -4,7 +4,8 @@ A server that takes more than it can do answers everybody too late. So there are
 as it can work on while the answers stay quick: `watch` measures how long the event loop and the database keep
 one waiting, and gives more places or fewer. Who finds none waits for one, a second at most, and is then told
 to come again: 503, with the seconds to wait. Answers that refuse come late on purpose: a client that asks
-again at once would otherwise keep the server busy with refusing.
+again at once would otherwise keep the server busy with refusing. When thousands are refused, each is told a
+time of its own.
 
 What keeps others' work alive is `urgent` (`server/rest/routing.py`): health, heartbeats, starts and ends of
 tasks. It has places of its own, and plenty. Requests that wait for news have none meanwhile (`resting`).
@@ -18,7 +19,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import random
 import time
 from collections import Counter, deque
 
@@ -30,6 +30,7 @@ from iceprod.tokens import Caller
 from server.common import metrics
 from server.common.buckets import Buckets
 from server.common.errors import TooManyRequests, Unavailable
+from server.common.turns import Turns
 
 __all__ = ["MOST_HELD", "Admission", "Ticket", "user_of", "watch"]
 
@@ -90,6 +91,7 @@ class Admission:
         self._asked: dict[asyncio.Future[Ticket], tuple[int, str]] = {}
         self._buckets = Buckets(settings.user_per_second, settings.user_burst)
         self._refusals = Buckets(REFUSALS_PER_SECOND, REFUSALS)
+        self._turns = Turns()
 
     # -- coming in
 
@@ -106,11 +108,11 @@ class Admission:
 
     async def _place(self, urgent: bool, size: int, user: str) -> Ticket:
         if urgent and self.urgent >= self.settings.urgent_at_once:
-            raise _overloaded()
+            raise self._overloaded()
         if urgent or (self._has_room(size) and not self._waiting):
             return Ticket(self, urgent, size, user)
         if size > MOST_WAITING_BYTES or len(self._waiting) >= MOST_WAITING:
-            raise _overloaded()
+            raise self._overloaded()
         return await self._wait(size, user)
 
     async def _wait(self, size: int, user: str) -> Ticket:
@@ -120,11 +122,15 @@ class Admission:
         try:
             return await asyncio.wait_for(place, WAIT_SECONDS)
         except TimeoutError:
-            raise _overloaded() from None
+            raise self._overloaded() from None
         finally:
             del self._asked[place]
             with contextlib.suppress(ValueError):
                 self._waiting.remove(place)
+
+    def _overloaded(self) -> Unavailable:
+        metrics.REFUSED.labels("overload").inc()
+        return Unavailable("the server has too much to do; try again in a moment", self._turns.next())
 
     def _has_room(self, size: int) -> bool:
         return self.working < self.places and (self.held + size <= MOST_HELD or not self.working)
@@ -203,11 +209,6 @@ class Admission:
             self.places += 2
         self.places = min(self.places, float(self.settings.requests_at_once))
         self._hand_on()
-
-
-def _overloaded() -> Unavailable:
-    metrics.REFUSED.labels("overload").inc()
-    return Unavailable("the server has too much to do; try again in a moment", random.randint(1, 3))
 
 
 async def _late(why: str) -> None:

@@ -14,6 +14,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from iceprod.ids import now
+from iceprod.tracing import spans
 from server.common import metrics
 from server.rest.context import Context
 
@@ -123,7 +124,8 @@ class Services:
         try:
             if service.signal or await self._leads(service, seconds):
                 async with asyncio.timeout(_longest(service, period)):
-                    await service.run(self.ctx)
+                    with spans.span(f"service {service.name}"):
+                        await service.run(self.ctx)
                 self.last_success[service.name] = time.time()
                 metrics.SERVICE_AGE.labels(service.name).set_to_current_time()
         except TimeoutError:

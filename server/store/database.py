@@ -12,6 +12,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from config.settings import Database
 from server.common import metrics
+from server.common.telemetry import CommandSpans
 
 __all__ = ["Index", "connect", "ensure_indexes"]
 
@@ -44,7 +45,7 @@ def connect(settings: Database) -> AsyncDatabase:
     """The database of a MongoDB, or of the embedded store: whatever the url names."""
     client: AsyncMongoClient = AsyncMongoClient(
         settings.url, serverSelectionTimeoutMS=10_000, waitQueueTimeoutMS=30_000, retryWrites=False,
-        appname="iceprod", event_listeners=[_Counting()])
+        appname="iceprod", event_listeners=[_Counting(), CommandSpans()])
     return client[settings.name]
 
 

@@ -28,6 +28,7 @@ REMEDIES: dict[str, str] = {
     "argv[0]} is not installed": "apt-get install nginx haproxy",
     "nginx is not": "apt-get install nginx",
     "haproxy is not": "apt-get install haproxy",
+    "prometheus is not": "apt-get install prometheus",
     "{request.param}: {trouble}": "apt-get install bubblewrap    # or a kernel that allows user namespaces",
     "as found": "a kernel that allows user namespaces, or root",
     "user namespace": "a kernel that allows user namespaces",
@@ -44,6 +45,7 @@ REMEDIES: dict[str, str] = {
     "axe-core is not": ".venv/bin/pip install axe-playwright-python",
     "playwright is not": ".venv/bin/pip install playwright",
     "no chromium": "apt-get install chromium",
+    "no package index": "pip config set global.index-url URL    # of one that answers",
 }
 """A part of the reason, and what helps; the first that fits counts."""
 

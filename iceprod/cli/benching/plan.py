@@ -18,6 +18,7 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "store": ("server.embedded", ["bench"]),
     "api": ("server.production.bench", []),
     "load": ("server.production.load", []),
+    "traces": ("server.bench_traces", []),
     "desk": ("server.desk.bench", []),
     "imports": ("server.desk.bench_imports", []),
     "alert": ("server.alerts.bench", []),
@@ -60,7 +61,8 @@ PLAN: dict[str, Form] = {
 """In the order in which they run: what is short and depends on nothing comes first."""
 
 _PHYSICS = "it measures the physics, not the machine, for hours or on a sample of yours: run it by itself"
-LEFT_OUT = {"coverage": _PHYSICS, "accuracy": _PHYSICS, "choices": _PHYSICS}
+LEFT_OUT = {"coverage": _PHYSICS, "accuracy": _PHYSICS, "choices": _PHYSICS,
+            "traces": "it compares ways to run one server with each other: run it by itself"}
 """Benchmarks that are never among all, and why."""
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from config.environment import require
 from iceprod.children import last_lines
 from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.cli.house.web import login_address, open_page
@@ -39,6 +40,7 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
     """
     if foreground and as_json:
         raise CommandError("--foreground and --json exclude each other: it ends when the server does", USAGE)
+    require("server")
     what = plan(config, data, port, 0 if no_pilots else pilots)
     here = what.installation
     if here.is_running():

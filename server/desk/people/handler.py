@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from tornado.web import HTTPError
 
+from config.version import version
 from server.common.errors import BadRequest
 from server.desk.common.access import Visitor
 from server.desk.common.bodies import Body, convert
@@ -30,14 +30,7 @@ _B = TypeVar("_B", bound=Body)
 _R = TypeVar("_R")
 
 
-def _version() -> str:
-    try:
-        return importlib.metadata.version("iceprod-scanner")
-    except importlib.metadata.PackageNotFoundError:  # runs from a source tree
-        return "0"
-
-
-VERSION = _version()
+VERSION = version()
 
 
 def needs(acl: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -14,6 +14,7 @@ from pymongo.errors import DuplicateKeyError
 
 from iceprod.ids import new_id, timestamp
 from iceprod.states import DATASET
+from iceprod.tracing import traces
 from server.common.errors import BadRequest, NotFound
 from server.production.common import access
 from server.production.common.documents import Document, projection
@@ -33,7 +34,7 @@ INDEXES = [
     Index("auths", "dataset_id", [("dataset_id", 1)], unique=True),
 ]
 
-HIDDEN = ("stopped", "ended", "unlogged")
+HIDDEN = ("stopped", "ended", "unlogged", "traceparent", "tracestate")
 MISMATCH = '"tasks_per_job" does not match "tasks_submitted"/"jobs_submitted"'
 
 
@@ -81,7 +82,8 @@ async def next_number(ctx: Context, name: str) -> int:
 async def create_dataset(ctx: Context, new: NewDataset, dataset_id: str = "") -> str:
     """Store a dataset and who may use it; its id. With a `dataset_id`, a second call changes nothing.
 
-    Raises BadRequest when the counts do not agree or the status is unknown.
+    Its tasks belong to the trace that it is made in. Raises BadRequest when the counts do not agree or the
+    status is unknown.
     """
     check_counts(new)
     if new.status != "truncated" and not DATASET.knows(new.status):
@@ -96,6 +98,7 @@ async def create_dataset(ctx: Context, new: NewDataset, dataset_id: str = "") ->
         "debug": new.debug, "jobs_immutable": new.jobs_immutable, "always_active": new.always_active,
         "status": "processing" if new.status == "truncated" else new.status,
         "truncated": new.status == "truncated", "start_date": timestamp(), "username": new.username,
+        **(trace.document() if (trace := traces.current.get()) else {}),
     }
     rules = access.default_rules(new.group, new.username, new.auth_groups_read)
     await access.store_rules(ctx, dataset_id, rules)

@@ -73,7 +73,7 @@ async def patch(ctx: Context, pilot_id: str, fields: Document) -> Document:
     if fields.get("pilot_id", pilot_id) != pilot_id:
         raise BadRequest("pilot_id cannot be changed")
     pilot = await ctx.db.pilots.find_one_and_update(
-        {"pilot_id": pilot_id}, {"$set": {**fields, "last_update": timestamp(), "heard_by": ""}}, {"_id": 0},
+        {"pilot_id": pilot_id}, {"$set": {**fields, "last_update": timestamp()}}, {"_id": 0},
         return_document=ReturnDocument.AFTER)
     if pilot is None:
         raise NotFound("Pilot not found")

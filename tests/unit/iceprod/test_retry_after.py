@@ -112,3 +112,16 @@ def test_a_pilot_sends_its_next_heartbeat_no_earlier() -> None:
     busy = pilot()
     exchange.beat(busy)
     assert busy.ending.waits == [9.0]
+
+
+def test_a_heartbeat_that_fails_is_tried_again_until_the_next_is_due() -> None:
+    told: list[float] = []
+
+    def post(*_: Any, patience: float, **__: Any) -> Any:
+        told.append(patience)
+        raise Unreachable("away")
+
+    lonely = pilot()
+    lonely.client.post = post
+    exchange.beat(lonely)
+    assert told == [lonely.beat_seconds]

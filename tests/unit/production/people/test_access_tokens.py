@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -127,6 +128,14 @@ async def test_other_servers_know_soon(ctx: Context) -> None:
     await ctx.tokens.revocations.revoke_user("ada")
     with pytest.raises(TokenError):
         await elsewhere.caller(token)
+
+async def test_a_token_that_is_known_ends_at_its_time(ctx: Context) -> None:
+    token = encode(ctx.secret, "ada", ["user"], exp=time.time() + 1.5)
+    for _ in range(2):
+        assert (await ctx.tokens.caller(token)).username == "ada"
+    await asyncio.sleep(2.0)
+    with pytest.raises(TokenError, match="expired"):
+        await ctx.tokens.caller(token)
 
 
 # -- logging in
