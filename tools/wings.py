@@ -28,7 +28,7 @@ ORDER: dict[str, list[str]] = {
     "scanner.recos": ["track"],
     "iceprod": ["batch tracing walls", ".", "checks", "cli"],
     "iceprod.cli": ["common", "house work sky benching"],
-    "grid": ["base bundle", "moving", "pilot", "condor crowd"],
+    "grid": ["base bundle", "moving guarding", "pilot", "condor crowd"],
     "server": ["common embedded benching", "store", "rest", "services", "rules sending", "production",
                "archives scans", "sensor", "desk", "alerts", "notifications", "reference", "web"],
     "server.embedded": ["documents", "expressions", "query", "indexes", "storage", "reading", "sessions",

@@ -16,9 +16,10 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
+from grid.guarding.directories import Directories
+from grid.guarding.launcher import Launcher
 from grid.moving.cache import Cache
 from grid.pilot import ends
-from grid.pilot.launcher import Launcher
 from grid.pilot.options import Options, OwnToken, TokenFile
 from grid.pilot.output import Tails
 from grid.pilot.pace import Pace
@@ -64,11 +65,12 @@ class Pilot:
         self.faults = 0
         self._was_ready = False  # whether a slot could ever take a task; before that we are not idle
         self.launcher = Launcher(options.containers)
+        self.directories = Directories(options.directory, self.launcher, options.sandbox)
         self.slot_memory = SlotMemory(options.slot_memory)
         self.cache = Cache(options.cache_directory or options.directory / "cache", int(options.cache * 1e9))
         self.reports = Reports()
         self.pace = Pace()
-        self.tails = Tails(options.directory)
+        self.tails = Tails()
         self._running: dict[tuple[str, str], Running] = {}
         self._backlog: deque[Running] = deque()  # leased ahead, not started
         self._free_slots = self._taken = 0
@@ -135,6 +137,7 @@ class Pilot:
                 log.warning("could not say goodbye, the leases will run out: %s", error)
         self.client.close()
         self.launcher.close()
+        self.directories.close()
         log.info("ended; %d tasks handed back", len(held))
 
     def hear_promise(self, answer: dict[str, Any]) -> None:

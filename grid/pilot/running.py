@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from grid.pilot.processes import group_memory, tree_usage
@@ -66,6 +67,7 @@ class Running:
     is_waiting: bool = False  # it computes no more: its outputs wait to be stored
     waits_for: str = ""  # what storage says meanwhile
     memory: float = 0.0  # GB that it used when it was looked at last
+    directory: Path | None = None  # where its programs work, once they do
     over: str = ""  # why it has to end for what the whole pilot uses; a failure that asks for more
     outcome: str = ""  # once it is known
     trace: Trace | None = None  # that it is a part of; of old servers' tasks none
@@ -80,6 +82,10 @@ class Running:
     @property
     def instance_id(self) -> str:
         return str(self.task.get("instance_id", ""))
+
+    @property
+    def dataset_id(self) -> str:
+        return str(self.task.get("dataset_id", ""))
 
     @property
     def kind(self) -> str:

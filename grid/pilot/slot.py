@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 
 from grid.pilot import ends, storing
 from grid.pilot.pilot import Pilot
@@ -118,7 +119,13 @@ class Slot:
     # -- scripts
 
     def _script(self, running: Running) -> None:
-        options = self.pilot.options
-        script = Script(running, self.pilot.tails.directory_of(running), self.pilot.launcher,
-                        options.means, options.sandbox, self.pilot.cache, lambda: self.pilot.lend(running))
+        options, directories = self.pilot.options, self.pilot.directories
+        running.directory = directories.take(running.dataset_id)
+        script = Script(running, running.directory, self.pilot.launcher, options.means, options.sandbox,
+                        self.pilot.cache, lambda: self.pilot.lend(running),
+                        lambda directory: self._put_away(running, directory))
         storing.perform(self.pilot, script)
+
+    def _put_away(self, running: Running, directory: Path) -> None:
+        running.directory = None
+        self.pilot.directories.give(running.dataset_id, directory)

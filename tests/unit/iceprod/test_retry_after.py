@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -114,7 +113,7 @@ def pilot(most: int = 1) -> Any:
         last_contact=0.0, says=dict, waits=False, beat_seconds=20.0, token=SimpleNamespace(is_old=False),
         options=SimpleNamespace(wait=1.0, site="s", pixels=True, traits=dict,
                                 containers=SimpleNamespace(systems=())),
-        seconds_left=100.0, grace_seconds=1e9, tails=Tails(Path("/nowhere")))
+        seconds_left=100.0, grace_seconds=1e9, tails=Tails())
 
 
 def test_a_pilot_asks_for_tasks_no_earlier() -> None:
