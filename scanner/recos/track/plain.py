@@ -15,8 +15,10 @@ from scanner.light.pandel import ASINH_W, LN_S, W_RANGE, XI, log_shape, log_surv
 from scanner.light.spline import coefficients
 from scanner.recos.track.fit import frame_of
 from scanner.recos.track.hits import TrackHits
-from scanner.recos.track.likelihood import MIN_DISTANCE2, NOISE, PATH_FACTOR, REACH, SIGMA, Frame
+from scanner.recos.track.likelihood import SIGMA
 from scanner.recos.track.model import delay_shape
+from scanner.recos.track.paths import MIN_DISTANCE2, PATH_FACTOR, Frame
+from scanner.recos.track.values import NOISE, REACH
 
 __all__ = ["PlainFit"]
 

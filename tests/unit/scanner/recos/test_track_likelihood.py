@@ -5,13 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from scanner.common.lanes import LANES
 from scanner.events.event import Event
 from scanner.recos.track.fit import frame_of
 from scanner.recos.track.hits import SAMPLE, TrackHits, first_hits
-from scanner.recos.track.likelihood import LANES, REACH, SIGMA, Doms, Frame, evaluate
+from scanner.recos.track.likelihood import SIGMA, Doms, evaluate
+from scanner.recos.track.paths import Frame
+from scanner.recos.track.plain import PlainFit
 from scanner.recos.track.reco import tables
+from scanner.recos.track.values import NOISE, REACH
 from scanner.simulation.simulate import simulate_track
 from tests.unit.scanner.recos import oracle
+
+STEP = 0.05
+"""m and ns: −ln L in single precision is rough below, by 1e-5."""
 
 
 def _offset(hits: TrackHits, frame: Frame, vertex: np.ndarray) -> tuple[float, float, float]:
@@ -46,10 +53,10 @@ def test_slopes_are_those_of_the_value(dim_hits: TrackHits, point: tuple[float, 
     value = evaluate(dim_hits.doms, tables(), frame, *point, SIGMA)
     for axis, slope in enumerate((value.ga, value.gb, value.gt)):
         step = np.zeros(3)
-        step[axis] = 1e-5
+        step[axis] = STEP
         above = evaluate(dim_hits.doms, tables(), frame, *(np.array(point) + step), SIGMA).llh
         below = evaluate(dim_hits.doms, tables(), frame, *(np.array(point) - step), SIGMA).llh
-        assert slope == pytest.approx((above - below) / 2e-5, abs=2e-4, rel=1e-3)
+        assert slope == pytest.approx((above - below) / (2 * STEP), abs=3e-3, rel=1e-2)
 
 
 def test_absurd_places_give_a_number(dim_hits: TrackHits) -> None:
@@ -60,12 +67,29 @@ def test_absurd_places_give_a_number(dim_hits: TrackHits) -> None:
 
 def test_padding_adds_a_constant_and_no_slope(dim_hits: TrackHits) -> None:
     frame = Frame(*frame_of(1.2, 2.0))
-    bare = Doms(*(column[: dim_hits.n_hit].copy() for column in dim_hits.doms))
     assert len(dim_hits.doms.time) % LANES == 0
-    padded = evaluate(dim_hits.doms, tables(), frame, 3.0, 4.0, 5.0, SIGMA)
-    plain = evaluate(bare, tables(), frame, 3.0, 4.0, 5.0, SIGMA)
-    assert padded.llh - dim_hits.padding_llh == pytest.approx(plain.llh, abs=1e-9)
+    more = Doms(*(np.append(column, np.repeat(column[-1:], LANES)) for column in dim_hits.doms))
+    padded = evaluate(more, tables(), frame, 3.0, 4.0, 5.0, SIGMA)
+    plain = evaluate(dim_hits.doms, tables(), frame, 3.0, 4.0, 5.0, SIGMA)
+    assert padded.llh + LANES * np.log(NOISE) == pytest.approx(plain.llh, abs=1e-4)
     assert padded[1:] == pytest.approx(plain[1:], rel=1e-9)
+
+
+@pytest.mark.parametrize("bright", [False, True])
+def test_single_precision_is_that_of_doubles(dim_hits: TrackHits, bright: bool) -> None:
+    """Within 0.005 for a hundred modules of the same splines in doubles, wherever track and vertex are.
+
+    Most of that is the plain fit's own mean of the ice, which takes integrals for straight between nodes.
+    """
+    hits = dim_hits
+    if bright:
+        hits = first_hits(simulate_track(np.random.default_rng(1), 1.0, 1.0, energy=1e5).cleaned)
+    plain, rng = PlainFit(hits), np.random.default_rng(3)
+    for _ in range(300):
+        frame = Frame(*frame_of(np.arccos(rng.uniform(-1, 1)), rng.uniform(0, 2 * np.pi)))
+        a, b, t0 = rng.normal(0, 80), rng.normal(0, 80), rng.uniform(-500, 3000)
+        single = evaluate(hits.doms, tables(), frame, a, b, t0, SIGMA).llh - hits.padding_llh
+        assert single == pytest.approx(plain.llh(frame, a, b, t0), abs=5e-5 * max(hits.n_hit, 100))
 
 
 def test_frames_are_orthonormal() -> None:
