@@ -1,9 +1,9 @@
 """Sixteen modules at a time: rows of tables turned into columns of lanes, without gathers.
 
-A look-up that needs several neighbours finds them side by side, if the table is laid out for it. So each lane
-loads its row at once, and shuffles turn sixteen rows of so many numbers into so many rows of sixteen. A gather
-would fetch every number by itself, which costs more than the arithmetic with it. Numba has no words for
-shuffles, so these few functions are written in LLVM's. They know nothing of physics.
+A look-up that needs several neighbours finds them side by side, if the table is laid out for it. So each
+lane loads its row at once, and shuffles turn sixteen rows of so many numbers into so many rows of sixteen. A
+gather would fetch every number by itself, which costs more than the arithmetic with it. Numba has no words
+for shuffles, so these few functions are written in LLVM's. They know nothing of physics.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ Astropart. Phys. 28 (2007) 456. With u = t/σ and s = ρσ only two shapes are l
 
 and the probability SF(u; ξ, s) that a photon comes later. Both are tabulated as cubic B-splines on one grid
 in (ln s,) ln ξ and asinh(w/2), w = u − s, in single precision, the neighbours of a look-up side by side. They
-are built in a fraction of a second from the integrals. SciPy, which takes as long to import, is only asked for
-then.
+are built in a fraction of a second from the integrals. SciPy, which takes as long to import, is only asked
+for then.
 """
 
 from __future__ import annotations
