@@ -48,7 +48,7 @@ from scanner.recos.track.values import (
     summed,
 )
 
-__all__ = ["ABSENT", "SIGMA", "Doms", "evaluate"]
+__all__ = ["ABSENT", "HIGH_XI", "SIGMA", "Doms", "evaluate"]
 
 ABSENT = -1000.0
 """ln N of a module that is not there."""
@@ -62,7 +62,7 @@ BULK_LAMBDA, BULK_TAU = 33.29, 556.7
 SCATTERING_RATE = 27.0 / BULK_TAU
 DISTANCE_SLOPE = 0.8395 / SCATTERING_TO_LAMBDA
 """Slope of the effective distance (same source) per scattering length."""
-_HIGH_XI = 79.0
+HIGH_XI = 79.0
 _LOW_U, _HIGH_U = W_RANGE[0] + 1.0, W_RANGE[1] - 1.0
 _PLANE, _ROW = ASINH_W.nodes * XI.nodes, ASINH_W.nodes  # of `pandel.planes`, in fours
 _STRIDE = np.int32(4 * _ROW)
@@ -115,7 +115,7 @@ def _formulas(first: np.uint64, doms: Doms, sigma: float, ice: np.ndarray, lane:
         cosine = lane[COSINE, k]
         xi = ((F(3.094) + cosine * (F(4.636) * cosine - F(3.946))) * F(1 / BULK_LAMBDA)
               + F(DISTANCE_SLOPE) * lane[DISTANCE, k] * scattering)
-        xi = min(xi, F(_HIGH_XI))
+        xi = min(xi, F(HIGH_XI))
         s = F(sigma) * (F(SCATTERING_RATE) * scattering + F(C_VACUUM / N_GROUP) * absorption)
         u_free = lane[LATE, k] * per_sigma
         u = min(max(u_free, F(_LOW_U)), F(_HIGH_U))
