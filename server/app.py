@@ -71,7 +71,7 @@ async def serve(settings: Settings, start_id: str = "") -> None:
     is_late = settings.server.processes > 1 and await _others_serve(ctx, start_id)
     if not is_late:
         http.add_sockets(listen(port, host, shared=settings.server.processes > 1))
-    await migrate(ctx)
+    await migrate(ctx, say=door.wait_for)
     await ensure_indexes(db, sharding.on_shards(INDEXES) if await is_cluster(db) else INDEXES)
     await housekeeping.ensure_entries(ctx, PERIODIC)
     stop = asyncio.Event()
