@@ -3,18 +3,18 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: venv demo pilot wheel test bench lint docs picture events clean
+.PHONY: venv demo pilot dist changelog test bench lint docs picture events clean
 
 venv: $(VENV)/installed
 
 $(VENV)/installed: setup.py pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable .
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[server,scanner]'
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,lint,condor]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all,test,lint,release]'
 	touch $@
 
 demo: venv
@@ -27,10 +27,15 @@ dist/iceprod-pilot.pyz: $(wildcard grid/pilot/*.py) grid/bundle.py iceprod/trans
 	mkdir -p dist
 	$(PYTHON) -m grid.bundle $@
 
-# A package for other machines: with the fits compiled for every level of processors that this one runs.
-wheel: venv
+# All of a release, in dist/: source archive, wheels (one with the fits compiled for every level of processors that
+# this machine runs), the pilot as one file, what the program is made of (SBOM), and checksums.
+dist: $(VENV)/installed-test
 	$(BIN)/python -m scanner.recos.building --package
-	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	$(BIN)/python -m tools.dist dist
+
+# The fragments of changes/ become the section of a release in CHANGELOG.md.
+changelog: $(VENV)/installed-test
+	$(BIN)/towncrier build --yes --version "$$($(BIN)/python -c 'from config.version import version; print(version())')"
 
 # Ends with a table of what was left out, why, and the command that brings it in. WORKERS=0: one after the other.
 WORKERS ?= auto

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from config.environment import check_alone
 from iceprod.transport import Client, ClientError, Refused, Unreachable
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from iceprod.session_async import AsyncSession
 
 __all__ = ["Client", "ClientError", "Refused", "Unreachable", "connect", "connect_async"]
+
+check_alone()
 
 
 def connect(server: str | None = None, token: str | None = None, *, data: str | None = None) -> Session:

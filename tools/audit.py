@@ -1,8 +1,9 @@
 """Compares what is installed with what was reviewed: ``python -m tools.audit``.
 
-`constraints.txt` names every distribution that the product runs with, in the version that somebody looked
-at; ``make venv`` installs these. `tools/advisories.txt` keeps published advisories, so that nothing has to be
-asked of the network. A new version, or a new dependency, is looked at, and then written there.
+`constraints.txt` names every distribution that the product and its extras run with, in the version that
+somebody looked at, and what its tests need besides; ``make venv`` installs these. `tools/advisories.txt`
+keeps published advisories, so that nothing has to be asked of the network. A new version, or a new
+dependency, is looked at, and then written there.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-__all__ = ["Advisory", "advisories", "findings", "installed", "main", "reviewed"]
+from config.version import PRODUCT
+
+__all__ = ["Advisory", "advisories", "canonical", "findings", "installed", "main", "reviewed"]
 
 ROOT = Path(__file__).parents[1]
 CONSTRAINTS, ADVISORIES = ROOT / "constraints.txt", Path(__file__).with_name("advisories.txt")
-PRODUCT = "iceprod-scanner"
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,9 @@ def canonical(name: str) -> str:
 
 
 def installed(name: str = PRODUCT) -> dict[str, str]:
-    """Whatever the product needs, directly or not, with the version that is here; not the product itself."""
+    """What the product and its extras need, directly or not, as far as it is here; not the product itself."""
     found: dict[str, str] = {}
-    _follow(name, (), found, set())
+    _follow(name, tuple(distribution(name).metadata.get_all("Provides-Extra") or ()), found, set())
     del found[canonical(name)]
     return found
 
@@ -52,7 +54,7 @@ def _follow(name: str, extras: tuple[str, ...], found: dict[str, str], seen: set
     try:
         here = distribution(name)
     except PackageNotFoundError:
-        return  # for other platforms
+        return  # for other platforms, or of an extra that is not installed
     found[canonical(name)] = here.version
     for extra in extras or ("",):
         if (canonical(name), extra) in seen:
@@ -89,7 +91,7 @@ def findings(here: Mapping[str, str], known: Mapping[str, str], holes: list[Advi
              for name, version in here.items() if name not in known]
     found += [f"{name} {version}: the reviewed version is {known[name]}" for name, version in here.items()
               if name in known and Version(version) != Version(known[name])]
-    found += [f"{name} {known[name]}: reviewed, and not needed any more"
+    found += [f"{name} {known[name]}: reviewed, and not needed any more, or of an extra that is not installed"
               for name in known if name not in here]
     for hole in holes:
         version = here.get(hole.name)

@@ -14,17 +14,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from grid.pilot.processes import Usage, tree_usage
 from grid.pilot.running import Stop
 from iceprod.launch import command as launch
 
-__all__ = ["PartStopped", "Worker", "WorkerEnded", "WorkerStopped"]
+__all__ = ["PartStopped", "Worker", "WorkerEnded", "WorkerStopped", "missing"]
 
 _START_PATIENCE = 300.0  # seconds; the first start compiles
 _STOP_PATIENCE = 5.0  # seconds that a stopped batch may go on before its worker is killed
+_NEEDED = ("scanner", "msgspec", "numpy", "llvmlite")
 _THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def missing() -> str:
+    """What a worker cannot do without and this Python has not; empty when nothing is."""
+    return next((name for name in _NEEDED if find_spec(name) is None), "")
 
 
 class WorkerEnded(Exception):

@@ -31,6 +31,8 @@ OURS: dict[str, Listed] = {
         "Keep credentials for storage: yours, a group's or a dataset's."),
     "demo": Listed("house.demo", "demo",
         "Start everything in a directory of its own, simulate a neutrino event, scan it, and stop again."),
+    "doctor": Listed("house.doctor", "doctor",
+        "Examine an installation: machine, server, proxy, certificate, database, HTCondor; say what to do."),
     "down": Listed("house.down", "down",
         "Stop everything that `iceprod up` started; running tasks are handed back first."),
     "list": Listed("work.datasets", "list_datasets", "List datasets, the newest last."),
@@ -76,6 +78,7 @@ OURS: dict[str, Listed] = {
 }
 
 ELSEWHERE: dict[str, str] = {
+    "archive": "Move ended datasets out of the database into files, and back.",
     "backup": "Write a backup of an installation, which may run meanwhile.",
     "event": "Show what is in the file of an event, without scanning it.",
     "grid": "Keep pilots running: on an HTCondor pool, or on this machine.",

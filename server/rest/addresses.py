@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
-__all__ = ["Network", "client_address", "read_networks"]
+__all__ = ["Network", "client_address", "is_trusted", "read_networks"]
 
 Network = IPv4Network | IPv6Network
 
@@ -25,7 +25,7 @@ def client_address(peer: str, headers: Mapping[str, str], trusted: Sequence[Netw
     before an address that we do not trust, anybody may have written.
     """
     address, before = peer, _forwarded(headers)
-    while before and _is_trusted(address, trusted):
+    while before and is_trusted(address, trusted):
         candidate = _bare(before.pop())
         if not candidate:
             break
@@ -53,7 +53,8 @@ def _bare(text: str) -> str:
         return ""
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+def is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    """Whether an address is a trusted proxy's."""
     try:
         number = ip_address(address)
     except ValueError:

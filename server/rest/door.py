@@ -20,6 +20,7 @@ from tornado.httputil import (
 from tornado.web import Application, RequestHandler
 
 from server.common.errors import ApiError, TooLarge, Unavailable, error_body, status_line
+from server.common.turns import Turns
 
 __all__ = ["FORMS", "MOST_AT_ONCE", "MOST_FORM", "MOST_UNKNOWN", "Door", "is_form"]
 
@@ -35,9 +36,12 @@ _SMALL = 64 << 10  # a body that is rather read than cut off
 class _Starting(RequestHandler):
     """The answer to everything until the application is there."""
 
+    def initialize(self, turns: Turns) -> None:
+        self._turns = turns
+
     async def prepare(self) -> None:
         self.set_status(503)
-        self.set_header("Retry-After", "1")
+        self.set_header("Retry-After", str(self._turns.next()))
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(msgspec.json.encode({"status": "starting", **error_body(503, _TEXT)}))
 
@@ -51,7 +55,9 @@ class Door(HTTPServerConnectionDelegate):
     """Leads every request to `application`, which is put in place when all is ready."""
 
     def __init__(self) -> None:
-        self.application = Application([], default_handler_class=_Starting, log_function=lambda handler: None)
+        self.turns = Turns()  # of all who came too early
+        self.application = Application([], default_handler_class=_Starting, log_function=lambda handler: None,
+                                       default_handler_args={"turns": self.turns})
         self.coming = 0  # bytes of bodies that are on their way
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
@@ -117,7 +123,7 @@ class _Entrance(HTTPMessageDelegate):
         headers = HTTPHeaders({"Content-Type": "application/json; charset=UTF-8", "Server": "iceprod",
                                "Content-Length": str(len(body))})
         if error.code == 503:
-            headers["Retry-After"] = "1"
+            headers["Retry-After"] = str(self._door.turns.next())
         line = ResponseStartLine("", error.code, status_line(error.reason))
         self._connection.write_headers(line, headers, body)
         self._connection.finish()

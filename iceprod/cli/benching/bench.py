@@ -10,6 +10,7 @@ from importlib import import_module
 import click
 from click.shell_completion import CompletionItem
 
+from config.environment import require
 from iceprod.cli.benching.plan import BENCHES
 from iceprod.cli.common.errors import FAILED, CommandError
 
@@ -67,6 +68,7 @@ def _passing(name: str) -> click.Command:
     @click.pass_context
     def measure(ctx: click.Context, arguments: tuple[str, ...], as_json: bool) -> int:
         module, chosen = BENCHES[name]
+        require("scanner" if module.startswith("scanner.") else "server")  # pilots are measured with a server
         words = [sys.executable, "-m", module, *chosen, *arguments]
         if as_json or (ctx.parent is not None and ctx.parent.params["as_json"]):
             return _as_object(name, words)

@@ -14,6 +14,7 @@ import click
 import msgspec
 from click.shell_completion import CompletionItem
 
+from config.environment import require
 from iceprod.cli.benching.plan import BENCHES, LEFT_OUT, PLAN, planned
 from iceprod.cli.benching.records import Missing, Record, Run, append_trend, write_record
 from iceprod.cli.benching.running import Collection, collect
@@ -52,6 +53,7 @@ def everything(names: tuple[str, ...], quick: bool, rounds: int, events: Path | 
     One that fails is named with its reason, and the others go on. What was measured before an interruption
     stays. The exit status is 1 when nothing was measured.
     """
+    require("server")
     _check(names, out, trend)
     plan = planned(names, quick=quick, events=events.absolute() if events else None)
     found = Collection(quick, rounds)

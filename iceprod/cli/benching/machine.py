@@ -9,12 +9,12 @@ import platform
 import subprocess
 from pathlib import Path
 
+from config.version import PRODUCT
 from iceprod.cli.benching.records import Machine
 
 __all__ = ["load", "machine", "processor_of", "versions"]
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "tornado", "pymongo")
-_OURS = "iceprod-scanner"
 _ROOT = Path(__file__).parents[3]
 
 
@@ -36,9 +36,9 @@ def load() -> float:
 def versions() -> dict[str, str]:
     """By name; what is not installed is left out. `commit` is ours, where it is known."""
     found = {"python": platform.python_version()}
-    for name in (*_PACKAGES, _OURS):
+    for name in (*_PACKAGES, PRODUCT):
         try:
-            found["iceprod" if name == _OURS else name] = importlib.metadata.version(name)
+            found["iceprod" if name == PRODUCT else name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     commit = _commit()

@@ -61,6 +61,19 @@ class Status(Struct):
     scans_waiting: int | UnsetType = UNSET
 
 
+class Finding(Struct):
+    check: Annotated[str, Meta(description="what was looked at")]
+    state: Annotated[str, Meta(description="`ok`, `odd`, `wrong` or `left out`")]
+    text: Annotated[str, Meta(description="what was found")]
+    advice: Annotated[str, Meta(description="what to do; empty where nothing is")]
+
+
+class Examined(Struct):
+    wrong: Annotated[int, Meta(description="how many findings")]
+    odd: Annotated[int, Meta(description="how many findings")]
+    findings: list[Finding]
+
+
 class Demo(Struct):
     directory: str
     event: Annotated[str, Meta(description="the file")]
@@ -387,10 +400,32 @@ class Backup(Struct):
     documents: Annotated[dict[str, int], Meta(description="by collection")]
 
 
+class Archived(Struct):
+    dataset: int
+    dataset_id: str
+    file: str
+    bytes: Annotated[int, Meta(description="of the file")]
+    documents: Annotated[dict[str, int], Meta(description="by collection")]
+
+
+class Archiving(Struct):
+    dry_run: bool
+    chosen: Annotated[_Rows, Meta(description="`dataset`, `dataset_id`")]
+    archived: Annotated[list[Archived], Meta(description="none with `--dry-run`")]
+    left: Annotated[_Rows, Meta(description="with `--ended-before`: `dataset`, `dataset_id`, `reason`")]
+
+
+class Archives(Struct):
+    archives: Annotated[_Rows, Meta(description="`dataset`, `dataset_id`, `description`, `state` (`writing`, "
+                                                "`removing`, `archived`, `restoring`), `since`, `file`, "
+                                                "`documents`")]
+
+
 _ENTRY = "GET /api/v1/schedule/{name}/"
 
 SHAPES: dict[str, tuple[Shape, ...]] = {
     "up": (Up,), "down": (Down,), "web": (Web,), "token": (Token,), "status": (Status,), "demo": (Demo,),
+    "doctor": (Examined,),
     "bench": (Benches,), "bench all": (BenchAll,), "bench compare": (BenchCompared,),
     "bench figures": (BenchTables, BenchPages),
     "scan": (Scan,), "watch": (Scan,), "rescan": (Scan,), "abort": (Aborted,), "scans": (Scans,),
@@ -413,6 +448,7 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     "store check": (Sound,), "store size": (StoreSize,), "store dump": (Copied,), "store restore": (Copied,),
     "store bench": (StoreBench,),
     "backup": (Backup,), "restore": (Backup,),
+    "archive datasets": (Archiving,), "archive list": (Archives,), "archive restore": (Archived,),
 }
 """By what one types after ``iceprod``; several where an option makes it say something else."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from config.environment import require
 from iceprod.cli.common.errors import CommandError
 from iceprod.cli.common.screen import bare
 from iceprod.installation import Installation
@@ -31,6 +32,7 @@ def demo(directory: Path, keep: bool, as_json: bool) -> int:
 
     Each step is a command that you could type; it is shown before it runs.
     """
+    require("server")
     with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
         told = _story(directory, keep)
     if as_json:

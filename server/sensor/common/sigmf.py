@@ -7,8 +7,9 @@ import io
 import json
 import tarfile
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from config.version import PRODUCT, version
 
 __all__ = ["BYTES", "DOUBLES", "FLOATS", "archive", "metadata", "recorder"]
 
@@ -21,10 +22,7 @@ _EXTENSION = {"name": "grid", "version": "0.1.0", "optional": True}
 
 def recorder() -> str:
     """Our name and version."""
-    try:
-        return f"iceprod-scanner {version('iceprod-scanner')}"
-    except PackageNotFoundError:  # run from a checkout that was not installed
-        return "iceprod-scanner"
+    return f"{PRODUCT} {version()}"
 
 
 def metadata(started: str, facts: Mapping[str, Any], description: str, *, data: bytes = b"",

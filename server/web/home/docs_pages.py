@@ -22,7 +22,8 @@ from server.web.common.handler import NotLoggedIn, PageHandler
 
 __all__ = ["ROUTES", "render_page"]
 
-FOLDER = Path(__file__).parents[3] / "docs"
+_PACKAGED, _CHECKOUT = Path(__file__).parents[1] / "docs", Path(__file__).parents[3] / "docs"
+FOLDER = _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
 BASE = "/web/docs"
 _NAME = re.compile(r"[a-z0-9-]+")
 _MARK = re.compile(r"<!-- [^<>\n]* -->")

@@ -93,7 +93,7 @@ def test_server_and_site_as_the_pages_say(tools: Path, tmp_path: Path) -> None:
     made = {line for line in commands("docs/operate.md") if "cp " not in line and "systemctl" not in line}
     again = [line for line in commands("docs/admin.md") if line not in made and "pip install" not in line
              and "venv" not in line]
-    assert sum("pip install '.[condor]'" in line for line in commands("docs/admin.md")) == 1
+    assert sum("pip install '.[grid]'" in line for line in commands("docs/admin.md")) == 1
     dry = next(line for line in again if "--dry-run" in line)
     again[again.index(dry)] = f"{{ {dry} > $LOGS/dry 2>&1 || true; }}"
     wait = ("for n in $(seq 40); do /opt/iceprod/bin/python -c 'import urllib.request as u; "

@@ -5,6 +5,9 @@ Leases last an hour here, so that a task that comes back does so because HTCondo
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -205,3 +208,13 @@ def test_a_dry_run_changes_nothing(grid: Grid, work: Work) -> None:
     assert "would do nothing" in said
     assert grid.pool.jobs() == before
     work.stop(dataset_id)
+
+
+def test_the_doctor_sees_the_pool_of_a_site(grid: Grid) -> None:
+    command = [sys.executable, "-m", "iceprod", "doctor", "--site", str(grid.file), "--json"]
+    done = subprocess.run(command, cwd=grid.file.parent, capture_output=True, text=True, check=False)
+    told = {finding["text"]: finding["state"] for finding in json.loads(done.stdout)["findings"]
+            if finding["check"].startswith(grid.name)}
+    assert any("schedd" in text and state == "ok" for text, state in told.items()), told
+    assert any("machines would take pilots" in text and state == "ok" for text, state in told.items()), told
+    assert any("accepts it" in text and state == "ok" for text, state in told.items()), told

@@ -7,13 +7,22 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from iceprod.ids import now
 from server.rest.context import Context
 from server.rest.health import probes
-from server.services.migrations import MIGRATIONS, FromTheFuture, LeaseLost, migrate, read_version
+from server.services.migrations import (
+    MIGRATIONS,
+    FromTheFuture,
+    LeaseLost,
+    is_excluded,
+    migrate,
+    read_version,
+)
 from tests.support.migrating import STEPS, context
 from tests.support.store import embedded_store
 
@@ -117,3 +126,70 @@ async def test_health_tells_the_version(ctx: Context) -> None:
     await migrate(ctx)
     assert (await probes(ctx))["schema"] == {"version": MIGRATIONS[-1].version,
                                              "known": MIGRATIONS[-1].version}
+
+
+async def test_datasets_of_before_get_counters_that_are_to_be_proved(ctx: Context) -> None:
+    await ctx.db.datasets.insert_many([{"dataset_id": "a"}, {"dataset_id": "b"}])
+    await ctx.db.task_totals.insert_one({"_id": "b", "whole": 7})
+    await migrate(ctx)
+    assert (await ctx.db.task_totals.find_one({"_id": "a"}))["doubt"] is True
+    assert await ctx.db.task_totals.find_one({"_id": "b"}) == {"_id": "b", "whole": 7}
+    assert (await ctx.db.meta.find_one({"_id": "totals"}))["until"] > now()
+
+
+async def test_a_new_database_has_no_older_program_beside_it(ctx: Context) -> None:
+    await migrate(ctx)
+    assert await ctx.db.meta.find_one({"_id": "totals"}) is None
+
+
+# -- two versions of the program side by side
+
+BESIDE = (*STEPS[:2], type(STEPS[0])(3, "add something", STEPS[2].run, beside=2))
+
+
+async def _server(ctx: Context, known: int, seconds: float = 60.0) -> str:
+    """A row of a server that knows a version of the database; its id."""
+    row = {"_id": f"server {known}", "schema": known, "machine": "north", "process": 4711,
+           "until": now() + timedelta(seconds=seconds)}
+    await ctx.db.servers.insert_one(row)
+    return str(row["_id"])
+
+
+async def test_an_older_program_goes_on_beside_a_step_that_it_stands(ctx: Context) -> None:
+    await migrate(ctx, STEPS[:2])
+    await _server(ctx, 2)
+    assert await migrate(ctx, BESIDE) == 3
+    assert await migrate(ctx, STEPS[:2]) == 3  # the older program may also start again
+    assert not await is_excluded(ctx.db, 2)
+    assert await is_excluded(ctx.db, 1)
+    with pytest.raises(FromTheFuture, match="knows version 1"):
+        await migrate(ctx, STEPS[:1])
+
+
+async def test_a_step_waits_for_servers_that_it_excludes(ctx: Context) -> None:
+    await migrate(ctx, STEPS[:2])
+    await _server(ctx, 1, seconds=-1.0)  # one that died
+    living = await _server(ctx, 2)
+    said: asyncio.Queue[str] = asyncio.Queue()
+    newer = asyncio.create_task(migrate(ctx, STEPS, said.put_nowait))
+    waiting = await said.get()
+    assert "process 4711 on north" in waiting
+    assert "'sum'" in waiting
+    assert not newer.done()
+    assert await ctx.db.sums.find_one() is None
+    assert not await is_excluded(ctx.db, 2)  # nobody is turned out while it waits
+    await ctx.db.servers.delete_one({"_id": living})
+    assert await newer == 3
+    assert await is_excluded(ctx.db, 2)
+    assert said.empty()
+    await is_done(ctx)
+
+
+async def test_what_starts_while_a_step_begins_is_kept_out(ctx: Context) -> None:
+    """Killed after the door was closed and before the step: older programs stay out, newer ones go on."""
+    await migrate(ctx, STEPS[:2])
+    await ctx.db.meta.update_one({"_id": "schema"}, {"$set": {"oldest": 3}})
+    with pytest.raises(FromTheFuture):
+        await migrate(ctx, STEPS[:2])
+    assert await migrate(ctx, STEPS) == 3
+    await is_done(ctx)

@@ -1,0 +1,52 @@
+"""What the server saw of a request, against how it was sent; and clocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from iceprod.checks.clocks import clock
+from iceprod.checks.connection import proxy
+from iceprod.checks.findings import State
+
+PLAIN = {"peer": "127.0.0.1", "address": "127.0.0.1", "is_forwarded": False, "is_trusted": False,
+         "host": "localhost:8080", "public_url": ""}
+BEHIND = {"peer": "10.0.0.5", "address": "192.0.2.7", "is_forwarded": True, "is_trusted": True,
+          "host": "ice.example.org", "public_url": "https://ice.example.org"}
+
+
+def _found(url: str, **seen: Any) -> list[tuple[str, str]]:
+    return [(finding.check, finding.state) for finding in proxy(url, seen)]
+
+
+def test_nothing_is_said_without_a_proxy() -> None:
+    assert _found("http://localhost:8080", **PLAIN) == []
+
+
+def test_a_proxy_that_does_all_it_should() -> None:
+    assert _found("https://ice.example.org", **BEHIND) == [("proxy", State.OK)]
+
+
+@pytest.mark.parametrize(("changed", "found"), [
+    ({"is_forwarded": False}, ("proxy", State.WRONG)),
+    ({"is_trusted": False}, ("proxy", State.WRONG)),
+    ({"host": "127.0.0.1:8080"}, ("proxy", State.ODD)),
+    ({"public_url": ""}, ("address", State.WRONG)),
+    ({"public_url": "https://other.example.org"}, ("address", State.ODD)),
+])
+def test_each_fault_of_a_proxy_is_told(changed: dict[str, Any], found: tuple[str, str]) -> None:
+    assert found in _found("https://ice.example.org", **{**BEHIND, **changed})
+
+
+def test_the_advice_names_the_proxy() -> None:
+    told = next(proxy("https://ice.example.org", {**BEHIND, "is_trusted": False}))
+    assert "trusted_proxies: [10.0.0.5]" in told.advice
+
+
+@pytest.mark.parametrize(("skew", "took", "state"), [
+    (0.5, 0.0, State.OK), (-3.0, 0.1, State.ODD), (30.0, 0.1, State.WRONG), (-30.0, 0.1, State.WRONG),
+    (4.0, 3.0, State.OK),  # a slow answer tells nothing of so little
+])
+def test_a_clock_is_as_bad_as_it_surely_is(skew: float, took: float, state: State) -> None:
+    assert clock("clock", "the server's", skew, took).state == state
