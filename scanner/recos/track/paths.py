@@ -25,7 +25,7 @@ PATH_FACTOR = N_GROUP / SIN_CHERENKOV - COS_CHERENKOV / SIN_CHERENKOV
 MIN_DISTANCE2 = 0.04
 _MIN_HEIGHT = 1.0  # below this difference in height (m) the path average goes over to the local value
 _ICE_ROW = np.int32(8)
-_LAST_NODE = np.int32(-2 * GRID_BOTTOM / GRID_STEP - 2)
+_LAST_NODE = np.int32(-2 * GRID_BOTTOM / GRID_STEP - 1)
 
 (NU, NV, PER_D, DISTANCE, COSINE, LATE, FRACTION, PER_DROP, SCALE, INSIDE) = range(10)
 """Rows of `lane` that `follow_light` fills in."""
