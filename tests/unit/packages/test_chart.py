@@ -26,7 +26,8 @@ ALL = {
     "settings": {"server": {"trusted_proxies": ["10.0.0.0/8"]}, "pilots": {"isolation": "off"}},
     "environment": [{"name": "ICEPROD__NOTIFY__SMTP__PASSWORD",
                      "valueFrom": {"secretKeyRef": {"name": "mail", "key": "password"}}}],
-    "ingress": {"enabled": True, "host": "iceprod.example.org", "className": "nginx", "tlsSecret": "certificate",
+    "ingress": {"enabled": True, "host": "iceprod.example.org", "className": "nginx",
+                "tlsSecret": "certificate",
                 "annotations": {"nginx.ingress.kubernetes.io/proxy-body-size": "64m"}},
     "pilots": {"enabled": True, "isolation": "required", "lifetime": 12},
     "nodeSelector": {"disk": "ssd"},
@@ -142,7 +143,8 @@ def test_no_pod_has_rights(values: dict[str, Any]) -> None:
 
 def test_walls_of_pilots_are_asked_of_the_cluster_when_they_are_required() -> None:
     def asked(isolation: str) -> tuple[Any, ...]:
-        pod = rendered({"pilots": {"enabled": True, "isolation": isolation}})["pilots"]["spec"]["template"]["spec"]
+        values = {"pilots": {"enabled": True, "isolation": isolation}}
+        pod = rendered(values)["pilots"]["spec"]["template"]["spec"]
         [container] = pod["containers"]
         return (pod.get("hostUsers"), pod["securityContext"]["seccompProfile"]["type"],
                 container["securityContext"].get("procMount"))
@@ -163,7 +165,8 @@ def test_names_and_selectors_fit(name: str) -> None:
     [rule] = manifests["Ingress"]["spec"]["rules"]
     assert rule["http"]["paths"][0]["backend"]["service"]["name"] == service["metadata"]["name"]
     volumes = server["spec"]["template"]["spec"]["volumes"]
-    assert manifests["ConfigMap"]["metadata"]["name"] in [one.get("configMap", {}).get("name") for one in volumes]
+    mounted = [one.get("configMap", {}).get("name") for one in volumes]
+    assert manifests["ConfigMap"]["metadata"]["name"] in mounted
     [pilots] = manifests["pilots"]["spec"]["template"]["spec"]["containers"]
     [port] = service["spec"]["ports"]
     assert f"--server=http://{service['metadata']['name']}:{port['port']}" in pilots["args"]
@@ -182,14 +185,16 @@ def test_a_new_server_is_there_before_an_old_one_goes_and_answers_are_given_to_t
 
 def test_probes_ask_what_is_there_and_a_lost_database_restarts_nobody() -> None:
     [server] = rendered({})["Deployment"]["spec"]["template"]["spec"]["containers"]
-    asked = {name: server[name]["httpGet"]["path"] for name in ("startupProbe", "readinessProbe", "livenessProbe")}
+    probes = ("startupProbe", "readinessProbe", "livenessProbe")
+    asked = {name: server[name]["httpGet"]["path"] for name in probes}
     assert asked == {"startupProbe": "/healthz", "readinessProbe": "/healthz", "livenessProbe": "/metrics"}
     assert set(asked.values()) <= {route.path for route in ROUTES}
 
 
 def test_changed_settings_bring_new_servers() -> None:
     def mark(settings: dict[str, Any]) -> str:
-        return str(rendered({"settings": settings})["Deployment"]["spec"]["template"]["metadata"]["annotations"])
+        pod = rendered({"settings": settings})["Deployment"]["spec"]["template"]
+        return str(pod["metadata"]["annotations"])
 
     assert mark({}) == mark({})
     assert mark({}) != mark({"limits": {"user_burst": 1000}})

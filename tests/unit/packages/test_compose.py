@@ -20,6 +20,7 @@ from grid.cli import pilot
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "packaging" / "compose"
+HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/bin:/sbin:/bin")
 
 
 def interpolated(text: str) -> str:
@@ -105,9 +106,8 @@ def test_files_that_are_mounted_are_there_and_secrets_are_not_kept() -> None:
         assert f"/packaging/compose/{secret['file'].removeprefix('./')}" in ignored
 
 
-@pytest.mark.skipif(not shutil.which("haproxy", path="/usr/sbin:/usr/bin"), reason="haproxy is not installed")
+@pytest.mark.skipif(not HAPROXY, reason="haproxy is not installed")
 def test_the_proxy_understands_its_file() -> None:
-    program = shutil.which("haproxy", path="/usr/sbin:/usr/bin")
-    done = subprocess.run([str(program), "-c", "-f", FOLDER / "haproxy.cfg"], check=False, capture_output=True,
-                          text=True, timeout=60)
+    words = [str(HAPROXY), "-c", "-f", FOLDER / "haproxy.cfg"]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
