@@ -14,9 +14,9 @@ import pytest
 
 from tests.support.api import REPOSITORY
 
-__all__ = ["HEADS", "MOUNTS", "as_walked", "commands", "made_tools"]
+__all__ = ["MOUNTS", "as_walked", "commands", "made_tools", "site_file"]
 
-HEADS = {"docs/operate.md": "## As services", "docs/admin.md": "## A site in ten minutes"}
+_HEADS = {"docs/operate.md": "## As services", "docs/admin.md": "## A site in ten minutes"}
 """The sections that install something."""
 _SUDO = """#!/bin/sh
 if [ "$1" = -u ]; then
@@ -54,9 +54,16 @@ def as_walked(line: str) -> str:
 
 def commands(page: str) -> list[str]:
     """What is typed in the section of a page, in its order."""
-    section = (REPOSITORY / page).read_text().split(HEADS[page] + "\n", 1)[1].split("\n## ", 1)[0]
+    section = (REPOSITORY / page).read_text().split(_HEADS[page] + "\n", 1)[1].split("\n## ", 1)[0]
     return [line[2:] for block in re.findall(r"```console\n(.*?)```", section, re.DOTALL)
             for line in block.splitlines() if line.startswith("$ ")]
+
+
+def site_file() -> str:
+    """The site's file of the page, for a server on this machine."""
+    section = (REPOSITORY / "docs/admin.md").read_text().split(_HEADS["docs/admin.md"], 1)[1]
+    return section.split("```yaml\n", 1)[1].split("```", 1)[0].replace(
+        "https://iceprod.example.org", "http://127.0.0.1:8080")
 
 
 def made_tools(folder: Path, **programs: str) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.machine import HEADS, MOUNTS, as_walked, commands, made_tools
+from tests.integration.cli.machine import MOUNTS, as_walked, commands, made_tools, site_file
 from tests.support.api import REPOSITORY
 
 _SYSTEMCTL = """#!/bin/sh
@@ -21,12 +21,6 @@ setpriv --reuid "$user" --regid "$(id -g "$user")" --clear-groups env HOME=/ $(r
   > "$LOGS/$name.log" 2>&1 &
 echo $! > "$LOGS/$name.pid"
 """
-
-
-def site_file() -> str:
-    section = (REPOSITORY / "docs/admin.md").read_text().split(HEADS["docs/admin.md"], 1)[1]
-    return section.split("```yaml\n", 1)[1].split("```", 1)[0].replace(
-        "https://iceprod.example.org", "http://127.0.0.1:8080")
 
 
 @pytest.fixture

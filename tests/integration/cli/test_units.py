@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.machine import MOUNTS, as_walked, commands, made_tools
+from tests.integration.cli.machine import MOUNTS, as_walked, commands, made_tools, site_file
 from tests.support.api import REPOSITORY
 
 pytestmark = pytest.mark.slow
@@ -84,6 +84,20 @@ ls /var/lib/iceprod/backup/*/ > $LOGS/backup
 systemctl enable --now iceprod-backup.timer
 systemctl show -P NextElapseUSecRealtime iceprod-backup.timer > $LOGS/next
 
+# a grid, for which there is no HTCondor here: it says so, and is started again and again
+token=/etc/iceprod/token
+sudo -u iceprod /opt/iceprod/bin/iceprod token --data /var/lib/iceprod/server --user g --roles system > $token
+chown iceprod $token
+install -m 640 -o iceprod mysite.yaml /etc/iceprod/mysite.yaml
+cp docs/systemd/iceprod-grid@.service /etc/systemd/system/
+own=/etc/systemd/system/iceprod-grid@.service.d
+mkdir $own
+{{ cat here.conf; echo StandardError=file:$LOGS/grid; }} > $own/here.conf
+systemctl daemon-reload
+systemctl start iceprod-grid@mysite
+for n in $(seq 60); do test -s $LOGS/grid && break; sleep 1; done
+systemctl stop iceprod-grid@mysite
+
 systemctl stop iceprod-server
 systemctl show -P Result iceprod-server > $LOGS/stopped
 """
@@ -135,6 +149,7 @@ def test_the_units_run_as_systemd_starts_them(tmp_path: Path) -> None:
     own = "/etc/systemd/system/iceprod-server.service.d"
     typed.insert(start, f"mkdir {own} && cp here.conf {own}/")
     (tmp_path / "here.conf").write_text(_HERE)
+    (tmp_path / "mysite.yaml").write_text(site_file())
     (tmp_path / "docs").symlink_to(REPOSITORY / "docs")
     (tmp_path / "walk").write_text("\n".join([f"cd {tmp_path}", *typed[:start + 2], _WALK]))
     tmp_path.chmod(0o755)
@@ -149,6 +164,9 @@ def test_the_units_run_as_systemd_starts_them(tmp_path: Path) -> None:
     assert refused == ["/usr/new", "/etc/new", "/var/lib/new", "/var/lib/iceprod/new"]
     assert "backup.json" in told["backup"]
     assert told["next"].strip()
+    assert told["grid"].startswith("error: ")
+    assert "schedd" in told["grid"] or "HTCondor" in told["grid"]
+    assert "Traceback" not in told["grid"]
     assert told["stopped"].strip() == "success"
 
 
