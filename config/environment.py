@@ -18,6 +18,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "grid": ("htcondor2", "classad2"),
     "kafka": ("confluent_kafka",),
     "zeromq": ("zmq",),
+    "telemetry": ("opentelemetry",),
 }
 """What each extra brings. `server` brings all of `scanner`, too."""
 _OLDER = "iceprod"  # the distribution of the collaboration's own program; its package has our package's name

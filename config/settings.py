@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_type_hints
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 import re2
@@ -25,6 +26,7 @@ from config.parts import Part
 __all__ = ["Part", "Settings", "SettingsError", "load", "read_document", "read_part"]
 
 ENVIRONMENT_PREFIX = "ICEPROD__"
+MOST_PROCESSES = 64  # of the server, at one port
 _PATTERNS = re2.Options()
 _PATTERNS.log_errors = False
 
@@ -34,6 +36,13 @@ class SettingsError(ValueError):
 
 
 _P = TypeVar("_P", bound=Part)
+
+_FORGETS = {
+    ("w", "0"): "nobody would learn which writes failed",
+    ("w", "1"): "what is acknowledged would be lost with the primary that has it alone",
+    ("journal", "false"): "what is acknowledged would be lost when the power fails",
+}
+_STALE = "rules would read from a member that does not have yet what they have just written"
 
 
 class Server(Part, frozen=True):
@@ -46,8 +55,13 @@ class Server(Part, frozen=True):
     # networks whose X-Forwarded-For or Forwarded says who asks
     trusted_proxies: list[str] = msgspec.field(default_factory=list)
     shutdown_seconds: float = 5.0  # how long requests may take to end when the server stops
+    processes: int = 1  # how many of them `iceprod up` starts behind the one port
+    peers_host: str = ""  # where servers hear each other; empty: the address that reaches the database
+    peers_port: int = 0  # UDP, the first that is free from this one on; 0: any free one
 
     def __post_init__(self) -> None:
+        if not 1 <= self.processes <= MOST_PROCESSES:
+            raise ValueError(f"processes: from 1 to {MOST_PROCESSES}, not {self.processes}")
         for name in self.trusted_proxies:
             try:
                 ip_network(name, strict=False)
@@ -60,6 +74,16 @@ class Database(Part, frozen=True):
 
     url: str = ""  # mongodb://…; empty: the embedded store
     name: str = "iceprod"  # which database of that server
+    most_tasks: int = 10_000_000  # of the embedded store; submissions beyond: 507; 0: as its disk allows
+
+    def __post_init__(self) -> None:
+        if self.most_tasks < 0:
+            raise ValueError("most_tasks: must not be negative")
+        for name, value in parse_qsl(urlsplit(self.url).query):
+            option = (name.lower(), value.lower())
+            why = _STALE if option[0] == "readpreference" and option[1] != "primary" else _FORGETS.get(option)
+            if why:
+                raise ValueError(f"url: with {name}={value} {why}; leave it out")
 
 
 class Tokens(Part, frozen=True):
@@ -235,7 +259,7 @@ class Limits(Part, frozen=True):
     """How many requests one server process works on; more are told when to come again."""
 
     requests_at_once: int = 32  # beside the urgent ones; fewer while answers are slow; more: 503
-    urgent_at_once: int = 500  # health, heartbeats, starts and ends of tasks; more: 503
+    urgent_at_once: int = 2000  # health, what pilots say; more: 503
     user_at_once: int = 24  # of one user, pilots, grids and services apart; more: 429; 0: no limit
     user_per_second: float = 200.0  # of one user, after a burst; more: 429; 0: no limit
     user_burst: int = 2000  # so many, before the rate counts
@@ -292,6 +316,12 @@ class Logging(Part, frozen=True):
     format: str = "json"  # or "text"
 
 
+class Telemetry(Part, frozen=True):
+    """What is recorded of who did what for how long; OpenTelemetry's own variables say where it goes."""
+
+    traces: bool = False  # record spans; needs `pip install 'iceprod-scanner[telemetry]'`
+
+
 class Settings(Part, frozen=True):
     """All settings of the system."""
 
@@ -314,6 +344,7 @@ class Settings(Part, frozen=True):
     alerts: Alerts = Alerts()
     notify: Notify = Notify()
     logging: Logging = Logging()
+    telemetry: Telemetry = Telemetry()
 
 
 def load(path: str | Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:

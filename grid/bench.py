@@ -83,11 +83,12 @@ class ClaimFigures:
 class Bench:
     """An installation, without pilots if not told otherwise, and what is asked of it."""
 
-    def __init__(self, root: Path, pilots: int = 0) -> None:
+    def __init__(self, root: Path, pilots: int = 0, servers: int = 1) -> None:
         self.data = root / "data"
         self.environment = {**os.environ, "XDG_STATE_HOME": str(root / "state"),
                             "ICEPROD__LOGGING__LEVEL": "WARNING", "ICEPROD__PILOTS__CORES": "1"}
-        self._run("up", "--data", str(self.data), "--port", "0", "--no-open", "--pilots", str(pilots))
+        self._run("up", "--data", str(self.data), "--port", "0", "--no-open", "--pilots", str(pilots),
+                  "--servers", str(servers))
         running = json.loads((self.data / "up.json").read_text())
         self.supervisor = int(running["pid"])
         self.token = self.data / "bench-token"

@@ -38,7 +38,8 @@ def run(settings: Settings, server: str, token_file: Path, pilot_token_file: Pat
         told = settings.pilots
         view = View(tuple(told.visible), tuple(told.writable), hidden)
         return LocalGrid(Pilots(server, token, work, grid_id, told.heartbeat_seconds, temp, told.transfers,
-                                told.isolation, told.account, view, data / "cache", told.cache_gb), logs)
+                                told.isolation, told.account, view, data / "cache", told.cache_gb,
+                                settings.telemetry.traces), logs)
 
     with Client(server, TokenFile(token_file)) as client:
         service = GridService(client, make, _offer(settings), settings.pilots.count, data / "grid.id")

@@ -36,6 +36,7 @@ class Pilots:
     view: View = field(default_factory=View)  # what tasks see of this machine
     cache: Path | None = None  # of inputs, for all pilots here
     cache_gb: float = 0.0
+    traces: bool = False  # whether they record spans
 
     def arguments(self, name: str, offer: PilotClass) -> list[str]:
         """The command line of the pilot that we call so, without the program."""
@@ -46,6 +47,7 @@ class Pilots:
                  "isolation": self.isolation, "account": self.account,
                  "cache": self.cache_gb, "cache-directory": self.cache or ""}
         words = [f"--transfer={scheme}={command}" for scheme, command in self.transfers.items()]
+        words += ["--traces"] if self.traces else []
         for name, paths in (("visible", self.view.readable), ("writable", self.view.writable),
                             ("hidden", self.view.hidden)):
             words += [f"--{name}={path}" for path in paths]

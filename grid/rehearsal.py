@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from grid.guarding.launcher import Launcher, Program
 from grid.moving.errors import CannotTransfer
 from grid.moving.items import Item, Means, items_of
 from grid.pilot import ends
-from grid.pilot.launcher import Launcher, Program
 from grid.pilot.modules import BadConfig, commands, environment
 from grid.pilot.room import Share
 from grid.pilot.running import Running
@@ -156,6 +156,6 @@ class _Showing(Launcher):
         self._say = say
 
     def start(self, argv: list[str], variables: dict[str, str], directory: Path, stdout: Path,
-              stderr: Path, box: dict[str, Any] | None = None) -> Program:
+              stderr: Path, box: dict[str, Any] | None = None, whose: str = "") -> Program:
         self._say(f"$ {shlex.join(argv)}")
-        return super().start(argv, variables, directory, stdout, stderr, box)
+        return super().start(argv, variables, directory, stdout, stderr, box, whose)

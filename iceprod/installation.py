@@ -25,7 +25,7 @@ __all__ = ["Installation", "Running", "make_private", "running_installations", "
 
 _OWN_TOKEN_HOURS = 24.0
 _LOCK_SECONDS = 0.3  # longer than anybody needs who only looks whether it is held
-_OURS = frozenset({"secret", "up.lock", "up.json", "logs", "store", "tokens", "grid.id",
+_OURS = frozenset({"secret", "up.lock", "up.json", "logs", "store", "tokens", "metrics", "grid.id",
                    "work"})
 
 

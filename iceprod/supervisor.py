@@ -10,6 +10,7 @@ import argparse
 import logging
 import os
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -36,6 +37,7 @@ _QUIET_SECONDS = 30.0  # otherwise: signals wake us
 _WORD_SECONDS = 10.0  # between words about a start that takes long
 _TOKEN_HOURS, _RENEW_SECONDS = 48.0, 3600.0
 _ROTATE_SECONDS = 60.0
+_FIGURES, _NUMBER = "PROMETHEUS_MULTIPROC_DIR", "ICEPROD_PROCESS"  # see server/common/metrics.py
 _PORTS = 100  # from the usual one on, that are looked at for a free one
 
 log = logging.getLogger("supervisor")
@@ -66,7 +68,7 @@ class Plan:
 
 
 def plan(config: Path | None, data: str | None, port: int | None, pilots: int | None,
-         start_id: str = "") -> Plan:
+         servers: int | None = None, start_id: str = "") -> Plan:
     """Settings with what the command line says; port 0 becomes a free one. Raises SettingsError, StartError.
 
     The usual port, which nobody chose, gives way to the next free one.
@@ -74,7 +76,8 @@ def plan(config: Path | None, data: str | None, port: int | None, pilots: int | 
     settings = load(config)
     changes: dict[str, object] = {"data": str(Path(data or settings.data).absolute())}
     number = _port(settings.server, port)
-    changes["server"] = msgspec.structs.replace(settings.server, port=number)
+    changes["server"] = msgspec.structs.replace(settings.server, port=number,
+                                                processes=servers or settings.server.processes)
     if pilots is not None:
         changes["pilots"] = msgspec.structs.replace(settings.pilots, count=pilots)
     return Plan(msgspec.structs.replace(settings, **changes), config.absolute() if config else None,
@@ -139,6 +142,8 @@ class Supervisor:
         self.plan, self.settings, self.here = what, what.settings, what.installation
         self.children: list[Child] = []
         self.stopping = False
+        self.servers: list[Child] = []  # among the children
+        self._to_restart: list[Child] = []
         self._compiler: Child | None = None  # of what this machine has not compiled yet; ends by itself
         self._renewed = self._rotated = 0.0
 
@@ -146,6 +151,7 @@ class Supervisor:
         """Run until a signal; the exit status. Raises StartError."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._stop_soon)
+        signal.signal(signal.SIGUSR1, self._restart_soon)
         wait = SignalWait()
         with self.here.lock() as ours:
             if not ours:
@@ -155,7 +161,7 @@ class Supervisor:
                 while not self.stopping:
                     self._look_after()
                     lacking = any(child.process is None for child in self.children)
-                    wait(_LOOK_SECONDS if lacking else _QUIET_SECONDS)
+                    wait(_LOOK_SECONDS if lacking or self._to_restart else _QUIET_SECONDS)
             finally:
                 self._stop()
         return 0
@@ -208,12 +214,31 @@ class Supervisor:
         return self._wait(child, lambda: _store_url(note))
 
     def _start_server(self, database: str) -> None:
-        arguments = ["-m", "server", "--data", str(self.here.data), "--port", str(self.settings.server.port)]
+        processes = self.settings.server.processes
+        arguments = ["-m", "server", "--data", str(self.here.data), "--port", str(self.settings.server.port),
+                     "--processes", str(processes)]
         if not self.settings.database.url:  # one with a password stays off the command line
             arguments += ["--database", database]
-        arguments += ["--start-id", self.plan.start_id]
-        self._begin("server", arguments + self._config())
-        wait_healthy(self.plan.url, self.plan.start_id, self._failure)
+        arguments += ["--start-id", self.plan.start_id, *self._config()]
+        self._clear_figures()
+        for number in range(1, processes + 1):
+            one = self._child("server", arguments) if processes == 1 else self._child(
+                f"server-{number}", arguments, {_FIGURES: str(self._figures), _NUMBER: str(number)})
+            one.start()
+            self.children.append(one)
+            self.servers.append(one)
+            if number == 1:  # it prepares the database; the others need not
+                wait_healthy(self.plan.url, self.plan.start_id, self._failure)
+
+    @property
+    def _figures(self) -> Path:
+        """Where the server's processes keep what `/metrics` tells of all of them."""
+        return self.here.data / "metrics"
+
+    def _clear_figures(self) -> None:
+        if self.settings.server.processes > 1:
+            shutil.rmtree(self._figures, ignore_errors=True)
+            make_private(self._figures)
 
     def _grid_arguments(self) -> list[str]:
         return ["-m", "grid", "--server", self.plan.url, "--data", str(self.here.data),
@@ -223,9 +248,9 @@ class Supervisor:
     def _config(self) -> list[str]:
         return ["--config", str(self.plan.config)] if self.plan.config else []
 
-    def _child(self, name: str, arguments: list[str]) -> Child:
+    def _child(self, name: str, arguments: list[str], environment: dict[str, str] | None = None) -> Child:
         return Child(name, [sys.executable, *arguments], self.here.logs / f"{name}.log", self.here.data,
-                     stop_seconds=self.settings.server.shutdown_seconds + 5)
+                     environment or {}, stop_seconds=self.settings.server.shutdown_seconds + 5)
 
     def _begin(self, name: str, arguments: list[str]) -> Child:
         child = self._child(name, arguments)
@@ -260,6 +285,7 @@ class Supervisor:
             news = child.keep()
             if news:
                 log.warning("%s", news)
+        self._restart_next()
         now = time.monotonic()
         if now - self._renewed > _RENEW_SECONDS:
             self._renew_tokens()
@@ -267,6 +293,14 @@ class Supervisor:
             self._rotated = now
             for file in self.here.logs.glob("*.log"):
                 rotate(file)
+
+    def _restart_next(self) -> None:
+        """Restart one of the server's processes that have to be, when as many serve as there should."""
+        if self._to_restart and _serving(self.plan.url) >= len(self.servers):
+            child = self._to_restart.pop(0)
+            child.stop()
+            child.start()
+            log.info("%s restarted as process %d", child.name, child.pid)
 
     @property
     def _tokens(self) -> Path:
@@ -280,6 +314,9 @@ class Supervisor:
             token = self.here.token(name, role, hours=_TOKEN_HOURS, **bounds)
             write_private(self._tokens / name, token.encode())
 
+    def _restart_soon(self, number: int, frame: object) -> None:
+        self._to_restart = list(self.servers)
+
     # -- stop
 
     def _stop_soon(self, number: int, frame: object) -> None:
@@ -290,6 +327,16 @@ class Supervisor:
             child.stop()
         self.here.withdraw()
         log.info("stopped")
+
+
+def _serving(url: str) -> int:
+    """How many processes of the server there answer."""
+    try:
+        with Client(url, timeout=2.0) as client:
+            found = client.get("/healthz")
+        return int(found["servers"]["here"])
+    except (ClientError, KeyError, TypeError, ValueError):
+        return 0
 
 
 def _store_url(note: Path) -> str:
@@ -322,13 +369,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--data")
     parser.add_argument("--port", type=int)
     parser.add_argument("--pilots", type=int)
+    parser.add_argument("--servers", type=int)
     parser.add_argument("--start-id", default="")
     given = parser.parse_args(arguments)
     hide_memory()
     os.umask(0o077)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        return Supervisor(plan(given.config, given.data, given.port, given.pilots, given.start_id)).run()
+        return Supervisor(plan(given.config, given.data, given.port, given.pilots, given.servers,
+                               given.start_id)).run()
     except (StartError, SettingsError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2 if isinstance(error, SettingsError) else 1

@@ -1,7 +1,8 @@
 """Requests to the REST API, from the standard library alone.
 
 `Client` sends single requests; `iceprod.client` gives datasets and scans as objects above it. Pilots carry
-this module to worker nodes, so it keeps to Python 3.9 and imports nothing of ours. ::
+this module to worker nodes, so it keeps to Python 3.9 and imports nothing of ours but `iceprod.tracing`:
+every request carries the trace that it is a part of. ::
 
     ClientError
     ├── Unreachable   nobody answers, or only "try later" came for as long as the caller was patient
@@ -24,9 +25,13 @@ from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass
 
+from iceprod.tracing import spans, traces
+from iceprod.tracing.traces import Trace
+
 __all__ = ["Client", "ClientError", "Line", "Refused", "Unreachable"]
 
 _LATER = frozenset({429, 502, 503, 504})
+_MAY_BE_DONE = frozenset({502, 504})  # a proxy says so of a server that said nothing: it may have done it
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
 _LONGEST_ASKED = 120.0  # seconds that a server may ask us to wait
 _REDIRECTS = 5
@@ -65,13 +70,16 @@ class Refused(ClientError):
         The server's own words.
     retry_after : float
         After so many seconds one may ask again, says the server; 0 when it does not say.
+    trace_id : str
+        By which the server's logs have the request; empty when it does not say.
     """
 
-    def __init__(self, status: int, reason: str, retry_after: float = 0.0) -> None:
-        super().__init__(f"{reason} (HTTP {status})")
+    def __init__(self, status: int, reason: str, retry_after: float = 0.0, trace_id: str = "") -> None:
+        super().__init__(f"{reason} (HTTP {status}{f', trace {trace_id}' if trace_id else ''})")
         self.status = status
         self.reason = reason
         self.retry_after = retry_after
+        self.trace_id = trace_id
 
 
 class _Broken(Exception):
@@ -86,11 +94,13 @@ class Client:
     """Sends requests over one kept-alive connection per thread.
 
     `token` is a text or a function that gives one; a function is asked again when the server refuses the
-    token, so that it may be renewed in a file. `pause` waits for some seconds between tries.
+    token, so that it may be renewed in a file. `pause` waits for some seconds between tries. `begin` makes
+    the trace of a request that is not part of one.
     """
 
     def __init__(self, url: str, token: str | Callable[[], str] = "", *, timeout: float = 30.0,
-                 pause: Callable[[float], object] = time.sleep) -> None:
+                 pause: Callable[[float], object] = time.sleep,
+                 begin: Callable[[], Trace] = traces.new) -> None:
         parts = urlsplit(url if "//" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ClientError(f"not a server address: {url!r} (expected something like http://localhost:8080)")
@@ -100,7 +110,7 @@ class Client:
         self._proxy = _proxy_for(parts.scheme, self._host)
         self._ask = token if callable(token) else (lambda: token)
         self._token = self._ask()
-        self._timeout, self.pause = timeout, pause
+        self._timeout, self.pause, self._begin = timeout, pause, begin
         self._local: Any = threading.local()
         self._open: set[http.client.HTTPConnection] = set()
         self._lock = threading.Lock()
@@ -158,6 +168,7 @@ class Client:
                 if error.status not in _LATER:
                     raise
                 reason, later, asked = str(error), True, error.retry_after
+                safe = again or error.status not in _MAY_BE_DONE
             left = deadline - time.monotonic()
             if not safe or left <= asked:
                 raise Unreachable(f"{self.url} does not answer: {reason}", later, asked)
@@ -187,12 +198,24 @@ class Client:
     # -- one try
 
     def _once(self, method: str, path: str, body: Any, timeout: float, again: bool) -> Any:
-        status, headers, content = self._follow(method, path, body, timeout, again)
-        if status in (401, 403) and self._renewed():
+        with traces.within(traces.current.get() or self._begin()), \
+                spans.span(method, spans.CLIENT, self._about(method, path)) as span:
             status, headers, content = self._follow(method, path, body, timeout, again)
-        if status >= 400:
-            raise Refused(status, _reason(headers, content), _retry_after(headers))
+            if status in (401, 403) and self._renewed():
+                status, headers, content = self._follow(method, path, body, timeout, again)
+            if span is not None:
+                span.set("http.response.status_code", status)
+            if status >= 400:
+                raise Refused(status, _reason(headers, content), _retry_after(headers), _trace_id(headers))
         return _decoded(headers, content)
+
+    def _about(self, method: str, path: str) -> dict[str, Any]:
+        """What a span tells of a request, in OpenTelemetry's words."""
+        if not spans.is_recording():
+            return {}
+        return {"http.request.method": method, "server.address": self._host,
+                "server.port": self._port or (443 if self._secure else 80),
+                "url.full": self.url + path.partition("?")[0]}  # what is asked is nobody else's business
 
     def _renewed(self) -> bool:
         old, self._token = self._token, self._ask()
@@ -270,7 +293,8 @@ class Client:
         return self.url + path
 
     def _message(self, body: Any) -> tuple[bytes | None, dict[str, str]]:
-        headers = {"Accept": "application/json"}
+        trace = traces.current.get()
+        headers = {"Accept": "application/json", **(trace.document() if trace else {})}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         if self._proxy is not None and not self._secure:
@@ -303,6 +327,12 @@ def _retry_after(headers: http.client.HTTPMessage) -> float:
     """Seconds to wait; our servers never send the dates that there may be instead (RFC 9110, 10.2.3)."""
     text = headers.get("Retry-After", "").strip()
     return min(float(text), _LONGEST_ASKED) if text.isdigit() and len(text) < 9 else 0.0
+
+
+def _trace_id(headers: http.client.HTTPMessage) -> str:
+    """The id under which the server's logs have the request."""
+    trace = traces.parse(headers.get("traceresponse"))
+    return trace.trace_id if trace else ""
 
 
 class Line(Client):

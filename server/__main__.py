@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 import msgspec
+from pymongo.errors import PyMongoError
 
-from config.settings import Settings, SettingsError, load
+from config.settings import Settings, load
+from iceprod.tracing.recording import CannotRecord, record
 from iceprod.walls import namespaces
 from server.app import serve
-from server.common import logs
+from server.common import logs, telemetry
 from server.services.migrations import FromTheFuture, LeaseLost
+
+_PARTING_SECONDS = 2.0  # for spans that are not sent yet
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -21,6 +27,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
     server, database = settings.server, settings.database
     if arguments.port is not None:
         server = msgspec.structs.replace(server, port=arguments.port)
+    if arguments.processes is not None:
+        server = msgspec.structs.replace(server, processes=arguments.processes)
     if arguments.database is not None:
         database = msgspec.structs.replace(database, url=arguments.database)
     data = arguments.data or settings.data
@@ -33,11 +41,12 @@ def main() -> int:
     parser.add_argument("--data", help="directory of the installation")
     parser.add_argument("--port", type=int)
     parser.add_argument("--database", help="URL of the database")
+    parser.add_argument("--processes", type=int, help="how many share the port, this one included")
     parser.add_argument("--start-id", default="", help="told at /healthz, where who started it looks")
     arguments = parser.parse_args()
     try:
         settings = _settings(arguments)
-    except SettingsError as error:
+    except ValueError as error:  # SettingsError, or of what was given on the command line
         print(f"error: {error}", file=sys.stderr)
         return 2
     if not settings.database.url:
@@ -47,11 +56,28 @@ def main() -> int:
     os.umask(0o077)
     logs.configure(settings.logging)
     try:
-        asyncio.run(serve(settings, arguments.start_id))
-    except (FromTheFuture, LeaseLost) as error:
+        with _recorded(settings):
+            asyncio.run(serve(settings, arguments.start_id))
+    except (CannotRecord, FromTheFuture, LeaseLost) as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, CannotRecord) else 1
+    except PyMongoError as error:  # while it starts; later nothing ends the server
+        print(f"error: the database: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+@contextlib.contextmanager
+def _recorded(settings: Settings) -> Iterator[None]:
+    """Record spans, if the settings say so. Raises CannotRecord."""
+    if not settings.telemetry.traces:
+        yield
+        return
+    stop = record("iceprod-server", telemetry.count)
+    try:
+        yield
+    finally:
+        stop(_PARTING_SECONDS)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ import logging
 import signal
 from pathlib import Path
 
+from pymongo.errors import PyMongoError
 from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 from config.settings import Settings
 from iceprod.tokens import read_secret
-from server import alerts, desk, notifications, openapi, production, scans, sensor, web
+from server import alerts, desk, notifications, openapi, production, scans, sensor, sharding, web
 from server.common.listening import listen, raise_limit
 from server.reference import house
 from server.rest import revocations, status
@@ -24,21 +25,24 @@ from server.rest.handler import NoRoute
 from server.rest.routing import Route
 from server.rules import engine
 from server.sensor.actions import housekeeping
+from server.services import peers
 from server.services.leader import Service, Services
 from server.services.migrations import migrate
-from server.store.database import Index, connect, ensure_indexes
+from server.services.peers import Peers, neighbours
+from server.store.database import Index, connect, ensure_indexes, is_cluster
 
 __all__ = ["INDEXES", "ROUTES", "SERVICES", "make_app", "serve"]
 
 log = logging.getLogger("server")
 
 IDLE_SECONDS, BODY_SECONDS = 600.0, 300.0  # of a connection between requests; of a body on its way
+OTHERS_SECONDS = 2.0  # for the database to say whether others serve
 
 ROUTES: list[Route] = [
     *status.ROUTES, *openapi.ROUTES, *production.ROUTES, *scans.ROUTES, *sensor.ROUTES, *desk.ROUTES,
     *alerts.ROUTES, *notifications.ROUTES, *web.ROUTES]
 INDEXES: list[Index] = [
-    *revocations.INDEXES, *engine.INDEXES, *production.INDEXES, *scans.INDEXES, *desk.INDEXES,
+    *revocations.INDEXES, *peers.INDEXES, *engine.INDEXES, *production.INDEXES, *scans.INDEXES, *desk.INDEXES,
     *alerts.INDEXES, *sensor.INDEXES, *notifications.INDEXES]
 PERIODIC: list[Service] = [*engine.SERVICES, *production.SERVICES, *scans.SERVICES, *desk.SERVICES,
                            *alerts.SERVICES, *notifications.SERVICES]
@@ -64,26 +68,42 @@ async def serve(settings: Settings, start_id: str = "") -> None:
                       idle_connection_timeout=IDLE_SECONDS, body_timeout=BODY_SECONDS)
     host, port = settings.server.host, settings.server.port
     raise_limit()
-    http.add_sockets(listen(port, host))
-    await migrate(ctx)
-    await ensure_indexes(db, INDEXES)
+    is_late = settings.server.processes > 1 and await _others_serve(ctx, start_id)
+    if not is_late:
+        http.add_sockets(listen(port, host, shared=settings.server.processes > 1))
+    await migrate(ctx, say=door.wait_for)
+    await ensure_indexes(db, sharding.on_shards(INDEXES) if await is_cluster(db) else INDEXES)
     await housekeeping.ensure_entries(ctx, PERIODIC)
+    stop = asyncio.Event()
+    here = Peers(ctx, start_id, stop.set)
+    await here.join()
+    await migrate(ctx)  # a newer program may have begun a step before it could see us
     services = Services(ctx, SERVICES)
     door.application = make_app(ctx, services, start_id)
     services.start()
+    if is_late:
+        http.add_sockets(listen(port, host, shared=True))
     watching = asyncio.create_task(watch(ctx.admission, db))
     log.info("listening", extra={"action": "start", "host": host, "port": port})
-    await _until_told_to_stop()
+    await _until_told_to_stop(stop)
     http.stop()
     watching.cancel()
     await services.stop()
+    await here.leave()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(http.close_all_connections(), settings.server.shutdown_seconds)
     await db.client.close()
 
 
-async def _until_told_to_stop() -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+async def _others_serve(ctx: Context, start_id: str) -> bool:
+    """Whether others answer at our port meanwhile, so that nobody need hear from us that we are starting."""
+    with contextlib.suppress(PyMongoError, TimeoutError):
+        return bool(await asyncio.wait_for(neighbours(ctx, start_id), OTHERS_SECONDS))
+    return False
+
+
+async def _until_told_to_stop(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await stop.wait()

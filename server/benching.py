@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from pymongo.errors import PyMongoError
 __all__ = ["Measurement", "measure", "memory", "start_server", "start_store"]
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 120
+START_SECONDS = 600
+COOKIE = "iceprod_session"
 
 
 @dataclass(frozen=True)
@@ -60,17 +61,18 @@ def start_store(stack: contextlib.ExitStack, folder: Path) -> tuple[str, psutil.
     return url, process
 
 
-def start_server(stack: contextlib.ExitStack, folder: Path, database: str) -> tuple[int, psutil.Process]:
-    """A server on that database; its port and its process."""
+def start_server(stack: contextlib.ExitStack, folder: Path, database: str,
+                 more: Mapping[str, str] | None = None) -> tuple[int, psutil.Process]:
+    """A server on that database, with more variables in its environment; its port and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     command = [sys.executable, "-m", "server", "--data", str(folder / "server"), "--port", str(port),
                "--database", database]
     # the services rest, so that it is the requests alone that are measured
-    settings = {"DATABASE__NAME": "bench", "LEASES__SWEEP_SECONDS": "86400",
-                "SERVICES__REPAIR_SECONDS": "86400", "LOGGING__LEVEL": "WARNING"}
-    process = _process(stack, command, folder / "server.log", settings)
+    settings = {"ICEPROD__DATABASE__NAME": "bench", "ICEPROD__LEASES__SWEEP_SECONDS": "86400",
+                "ICEPROD__SERVICES__REPAIR_SECONDS": "86400", "ICEPROD__LOGGING__LEVEL": "WARNING"}
+    process = _process(stack, command, folder / "server.log", settings | dict(more or {}))
 
     def answers() -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
@@ -83,9 +85,9 @@ def start_server(stack: contextlib.ExitStack, folder: Path, database: str) -> tu
 
 
 def _process(stack: contextlib.ExitStack, command: Sequence[str], log: Path,
-             settings: dict[str, str]) -> psutil.Process:
+             variables: dict[str, str]) -> psutil.Process:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ICEPROD__")}
-    environment |= {f"ICEPROD__{name}": value for name, value in settings.items()}
+    environment |= variables
     with log.open("wb") as file:
         child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file)
     stack.callback(_end, child)
@@ -114,7 +116,7 @@ def _wait(answers: Any, process: psutil.Process) -> None:
 def memory(*processes: psutil.Process) -> dict[str, float]:
     """What a server and a store hold, in MB."""
     return {name: round(process.memory_info().rss / 1e6, 1)
-            for name, process in zip(("server", "store"), processes, strict=True)}
+            for name, process in zip(("server", "store"), processes, strict=False)}
 
 
 # -- measuring
@@ -124,12 +126,13 @@ def measure(port: int, token: str, name: str, paths: Sequence[str],
             processes: Sequence[psutil.Process]) -> Measurement:
     """Ask for each of the paths in turn. Raises RuntimeError when one is not answered with 200."""
     before = _cpu_seconds(processes)
+    headers = {"Authorization": f"Bearer {token}", "Cookie": f"{COOKIE}={token}"}  # of the API, of pages
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     first, total, size = [], [], 0
     with contextlib.closing(connection):
         for asked in paths:
             started = time.perf_counter()
-            connection.request("GET", asked, headers={"Authorization": f"Bearer {token}"})
+            connection.request("GET", asked, headers=headers)
             answer = connection.getresponse()
             first.append(1000 * (time.perf_counter() - started))
             size = len(answer.read())

@@ -21,7 +21,7 @@ _SUCCESS = {201: "Created."}
 _FLAG = {"schema": {"type": "boolean", "default": False}, "in": "query"}
 _ERROR = {"type": "object", "required": ["error", "reason", "message", "code"], "properties": {
     "error": {"type": "string"}, "reason": {"type": "string"}, "message": {"type": "string"},
-    "code": {"type": "integer"}}}
+    "code": {"type": "integer"}, "trace": {"type": "string"}}}
 
 
 def document(routes: Iterable[Route]) -> dict[str, Any]:

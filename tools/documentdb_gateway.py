@@ -16,9 +16,11 @@ import argparse
 import asyncio
 import datetime
 import itertools
+import json
 import logging
 import struct
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -52,6 +54,9 @@ BUILD_INFO = {"ok": 1.0, "version": "7.0.0", "versionArray": [7, 0, 0, 0],
 # Commands that return cursors, and the function that gives their first page
 FIRST_PAGE = {"find": "find", "aggregate": "aggregate", "listcollections": "list_collections",
               "listindexes": "list_indexes"}
+
+# Commands that can be explained, and the function whose plan is that
+PLANNED = {"find": "find", "count": "count", "distinct": "distinct", "aggregate": "pipeline"}
 
 # Commands that are one function call, with these arguments of it
 CALLS = {
@@ -185,6 +190,25 @@ class Transactions:
                 await self.finish(session, commit=False)
 
 
+def nodes_of(plan: Document) -> Iterator[Document]:
+    """A plan of PostgreSQL's, node by node."""
+    yield plan
+    for node in plan.get("Plans", ()):
+        yield from nodes_of(node)
+
+
+def stage_of(node: Document) -> Document | None:
+    """What a node of a plan is in MongoDB's words, if it reads documents or an index.
+
+    An index of `_id` begins with the number of the collection: bounded by that alone it is read whole.
+    """
+    index = node.get("Index Name")
+    is_whole = index == "_id_" and "object_id" not in node.get("Index Cond", "")
+    if is_whole or node["Node Type"] == "Seq Scan":
+        return {"stage": "COLLSCAN"}
+    return {"stage": "IXSCAN", "indexName": index} if index else None
+
+
 class Commands:
     """The MongoDB commands, on top of DocumentDB's SQL interface."""
 
@@ -224,6 +248,8 @@ class Commands:
             return {"ok": 1.0}
         if operation == "buildinfo":
             return BUILD_INFO
+        if operation == "explain":
+            return await self.explain(command["explain"], database)
         if operation in ("committransaction", "aborttransaction"):
             return await self.transactions.end(command, client, operation == "committransaction")
         if operation == "getmore":
@@ -246,6 +272,26 @@ class Commands:
                 raise asyncpg.SerializationError("write conflict")      # ends the transaction
             return reply or {"ok": 1.0}
         raise CommandError(59, "CommandNotFound", f"no such command: '{name}'")
+
+    async def explain(self, inner: Document, database: str) -> Document:
+        """Which indexes a command would use. A full collection is assumed: a small one is always scanned."""
+        name = next(iter(inner))
+        if name not in PLANNED:
+            raise CommandError(59, "CommandNotFound", f"'{name}' cannot be explained here")
+        spec = bson.encode({k: v for k, v in inner.items() if k not in ENVELOPE}).hex()
+        function = f"documentdb_api_catalog.bson_aggregation_{PLANNED[name]}"
+        sql = (f"EXPLAIN (FORMAT JSON) SELECT document FROM {function}"
+               f"({await self.quoted(database)}, 'BSONHEX{spec}'::documentdb_core.bson)")
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL enable_seqscan = off")
+            plan = json.loads(await connection.fetchval(sql))[0]["Plan"]
+        stages = [stage for node in nodes_of(plan) if (stage := stage_of(node))]
+        return {"queryPlanner": {"namespace": f"{database}.{inner[name]}",
+                                 "winningPlan": {"stage": "OR", "inputStages": stages}}, "ok": 1.0}
+
+    async def quoted(self, text: str) -> str:
+        async with self.pool.acquire() as connection:
+            return str(await connection.fetchval("SELECT quote_literal($1)", text))
 
     def connection(self, bound: asyncpg.Connection | None) -> Any:
         return nullcontext(bound) if bound else self.pool.acquire()

@@ -4,4 +4,4 @@ It needs Python 3.9's standard library only, besides `iceprod.transport` and `ic
 the same, so that one zip file of it starts on any grid node.
 """
 
-__all__ = ["options"]
+__all__ = ["ends", "main", "options", "pilot", "running"]

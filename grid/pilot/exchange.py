@@ -114,9 +114,12 @@ def _seconds_until_due(pilot: Pilot) -> float:
 
 
 def beat(pilot: Pilot) -> None:
-    """Send one heartbeat, which extends our leases."""
-    try:
-        tell(pilot, timeout=_TIMEOUT)
+    """Send one heartbeat, which extends our leases; one that is not answered is tried again until the next.
+
+    The pauses grow and are by chance: thousands who lost the server at the same time come back one by one.
+    """
+    try:  # a server with thousands of pilots may be slow; to ask it again and again would make it slower
+        tell(pilot, timeout=max(_TIMEOUT, pilot.beat_seconds / 2), patience=pilot.beat_seconds)
     except Refused as error:
         log.warning("heartbeat refused: %s", error)
     except ClientError as error:

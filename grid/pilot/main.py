@@ -22,12 +22,16 @@ from grid.pilot.pixels import Events
 from grid.pilot.reporting import keep_reporting
 from grid.pilot.slot import Slot
 from grid.pilot.worker import missing
+from iceprod.tracing import traces
+from iceprod.tracing.recording import CannotRecord, record
 from iceprod.transport import Client, ClientError
 from iceprod.walls.containers import containers_from
 from iceprod.walls.namespaces import hide_memory
 from iceprod.walls.sandbox import ISOLATION, Sandbox, View, find_sandbox
 
-__all__ = ["main", "run"]
+__all__ = ["main", "run", "start_speaking"]
+
+_PARTING_SECONDS = 2.0  # for spans that are not sent yet
 
 log = logging.getLogger("pilot")
 
@@ -37,6 +41,10 @@ def run(options: Options, worker_argv: list[str] | None = None, *, as_json: bool
     options.sandbox = _sandbox(options)
     if options.isolation == "required" and not options.sandbox.is_walled:
         return _failed(f"tasks cannot be isolated here: {options.sandbox.why}", as_json=as_json)
+    try:
+        stop_recording = record("iceprod-pilot") if options.traces else None
+    except CannotRecord as error:
+        return _failed(str(error), 2, as_json=as_json)
     options.directory = _own_directory(options)
     try:
         pilot = Pilot(options)
@@ -45,6 +53,8 @@ def run(options: Options, worker_argv: list[str] | None = None, *, as_json: bool
         return _failed(str(error), as_json=as_json)
     finally:
         shutil.rmtree(options.directory, ignore_errors=True)
+        if stop_recording is not None:
+            stop_recording(_PARTING_SECONDS)
     if as_json:
         print(json.dumps({"pilot_id": pilot.pilot_id, "site": options.site, "tasks": pilot.taken,
                           "faults": pilot.faults}))
@@ -84,18 +94,23 @@ def _run(pilot: Pilot, worker_argv: list[str] | None) -> None:
         signal.signal(number, lambda number, frame: pilot.end())
     pilot.register()
     # on a connection of their own: an event may take long to come, and heartbeats must not wait for it
-    downloads = Client(pilot.options.server, pilot.token, pause=pilot.pause)
+    downloads = Client(pilot.options.server, pilot.token, pause=pilot.pause, begin=traces.unrecorded)
     events = Events(downloads, pilot.lease_seconds)
     slots = [threading.Thread(target=Slot(pilot, events, worker_argv).run, daemon=True)
              for _ in range(pilot.options.cores)]
-    others = [threading.Thread(target=body, args=(pilot,), daemon=True)
-              for body in (lease_tasks, keep_beating, keep_reporting)]
-    for thread in slots + others:
+    for thread in slots:
         thread.start()
+    start_speaking(pilot)
     pilot.wait_for_end()
     pilot.leave()
     for thread in slots:
         thread.join(1.0)
+
+
+def start_speaking(pilot: Pilot) -> None:
+    """Start the threads that speak with the server: all of a pilot that it ever notices."""
+    for body in (lease_tasks, keep_beating, keep_reporting):
+        threading.Thread(target=body, args=(pilot,), daemon=True).start()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -156,6 +171,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--preemptible", type=float, default=0.0, metavar="HOURS",
         help="our slot may be taken back: only restartable tasks take longer than that")
     add("--no-pixels", action="store_true", help="keep no workers for tasks that reconstruct pixels")
+    add("--traces", action="store_true", help="record spans with OpenTelemetry, which has to be installed")
     add("--json", action="store_true", help="print one JSON object at the end: what it did, or why it failed")
     return parser
 
@@ -176,7 +192,7 @@ def _options(given: argparse.Namespace) -> Options:
         memory=given.memory or default_memory(), disk=given.disk,
         slot_memory=given.slot_memory,
         gpus=gpus, gpu_kind=gpu_kind(gpus), classads=given.classads, preemptible=given.preemptible,
-        site=given.site, grid_id=given.grid_id,
+        traces=given.traces, site=given.site, grid_id=given.grid_id,
         queue_id=given.queue_id, batch=given.batch, queue_host=given.queue_host,
         queue_version=given.queue_version,
         lifetime=given.lifetime * 3600, idle=given.idle, tasks=given.tasks, heartbeat=given.heartbeat,

@@ -38,7 +38,8 @@ _KEPT = (
     "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _SET = {"PYTHONNOUSERSITE": "1", "SHELL": "/bin/sh"}  # as IceProd does
 _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
-_SECRETS = ("ICEPROD_TOKEN", "ICEPROD__")  # beginnings of names: a token, and settings, which have passwords
+_SECRETS = ("ICEPROD_TOKEN", "ICEPROD__", "OTEL_EXPORTER_OTLP_")
+"""Beginnings of names: a token, settings, which have passwords, and where our spans go, by which password."""
 
 _CLASS = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\.([A-Za-z_]\w*)")
 _RUN_CLASS = """\

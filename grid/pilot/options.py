@@ -107,6 +107,7 @@ class Options:
     containers: Containers = field(default_factory=Containers)  # systems that tasks may ask for
     host: str = field(default_factory=socket.gethostname)
     classads: dict[str, str] = field(default_factory=dict)  # of our job, that tasks asked for
+    traces: bool = False  # record spans
     preemptible: float = 0.0  # hours that a task may take which is not restartable; 0: as many as we live
     gpu_kind: dict[str, Any] = field(default_factory=dict)  # what our GPUs can do at least
 

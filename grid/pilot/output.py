@@ -62,8 +62,7 @@ def last_line(path: Path, limit: int = 200) -> str:
 class Tails:
     """Which tasks are looked at, and what was sent of them."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self) -> None:
         self._sent: dict[tuple[str, str], tuple[int, ...]] = {}
         self.watched: frozenset[str] = frozenset()
 
@@ -75,17 +74,13 @@ class Tails:
 
     def news(self, running: Iterable[Running]) -> dict[str, dict[str, Any]]:
         """What is new since it was sent last, by task and name."""
-        looked_at = [one for one in running if one.task_id in self.watched and one.kind == "script"]
+        looked_at = [(one, one.directory) for one in running if one.task_id in self.watched and one.directory]
         found = {}
-        for one in looked_at[:MOST_TASKS]:
-            ends = {name: end_of(self.directory_of(one) / name, BYTES) for name in _NAMES}
+        for one, directory in looked_at[:MOST_TASKS]:
+            ends = {name: end_of(directory / name, BYTES) for name in _NAMES}
             sizes, key = tuple(size for size, _ in ends.values()), (one.task_id, one.instance_id)
             if self._sent.get(key) != sizes:
                 self._sent[key] = sizes
                 found[one.task_id] = {name: {"size": size, "text": text}
                                       for name, (size, text) in ends.items()}
         return found
-
-    def directory_of(self, running: Running) -> Path:
-        """Where a task works."""
-        return self._directory / f"{running.task_id}-{running.instance_id}"

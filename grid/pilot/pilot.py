@@ -16,15 +16,17 @@ from collections import deque
 from dataclasses import replace
 from typing import Any
 
+from grid.guarding.directories import Directories
+from grid.guarding.launcher import Launcher
 from grid.moving.cache import Cache
 from grid.pilot import ends
-from grid.pilot.launcher import Launcher
 from grid.pilot.options import Options, OwnToken, TokenFile
 from grid.pilot.output import Tails
 from grid.pilot.pace import Pace
 from grid.pilot.reports import Report, Reports, send_rest
 from grid.pilot.room import Room, Share
 from grid.pilot.running import Running, SlotMemory
+from iceprod.tracing import traces
 from iceprod.transport import Client, ClientError, Line, Refused, Unreachable
 
 __all__ = ["VERSION", "Pilot"]
@@ -50,7 +52,7 @@ class Pilot:
         self.ending = threading.Event()  # stop everything
         self.draining = threading.Event()  # take no new tasks
         self.token = OwnToken(TokenFile(options.token_file))
-        self.client = Line(options.server, self.token, pause=self.pause)
+        self.client = Line(options.server, self.token, pause=self.pause, begin=traces.unrecorded)
         self.naming = threading.Lock()
         self.room = Room(options.cores, options.memory, options.disk, list(options.gpus))
         self.started = self.last_task = time.monotonic()
@@ -63,11 +65,12 @@ class Pilot:
         self.faults = 0
         self._was_ready = False  # whether a slot could ever take a task; before that we are not idle
         self.launcher = Launcher(options.containers)
+        self.directories = Directories(options.directory, self.launcher, options.sandbox)
         self.slot_memory = SlotMemory(options.slot_memory)
         self.cache = Cache(options.cache_directory or options.directory / "cache", int(options.cache * 1e9))
         self.reports = Reports()
         self.pace = Pace()
-        self.tails = Tails(options.directory)
+        self.tails = Tails()
         self._running: dict[tuple[str, str], Running] = {}
         self._backlog: deque[Running] = deque()  # leased ahead, not started
         self._free_slots = self._taken = 0
@@ -126,13 +129,15 @@ class Pilot:
             time.sleep(0.02)
         if self.pilot_id:
             try:
-                with Client(self.options.server, self.token, timeout=_PARTING_PATIENCE) as parting:
+                with Client(self.options.server, self.token, timeout=_PARTING_PATIENCE,
+                            begin=traces.unrecorded) as parting:
                     send_rest(self.reports, parting, self.options.site, self.pilot_id)
                     parting.delete(f"/pilots/{self.pilot_id}")
             except ClientError as error:
                 log.warning("could not say goodbye, the leases will run out: %s", error)
         self.client.close()
         self.launcher.close()
+        self.directories.close()
         log.info("ended; %d tasks handed back", len(held))
 
     def hear_promise(self, answer: dict[str, Any]) -> None:
@@ -346,12 +351,14 @@ class Pilot:
         if running.stop:
             log.info("task %s stopped: %s", running.task_id, running.stop.reason)
             return
+        running.outcome = end.outcome
         self._count_faults(end)
         if end.outcome == ends.COMPLETE:
             self.pace.note(running.kind, end.seconds)
         else:
             self.pace.forget()
-        self.reports.add(Report(running.task_id, running.instance_id, end, logs or {}, stats or {}))
+        self.reports.add(Report(running.task_id, running.instance_id, end, logs or {}, stats or {},
+                                trace=running.trace))
 
     def send(self, task_id: str, method: str, path: str, body: dict[str, Any]) -> bool:
         """Send what belongs to a task, as long as it may be of use; whether the server took it."""

@@ -6,7 +6,8 @@ import logging
 
 from grid.pilot.exchange import tell
 from grid.pilot.pilot import Pilot
-from grid.pilot.reports import Report, note_results
+from grid.pilot.reports import Report, note_results, trace_of
+from iceprod.tracing import traces
 from iceprod.transport import Refused, Unreachable
 
 __all__ = ["keep_reporting"]
@@ -34,7 +35,8 @@ def _try(pilot: Pilot, batch: list[Report]) -> None:
     """Send a batch; one that nobody takes for as long as we may work without an answer is dropped."""
     try:
         rows = [report.body(pilot.options.site) for report in batch]
-        note_results(batch, tell(pilot, reports=rows, patience=pilot.grace_seconds))
+        with traces.within(trace_of(batch)):
+            note_results(batch, tell(pilot, reports=rows, patience=pilot.grace_seconds))
     except Refused as error:
         log.warning("%d reports were refused: %s", len(batch), error)
     except Unreachable as error:

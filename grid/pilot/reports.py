@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grid.pilot.ends import End
+from iceprod.tracing import traces
+from iceprod.tracing.traces import Trace
 from iceprod.transport import Client
 
-__all__ = ["Report", "Reports", "note_results", "send_rest"]
+__all__ = ["Report", "Reports", "note_results", "send_rest", "trace_of"]
 
 PATH = "/task_actions/report_many"
 _MOST = 200  # reports in one request
@@ -36,6 +38,7 @@ class Report:
     logs: dict[str, str] = field(default_factory=dict)
     stats: dict[str, Any] = field(default_factory=dict)
     since: float = field(default_factory=time.monotonic)
+    trace: Trace | None = None
 
     def body(self, site: str) -> dict[str, Any]:
         """Its row in a request."""
@@ -121,6 +124,13 @@ def _portion(waiting: list[Report]) -> list[Report]:
     return waiting[:count]
 
 
+def trace_of(batch: list[Report]) -> Trace | None:
+    """The trace that reports belong to, if all belong to one."""
+    first = batch[0].trace
+    ids = {report.trace.trace_id if report.trace else "" for report in batch}
+    return first if len(ids) == 1 else None
+
+
 def note_results(batch: list[Report], answer: Any) -> None:
     """Log what the server said to each of a batch."""
     results = answer.get("results") if isinstance(answer, dict) else None
@@ -140,5 +150,6 @@ def send_rest(reports: Reports, client: Client, site: str, pilot_id: str) -> Non
         if not batch:
             return
         body = {"reports": [report.body(site) for report in batch], "pilot_id": pilot_id}
-        note_results(batch, client.post(PATH, body, repeat=True))
+        with traces.within(trace_of(batch)):
+            note_results(batch, client.post(PATH, body, repeat=True))
         reports.remove(batch)

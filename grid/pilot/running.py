@@ -7,10 +7,13 @@ import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from grid.pilot.processes import group_memory, tree_usage
 from grid.pilot.room import Share
+from iceprod.tracing import traces
+from iceprod.tracing.traces import Trace
 
 __all__ = ["Running", "SlotMemory", "Stop", "heaviest"]
 
@@ -64,7 +67,13 @@ class Running:
     is_waiting: bool = False  # it computes no more: its outputs wait to be stored
     waits_for: str = ""  # what storage says meanwhile
     memory: float = 0.0  # GB that it used when it was looked at last
+    directory: Path | None = None  # where its programs work, once they do
     over: str = ""  # why it has to end for what the whole pilot uses; a failure that asks for more
+    outcome: str = ""  # once it is known
+    trace: Trace | None = None  # that it is a part of; of old servers' tasks none
+
+    def __post_init__(self) -> None:
+        self.trace = traces.of_document(self.payload)
 
     @property
     def task_id(self) -> str:
@@ -73,6 +82,10 @@ class Running:
     @property
     def instance_id(self) -> str:
         return str(self.task.get("instance_id", ""))
+
+    @property
+    def dataset_id(self) -> str:
+        return str(self.task.get("dataset_id", ""))
 
     @property
     def kind(self) -> str:

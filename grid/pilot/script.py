@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from grid.guarding.directories import remove
+from grid.guarding.launcher import Launcher, Program
 from grid.moving import errors, retries, steps
 from grid.moving.cache import Cache
 from grid.moving.here import Here
@@ -20,13 +19,13 @@ from grid.moving.items import Means, items_of
 from grid.moving.lent import Lent
 from grid.moving.web import Line
 from grid.pilot import ends, variables
-from grid.pilot.launcher import Launcher, Program
 from grid.pilot.modules import BadConfig, Command, commands, environment, write_files
 from grid.pilot.output import head_and_tail, last_line
 from grid.pilot.processes import tree_usage
 from grid.pilot.running import Running
 from grid.pilot.sources import check_programs, placed
-from iceprod.walls.sandbox import ROOT, TMP, Sandbox
+from iceprod.tracing import spans, traces
+from iceprod.walls.sandbox import Sandbox
 
 __all__ = ["Script"]
 
@@ -55,6 +54,7 @@ class Script:
     sandbox: Sandbox = field(default_factory=Sandbox)
     cache: Cache = field(default_factory=Cache)
     lend: Callable[[], dict[str, Any]] | None = None  # asks the server anew for what it lends the task
+    put_away: Callable[[Path], None] = remove  # takes the directory when it is needed no more
     peak: _Peak = field(default_factory=_Peak)
     next_try: float = 0.0  # so many seconds after storage did not take the outputs
     _storing: steps.Storing | None = None
@@ -138,27 +138,19 @@ class Script:
         return {name: text for name, text in texts.items() if text}
 
     def clean(self) -> None:
-        """Remove the task's directory, however programs left it."""
-        try:
-            for path in (self.directory / ROOT, self.directory / TMP, self.directory):
-                if path == self.directory or self.sandbox.is_walled:
-                    os.rmdir(path)
-        except OSError:  # there is something in it
-            with contextlib.suppress(RecursionError):
-                shutil.rmtree(self.directory, ignore_errors=True)
-        if self.directory.exists():  # too deep for us, or its owner may not enter a part of it
-            for argv in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
-                subprocess.run([*argv, "--", str(self.directory)], check=False, capture_output=True)
+        """Give the task's directory back, however programs left it."""
+        self.put_away(self.directory)
 
     # -- steps
 
     def _whole(self) -> tuple[str, str]:
-        self.directory.mkdir(parents=True, mode=0o700)
+        self.directory.mkdir(parents=True, mode=0o700, exist_ok=True)
         config = self.running.payload.get("task")
         if not isinstance(config, dict):
             raise BadConfig(str(self.running.payload.get("error") or "the task has no configuration"))
-        known = environment(False, self.directory, self.variables())
-        config, steering = variables.environ([config, self.running.payload.get("steering")], known)
+        texts = [config, self.running.payload.get("steering")]
+        config, steering = variables.environ(
+            texts, lambda: environment(False, self.directory, self.variables()))
         programs = list(commands(config))
         items = items_of(config, {**self.running.payload, "steering": steering}, self.means)
         steps.check(items, self.here)
@@ -171,7 +163,8 @@ class Script:
         began = time.monotonic()
         try:
             for program in programs:
-                outcome, reason = self._program(self._filled(program, config), config)
+                with spans.span("payload", attributes={"iceprod.program": program.name}):
+                    outcome, reason = self._program(self._filled(program, config), config)
                 if outcome != ends.COMPLETE:
                     return outcome, reason
             return ends.COMPLETE, ""
@@ -198,6 +191,8 @@ class Script:
 
     def _filled(self, program: Command, config: dict[str, Any]) -> Command:
         """The program with the variables in its command line replaced, where it is found."""
+        if not variables.has_variables(program):
+            return replace(program, argv=placed(program, program.argv, self.directory))
         own = environment(program.clear, self.directory, self.variables())
         known = {**environment(False, self.directory, {}), **own}
         if variables.of_shell(program, known):
@@ -211,7 +206,7 @@ class Script:
         argv = placed(program, program.argv[:program.shell], self.directory)
         told = self.directory / ".environment"
         started = self.launcher.start(self._contained([*argv, "env"], config), own, self.directory, told,
-                                      self.directory / "stderr", self._box())
+                                      self.directory / "stderr", self._box(), self.running.dataset_id)
         if self._watch(started):
             started.stop()
         found = variables.read(head_and_tail(told))
@@ -238,7 +233,8 @@ class Script:
 
     def _aside(self, argv: list[str], own: dict[str, str], box: dict[str, Any] | None) -> str:
         told = self.directory / ".transfer"
-        started = self.launcher.start(argv, own, self.directory, told, told, box)
+        whose = self.running.dataset_id if box else ""
+        started = self.launcher.start(argv, own, self.directory, told, told, box, whose)
         reason = self._watch(started)
         if reason:
             started.stop()
@@ -251,7 +247,8 @@ class Script:
         write_files(program, self.directory)
         own = environment(program.clear, self.directory, self.variables())
         started = self.launcher.start(self._contained(program.argv, config), own, self.directory,
-                                      self.directory / "stdout", self.directory / "stderr", self._box())
+                                      self.directory / "stdout", self.directory / "stderr", self._box(),
+                                      self.running.dataset_id)
         reason = self._watch(started)
         if reason:
             started.stop()
@@ -273,17 +270,17 @@ class Script:
             "ICEPROD_TASK_ID": self.running.task_id, "ICEPROD_DATASET": str(payload.get("dataset", "")),
             "ICEPROD_JOB": str(payload.get("job_index", "")), "ICEPROD_TASK": str(payload.get("name", "")),
             "ICEPROD_CPUS": str(share.cpu), "OMP_NUM_THREADS": str(share.cpu),
-            "CUDA_VISIBLE_DEVICES": gpus, "GPU_DEVICE_ORDINAL": gpus,
+            "CUDA_VISIBLE_DEVICES": gpus, "GPU_DEVICE_ORDINAL": gpus, **_trace_variables(),
         }
 
     def _watch(self, started: Program) -> str:
         """Wait for the program to end; the reason when it has to be ended."""
-        self.running.stop.wake(started.news)
+        self.running.stop.wake(started)
         measured = time.monotonic()
         while not started.wait(_LOOK_SECONDS):
             if self.running.stop:
                 return self.running.stop.reason
-            if time.monotonic() - measured >= _LOOK_SECONDS:
+            if started.guard and time.monotonic() - measured >= _LOOK_SECONDS:
                 measured = time.monotonic()
                 reason = self._over_limit(started.guard)
                 if reason:
@@ -313,6 +310,12 @@ class Script:
         used = {"cpu": peak.cpu_seconds / seconds if seconds > 0 else 0.0, "memory": peak.memory,
                 "disk": max(peak.disk, _size(self.directory)), "time": seconds / 3600}
         return {name: round(value, 5) for name, value in used.items()}
+
+
+def _trace_variables() -> dict[str, str]:
+    """The current trace, as OpenTelemetry has it in the environment."""
+    trace = traces.current.get()
+    return {name.upper(): value for name, value in trace.document().items()} if trace else {}
 
 
 def _size(directory: Path) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 
 from grid.pilot import ends, storing
 from grid.pilot.pilot import Pilot
@@ -11,6 +12,7 @@ from grid.pilot.pixels import Events, Pixels
 from grid.pilot.running import Running
 from grid.pilot.script import Script
 from grid.pilot.worker import Worker, WorkerEnded, WorkerStopped
+from iceprod.tracing import spans, traces
 from iceprod.transport import ClientError, Refused
 
 __all__ = ["Slot"]
@@ -43,7 +45,7 @@ class Slot:
         running.started = time.monotonic()
         try:
             if not running.stop:
-                self._run(running)
+                self._traced(running)
         except ClientError as error:
             log.warning("task %s: %s", running.task_id, error)
         except Exception:
@@ -52,6 +54,16 @@ class Slot:
             self._warm_up()
             if not running.is_waiting:
                 self.pilot.finish(running)
+
+    def _traced(self, running: Running) -> None:
+        """Run a task as a part of its trace."""
+        about = {"iceprod.task_id": running.task_id, "iceprod.kind": running.kind,
+                 "iceprod.site": self.pilot.options.site, "iceprod.pilot_id": self.pilot.pilot_id}
+        with traces.within(running.trace), spans.span("task", spans.CONSUMER, about) as span:
+            running.trace = traces.current.get()
+            self._run(running)
+            if span is not None:
+                span.set("iceprod.outcome", running.outcome or "handed back")
 
     def _run(self, running: Running) -> None:
         """Run a task and have its end told."""
@@ -69,7 +81,8 @@ class Slot:
         if self._worker is None:
             return ends.End(ends.EVICT, self._no_worker)
         pixels = Pixels(running, self._worker, self.events)
-        end = pixels.run()
+        with spans.span("payload", attributes={"iceprod.pixels": len(running.payload.get("pixels") or ())}):
+            end = pixels.run()
         if pixels.worker_lost:
             self._drop_worker()
         if end.outcome != ends.COMPLETE:
@@ -80,7 +93,7 @@ class Slot:
             self.pilot.send(running.task_id, "PUT", f"/pixel_batches/{running.task_id}", body)
         except Refused as error:
             return ends.End(ends.RESET, f"the server refused the result: {error.reason}", end.seconds)
-        self.pilot.faults = 0
+        running.outcome, self.pilot.faults = end.outcome, 0
         self.pilot.pace.note(running.kind, end.seconds)
         log.info("task %s: %d pixels in %.2f s", running.task_id, len(pixels.result["rows"]), end.seconds)
         return None
@@ -106,7 +119,13 @@ class Slot:
     # -- scripts
 
     def _script(self, running: Running) -> None:
-        options = self.pilot.options
-        script = Script(running, self.pilot.tails.directory_of(running), self.pilot.launcher,
-                        options.means, options.sandbox, self.pilot.cache, lambda: self.pilot.lend(running))
+        options, directories = self.pilot.options, self.pilot.directories
+        running.directory = directories.take(running.dataset_id)
+        script = Script(running, running.directory, self.pilot.launcher, options.means, options.sandbox,
+                        self.pilot.cache, lambda: self.pilot.lend(running),
+                        lambda directory: self._put_away(running, directory))
         storing.perform(self.pilot, script)
+
+    def _put_away(self, running: Running, directory: Path) -> None:
+        running.directory = None
+        self.pilot.directories.give(running.dataset_id, directory)

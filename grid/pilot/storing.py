@@ -12,6 +12,7 @@ import threading
 from grid.pilot import ends
 from grid.pilot.pilot import Pilot
 from grid.pilot.script import Script
+from iceprod.tracing import traces
 
 __all__ = ["perform"]
 
@@ -40,7 +41,8 @@ def perform(pilot: Pilot, script: Script) -> None:
 
 def _store_later(pilot: Pilot, script: Script) -> None:
     try:
-        _conclude(pilot, script, _keep_trying(pilot, script))
+        with traces.within(script.running.trace):
+            _conclude(pilot, script, _keep_trying(pilot, script))
     except Exception:
         log.exception("task %s: the pilot failed", script.running.task_id)
     finally:

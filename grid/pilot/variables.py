@@ -8,13 +8,13 @@ are set, and stay as they are where not.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from grid.pilot.modules import BadConfig, Command
 
-__all__ = ["environ", "of_shell", "read", "words"]
+__all__ = ["environ", "has_variables", "of_shell", "read", "words"]
 
 _ENVIRON = re.compile(r"\$environ\(\s*(\w+)\s*\)")
 _NAME = re.compile(r"\$(\w+)(?![\w(])|\$\{(\w+)\}")
@@ -23,13 +23,13 @@ _OF_SHELL = ("OS_ARCH", "SROOT", "I3_BUILD", "I3_SRC")
 """What IceProd asks the environment shell of a module for."""
 
 
-def environ(value: Any, variables: Mapping[str, str]) -> Any:
+def environ(value: Any, variables: Callable[[], Mapping[str, str]]) -> Any:
     """`value` with each ``$environ(X)`` in its texts replaced. Raises BadConfig for one that is not set.
 
     What only an environment shell can tell becomes ``${X}``.
     """
     if isinstance(value, str):
-        return _ENVIRON.sub(lambda found: _of_environ(found, variables), value)
+        return _ENVIRON.sub(lambda found: _of_environ(found, variables()), value)
     if isinstance(value, list):
         return [environ(item, variables) for item in value]
     if isinstance(value, dict):
@@ -57,6 +57,11 @@ def words(command: Command, variables: Mapping[str, str]) -> list[str]:
 
 def _filled(text: str, variables: Mapping[str, str]) -> str:
     return _NAME.sub(lambda found: variables.get(found[1] or found[2], found[0]), text)
+
+
+def has_variables(command: Command) -> bool:
+    """Whether there is anything to replace in the command line."""
+    return any("$" in word for word in command.argv)
 
 
 def of_shell(command: Command, variables: Iterable[str]) -> bool:

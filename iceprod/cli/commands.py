@@ -78,6 +78,7 @@ OURS: dict[str, Listed] = {
 }
 
 ELSEWHERE: dict[str, str] = {
+    "archive": "Move ended datasets out of the database into files, and back.",
     "backup": "Write a backup of an installation, which may run meanwhile.",
     "event": "Show what is in the file of an event, without scanning it.",
     "grid": "Keep pilots running: on an HTCondor pool, or on this machine.",

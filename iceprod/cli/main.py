@@ -16,6 +16,7 @@ from config.environment import SharedEnvironment, check_alone, remedy
 from iceprod.cli.commands import ELSEWHERE, OURS
 from iceprod.cli.common.errors import FAILED, UNREACHABLE, USAGE, CommandError
 from iceprod.cli.common.screen import guarded
+from iceprod.cli.common.traced import trace_of, traced
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -90,16 +91,17 @@ def iceprod() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; the exit status. With ``--json`` an error is an object on standard output, too."""
     with guarded():
-        return _run(arguments)
+        return _run(sys.argv[1:] if arguments is None else arguments)
 
 
-def _run(arguments: list[str] | None) -> int:
-    def say(text: str, status: int) -> int:
-        return _tell(text, status, as_json="--json" in (sys.argv[1:] if arguments is None else arguments))
+def _run(arguments: list[str]) -> int:
+    def say(text: str, status: int, trace_id: str = "") -> int:
+        return _tell(text, status, trace_id, as_json="--json" in arguments)
 
     try:
         check_alone()
-        result = iceprod.main(arguments, prog_name="iceprod", standalone_mode=False)
+        with traced(arguments):
+            result = iceprod.main(arguments, prog_name="iceprod", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except BrokenPipeError:  # the reader of our output had enough
@@ -113,15 +115,15 @@ def _run(arguments: list[str] | None) -> int:
     except click.ClickException as error:
         return say(_usage(error), USAGE)
     except CommandError as error:
-        return say(str(error), error.status)
+        return say(str(error), error.status, trace_of(error))
     except SharedEnvironment as error:
         return say(str(error), USAGE)
     except ModuleNotFoundError as error:
         return say(_missing(error), USAGE)
     except _known() as error:
-        return say(*_ending(error))
+        return say(*_ending(error), trace_of(error))
     except Exception as error:  # a fault of ours: programs hear of it, people get the whole story
-        say(f"a fault of the program: {type(error).__name__}: {error}", FAILED)
+        say(f"a fault of the program: {type(error).__name__}: {error}", FAILED, trace_of(error))
         raise
 
 
@@ -157,13 +159,14 @@ def _ending(error: Exception) -> tuple[str, int]:
     return str(error), USAGE
 
 
-def _tell(text: str, status: int, *, as_json: bool) -> int:
+def _tell(text: str, status: int, trace_id: str, *, as_json: bool) -> int:
     if text:  # who interrupts knows what was wrong
-        print(f"error: {text}", file=sys.stderr)
+        print(f"error: {text}{f' (trace {trace_id})' if trace_id else ''}", file=sys.stderr)
     if as_json:
         import json
 
-        print(json.dumps({"error": text or "interrupted", "exit_status": status}), flush=True)
+        trace = {"trace": trace_id} if trace_id else {}
+        print(json.dumps({"error": text or "interrupted", "exit_status": status, **trace}), flush=True)
     return status
 
 

@@ -1,7 +1,7 @@
 """How bubblewrap is told to run a program behind walls, and how it tells the program's end.
 
 The process that starts programs imports this, and forks for each of them: it knows no module that it can do
-without (see `grid.pilot.keeper`).
+without (see `grid.guarding.keeper`).
 """
 
 from __future__ import annotations

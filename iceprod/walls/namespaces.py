@@ -1,8 +1,8 @@
-"""The kernel's own walls around a program: what it sees of files and processes (Linux; Python 3.9's library).
+"""The kernel's own walls: what processes behind them see of the machine (Linux; Python 3.9's library).
 
-    caller ── first process ── program ── whatever the program starts
+    caller ── first process ── programs, one after the other ── whatever they start
 
-`begin_walled` leaves the caller outside; the first process makes the root that the program sees, and when it
+`begin_walled` leaves the caller outside; the first process makes the root that programs see, and when it
 ends, the kernel ends all below it. See unshare(2), user_namespaces(7), pid_namespaces(7), pivot_root(2).
 
 Mounts are triples (kind, source, target), in the order in which they are made: ``ro`` and ``rw`` show a file
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-__all__ = ["PROCESSES", "CannotWall", "begin_walled", "confine", "end_walled", "hide_memory", "limit",
-           "read_only"]
+__all__ = ["PROCESSES", "CannotWall", "begin_walled", "confine", "die_with_parent", "hide_memory", "limit",
+           "open_queues", "read_only"]
 
 PROCESSES = 4096
 """The most processes and threads of one task."""
@@ -34,6 +34,7 @@ _NEWNS, _NEWIPC, _NEWUSER, _NEWPID = 0x20000, 0x08000000, 0x10000000, 0x20000000
 _NOSUID, _NODEV, _NOEXEC, _BIND, _REC, _PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 _DETACH = 2
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE = 442, -100, 0x8000  # one number on all machines, since Linux 5.12
+_FSOPEN, _FSCONFIG, _FSMOUNT, _CLOSE_ON_EXEC, _CREATE = 430, 431, 432, 1, 6  # likewise, since Linux 5.2
 _RDONLY = 1
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _LAST_CAPABILITY = 4, 24, 38, 40
@@ -45,65 +46,48 @@ class _MountAttributes(ctypes.Structure):
 
 
 class CannotWall(OSError):
-    """The program could not be started behind its walls; the text says why."""
+    """There are no walls here now; the text says why."""
 
 
 def begin_walled(root: str, mounts: list[tuple[str, str, str]], as_root: bool,
-                 become: Callable[[], Any]) -> tuple[int, int]:
-    """Have `become` called behind walls: the first process, and what `end_walled` reads. Raises OSError.
+                 inside: Callable[[], Any]) -> int:
+    """Have `inside` called behind walls, by their first process; its pid. Raises OSError, CannotWall.
 
-    SIGTERM to the first process goes to all behind the walls; SIGKILL ends them. The caller cannot see the
-    machine's mounts any more, so it should be a process for this alone.
+    The caller cannot see the machine's mounts any more, so it should be a process for this alone. When it
+    dies, all behind the walls does, unless `inside` changes accounts (prctl(2), PR_SET_PDEATHSIG).
     """
     reading, writing = os.pipe()
     _separate(as_root)
     first = os.fork()
     if first == 0:
         os.close(reading)
-        _be_first(root, mounts, become, writing)
+        _be_first(root, mounts, inside, writing)
     os.close(writing)
-    return first, reading
-
-
-def end_walled(first: int, reading: int) -> int:
-    """Wait for the end; the status of the program, as waitpid(2) has it. Raises CannotWall."""
     with open(reading, "rb") as pipe:
         said = pipe.read().decode("utf8", "replace")
-    status = os.waitpid(first, 0)[1]
-    if said.lstrip("-").isdigit():
-        return int(said)
     if said:
+        os.waitpid(first, 0)
         raise CannotWall(said)
-    return status
+    return first
 
 
-def _be_first(root: str, mounts: list[tuple[str, str, str]], become: Callable[[], Any],
+def _be_first(root: str, mounts: list[tuple[str, str, str]], inside: Callable[[], Any],
               writing: int) -> NoReturn:
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     try:
         _furnish(root, mounts)
         hide_memory()
-        signal.signal(signal.SIGTERM, lambda number, frame: _to_all(number))
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        program = os.fork()
+        os.close(writing)
     except OSError as error:
         os.write(writing, f"{error.strerror}: {error.filename or root}".encode())
         os._exit(1)
-    if program == 0:
-        os.close(writing)
-        become()
-    while True:
-        ended, status = os.waitpid(-1, 0)  # of whatever the program leaves, too
-        if ended == program:
-            os.write(writing, str(status).encode())
-            os._exit(0)
+    inside()
+    os._exit(0)
 
 
-def _to_all(number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(-1, number)  # not to ourselves
+def die_with_parent() -> None:
+    """Have the kernel kill us when our parent ends; to be said again after a change of accounts."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _separate(as_root: bool) -> None:
@@ -156,6 +140,26 @@ def limit(file_bytes: int) -> None:
     _limit(resource.RLIMIT_CORE, 0)
     if file_bytes:
         _limit(resource.RLIMIT_FSIZE, file_bytes)
+
+
+def open_queues() -> list[int]:
+    """Descriptors that tell of message queues, semaphores and shared memory: a directory, and three tables.
+
+    None where the kernel has no such thing (mq_overview(7), sysvipc(7)). The files of the first, and the
+    lines of the others but one, are what is there. Needs the rights that `confine` gives up.
+    """
+    found = []
+    with contextlib.suppress(OSError):
+        mounting = _call("syscall", _FSOPEN, b"mqueue", _CLOSE_ON_EXEC)
+        _call("syscall", _FSCONFIG, mounting, _CREATE, None, None, 0)
+        mounted = _call("syscall", _FSMOUNT, mounting, _CLOSE_ON_EXEC, 0)
+        found.append(os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=mounted))
+        os.close(mounting)
+        os.close(mounted)
+    for name in ("msg", "sem", "shm"):
+        with contextlib.suppress(OSError):
+            found.append(os.open(f"/proc/sysvipc/{name}", os.O_RDONLY))
+    return found
 
 
 def hide_memory() -> None:
@@ -228,9 +232,11 @@ def _protect(target: str, attributes: int, depth: int) -> None:
           ctypes.sizeof(wanted), what=target)
 
 
-def _call(name: str, *arguments: Any, what: str = "") -> None:
+def _call(name: str, *arguments: Any, what: str = "") -> int:
     if _LIBC is None:
         raise OSError(f"no {name} here")
-    if getattr(_LIBC, name)(*arguments) < 0:
+    answer = int(getattr(_LIBC, name)(*arguments))
+    if answer < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), what or name)
+    return answer

@@ -41,6 +41,7 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
             "/dev/kfd", "/dev/dri", "/dev/nvidia*")
 _DEVICE_LINKS = (("/proc/self/fd", "/dev/fd"), ("fd/0", "/dev/stdin"), ("fd/1", "/dev/stdout"),
                  ("fd/2", "/dev/stderr"))
+_PRIVATE = ("/tmp", "/var/tmp", "/dev/shm")
 _PROBE_SECONDS = 20.0
 
 
@@ -108,11 +109,13 @@ class Sandbox:
         """What the process that starts programs has to know, for one directory; None without a sandbox."""
         if self.means == "none":
             return None
-        if self.is_walled:
-            for name in (ROOT, TMP):
-                os.makedirs(os.path.join(directory, name), 0o700, exist_ok=True)
         own = os.path.join(directory, TMP)
-        private = [("own", own, place) for place in ("/tmp", "/var/tmp", "/dev/shm")]
+        if self.is_walled and not os.path.isdir(own):
+            for path in (os.path.join(directory, ROOT), own):
+                os.mkdir(path, 0o700)
+                if self.account is not None:
+                    os.chown(path, *self.account)
+        private = [("own", own, place) for place in _PRIVATE]
         whole = [mount for mount in self.mounts if mount[2] == "/"]
         parts = [mount for mount in self.mounts if mount[2] != "/"]
         if self.account is not None:
@@ -120,6 +123,18 @@ class Sandbox:
         return {"means": self.means, "account": self.account, "root": os.path.join(directory, ROOT),
                 "mounts": [*whole, *private, *parts, ("own", directory, directory)],
                 "processes": self.processes, "file_bytes": int(disk_gb * 1e9)}
+
+
+    def makes(self, directory: str) -> set[str]:
+        """Directories that a box makes in a directory: its own, and in its /tmp those to show others at."""
+        if not self.is_walled:
+            return set()
+        shown = [target for target in (directory, *(mount[2] for mount in self.mounts))
+                 if target.startswith(_PRIVATE)]
+        parts = [target[len(place) + 1:].split("/") for target in shown for place in _PRIVATE
+                 if target.startswith(place + "/")]
+        return {ROOT, TMP, *("/".join([TMP, *names[:count + 1]]) for names in parts
+                             for count in range(len(names)))}
 
 
 def find_sandbox(wanted: str, view: View, account: str = "") -> Sandbox:
@@ -178,8 +193,8 @@ def try_out(box: dict[str, Any]) -> NoReturn:
         if box["means"] == "bwrap":
             os.execvp("bwrap", bubblewrap.command(box, argv, directory))
         elif box["means"] == "namespaces":
-            os._exit(namespaces.end_walled(*namespaces.begin_walled(
-                box["root"], box["mounts"], box["account"] is not None, become)))
+            first = namespaces.begin_walled(box["root"], box["mounts"], box["account"] is not None, become)
+            os._exit(1 if os.waitpid(first, 0)[1] else 0)
         become()
     except OSError as error:
         sys.exit(str(error))
@@ -195,10 +210,15 @@ def _without_those_inside(kinds: dict[str, str]) -> dict[str, str]:
 
 
 def _hand_over(directory: str, account: tuple[int, int]) -> None:
-    """Give a directory and all in it to an account."""
-    for folder, folders, files in os.walk(directory):
-        for path in (folder, *(os.path.join(folder, name) for name in (*folders, *files))):
-            os.chown(path, *account, follow_symlinks=False)
+    """Give a directory and all in it to an account, but for what the box itself made."""
+    os.chown(directory, *account, follow_symlinks=False)
+    for entry in os.scandir(directory):
+        if entry.name in (ROOT, TMP):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            _hand_over(entry.path, account)
+        else:
+            os.chown(entry.path, *account, follow_symlinks=False)
 
 
 def _ids(account: str) -> tuple[int, int] | None:

@@ -20,7 +20,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Kernel", "fast_kernel", "inlined", "kernel", "overloads", "own_folder", "source_digest"]
+__all__ = ["Kernel", "Lowered", "fast_kernel", "inlined", "kernel", "overloads", "own_folder",
+           "source_digest"]
 
 _PACKAGE = Path(__file__).parents[1]
 _CONSTANTS = (_PACKAGE / "light/ice.py", _PACKAGE / "light/pandel.py", _PACKAGE.parent / "config/ice.py")
@@ -109,6 +110,30 @@ class Kernel:
 
     def __call__(self, *arguments: Any) -> Any:
         return self.dispatcher(*arguments)
+
+
+class Lowered:
+    """A function of compiled code that is written in LLVM's words.
+
+    `typed` is what numba asks for an intrinsic: from the types of the arguments to a signature and to what
+    writes the code. It is first called when a kernel that names this one is compiled.
+    """
+
+    def __init__(self, name: str, typed: Callable[..., Any]) -> None:
+        self._name, self._typed = name, typed
+
+    @cached_property
+    def _numba_type_(self) -> Any:
+        from numba.core import types
+        from numba.core.typing.templates import infer, make_intrinsic_template
+
+        template = make_intrinsic_template(self, self._typed, self._name, prefer_literal=False, kwargs={})
+        infer(template)
+        return types.Function(template)
+
+    def __call__(self, *_: Any) -> Any:
+        """Compiled code alone can call it."""
+        raise NotImplementedError(self._name)
 
 
 _FAST: dict[str, Any] = {"error_model": "numpy", "fastmath": True}

@@ -9,8 +9,9 @@ Astropart. Phys. 28 (2007) 456. With u = t/σ and s = ρσ only two shapes are l
     G(w; ξ) = ln[ 1/(Γ(ξ) √2π) ∫₀^∞ x^(ξ−1) exp(−(x−w)²/2) dx ]        (a parabolic cylinder function)
 
 and the probability SF(u; ξ, s) that a photon comes later. Both are tabulated as cubic B-splines on one grid
-in (ln s,) ln ξ and asinh(w/2), w = u − s, built in a fraction of a second from the integrals. SciPy, which
-takes as long to import, is only asked for then.
+in (ln s,) ln ξ and asinh(w/2), w = u − s, in single precision, the neighbours of a look-up side by side. They
+are built in a fraction of a second from the integrals. SciPy, which takes as long to import, is only asked
+for then.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import numpy as np
 from scanner.light.spline import MARGIN, coefficients
 from scanner.machine.tables import kept
 
-__all__ = ["ASINH_W", "LN_S", "XI", "Axis", "PandelTables", "log_shape", "log_survival", "packed",
-           "pandel_tables"]
+__all__ = ["ASINH_W", "LN_S", "XI", "Axis", "PandelTables", "cells", "log_shape", "log_survival",
+           "pandel_tables", "planes"]
 
 _TINY_X = 1e-6  # below this delay (in σ) the Gaussian does not change
 _FAR_X = 34.0  # no smearing brings a longer delay below _NEAR
@@ -57,7 +58,7 @@ ASINH_W = Axis.covering(float(np.arcsinh(W_RANGE[0] / 2)), float(np.arcsinh(W_RA
 
 
 class PandelTables(NamedTuple):
-    """Packed B-spline coefficients of G, axes (ξ, w), and of ln SF, axes (s, ξ, w); float64, flat."""
+    """G as `cells` (ξ, w), ln SF as `planes` (s, ξ, w); float32, flat."""
 
     shape: np.ndarray
     survival: np.ndarray
@@ -155,16 +156,28 @@ def _far_survival(w: np.ndarray, xi: np.ndarray, s: np.ndarray) -> np.ndarray:
     return np.stack(planes, axis=1)
 
 
-def packed(table: np.ndarray) -> np.ndarray:
-    """Every entry with its right neighbour in one word: a look-up of four entries fetches two words.
+_POWERS = np.array([[1, -3, 3, -1], [4, 0, -6, 3], [1, 3, 3, -3], [0, 0, 0, 1]]) / 6.0
+"""Weights of the coefficients c[k-1 … k+2] of a cubic B-spline by powers of the fraction; shape (4, 4)."""
 
-    The word read as float64 is the entry itself, to 2⁻²¹; its lower half holds the neighbour's upper half.
+
+def cells(table: np.ndarray) -> np.ndarray:
+    """Two-dimensional splines as polynomials: sixteen float32 for each cell (x, w), side by side.
+
+    Number 4 i + j belongs to the i-th power of the fraction in x and the j-th in w. The first cell lies
+    between the second and third coefficient of `table`; shape (nx − 3, nw − 3, 16).
     """
-    bits = np.ascontiguousarray(table, dtype=float).view(np.int64)
-    halves = (bits + (1 << 31)) >> 32
-    right = np.concatenate([halves[..., 1:], halves[..., -1:]], axis=-1) & 0xFFFFFFFF
-    upper = (bits - right + (1 << 31)) >> 32
-    return ((upper << 32) | right).view(np.float64)
+    windows = np.lib.stride_tricks.sliding_window_view(table, (4, 4))
+    powers = np.einsum("xwab,ai,bj->xwij", windows, _POWERS, _POWERS)
+    return powers.reshape(*powers.shape[:2], 16).astype(np.float32)
+
+
+def planes(table: np.ndarray) -> np.ndarray:
+    """Three-dimensional splines (s, x, w): for each cell in s its four coefficients side by side.
+
+    So sixteen neighbours, four w by four s, are one row; float32 of shape (ns − 3, nx, nw, 4).
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(table, 4, axis=0)
+    return np.ascontiguousarray(windows, dtype=np.float32)
 
 
 @cache
@@ -175,9 +188,9 @@ def pandel_tables() -> PandelTables:
 
 def _shape_table() -> np.ndarray:
     values = log_shape(2 * np.sinh(ASINH_W.points), XI.points)
-    return packed(coefficients(values, axes=(0, 1))).ravel()
+    return cells(coefficients(values, axes=(0, 1))).ravel()
 
 
 def _survival_table() -> np.ndarray:
     values = log_survival(2 * np.sinh(ASINH_W.points), XI.points, LN_S.points)
-    return packed(coefficients(values, axes=(0, 1, 2))).ravel()
+    return planes(coefficients(values, axes=(0, 1, 2))).ravel()

@@ -1,7 +1,7 @@
 """Uniform cubic B-splines: coefficients of a table, and the four weights that evaluate them.
 
 A value between nodes k and k+1 is the sum of four coefficients c[k-1 … k+2] with weights of the fraction f;
-the first and second derivatives use the weights' derivatives. Twice continuously differentiable, error O(h⁴)
+the first derivative uses the weights' derivatives. Twice continuously differentiable, error O(h⁴)
 (de Boor, A Practical Guide to Splines, 1978).
 """
 
@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from scanner.common.compiled import inlined
+from scanner.common.fastmath import F
 
-__all__ = ["MARGIN", "coefficients", "curvature_weights", "slope_weights", "value_weights"]
+__all__ = ["MARGIN", "coefficients", "slope_weights", "value_weights"]
 
 MARGIN = 4
 """Nodes that a table should extend beyond its used range: the end condition's error falls by 3.7 per node."""
@@ -44,24 +45,18 @@ def _bands(n: int) -> np.ndarray:
 
 @inlined
 def value_weights(f: float) -> tuple[float, float, float, float]:
-    """Weights of c[k-1 … k+2] for the value at fraction f in [0, 1)."""
-    g = 1.0 - f
+    """Weights of c[k-1 … k+2] for the value at fraction f in [0, 1), a float32."""
+    g = F(1) - f
     return (
-        g * g * g * (1 / 6),
-        2 / 3 - f * f * (1.0 - 0.5 * f),
-        2 / 3 - g * g * (1.0 - 0.5 * g),
-        f * f * f * (1 / 6),
+        g * g * g * F(1 / 6),
+        F(2 / 3) - f * f * (F(1) - F(0.5) * f),
+        F(2 / 3) - g * g * (F(1) - F(0.5) * g),
+        f * f * f * F(1 / 6),
     )
 
 
 @inlined
 def slope_weights(f: float) -> tuple[float, float, float, float]:
     """Weights of the first derivative, per node spacing."""
-    g = 1.0 - f
-    return -0.5 * g * g, f * (1.5 * f - 2.0), -g * (1.5 * g - 2.0), 0.5 * f * f
-
-
-@inlined
-def curvature_weights(f: float) -> tuple[float, float, float, float]:
-    """Weights of the second derivative, per node spacing squared."""
-    return 1.0 - f, 3.0 * f - 2.0, 1.0 - 3.0 * f, f
+    g = F(1) - f
+    return F(-0.5) * g * g, f * (F(1.5) * f - F(2)), -g * (F(1.5) * g - F(2)), F(0.5) * f * f

@@ -28,8 +28,8 @@ from scanner.light.light import (
 )
 from scanner.light.shower_light import ShowerTables, light_at_modules, shower_tables
 from scanner.recos.track.fit import frame_of
-from scanner.recos.track.likelihood import MIN_DISTANCE2, PATH_FACTOR
 from scanner.recos.track.model import delay_shape
+from scanner.recos.track.paths import MIN_DISTANCE2, PATH_FACTOR
 from scanner.simulation.muon_losses import MuonLosses, draw_losses
 
 __all__ = ["DEFAULT_MJD", "MUON_LIGHT", "READOUT", "event_of", "simulate_cascade", "simulate_track"]

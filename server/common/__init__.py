@@ -3,4 +3,5 @@
 In: nothing of ours. Out: `ApiError` and its kinds; counters and log lines.
 """
 
-__all__ = ["buckets", "errors", "introspection", "metrics", "patterns", "resting", "signals", "together"]
+__all__ = ["buckets", "elsewhere", "errors", "fresh", "introspection", "metrics", "patterns", "resting",
+           "signals", "telemetry", "together", "turns"]

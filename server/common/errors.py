@@ -5,18 +5,20 @@
     ├── Forbidden       403  no valid token, or not allowed
     ├── NotFound        404
     ├── Conflict        409  not possible in the present state, or already there
+    ├── Gone            410  it was here; the text says where it is now
     ├── TooLarge        413
     ├── Unprocessable   422  well formed, but the thing it names cannot do that
     ├── TooManyRequests 429
-    └── Unavailable     503  a part that we need does not answer
+    ├── Unavailable     503  a part that we need does not answer
+    └── InsufficientStorage  507  there is no room for it; the text says how to make some
 """
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["ApiError", "BadRequest", "Conflict", "Forbidden", "NotFound", "TooLarge", "TooManyRequests",
-           "Unavailable", "Unprocessable", "error_body", "status_line"]
+__all__ = ["ApiError", "BadRequest", "Conflict", "Forbidden", "Gone", "InsufficientStorage", "NotFound",
+           "TooLarge", "TooManyRequests", "Unavailable", "Unprocessable", "error_body", "status_line"]
 
 
 class ApiError(Exception):
@@ -53,6 +55,12 @@ class Conflict(ApiError):
     code = 409
 
 
+class Gone(ApiError):
+    """It was here; the text says where it is now."""
+
+    code = 410
+
+
 class TooLarge(ApiError):
     """The request is larger than it may be."""
 
@@ -83,6 +91,12 @@ class Unavailable(ApiError):
     def __init__(self, reason: str, retry_after: int = 0) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+
+
+class InsufficientStorage(ApiError):
+    """There is no room for it; the text says how to make some."""
+
+    code = 507
 
 
 def error_body(code: int, reason: str) -> dict[str, object]:

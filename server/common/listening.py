@@ -24,7 +24,7 @@ __all__ = ["Listener", "listen", "raise_limit"]
 KEPT = 64  # files that are not for connections
 NEAR = 0.9  # of the limit: whoever runs the server should know
 WARN_SECONDS = 60.0  # between warnings
-BACKLOG = 1024  # connections that wait to be taken: thousands of pilots may come at once
+BACKLOG = 4096  # connections that wait to be taken: a whole site may come; net.core.somaxconn allows less
 _FULL = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 log = logging.getLogger("server")
@@ -107,6 +107,9 @@ class Listener(socket.socket):
         super().close()
 
 
-def listen(port: int, host: str) -> list[Listener]:
-    """Listen on an address. Raises OSError."""
-    return [Listener.of(bound) for bound in bind_sockets(port, host, backlog=BACKLOG)]
+def listen(port: int, host: str, *, shared: bool = False) -> list[Listener]:
+    """Listen on an address, `shared` with other processes of ours among which the kernel divides connections.
+
+    Raises OSError.
+    """
+    return [Listener.of(bound) for bound in bind_sockets(port, host, backlog=BACKLOG, reuse_port=shared)]

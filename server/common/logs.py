@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, with secrets removed."""
+"""Structured logs: one JSON object a line, with secrets removed and the trace that it belongs to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import re2
 
 from config.settings import Logging
+from iceprod.tracing import traces
 
 __all__ = ["configure", "redact"]
 
@@ -34,6 +35,8 @@ class JsonFormatter(logging.Formatter):
         line: dict[str, object] = {
             "time": moment.isoformat(timespec="milliseconds"), "level": record.levelname,
             "logger": record.name, "message": redact("", record.getMessage())}
+        if trace := traces.current.get():
+            line["trace_id"] = trace.trace_id
         line.update((k, redact(k, v)) for k, v in record.__dict__.items() if k not in _STANDARD)
         if record.exc_info:
             line["exception"] = redact("", self.formatException(record.exc_info))

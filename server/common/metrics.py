@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram, generate_latest
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.multiprocess import MultiProcessCollector
 
 __all__ = ["ALERTS", "ALERT_NOTICES", "ALERT_SECONDS", "DATABASE_COMMANDS", "LABELS", "LEASES",
-           "NOTIFICATIONS", "PIXELS", "REFUSED", "SCAN_SECONDS", "SCHEDULE_RUNS", "SHED", "TASK_ENDS",
-           "observe_request", "render"]
+           "NOTIFICATIONS", "PIXELS", "REFUSED", "SCAN_SECONDS", "SCHEDULE_RUNS", "SHED", "SPANS",
+           "TASK_ENDS", "observe_request", "render"]
+
+FOLDER, NUMBER = "PROMETHEUS_MULTIPROC_DIR", "ICEPROD_PROCESS"  # environment variables
+"""Where the processes of one server keep their figures, and which of them this is; unset for one alone."""
+
+if FOLDER in os.environ:  # by number, so that a process that is started again goes on where its figures were
+    values.ValueClass = values.MultiProcessValue(lambda: os.environ.get(NUMBER, "0"))
 
 REQUESTS = Counter("iceprod_requests", "Requests answered", ["handler", "method", "status"])
 SECONDS = Histogram("iceprod_request_seconds", "Time to answer a request, long polls included", ["handler"],
@@ -25,13 +34,16 @@ ALERT_SECONDS = Histogram("iceprod_alert_seconds", "From an alert's receipt to e
 ALERT_NOTICES = Counter("iceprod_alert_notices", "Notices sent, tried in vain, or given up", ["outcome"])
 NOTIFICATIONS = Counter("iceprod_notifications", "Messages to users: sent, tried in vain, or given up",
                         ["outcome"])
-SERVICE_AGE = Gauge("iceprod_service_last_success", "Unix time of a service's last good run", ["service"])
+SPANS = Counter("iceprod_spans", "Spans of traces: sent to the collector, or lost", ["outcome"])
+SERVICE_AGE = Gauge("iceprod_service_last_success", "Unix time of a service's last good run", ["service"],
+                    multiprocess_mode="mostrecent")
 
 LABELS = {
     "handler": "names of the classes that answer routes",
     "method": "HTTP methods that routes know, and `other`",
     "status": "HTTP statuses; for tasks, datasets and runs of the schedule their states",
-    "outcome": "complete, reset, failed, suspended, evicted; of alerts their states; sent, tried, dead",
+    "outcome": "complete, reset, failed, suspended, evicted; of alerts their states; sent, tried, dead; "
+               "of spans: sent, failed, dropped",
     "step": "of alerts: stored, first_pixel, first_map, final_map, published; of scans: queue, decode, plan, "
             "lease, kernel, report, collect, finish, other",
     "command": "names of database commands that this program sends",
@@ -52,5 +64,9 @@ def observe_request(handler: str, method: str, status: int, seconds: float) -> N
 
 
 def render() -> bytes:
-    """All metrics in Prometheus' text format."""
-    return generate_latest()
+    """All metrics in Prometheus' text format, those of all processes of this server together."""
+    if FOLDER not in os.environ:
+        return generate_latest()
+    together = CollectorRegistry()
+    MultiProcessCollector(together)
+    return generate_latest(together)

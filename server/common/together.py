@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from iceprod.tracing import traces
+from iceprod.tracing.traces import Trace
+
 __all__ = ["Together"]
 
 C = TypeVar("C")
@@ -18,19 +21,19 @@ class Together(Generic[C, I, R]):
 
     `act` gives a result for every item, in their order; one that is an exception is raised for that item
     alone, and one that `act` raises for all of its batch. Before each batch there is a `pause` of seconds,
-    for others to come.
+    for others to come. What is done for one item alone is a part of its trace, any other of none.
     """
 
     def __init__(self, act: Callable[[C, Sequence[I]], Awaitable[Sequence[R | BaseException]]],
                  most: int = 100, pause: Callable[[C], float] = lambda context: 0.0) -> None:
         self._act, self._most, self._pause = act, most, pause
-        self._waiting: list[tuple[I, asyncio.Future[R]]] = []
+        self._waiting: list[tuple[I, asyncio.Future[R], Trace | None]] = []
         self._acting: asyncio.Task[None] | None = None
 
     async def do(self, context: C, item: I) -> R:
         """Have it done with others; its result."""
         future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        self._waiting.append((item, future, traces.current.get()))
         if self._acting is None:
             self._acting = asyncio.create_task(self._go_on(context))
         return await future
@@ -41,8 +44,9 @@ class Together(Generic[C, I, R]):
                 if seconds := self._pause(context):
                     await asyncio.sleep(seconds)
                 batch, self._waiting = self._waiting[:self._most], self._waiting[self._most:]
-                results = await self._results(context, [item for item, _ in batch])
-                for (_, future), result in zip(batch, results, strict=True):
+                traces.current.set(batch[0][2] if len(batch) == 1 else None)
+                results = await self._results(context, [item for item, _, _ in batch])
+                for (_, future, _), result in zip(batch, results, strict=True):
                     if future.done():
                         continue
                     if isinstance(result, BaseException):

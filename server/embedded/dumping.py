@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote, unquote
 
 import pymongo
@@ -64,7 +64,7 @@ def _dump_collection(database: Any, entry: Mapping[str, Any], directory: Path) -
     with (directory / f"{stem}.bson").open("wb") as file:
         for batch in collection.find_raw_batches({}):
             file.write(batch)
-            number += _count(batch)
+            number += count(batch)
     metadata = {
         "options": entry.get("options", {}), "indexes": list(collection.list_indexes()),
         "collectionName": entry["name"], "type": "collection",
@@ -75,7 +75,8 @@ def _dump_collection(database: Any, entry: Mapping[str, Any], directory: Path) -
     return Copied(database.name, entry["name"], number)
 
 
-def _count(batch: bytes) -> int:
+def count(batch: bytes) -> int:
+    """How many documents stand one after the other."""
     number = at = 0
     while at < len(batch):
         at += int.from_bytes(batch[at : at + 4], "little")
@@ -109,9 +110,10 @@ def _restore_collection(database: Any, path: Path, drop: bool) -> Copied:
     if name not in database.list_collection_names():
         database.create_collection(name)
     number = 0
-    for batch in _batches(path):
-        collection.insert_many(batch)
-        number += len(batch)
+    with path.open("rb") as file:
+        for batch in batches(file, str(path)):
+            collection.insert_many(batch)
+            number += len(batch)
     for index in metadata.get("indexes", ()):
         if index["name"] != "_id_":
             options = {key: value for key, value in index.items() if key not in _NOT_OPTIONS}
@@ -127,24 +129,27 @@ def _metadata(path: Path) -> dict[str, Any]:
         raise DataDirectoryError(f"{file} is damaged: {error}") from None
 
 
-def _batches(path: Path) -> Iterator[list[RawBSONDocument]]:
+def batches(file: IO[bytes], name: str, most: int = _BATCH) -> Iterator[list[RawBSONDocument]]:
+    """The documents of a dump, so many at once at most.
+
+    Raises DataDirectoryError, with the file's name, where they end amidst one.
+    """
     batch: list[RawBSONDocument] = []
     size = 0
-    for raw in _documents(path):
+    for raw in _documents(file, name):
         batch.append(RawBSONDocument(raw))
         size += len(raw)
-        if size > _BATCH_BYTES or len(batch) == _BATCH:
+        if size > _BATCH_BYTES or len(batch) == most:
             yield batch
             batch, size = [], 0
     if batch:
         yield batch
 
 
-def _documents(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while head := file.read(4):
-            size = int.from_bytes(head, "little")
-            rest = file.read(size - 4) if 5 <= size <= 2 * _BATCH_BYTES + 65_536 else b""
-            if len(head) + len(rest) != size:
-                raise DataDirectoryError(f"{path} is damaged at byte {file.tell()}")
-            yield head + rest
+def _documents(file: IO[bytes], name: str) -> Iterator[bytes]:
+    while head := file.read(4):
+        size = int.from_bytes(head, "little")
+        rest = file.read(size - 4) if 5 <= size <= 2 * _BATCH_BYTES + 65_536 else b""
+        if len(head) + len(rest) != size:
+            raise DataDirectoryError(f"{name} is damaged at byte {file.tell()}")
+        yield head + rest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from server.production import repair
 from server.production.activity import host_hours, series
-from server.production.datasets import configs, dataset_routes, datasets, job_routes, jobs
+from server.production.datasets import configs, dataset_routes, datasets, job_routes, jobs, totals
 from server.production.datasets import news as dataset_news
 from server.production.failures import insight_routes, reliability, reliability_routes, tallies
 from server.production.failures import news as quarantine_news
@@ -15,6 +15,7 @@ from server.production.people import (
     credentials,
     groups,
     login_links,
+    throttle,
     token_routes,
     user_routes,
     users,
@@ -65,9 +66,10 @@ ROUTES: list[Route] = [
     *demand_routes.ROUTES, *reliability_routes.ROUTES,
 ]
 INDEXES: list[Index] = [
-    *datasets.INDEXES, *jobs.INDEXES, *task_store.INDEXES, *classes.INDEXES, *task_stats.INDEXES,
-    *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES,
+    *datasets.INDEXES, *totals.INDEXES, *jobs.INDEXES, *task_store.INDEXES, *classes.INDEXES,
+    *task_stats.INDEXES, *logs.INDEXES, *grids.INDEXES, *configs.INDEXES, *files.INDEXES,
     *groups.INDEXES, *users.INDEXES, *requests.INDEXES, *credentials.INDEXES, *login_links.INDEXES,
+    *throttle.INDEXES,
     *pilots.INDEXES, *site_tests.INDEXES, *tallies.INDEXES, *follow_ups.INDEXES, *history.INDEXES,
     *tails.INDEXES, *series.INDEXES, *host_hours.INDEXES,
     *dataset_news.INDEXES, *quarantine_news.INDEXES,

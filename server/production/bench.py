@@ -1,16 +1,20 @@
-"""Measures how long the API takes to answer with many tasks in the database.
+"""Measures how long the API and the pages take to answer with many tasks in the database.
 
     python -m server.production.bench --tasks 1000000 --datasets 100 --json
+    python -m server.production.bench --tasks 10000000 --keep DIR           fills DIR once, measures often
+    python -m server.production.bench --database mongodb://…                a MongoDB; what it has stays there
 
 A server and an embedded store run as processes of their own, in a temporary directory. The tasks are written
 to the store beforehand, in the states of a production that is under way. One client then asks for counts,
-summaries and lists, each time of another dataset. `first_ms` is the time until the answer begins, `total_ms`
-until it is there; memory is what both processes hold before and after.
+summaries, lists and pages, each time of another dataset. `first_ms` is the time until the answer begins,
+`total_ms` until it is there; memory is what both processes hold before and after (of a MongoDB: the server's
+alone). The counters are proved first: `counted_seconds` is what that took.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import itertools
 import json
@@ -19,26 +23,29 @@ import platform
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pymongo
 
-from iceprod.ids import new_id, timestamp
+from config.settings import Database, Settings
 from iceprod.tokens import encode, read_secret
+from server import production
 from server.benching import measure, memory, start_server, start_store
-from server.production.common.access import default_rules
-from server.production.tasks.task_store import NewTask, new_task
+from server.production.bench_fill import fill, filled
+from server.production.datasets import totals
+from server.production.tasks import counting
+from server.rest.context import Context
+from server.store.database import connect, ensure_indexes
 
-__all__ = ["fill", "main", "run"]
+__all__ = ["Wish", "main", "run"]
 
-NAMES = ("generate", "propagate", "detector", "filter", "analyse")
-STATES = ("complete", "complete", "complete", "waiting", "waiting", "idle", "idle", "processing", "queued",
-          "failed")
 ROUNDS = 100
-INSERT_AT_ONCE = 2000
+PROVED = 10  # datasets whose counters are compared with a count
+MOST_FETCHED = 20_000  # tasks of a dataset; lists of more are not asked for
 
 QUERIES = {
     "datasets": "/datasets?keys=dataset|status",
@@ -54,72 +61,99 @@ QUERIES = {
     "failed tasks": "/datasets/{d}/tasks?status=failed&keys=name|reason",
     "tasks": "/datasets/{d}/tasks?keys=name|status",
     "jobs": "/datasets/{d}/jobs",
+    "100 tasks after one": "/datasets/{d}/tasks?limit=100&after={t}&keys=name|status",
     "first 100 waiting": "/tasks?status=waiting&sort=priority=-1&limit=100",
+    "page: home": "/web/",
+    "page: datasets": "/web/datasets",
+    "page: dataset": "/web/datasets/{d}",
+    "page: its errors": "/web/datasets/{d}/errors",
+    "page: its tasks": "/web/datasets/{d}/tasks",
+    "page: far down": "/web/datasets/{d}/tasks?page=201",
+    "page: its failed tasks": "/web/datasets/{d}/tasks?status=failed",
+    "page: its jobs": "/web/datasets/{d}/jobs",
+    "page: a task": "/web/datasets/{d}/tasks/{t}",
+    "page: sites": "/web/sites",
+    "metrics": "/metrics",
 }
+LARGE = ("task summaries", "tasks", "jobs", "job summaries")  # their answers grow with the dataset
 
 
-def run(tasks: int, datasets: int, rounds: int = ROUNDS) -> dict[str, Any]:
-    """Fill a store and measure; the figures, with what they were measured on."""
+@dataclass(frozen=True)
+class Wish:
+    """How many tasks in how many datasets, where, and how often each request is made."""
+
+    tasks: int
+    datasets: int
+    rounds: int = ROUNDS
+    database: str = ""  # a MongoDB; empty: an embedded store
+    keep: Path | None = None  # the folder of the store, which stays
+
+
+def run(wish: Wish) -> dict[str, Any]:
+    """Fill a database unless it is filled, and measure; the figures, with what they were measured on."""
     with tempfile.TemporaryDirectory(prefix="bench-") as directory, contextlib.ExitStack() as stack:
         folder = Path(directory)
-        url, store = start_store(stack, folder)
-        port, server = start_server(stack, folder, url)
+        url, store = _database(stack, wish, folder)
         client: pymongo.MongoClient[Any] = stack.enter_context(pymongo.MongoClient(url))
-        started = time.monotonic()
-        ids = list(fill(client["bench"], tasks, datasets))
-        filled = time.monotonic() - started
+        ids, times = _prepared(client["bench"], url, wish)
+        port, server = start_server(stack, folder, url)
         token = encode(read_secret(folder / "server" / "secret"), "bench", ["admin", "system"])
-        before = memory(server, store)
-        found = [measure(port, token, name, _paths(path, ids, rounds), (server, store))
-                 for name, path in QUERIES.items()]
+        processes = (server, store) if store else (server,)
+        before = memory(*processes)
+        asked = {name: path for name, path in QUERIES.items()
+                 if name not in LARGE or wish.tasks <= MOST_FETCHED * wish.datasets}
+        found = [measure(port, token, name, _paths(path, ids, wish.rounds), processes)
+                 for name, path in asked.items()]
         return {
             "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} "
                        f"{platform.release()}, Python {platform.python_version()}",
-            "load": os.getloadavg()[0], "tasks": tasks, "datasets": datasets,
-            "fill_seconds": round(filled, 1), "megabytes_before": before,
-            "megabytes_after": memory(server, store), "measurements": [asdict(item) for item in found],
+            "load": os.getloadavg()[0], "tasks": wish.tasks, "datasets": wish.datasets, **times,
+            "megabytes_before": before, "megabytes_after": memory(*processes),
+            "measurements": [asdict(item) for item in found],
         }
 
 
-# -- tasks
+def _database(stack: contextlib.ExitStack, wish: Wish, folder: Path) -> tuple[str, psutil.Process | None]:
+    """The address of the database, and the store's process if it is one of ours."""
+    if wish.database:
+        return wish.database, None
+    if wish.keep:
+        wish.keep.mkdir(parents=True, exist_ok=True)
+    return start_store(stack, wish.keep or folder)
 
 
-def fill(db: Any, tasks: int, datasets: int) -> Iterator[tuple[str, str]]:
-    """Write the tasks; the id of each dataset and of one of its tasks."""
-    per_job = len(NAMES)
-    jobs = max(1, tasks // datasets // per_job)
-    for number in range(1, datasets + 1):
-        dataset_id = new_id()
-        db.datasets.insert_one({
-            "dataset_id": dataset_id, "dataset": number, "description": "bench", "group": "users",
-            "jobs_submitted": jobs, "tasks_submitted": jobs * per_job, "tasks_per_job": per_job,
-            "priority": 0.5, "debug": False, "jobs_immutable": False, "always_active": False,
-            "status": "processing", "truncated": False, "start_date": timestamp(), "username": "bench"})
-        db.auths.insert_one({"dataset_id": dataset_id, **default_rules("users", "bench")})
-        last = ""
-        for start in range(0, jobs, INSERT_AT_ONCE // per_job):
-            last = _fill_jobs(db, dataset_id, range(start, min(jobs, start + INSERT_AT_ONCE // per_job)))
-        yield dataset_id, last
+def _prepared(db: Any, url: str, wish: Wish) -> tuple[list[tuple[str, str]], dict[str, float]]:
+    """Datasets, each with a task; and how many seconds it took to write, index and count them."""
+    started = time.monotonic()
+    if db.tasks.find_one({}, {"_id": 1}) is None:
+        ids = list(fill(db, wish.tasks, wish.datasets))
+    else:
+        ids = filled(db)
+    written = time.monotonic()
+    indexed, proved, wrong = asyncio.run(_index_and_count(url))
+    if wrong:
+        raise RuntimeError(f"counters of {wrong} datasets are not what a count says")
+    return ids, {"fill_seconds": round(written - started, 1), "index_seconds": round(indexed - written, 1),
+                 "count_seconds": round(proved - indexed, 1)}
 
 
-def _fill_jobs(db: Any, dataset_id: str, indexes: range) -> str:
-    jobs, rows = [], []
-    for index in indexes:
-        job_id, over = new_id(), index % 2 == 1
-        jobs.append({"job_id": job_id, "dataset_id": dataset_id, "job_index": index,
-                     "status": "complete" if over else "processing", "status_changed": timestamp()})
-        for number, name in enumerate(NAMES):
-            spec = NewTask(index, name, {"cpu": 1, "memory": 2.0 + number, "time": 4.0}, number,
-                           priority=(index * 7919 % 1000) / 1000,
-                           status="complete" if over else STATES[(index + number) % len(STATES)])
-            rows.append(new_task(dataset_id, job_id, spec))
-    db.jobs.insert_many(jobs)
-    db.tasks.insert_many(rows)
-    db.task_classes.bulk_write([
-        pymongo.UpdateOne({"_id": f"{dataset_id} {key}"}, {"$set": {
-            "dataset_id": dataset_id, "class_key": key, "used": timestamp()}}, upsert=True)
-        for key in {row["class_key"] for row in rows}])
-    return str(rows[-1]["task_id"])
+async def _index_and_count(url: str) -> tuple[float, float, int]:
+    """Make indexes, then counters; when each was done, and of how many datasets a count says otherwise."""
+    db = connect(Database(url=url, name="bench"))
+    ctx = Context(Settings(), db, "")
+    await ensure_indexes(db, production.INDEXES)
+    indexed, wrong = time.monotonic(), 0
+    rows = await db.datasets.find({}, {"dataset_id": 1}).to_list()
+    for row in rows:
+        async with totals.making(ctx, row["dataset_id"]):  # so that there are some
+            pass
+        await totals.recount(ctx, row["dataset_id"])
+    proved = time.monotonic()
+    for row in rows[:PROVED]:
+        counted = await counting.matching(ctx, {"dataset_id": row["dataset_id"]})
+        wrong += await counting.of_dataset(ctx, row["dataset_id"]) != counted
+    await db.client.close()
+    return indexed, proved, wrong
 
 
 def _paths(path: str, ids: Sequence[tuple[str, str]], rounds: int) -> list[str]:
@@ -134,7 +168,9 @@ def _paths(path: str, ids: Sequence[tuple[str, str]], rounds: int) -> list[str]:
 def _table(result: dict[str, Any]) -> str:
     lines = [
         f"{result['machine']}, load {result['load']:.1f}: {result['tasks']} tasks in {result['datasets']} "
-        f"datasets, written in {result['fill_seconds']} s",
+        f"datasets",
+        f"seconds: {result['fill_seconds']} to write them, {result['index_seconds']} for indexes, "
+        f"{result['count_seconds']} for counters",
         f"memory in MB: {result['megabytes_before']} before, {result['megabytes_after']} after",
         f"{'':<22}{'bytes':>10}{'first p50':>11}{'p99 ms':>9}{'total p50':>11}{'p99 ms':>9}{'CPU ms':>9}",
     ]
@@ -151,9 +187,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tasks", type=int, default=1_000_000, help="how many tasks (1000000)")
     parser.add_argument("--datasets", type=int, default=100, help="in how many datasets (100)")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="requests of each kind (100)")
+    parser.add_argument("--database", default="", help="address of a MongoDB (default: an embedded store)")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the store in DIR, filled once")
     parser.add_argument("--json", action="store_true", help="print JSON")
     asked = parser.parse_args(arguments)
-    result = run(asked.tasks, asked.datasets, asked.rounds)
+    result = run(Wish(asked.tasks, asked.datasets, asked.rounds, asked.database, asked.keep))
     print(json.dumps(result, indent=1) if asked.json else _table(result))
     return 0
 

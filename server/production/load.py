@@ -37,7 +37,7 @@ import pymongo
 
 from iceprod.tokens import encode, read_secret
 from server.benching import ROOT, start_server, start_store
-from server.production.bench import fill
+from server.production.bench_fill import fill
 
 __all__ = ["Phase", "main", "run"]
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from iceprod.ids import now, timestamp
 from server.production.common.documents import Document
-from server.production.datasets import datasets, priorities
+from server.production.datasets import datasets, priorities, totals
 from server.production.failures import parking
 from server.production.leases import ends, leases, load, outages
 from server.production.leases.ends import Report
@@ -111,6 +111,7 @@ SERVICES = [
     Service("do requests", _sweep_seconds, requests.work, signal="requests"),
     Service("prune classes", _hours(0.25), classes.prune),
     Service("tend datasets", _repair_seconds, tend, signal="datasets"),
+    Service("prove totals", _repair_seconds, totals.prove),
     # by every server: each is asked for its own gauges, and none must show old ones
     Service("measure", _repair_seconds, monitor.measure, signal="measure"),
     Service("update priorities", _hours(1), priorities.update_all),

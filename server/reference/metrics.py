@@ -15,10 +15,10 @@ __all__ = ["Described", "described", "missing", "text"]
 
 _HEAD = """# Metrics
 
-`GET /metrics` in Prometheus' text format; no token is needed. Each server process counts what it did
-itself: add the counters of several. Gauges of tasks, datasets and pilots are the whole installation's and
-the same at every server: take the largest. Labels take few values, whatever clients send: never ids, names of
-users or paths.
+`GET /metrics` in Prometheus' text format; no token is needed. The processes that `iceprod up` started
+together answer for all of them; of servers on several machines, add the counters. Gauges of tasks, datasets
+and pilots are the whole installation's and the same at every server: take the largest. Labels take few
+values, whatever clients send: never ids, names of users or paths.
 
 `docs/grafana/iceprod.json` is a dashboard of these for Grafana; [Operating](../operate.md) says how to use
 it.

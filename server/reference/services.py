@@ -16,8 +16,8 @@ _HEAD = """# Services and health
 
 What the server does again and again. One server at a time does each, under a lease in the database;
 services marked *all* may run on several at once. Each may be stopped at any point and be repeated.
-`GET /healthz` tells the seconds since the last success of each on the server that answers, and the metric
-`iceprod_service_last_success` its time.
+`GET /healthz` tells the seconds since the last success of each, on whatever server as far as the one that
+answers has heard, and the metric `iceprod_service_last_success` its time.
 """
 _HEALTH = """## Health
 

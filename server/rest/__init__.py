@@ -4,5 +4,5 @@ In: HTTP requests, tokens, settings. Out: the base `Handler`, `Route` and `@allo
 rule gets, health probes.
 """
 
-__all__ = ["admission", "context", "handler", "health", "links", "oidc", "outgoing", "public", "routing",
-           "sites"]
+__all__ = ["admission", "context", "handler", "health", "hearing", "links", "oidc", "outgoing", "public",
+           "routing", "sites"]

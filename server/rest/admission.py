@@ -4,7 +4,8 @@ A server that takes more than it can do answers everybody too late. So there are
 as it can work on while the answers stay quick: `watch` measures how long the event loop and the database keep
 one waiting, and gives more places or fewer. Who finds none waits for one, a second at most, and is then told
 to come again: 503, with the seconds to wait. Answers that refuse come late on purpose: a client that asks
-again at once would otherwise keep the server busy with refusing.
+again at once would otherwise keep the server busy with refusing. When thousands are refused, each is told a
+time of its own.
 
 What keeps others' work alive is `urgent` (`server/rest/routing.py`): health, heartbeats, starts and ends of
 tasks. It has places of its own, and plenty. Requests that wait for news have none meanwhile (`resting`).
@@ -18,9 +19,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import random
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
@@ -29,7 +30,9 @@ from config.settings import Limits
 from iceprod.tokens import Caller
 from server.common import metrics
 from server.common.buckets import Buckets
+from server.common.elsewhere import Elsewhere
 from server.common.errors import TooManyRequests, Unavailable
+from server.common.turns import Turns
 
 __all__ = ["MOST_HELD", "Admission", "Ticket", "user_of", "watch"]
 
@@ -42,6 +45,8 @@ LOOKS = 4  # meanwhile, whether a user may have one more
 MOST_WAITING = 2000
 MOST_WAITING_BYTES = 1 << 20  # a larger body is not kept while there is no place
 REFUSALS_PER_SECOND, REFUSALS = 20.0, 2000  # of one address, for want of token or route, that come at once
+TAKEN, REFUSED, ASKING = "user asked", "address refused", "users asking"  # what other processes are told
+ELSEWHERE_SECONDS = 2.0  # how long their numbers are believed; they tell again more often
 MACHINES = frozenset({"system", "client", "pilot"})
 
 
@@ -78,18 +83,25 @@ class Ticket:
 
 
 class Admission:
-    """Gives places to requests, for one server process."""
+    """Gives places to requests, for one server process; what holds for users holds over all processes.
 
-    def __init__(self, settings: Limits) -> None:
-        self.settings = settings
+    `tell` takes what the other processes should hear: a topic and its values.
+    """
+
+    def __init__(self, settings: Limits, tell: Callable[..., None] = lambda topic, *values: None,
+                 server_id: str = "") -> None:
+        self.settings, self._tell, self._server_id = settings, tell, server_id
         self.places = float(min(FIRST, settings.requests_at_once))  # for ordinary requests, now
         self.working = self.urgent = self.held = 0
         self._came = asyncio.Event()
         self.of_users: Counter[str] = Counter()
+        self._elsewhere = Elsewhere(ELSEWHERE_SECONDS)
         self._waiting: deque[asyncio.Future[Ticket]] = deque()
         self._asked: dict[asyncio.Future[Ticket], tuple[int, str]] = {}
-        self._buckets = Buckets(settings.user_per_second, settings.user_burst)
-        self._refusals = Buckets(REFUSALS_PER_SECOND, REFUSALS)
+        self._buckets = Buckets(settings.user_per_second, settings.user_burst,
+                                tell=lambda user: tell(TAKEN, user))
+        self._refusals = Buckets(REFUSALS_PER_SECOND, REFUSALS, tell=lambda address: tell(REFUSED, address))
+        self._turns = Turns()
 
     # -- coming in
 
@@ -106,11 +118,11 @@ class Admission:
 
     async def _place(self, urgent: bool, size: int, user: str) -> Ticket:
         if urgent and self.urgent >= self.settings.urgent_at_once:
-            raise _overloaded()
+            raise self._overloaded()
         if urgent or (self._has_room(size) and not self._waiting):
             return Ticket(self, urgent, size, user)
         if size > MOST_WAITING_BYTES or len(self._waiting) >= MOST_WAITING:
-            raise _overloaded()
+            raise self._overloaded()
         return await self._wait(size, user)
 
     async def _wait(self, size: int, user: str) -> Ticket:
@@ -120,11 +132,15 @@ class Admission:
         try:
             return await asyncio.wait_for(place, WAIT_SECONDS)
         except TimeoutError:
-            raise _overloaded() from None
+            raise self._overloaded() from None
         finally:
             del self._asked[place]
             with contextlib.suppress(ValueError):
                 self._waiting.remove(place)
+
+    def _overloaded(self) -> Unavailable:
+        metrics.REFUSED.labels("overload").inc()
+        return Unavailable("the server has too much to do; try again in a moment", self._turns.next())
 
     def _has_room(self, size: int) -> bool:
         return self.working < self.places and (self.held + size <= MOST_HELD or not self.working)
@@ -154,10 +170,14 @@ class Admission:
     async def _one_is_over(self, user: str, most: int) -> bool:
         """Wait a while until a user has not so many requests."""
         for _ in range(LOOKS):
-            if self.of_users[user] < most:
+            if self._number_of(user) < most:
                 return True
             await asyncio.sleep(WAIT_SECONDS / LOOKS)
-        return self.of_users[user] < most
+        return self._number_of(user) < most
+
+    def _number_of(self, user: str) -> int:
+        """How many requests of a user are worked on, in all processes."""
+        return self.of_users[user] + self._elsewhere.sum(user)
 
     async def refuse(self, address: str) -> None:
         """Let an address wait for its next refusal when it had many."""
@@ -181,8 +201,28 @@ class Admission:
     def count_user(self, user: str, step: int) -> None:
         if user:
             self.of_users[user] += step
+            self._tell(ASKING, self._server_id, user, self.of_users[user])
             if self.of_users[user] <= 0:
                 del self.of_users[user]
+
+    def tell_again(self) -> None:
+        """Tell the other processes of requests that take long."""
+        for user, number in self.of_users.items():
+            self._tell(ASKING, self._server_id, user, number)
+
+    # -- what other processes tell
+
+    def hear_taken(self, user: str) -> None:
+        """A user asked elsewhere."""
+        self._buckets.charge(user)
+
+    def hear_refused(self, address: str) -> None:
+        """An address was refused elsewhere."""
+        self._refusals.charge(address)
+
+    def hear_asking(self, server_id: str, user: str, number: int) -> None:
+        """So many requests of a user are worked on elsewhere."""
+        self._elsewhere.note(user, server_id, number)
 
     @property
     def is_short(self) -> bool:
@@ -205,11 +245,6 @@ class Admission:
         self._hand_on()
 
 
-def _overloaded() -> Unavailable:
-    metrics.REFUSED.labels("overload").inc()
-    return Unavailable("the server has too much to do; try again in a moment", random.randint(1, 3))
-
-
 async def _late(why: str) -> None:
     metrics.REFUSED.labels(why).inc()
     await asyncio.sleep(WAIT_SECONDS)
@@ -228,6 +263,7 @@ async def watch(admission: Admission, db: AsyncDatabase) -> None:
     while True:
         await admission.wait_for_work()
         started = time.monotonic()
+        admission.tell_again()
         await asyncio.sleep(LOOK_SECONDS)
         late = time.monotonic() - started - LOOK_SECONDS
         admission.observe(max(late, await _answer_seconds(db)))

@@ -35,9 +35,9 @@ class Context:
     @cached_property
     def admission(self) -> Admission:
         """Who gives places to requests."""
-        return Admission(self.settings.limits)
+        return Admission(self.settings.limits, self.signals.tell, self.server_id)
 
     @cached_property
     def tokens(self) -> Authenticator:
         """What tells callers by their tokens."""
-        return Authenticator(self.settings, self.db, self.secret)
+        return Authenticator(self.settings, self.db, self.secret, self.signals)

@@ -7,6 +7,8 @@ the memory.
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 from tornado.httputil import (
     HTTPConnection,
@@ -20,8 +22,11 @@ from tornado.httputil import (
 from tornado.web import Application, RequestHandler
 
 from server.common.errors import ApiError, TooLarge, Unavailable, error_body, status_line
+from server.common.turns import Turns
 
 __all__ = ["FORMS", "MOST_AT_ONCE", "MOST_FORM", "MOST_UNKNOWN", "Door", "is_form"]
+
+log = logging.getLogger("server")
 
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 MOST_FORM = 2 << 20  # bytes: a fifth of a second of reading
@@ -35,11 +40,14 @@ _SMALL = 64 << 10  # a body that is rather read than cut off
 class _Starting(RequestHandler):
     """The answer to everything until the application is there."""
 
+    def initialize(self, door: Door) -> None:
+        self._door = door
+
     async def prepare(self) -> None:
         self.set_status(503)
-        self.set_header("Retry-After", "1")
+        self.set_header("Retry-After", str(self._door.turns.next()))
         self.set_header("Content-Type", "application/json; charset=UTF-8")
-        self.finish(msgspec.json.encode({"status": "starting", **error_body(503, _TEXT)}))
+        self.finish(msgspec.json.encode({"status": "starting", **error_body(503, self._door.told or _TEXT)}))
 
 
 def is_form(headers: HTTPHeaders) -> bool:
@@ -51,8 +59,16 @@ class Door(HTTPServerConnectionDelegate):
     """Leads every request to `application`, which is put in place when all is ready."""
 
     def __init__(self) -> None:
-        self.application = Application([], default_handler_class=_Starting, log_function=lambda handler: None)
+        self.turns = Turns()  # of all who came too early
+        self.application = Application([], default_handler_class=_Starting, log_function=lambda handler: None,
+                                       default_handler_args={"door": self})
+        self.told = ""  # to all who came too early: what the server waits for, in words; empty: it works
         self.coming = 0  # bytes of bodies that are on their way
+
+    def wait_for(self, text: str) -> None:
+        """Tell the log, and all who come too early, what the server waits for."""
+        self.told = text
+        log.warning("%s", text, extra={"action": "start"})
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HTTPMessageDelegate:
         return _Entrance(self, self.application.start_request(server_conn, request_conn), request_conn)
@@ -117,7 +133,7 @@ class _Entrance(HTTPMessageDelegate):
         headers = HTTPHeaders({"Content-Type": "application/json; charset=UTF-8", "Server": "iceprod",
                                "Content-Length": str(len(body))})
         if error.code == 503:
-            headers["Retry-After"] = "1"
+            headers["Retry-After"] = str(self._door.turns.next())
         line = ResponseStartLine("", error.code, status_line(error.reason))
         self._connection.write_headers(line, headers, body)
         self._connection.finish()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import random
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
 import msgspec
-from pymongo.errors import ConnectionFailure
 from tornado.web import HTTPError, RequestHandler
 
 from config.json_text import JsonError
@@ -30,6 +31,8 @@ from server.rest.addresses import client_address
 from server.rest.admission import Ticket, user_of
 from server.rest.context import Context
 from server.rest.door import is_form
+from server.rest.traced import Traced
+from server.store.away import is_away
 
 __all__ = ["Handler", "NoRoute", "encode"]
 
@@ -37,6 +40,9 @@ log = logging.getLogger("server.http")
 
 MOST_FIELDS = 10_000  # of a body; errors name those that are not known
 
+_AWAY = "the database does not answer just now; try again later"
+_AWAY_SECONDS = (2, 5)  # a new primary is there some seconds later; not all come back in the same one
+_TO_COME_AGAIN = frozenset({429, 503})  # metrics count them; a line for each would add to the load
 _TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
 
 
@@ -54,8 +60,12 @@ encode = msgspec.json.Encoder(enc_hook=_plain).encode
 class Handler(RequestHandler):
     """Decode, authorise, call one function of the domain, encode."""
 
-    def initialize(self) -> None:
+    traced: Traced | None = None
+
+    def initialize(self, route: str = "") -> None:
         self.started = time.perf_counter()
+        self.traced = Traced(self.request, route)
+        self._tell_trace()
         self.caller: Caller | None = None
         self._read_body: bodies.ReadBody | None = None
         self._ticket: Ticket | None = None
@@ -196,22 +206,32 @@ class Handler(RequestHandler):
         self.set_header("Server", "iceprod")
         self.set_header("X-Content-Type-Options", "nosniff")
         self.set_header("Cache-Control", "no-store")
+        self._tell_trace()
+
+    def _tell_trace(self) -> None:
+        """Say by which id our logs have the request, as W3C's drafts have it."""
+        if self.traced is not None:
+            self.set_header("traceresponse", self.traced.trace.parent)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         reason = self._reason
-        error = kwargs.get("exc_info", (None, None, None))[1]
+        error = self.what_failed(kwargs)
         if isinstance(error, ApiError):
             status_code, reason = error.code, error.reason
         elif isinstance(error, HTTPError):
             reason = error.log_message or reason
-        elif isinstance(error, ConnectionFailure):
-            status_code, reason = 503, "the database does not answer just now; try again later"
         elif status_code >= 500:
             reason = "internal error"
         self.set_status(status_code, status_line(reason))
         self.say_when_again(error)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(msgspec.json.encode(self.error_document(status_code, reason)))
+
+    @staticmethod
+    def what_failed(given: Mapping[str, Any]) -> BaseException | None:
+        """The error that `write_error` is given; of a database that is away, what that is for the caller."""
+        error: BaseException | None = given.get("exc_info", (None, None, None))[1]
+        return Unavailable(_AWAY, random.randint(*_AWAY_SECONDS)) if is_away(error) else error
 
     def say_when_again(self, error: object) -> None:
         """Tell a client that shall come again when that is."""
@@ -220,10 +240,10 @@ class Handler(RequestHandler):
 
     def error_document(self, code: int, reason: str) -> dict[str, object]:
         """The body of an error; a family whose API has a shape of its own overrides this."""
-        return error_body(code, reason)
+        return {**error_body(code, reason), "trace": self.traced.trace.trace_id if self.traced else ""}
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
-        if isinstance(value, ConnectionFailure):
+        if is_away(value):
             log.warning("the database does not answer: %s", str(value)[:200],
                         extra={"path": self.request.path})
         elif not isinstance(value, ApiError | HTTPError):
@@ -233,11 +253,19 @@ class Handler(RequestHandler):
         if self._ticket is not None:
             self._ticket.leave()
         seconds = time.perf_counter() - self.started
-        metrics.observe_request(type(self).__name__, self.request.method or "", self.get_status(), seconds)
-        log.debug("request", extra={
+        status = self.get_status()
+        metrics.observe_request(type(self).__name__, self.request.method or "", status, seconds)
+        log.log(_level(status), "request", extra={
             "action": "request", "method": self.request.method, "path": unquote(self.request.path),
-            "status": self.get_status(), "ms": round(seconds * 1000, 2),
+            "status": status, "ms": round(seconds * 1000, 2),
             "user": self.caller.username if self.caller else None})
+        if self.traced is not None:
+            self.traced.end(status)
+
+
+def _level(status: int) -> int:
+    """How loud an answered request is: who was refused has a trace, and looks for it in the log."""
+    return logging.INFO if status >= 400 and status not in _TO_COME_AGAIN else logging.DEBUG
 
 
 class NoRoute(Handler):
@@ -245,5 +273,4 @@ class NoRoute(Handler):
 
     async def prepare(self) -> None:
         await self.ctx.admission.refuse(self.caller_address)
-        self.set_status(404)
-        self.send(error_body(404, "no such route"), 404)
+        self.send(self.error_document(404, "no such route"), 404)

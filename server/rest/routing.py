@@ -33,7 +33,8 @@ class Route:
     def spec(self) -> URLSpec:
         pattern = re.sub(r"\{(\w+):any\}", r"(?P<\1>[^/?#]+)", self.path)
         pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>\\w+)", pattern)
-        return URLSpec((pattern.rstrip("/") + "/?" if self.loose else pattern) + "$", self.handler)
+        return URLSpec((pattern.rstrip("/") + "/?" if self.loose else pattern) + "$", self.handler,
+                       {"route": self.openapi_path})
 
     @property
     def openapi_path(self) -> str:

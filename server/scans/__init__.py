@@ -34,7 +34,7 @@ INDEXES: list[Index] = [
     Index("result_versions", "scan_finished", [("scan_id", 1), ("finished", 1)], unique=True),
     *sketches.INDEXES,
     Index("scan_backlog", "scan_id", [("scan_id", 1)], unique=True),
-    Index("scan_backlog", "order", [("priority", -1), ("timestamp", 1)]),
+    Index("scan_backlog", "order", [("reason", 1), ("priority", -1), ("timestamp", 1)]),
     Index("scan_taskforces", "scan_id", [("scan_id", 1), ("timestamp", 1)]),
     Index("scan_runs", "scan_id", [("scan_id", 1)], unique=True),
     Index("scan_runs", "dataset_id", [("dataset_id", 1)], unique=True),

@@ -9,13 +9,17 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pymongo import ReturnDocument
+from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from iceprod.ids import now
+from iceprod.tracing import spans
 from server.common import metrics
 from server.rest.context import Context
+from server.rest.hearing import listen
 
 __all__ = ["Service", "Services", "hold_lease", "pause_of", "release_lease"]
 
@@ -23,6 +27,7 @@ LONGEST_WORK = 1800.0  # seconds of a run of a service that works when it is tol
 LONGEST_LOOK = 180.0  # of one that looks now and then
 QUIET_LOOKS = 4  # in vain, after which who works when told to looks as much more rarely,
 LONGEST_QUIET = 20.0  # but at least once in so many seconds
+DONE = "service"  # what other processes are told
 _CANCEL_AGAIN = 1.0  # seconds
 
 log = logging.getLogger("server.services")
@@ -71,16 +76,29 @@ def pause_of(service: Service, period: float, in_vain: int) -> float:
     return min(QUIET_LOOKS * period, LONGEST_QUIET)
 
 
+_started: WeakKeyDictionary[AsyncDatabase, Services] = WeakKeyDictionary()
+
+
+def _hear_done(ctx: Context, name: str) -> None:
+    """Another process ran a service."""
+    if ctx.db in _started:
+        _started[ctx.db].last_success[name] = time.time()
+
+
+listen(DONE, _hear_done)
+
+
 class Services:
     """Runs the services of one server process."""
 
     def __init__(self, ctx: Context, services: list[Service]) -> None:
         self.ctx, self.services = ctx, services
-        self.last_success: dict[str, float] = {}
+        self.last_success: dict[str, float] = {}  # in any server process
         self._tasks: list[asyncio.Task[None]] = []
         self._held: dict[str, float] = {}  # leases of ours, and until when at least, by our clock
 
     def start(self) -> None:
+        _started[self.ctx.db] = self
         self._tasks = [asyncio.create_task(self._loop(s), name=s.name) for s in self.services]
 
     async def stop(self) -> None:
@@ -123,9 +141,11 @@ class Services:
         try:
             if service.signal or await self._leads(service, seconds):
                 async with asyncio.timeout(_longest(service, period)):
-                    await service.run(self.ctx)
+                    with spans.span(f"service {service.name}"):
+                        await service.run(self.ctx)
                 self.last_success[service.name] = time.time()
                 metrics.SERVICE_AGE.labels(service.name).set_to_current_time()
+                self.ctx.signals.tell(DONE, service.name)
         except TimeoutError:
             log.error("service took too long; it is tried again",
                       extra={"action": "service", "service": service.name})

@@ -17,6 +17,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from pymongo import ReturnDocument
@@ -78,8 +79,26 @@ async def _first_version(db: AsyncDatabase) -> None:
     """Databases of before versions were counted have the layout of version 1: there is nothing to change."""
 
 
+UPGRADE_HOURS = 1.0  # so long servers of the older program may work beside newer ones
+
+
+async def _totals(db: AsyncDatabase) -> None:
+    """Datasets get counters of their tasks; what they should say is counted when the server runs.
+
+    Where there are datasets, an older program may still make tasks for a while, and counts none: until then
+    nobody believes a counter (`server/production/datasets/totals.py`).
+    """
+    if await db.datasets.find_one({}, {"_id": 1}):
+        until = now() + timedelta(hours=UPGRADE_HOURS)
+        await db.meta.update_one({"_id": "totals"}, {"$setOnInsert": {"until": until}}, upsert=True)
+    fresh = {"jobs": 0, "whole": 0, "tasks": {}, "open": {}, "version": 0, "proven": "", "doubt": True}
+    async for row in db.datasets.find({}, {"dataset_id": 1}):
+        await db.task_totals.update_one({"_id": row["dataset_id"]}, {"$setOnInsert": fresh}, upsert=True)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "count versions", _first_version),
+    Migration(2, "count the tasks of datasets", _totals, beside=1),
 )
 """All steps. A new one goes to the end, with the next number; one that was released is never changed."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
@@ -12,8 +13,23 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from config.settings import Database
 from server.common import metrics
+from server.common.telemetry import CommandSpans
 
-__all__ = ["Index", "connect", "ensure_indexes"]
+__all__ = ["OPTIONS", "Index", "connect", "ensure_indexes", "is_cluster", "options"]
+
+OPTIONS: dict[str, Any] = {
+    "appname": "iceprod",  # as it stands in the database's log
+    "w": "majority",  # what is acknowledged outlives the primary; on a single server it is as w=1
+    "journal": True,  # and the power's failing, also on a single server
+    "wtimeoutMS": 20_000,  # a majority that is away is told of, and not waited for without end
+    "retryWrites": True,  # once, on the next primary, which knows whether it was done
+    "retryReads": True,
+    "readPreference": "primary",  # rules read what they have just written
+    "serverSelectionTimeoutMS": 15_000,  # an election takes 12 s at most, says the manual: a pause, no error
+    "connectTimeoutMS": 5_000,  # also for the answer of a member that is asked whether it lives
+    "waitQueueTimeoutMS": 30_000,
+}
+"""What a client asks of MongoDB where `database.url` does not say else (`config.settings` refuses some)."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +59,19 @@ class _Counting(CommandListener):
 def connect(settings: Database) -> AsyncDatabase:
     """The database of a MongoDB, or of the embedded store: whatever the url names."""
     client: AsyncMongoClient = AsyncMongoClient(
-        settings.url, serverSelectionTimeoutMS=10_000, waitQueueTimeoutMS=30_000, retryWrites=False,
-        appname="iceprod", event_listeners=[_Counting()])
+        settings.url, event_listeners=[_Counting(), CommandSpans()], **options(settings.url))
     return client[settings.name]
+
+
+def options(url: str) -> dict[str, Any]:
+    """Our options, without those that the url sets: PyMongo would prefer ours."""
+    named = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
+    return {name: value for name, value in OPTIONS.items() if name.lower() not in named}
+
+
+async def is_cluster(db: AsyncDatabase) -> bool:
+    """Whether a router of a sharded cluster answers."""
+    return (await db.command("hello")).get("msg") == "isdbgrid"
 
 
 async def ensure_indexes(db: AsyncDatabase, indexes: Iterable[Index]) -> None:

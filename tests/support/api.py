@@ -4,7 +4,8 @@
         api.session("admin").get(api.url + "/datasets")
 
 The database is the one that the environment's ``ICEPROD_TEST_DATABASE`` names (every server gets a database
-of its own in it), else an embedded store.
+of its own in it), else an embedded store. With ``ICEPROD_TEST_SERVERS=3`` three processes share the server's
+port, and every request makes a connection of its own, so that it may come to any of them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from iceprod.tokens import ROLES, encode, read_secret
 __all__ = ["Api", "ServerError", "free_port", "running_server"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-START_SECONDS = 60
+START_SECONDS = 120  # of each process: the machine may have much else to do
+SERVERS = "ICEPROD_TEST_SERVERS"  # how many processes a server has
 
 
 class ServerError(RuntimeError):
@@ -39,9 +41,11 @@ class ServerError(RuntimeError):
 class Session(requests.Session):
     """A requests session whose paths are relative to the server."""
 
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, *, anew: bool = False) -> None:
         super().__init__()
         self.url = url
+        if anew:
+            self.headers["Connection"] = "close"
         if token:
             self.headers["Authorization"] = f"Bearer {token}"
 
@@ -61,6 +65,12 @@ class Api:
     database_url: str
     database_name: str
     sessions: list[Session] = field(default_factory=list)
+    others: list[subprocess.Popen[bytes]] = field(default_factory=list)  # of the same server
+
+    @property
+    def processes(self) -> list[subprocess.Popen[bytes]]:
+        """All processes of the server."""
+        return [self.process, *self.others]
 
     def token(self, *roles: str, username: str = "tester", groups: tuple[str, ...] = ("users",),
               **claims: Any) -> str:
@@ -78,20 +88,23 @@ class Api:
         return self._session(None)
 
     def _session(self, token: str | None) -> Session:
-        session = Session(self.url, token)
+        session = Session(self.url, token, anew=bool(self.others))
         self.sessions.append(session)
         return session
 
     def kill(self) -> None:
         """End the server at once, as a crash would."""
-        self.process.kill()
-        self.process.wait()
+        for process in self.processes:
+            process.kill()
+            process.wait()
 
     def stop(self) -> None:
         """Ask the server to stop, and see that it does. Raises ServerError."""
-        self.process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(30)
+            for process in self.processes:
+                process.wait(30)
         except subprocess.TimeoutExpired:
             self.kill()
             raise ServerError(f"the server did not stop:\n{_log_end(self.data)}") from None
@@ -131,7 +144,8 @@ def _database(stack: contextlib.ExitStack, folder: Path) -> str:
 
 def start_server(data: Path, database_url: str, database_name: str, settings: Mapping[str, object],
                  *arguments: str, module: str = "server") -> Api:
-    """Start one server process on a free port and wait until it is healthy. Raises ServerError."""
+    """Start a server on a free port and wait until it is healthy. Raises ServerError."""
+    number = int(os.environ.get(SERVERS, "1")) if module == "server" else 1
     data.mkdir(parents=True, exist_ok=True)
     port = free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ICEPROD__")}
@@ -139,20 +153,29 @@ def start_server(data: Path, database_url: str, database_name: str, settings: Ma
                     **{f"ICEPROD__{name}": str(value) for name, value in settings.items()}}
     command = [sys.executable, "-m", module, *arguments, "--data", str(data), "--port", str(port),
                "--database", database_url]
-    with (data / "log").open("ab") as log:
-        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log)
-    api = Api(f"http://127.0.0.1:{port}", data, process, database_url, database_name)
+    if number > 1:
+        command += ["--processes", str(number), "--start-id", uuid.uuid4().hex]
+
+    def start() -> subprocess.Popen[bytes]:
+        with (data / "log").open("ab") as log:
+            return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=log)
+
+    api = Api(f"http://127.0.0.1:{port}", data, start(), database_url, database_name)
+    _wait_until_healthy(api)
+    api.others += [start() for _ in range(number - 1)]
     _wait_until_healthy(api)
     return api
 
 
 def _wait_until_healthy(api: Api) -> None:
-    end = time.monotonic() + START_SECONDS
+    end = time.monotonic() + START_SECONDS * len(api.processes)
     while time.monotonic() < end:
-        if api.process.poll() is not None:
-            raise ServerError(f"the server ended with {api.process.returncode}:\n{_log_end(api.data)}")
+        for process in api.processes:
+            if process.poll() is not None:
+                raise ServerError(f"the server ended with {process.returncode}:\n{_log_end(api.data)}")
         with contextlib.suppress(requests.RequestException):
-            if requests.get(api.url + "/healthz", timeout=5).status_code == 200:
+            answer = requests.get(api.url + "/healthz", timeout=5)
+            if answer.status_code == 200 and answer.json()["servers"]["here"] == len(api.processes):
                 return
         time.sleep(0.05)
     api.kill()
@@ -165,5 +188,5 @@ def _log_end(data: Path) -> str:
 
 def _end(api: Api) -> None:
     api.close()
-    if api.process.poll() is None:
+    if any(process.poll() is None for process in api.processes):
         api.stop()

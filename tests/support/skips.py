@@ -9,6 +9,9 @@ __all__ = ["REMEDIES", "Skip", "remedy", "table"]
 
 REMEDIES: dict[str, str] = {
     "ICEPROD_ORACLE_URL": "ICEPROD_ORACLE_URL=$(tools/documentdb.sh up) make test",
+    "ICEPROD_SECANTUSDB": "python3 -m venv /tmp/secantusdb && /tmp/secantusdb/bin/pip install "
+                          "secantusdb==0.7.0b3 && "
+                          "ICEPROD_SECANTUSDB=/tmp/secantusdb/bin/secantusd-py make test",
     "136662_35405932.json": "ICEPROD_TEST_DATA=FOLDER make test    # not public as JSON: docs/developer.md",
     "/older": "ICEPROD_TEST_DATA=FOLDER make test    # not public as JSON: docs/developer.md",
     "no real events": "make events",
@@ -28,6 +31,7 @@ REMEDIES: dict[str, str] = {
     "argv[0]} is not installed": "apt-get install nginx haproxy",
     "nginx is not": "apt-get install nginx",
     "haproxy is not": "apt-get install haproxy",
+    "prometheus is not": "apt-get install prometheus",
     "{request.param}: {trouble}": "apt-get install bubblewrap    # or a kernel that allows user namespaces",
     "as found": "a kernel that allows user namespaces, or root",
     "user namespace": "a kernel that allows user namespaces",

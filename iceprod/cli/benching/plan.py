@@ -18,12 +18,15 @@ BENCHES: dict[str, tuple[str, list[str]]] = {
     "store": ("server.embedded", ["bench"]),
     "api": ("server.production.bench", []),
     "load": ("server.production.load", []),
+    "sizing": ("server.archives.bench", []),
+    "traces": ("server.bench_traces", []),
     "desk": ("server.desk.bench", []),
     "imports": ("server.desk.bench_imports", []),
     "alert": ("server.alerts.bench", []),
     "tasks": ("grid.bench", []),
     "pilots": ("grid.bench_pilots", []),
     "idle": ("grid.bench_idle", []),
+    "wakes": ("grid.bench_wakes", []),
     "start": ("grid.bench_start", []),
     "grid": ("grid.condor.bench", []),
 }
@@ -60,7 +63,10 @@ PLAN: dict[str, Form] = {
 """In the order in which they run: what is short and depends on nothing comes first."""
 
 _PHYSICS = "it measures the physics, not the machine, for hours or on a sample of yours: run it by itself"
-LEFT_OUT = {"coverage": _PHYSICS, "accuracy": _PHYSICS, "choices": _PHYSICS}
+LEFT_OUT = {"coverage": _PHYSICS, "accuracy": _PHYSICS, "choices": _PHYSICS,
+            "wakes": "it measures waiting, which is what the machine's load makes of it",
+            "sizing": "it measures sizes, which do not depend on the machine: run it by itself",
+            "traces": "it compares ways to run one server with each other: run it by itself"}
 """Benchmarks that are never among all, and why."""
 
 

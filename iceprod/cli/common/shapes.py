@@ -400,6 +400,27 @@ class Backup(Struct):
     documents: Annotated[dict[str, int], Meta(description="by collection")]
 
 
+class Archived(Struct):
+    dataset: int
+    dataset_id: str
+    file: str
+    bytes: Annotated[int, Meta(description="of the file")]
+    documents: Annotated[dict[str, int], Meta(description="by collection")]
+
+
+class Archiving(Struct):
+    dry_run: bool
+    chosen: Annotated[_Rows, Meta(description="`dataset`, `dataset_id`")]
+    archived: Annotated[list[Archived], Meta(description="none with `--dry-run`")]
+    left: Annotated[_Rows, Meta(description="with `--ended-before`: `dataset`, `dataset_id`, `reason`")]
+
+
+class Archives(Struct):
+    archives: Annotated[_Rows, Meta(description="`dataset`, `dataset_id`, `description`, `state` (`writing`, "
+                                                "`removing`, `archived`, `restoring`), `since`, `file`, "
+                                                "`documents`")]
+
+
 _ENTRY = "GET /api/v1/schedule/{name}/"
 
 SHAPES: dict[str, tuple[Shape, ...]] = {
@@ -427,6 +448,7 @@ SHAPES: dict[str, tuple[Shape, ...]] = {
     "store check": (Sound,), "store size": (StoreSize,), "store dump": (Copied,), "store restore": (Copied,),
     "store bench": (StoreBench,),
     "backup": (Backup,), "restore": (Backup,),
+    "archive datasets": (Archiving,), "archive list": (Archives,), "archive restore": (Archived,),
 }
 """By what one types after ``iceprod``; several where an option makes it say something else."""
 

@@ -34,7 +34,7 @@ class TalkingClient(Client):
         try:
             answer = super().request(method, path, body, **how)
         except Refused as error:
-            raise Refused(error.status, self._explained(error), error.retry_after) from None
+            raise Refused(error.status, self._explained(error), error.retry_after, error.trace_id) from None
         self._back()
         return answer
 

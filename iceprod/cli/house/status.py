@@ -52,7 +52,16 @@ def _text(document: dict[str, Any]) -> str:
     lines = [f"server    {document['server']}  {health['status']}"]
     if health["status"] != "ok":
         return "\n".join([*lines, f"reason    {health.get('reason', '')}"])
+    if (servers := health.get("servers") or {}).get("processes", 1) > 1:
+        lines.append(f"servers   {_servers(servers)}")
     for name in ("pilots", "tasks", "datasets"):
         counts = ", ".join(f"{count} {kind}" for kind, count in document[name].items() if count)
         lines.append(f"{name:<9} {counts or 'none'}")
     return "\n".join([*lines, f"backlog   {document['scans_waiting']} scans wait"])
+
+
+def _servers(told: dict[str, Any]) -> str:
+    here, all_ = told.get("here", 1), told["processes"]
+    where = f", {here} behind this address" if here != all_ else ""
+    silent = f"; {told['not_heard']} of them not heard by this one" if told.get("not_heard") else ""
+    return f"{all_} processes{where}{silent}"

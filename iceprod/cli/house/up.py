@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from config.environment import require
+from config.settings import MOST_PROCESSES, Server
 from iceprod.children import last_lines
 from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.cli.house.web import login_address, open_page
@@ -26,14 +27,16 @@ _ANNOUNCE_SECONDS = 10.0
 @click.command()
 @click.option("--data", metavar="DIR", help="Where everything is kept [default: iceprod-data].")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of the server; 0: any free one.")
+@click.option("--servers", type=click.IntRange(1, MOST_PROCESSES),
+              help=f"How many processes of the server answer at the port [default: {Server().processes}].")
 @click.option("--pilots", type=click.IntRange(0), help="How many pilots to keep running here.")
 @click.option("--no-pilots", is_flag=True, help="Only the store and the server.")
 @click.option("--foreground", is_flag=True, help="Stay in the terminal until Ctrl-C.")
 @click.option("--config", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="YAML settings.")
 @click.option("--no-open", is_flag=True, help="Do not open the web pages in a browser.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: where it runs.")
-def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, foreground: bool,
-       config: Path | None, no_open: bool, as_json: bool) -> int:
+def up(data: str | None, port: int | None, servers: int | None, pilots: int | None, no_pilots: bool,
+       foreground: bool, config: Path | None, no_open: bool, as_json: bool) -> int:
     """Start the store, the server and pilots on this machine.
 
     Returns when the server is healthy. What runs already is left alone; what died is started again.
@@ -41,7 +44,7 @@ def up(data: str | None, port: int | None, pilots: int | None, no_pilots: bool, 
     if foreground and as_json:
         raise CommandError("--foreground and --json exclude each other: it ends when the server does", USAGE)
     require("server")
-    what = plan(config, data, port, 0 if no_pilots else pilots)
+    what = plan(config, data, port, 0 if no_pilots else pilots, servers)
     here = what.installation
     if here.is_running():
         return _already(here, port, as_json)
@@ -109,6 +112,7 @@ def _already(here: Installation, port: int | None, as_json: bool) -> int:
 def _arguments(what: Plan) -> list[str]:
     settings = what.settings
     arguments = ["--data", settings.data, "--port", str(settings.server.port),
+                 "--servers", str(settings.server.processes),
                  "--pilots", str(settings.pilots.count), "--start-id", what.start_id]
     return [*arguments, "--config", str(what.config)] if what.config else arguments
 

@@ -75,9 +75,10 @@ def show(dataset_id: str, as_json: bool, server: str | None, token: str | None, 
     """Show one dataset: its tasks by name and status, what they use, and its most frequent errors."""
     with connect(server, token, data) as client:
         path = f"/datasets/{dataset_of(client, dataset_id)}"
-        document = {"dataset": client.get(path), "tasks": client.get(f"{path}/task_counts/name_status"),
+        dataset = client.get(path)
+        document = {"dataset": dataset, "tasks": client.get(f"{path}/task_counts/name_status"),
                     "usage": client.get(f"{path}/task_usage")["tasks"],
-                    "errors": client.get(f"{path}/errors")["errors"]}
+                    "errors": [] if dataset.get("archived") else client.get(f"{path}/errors")["errors"]}
     print(json.dumps(document) if as_json else "\n".join(_lines(document)))
     return 0
 

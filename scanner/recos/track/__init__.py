@@ -3,4 +3,4 @@
 In: an `Event` and directions. Out: fitted tracks; used by `recos` and, for its densities, by the simulation.
 """
 
-__all__ = ["energy", "fit", "hits", "likelihood", "model", "plain", "reco", "search"]
+__all__ = ["energy", "fit", "hits", "likelihood", "model", "paths", "plain", "reco", "search", "values"]

@@ -8,9 +8,11 @@ import numpy as np
 
 from config.ice import C_VACUUM
 from scanner.common.compiled import kernel
-from scanner.recos.track.likelihood import Doms, Frame, Tables
+from scanner.recos.track.likelihood import Doms
 from scanner.recos.track.minimise import End, Hits, descend
+from scanner.recos.track.paths import Frame
 from scanner.recos.track.search import COARSE, TIGHT, follow, survey
+from scanner.recos.track.values import Tables
 
 __all__ = ["fit_pixels", "frame_of"]
 

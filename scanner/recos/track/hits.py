@@ -9,11 +9,15 @@ import numpy as np
 from config.detector import FIRST_DEEPCORE_STRING, dom_positions
 from config.ice import TRACK_ICE
 from scanner.common.errors import EventError
+from scanner.common.fastmath import F
+from scanner.common.lanes import LANES
 from scanner.events.event import Pulses
-from scanner.light.ice import levelled, local_ice
+from scanner.light.ice import GRID_BOTTOM, GRID_STEP, levelled, local_ice
 from scanner.recos.track.first_photon import LARGEST_CHARGE, FirstPhotons, first_photons
-from scanner.recos.track.likelihood import ABSENT, LANES, NOISE, Doms
+from scanner.recos.track.likelihood import ABSENT, Doms
 from scanner.recos.track.misfit import usual_llh
+from scanner.recos.track.paths import split
+from scanner.recos.track.values import NOISE
 
 __all__ = ["MAX_PHOTONS", "MIN_DOMS", "SAMPLE", "TrackHits", "first_hits"]
 
@@ -30,7 +34,7 @@ MAX_PHOTONS = 20.0
 class TrackHits:
     """Hit modules relative to their charge-weighted centre and a reference time."""
 
-    doms: Doms  # padded; the first n_hit are real
+    doms: Doms  # padded; the first n_hit are real, the brightest first
     firsts: FirstPhotons  # the same
     coarse: Doms  # a sample of them, evenly over the strings
     n_hit: int
@@ -58,11 +62,14 @@ def first_hits(pulses: Pulses, ice: str = TRACK_ICE) -> TrackHits:
     np.minimum.at(time, place, pulses.time)
     position = dom_positions()[keys // 64 - 1, keys % 64 - 1]
     centre = np.average(position, axis=0, weights=np.maximum(charge, 1e-3))
+    brightest = np.argsort(-charge, kind="stable")
+    coarse = np.sort(np.argsort(brightest)[_sample(len(keys))])
+    position, time, charge = position[brightest], time[brightest], charge[brightest]
     doms = _padded(_doms(position, centre, time - time.min(), charge, ice))
     charges = np.pad(charge, (0, len(doms.time) - len(keys)), mode="edge")
     usual = usual_llh(np.clip(charge, 1.0, LARGEST_CHARGE))
-    return TrackHits(doms, first_photons(doms, charges), _sampled(doms, len(keys)), len(keys), centre,
-                     float(time.min()), usual)
+    return TrackHits(doms, first_photons(doms, charges), _padded(Doms(*(column[coarse] for column in doms))),
+                     len(keys), centre, float(time.min()), usual)
 
 
 def _doms(position: np.ndarray, centre: np.ndarray, time: np.ndarray, charge: np.ndarray, ice: str) -> Doms:
@@ -71,15 +78,17 @@ def _doms(position: np.ndarray, centre: np.ndarray, time: np.ndarray, charge: np
     x, y, z = np.ascontiguousarray((position - centre).T)
     height = levelled(position, ice)
     photons = np.clip(charge, 1.0, MAX_PHOTONS)
-    return Doms(x, y, z, time, height, photons - 1.0, np.log(photons), *local_ice(height, ice))
+    scattering, scattering_integral, absorption, absorption_integral = local_ice(height, ice)
+    node, fraction = np.divmod((height - GRID_BOTTOM) / GRID_STEP, 1.0)
+    return Doms(x, y, z, time, height.astype(F), node.astype(np.int32), fraction.astype(F),
+                (photons - 1.0).astype(F), np.log(photons).astype(F),
+                scattering.astype(F), *split(scattering_integral),
+                absorption.astype(F), *split(absorption_integral))
 
 
-def _sampled(doms: Doms, n_hit: int) -> Doms:
-    """SAMPLE of the first n_hit modules, or all if there are no more."""
-    if n_hit <= SAMPLE:
-        return doms
-    chosen = np.linspace(0, n_hit - 1, SAMPLE).astype(int)
-    return Doms(*(column[chosen] for column in doms))
+def _sample(n_hit: int) -> np.ndarray:
+    """Numbers of at most SAMPLE modules, evenly over all."""
+    return np.linspace(0, n_hit - 1, min(SAMPLE, n_hit)).astype(int)
 
 
 def _padded(doms: Doms) -> Doms:

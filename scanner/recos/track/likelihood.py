@@ -14,25 +14,47 @@ import numpy as np
 
 from config.ice import C_VACUUM, COS_CHERENKOV, N_GROUP, SIN_CHERENKOV
 from scanner.common.compiled import fast_kernel, inlined
-from scanner.common.fastmath import fast_exp, fast_log
-from scanner.light.ice import GRID_BOTTOM, GRID_STEP, Z_LIMIT
+from scanner.common.fastmath import F, single_exp, single_log
+from scanner.common.lanes import LANES, blended_columns, columns8, columns16, scratch
 from scanner.light.pandel import ASINH_W, LN_S, W_RANGE, XI
 from scanner.light.spline import slope_weights, value_weights
+from scanner.recos.track.paths import (
+    COSINE,
+    DISTANCE,
+    FRACTION,
+    INSIDE,
+    LATE,
+    NU,
+    NV,
+    PATH_ROWS,
+    PER_D,
+    PER_DROP,
+    SCALE,
+    Frame,
+    follow_light,
+    path_mean,
+)
+from scanner.recos.track.values import (
+    NOISE,
+    Tables,
+    Value,
+    add_slopes,
+    add_values,
+    cell_value,
+    clear,
+    locate,
+    new_sums,
+    new_values,
+    summed,
+)
 
-__all__ = ["ABSENT", "LANES", "NOISE", "PATH_FACTOR", "SIGMA", "Doms", "Frame", "Tables", "Value", "emission",
-           "evaluate", "locate", "path_mean", "right_word"]
+__all__ = ["ABSENT", "HIGH_XI", "SIGMA", "Doms", "evaluate"]
 
-LANES = 8
-"""Modules that one vector instruction treats together."""
 ABSENT = -1000.0
 """ln N of a module that is not there."""
 
 SIGMA = 8.0
 """Time resolution of a module, ns, with the ice model's own errors: electronics alone would be 2 to 3 ns."""
-NOISE = 1e-6
-"""Density of noise pulses, 1/ns: the floor of a module's likelihood."""
-PATH_FACTOR = N_GROUP / SIN_CHERENKOV - COS_CHERENKOV / SIN_CHERENKOV
-"""Delay of the unscattered light per metre of distance from the track, in units of 1/c: 0.917."""
 SCATTERING_TO_LAMBDA = 1.3
 """Pandel's λ in effective scattering lengths."""
 BULK_LAMBDA, BULK_TAU = 33.29, 556.7
@@ -40,119 +62,76 @@ BULK_LAMBDA, BULK_TAU = 33.29, 556.7
 SCATTERING_RATE = 27.0 / BULK_TAU
 DISTANCE_SLOPE = 0.8395 / SCATTERING_TO_LAMBDA
 """Slope of the effective distance (same source) per scattering length."""
-MIN_DISTANCE2 = 0.04
-REACH = 250.0
-"""Distance (m) from the charge-weighted centre at which a vertex costs ½ in ln L; it grows as the 4th power.
-
-Times alone would accept light that has diffused for 1 km; a module would not see it.
-"""
-_ROW = np.uint64(ASINH_W.nodes)
-_PLANE = np.uint64(ASINH_W.nodes * XI.nodes)
-_TWO_PLANES = np.uint64(2 * ASINH_W.nodes * XI.nodes)
-_THREE_PLANES = np.uint64(3 * ASINH_W.nodes * XI.nodes)
-_LAST_W, _LAST_XI, _LAST_S = (np.uint64(axis.nodes - 3) for axis in (ASINH_W, XI, LN_S))
-_LAST_Z = np.uint64(-2 * GRID_BOTTOM / GRID_STEP - 2)
-_ONE = np.uint64(1)
-_TWO = np.uint64(2)
-_MIN_HEIGHT = 1.0  # below this difference in height (m) the path average goes over to the local value
-_HIGH_XI = 79.0
-_LOW_U = W_RANGE[0] + 1.0
-_HIGH_U = W_RANGE[1] - 1.0
+HIGH_XI = 79.0
+_LOW_U, _HIGH_U = W_RANGE[0] + 1.0, W_RANGE[1] - 1.0
+_PLANE, _ROW = ASINH_W.nodes * XI.nodes, ASINH_W.nodes  # of `pandel.planes`, in fours
+_STRIDE = np.int32(4 * _ROW)
+(_XI, _S, _U, _U_MOVES, _F_W, _F_XI, _F_S, _ROOT, _SCATTERING, _DB, _DS,
+ _LLH) = range(PATH_ROWS, PATH_ROWS + 12)
+_lanes, _ice, _cell, _weights = scratch(PATH_ROWS + 12, F), scratch(8, F), scratch(1, np.int32), scratch(8, F)
+_shapes, _survivals = scratch(16, F), scratch(32, F)
 
 
 Weights = tuple[float, float, float, float]
 
 
 class Doms(NamedTuple):
-    """First pulses of the hit modules, positions relative to a reference point; float64 arrays of shape (n,).
+    """First pulses of the hit modules, positions relative to a reference point; arrays of shape (n,).
 
-    n is padded to a multiple of LANES with modules whose log_n is ABSENT: they see nothing but noise.
+    The brightest are first. n is padded to a multiple of LANES with modules whose log_n is ABSENT: they see
+    nothing but noise.
     """
 
     x: np.ndarray
     y: np.ndarray
     z: np.ndarray
-    time: np.ndarray  # ns after the reference time
+    time: np.ndarray  # ns after the reference time; these four float64, the others float32
     height: np.ndarray  # z at which the table of the ice holds, m
+    node: np.ndarray  # of that table, below the module; int32
+    fraction: np.ndarray  # of the way to the next
     others: np.ndarray  # N − 1
     log_n: np.ndarray
     scattering: np.ndarray  # of the ice at the module, 1/m
     scattering_integral: np.ndarray
+    scattering_rest: np.ndarray  # of the integral, beyond single precision
     absorption: np.ndarray
     absorption_integral: np.ndarray
-
-
-class Tables(NamedTuple):
-    """Everything that depends on neither event nor pixel."""
-
-    scattering: np.ndarray
-    scattering_integral: np.ndarray
-    absorption: np.ndarray
-    absorption_integral: np.ndarray
-    shape: np.ndarray  # (ξ, w), packed and flat
-    survival: np.ndarray  # (s, ξ, w), packed and flat
-
-
-class Frame(NamedTuple):
-    """A direction: unit vector p of the flight and e1, e2 across it (e2 is horizontal)."""
-
-    px: float
-    py: float
-    pz: float
-    e1x: float
-    e1y: float
-    e1z: float
-    e2x: float
-    e2y: float
-
-
-class Value(NamedTuple):
-    """−ln L, its gradient in (a, b, t0), and the squared slopes with time as an estimate of its curvature."""
-
-    llh: float
-    ga: float
-    gb: float
-    gt: float
-    haa: float
-    hab: float
-    hat: float
-    hbb: float
-    hbt: float
-    htt: float
+    absorption_rest: np.ndarray
 
 
 @inlined
-def locate(x: float, first: float, inverse_step: float, last: np.uint64) -> tuple[np.uint64, float]:
-    """Index of the node below x, at most `last` whatever x is, and the fraction of the way to the next."""
-    position = (x - first) * inverse_step
-    k = np.int64(position)
-    return min(np.uint64(k), last), position - k
-
-
-@inlined
-def emission(height: float, cosine: float, d: float) -> tuple[float, float, float, float]:
-    """Height of the emission and of the path below the module, how far the path counts, and 1 if not clamped.
-
-    A path of less than _MIN_HEIGHT is lengthened to it and counts in part, the module's own ice for the rest.
-    """
-    emitted = height - cosine * d * (1 / SIN_CHERENKOV)
-    clamped = min(max(emitted, -Z_LIMIT), Z_LIMIT)
-    drop = height - clamped
-    scale = min(abs(drop), _MIN_HEIGHT) * (1 / _MIN_HEIGHT)
-    drop = np.copysign(max(abs(drop), _MIN_HEIGHT), drop)
-    return height - drop, 1.0 / drop, scale, 1.0 if emitted == clamped else 0.0
-
-
-@inlined
-def path_mean(here: float, here_integral: float, low: float, high: float, integral: float, f: float,
-               per_drop: float, scale: float) -> tuple[float, float]:
-    """Mean of a coefficient from fraction f between two nodes up to a module; its slope with that height."""
-    rise = high - low
-    there = low + f * rise
-    there_integral = integral + GRID_STEP * f * (low + 0.5 * f * rise)
-    mean = (here_integral - there_integral) * per_drop
-    slope = here - mean if scale < 1.0 else mean - there
-    return here + scale * (mean - here), slope * per_drop
+def _formulas(first: np.uint64, doms: Doms, sigma: float, ice: np.ndarray, lane: np.ndarray,
+              weights: np.ndarray, shape: np.ndarray, survival: np.ndarray) -> None:
+    """Shape and rate of the delay of sixteen modules, and where their parts of both tables begin."""
+    per_sigma = F(1.0 / sigma)
+    for j in range(LANES):
+        k = np.uint64(j)
+        i = first + k
+        f, per_drop, scale = lane[FRACTION, k], lane[PER_DROP, k], lane[SCALE, k]
+        scattering, db = path_mean(doms.scattering[i], doms.scattering_integral[i], doms.scattering_rest[i],
+                                   ice[0, k], ice[1, k], ice[2, k], ice[3, k], f, per_drop, scale)
+        absorption, da = path_mean(doms.absorption[i], doms.absorption_integral[i], doms.absorption_rest[i],
+                                   ice[4, k], ice[5, k], ice[6, k], ice[7, k], f, per_drop, scale)
+        cosine = lane[COSINE, k]
+        xi = ((F(3.094) + cosine * (F(4.636) * cosine - F(3.946))) * F(1 / BULK_LAMBDA)
+              + F(DISTANCE_SLOPE) * lane[DISTANCE, k] * scattering)
+        xi = min(xi, F(HIGH_XI))
+        s = F(sigma) * (F(SCATTERING_RATE) * scattering + F(C_VACUUM / N_GROUP) * absorption)
+        u_free = lane[LATE, k] * per_sigma
+        u = min(max(u_free, F(_LOW_U)), F(_HIGH_U))
+        half = F(0.5) * (u - s)
+        root = np.sqrt(half * half + F(1))
+        kw, lane[_F_W, k] = locate(np.copysign(single_log(abs(half) + root), half), ASINH_W)
+        kx, fx = locate(single_log(xi), XI)
+        ks, lane[_F_S, k] = locate(single_log(s), LN_S)
+        shape[0, k] = np.int32(16) * (kx * np.int32(ASINH_W.nodes - 3) + kw)
+        survival[0, k] = np.int32(4) * (ks * np.int32(_PLANE) + kx * np.int32(_ROW) + kw)
+        weights[0, k], weights[1, k], weights[2, k], weights[3, k] = value_weights(fx)
+        weights[4, k], weights[5, k], weights[6, k], weights[7, k] = slope_weights(fx)
+        lane[_F_XI, k], lane[_XI, k], lane[_S, k], lane[_U, k], lane[_ROOT, k] = fx, xi, s, u, F(1) / root
+        lane[_U_MOVES, k] = per_sigma if u == u_free else F(0)
+        lane[_SCATTERING, k], lane[_DB, k] = scattering, db
+        lane[_DS, k] = F(sigma) * (F(SCATTERING_RATE) * db + F(C_VACUUM / N_GROUP) * da)
 
 
 @inlined
@@ -161,129 +140,77 @@ def _dot(w: Weights, a: float, b: float, c: float, d: float) -> float:
 
 
 @inlined
-def right_word(x: float) -> float:
-    """The right neighbour that a packed word carries."""
-    return np.int64(np.float64(x).view(np.int64) << 32).view(np.float64)
+def _across(w: Weights, rows: np.ndarray, first: int, k: np.uint64) -> float:
+    """Four rows of a lane, four apart, summed with weights."""
+    return _dot(w, rows[first, k], rows[first + 4, k], rows[first + 8, k], rows[first + 12, k])
 
 
 @inlined
-def _blend(g: float, q: float, r: float, o: float, p: float, e: Weights, de: Weights) -> Weights:
-    """Two neighbouring coefficients of G + (N−1) ln SF, and the slopes of ln SF with ln s."""
-    h, t, u, v, w = right_word(g), right_word(q), right_word(r), right_word(o), right_word(p)
-    return g + _dot(e, q, r, o, p), h + _dot(e, t, u, v, w), _dot(de, q, r, o, p), _dot(de, t, u, v, w)
+def _survival(w: float, s: float, rows: np.ndarray, k: np.uint64) -> tuple[float, float, float, float]:
+    """ln SF at fractions w and s of a lane's cell, and its slopes with w, ln ξ and ln s (per node spacing).
+
+    Rows are four w by four s, summed over ξ with the weights of the value, then with those of the slope.
+    """
+    v, dv, e, de = value_weights(w), slope_weights(w), value_weights(s), slope_weights(s)
+    a, b = _across(v, rows, 0, k), _across(v, rows, 1, k)
+    c, d = _across(v, rows, 2, k), _across(v, rows, 3, k)
+    slope_w = _dot(e, _across(dv, rows, 0, k), _across(dv, rows, 1, k), _across(dv, rows, 2, k),
+                   _across(dv, rows, 3, k))
+    slope_x = _dot(e, _across(v, rows, 16, k), _across(v, rows, 17, k), _across(v, rows, 18, k),
+                   _across(v, rows, 19, k))
+    return _dot(e, a, b, c, d), slope_w, slope_x, _dot(de, a, b, c, d)
 
 
 @inlined
-def _line(left: Weights, right: Weights, w: Weights, dw: Weights) -> tuple[float, float, float]:
-    """Value, slope with w, and slope with ln s along one row of ξ."""
-    a, b, da, db = left
-    c, d, dc, dd = right
-    return _dot(w, a, b, c, d), _dot(dw, a, b, c, d), _dot(w, da, db, dc, dd)
+def _sum_up(first: np.uint64, doms: Doms, sigma: float, frame: Frame, lane: np.ndarray, shapes: np.ndarray,
+            survivals: np.ndarray, sums: np.ndarray) -> None:
+    """Add −ln L of sixteen modules and its slopes, their parts of the tables at hand."""
+    per_sigma = F(1.0 / sigma)
+    rate, climb = F(frame.pz * COS_CHERENKOV / SIN_CHERENKOV), F(frame.e1z)
+    for j in range(LANES):
+        k = np.uint64(j)
+        i = first + k
+        n, u, s, xi, root = doms.others[i], lane[_U, k], lane[_S, k], lane[_XI, k], lane[_ROOT, k]
+        g, g_w, g_x = cell_value(lane[_F_XI, k], lane[_F_W, k], shapes, k)
+        q, q_w, q_x, q_s = _survival(lane[_F_W, k], lane[_F_S, k], survivals, k)
+        ln_s = single_log(s)
+        y = g + n * q + xi * ln_s + s * (F(0.5) * s - u) + doms.log_n[i]
+        y_w = (g_w + n * q_w) * F(0.5 * ASINH_W.inverse_step) * root
+        y_x = (g_x + n * q_x) * F(XI.inverse_step)
+        y_s = n * q_s * F(LN_S.inverse_step)
+        signal = single_exp(min(max(y, F(-80)), F(80))) * per_sigma
+        total = signal + F(NOISE)
+        weight = signal / total
+        lane[_LLH, k] = -single_log(total)
+        l_t = weight * (y_w - s) * lane[_U_MOVES, k]
+        l_xi = weight * (y_x / xi + ln_s)
+        l_z = weight * ((y_s + xi) / s + s - u - y_w) * lane[_DS, k]
+        # what a and b do to shape and rate, by the path and by the height from which it comes
+        nu, nv = lane[NU, k], lane[NV, k]
+        height = lane[INSIDE, k] * (l_xi * F(DISTANCE_SLOPE) * lane[DISTANCE, k] * lane[_DB, k] + l_z)
+        turn = (l_xi * (F(9.272) * lane[COSINE, k] - F(3.946)) * F(1 / BULK_LAMBDA)
+                * F(SIN_CHERENKOV) * climb * lane[PER_D, k])
+        nearer = l_xi * F(DISTANCE_SLOPE) * lane[_SCATTERING, k]
+        slope_a = height * (nu * rate + climb) + turn * (nu * nu - F(1)) - nearer * nu
+        slope_b = height * nv * rate + turn * nu * nv - nearer * nv
+        add_slopes(sums, k, l_t, nu, nv, slope_a, slope_b)
 
 
 @fast_kernel
 def evaluate(doms: Doms, tables: Tables, frame: Frame, a: float, b: float, t0: float, sigma: float) -> Value:
     """−ln L and its slopes at vertex offset (a, b) m and time t0 ns, for modules of resolution sigma ns."""
-    px, py, pz, e1x, e1y, e1z, e2x, e2y = frame
-    ice_b, ice_bi, ice_a, ice_ai, shape, survival = tables
-    dom_x, dom_y, dom_z, times, heights, others, log_n, dom_b, dom_bi, dom_a, dom_ai = doms
-    per_sigma = 1.0 / sigma
-    llh = ga = gb = gt = haa = hab = hat = hbb = hbt = htt = 0.0
-    for j in range(len(dom_x)):
-        i = np.uint64(j)
-        # where the light leaves the track, and when it would arrive unscattered
-        x, y, z = dom_x[i], dom_y[i], dom_z[i]
-        across = x * e1x + y * e1y + z * e1z - a
-        level = x * e2x + y * e2y - b
-        d = np.sqrt(across * across + level * level + MIN_DISTANCE2)
-        per_d = 1.0 / d
-        nu, nv = across * per_d, level * per_d
-        late = times[i] - t0 - (x * px + y * py + z * pz + PATH_FACTOR * d) * (1 / C_VACUUM)
-        u_free = late * per_sigma
-        u = min(max(u_free, _LOW_U), _HIGH_U)
-        cosine = pz * COS_CHERENKOV + nu * e1z * SIN_CHERENKOV
-        dcos = SIN_CHERENKOV * e1z * per_d
-        emitted, per_drop, scale, inside = emission(heights[i], cosine, d)
-        dz_a = inside * (nu * pz * (COS_CHERENKOV / SIN_CHERENKOV) + e1z)
-        dz_b = inside * (nv * pz * (COS_CHERENKOV / SIN_CHERENKOV))
-        # ice on the way
-        k, f = locate(emitted, GRID_BOTTOM, 1 / GRID_STEP, _LAST_Z)
-        k1 = k + _ONE
-        scattering, db = path_mean(dom_b[i], dom_bi[i], ice_b[k], ice_b[k1], ice_bi[k], f, per_drop, scale)
-        absorption, da = path_mean(dom_a[i], dom_ai[i], ice_a[k], ice_a[k1], ice_ai[k], f, per_drop, scale)
-        # shape ξ and rate s of the delay
-        xi = (3.094 + cosine * (4.636 * cosine - 3.946)) * (1 / BULK_LAMBDA) + DISTANCE_SLOPE * d * scattering
-        xi = min(xi, _HIGH_XI)
-        s = sigma * (SCATTERING_RATE * scattering + (C_VACUUM / N_GROUP) * absorption)
-        dxi_c = (9.272 * cosine - 3.946) * (1 / BULK_LAMBDA) * dcos
-        dxi_a = dxi_c * (nu * nu - 1.0) + DISTANCE_SLOPE * (d * db * dz_a - scattering * nu)
-        dxi_b = dxi_c * nu * nv + DISTANCE_SLOPE * (d * db * dz_b - scattering * nv)
-        ds_z = sigma * (SCATTERING_RATE * db + (C_VACUUM / N_GROUP) * da)
-        # y = ln(σ L) of the signal: spline weights, then four rows of ξ
-        n = others[i]
-        ln_s = fast_log(s)
-        half = 0.5 * (u - s)
-        root = np.sqrt(half * half + 1.0)
-        kw, fw = locate(fast_log(half + root), ASINH_W.first, ASINH_W.inverse_step, _LAST_W)
-        kx, fx = locate(fast_log(xi), XI.first, XI.inverse_step, _LAST_XI)
-        ks, fs = locate(ln_s, LN_S.first, LN_S.inverse_step, _LAST_S)
-        w, dw, v, dv = value_weights(fw), slope_weights(fw), value_weights(fx), slope_weights(fx)
-        e0, e1, e2, e3 = value_weights(fs)
-        e, de = (n * e0, n * e1, n * e2, n * e3), slope_weights(fs)
-        k = (kx - _ONE) * _ROW + kw - _ONE
-        m = k + (ks - _ONE) * _PLANE
-        left = _blend(shape[k], survival[m], survival[m + _PLANE], survival[m + _TWO_PLANES],
-                      survival[m + _THREE_PLANES], e, de)
-        k2, m2 = k + _TWO, m + _TWO
-        right = _blend(shape[k2], survival[m2], survival[m2 + _PLANE], survival[m2 + _TWO_PLANES],
-                       survival[m2 + _THREE_PLANES], e, de)
-        y0, yw0, ys0 = _line(left, right, w, dw)
-        k, m = k + _ROW, m + _ROW
-        left = _blend(shape[k], survival[m], survival[m + _PLANE], survival[m + _TWO_PLANES],
-                      survival[m + _THREE_PLANES], e, de)
-        k2, m2 = k + _TWO, m + _TWO
-        right = _blend(shape[k2], survival[m2], survival[m2 + _PLANE], survival[m2 + _TWO_PLANES],
-                       survival[m2 + _THREE_PLANES], e, de)
-        y1, yw1, ys1 = _line(left, right, w, dw)
-        k, m = k + _ROW, m + _ROW
-        left = _blend(shape[k], survival[m], survival[m + _PLANE], survival[m + _TWO_PLANES],
-                      survival[m + _THREE_PLANES], e, de)
-        k2, m2 = k + _TWO, m + _TWO
-        right = _blend(shape[k2], survival[m2], survival[m2 + _PLANE], survival[m2 + _TWO_PLANES],
-                       survival[m2 + _THREE_PLANES], e, de)
-        y2, yw2, ys2 = _line(left, right, w, dw)
-        k, m = k + _ROW, m + _ROW
-        left = _blend(shape[k], survival[m], survival[m + _PLANE], survival[m + _TWO_PLANES],
-                      survival[m + _THREE_PLANES], e, de)
-        k2, m2 = k + _TWO, m + _TWO
-        right = _blend(shape[k2], survival[m2], survival[m2 + _PLANE], survival[m2 + _TWO_PLANES],
-                       survival[m2 + _THREE_PLANES], e, de)
-        y3, yw3, ys3 = _line(left, right, w, dw)
-        y = _dot(v, y0, y1, y2, y3) + xi * ln_s + s * (0.5 * s - u) + log_n[i]
-        y_w = _dot(v, yw0, yw1, yw2, yw3) * (0.5 * ASINH_W.inverse_step) / root
-        y_x = _dot(dv, y0, y1, y2, y3) * XI.inverse_step
-        y_s = n * _dot(v, ys0, ys1, ys2, ys3) * LN_S.inverse_step
-        # signal and noise
-        signal = fast_exp(min(max(y, -100.0), 100.0)) * per_sigma
-        total = signal + NOISE
-        weight = signal / total
-        llh -= fast_log(total)
-        l_t = weight * (y_w - s) * per_sigma if u == u_free else 0.0
-        l_xi = weight * (y_x / xi + ln_s)
-        l_z = weight * ((y_s + xi) / s + s - u - y_w) * ds_z
-        ta, tb = nu * (PATH_FACTOR / C_VACUUM), nv * (PATH_FACTOR / C_VACUUM)
-        ga -= l_t * ta + l_xi * dxi_a + l_z * dz_a
-        gb -= l_t * tb + l_xi * dxi_b + l_z * dz_b
-        gt += l_t
-        square = l_t * l_t
-        haa += square * ta * ta
-        hab += square * ta * tb
-        hat -= square * ta
-        hbb += square * tb * tb
-        hbt -= square * tb
-        htt += square
-    pull = 1.0 / (REACH * REACH)
-    far = (a * a + b * b) * pull
-    curve = 2.0 * far * pull
-    llh += 0.5 * far * far
-    return Value(llh, ga + curve * a, gb + curve * b, gt, haa + curve, hab, hat, hbb + curve, hbt, htt)
+    lane, ice, weights, shapes, survivals = _lanes(), _ice(), _weights(), _shapes(), _survivals()
+    node, shape, survival = _cell(), _cell(), _cell()
+    sums, values = new_sums(), new_values()
+    clear(sums, values)
+    for block in range(len(doms.x) // LANES):
+        first = np.uint64(block * LANES)
+        follow_light(first, doms, frame, a, b, t0, lane, node)
+        columns8(tables.ice, node, ice)
+        _formulas(first, doms, sigma, ice, lane, weights, shape, survival)
+        columns16(tables.shape, shape, shapes)
+        if block == 0 or doms.others[first] > F(0):  # the brightest are first
+            blended_columns(tables.survival, survival, _STRIDE, weights, survivals)
+        _sum_up(first, doms, sigma, frame, lane, shapes, survivals, sums)
+        add_values(values, lane, _LLH)
+    return summed(sums, values, a, b)

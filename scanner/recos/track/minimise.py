@@ -13,7 +13,9 @@ import numpy as np
 
 from scanner.common.compiled import fast_kernel, overloads
 from scanner.recos.track.first_photon import FirstPhotons, evaluate_first
-from scanner.recos.track.likelihood import Doms, Frame, Tables, Value, evaluate
+from scanner.recos.track.likelihood import Doms, evaluate
+from scanner.recos.track.paths import Frame
+from scanner.recos.track.values import Tables, Value
 
 __all__ = ["End", "Hits", "descend"]
 

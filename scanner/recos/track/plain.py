@@ -15,8 +15,10 @@ from scanner.light.pandel import ASINH_W, LN_S, W_RANGE, XI, log_shape, log_surv
 from scanner.light.spline import coefficients
 from scanner.recos.track.fit import frame_of
 from scanner.recos.track.hits import TrackHits
-from scanner.recos.track.likelihood import MIN_DISTANCE2, NOISE, PATH_FACTOR, REACH, SIGMA, Frame
+from scanner.recos.track.likelihood import HIGH_XI, SIGMA
 from scanner.recos.track.model import delay_shape
+from scanner.recos.track.paths import MIN_DISTANCE2, PATH_FACTOR, Frame
+from scanner.recos.track.values import NOISE, REACH
 
 __all__ = ["PlainFit"]
 
@@ -61,7 +63,7 @@ class PlainFit:
         start, distance, cosine = self._residuals(frame, a, b)
         ice = mean_coefficients(self._height - cosine * distance / SIN_CHERENKOV, self._height)
         xi, rate = delay_shape(distance, cosine, *ice)
-        s = rate * SIGMA
+        xi, s = np.minimum(xi, HIGH_XI), rate * SIGMA
         u = np.clip((start - t0) / SIGMA, W_RANGE[0] + 1.0, W_RANGE[1] - 1.0)
         at = [(np.log(s) - LN_S.first) * LN_S.inverse_step, (np.log(xi) - XI.first) * XI.inverse_step,
               (np.arcsinh((u - s) / 2) - ASINH_W.first) * ASINH_W.inverse_step]

@@ -14,10 +14,11 @@ from scanner.machine.entry import Entry
 from scanner.maps.result import PIXEL_DTYPE, nan_rows
 from scanner.recos.track.fit import fit_pixels
 from scanner.recos.track.hits import TrackHits, first_hits
-from scanner.recos.track.likelihood import Tables
 from scanner.recos.track.minimise import Hits
 from scanner.recos.track.misfit import widened
+from scanner.recos.track.paths import ice_rows
 from scanner.recos.track.search import FIRST_WIDTHS, GRID, MPE_WIDTHS, valleys_for
+from scanner.recos.track.values import Tables
 
 __all__ = ["FIT_FIRST", "FIT_MPE", "Track", "TrackMPE", "tables"]
 
@@ -28,9 +29,8 @@ FIT_MPE, FIT_FIRST = Entry("track_mpe", fit_pixels), Entry("track", fit_pixels)
 @cache
 def tables(ice: str = TRACK_ICE) -> Tables:
     """Tables of an ice and of arrival times, built once per process."""
-    table, pandel = ice_table(ice), pandel_tables()
-    return Tables(table.scattering, table.scattering_integral, table.absorption, table.absorption_integral,
-                  pandel.shape, pandel.survival)
+    pandel = pandel_tables()
+    return Tables(ice_rows(ice_table(ice)), pandel.shape, pandel.survival)
 
 
 class TrackMPE:

@@ -13,8 +13,10 @@ import numpy as np
 from config.ice import C_VACUUM
 from scanner.common.compiled import kernel
 from scanner.recos.track.first_photon import RESOLUTION
-from scanner.recos.track.likelihood import PATH_FACTOR, SIGMA, Doms, Frame, Tables, evaluate
+from scanner.recos.track.likelihood import SIGMA, Doms, evaluate
 from scanner.recos.track.minimise import End, Hits, descend
+from scanner.recos.track.paths import PATH_FACTOR, Frame
+from scanner.recos.track.values import Tables
 
 __all__ = ["COARSE", "FIRST_WIDTHS", "GRID", "MPE_WIDTHS", "TIGHT", "follow", "survey", "valleys_for"]
 
@@ -22,8 +24,9 @@ COARSE, MEDIUM = 50.0, 17.0
 """Time resolutions (ns) at which valleys are found, on a sample of the modules."""
 MPE_WIDTHS, FIRST_WIDTHS = np.array([SIGMA]), np.array([SIGMA, RESOLUTION])
 """Those at which they are followed with all modules; the last is the likelihood's own."""
-LOOSE, FIRM, TIGHT = 1.0, 0.3, 1e-5
-"""Promised gains in ln L at which a descent stops: coarse, medium and true resolution."""
+LOOSE, FIRM, TIGHT = 1.0, 0.3, 1e-4
+"""Promised gains in ln L at which a descent stops: coarse, medium and true resolution, where single precision
+leaves −ln L a roughness of 2e-5."""
 LEAST_VALLEYS, MOST_VALLEYS, DESCENTS = 4, 10, 640
 """Valleys followed from the grid: with few modules a descent is cheap and the landscape flat."""
 APART = 50.0

@@ -35,12 +35,12 @@ UNPUBLISHED = 600.0  # seconds: an alert whose first notice is on its way for lo
 _locks: WeakKeyDictionary[AsyncDatabase, asyncio.Lock] = WeakKeyDictionary()
 
 
-async def advance_all(ctx: Context) -> None:
-    """Go on with all open alerts; one that fails stands in no other's way."""
+async def advance_all(ctx: Context) -> bool:
+    """Go on with all open alerts, unless another process does; one that fails stands in no other's way."""
     async with _locks.setdefault(ctx.db, asyncio.Lock()):
         for alert_id in await alerts.undecided(ctx):
             if not await hold_lease(ctx, "alerts", LEASE):
-                return
+                return False
             try:
                 await advance(ctx, alert_id)
             except ApiError as error:
@@ -49,6 +49,13 @@ async def advance_all(ctx: Context) -> None:
             except Exception:
                 log.exception("alert fails", extra={"action": "alert", "alert": alert_id})
         await _note_published(ctx)
+    return True
+
+
+async def with_maps(ctx: Context) -> None:
+    """Go on with all open alerts, for there may be a map: here, or where that is done just now."""
+    if not await advance_all(ctx):
+        ctx.signals.tell("alerts")
 
 
 async def advance(ctx: Context, alert_id: str) -> None:
@@ -172,4 +179,4 @@ async def _note_published(ctx: Context) -> None:
 
 
 SERVICES = [Service("alerts", lambda ctx: LOOK, advance_all, signal="alerts"),
-            Service("alert maps", lambda ctx: 10.0, advance_all, signal="results")]
+            Service("alert maps", lambda ctx: 10.0, with_maps, signal="results")]

@@ -54,4 +54,4 @@ async def newest(ctx: Context, skip: int, limit: int) -> Sequence[dict[str, Any]
 
 async def count(ctx: Context) -> int:
     """How many events there are."""
-    return int(await ctx.db.desk_gcn_events.count_documents({}))
+    return int(await ctx.db.desk_gcn_events.estimated_document_count())

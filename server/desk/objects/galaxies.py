@@ -104,8 +104,10 @@ async def find_named(ctx: Context, name: str) -> dict[str, Any]:
 async def page_of(ctx: Context, query: dict[str, Any], skip: int, limit: int
                   ) -> tuple[list[dict[str, Any]], int]:
     """Galaxies by their place on the sky, and how many there are."""
-    cursor = ctx.db.desk_galaxies.find(query).sort([("hpix29", 1)]).skip(skip).limit(limit)
-    return [row async for row in cursor], await ctx.db.desk_galaxies.count_documents(query)
+    table = ctx.db.desk_galaxies
+    cursor = table.find(query).sort([("hpix29", 1)]).skip(skip).limit(limit)
+    total = await table.count_documents(query) if query else await table.estimated_document_count()
+    return [row async for row in cursor], total
 
 
 async def page_inside(ctx: Context, query: dict[str, Any], region: np.ndarray, skip: int, limit: int

@@ -18,6 +18,7 @@ __all__ = ["INDEXES", "listed", "save", "saved_groups", "unsave"]
 
 INDEXES = [
     Index("desk_sources", "obj_group", [("obj_id", 1), ("group_id", 1)], unique=True),
+    Index("desk_sources", "active", [("active", 1), ("saved_at", -1), ("obj_id", 1)]),
     Index("desk_sources", "group_active", [("group_id", 1), ("active", 1), ("saved_at", -1), ("obj_id", 1)]),
 ]
 

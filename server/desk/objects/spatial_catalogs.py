@@ -109,7 +109,7 @@ async def listed(ctx: Context, skip: int, limit: int) -> tuple[list[Document], i
     rows = await ctx.db.desk_spatial_catalogs.find({}).sort("catalog_name").skip(skip).limit(limit).to_list()
     counts = [await ctx.db.desk_spatial_entries.count_documents({"catalog_id": row["_id"]}) for row in rows]
     found = [{**_shown(row), "entries_count": count} for row, count in zip(rows, counts, strict=True)]
-    return found, await ctx.db.desk_spatial_catalogs.count_documents({})
+    return found, await ctx.db.desk_spatial_catalogs.estimated_document_count()
 
 
 async def find(ctx: Context, number: int) -> Document:

@@ -14,7 +14,7 @@ from server.desk.common.bodies import Body, convert
 from server.desk.common.dates import absent
 from server.desk.common.errors import MALFORMED, Unauthorized
 from server.desk.common.paging import Page, page
-from server.desk.common.throttle import Throttle
+from server.desk.common.throttle import throttle
 from server.desk.people import people
 from server.production.common.fields import check_storable
 from server.rest.handler import Handler
@@ -50,7 +50,7 @@ class DeskHandler(Handler):
 
     async def prepare(self) -> None:
         header = self.request.headers.get("Authorization", "")
-        self._throttle().check(header or self.caller_address, self.caller_address)
+        throttle(self.ctx).check(header or self.caller_address, self.caller_address)
         method = getattr(self, (self.request.method or "").lower(), None)
         roles = getattr(method, "roles", None)
         if roles is None:
@@ -62,13 +62,6 @@ class DeskHandler(Handler):
                 raise Unauthorized(f"Insufficient permissions: the token lacks the right {acl!r}")
         await self.enter(f"desk {self.who.user_id}" if "everybody" not in roles else "")
         await self.read_large_body()
-
-    def _throttle(self) -> Throttle:
-        settings = self.application.settings
-        if "desk_throttle" not in settings:
-            settings["desk_throttle"] = Throttle(self.ctx.settings.desk)
-        throttle: Throttle = settings["desk_throttle"]
-        return throttle
 
     async def _who_asks(self, header: str) -> Visitor:
         kind, _, token = header.partition(" ")

@@ -34,8 +34,8 @@ _COUNTED = {
 
 
 async def counts(ctx: Context) -> Document:
-    """The number of rows of each kind, under the names that SkyPortal gives them."""
-    found: Document = {f"Number of {name}": await ctx.db[collection].count_documents({})
+    """The number of rows of each kind, as the database keeps it, under SkyPortal's names."""
+    found: Document = {f"Number of {name}": await ctx.db[collection].estimated_document_count()
                        for name, collection in _COUNTED.items()}
     found["Number of sources"] = await ctx.db.desk_sources.count_documents({"active": True})
     found["Number of photometry (approx)"] = await ctx.db.desk_photometry.estimated_document_count()
@@ -54,7 +54,7 @@ async def _scheduled_runs(ctx: Context) -> list[Document]:
 async def healpix_counts(ctx: Context) -> dict[str, int]:
     """How many objects have no pixel index, and how many have one."""
     without = await ctx.db.desk_objs.count_documents({"hpix29": None})
-    whole = await ctx.db.desk_objs.count_documents({})
+    whole = await ctx.db.desk_objs.estimated_document_count()
     return {"totalWithoutHealpix": without, "totalWithHealpix": max(whole - without, 0)}
 
 

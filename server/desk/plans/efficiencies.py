@@ -32,6 +32,7 @@ INDEXES = [
     Index("desk_survey_efficiencies", "waiting", [("status", 1), ("lease", 1)]),
     Index("desk_survey_efficiencies", "plan", [("observation_plan_id", 1), ("_id", -1)]),
     Index("desk_survey_efficiencies", "event", [("kind", 1), ("gcnevent_id", 1), ("_id", -1)]),
+    Index("desk_survey_efficiencies", "kind", [("kind", 1), ("_id", -1)]),
     Index("desk_survey_efficiencies", "groups", [("kind", 1), ("group_ids", 1)]),
     Index("desk_survey_efficiencies", "key", [("key", 1)], unique=True, options={"sparse": True}),
 ]

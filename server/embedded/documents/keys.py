@@ -155,8 +155,19 @@ def _text(value: str) -> bytes:
     return data + END
 
 
+_known: dict[str, bytes] = {}  # short texts, of which many are in index after index, document after document
+_MOST_KNOWN, _LONGEST_KNOWN = 4096, 64
+
+
 def _string(value: str) -> bytes:
-    return b"\x20" + _text(value)
+    key = _known.get(value)
+    if key is None:
+        key = b"\x20" + _text(value)
+        if len(value) <= _LONGEST_KNOWN:
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            _known[value] = key
+    return key
 
 
 def _object(value: Mapping[str, Any]) -> bytes:

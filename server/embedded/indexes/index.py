@@ -48,6 +48,10 @@ class Index:
         self.sure_paths = frozenset(path for path, _ in self.fields if not paths.has_index(path))
         self.multikey = self.multikey or len(self.sure_paths) < len(self.fields)
         self._parts = tuple((paths.split(path), descending) for path, descending in self.fields)
+        self._steps = tuple((parts[0], parts[1:], descending) for parts, descending in self._parts)
+        self._is_plain = len(self._steps) == 1 and not self._steps[0][1]
+        empty = keys.UNDEFINED_KEY
+        self._key_of_empty = keys.invert(empty) if self._steps[0][2] else empty
         self._paths = tuple(self._all_paths())
         self._make_statements()
 
@@ -80,8 +84,8 @@ class Index:
         if self._indexed is not None and not self._indexed(document):
             return []
         encoded, missing = [], 0
-        for parts, descending in self._parts:
-            value, rest = document.get(parts[0], MISSING), parts[1:]
+        for name, rest, descending in self._steps:
+            value = document.get(name, MISSING)
             if rest:
                 value, _ = descend(value, rest)
             if type(value) is list:
@@ -94,6 +98,8 @@ class Index:
         return [b"".join(encoded)]
 
     def _expanded_keys(self, document: Mapping[str, Any]) -> list[bytes]:
+        if self._is_plain and not document[self._steps[0][0]]:
+            return ArrayKeys([self._key_of_empty])  # most lists that have an index of their own are empty
         directions = [descending for _, descending in self.fields]
         found: dict[bytes, None] = {}
         for row in expand(document, [parts for parts, _ in self._parts]):

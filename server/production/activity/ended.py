@@ -24,6 +24,7 @@ class Ended:
     hosts: defaultdict[Key, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     groups: Groups = field(default_factory=Groups)
     known: set[str] = field(default_factory=set)  # sites that have rows of their own
+    written: set[str] = field(default_factory=set)  # of these, by any process
 
     def count(self, why: str, site: str, host: str, group: str, moment: float) -> None:
         """An attempt ended: complete, evicted or judged by a rule of that name; in a group of its like."""
@@ -41,8 +42,21 @@ class Ended:
             return site
         return series.OTHERS
 
+    async def _agree_on_names(self, ctx: Context) -> None:
+        """Give no more sites rows of their own than there may be, whichever process writes these."""
+        if self.sites.keys() <= self.written:
+            return
+        self.written = await series.sites_lately(ctx) | {series.WHOLE, series.OTHERS}
+        for name in sorted(self.sites.keys() - self.written):
+            if len(self.written) < series.MOST_SITES + 2:
+                self.written.add(name)
+            else:
+                self.sites.setdefault(series.OTHERS, Slot(0)).ends.update(self.sites.pop(name).ends)
+        self.known = self.written - {series.WHOLE}
+
     async def flush(self, ctx: Context) -> None:
         """Write everything: into the present minute and hour, so that nothing comes after its sum."""
+        await self._agree_on_names(ctx)
         sites, hosts = self.sites, self.hosts
         self.sites, self.hosts = {}, defaultdict(lambda: [0, 0])
         await series.add(ctx, sites)

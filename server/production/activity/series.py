@@ -21,7 +21,8 @@ from server.production.common.documents import Document
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "MOST_SITES", "OTHERS", "WHOLE", "add", "of_sites", "of_whole", "tend"]
+__all__ = ["INDEXES", "MOST_SITES", "OTHERS", "WHOLE", "add", "of_sites", "of_whole", "sites_lately",
+           "tend"]
 
 INDEXES = [
     Index("activity", "site_slot", [("step", 1), ("site", 1), ("slot", 1)]),
@@ -61,6 +62,11 @@ def _slot(row: Document) -> Slot:
 
 
 # -- reading
+
+
+async def sites_lately(ctx: Context) -> set[str]:
+    """The sites that have had rows of their own in the last hours."""
+    return set(await ctx.db.activity.distinct("site", {"step": LEVELS[0].step}))
 
 
 async def of_whole(ctx: Context, span: str) -> list[Slot]:

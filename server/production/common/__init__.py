@@ -3,4 +3,4 @@
 In: requests and stored documents. Out: checked fields, rights to a dataset, lists of a collection.
 """
 
-__all__ = ["access", "documents", "fields", "handler"]
+__all__ = ["access", "archived", "documents", "fields", "handler"]

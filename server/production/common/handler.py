@@ -11,7 +11,7 @@ from tornado.iostream import StreamClosedError
 
 from server.common.errors import BadRequest
 from server.common.resting import resting
-from server.production.common import access
+from server.production.common import access, archived
 from server.production.common.documents import Document
 from server.production.common.fields import check_storable
 from server.rest import sites
@@ -42,9 +42,15 @@ class ProductionHandler(Handler):
         """Raise Forbidden unless the caller may read the dataset."""
         await access.require(self.ctx, self.user, dataset_id, "read")
 
+    async def present(self, dataset_id: str) -> None:
+        """As `readable`; and raise Gone when jobs, tasks and logs of the dataset lie in an archive."""
+        await self.readable(dataset_id)
+        await archived.refuse_reading(self.ctx, dataset_id)
+
     async def writable(self, dataset_id: str) -> None:
-        """Raise Forbidden unless the caller may change the dataset."""
+        """Raise Forbidden unless the caller may change the dataset, Conflict when it is archived."""
         await access.require(self.ctx, self.user, dataset_id, "write")
+        await archived.refuse_change(self.ctx, dataset_id)
 
     def keys(self, always: str) -> set[str] | None:
         """The fields that the query's `keys` names, the entity's id among them; None: all."""

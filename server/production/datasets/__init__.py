@@ -3,4 +3,4 @@
 In: configs and requests of users. Out: stored datasets and jobs that the later wings fill with tasks.
 """
 
-__all__ = ["configs", "datasets", "jobs", "news", "priorities"]
+__all__ = ["configs", "datasets", "jobs", "news", "priorities", "totals"]

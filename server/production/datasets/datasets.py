@@ -14,10 +14,13 @@ from pymongo.errors import DuplicateKeyError
 
 from iceprod.ids import new_id, timestamp
 from iceprod.states import DATASET
+from iceprod.tracing import traces
 from server.common.errors import BadRequest, NotFound
 from server.production.common import access
 from server.production.common.documents import Document, projection
+from server.production.datasets.room import check_room
 from server.rest.context import Context
+from server.rest.hearing import listen
 from server.store.database import Index
 
 __all__ = ["INDEXES", "NewDataset", "announce", "announced", "change", "changes",
@@ -30,10 +33,15 @@ INDEXES = [
     Index("datasets", "stopped", [("stopped", 1)], options={"sparse": True}),
     Index("datasets", "dataset", [("dataset", 1)]),
     Index("datasets", "status_dataset", [("status", 1), ("dataset", 1)]),
+    Index("datasets", "username", [("username", 1)]),
+    Index("datasets", "group", [("group", 1)]),
     Index("auths", "dataset_id", [("dataset_id", 1)], unique=True),
+    Index("auths", "read_groups", [("read_groups", 1)]),
+    Index("auths", "read_users", [("read_users", 1)]),
 ]
 
-HIDDEN = ("stopped", "ended", "unlogged")
+CHANGED = "dataset"  # what other servers are told
+HIDDEN = ("stopped", "ended", "unlogged", "traceparent", "tracestate")
 MISMATCH = '"tasks_per_job" does not match "tasks_submitted"/"jobs_submitted"'
 
 
@@ -81,13 +89,15 @@ async def next_number(ctx: Context, name: str) -> int:
 async def create_dataset(ctx: Context, new: NewDataset, dataset_id: str = "") -> str:
     """Store a dataset and who may use it; its id. With a `dataset_id`, a second call changes nothing.
 
-    Raises BadRequest when the counts do not agree or the status is unknown.
+    Its tasks belong to the trace that it is made in. Raises BadRequest when the counts do not agree or the
+    status is unknown, InsufficientStorage.
     """
     check_counts(new)
     if new.status != "truncated" and not DATASET.knows(new.status):
         raise BadRequest("unknown status")
     if dataset_id and await ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"_id": 1}):
         return dataset_id
+    await check_room(ctx, new.tasks_submitted)
     dataset_id = dataset_id or new_id()
     document: Document = {
         "dataset_id": dataset_id, "dataset": await next_number(ctx, "dataset"),
@@ -96,6 +106,7 @@ async def create_dataset(ctx: Context, new: NewDataset, dataset_id: str = "") ->
         "debug": new.debug, "jobs_immutable": new.jobs_immutable, "always_active": new.always_active,
         "status": "processing" if new.status == "truncated" else new.status,
         "truncated": new.status == "truncated", "start_date": timestamp(), "username": new.username,
+        **(trace.document() if (trace := traces.current.get()) else {}),
     }
     rules = access.default_rules(new.group, new.username, new.auth_groups_read)
     await access.store_rules(ctx, dataset_id, rules)
@@ -174,7 +185,8 @@ async def truncate(ctx: Context, dataset_id: str) -> Document:
 
 
 async def set_jobs_submitted(ctx: Context, dataset_id: str, jobs: int) -> None:
-    """Enlarge a dataset. Raises BadRequest when it may not grow or would shrink, NotFound."""
+    """Enlarge a dataset. Raises BadRequest when it may not grow or would shrink, NotFound,
+    InsufficientStorage."""
     if not 0 <= jobs < 1 << 53:
         raise BadRequest("jobs_submitted is not an int")
     dataset = await get(ctx, dataset_id)
@@ -182,6 +194,7 @@ async def set_jobs_submitted(ctx: Context, dataset_id: str, jobs: int) -> None:
         raise BadRequest("jobs_submitted is immutable")
     if dataset.get("tasks_per_job", 0) <= 0:
         raise BadRequest("tasks_per_job not valid")
+    await check_room(ctx, (jobs - dataset["jobs_submitted"]) * dataset["tasks_per_job"])
     result = await ctx.db.datasets.update_one(
         {"dataset_id": dataset_id, "jobs_submitted": {"$lte": jobs}},
         {"$set": {"jobs_submitted": jobs, "tasks_submitted": jobs * dataset["tasks_per_job"]}})
@@ -195,12 +208,20 @@ _changes: WeakKeyDictionary[AsyncDatabase, Counter[str]] = WeakKeyDictionary()
 
 
 def changes(ctx: Context, dataset_id: str) -> int:
-    """How often this process changed a dataset or its configuration: what was read of it before is old."""
+    """How often a dataset or its configuration changed, as far as is known: what was read before is old."""
     return _changes.setdefault(ctx.db, Counter())[dataset_id]
 
 
 def _count_change(ctx: Context, dataset_id: str) -> None:
+    _hear_change(ctx, dataset_id)
+    ctx.signals.tell(CHANGED, dataset_id)
+
+
+def _hear_change(ctx: Context, dataset_id: str) -> None:
     _changes.setdefault(ctx.db, Counter())[dataset_id] += 1
+
+
+listen(CHANGED, _hear_change)
 
 
 def announce(ctx: Context, dataset_id: str) -> None:

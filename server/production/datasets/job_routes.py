@@ -57,14 +57,22 @@ class DatasetJobs(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
-        """Jobs by id; filters job_index, status and keys."""
-        await self.readable(dataset_id)
+        """Jobs by id; filters job_index, status and keys.
+
+        With limit so many, in the order of their indexes; the next ones with the last one's id as after.
+        """
+        await self.present(dataset_id)
         query: dict[str, Any] = {"dataset_id": dataset_id}
         if wanted := self.states(JOB.states, "Unknown status"):
             query["status"] = {"$in": wanted}
         if (index := self.index("job_index")) is not None:
             query["job_index"] = index
-        await self.send_map("job_id", jobs.find(self.ctx, query, self.keys("job_id")))
+        limit, after = self.query_int("limit", 0, minimum=1), self.query("after")
+        if limit or after:
+            rows = jobs.page(self.ctx, query, self.keys("job_id"), after or "", limit or 0)
+        else:
+            rows = jobs.find(self.ctx, query, self.keys("job_id"))
+        await self.send_map("job_id", rows)
 
 
 class DatasetJob(ProductionHandler):
@@ -72,7 +80,7 @@ class DatasetJob(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str, job_id: str) -> None:
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         self.send(await jobs.get(self.ctx, job_id, dataset_id, self.keys("job_id")))
 
 
@@ -95,7 +103,7 @@ class JobSummaries(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         await self.send_groups(jobs.summaries(self.ctx, dataset_id))
 
 

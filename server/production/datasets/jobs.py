@@ -12,11 +12,14 @@ from pymongo.errors import DuplicateKeyError
 from iceprod.ids import new_id, timestamp
 from iceprod.states import JOB
 from server.common.errors import BadRequest, NotFound
+from server.production.common import archived
 from server.production.common.documents import Document, projection
+from server.production.datasets import totals
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "counts", "create_job", "find", "get", "new_job", "patch", "set_status", "summaries"]
+__all__ = ["INDEXES", "counts", "create_job", "find", "get", "new_job", "page", "patch", "set_status",
+           "summaries"]
 
 INDEXES = [
     Index("jobs", "job_id", [("job_id", 1)], unique=True),
@@ -43,11 +46,13 @@ def check_job_id(job_id: str) -> str:
 
 async def create_job(ctx: Context, job: Document) -> str:
     """Store a job; its id. Raises BadRequest when the dataset has a job of that index."""
-    try:
-        await ctx.db.jobs.insert_one(dict(job))
-    except DuplicateKeyError:
-        taken = await ctx.db.jobs.find_one({"job_id": job["job_id"]}, {"_id": 1})
-        raise BadRequest("duplicate job_id" if taken else "duplicate job_index") from None
+    async with totals.making(ctx, job["dataset_id"]) as batch:
+        try:
+            await ctx.db.jobs.insert_one(dict(job))
+        except DuplicateKeyError:
+            taken = await ctx.db.jobs.find_one({"job_id": job["job_id"]}, {"_id": 1})
+            raise BadRequest("duplicate job_id" if taken else "duplicate job_index") from None
+        batch.jobs += 1
     return str(job["job_id"])
 
 
@@ -63,6 +68,22 @@ async def get(ctx: Context, job_id: str, dataset_id: str = "", keys: set[str] | 
 async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None = None) -> AsyncIterator[Document]:
     """Jobs as the API shows them."""
     async for job in ctx.db.jobs.find(query, projection(keys)):
+        yield job
+
+
+async def page(ctx: Context, query: dict[str, Any], keys: set[str] | None, after: str,
+               limit: int) -> AsyncIterator[Document]:
+    """A dataset's jobs in the order of their indexes, those that come after a job of it; 0: all of these.
+
+    Raises BadRequest for an unknown `after`.
+    """
+    if after:
+        last = await ctx.db.jobs.find_one({"dataset_id": query["dataset_id"], "job_id": after},
+                                          {"_id": 0, "job_index": 1})
+        if last is None:
+            raise BadRequest("after: the dataset has no such job")
+        query = {"$and": [query, {"job_index": {"$gt": last["job_index"]}}]}
+    async for job in ctx.db.jobs.find(query, projection(keys), sort=[("job_index", 1)], limit=limit):
         yield job
 
 
@@ -107,7 +128,13 @@ async def summaries(ctx: Context, dataset_id: str) -> AsyncIterator[tuple[str, s
 
 
 async def counts(ctx: Context, dataset_id: str) -> dict[str, int]:
-    """How many of a dataset's jobs are in each status, from the index."""
+    """How many of a dataset's jobs are in each status: those not complete from the index, as long as it is
+    certain how many there are of all."""
+    made = await totals.totals(ctx, dataset_id)
+    if made is None and (kept := await archived.job_counts(ctx, dataset_id)):
+        return kept
     numbers = {state: await ctx.db.jobs.count_documents({"dataset_id": dataset_id, "status": state})
-               for state in JOB.states}
-    return {state: n for state, n in numbers.items() if n}
+               for state in JOB.states if state != "complete" or made is None}
+    if made is not None:
+        numbers["complete"] = max(0, made.jobs - sum(numbers.values()))
+    return {state: numbers[state] for state in JOB.states if numbers[state]}

@@ -16,7 +16,7 @@ class Explain(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str, task_id: str) -> None:
         """What the task waits for, its rank, the pilots that could take it, and what they lack."""
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         self.send(await explain.explain(self.ctx, dataset_id, task_id))
 
 
@@ -26,7 +26,7 @@ class Errors(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
         """The last errors of the tasks, the same ones together, most frequent first."""
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         self.send({"errors": await problems.top_errors(self.ctx, dataset_id)})
 
 

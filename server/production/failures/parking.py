@@ -21,6 +21,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import now, timestamp
 from server.common.errors import BadRequest, NotFound
+from server.common.fresh import Fresh
 from server.production.common.documents import Document
 from server.production.failures import breakers, trusted
 from server.production.failures.breakers import Breaker, Limits, Seen
@@ -33,6 +34,7 @@ __all__ = ["close", "failed", "is_away", "listed", "open_by_hand", "parked_for",
            "until"]
 
 KEPT_SECONDS = 2.0
+CHANGED = "breakers"
 RUNS_SECONDS = 120.0  # a probe that has run so long has its inputs
 ATTEMPTS = 8
 
@@ -70,7 +72,7 @@ class _Known:
     """One process's copy of the breakers."""
 
     rows: dict[str, Breaker] = field(default_factory=dict)
-    read_at: float = -1e9
+    read: Fresh = field(default_factory=lambda: Fresh(CHANGED, KEPT_SECONDS))
 
 
 _known: WeakKeyDictionary[AsyncDatabase, _Known] = WeakKeyDictionary()
@@ -83,8 +85,8 @@ def _limits(ctx: Context) -> Limits:
 
 async def _all(ctx: Context, *, fresh: bool = False) -> dict[str, Breaker]:
     known = _known.setdefault(ctx.db, _Known())
-    if fresh or time.monotonic() - known.read_at > KEPT_SECONDS:
-        known.read_at = time.monotonic()
+    if fresh or not known.read.holds(ctx.signals):
+        known.read.begin(ctx.signals)
         rows = await ctx.db.breakers.find({}).to_list()
         known.rows = {row["_id"]: msgspec.convert(row["breaker"], Breaker) for row in rows}
     return known.rows
@@ -104,6 +106,8 @@ async def _change(ctx: Context, key: str, change: Any) -> tuple[Breaker, Breaker
         result = await ctx.db.breakers.update_one(same, {"$set": written}, upsert=row is None)
         if result.matched_count or result.upserted_id:
             _known.setdefault(ctx.db, _Known()).rows[key] = after
+            if after.is_open != before.is_open:
+                ctx.signals.tell(CHANGED)
             return before, after
     raise BadRequest("the breaker changes too often just now; try again")
 

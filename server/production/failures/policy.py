@@ -5,8 +5,7 @@ A table is one document. Each server process keeps it for a moment, so judging a
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -15,6 +14,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import timestamp
 from server.common.errors import BadRequest
+from server.common.fresh import Fresh
 from server.production.common.documents import Document
 from server.production.failures.failures import DEFAULT_RULES, Rule, RuleError, check_rules
 from server.rest.context import Context
@@ -22,6 +22,7 @@ from server.rest.context import Context
 __all__ = ["forget", "replace", "rules", "show"]
 
 KEPT_SECONDS = 5.0
+CHANGED = "failure policy"
 DOCUMENT_ID = "failure_policy"
 
 
@@ -30,7 +31,7 @@ class _Kept:
     """One process's copy."""
 
     rules: tuple[Rule, ...] = DEFAULT_RULES
-    read_at: float = -1e9
+    read: Fresh = field(default_factory=lambda: Fresh(CHANGED, KEPT_SECONDS))
 
 
 _kept: WeakKeyDictionary[AsyncDatabase, _Kept] = WeakKeyDictionary()
@@ -39,9 +40,9 @@ _kept: WeakKeyDictionary[AsyncDatabase, _Kept] = WeakKeyDictionary()
 async def rules(ctx: Context) -> tuple[Rule, ...]:
     """The rules in force."""
     kept = _kept.setdefault(ctx.db, _Kept())
-    if time.monotonic() - kept.read_at > KEPT_SECONDS:
+    if not kept.read.holds(ctx.signals):
+        kept.read.begin(ctx.signals)
         kept.rules = _stored_rules(await _stored(ctx))
-        kept.read_at = time.monotonic()
     return kept.rules
 
 
@@ -72,14 +73,14 @@ async def replace(ctx: Context, body: dict[str, Any], username: str) -> Document
         raise BadRequest(str(error)) from None
     document = {"rules": msgspec.to_builtins(new), "username": username, "time": timestamp()}
     await ctx.db.policies.update_one({"_id": DOCUMENT_ID}, {"$set": document}, upsert=True)
-    _kept.pop(ctx.db, None)
+    ctx.signals.notify(CHANGED)
     return await show(ctx)
 
 
 async def forget(ctx: Context) -> Document:
     """Go back to the defaults, which are shown."""
     await ctx.db.policies.delete_one({"_id": DOCUMENT_ID})
-    _kept.pop(ctx.db, None)
+    ctx.signals.notify(CHANGED)
     return await show(ctx)
 
 

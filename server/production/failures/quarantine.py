@@ -25,6 +25,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import now, timestamp
 from server.common.errors import BadRequest, NotFound
+from server.common.fresh import Fresh
 from server.production.common.documents import Document
 from server.production.failures import refunds, tallies, trusted
 from server.production.failures.places import Place
@@ -42,6 +43,7 @@ LEAST_RATE = 0.5
 FIRST_MINUTES, LONGEST_MINUTES = 30.0, 24 * 60.0
 REMEMBERED = timedelta(days=1)  # after its end, for the next to last longer
 KEPT_SECONDS = 5.0
+CHANGED = "quarantine"
 JUDGE_SECONDS = 0.2
 _HIDDEN = ("_id", "forget", "unlogged")
 
@@ -118,11 +120,13 @@ async def judge_speed(ctx: Context, host: str) -> bool:
     if not reason:
         return False
     before = await ctx.db.quarantine.find_one({"_id": _id("host", host)})
+    if before and before["until"] > timestamp():
+        return True  # by another server
     times = (before["times"] if before else 0) + 1
     await _write(ctx, "host", host, reason, min(LONGEST_MINUTES, FIRST_MINUTES * 2 ** (times - 1)), times)
     await _forget_counts(ctx, "host", host)
     await refunds.give_back(ctx, host, {one.task_id for one in trusted.of(ctx).blamed(host)})
-    trusted.of(ctx).forget(host)
+    trusted.forget(ctx, host)
     return True
 
 
@@ -147,7 +151,7 @@ async def judge(ctx: Context, kind: str, name: str) -> bool:
     await _forget_counts(ctx, kind, name)
     if kind == "host":
         await refunds.give_back(ctx, name, {one.task_id for one in trusted.of(ctx).blamed(name)})
-        trusted.of(ctx).forget(name)
+        trusted.forget(ctx, name)
     return True
 
 
@@ -184,7 +188,7 @@ async def _write(ctx: Context, kind: str, name: str, reason: str, minutes: float
                      "forget": timestamp(now() + timedelta(minutes=minutes) + REMEMBERED)}
     mark = {"unlogged": True} if kind == "site" else {}  # somebody may want to hear of it
     await ctx.db.quarantine.update_one({"_id": _id(kind, name)}, {"$set": {**row, **mark}}, upsert=True)
-    _state(ctx).read_at = -1e9
+    ctx.signals.notify(CHANGED)
     return row
 
 
@@ -210,7 +214,7 @@ async def lift(ctx: Context, kind: str, name: str) -> None:
     """End a quarantine now, and forget it. Raises NotFound."""
     _check_kind(kind)
     result = await ctx.db.quarantine.delete_one({"_id": _id(kind, name)})
-    _state(ctx).read_at = -1e9
+    ctx.signals.notify(CHANGED)
     if not result.deleted_count:
         raise NotFound(f"the {kind} {name} is not quarantined")
     ctx.signals.notify("tasks")
@@ -240,7 +244,7 @@ class _State:
     """One process's copy of what is quarantined."""
 
     rows: dict[tuple[str, str], Document] = field(default_factory=dict)
-    read_at: float = -1e9
+    read: Fresh = field(default_factory=lambda: Fresh(CHANGED, KEPT_SECONDS))
     judged_at: float = -1e9
 
 
@@ -254,8 +258,8 @@ def _state(ctx: Context) -> _State:
 async def reason_against(ctx: Context, place: Place) -> str:
     """Why a place gets no tasks just now; empty when it does."""
     state = _state(ctx)
-    if time.monotonic() - state.read_at > KEPT_SECONDS:
-        state.read_at = time.monotonic()
+    if not state.read.holds(ctx.signals):
+        state.read.begin(ctx.signals)
         rows = await ctx.db.quarantine.find({"until": {"$gt": timestamp()}}).to_list()
         state.rows = {(row["kind"], row["name"]): row for row in rows}
     for kind, name in place.names() if state.rows else []:

@@ -35,7 +35,8 @@ __all__ = ["ALL", "INDEXES", "MEASURED", "WINDOW", "Tallies", "clean", "is_good"
 INDEXES = [
     Index("place_tallies", "place", [("kind", 1), ("name", 1), ("dataset_id", 1)]),
     Index("place_tallies", "slot", [("slot", 1)]),
-    Index("task_usage", "dataset", [("dataset_id", 1)]),
+    Index("task_usage", "dataset", [("dataset_id", 1), ("_id", 1)]),
+    Index("task_usage", "updated", [("updated", 1)]),
 ]
 
 FLUSH_SECONDS = 5.0

@@ -6,8 +6,8 @@ in a row only now and then. A dataset that fails several times in a row at a hos
 whatever else runs there, so that broken work costs little and takes nobody else's places. A host alone is
 never kept short: there is nothing to compare it with, and nobody else to do the work.
 
-Everything here is pure: times are seconds of one clock. Each server process keeps its own; what is lost with
-it is learned again from a handful of tasks.
+Everything here is pure: times are seconds of one clock. Each server process keeps its own, and hears what the
+others see; what is lost with it is learned again from a handful of tasks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-__all__ = ["Failure", "Trust"]
+__all__ = ["MOST_HOSTS", "MOST_KEPT", "Failure", "Trust"]
 
 FIRST_TASKS = 4  # at once, for a host that nobody knows
 PROVEN_SECONDS = 30.0  # a task that ran so long shows that tasks can run there

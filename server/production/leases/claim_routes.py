@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from tornado.iostream import StreamClosedError
 
 from iceprod.requirements import RequirementError, check
 from iceprod.tokens import Caller
+from iceprod.tracing import spans, traces
 from server.common.errors import BadRequest, NotFound
 from server.common.signals import Signals
 from server.common.together import Together
@@ -115,8 +117,8 @@ def _flag(body: dict[str, Any], name: str) -> bool:
 class ClaimHandler(ProductionHandler):
     """A handler that hands out tasks."""
 
-    def initialize(self) -> None:
-        super().initialize()
+    def initialize(self, route: str = "") -> None:
+        super().initialize(route)
         self.gone = asyncio.Event()
         self._lent: list[Document] = []
         self._host = ""
@@ -188,11 +190,12 @@ class ClaimHandler(ProductionHandler):
 
     async def _with_payloads(self, tasks: list[Document], pilot_id: str) -> list[Document]:
         """With what to run, and for how long they are the pilot's own."""
+        began = time.time()
         payloads = await _payloads(self.ctx, tasks)
         promised = {"lease_seconds": load.lease_seconds(self.ctx, pilot_id),
                     "grace_seconds": self.ctx.settings.leases.grace_hours * 3600}
         return [{**task_store.public(task), "kind": kinds.kind_of(task), **promised,
-                 "payload": payloads.get(task["task_id"])} for task in tasks]
+                 "payload": _leased(task, payloads.get(task["task_id"]), began)} for task in tasks]
 
     async def check_place(self, request: Claim, wait: float = 0.0) -> None:
         """Raise NotFound, after a while, for a place that is quarantined."""
@@ -205,6 +208,19 @@ class ClaimHandler(ProductionHandler):
 
     def on_connection_close(self) -> None:
         self.gone.set()
+
+
+def _leased(task: Document, payload: dict[str, Any] | None, began: float) -> dict[str, Any] | None:
+    """The payload of a task below a span, in its own trace, that says who got it."""
+    trace = traces.of_document(payload) if payload and spans.is_recording() else None
+    if payload is None or trace is None:
+        return payload
+    about = {"iceprod.task_id": task["task_id"], "iceprod.pilot_id": task.get("pilot_id", "")}
+    one = spans.recorded("lease task", spans.INTERNAL, trace, about, at=began)
+    if one is None:
+        return payload
+    one.end()
+    return {**payload, **one.trace.document()}
 
 
 class Queue(ClaimHandler):

@@ -97,8 +97,7 @@ def _empty(key: str) -> Document:
 
 async def _count(ctx: Context) -> list[Document]:
     table = class_table(ctx)
-    if not table.fresh():
-        await table.refresh(ctx)
+    await table.look(ctx)
     rows = [await _row(ctx, key) for key in sorted(table.datasets)]
     return [row for row in rows if row["waiting"] or row["queued"] or row["processing"]]
 

@@ -98,7 +98,7 @@ async def _end_lease(ctx: Context, task_id: str, report: Report, update: Documen
 
 
 async def _come_back(ctx: Context, task_id: str, report: Report) -> bool:
-    return bool(report.instance_id and await leases.present(ctx, "", {task_id: report.instance_id}))
+    return bool(report.instance_id and await leases.present(ctx, {(task_id, report.instance_id): ""}))
 
 
 def _end(outcome: str, report: Report, moment: str = "") -> Document:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from pymongo import UpdateMany
+from pymongo import UpdateMany, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
@@ -339,7 +339,7 @@ async def held(ctx: Context, task_id: str, instance_id: str) -> Document:
     """The task of a lease, its own again if it ran out in silence. Raises NotFound when it is another's."""
     mine = {"task_id": task_id, "instance_id": instance_id, "status": {"$in": list(LEASED)}}
     task = await ctx.db.tasks.find_one(mine, {"_id": 0})
-    if task is None and await present(ctx, "", {task_id: instance_id}):
+    if task is None and await present(ctx, {(task_id, instance_id): ""}):
         task = await ctx.db.tasks.find_one(mine, {"_id": 0})
     if task is None:
         raise NotFound("Task not found: the instance_id is not that of its lease")
@@ -366,10 +366,8 @@ async def extend_many(ctx: Context,
     rows = await ctx.db.tasks.find(leased, shown).to_list()
     held = {(row["task_id"], row["instance_id"]): row.get("due", "") for row in rows}
     held = {pair: due for pair, due in held.items() if pair in asked}
-    for pilot_id, tasks in held_by:
-        missing = {pair[0]: pair[1] for pair in tasks.items() if pair not in held}
-        back = await present(ctx, pilot_id, missing)
-        held |= {(task_id, missing[task_id]): due for task_id, due in back.items()}
+    missing = {pair: pilot_id for pilot_id, tasks in held_by for pair in tasks.items() if pair not in held}
+    held |= await present(ctx, missing)
     await _keep_long_enough(ctx, held, held_by[0][0])
     return asked - held.keys()
 
@@ -384,28 +382,36 @@ async def _keep_long_enough(ctx: Context, held: Mapping[tuple[str, str], str], p
         await ctx.db.tasks.update_many(mine, {"$set": {"due": most}})
 
 
-async def present(ctx: Context, pilot_id: str, tasks: dict[str, str]) -> dict[str, str]:
-    """Give leases that ran out in silence back to who still works on them (id → instance_id).
+async def present(ctx: Context, missing: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], str]:
+    """Give leases that ran out in silence back to who still works on them: (id, instance_id) → pilot, or "".
 
-    They are its own again as long as nobody else took the tasks; those that are, with their new ends.
+    They are its own again as long as nobody else took the tasks; those that are, with their new ends. A whole
+    site may come back at once: it costs three commands.
     """
-    if not tasks:
+    if not missing:
         return {}
     lost = {"status": "waiting", "silent": True}
-    rows = ctx.db.tasks.find({"task_id": {"$in": list(tasks)}, **lost}, {"task_id": 1, "lease": 1})
-    back = defaultdict[str, list[str]](list)
-    async for row in rows:
-        if row["lease"] == tasks[row["task_id"]]:
-            back[row["lease"]].append(row["task_id"])
-    due, held = _due(ctx, pilot_id), dict[str, str]()
-    for instance_id, ids in back.items():
-        changes = {"status": "processing", "status_changed": timestamp(), "instance_id": instance_id,
-                   "due": due, "reason": "", **({"pilot_id": pilot_id} if pilot_id else {})}
-        again = {"$set": changes, "$unset": {"silent": ""}, "$inc": {"evictions": -1}}
-        await ctx.db.tasks.update_many({"task_id": {"$in": ids}, "lease": instance_id, **lost}, again)
-        mine = {"task_id": {"$in": ids}, "instance_id": instance_id, "status": "processing"}
-        held |= {row["task_id"]: due async for row in ctx.db.tasks.find(mine, {"task_id": 1})}
-    return held
+    rows = await ctx.db.tasks.find({"task_id": {"$in": sorted({task_id for task_id, _ in missing})}, **lost},
+                                   {"task_id": 1, "lease": 1}).to_list()
+    back = [pair for row in rows if (pair := (row["task_id"], row["lease"])) in missing]
+    if not back:
+        return {}
+    dues = {pilot_id: _due(ctx, pilot_id) for pilot_id in {missing[pair] for pair in back}}
+    await ctx.db.tasks.bulk_write(
+        [UpdateOne({"task_id": task_id, "lease": lease, **lost},
+                   _presented(lease, missing[task_id, lease], dues[missing[task_id, lease]]))
+         for task_id, lease in back], ordered=False)
+    mine = {"task_id": {"$in": [task_id for task_id, _ in back]}, "status": "processing"}
+    rows = await ctx.db.tasks.find(mine, {"task_id": 1, "instance_id": 1}).to_list()
+    there = {(row["task_id"], row["instance_id"]) for row in rows}
+    return {pair: dues[missing[pair]] for pair in back if pair in there}
+
+
+def _presented(instance_id: str, pilot_id: str, due: str) -> Document:
+    """The update that gives a task back to who held it: as if it had never been taken."""
+    changes = {"status": "processing", "status_changed": timestamp(), "instance_id": instance_id, "due": due,
+               "reason": "", **({"pilot_id": pilot_id} if pilot_id else {})}
+    return {"$set": changes, "$unset": {"silent": ""}, "$inc": {"evictions": -1}}
 
 
 # -- giving them back

@@ -1,7 +1,9 @@
 """Who waits for tasks in this process: nobody looks while waiting, one look serves all who ask alike.
 
+That there are tasks is heard from other processes, too, and these are told how many cores wait here.
+
 Whoever asks in vain joins the queue of those whose requests differ in nothing but time, pilot and host. When
-tasks are announced, and once in LOOK_SECONDS in case another server process has made some, one look is taken
+tasks are announced, and once in LOOK_SECONDS in case an announcement was lost, one look is taken
 for the first of each queue; the turn of the next ones comes only when that found something. So neither idle
 pilots nor announcements cost by the number of those who wait.
 """
@@ -21,6 +23,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 from pymongo.errors import PyMongoError
 
+from server.common.elsewhere import Elsewhere
 from server.common.resting import resting
 from server.common.signals import Signals
 from server.production.common.documents import Document
@@ -29,14 +32,17 @@ from server.production.leases import leases
 from server.production.leases.leases import Claim
 from server.production.tasks.classes import class_table
 from server.rest.context import Context
+from server.rest.hearing import listen
 
 __all__ = ["claim_or_wait", "cores_waiting", "end_waits", "number_waiting"]
 
-LOOK_SECONDS = 1.0  # another server process may have made tasks
+LOOK_SECONDS = 1.0  # what another server process announces may be lost
+ELSEWHERE_SECONDS = 3.0  # how long another process is believed how many wait there
 ROUND_SECONDS = 0.02  # between rounds at least: what is announced meanwhile is one announcement
 REST = 2.0  # and so many times what the last one took: others want the server, too
 MOST_HOSTS = 4  # tried in a round when the first may not have what there is
 MOST_AT_ONCE = 64  # looks
+WAITING, ROOM = "cores waiting", "pilot has room"  # what other processes are told
 
 log = logging.getLogger("server.leases")
 
@@ -91,6 +97,7 @@ class _Waits:
         self.queues: dict[bytes, _Queue] = {}
         self.by_pilot: defaultdict[str, set[_Wait]] = defaultdict(set)
         self.serving: asyncio.Task[None] | None = None
+        self.elsewhere = Elsewhere(ELSEWHERE_SECONDS)  # cores that wait in other processes
 
     # -- coming and going
 
@@ -143,6 +150,7 @@ class _Waits:
             while True:
                 if ctx.signals.count("tasks") == seen:
                     await ctx.signals.wait("tasks", LOOK_SECONDS)
+                ctx.signals.tell(WAITING, ctx.server_id, _cores_here(self))
                 if not self.queues:
                     return
                 seen, began = ctx.signals.count("tasks"), time.monotonic()
@@ -246,8 +254,14 @@ async def claim_or_wait(ctx: Context, request: Claim, wait: float, gone: asyncio
 
 def end_waits(ctx: Context, pilot_id: str) -> None:
     """A pilot has more room than when it asked: have its waiting claims answered, so that it asks again."""
+    if pilot_id:
+        _end_here(ctx, pilot_id)
+        ctx.signals.tell(ROOM, pilot_id)
+
+
+def _end_here(ctx: Context, pilot_id: str) -> None:
     waits = _of(ctx)
-    for wait in list(waits.by_pilot.get(pilot_id, ())) if pilot_id else ():
+    for wait in list(waits.by_pilot.get(pilot_id, ())):
         waits.end(wait)
 
 
@@ -257,7 +271,16 @@ def number_waiting(ctx: Context) -> int:
 
 
 def cores_waiting(ctx: Context) -> int:
-    """How many cores wait in this process for tasks of any kind."""
-    offers = (wait.request.offer for queue in _of(ctx).queues.values() for wait in queue.waits)
+    """How many cores wait for tasks of any kind, here and, as far as is known, in other processes."""
+    waits = _of(ctx)
+    return _cores_here(waits) + waits.elsewhere.sum(WAITING)
+
+
+def _cores_here(waits: _Waits) -> int:
+    offers = (wait.request.offer for queue in waits.queues.values() for wait in queue.waits)
     return sum(int(cores) for offer in offers
                if "kind" not in offer and isinstance(cores := offer.get("cpu"), int | float))
+
+
+listen(WAITING, lambda ctx, server_id, cores: _of(ctx).elsewhere.note(WAITING, server_id, cores))
+listen(ROOM, _end_here)

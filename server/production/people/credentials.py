@@ -20,9 +20,10 @@ from server.production.people.sealing import SealError, seal, unseal
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "Owner", "change", "create", "find", "new_credential",
+__all__ = ["CHANGED", "INDEXES", "Owner", "change", "create", "find", "new_credential",
            "opened", "remove", "stored"]
 
+CHANGED = "credentials"  # the signal
 INDEXES = [Index("credentials", "owner", [("kind", 1), ("owner", 1), ("task_name", 1), ("url", 1),
                                           ("transfer_prefix", 1), ("scope", 1)], unique=True)]
 
@@ -97,6 +98,7 @@ async def create(ctx: Context, owner: Owner, credential: Document) -> None:
         await ctx.db.credentials.insert_one({**owner.query(), **_sealed(ctx, credential)})
     except DuplicateKeyError:
         raise Conflict("credential already exists") from None
+    ctx.signals.notify(CHANGED)
 
 
 async def change(ctx: Context, owner: Owner, body: Document) -> None:
@@ -113,11 +115,13 @@ async def change(ctx: Context, owner: Owner, body: Document) -> None:
         raise NotFound("credential not found")
     if changes:
         await ctx.db.credentials.update_one({"_id": found["_id"]}, {"$set": _sealed(ctx, changes)})
+        ctx.signals.notify(CHANGED)
 
 
 async def remove(ctx: Context, owner: Owner, url: str | None) -> None:
     """Forget the credentials of an owner, those for one service or all."""
     await ctx.db.credentials.delete_many(owner.query() | ({"url": url} if url else {}))
+    ctx.signals.notify(CHANGED)
 
 
 # -- reading

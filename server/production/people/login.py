@@ -12,9 +12,6 @@ import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
-
-from pymongo.asynchronous.database import AsyncDatabase
 
 from config.settings import Login
 from iceprod.tokens import ROLES, encode
@@ -42,7 +39,6 @@ class _Chosen:
 
 
 _chosen = _Chosen()
-_throttles: WeakKeyDictionary[AsyncDatabase, Throttle] = WeakKeyDictionary()
 
 
 def use_backend(backend: Backend | None) -> None:
@@ -86,12 +82,6 @@ def _backend(ctx: Context) -> Backend | None:
     return _chosen.backend
 
 
-def _throttle(ctx: Context) -> Throttle:
-    if ctx.db not in _throttles:
-        _throttles[ctx.db] = Throttle(ctx.settings.login.tries_seconds)
-    return _throttles[ctx.db]
-
-
 async def log_in(ctx: Context, username: object, password: object, address: str = "") -> Document:
     """A token for a user who calls from an address. Raises Forbidden, TooManyRequests."""
     if not isinstance(username, str) or not isinstance(password, str) or not username or not password:
@@ -111,11 +101,12 @@ async def log_in(ctx: Context, username: object, password: object, address: str 
 
 async def _check(ctx: Context, username: str, password: str, address: str) -> None:
     """Raise unless the password is the user's. A try counts before it is made, so that many at once count."""
-    name, tries, throttle = username.casefold(), ctx.settings.login.tries, _throttle(ctx)
-    limits = [((name, address), tries), (("name", name), NAME_TRIES * tries),
-              (("address", address), ADDRESS_TRIES * tries)]
-    throttle.count(limits)
+    name, settings = username.casefold(), ctx.settings.login
+    throttle, tries = Throttle(ctx.db, settings.tries_seconds), settings.tries
+    limits = {f"both {address} {name}": tries, f"name {name}": NAME_TRIES * tries,
+              f"address {address}": ADDRESS_TRIES * tries}
+    await throttle.count(limits)
     backend = _backend(ctx)
     if backend is None or not await asyncio.to_thread(backend, username, password):
         raise Forbidden("Login failed")
-    throttle.forgive(key for key, _ in limits)
+    await throttle.forgive(limits)

@@ -15,7 +15,7 @@ class DatasetFiles(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         self.send({"files": await files.of_dataset(self.ctx, dataset_id)})
 
     @allow("admin", "client", "system", "user")

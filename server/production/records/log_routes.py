@@ -93,7 +93,7 @@ class DatasetLog(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str, log_id: str) -> None:
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         self.send(await logs.get(self.ctx, log_id, dataset_id))
 
     @allow("admin", "client", "system", "user")
@@ -109,7 +109,7 @@ class TaskLogs(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str, task_id: str) -> None:
         """Logs, newest first; num, group (the newest of each name), order (asc or desc), keys."""
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         query = {"dataset_id": dataset_id, "task_id": task_id}
         number = self.query("num")
         if number is not None and not re.fullmatch(r"\d{1,9}", number):
@@ -146,7 +146,7 @@ class TaskLogTail(ProductionHandler):
         and the next ones every two seconds. A task that does not run, or whose pilot is of an older version,
         has none; what is kept of an attempt comes with its end (logs).
         """
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         query = {"task_id": task_id, "dataset_id": dataset_id}
         shown = {"_id": 0, "task_id": 1, "instance_id": 1, "status": 1}
         task = await self.ctx.db.tasks.find_one(query, shown)
@@ -163,7 +163,7 @@ class LogErrors(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
         """Lines that tell of errors, the same ones together, with counts of tasks; filter name."""
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         self.send(await log_search.errors(self.ctx, dataset_id, self.query("name")))
 
 
@@ -173,7 +173,7 @@ class LogSearch(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
         """Lines of the newest logs that hold text, the same ones together, with counts; filter name."""
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         text = (self.query("text") or "").strip()
         if not 2 <= len(text) <= 200:
             raise BadRequest("bad text param. must have 2 to 200 characters")

@@ -36,7 +36,7 @@ class TaskStats(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str, task_id: str) -> None:
         """Reports by id, the newest alone with last; keys."""
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         rows = await task_stats.find(self.ctx, dataset_id, task_id, self.keys("task_stat_id"),
                                      last=self.query_bool("last"))
         self.send(rows)
@@ -47,7 +47,7 @@ class TaskStat(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str, task_id: str, task_stat_id: str) -> None:
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         self.send(await task_stats.get(self.ctx, dataset_id, task_id, task_stat_id))
 
 
@@ -57,7 +57,7 @@ class BulkStats(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
         """Reports, one JSON document a line; last, after (a time), keys, buffer_size (lines sent at once)."""
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         rows = task_stats.bulk(self.ctx, dataset_id, self.keys("task_stat_id"), last=self.query_bool("last"),
                                after=self.query("after") or "")
         flush_rows = self.query_int("buffer_size", FLUSH_ROWS, minimum=1) or FLUSH_ROWS
@@ -77,7 +77,7 @@ class DatasetStats(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
         """Walltimes of the completed tasks by name."""
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         self.send(await task_stats.dataset_summary(self.ctx, dataset_id))
 
 

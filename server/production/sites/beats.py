@@ -7,11 +7,11 @@ batch waits a moment for others.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
+from cachetools import LRUCache
 from pymongo import UpdateMany, UpdateOne
 
 from iceprod.ids import timestamp
@@ -26,7 +26,8 @@ from server.rest.context import Context
 __all__ = ["beat", "is_known", "promise"]
 
 MOST_AT_ONCE = 500  # beats
-MOST_KEPT = 20_000  # pilots of which we know what we wrote last
+MOST_KNOWN = 20_000  # pilots that we know to be registered
+_SHOWN = {"_id": 0, "pilot_id": 1, "drain": 1, "tasks": 1, "resources_available": 1, "resources_claimed": 1}
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class _Beat:
 
 @dataclass(eq=False)
 class _Books:
-    """What one process wrote last of each pilot."""
+    """Which pilots one process knows to be registered."""
 
-    written: OrderedDict[str, Document] = field(default_factory=OrderedDict)
+    known: LRUCache[str, bool] = field(default_factory=lambda: LRUCache(MOST_KNOWN))
 
     def __post_init__(self) -> None:
         self.together: Together[Context, _Beat, Document] = Together(
@@ -50,45 +51,41 @@ class _Books:
 
     async def _write(self, ctx: Context, batch: Sequence[_Beat]) -> list[Document | Exception]:
         period = await load.period(ctx)
-        shown = {"_id": 0, "pilot_id": 1, "drain": 1, "heard_by": 1}
         ids = {"$in": sorted({one.pilot_id for one in batch})}
-        rows = {row["pilot_id"]: row async for row in ctx.db.pilots.find({"pilot_id": ids}, shown)}
+        rows = {row["pilot_id"]: row async for row in ctx.db.pilots.find({"pilot_id": ids}, _SHOWN)}
         present = [one for one in batch if one.pilot_id in rows]
-        await self._write_pilots(ctx, present, rows, period)
+        await _write_pilots(ctx, present, rows, period)
         lost = await leases.extend_many(ctx, [(one.pilot_id, one.tasks) for one in present])
         return [self._answer(ctx, one, rows.get(one.pilot_id), lost) for one in batch]
 
     def _answer(self, ctx: Context, one: _Beat, row: Document | None,
                 lost: set[tuple[str, str]]) -> Document | Exception:
         if row is None:
-            self.written.pop(one.pilot_id, None)
+            self.known.pop(one.pilot_id, None)
             return NotFound("Pilot not found")
+        self.known[one.pilot_id] = True
         stop = [task_id for task_id, instance in one.tasks.items() if (task_id, instance) in lost]
         return {**promise(ctx, one.pilot_id), "stop": stop, "drain": bool(row.get("drain"))}
 
-    async def _write_pilots(self, ctx: Context, batch: Sequence[_Beat], rows: dict[str, Document],
-                            period: float) -> None:
-        """Note that they live; what else they say is written when it is new."""
-        common: Document = {"last_update": timestamp(), "beats": True, "heartbeat_seconds": period}
-        same, writes = list[str](), list[UpdateMany | UpdateOne]()
-        for one in batch:
-            said = {**one.fields, "tasks": sorted(one.tasks)}
-            if rows[one.pilot_id].get("heard_by") == ctx.server_id and self.written.get(one.pilot_id) == said:
-                same.append(one.pilot_id)
-                continue
-            self._keep(one.pilot_id, said)
-            new = {"$set": {**said, **common, "heard_by": ctx.server_id}}
-            writes.append(UpdateOne({"pilot_id": one.pilot_id}, new))
-        if same:
-            writes.append(UpdateMany({"pilot_id": {"$in": same}}, {"$set": common}))
-        if writes:
-            await ctx.db.pilots.bulk_write(writes, ordered=False)
 
-    def _keep(self, pilot_id: str, said: Document) -> None:
-        self.written[pilot_id] = said
-        self.written.move_to_end(pilot_id)
-        while len(self.written) > MOST_KEPT:
-            self.written.popitem(last=False)
+async def _write_pilots(ctx: Context, batch: Sequence[_Beat], rows: dict[str, Document],
+                        period: float) -> None:
+    """Note that they live; what else they say is written when it is new.
+
+    It is compared with what is stored, so a server that has just started writes no more than others.
+    """
+    common: Document = {"last_update": timestamp(), "beats": True, "heartbeat_seconds": period}
+    same, writes = list[str](), list[UpdateMany | UpdateOne]()
+    for one in batch:
+        said, row = {**one.fields, "tasks": sorted(one.tasks)}, rows[one.pilot_id]
+        if all(row.get(name) == value for name, value in said.items()):
+            same.append(one.pilot_id)
+        else:
+            writes.append(UpdateOne({"pilot_id": one.pilot_id}, {"$set": {**said, **common}}))
+    if same:
+        writes.append(UpdateMany({"pilot_id": {"$in": same}}, {"$set": common}))
+    if writes:
+        await ctx.db.pilots.bulk_write(writes, ordered=False)
 
 
 _all: WeakKeyDictionary[Signals, _Books] = WeakKeyDictionary()
@@ -111,8 +108,8 @@ async def beat(ctx: Context, pilot_id: str, tasks: dict[str, str], fields: Docum
 
 
 def is_known(ctx: Context, pilot_id: str) -> bool:
-    """Whether this process has written something of the pilot, so it is registered."""
-    return pilot_id in _of(ctx).written
+    """Whether this process has heard of the pilot, so it is registered."""
+    return pilot_id in _of(ctx).known
 
 
 def promise(ctx: Context, pilot_id: str) -> Document:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from typing import Final
 
 from prometheus_client import Gauge
 
@@ -11,6 +12,7 @@ from iceprod.ids import now, timestamp
 from iceprod.requirements import NUMBERS
 from iceprod.states import DATASET, TASK
 from server.production.common.documents import Document
+from server.production.tasks import counting
 from server.production.tasks.classes import PARKED
 from server.rest.context import Context
 
@@ -18,20 +20,24 @@ __all__ = ["measure"]
 
 ALIVE_SECONDS = 300.0  # a pilot that was heard of so recently counts
 
-TASKS = Gauge("iceprod_tasks", "Tasks by status", ["status"])
-DATASETS = Gauge("iceprod_datasets", "Datasets by status", ["status"])
-PILOTS = Gauge("iceprod_pilots", "Pilots heard of in the last minutes")
-RESOURCES = Gauge("iceprod_pilot_resources", "Resources of pilots", ["resource", "state"])
+LATEST: Final = "mostrecent"  # of all processes: each sets what the whole installation has
 
-
-BREAKERS = Gauge("iceprod_open_breakers", "Resources outside that do not answer, for which tasks wait")
-PARKED_TASKS = Gauge("iceprod_parked_tasks", "Waiting tasks that wait for a time or a resource first")
+TASKS = Gauge("iceprod_tasks", "Tasks by status", ["status"], multiprocess_mode=LATEST)
+DATASETS = Gauge("iceprod_datasets", "Datasets by status", ["status"], multiprocess_mode=LATEST)
+PILOTS = Gauge("iceprod_pilots", "Pilots heard of in the last minutes", multiprocess_mode=LATEST)
+RESOURCES = Gauge("iceprod_pilot_resources", "Resources of pilots", ["resource", "state"],
+                  multiprocess_mode=LATEST)
+BREAKERS = Gauge("iceprod_open_breakers", "Resources outside that do not answer, for which tasks wait",
+                 multiprocess_mode=LATEST)
+PARKED_TASKS = Gauge("iceprod_parked_tasks", "Waiting tasks that wait for a time or a resource first",
+                     multiprocess_mode=LATEST)
 
 
 async def measure(ctx: Context) -> int:
     """Set the gauges of this process; how many pilots there are."""
+    tasks = await counting.of_all(ctx)
     for status in TASK.states:
-        TASKS.labels(status).set(await ctx.db.tasks.count_documents({"status": status}))
+        TASKS.labels(status).set(tasks.get(status, 0))
     for status in DATASET.states:
         DATASETS.labels(status).set(await ctx.db.datasets.count_documents({"status": status}))
     BREAKERS.set(await ctx.db.breakers.count_documents({"breaker.is_open": True}))

@@ -28,6 +28,7 @@ class Pilots(ProductionHandler):
         query = {name: value for name in names if (value := self.query(name)) is not None}
         self.send(await pilots.find(self.ctx, query, self.keys("pilot_id")))
 
+    @urgent
     @allow("admin", "client", "system", "pilot")
     @takes(*REQUIRED)
     async def post(self) -> None:

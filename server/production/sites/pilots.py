@@ -73,7 +73,7 @@ async def patch(ctx: Context, pilot_id: str, fields: Document) -> Document:
     if fields.get("pilot_id", pilot_id) != pilot_id:
         raise BadRequest("pilot_id cannot be changed")
     pilot = await ctx.db.pilots.find_one_and_update(
-        {"pilot_id": pilot_id}, {"$set": {**fields, "last_update": timestamp(), "heard_by": ""}}, {"_id": 0},
+        {"pilot_id": pilot_id}, {"$set": {**fields, "last_update": timestamp()}}, {"_id": 0},
         return_document=ReturnDocument.AFTER)
     if pilot is None:
         raise NotFound("Pilot not found")
@@ -105,5 +105,5 @@ async def expire(ctx: Context, pilot_id: str) -> None:
 
 async def probe(ctx: Context) -> dict[str, Any]:
     """How many pilots there are, and how many of them run tasks without isolation."""
-    return {"number": await ctx.db.pilots.count_documents({}),
+    return {"number": await ctx.db.pilots.estimated_document_count(),
             "not_isolated": await ctx.db.pilots.count_documents({"isolation": {"$in": list(NOT_ISOLATED)}})}

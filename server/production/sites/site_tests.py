@@ -17,6 +17,7 @@ from server.store.database import Index
 __all__ = ["INDEXES", "SiteTest", "availability", "record"]
 
 INDEXES = [Index("site_tests", "site", [("site", 1), ("time", -1)]),
+           Index("site_tests", "time", [("time", -1)]),
            Index("site_tests", "old", [("kept_until", 1)], options={"expireAfterSeconds": 0})]
 
 DAYS = 7

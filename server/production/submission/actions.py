@@ -12,7 +12,7 @@ from iceprod.dataset_config import task_names
 from iceprod.states import DATASET, JOB, TASK
 from iceprod.tokens import Caller
 from server.common.errors import BadRequest, Conflict
-from server.production.common import access
+from server.production.common import access, archived
 from server.production.common.documents import Document
 from server.production.datasets import configs, datasets
 from server.production.datasets.datasets import NewDataset
@@ -202,6 +202,7 @@ async def _set_dataset(ctx: Context, dataset_id: str, action: str) -> None:
 async def dataset_status(ctx: Context, request: Work) -> None:
     """Suspend or reset a dataset with all its jobs and tasks."""
     dataset_id, action = request.payload["dataset_id"], request.payload["action"]
+    await archived.refuse_change(ctx, dataset_id)  # asked before it was archived, perhaps
     dataset = await datasets.get(ctx, dataset_id)
     if request.payload.get("initial_status") not in (None, dataset["status"]):
         raise Conflict(f"the dataset is {dataset['status']}")
@@ -279,6 +280,7 @@ def check_materialization(body: Document) -> Document:
 async def materialization(ctx: Context, request: Work) -> None:
     """Make jobs of a dataset now."""
     payload = request.payload
+    await archived.refuse_change(ctx, payload["dataset_id"])
     made = await materialisation.materialise(
         ctx, payload["dataset_id"], payload["num"], payload["set_status"]
     )
@@ -288,6 +290,7 @@ async def materialization(ctx: Context, request: Work) -> None:
 async def may_write(ctx: Context, caller: Caller, dataset_id: str) -> None:
     """Raise Forbidden unless the caller may change the dataset, NotFound when there is none."""
     await access.require(ctx, caller, dataset_id, "write")
+    await archived.refuse_change(ctx, dataset_id)
     await datasets.get(ctx, dataset_id, {"dataset_id"})
 
 

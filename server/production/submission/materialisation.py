@@ -14,6 +14,7 @@ from iceprod.evaluation import requirements_of
 from iceprod.ids import new_id
 from iceprod.priorities import task_priority
 from iceprod.requirements import RequirementError
+from iceprod.tracing import spans, traces
 from server.common.errors import BadRequest
 from server.production.common.documents import Document
 from server.production.datasets import configs, datasets, priorities
@@ -274,7 +275,9 @@ async def _materialise_or_say(ctx: Context, dataset: Document) -> int:
     """
     problem, made = "", 0
     try:
-        made = await materialise_alone(ctx, dataset["dataset_id"])
+        with traces.within(traces.of_document(dataset)), \
+                spans.span("make jobs", attributes={"iceprod.dataset_id": dataset["dataset_id"]}):
+            made = await materialise_alone(ctx, dataset["dataset_id"])
     except BadRequest as error:
         problem = error.reason
     if problem != dataset.get("materialisation_error", ""):

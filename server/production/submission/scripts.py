@@ -15,6 +15,7 @@ from iceprod.dataset_config import with_defaults
 from iceprod.evaluation import payload
 from iceprod.expressions import Budget, TooCostly
 from iceprod.requirements import DEFAULTS
+from iceprod.tracing import traces
 from server.production.common.documents import Document
 from server.production.datasets import configs, datasets
 from server.production.records import files
@@ -49,7 +50,9 @@ async def payloads(ctx: Context, tasks: list[Document]) -> dict[str, Any]:
             continue
         hours = float((task.get("requirements") or {}).get("time") or DEFAULTS["time"])
         lent = await lending.lend(ctx, source.dataset, made, needs.needs_of(made), hours)
-        result[task["task_id"]] = {**made, "access": lent} if lent else made
+        trace = traces.of_document(source.dataset)
+        result[task["task_id"]] = {
+            **made, **({"access": lent} if lent else {}), **(trace.document() if trace else {})}
     return result
 
 

@@ -5,6 +5,6 @@ notes of what follows an end.
 """
 
 __all__ = [
-    "bulk", "classes", "completion", "drawn", "follow_ups", "history", "kinds", "parked", "queueing",
-    "requests", "task_changes", "task_store",
+    "bulk", "classes", "completion", "counting", "drawn", "follow_ups", "history", "kinds", "parked",
+    "queueing", "requests", "task_changes", "task_store",
 ]

@@ -17,6 +17,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import now, timestamp
 from iceprod.requirements import Fit, class_fit
+from server.common.fresh import Fresh
 from server.rest.context import Context
 from server.store.database import Index
 
@@ -24,7 +25,8 @@ __all__ = ["INDEXES", "PARKED", "ClassTable", "class_table", "prune"]
 
 INDEXES = [Index("task_classes", "dataset", [("dataset_id", 1)])]
 
-FRESH_SECONDS = 2.0  # how long the table is believed without looking again
+FRESH_SECONDS = 2.0  # how long the table is believed without looking again, unless it is told that it grew
+GREW = "classes"
 PRUNE_MINUTES = 10
 ALIVE = ["idle", "waiting", "queued", "processing", "reset", "suspended", "failed"]
 PARKED = "parked"  # the class of waiting tasks that no claim may see: never in the table
@@ -39,18 +41,21 @@ def row_id(dataset_id: str, key: str) -> str:
 class ClassTable:
     """One process's copy of the table."""
 
-    read_at: float = -1e9
+    read: Fresh = field(default_factory=lambda: Fresh(GREW, FRESH_SECONDS))
     datasets: dict[str, set[str]] = field(default_factory=dict)  # by class
     registered: dict[str, float] = field(default_factory=dict)  # rows that we wrote, and when
 
-    def fresh(self) -> bool:
-        return time.monotonic() - self.read_at < FRESH_SECONDS
+    async def look(self, ctx: Context) -> None:
+        """Read the table, unless the copy is fresh."""
+        if not self.read.holds(ctx.signals):
+            await self.refresh(ctx)
 
     async def refresh(self, ctx: Context) -> None:
+        self.read.begin(ctx.signals)
         datasets: dict[str, set[str]] = {}
         async for row in ctx.db.task_classes.find({}, {"class_key": 1, "dataset_id": 1}):
             datasets.setdefault(row["class_key"], set()).add(row["dataset_id"])
-        self.datasets, self.read_at = datasets, time.monotonic()
+        self.datasets = datasets
 
     async def register(self, ctx: Context, pairs: Iterable[tuple[str, str]]) -> None:
         """Make sure that (dataset, class) pairs are in the table, before their tasks can be claimed."""
@@ -70,6 +75,7 @@ class ClassTable:
             ],
             ordered=False,
         )
+        ctx.signals.tell(GREW)
         if len(self.registered) > 100_000:
             self.registered.clear()
         for dataset_id, key in new:
@@ -78,8 +84,7 @@ class ClassTable:
 
     async def fitting(self, ctx: Context, offer: dict[str, object]) -> dict[str, Fit]:
         """The classes of which some or all tasks fit the offer."""
-        if not self.fresh():
-            await self.refresh(ctx)
+        await self.look(ctx)
         fits = {key: class_fit(key, offer) for key in self.datasets}
         return {key: fit for key, fit in fits.items() if fit is not Fit.NONE}
 

@@ -7,6 +7,8 @@ ends one note does the same for all of them (see `server.production.tasks.follow
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,12 +16,14 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
 
 from iceprod.ids import timestamp
 from server.production.common.documents import Document
 from server.production.datasets import datasets
 from server.production.tasks.classes import class_table
 from server.rest.context import Context
+from server.rest.hearing import listen
 
 __all__ = ["completed", "follow", "follow_completed", "follow_one", "job_outcome", "promote",
            "settle_dataset", "settle_job"]
@@ -27,6 +31,7 @@ __all__ = ["completed", "follow", "follow_completed", "follow_one", "job_outcome
 OVER = ("complete", "failed", "suspended")
 PROMOTE_AT_ONCE = 1000
 MOST_KEPT = 1000  # datasets
+JOBS_ENDED, TOLD_TOGETHER = "jobs ended", 25  # what other servers are told
 
 
 async def follow(ctx: Context, task: Document) -> None:
@@ -152,9 +157,8 @@ async def _settle_job(ctx: Context, job_id: str, tasks: list[Document], dataset:
         {"$set": {"status": outcome, "status_changed": timestamp()}})
     if not result.matched_count:
         return
-    known = _known(ctx, dataset["dataset_id"])
-    known.ended([job_id])
-    if not known.is_another():
+    _note_ended(ctx, dataset["dataset_id"], [job_id])
+    if not _known(ctx, dataset["dataset_id"]).is_another():
         await settle_dataset(ctx, dataset)
 
 
@@ -181,7 +185,7 @@ async def _settle_jobs(ctx: Context, jobs: Mapping[str, str]) -> None:
                 {"job_id": {"$in": job_ids}, "status": "processing"},
                 {"$set": {"status": outcome, "status_changed": timestamp()}})
             ended += result.matched_count
-            _known(ctx, dataset["dataset_id"]).ended(job_ids)
+            _note_ended(ctx, dataset["dataset_id"], job_ids)
         if ended:
             await settle_dataset(ctx, dataset)
 
@@ -196,22 +200,21 @@ BELIEVED_SECONDS, MOST_SEEN = 1.0, 50
 class _AtWork:
     """What one process knows of a dataset's jobs: some that were at work when it looked.
 
-    While one of them is, no other job's end can end the dataset, so nobody need look again. The last of them
-    looks when it ends in this process; when it ends in another one just then, the repair pass may be the
-    first to see it.
+    While one of them is, no other job's end can end the dataset, so nobody need look again. Who ends the last
+    of them looks, in whatever process: each tells the others. When that is lost, the repair pass looks.
     """
 
     jobs: set[str] = field(default_factory=set)
     seen: float = 0.0
-    ends: int = 0  # of jobs, by this process
+    ends: int = 0  # of jobs, as far as this process knows
 
     def ended(self, job_ids: Iterable[str]) -> None:
-        """Jobs have ended in this process."""
+        """Jobs have ended."""
         self.jobs.difference_update(job_ids)
         self.ends += 1
 
     def is_another(self) -> bool:
-        """Whether a job is known to be at work that has not ended here."""
+        """Whether a job is known to be at work."""
         return bool(self.jobs) and time.monotonic() - self.seen < BELIEVED_SECONDS
 
 
@@ -225,6 +228,36 @@ def _known(ctx: Context, dataset_id: str) -> _AtWork:
     while len(kept) > MOST_KEPT:
         kept.popitem(last=False)
     return known
+
+
+def _note_ended(ctx: Context, dataset_id: str, job_ids: list[str]) -> None:
+    _known(ctx, dataset_id).ended(job_ids)
+    for start in range(0, len(job_ids), TOLD_TOGETHER):
+        ctx.signals.tell(JOBS_ENDED, dataset_id, job_ids[start:start + TOLD_TOGETHER])
+
+
+def _hear_ended(ctx: Context, dataset_id: str, job_ids: list[str]) -> None:
+    """Jobs have ended in another process; if nobody knows of one at work any more, somebody has to look."""
+    kept = _at_work.get(ctx.db)
+    known = kept.get(dataset_id) if kept else None
+    if known is None:
+        return
+    had_some = bool(known.jobs)
+    known.ended(job_ids)
+    if had_some and not known.jobs:
+        looking = asyncio.create_task(_settle_quietly(ctx, dataset_id))
+        _looking.add(looking)
+        looking.add_done_callback(_looking.discard)
+
+
+async def _settle_quietly(ctx: Context, dataset_id: str) -> None:
+    with contextlib.suppress(PyMongoError):  # then the repair pass does it
+        if dataset := await ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"_id": 0}):
+            await settle_dataset(ctx, dataset)
+
+
+_looking: set[asyncio.Task[None]] = set()
+listen(JOBS_ENDED, _hear_ended)
 
 
 async def _look_for_work(ctx: Context, dataset_id: str) -> bool:

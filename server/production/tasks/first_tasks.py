@@ -43,8 +43,7 @@ async def first_tasks(ctx: Context, states: Sequence[str], filters: Document, ke
 
 async def _first_ids(ctx: Context, states: Sequence[str], filters: Document, limit: int) -> list[str]:
     table = class_table(ctx)
-    if not table.fresh():
-        await table.refresh(ctx)
+    await table.look(ctx)
     rows: list[Any] = []
     for status in states:
         for key in list(table.datasets):

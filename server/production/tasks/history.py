@@ -18,7 +18,7 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from server.production.common.documents import Document
-from server.production.tasks import task_store
+from server.production.tasks import counting
 from server.rest.context import Context
 from server.services.leader import Service
 from server.store.database import Index
@@ -125,7 +125,7 @@ def _is_due(document: Document | None) -> bool:
 
 async def _count(ctx: Context, dataset_id: str, before: Document | None, *, is_open: bool) -> bool:
     started = time.monotonic()
-    counts = await task_store.counts(ctx, {"dataset_id": dataset_id})
+    counts = await counting.of_dataset(ctx, dataset_id)
     cost, moment = time.monotonic() - started, time.time()
     new = Sample(moment, counts.get("complete", 0), counts.get("failed", 0),
                  counts.get("queued", 0) + counts.get("processing", 0), counts.get("waiting", 0))

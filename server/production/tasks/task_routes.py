@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from iceprod.states import TASK
-from server.common.errors import BadRequest
-from server.production.common import access
+from server.common.errors import BadRequest, NotFound
+from server.production.common import access, archived
 from server.production.common.fields import Field, read_fields, takes
 from server.production.common.handler import ProductionHandler
-from server.production.tasks import first_tasks, task_changes, task_store
+from server.production.tasks import counting, first_tasks, task_changes, task_store
 from server.production.tasks.task_store import NewTask
 from server.rest import sites
 from server.rest.routing import Route, allow
@@ -123,7 +123,9 @@ class AllCounts(ProductionHandler):
     async def get(self) -> None:
         """Numbers by status; filters status and gpu."""
         wanted = self.states(TASK.states, "Unknown task status")
-        self.send(await task_store.counts(self.ctx, self.gpu_filter(), wanted or TASK.states))
+        filters = self.gpu_filter()
+        numbers = await (counting.matching(self.ctx, filters) if filters else counting.of_all(self.ctx))
+        self.send({state: numbers[state] for state in wanted or TASK.states if state in numbers})
 
     def gpu_filter(self) -> dict[str, Any]:
         if self.query("gpu") is None:
@@ -139,8 +141,11 @@ class DatasetTasks(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
-        """Tasks by id; filters status and name, each a list with |, job_id, job_index, grid_id, and keys."""
-        await self.readable(dataset_id)
+        """Tasks by id; filters status and name, each a list with |, job_id, job_index, grid_id, and keys.
+
+        With limit so many, in the order of jobs and tasks; the next ones with the last one's id as after.
+        """
+        await self.present(dataset_id)
         query: dict[str, Any] = {"dataset_id": dataset_id}
         if wanted := self.states(TASK.states, "Unknown status"):
             query["status"] = {"$in": wanted}
@@ -153,7 +158,11 @@ class DatasetTasks(ProductionHandler):
         if (grid_id := self.query("grid_id")) is not None:
             pilots = self.ctx.db.pilots.find({"grid_id": grid_id}, {"pilot_id": 1})
             query["pilot_id"] = {"$in": [pilot["pilot_id"] async for pilot in pilots]}
-        rows = task_store.find(self.ctx, query, self.keys("task_id"))
+        limit, after = self.query_int("limit", 0, minimum=1), self.query("after")
+        if limit or after:
+            rows = task_store.page(self.ctx, query, self.keys("task_id"), after or "", limit or 0)
+        else:
+            rows = task_store.find(self.ctx, query, self.keys("task_id"))
         await self.send_map("task_id", rows)
 
 
@@ -163,7 +172,11 @@ class DatasetTask(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str, task_id: str) -> None:
         await self.readable(dataset_id)
-        self.send(await task_store.get(self.ctx, task_id, dataset_id, self.keys("task_id")))
+        try:
+            self.send(await task_store.get(self.ctx, task_id, dataset_id, self.keys("task_id")))
+        except NotFound:
+            await archived.refuse_reading(self.ctx, dataset_id)
+            raise
 
 
 class TaskStatus(ProductionHandler):
@@ -190,7 +203,7 @@ class TaskSummaries(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
-        await self.readable(dataset_id)
+        await self.present(dataset_id)
         await self.send_groups(task_store.summaries(self.ctx, dataset_id))
 
 
@@ -202,8 +215,10 @@ class TaskCounts(AllCounts):
         """Numbers by status; filters status and gpu."""
         await self.readable(dataset_id)
         wanted = self.states(TASK.states, "Unknown task status")
-        query = {"dataset_id": dataset_id, **self.gpu_filter()}
-        self.send(await task_store.counts(self.ctx, query, wanted or TASK.states))
+        filters = self.gpu_filter()
+        numbers = await (counting.matching(self.ctx, {"dataset_id": dataset_id, **filters}) if filters
+                         else counting.of_dataset(self.ctx, dataset_id))
+        self.send({state: numbers[state] for state in wanted or TASK.states if state in numbers})
 
 
 class TaskNameCounts(ProductionHandler):
@@ -212,7 +227,7 @@ class TaskNameCounts(ProductionHandler):
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str) -> None:
         await self.readable(dataset_id)
-        self.send(await task_store.name_counts(self.ctx, dataset_id))
+        self.send(await counting.by_name(self.ctx, dataset_id))
 
 
 ROUTES = [

@@ -28,15 +28,14 @@ from iceprod.requirements import RequirementError, check, class_key
 from iceprod.states import TASK
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document, projection
-from server.production.datasets import jobs
-from server.production.tasks import kinds
+from server.production.datasets import jobs, totals
+from server.production.tasks import counting, kinds
 from server.production.tasks.classes import PARKED, class_table
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["HIDDEN", "INDEXES", "LEASED", "NewTask", "beginning_with", "counts", "create_task",
-           "create_tasks", "find", "get", "name_counts", "new_task", "patch", "public", "soon", "summaries",
-           "task_classes_of"]
+__all__ = ["HIDDEN", "INDEXES", "LEASED", "NewTask", "beginning_with", "create_task", "create_tasks", "find",
+           "get", "new_task", "page", "patch", "public", "soon", "summaries", "task_classes_of"]
 
 INDEXES = [
     Index("tasks", "task_id", [("task_id", 1)], unique=True),
@@ -119,10 +118,12 @@ async def create_task(ctx: Context, task: Document) -> str:
     await class_table(ctx).register(ctx, task_classes_of([task]))
     if task["status"] == "idle":
         task = {**task, "due": soon(ctx.settings.services.repair_seconds)}
-    try:
-        await ctx.db.tasks.insert_one(dict(task))
-    except DuplicateKeyError:
-        raise BadRequest("duplicate task_index") from None
+    async with totals.making(ctx, task["dataset_id"]) as batch:
+        try:
+            await ctx.db.tasks.insert_one(dict(task))
+        except DuplicateKeyError:
+            raise BadRequest("duplicate task_index") from None
+        batch.made([task["name"]])
     if task["status"] == "waiting":
         ctx.signals.notify("tasks")
     return str(task["task_id"])
@@ -138,7 +139,13 @@ async def create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask],
     """
     if not specs:
         return []
-    job_ids = await _create_jobs(ctx, dataset_id, sorted({spec.job_index for spec in specs}))
+    async with totals.making(ctx, dataset_id) as batch:
+        return await _create_tasks(ctx, dataset_id, specs, before, batch)
+
+
+async def _create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask],
+                        before: Awaitable[None] | None, batch: totals.Batch) -> list[Document]:
+    job_ids = await _create_jobs(ctx, dataset_id, sorted({spec.job_index for spec in specs}), batch)
     classes: dict[int, str] = {}  # many tasks share their requirements
     for spec in specs:
         if id(spec.requirements) not in classes:
@@ -151,10 +158,11 @@ async def create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask],
     await class_table(ctx).register(ctx, task_classes_of(documents))
     if before is not None:
         await before
-    all_new = await _insert_new(ctx, "tasks", documents)
+    new = await _insert_new(ctx, "tasks", documents)
+    batch.made([document["name"] for document in new])
     if any(document["status"] == "waiting" for document in documents):
         ctx.signals.notify("tasks")
-    if all_new:
+    if len(new) == len(documents):
         return [{name: value for name, value in document.items() if name != "_id"} for document in documents]
     query = {"dataset_id": dataset_id, "job_index": {"$in": sorted(job_ids)}}
     stored = {(task["job_index"], task["task_index"]): task
@@ -162,25 +170,29 @@ async def create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask],
     return [stored[spec.job_index, spec.task_index] for spec in specs]
 
 
-async def _create_jobs(ctx: Context, dataset_id: str, indexes: list[int]) -> dict[int, str]:
-    new = [jobs.new_job(dataset_id, index) for index in indexes]
-    if await _insert_new(ctx, "jobs", new):
+async def _create_jobs(ctx: Context, dataset_id: str, indexes: list[int],
+                       batch: totals.Batch) -> dict[int, str]:
+    wanted = [jobs.new_job(dataset_id, index) for index in indexes]
+    new = await _insert_new(ctx, "jobs", wanted)
+    batch.jobs += len(new)
+    if len(new) == len(wanted):
         return {job["job_index"]: job["job_id"] for job in new}
     query = {"dataset_id": dataset_id, "job_index": {"$in": indexes}}
     return {job["job_index"]: job["job_id"]
             async for job in ctx.db.jobs.find(query, {"job_index": 1, "job_id": 1})}
 
 
-async def _insert_new(ctx: Context, collection: str, documents: list[Document]) -> bool:
-    """Insert what is not there yet, as the unique indexes decide; whether that was all."""
+async def _insert_new(ctx: Context, collection: str, documents: list[Document]) -> list[Document]:
+    """Insert what is not there yet, as the unique indexes decide; what was inserted."""
     try:
         await ctx.db[collection].insert_many(documents, ordered=False)
     except BulkWriteError as error:
-        others = [e for e in error.details["writeErrors"] if e["code"] != 11000]
-        if others:
+        errors = error.details["writeErrors"]
+        if any(one["code"] != 11000 for one in errors):
             raise
-        return False
-    return True
+        there = {one["index"] for one in errors}
+        return [document for number, document in enumerate(documents) if number not in there]
+    return documents
 
 
 # -- reading
@@ -220,6 +232,32 @@ async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None = None
         yield public(task, keys)
 
 
+async def page(ctx: Context, query: dict[str, Any], keys: set[str] | None, after: str,
+               limit: int) -> AsyncIterator[Document]:
+    """A dataset's tasks in the order of jobs and tasks, those that come after a task of it; 0: all of these.
+
+    Reads on from the key, however many tasks come before. Raises BadRequest for an unknown `after`.
+    """
+    last = None
+    if after:
+        here = {"dataset_id": query["dataset_id"], "task_id": after}
+        last = await ctx.db.tasks.find_one(here, {"_id": 0, "job_index": 1, "task_index": 1})
+        if last is None:
+            raise BadRequest("after: the dataset has no such task")
+    shown = None if keys is None else {*keys, "job_index", "task_index"}
+    seen = last["task_index"] + 1 if last else 0  # of the same job, at most
+    wanted = {"$and": [query, {"job_index": {"$gte": last["job_index"]}}]} if last else query
+    left = limit
+    async for task in find(ctx, wanted, shown, sort=[("job_index", 1), ("task_index", 1)],
+                           limit=limit + seen if limit else 0):
+        if last and (task["job_index"], task["task_index"]) <= (last["job_index"], last["task_index"]):
+            continue
+        yield {name: value for name, value in task.items() if keys is None or name in keys}
+        left -= 1
+        if left == 0:
+            return
+
+
 async def beginning_with(ctx: Context, beginning: str, readable: set[str] | None) -> list[Document]:
     """The first tasks whose ids begin so, of readable datasets (None: of all).
 
@@ -235,46 +273,12 @@ async def beginning_with(ctx: Context, beginning: str, readable: set[str] | None
     return [task async for task in found]
 
 
-async def counts(ctx: Context, query: dict[str, Any], states: Iterable[str] = TASK.states) -> dict[str, int]:
-    """How many tasks are in each status, from an index."""
-    stages: list[Document] = [{"$match": query}, {"$group": {"_id": "$status", "n": {"$sum": 1}}}]
-    numbers = {row["_id"]: row["n"] async for row in await ctx.db.tasks.aggregate(stages)}
-    return {state: numbers[state] for state in states if numbers.get(state)}
-
-
 async def summaries(ctx: Context, dataset_id: str) -> AsyncIterator[tuple[str, str]]:
     """The status and id of each of a dataset's tasks, in the order of the states."""
-    for state in await counts(ctx, {"dataset_id": dataset_id}):
+    for state in await counting.of_dataset(ctx, dataset_id):
         query = {"dataset_id": dataset_id, "status": state}
         async for task in ctx.db.tasks.find(query, {"_id": 0, "task_id": 1}):
             yield state, task["task_id"]
-
-
-async def name_counts(ctx: Context, dataset_id: str) -> dict[str, dict[str, int]]:
-    """How many tasks of each name are in each status; names in the order of their tasks.
-
-    The names are read off the index in leaps, the numbers counted in it: no other task is looked at.
-    """
-    order: dict[str, tuple[int, str]] = {}
-    after: Document = {"$gte": ""}
-    while first := await _first_of_name(ctx, dataset_id, after):
-        order[first["name"]] = (first["task_index"], first["name"])
-        after = {"$gt": first["name"]}
-    stages: list[Document] = [
-        {"$match": {"dataset_id": dataset_id}},
-        {"$group": {"_id": {"name": "$name", "status": "$status"}, "n": {"$sum": 1}}},
-    ]
-    numbers = {(row["_id"]["name"], row["_id"]["status"]): row["n"]
-               async for row in await ctx.db.tasks.aggregate(stages)}
-    return {
-        name: {state: numbers[name, state] for state in TASK.states if numbers.get((name, state))}
-        for name in sorted(order, key=order.__getitem__)
-    }
-
-
-async def _first_of_name(ctx: Context, dataset_id: str, name: Document) -> Document | None:
-    query = {"dataset_id": dataset_id, "name": name}
-    return await ctx.db.tasks.find_one(query, {"_id": 0, "name": 1, "task_index": 1}, sort=[("name", 1)])
 
 
 # -- changing one task by hand
@@ -300,6 +304,16 @@ async def patch(ctx: Context, task_id: str, fields: Document) -> tuple[Document,
     if before is None:
         raise NotFound("Task not found")
     check_patch(before, fields)
+    if fields.get("name", before["name"]) == before["name"]:
+        return before, await _patch(ctx, before, fields)
+    async with totals.making(ctx, before["dataset_id"]) as batch:  # there is one less of its name
+        batch.doubt = True
+        return before, await _patch(ctx, before, fields)
+
+
+async def _patch(ctx: Context, before: Document, fields: Document) -> Document:
+    """The task afterwards."""
+    task_id = before["task_id"]
     changes, removed = dict(fields), {}
     if "requirements" in fields:
         changes["class_key"] = checked_class(fields["requirements"])
@@ -321,4 +335,4 @@ async def patch(ctx: Context, task_id: str, fields: Document) -> tuple[Document,
         raise NotFound("Task not found")
     if after["status"] == "waiting":
         ctx.signals.notify("tasks")
-    return before, after
+    return after

@@ -28,7 +28,7 @@ from server.rest.context import Context
 __all__ = ["WITH_TOKENS", "base_of", "choose", "lend", "stored_for"]
 
 WITH_TOKENS = ("http", "https", "dav", "davs", "osdf", "pelican")
-KEPT_SECONDS = 10.0  # a credential that is new is lent after so long at the latest
+KEPT_SECONDS = 10.0  # a credential that another server stored is lent after so long at the latest
 MOST_KEPT = 5000
 _EARLY_SECONDS = 300.0  # a token that ends sooner is not lent any more when there may be another
 _SPARE_SECONDS = 86400.0  # beyond the time that a task asks for, for outputs that wait
@@ -42,6 +42,7 @@ class _Kept:
 
     rows: dict[tuple[str, str], tuple[float, list[Document]]] = field(default_factory=dict)
     tokens: dict[tuple[Any, str], tuple[str, float]] = field(default_factory=dict)  # by credential and scope
+    changes: int = 0  # of credentials, when all this was read
 
 
 _kept: WeakKeyDictionary[AsyncDatabase, _Kept] = WeakKeyDictionary()
@@ -52,7 +53,7 @@ _kept: WeakKeyDictionary[AsyncDatabase, _Kept] = WeakKeyDictionary()
 
 async def stored_for(ctx: Context, dataset: Document, task_name: str) -> list[Document]:
     """The stored credentials that tasks of a name may use, the nearest first; remembered for a while."""
-    kept, key = _kept.setdefault(ctx.db, _Kept()), (dataset.get("dataset_id", ""), task_name)
+    kept, key = _of(ctx), (dataset.get("dataset_id", ""), task_name)
     read_at, rows = kept.rows.get(key, (-1e9, []))
     if not key[0] or time.monotonic() - read_at > KEPT_SECONDS:
         rows = await credentials.stored(ctx, _owners(dataset, task_name))
@@ -60,6 +61,13 @@ async def stored_for(ctx: Context, dataset: Document, task_name: str) -> list[Do
             kept.rows.clear()
         kept.rows[key] = time.monotonic(), rows
     return rows
+
+
+def _of(ctx: Context) -> _Kept:
+    kept, changes = _kept.setdefault(ctx.db, _Kept()), ctx.signals.count(credentials.CHANGED)
+    if kept.changes != changes:
+        kept = _kept[ctx.db] = _Kept(changes=changes)
+    return kept
 
 
 def _owners(dataset: Document, task_name: str) -> list[Owner]:
@@ -162,7 +170,7 @@ async def _hand_token(ctx: Context, row: Document, need: Need, scopes: Document,
 async def _token(ctx: Context, row: Document, scope: str) -> tuple[str, float, bool]:
     """A token, its end, and whether it is for the scope alone. Raises ApiError."""
     narrow = _narrows(ctx, row["url"])
-    tokens = _kept.setdefault(ctx.db, _Kept()).tokens
+    tokens = _of(ctx).tokens
     key = row["_id"], scope if narrow else ""
     token, ends = tokens.get(key, ("", -1.0))
     if token and narrow and ends > time.time() + _EARLY_SECONDS:

@@ -21,6 +21,7 @@ from server.scans.manifests.manifests import Manifest
 from server.scans.results import maps, results
 from server.scans.run import backlog, deletion, rescans
 from server.scans.run.creation import create_scan, request_of, try_scan
+from server.store.away import is_away
 
 __all__ = ["ROUTES"]
 
@@ -51,6 +52,8 @@ class Find(Handler):
         try:
             found = await manifests.find(self.ctx, query, int(body.get("skip", 0)), limit)
         except OperationFailure as error:
+            if is_away(error):
+                raise
             text = (error.details or {}).get("errmsg") or str(error)
             raise BadRequest(f"'filter': {text}") from None
         except BSONError as error:

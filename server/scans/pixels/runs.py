@@ -80,6 +80,7 @@ class Run(msgspec.Struct, kw_only=True):
     trace: list[Span] = []  # the latest of what the server did for it
     timing: Timing | None = None  # when it is over
     drawn: list[Drawn] = []  # the first files that were made of the final map
+    traced: dict[str, str] = {}  # the trace of its request, as headers name it
 
     @property
     def progression(self) -> Progression:

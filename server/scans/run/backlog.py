@@ -31,13 +31,14 @@ class Entry(msgspec.Struct):
     username: str = ""
     reco: str = ""
     clusters: list[str] = []
+    traced: dict[str, str] = {}  # the trace of its request, as headers name it
 
     def public(self) -> dict[str, Any]:
         """The entry as SkyDriver shows it."""
         return {name: value for name, value in msgspec.structs.asdict(self).items() if name not in _OURS}
 
 
-_OURS = ("username", "reco", "clusters")
+_OURS = ("username", "reco", "clusters", "traced")
 _ORDER = [("priority", -1), ("timestamp", 1)]
 
 

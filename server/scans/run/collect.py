@@ -153,7 +153,7 @@ def _payload(batch: Batch, run: runs.Run) -> dict[str, Any]:
             "seeds": None if batch.seeds is None else seeds_json(batch.seeds[todo]),
             "limit_s": START_SECONDS + int(todo.sum()) * run.max_pixel_reco_time,
             "pixel_limit_s": run.max_pixel_reco_time, "timed": True,
-            "alone": int(todo.sum()) if batch.stage else 0}
+            "alone": int(todo.sum()) if batch.stage else 0, **run.traced}
 
 
 async def ended(ctx: Context, task: dict[str, Any], outcome: str, reason: str) -> None:

@@ -15,6 +15,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from config.json_text import without_gaps
 from iceprod.ids import new_scan_id
+from iceprod.tracing import traces
 from scanner.common.errors import EventError
 from scanner.maps.levels import Progression, ProgressionError
 from scanner.maps.result import ResultError
@@ -103,9 +104,10 @@ async def rescan(ctx: Context, scan_id: str, username: str = "") -> Manifest:
 
 
 async def _enqueue(ctx: Context, request: ScanRequest, manifest: Manifest, username: str) -> Manifest:
+    trace = traces.current.get()
     await backlog.add(ctx, Entry(
         manifest.scan_id, time.time(), request.priority, username=username, reco=request.reco_algo,
-        clusters=request.clusters))
+        clusters=request.clusters, traced=trace.document() if trace else {}))
     number = await next_number(ctx, "scan")  # people's short name, no part of manifests as clients know them
     await ctx.db.manifests.insert_one(msgspec.to_builtins(manifest) | {"number": number})
     ctx.signals.notify("scans")

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from iceprod.tracing import spans, traces
 from scanner.common.errors import EventError
 from scanner.maps.levels import ProgressionError
 from scanner.maps.result import ResultError
@@ -113,7 +114,9 @@ async def _try_launch(ctx: Context, entry: Entry, manifest: Manifest, load: Load
         return
     try:
         request = await request_of(ctx, scan_id)
-        await launch(ctx, manifest, request, taken.username)
+        with traces.within(traces.of_document(taken.traced)), \
+                spans.span("launch scan", attributes={"iceprod.scan_id": scan_id}):
+            await launch(ctx, manifest, request, taken.username)
     except (EventError, ProgressionError, ResultError, ApiError) as error:
         await backlog.bury(ctx, scan_id, str(error))
         return
@@ -134,7 +137,7 @@ async def launch(ctx: Context, manifest: Manifest, request: ScanRequest, usernam
     await create_dataset(ctx, NewDataset(
         description=f"scan {scan_id} of {facts.metadata}", group="users", jobs_submitted=0, tasks_submitted=0,
         tasks_per_job=1, always_active=True, username="scans"), dataset_id)
-    moment = time.time()
+    moment, trace = time.time(), traces.current.get()
     run = await runs.create(ctx, Run(
         scan_id=scan_id, dataset_id=dataset_id, i3_event_id=request.i3_event_id, event=facts.metadata,
         told=facts.told,
@@ -145,7 +148,7 @@ async def launch(ctx: Context, manifest: Manifest, request: ScanRequest, usernam
         clusters=request.clusters, costs=await runs.measured_before(ctx, request.reco_algo),
         trace=[Span("queue", manifest.timestamp, began), Span("decode", began, decoded),
                Span("plan", decoded, moment)],
-        origin_scan_id=await reuse.origin_of(ctx, scan_id)))
+        origin_scan_id=await reuse.origin_of(ctx, scan_id), traced=trace.document() if trace else {}))
     await _announce(ctx, run, facts)
     await rounds.advance(ctx, scan_id, [Span("plan", moment, time.time())])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from server.production.datasets import totals
 from server.rest.context import Context
 from server.scans.pixels import batches
 from server.scans.pixels.guessing import guess_id
@@ -20,6 +21,9 @@ async def discard(ctx: Context, run: Run) -> None:
              async for task in ctx.db.tasks.find(made, {"task_id": 1, "job_index": 1})}
     adopted = {known[task_id] for task_id in await batches.task_ids(ctx, run.scan_id, known)}
     left = {**made, "job_index": {"$gte": FIRST_JOB, "$nin": sorted(adopted)}}
-    await ctx.db.tasks.delete_many(left)
-    await ctx.db.jobs.delete_many(left)
+    if set(known.values()) - adopted:
+        async with totals.making(ctx, run.dataset_id) as batch:
+            batch.doubt = True
+            await ctx.db.tasks.delete_many(left)
+            await ctx.db.jobs.delete_many(left)
     await ctx.db.pixel_batches.delete_many({"scan_id": guess_id(run.scan_id)})

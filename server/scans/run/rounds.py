@@ -15,11 +15,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 import numpy as np
 
+from iceprod.tracing import spans, traces
 from server.production.leases import waits
 from server.production.tasks.task_store import NewTask, create_tasks
 from server.rest.context import Context
@@ -70,10 +72,19 @@ async def _step(ctx: Context, scan_id: str, before: Sequence[Span]) -> bool:
     run = await runs.find(ctx, scan_id)
     if run is None or run.phase is not Phase.RUNNING:
         return False
-    if not run.is_cut:
-        await _cut(ctx, run, began)
-        return True
-    return await _plan_next(ctx, run, before, began) if await is_due(ctx, run) else False
+    with traces.within(traces.of_document(run.traced)):
+        if not run.is_cut:
+            with _span("cut round", run):
+                await _cut(ctx, run, began)
+            return True
+        if not await is_due(ctx, run):
+            return False
+        with _span("plan round", run):
+            return await _plan_next(ctx, run, before, began)
+
+
+def _span(name: str, run: Run) -> AbstractContextManager[object]:
+    return spans.span(name, attributes={"iceprod.scan_id": run.scan_id, "iceprod.round": run.round})
 
 
 async def is_due(ctx: Context, run: Run) -> bool:

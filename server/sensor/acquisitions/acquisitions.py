@@ -199,7 +199,8 @@ async def latest(ctx: Context, entry: str, most: int) -> list[dict[str, Any]]:
 
 async def counts(ctx: Context) -> dict[str, int]:
     """How many acquisitions each entry has."""
-    stages: list[dict[str, Any]] = [{"$group": {"_id": "$entry", "n": {"$sum": 1}}}]
+    stages: list[dict[str, Any]] = [{"$match": {"entry": {"$gte": ""}}},  # so that an index is enough
+                                    {"$group": {"_id": "$entry", "n": {"$sum": 1}}}]
     return {row["_id"]: row["n"] async for row in await ctx.db.acquisitions.aggregate(stages)}
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import ConnectionFailure, PyMongoError
+from pymongo.errors import PyMongoError
 
 from server.common import metrics
 from server.rest.context import Context
@@ -27,6 +27,7 @@ from server.sensor.actions.actions import Action, Overlap
 from server.sensor.schedule import taking
 from server.sensor.schedule.entries import Entry, all_entries
 from server.sensor.schedule.times import Look, look, realigned
+from server.store.away import is_away
 
 __all__ = ["HOLD_SECONDS", "Scheduler", "close", "scheduler", "stop_runs", "tick"]
 
@@ -239,10 +240,10 @@ class Scheduler:
 async def _outcome_of(work: Awaitable[Outcome | None], run: Acquisition) -> Outcome | None:
     """What a run comes to; whatever goes wrong in an action is the run's failure, and no one else's.
 
-    Raises ConnectionFailure: that the database does not answer says nothing of the run.
+    Raises what says that the database is away: that tells nothing of the run.
     """
     outcome, = await asyncio.gather(work, return_exceptions=True)
-    if isinstance(outcome, ConnectionFailure):
+    if isinstance(outcome, PyMongoError) and is_away(outcome):
         raise outcome
     if isinstance(outcome, Exception):
         log.warning("run failed", exc_info=outcome,

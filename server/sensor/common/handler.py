@@ -7,7 +7,6 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
-from pymongo.errors import ConnectionFailure
 from tornado.web import HTTPError
 
 from config.json_text import JsonError
@@ -93,14 +92,12 @@ class SensorHandler(Handler):
         self.finish()
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        error = kwargs.get("exc_info", (None, None, None))[1]
+        error = self.what_failed(kwargs)
         document: dict[str, Any] = {"detail": self._reason}
         if isinstance(error, ApiError):
             status_code, document = error.code, self._document(error)
         elif isinstance(error, HTTPError):
             document = {"detail": error.log_message or self._reason}
-        elif isinstance(error, ConnectionFailure):
-            status_code, document = 503, {"detail": "the database does not answer just now; try again later"}
         elif status_code >= 500:
             document = {"detail": "internal error"}
         self.set_status(status_code, status_line(HTTPStatus(status_code).phrase))

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from pymongo.asynchronous.database import AsyncDatabase
 
 from server.production.datasets import jobs
-from server.production.tasks import task_store
+from server.production.tasks import counting
 from server.rest.context import Context
 
 __all__ = ["job_counts", "kept", "name_counts", "task_counts"]
@@ -100,10 +100,9 @@ async def job_counts(ctx: Context, dataset_id: str) -> dict[str, int]:
 
 async def task_counts(ctx: Context, dataset_id: str) -> dict[str, int]:
     """How many tasks of a dataset are in each status."""
-    query = {"dataset_id": dataset_id}
-    return await _of(ctx).get(("tasks", dataset_id), lambda: task_store.counts(ctx, query))
+    return await _of(ctx).get(("tasks", dataset_id), lambda: counting.of_dataset(ctx, dataset_id))
 
 
 async def name_counts(ctx: Context, dataset_id: str) -> dict[str, dict[str, int]]:
     """How many tasks of each name of a dataset are in each status."""
-    return await _of(ctx).get(("names", dataset_id), lambda: task_store.name_counts(ctx, dataset_id))
+    return await _of(ctx).get(("names", dataset_id), lambda: counting.by_name(ctx, dataset_id))

@@ -153,11 +153,12 @@ class PageHandler(Handler):
         return unquote(kept)[:MAX_NOTICE]
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        error = kwargs.get("exc_info", (None, None, None))[1]
+        error = self.what_failed(kwargs)
         if isinstance(error, NotLoggedIn):
             self._ask_to_log_in()
             return
-        text = "Something went wrong on our side. It was written to the server's log."
+        text = "Something went wrong on our side. It was written to the server's log"
+        text += f" as trace {self.traced.trace.trace_id}." if self.traced else "."
         if isinstance(error, ApiError):
             status_code, text = error.code, _WORDS.get(error.reason, error.reason)
         elif isinstance(error, HTTPError):

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from iceprod.states import DATASET, JOB, TASK
 from server.common.errors import BadRequest
-from server.production.common import access
+from server.production.common import access, archived
 from server.production.common.documents import Document
 from server.production.datasets import configs, datasets, jobs
 from server.production.failures import standstill, usage
@@ -40,9 +40,16 @@ class DatasetPage(PageHandler):
         await access.require(self.ctx, self.user, dataset_id, "read")
         return await datasets.get(self.ctx, dataset_id)
 
+    async def present(self, dataset_id: str) -> Document:
+        """As `readable`; and raise Gone when the dataset's jobs and tasks lie in an archive."""
+        dataset = await self.readable(dataset_id)
+        await archived.refuse_reading(self.ctx, dataset_id)
+        return dataset
+
     async def writable(self, dataset_id: str) -> Document:
-        """The dataset. Raises Forbidden unless the caller may change it, NotFound."""
+        """The dataset. Raises Forbidden unless the caller may change it, Conflict, NotFound."""
         await access.require(self.ctx, self.user, dataset_id, "write")
+        await archived.refuse_change(self.ctx, dataset_id)
         return await datasets.get(self.ctx, dataset_id)
 
     async def may_write(self, dataset_id: str) -> bool:
@@ -243,7 +250,7 @@ class Tasks(DatasetPage):
 
     @allow(*READERS)
     async def get(self, dataset_id: str) -> None:
-        dataset = await self.readable(dataset_id)
+        dataset = await self.present(dataset_id)
         status = self.choice("status", TASK.states)
         job = self.query_int("job") if self.query("job") else None
         wanted = TaskFilter(status, self.query("name") or "", job)
@@ -270,7 +277,7 @@ class Jobs(DatasetPage):
 
     @allow(*READERS)
     async def get(self, dataset_id: str) -> None:
-        dataset = await self.readable(dataset_id)
+        dataset = await self.present(dataset_id)
         status = self.choice("status", JOB.states)
         number, skipped = self.page_wanted()
         query = {"dataset_id": dataset_id, **({"status": status} if status else {})}
@@ -287,7 +294,7 @@ class Job(DatasetPage):
 
     @allow(*READERS)
     async def get(self, dataset_id: str, job_id: str) -> None:
-        dataset = await self.readable(dataset_id)
+        dataset = await self.present(dataset_id)
         job = await jobs.get(self.ctx, job_id, dataset_id)
         query = {"dataset_id": dataset_id, "job_index": job["job_index"]}
         order = [("task_index", 1)]

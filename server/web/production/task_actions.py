@@ -10,7 +10,7 @@ from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
 from server.production.datasets import datasets
 from server.production.submission import actions
-from server.production.tasks import bulk, requests, task_store
+from server.production.tasks import bulk, counting, requests
 from server.rest.context import Context
 from server.rest.routing import Route, allow
 from server.web.common.handler import READERS
@@ -112,7 +112,7 @@ async def _counts(ctx: Context, dataset_id: str, choice: Choice) -> dict[str, in
         query = {**query, "task_id": {"$in": list(choice.tasks)}}
     elif choice.which == "filter":
         query = task_query(dataset_id, choice.filter)
-    return await task_store.counts(ctx, query)
+    return await counting.matching(ctx, query)
 
 
 class Change(ActionPage):

@@ -63,7 +63,7 @@ class Task(DatasetPage):
 
     @allow(*READERS)
     async def get(self, dataset_id: str, task_id: str) -> None:
-        dataset = await self.readable(dataset_id)
+        dataset = await self.present(dataset_id)
         task = await self.ctx.db.tasks.find_one({"task_id": task_id, "dataset_id": dataset_id}, {"_id": 0})
         if task is None:
             raise NotFound("Task not found")
@@ -186,7 +186,7 @@ class Log(DatasetPage):
 
     @allow(*READERS)
     async def get(self, dataset_id: str, log_id: str) -> None:
-        dataset = await self.readable(dataset_id)
+        dataset = await self.present(dataset_id)
         log = await logs.get(self.ctx, log_id, dataset_id)
         text = log.get("data", "")
         if self.part_wanted == "end":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scanner.maps.catalogue import PURPOSES, Product
 from scanner.maps.level_sets import LEVEL_SETS
 from server.common.errors import NotFound
-from server.production.tasks import task_store
+from server.production.tasks import counting
 from server.production.tasks.task_store import LEASED
 from server.rest.context import Context
 from server.rest.routing import Route, allow
@@ -96,7 +96,7 @@ class ScanProgress(PageHandler):
 async def _workers(ctx: Context, scan_id: str) -> int:
     """How many workers have a batch just now."""
     run = await runs.find(ctx, scan_id)
-    counts = await task_store.counts(ctx, {"dataset_id": run.dataset_id}) if run else {}
+    counts = await counting.of_dataset(ctx, run.dataset_id) if run else {}
     return sum(counts.get(status, 0) for status in LEASED)
 
 

@@ -205,6 +205,19 @@ def test_the_store_and_backups(said: Programs) -> None:
     assert said("store", "check", "--data", "second") == {"sound": True, "problems": [], "repairs": []}
 
 
+def test_archives(said: Programs) -> None:
+    made = said("submit", "config.yaml", "--jobs", "2")
+    assert said("wait", made["dataset_id"])["status"] == "complete"
+    number = str(made["number"])
+    assert said("archive", "datasets", number, "--dry-run", "--data", "data")["chosen"]
+    [done] = said("archive", "datasets", number, "--data", "data")["archived"]
+    assert said("show", number)["dataset"]["archived"] is True
+    [row] = said("archive", "list", "--data", "data")["archives"]
+    assert (row["file"], row["state"]) == (done["file"], "archived")
+    assert said("archive", "restore", number, "--data", "data")["documents"] == done["documents"]
+    assert [task["status"] for task in said("tasks", number)["tasks"]] == ["complete"] * 2
+
+
 def test_the_demo(said: Programs) -> None:
     told = said("demo", "--dir", "demo")
     assert not told["running"]

@@ -66,6 +66,13 @@ for place in /usr /etc /var/lib /var/lib/iceprod /var/lib/iceprod/server; do
   inside touch $place/new >> $LOGS/inside 2>&1 || true
 done
 
+# new settings are read while it is active
+systemctl reload iceprod-server
+sleep 1
+rm $LOGS/health
+{_HEALTHY}
+systemctl is-active iceprod-server
+
 # what was killed comes again
 before=$(main)
 kill -9 $before

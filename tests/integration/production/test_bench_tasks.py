@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grid import bench, bench_idle, bench_pilots
+from grid import bench, bench_idle
 from grid.bench_peers import measure
 
 
@@ -20,17 +20,6 @@ def test_a_small_run() -> None:
         assert set(row["cpu"]) == {"store", "server", "pilots"}
     [claim] = result["claims"]
     assert 0 < claim["median"] <= claim["p95"]
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_a_few_simulated_pilots() -> None:
-    result = bench_pilots.run(pilots=12, seconds=6.0, per_second=4.0)
-    assert (result["pilots"], result["errors"]) == (12, 0)
-    assert result["rest_core"] >= 0
-    assert result["beat_ms"] > 0
-    assert result["claims_per_second"] > 1
-    assert 0 < result["claim_p50_ms"] <= result["claim_p99_ms"]
 
 
 @pytest.mark.slow

@@ -54,6 +54,8 @@ ANY = {"skymap": ["x"], "scan": ["absent.json"], "submit": ["absent.json"], "run
        "grid limit": ["s"], "grid maintenance": ["s", "--starts", "x", "--ends", "y"], "bench": ["patience"],
        "bench all": ["patience"], "bench compare": ["absent", "absent"], "bench figures": ["absent"],
        "token": ["--user", "u", "--data", "absent"], "backup": ["--data", "absent", "--out", "b"],
+       "archive datasets": ["1", "--data", "absent"], "archive list": ["--data", "absent"],
+       "archive restore": ["1", "--data", "absent"],
        "restore": ["--data", "d", "--from", "absent"], "store dump": ["--data", "absent", "--out", "o"],
        "store restore": ["--data", "absent", "--from", "o"], "store size": ["--data", "absent"],
        "store check": ["--data", "absent"], "pilot": ["--server", "http://127.0.0.1:1"],

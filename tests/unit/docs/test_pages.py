@@ -16,7 +16,7 @@ import pytest
 from iceprod.cli.benching.plan import BENCHES
 from iceprod.cli.common.passing import Passing
 from server.app import ROUTES
-from server.reference import PAGES, commands, metrics, settings
+from server.reference import PAGES, commands, settings
 from tests.browser.screenshots import DOCS as PICTURES
 from tests.browser.screenshots import FOR_DOCS
 
@@ -143,32 +143,6 @@ def test_every_page_is_reached_from_the_index() -> None:
         todo += [(page.parent / target.partition("#")[0]).resolve()
                  for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if "://" not in target]
     assert {path for path in WRITTEN if path.parent != ROOT} <= seen
-
-
-def test_the_dashboard_asks_for_metrics_that_exist() -> None:
-    known = {series: one for one in metrics.described() for series in one.series}
-    panels = json.loads((DOCS / "grafana" / "iceprod.json").read_text())["panels"]
-    shown = set()
-    for panel in panels:
-        for target in panel["targets"]:
-            names = set(re.findall(r"\b(?:iceprod|process)_\w+", target["expr"]))
-            assert names, panel["title"]
-            for name in names:
-                assert name in known or name.startswith("process_"), f"{panel['title']}: {name}"
-                shown.add(known[name].name if name in known else name)
-            for label in re.findall(r"by \(([^)]*)\)", target["expr"])[-1:]:
-                wanted = {word.strip() for word in label.split(",")} - {"le"}
-                assert wanted <= {label for name in names if name in known for label in known[name].labels}
-    core = {one.name for one in metrics.described()
-            if one.name.startswith(("iceprod_task", "iceprod_pilot", "iceprod_request", "iceprod_service"))}
-    assert core <= shown, "a metric of the core is on no panel"
-
-
-def test_alerts_ask_for_metrics_that_exist() -> None:
-    known = {series for one in metrics.described() for series in one.series}
-    named = set(re.findall(r"\biceprod_[a-z_]+", "".join(fences((DOCS / "operate.md").read_text(), "yaml"))))
-    assert named
-    assert named <= known
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")

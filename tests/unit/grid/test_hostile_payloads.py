@@ -8,13 +8,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from grid.guarding.directories import Directories
+from grid.guarding.launcher import Launcher
 from grid.pilot import ends
-from grid.pilot.launcher import Launcher
 from grid.pilot.room import Share
 from grid.pilot.running import Running
 from grid.pilot.script import Script
@@ -51,6 +53,29 @@ class Machine:
             script.clean()
             launcher.close()
             assert not script.directory.exists()
+
+    def series(self, *tasks: tuple[str, str]) -> tuple[list[str], list[int]]:
+        """What Python programs print, each in a task of a dataset; and the number of each one's guard.
+
+        A pilot runs them one after the other, each where the one before worked if that may be.
+        """
+        launcher = Launcher()
+        directories = Directories(self.data / "work", launcher, self.box)
+        printed, guards = [], []
+        for number, (dataset, text) in enumerate(tasks):
+            module = {"src": sys.executable, "args": ["-c", text]}
+            task = {"task_id": f"t{number}", "instance_id": "i", "dataset_id": dataset, "requirements": {},
+                    "payload": {"task": {"trays": [{"modules": [module]}]}}}
+            script = Script(Running(task, Share(1, 1.0, 1.0)), directories.take(dataset), launcher,
+                            sandbox=self.box, put_away=partial(directories.give, dataset))
+            script.run()
+            printed.append("".join(script.logs().values()))
+            guards.append(max((guard.number for guard in launcher._idle), default=0))
+            script.clean()
+        launcher.close()
+        directories.close()
+        assert os.listdir(self.data / "work") == ["other"]
+        return printed, guards
 
     def python(self, text: str, **more: Any) -> str:
         """What a Python program prints, errors last."""
@@ -238,6 +263,89 @@ def test_ends_are_told_as_without_walls(machine: Machine) -> None:
     absent = {"trays": [{"modules": [{"src": "/no/such"}]}]}
     assert "No such file" in machine.task(absent)[0].reason
     assert machine.run("sleep 30 & echo $! ; id -u")[0].outcome == ends.COMPLETE
+
+
+FINE = "open('result', 'w').write('done'); import os; os.unlink('result')"
+SEEN = ("import os, sys; seen = [sorted(os.listdir(one)) for one in ('.', '/tmp', '/dev/shm')]; "
+        "print([n for names in seen for n in names if n not in ('stdout', 'stderr', '.root', '.tmp')], "
+        "len([n for n in os.listdir('/proc') if n.isdigit()]))")
+
+
+def test_tasks_of_a_dataset_share_a_guard_and_others_do_not(machine: Machine) -> None:
+    _, guards = machine.series(("a", FINE), ("a", FINE), ("b", FINE), ("a", FINE), ("", FINE), ("", FINE))
+    assert guards[0] == guards[1] != guards[2]
+    assert guards[4] != guards[5]  # of nobody
+
+
+@pytest.mark.parametrize("left", [
+    "open('mine', 'w')", "open('/tmp/mine', 'w')", "open('/dev/shm/.mine', 'w')", "os.mkdir('.tmp/mine')",
+    "os.symlink('/etc', 'mine')", "os.mkfifo('stdin')", "os.chmod('.', 0o777)", "os.chmod('/tmp', 0o1777)",
+    "os.setxattr('.', 'user.mine', b'1')", "os.unlink('stdout'); os.mkdir('stdout')",
+    "os.unlink('stdout'); os.symlink('/etc/passwd', 'stdout')",
+])
+def test_the_next_task_sees_nothing_of_the_last(machine: Machine, left: str) -> None:
+    before, (_, _) = machine.series(("a", FINE), ("a", SEEN))
+    after, _ = machine.series(("a", f"import os; {left}"), ("a", SEEN))
+    assert after[1] == before[1]
+    assert "mine" not in after[1]
+
+
+DAEMON = """
+import os, time
+for _ in range(3):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.closerange(0, 100)
+            while True:
+                os.path.exists('/tmp/x') or os.close(os.open('/tmp/x', os.O_CREAT))
+                time.sleep(0.001)
+        os._exit(0)
+time.sleep(0.1)
+"""
+
+
+def test_no_process_is_there_when_the_next_task_begins(machine: Machine) -> None:
+    (_, clean), _ = machine.series(("a", FINE), ("a", SEEN))
+    (_, after), _ = machine.series(("a", DAEMON), ("a", SEEN))
+    assert after == clean
+
+
+QUEUES = """
+import ctypes, os
+c = ctypes.CDLL(None, use_errno=True)
+SYSV = {shm}
+if SYSV:
+    assert c.shmget(7, 4096, 0o1666) >= 0, ctypes.get_errno()
+else:
+    c.mq_open(b'/mine', os.O_CREAT | os.O_RDWR, 0o600, None)
+"""
+
+
+@pytest.mark.parametrize("sysv", [True, False])
+def test_what_outlives_processes_ends_with_the_guard(machine: Machine, sysv: bool) -> None:
+    look = ("import ctypes, os; c = ctypes.CDLL(None); "
+            "print(c.shmget(7, 4096, 0o666), c.mq_open(b'/mine', os.O_RDWR))")
+    (_, found), _ = machine.series(("a", QUEUES.format(shm=sysv)), ("a", look))
+    assert found == "-1 -1\n"
+
+
+@pytest.mark.parametrize("change", [
+    "resource.prlimit({pid}, resource.RLIMIT_NOFILE, (64, 64))", "os.setpriority(os.PRIO_PROCESS, {pid}, 7)",
+    "os.sched_setaffinity({pid}, {{min(os.sched_getaffinity(0))}})",
+])
+def test_a_guard_that_was_changed_is_replaced(machine: Machine, change: str) -> None:
+    state = ("import os, resource; print(resource.getrlimit(resource.RLIMIT_NOFILE), "
+             "os.getpriority(os.PRIO_PROCESS, 0), os.sched_getaffinity(0))")
+    hostile = f"import os, resource; {change.format(pid=1)}"
+    said, _ = machine.series(("a", state), ("a", hostile), ("a", state))
+    assert said[0] == said[2]
+
+
+def test_a_guard_that_was_killed_is_the_killers_failure_and_replaced(machine: Machine) -> None:
+    hostile = "import os, resource; resource.prlimit(1, resource.RLIMIT_CPU, (0, 0)); os.kill(1, 15)"
+    said, _ = machine.series(("a", hostile), ("a", "print('here')"))
+    assert said[1] == "here\n"
 
 
 def test_none_is_said_to_be_none() -> None:

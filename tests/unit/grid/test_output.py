@@ -53,9 +53,8 @@ def test_of_no_plain_file_nothing_is_read(tmp_path: Path) -> None:
 def test_what_is_watched_is_sent_when_it_is_new(tmp_path: Path) -> None:
     task = Running({"task_id": "t", "instance_id": "i"}, Share(1, 1.0, 1.0))
     pixels = Running({"task_id": "p", "instance_id": "i", "kind": "pixels"}, Share(1, 1.0, 1.0))
-    tails = Tails(tmp_path)
-    tails.directory_of(task).mkdir()
-    out = tails.directory_of(task) / "stdout"
+    tails, task.directory = Tails(), tmp_path
+    out = tmp_path / "stdout"
     out.write_text("one\n")
     assert tails.news([task]) == {}
     tails.hear({"watch": ["t", "p", "other"]})

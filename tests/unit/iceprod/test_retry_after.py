@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -32,7 +31,7 @@ class Busy(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"{}")
 
-    do_POST = do_GET
+    do_POST = do_PUT = do_GET
 
     def log_message(self, *arguments: object) -> None:
         pass
@@ -71,6 +70,21 @@ def test_without_so_much_patience_it_says_when(url: str) -> None:
     assert (told.value.later, told.value.retry_after, pauses) == (True, 30.0, [])
 
 
+@pytest.mark.parametrize("status", [502, 504])
+def test_what_a_server_may_have_done_that_died_is_repeated_where_that_changes_nothing(url: str,
+                                                                                  status: int) -> None:
+    """A proxy says so when a server was sent a request, and ended without an answer."""
+    pauses: list[float] = []
+    with Client(url, pause=pauses.append) as client:
+        for verb, how in (("get", {}), ("put", {}), ("post", {"repeat": True})):
+            Busy.answers = [(status, "")]
+            assert getattr(client, verb)("/x", patience=1000, **how) == {}
+        Busy.answers = [(status, "")]
+        with pytest.raises(Unreachable):
+            client.post("/x", patience=1000)
+    assert len(pauses) == 3
+
+
 class Ending:
     """An event that keeps how long one waited for it."""
 
@@ -99,7 +113,7 @@ def pilot(most: int = 1) -> Any:
         last_contact=0.0, says=dict, waits=False, beat_seconds=20.0, token=SimpleNamespace(is_old=False),
         options=SimpleNamespace(wait=1.0, site="s", pixels=True, traits=dict,
                                 containers=SimpleNamespace(systems=())),
-        seconds_left=100.0, grace_seconds=1e9, tails=Tails(Path("/nowhere")))
+        seconds_left=100.0, grace_seconds=1e9, tails=Tails())
 
 
 def test_a_pilot_asks_for_tasks_no_earlier() -> None:
@@ -113,3 +127,16 @@ def test_a_pilot_sends_its_next_heartbeat_no_earlier() -> None:
     busy = pilot()
     exchange.beat(busy)
     assert busy.ending.waits == [9.0]
+
+
+def test_a_heartbeat_that_fails_is_tried_again_until_the_next_is_due() -> None:
+    told: list[float] = []
+
+    def post(*_: Any, patience: float, **__: Any) -> Any:
+        told.append(patience)
+        raise Unreachable("away")
+
+    lonely = pilot()
+    lonely.client.post = post
+    exchange.beat(lonely)
+    assert told == [lonely.beat_seconds]

@@ -266,7 +266,7 @@ def test_what_keeps_work_alive_is_urgent_and_nothing_else() -> None:
              for name, method in route.methods().items() if getattr(method, "urgent", False)}
     assert found == {
         "GET /healthz", "GET /metrics", "POST /pilots/{pilot_id}/heartbeat", "DELETE /pilots/{pilot_id}",
-        "POST /pilots/{pilot_id}/exchange",
+        "POST /pilots", "POST /pilots/{pilot_id}/exchange",
         "PATCH /grids/{grid_id}", "PUT /pixel_batches/{task_id}", "POST /task_actions/report_many",
         *(f"POST /tasks/{{task_id}}/task_actions/{end}"
           for end in ("processing", "complete", "reset", "failed", "evict"))}

@@ -34,6 +34,9 @@ async def test_every_request_is_told_to_come_later_until_all_is_ready() -> None:
         answer = await client.fetch(f"http://127.0.0.1:{port}{path}", raise_error=False)
         assert (answer.code, answer.headers["Retry-After"]) == (503, "1")
         assert json.loads(answer.body)["status"] == "starting"
+    door.wait_for("for servers of an older program")
+    answer = await client.fetch(f"http://127.0.0.1:{port}/healthz", raise_error=False)
+    assert "for servers of an older program" in json.loads(answer.body)["error"]
     door.application = Application([("/", Ready)], log_function=lambda handler: None)
     assert (await client.fetch(f"http://127.0.0.1:{port}/")).body == b"ready"
     client.close()

@@ -147,6 +147,7 @@ def test_a_database_that_is_away_means_later(url: str) -> None:
     answer = requests.patch(f"{url}/echo/x", headers=ADMIN, timeout=20)
     assert answer.status_code == 503
     assert answer.json()["reason"] == "the database does not answer just now; try again later"
+    assert 2 <= int(answer.headers["Retry-After"]) <= 5
 
 
 # -- large bodies

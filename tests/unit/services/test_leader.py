@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 
 from config.settings import Settings
+from server.common.signals import Signals
 from server.rest.context import Context
 from server.services.leader import LONGEST_QUIET, QUIET_LOOKS, Service, Services, pause_of
 
@@ -16,11 +17,10 @@ class Here:
     """All that a service without a lease needs of a server."""
 
     settings = Settings()
+    signals = Signals()
 
-    class signals:
-        @staticmethod
-        async def wait(name: str, seconds: float) -> None:
-            await asyncio.sleep(seconds)
+    class db:
+        """One that nobody asks."""
 
 
 @pytest.mark.parametrize("turns", range(6))

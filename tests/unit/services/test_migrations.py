@@ -128,6 +128,20 @@ async def test_health_tells_the_version(ctx: Context) -> None:
                                              "known": MIGRATIONS[-1].version}
 
 
+async def test_datasets_of_before_get_counters_that_are_to_be_proved(ctx: Context) -> None:
+    await ctx.db.datasets.insert_many([{"dataset_id": "a"}, {"dataset_id": "b"}])
+    await ctx.db.task_totals.insert_one({"_id": "b", "whole": 7})
+    await migrate(ctx)
+    assert (await ctx.db.task_totals.find_one({"_id": "a"}))["doubt"] is True
+    assert await ctx.db.task_totals.find_one({"_id": "b"}) == {"_id": "b", "whole": 7}
+    assert (await ctx.db.meta.find_one({"_id": "totals"}))["until"] > now()
+
+
+async def test_a_new_database_has_no_older_program_beside_it(ctx: Context) -> None:
+    await migrate(ctx)
+    assert await ctx.db.meta.find_one({"_id": "totals"}) is None
+
+
 # -- two versions of the program side by side
 
 BESIDE = (*STEPS[:2], type(STEPS[0])(3, "add something", STEPS[2].run, beside=2))

@@ -67,7 +67,7 @@ async def test_it_ends_by_itself_and_comes_back_for_longer(ctx: Context) -> None
     note(ctx, "hole", 0, 10)
     assert await judged(ctx)
     await ctx.db.quarantine.update_many({}, {"$set": {"until": soon(-1)}})
-    quarantine._state(ctx).read_at = -1e9
+    quarantine._state(ctx).read.spoil()
     assert await quarantine.reason_against(ctx, Place("hole", "S")) == ""
     assert (await quarantine.listed(ctx))[0]["state"] == "probation"
     assert not await judged(ctx), "what counted once does not count again"

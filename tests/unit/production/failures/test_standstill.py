@@ -9,7 +9,7 @@ from server.production.failures.explain import explain
 from server.production.failures.standstill import NO_TASKS, Standstill, why_nothing_runs
 from server.production.leases import leases
 from server.production.leases.leases import Claim
-from server.production.tasks import task_store
+from server.production.tasks import counting
 from server.production.tasks.classes import PARKED
 from server.production.tasks.task_store import NewTask
 from server.rest.context import Context
@@ -18,7 +18,7 @@ from tests.unit.production.conftest import Maker
 
 async def why(ctx: Context, dataset_id: str, **fields: Any) -> Standstill | None:
     dataset = await datasets.get(ctx, dataset_id)
-    counts = await task_store.counts(ctx, {"dataset_id": dataset_id})
+    counts = await counting.of_dataset(ctx, dataset_id)
     return await why_nothing_runs(ctx, {**dataset, **fields}, counts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from config.settings import Login
 from iceprod.tokens import Caller, TokenError, decode, encode
 from server.common.errors import BadRequest, Forbidden, TooManyRequests
+from server.common.signals import Signals
 from server.production.people import login, users
 from server.production.people.token_routes import MAX_CHAIN, derive
 from server.rest.authentication import Authenticator
@@ -94,7 +96,7 @@ async def test_chains_of_tokens_end(ctx: Context) -> None:
 async def refused(ctx: Context, token: str) -> bool:
     """Whether a server that just started refuses the token."""
     try:
-        await Authenticator(ctx.settings, ctx.db, ctx.secret).caller(token)
+        await Authenticator(ctx.settings, ctx.db, ctx.secret, Signals()).caller(token)
     except TokenError:
         return True
     return False
@@ -122,11 +124,20 @@ async def test_all_tokens_of_a_user(ctx: Context) -> None:
 async def test_other_servers_know_soon(ctx: Context) -> None:
     settings = msgspec.structs.replace(
         ctx.settings, tokens=msgspec.structs.replace(ctx.settings.tokens, revocation_seconds=0.0))
-    elsewhere, token = Authenticator(settings, ctx.db, ctx.secret), encode(ctx.secret, "ada", ["user"])
+    elsewhere = Authenticator(settings, ctx.db, ctx.secret, Signals())
+    token = encode(ctx.secret, "ada", ["user"])
     await elsewhere.caller(token)
     await ctx.tokens.revocations.revoke_user("ada")
     with pytest.raises(TokenError):
         await elsewhere.caller(token)
+
+async def test_a_token_that_is_known_ends_at_its_time(ctx: Context) -> None:
+    token = encode(ctx.secret, "ada", ["user"], exp=time.time() + 1.5)
+    for _ in range(2):
+        assert (await ctx.tokens.caller(token)).username == "ada"
+    await asyncio.sleep(2.0)
+    with pytest.raises(TokenError, match="expired"):
+        await ctx.tokens.caller(token)
 
 
 # -- logging in

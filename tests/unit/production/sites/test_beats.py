@@ -75,3 +75,22 @@ async def test_leases_outlast_rare_heartbeats(ctx: Context, make: Maker) -> None
     [(pilot, tasks)] = (await _working(ctx, make, 1)).items()
     answer = await beats.beat(ctx, pilot, tasks, {})
     assert (answer["heartbeat_seconds"], answer["lease_seconds"]) == (60.0, 180.0)
+
+
+async def test_a_server_that_has_just_started_writes_no_more_than_others(
+        ctx: Context, make: Maker, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = await _working(ctx, make, 5)
+    for pilot, tasks in held.items():
+        await beats.beat(ctx, pilot, tasks, {"resources_available": {"cpu": 0}})
+    beats._all.clear()  # another process
+    written: list[object] = []
+    real = type(ctx.db.pilots).bulk_write
+
+    async def counted(collection: object, writes: list[object], **how: object) -> object:
+        written.extend(writes)
+        return await real(collection, writes, **how)
+
+    monkeypatch.setattr(type(ctx.db.pilots), "bulk_write", counted)
+    await asyncio.gather(*(beats.beat(ctx, pilot, tasks, {"resources_available": {"cpu": 0}})
+                           for pilot, tasks in held.items()))
+    assert [type(one).__name__ for one in written] == ["UpdateMany"]

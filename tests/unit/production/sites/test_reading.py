@@ -9,7 +9,7 @@ from server.production.leases import ends, leases
 from server.production.leases.leases import Claim
 from server.production.records import task_stats
 from server.production.sites import monitor, pilots
-from server.production.tasks import bulk, task_store
+from server.production.tasks import bulk, counting, task_store
 from server.production.tasks.task_store import NewTask
 from server.rest.context import Context
 from tests.unit.production.conftest import Maker
@@ -21,10 +21,10 @@ async def test_counts_by_name_in_the_order_of_the_tasks(ctx: Context, make: Make
                                 for job in range(3) for index, name in enumerate(["z first", "a second"])))
     await make.task()
     await leases.claim(ctx, Claim({}, num=1, filters={"dataset_id": dataset}))
-    counts = await task_store.name_counts(ctx, dataset)
+    counts = await counting.by_name(ctx, dataset)
     assert list(counts) == ["z first", "a second"]
     assert sum(sum(states.values()) for states in counts.values()) == 6
-    assert await task_store.counts(ctx, {"dataset_id": dataset}) == {"waiting": 5, "queued": 1}
+    assert await counting.of_dataset(ctx, dataset) == {"waiting": 5, "queued": 1}
     states = [state async for state, _ in task_store.summaries(ctx, dataset)]
     assert states == ["waiting"] * 5 + ["queued"]
 
@@ -56,7 +56,7 @@ async def test_many_at_once(ctx: Context, make: Maker) -> None:
     listed = bulk.Selection(dataset, tasks=(made[0]["task_id"], "unknown"))
     assert await bulk.suspend_tasks(ctx, listed) == 1
     assert await bulk.reset_tasks(ctx, bulk.Selection(dataset)) == 3
-    assert await task_store.counts(ctx, {"dataset_id": dataset}) == {"waiting": 3}
+    assert await counting.of_dataset(ctx, dataset) == {"waiting": 3}
     await bulk.set_requirements(ctx, dataset, "gen", {"memory": 1.0})
     assert (await make.read(made[0]["task_id"]))["requirements"] == {"memory": 1.0, "gpu": 1}
     await bulk.set_requirements(ctx, dataset, "gen", {"memory": 0.5}, replace=True)

@@ -12,7 +12,7 @@ from server.common.errors import BadRequest, NotFound
 from server.production import repair
 from server.production.datasets import configs, datasets
 from server.production.submission import actions, materialisation
-from server.production.tasks import bulk, requests, task_store
+from server.production.tasks import bulk, counting, requests
 from server.production.tasks.task_store import soon
 from server.rest.context import Context
 from tests.unit.production.conftest import Maker
@@ -140,7 +140,7 @@ async def test_edits_that_would_make_another_dataset(ctx: Context, change: dict[
 
 
 async def states(ctx: Context, dataset: str) -> tuple[dict[str, int], str]:
-    return await task_store.counts(ctx, {"dataset_id": dataset}), (await datasets.get(ctx, dataset))["status"]
+    return await counting.of_dataset(ctx, dataset), (await datasets.get(ctx, dataset))["status"]
 
 
 async def test_suspend_and_reset(ctx: Context) -> None:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scanner.common.compiled import kernel
-from scanner.common.fastmath import fast_exp, fast_log
-from scanner.light.pandel import ASINH_W, LN_S, XI, log_shape, log_survival, packed
+from scanner.common.fastmath import fast_exp, fast_log, single_exp, single_log
+from scanner.light.pandel import ASINH_W, LN_S, XI, cells, log_shape, log_survival, planes
 from scanner.light.spline import coefficients, slope_weights, value_weights
 from tests.unit.scanner.recos import oracle
 
@@ -22,6 +22,16 @@ def _log(x):
 @kernel
 def _exp(x):
     return fast_exp(x)
+
+
+@kernel
+def _single_log(x):
+    return single_log(np.float32(x))
+
+
+@kernel
+def _single_exp(x):
+    return single_exp(np.float32(x))
 
 
 @kernel
@@ -43,6 +53,18 @@ def test_fast_exp_agrees_with_the_library(x: float) -> None:
     assert _exp(x) == pytest.approx(np.exp(x), rel=1e-12)
 
 
+@settings(deadline=None)
+@given(st.floats(2.0**-120, 2.0**120, width=32))
+def test_single_log_agrees_with_the_library(x: float) -> None:
+    assert _single_log(x) == pytest.approx(np.log(x), rel=3e-7, abs=3e-7)
+
+
+@settings(deadline=None)
+@given(st.floats(-86, 86, width=32))
+def test_single_exp_agrees_with_the_library(x: float) -> None:
+    assert _single_exp(x) == pytest.approx(np.exp(x), rel=1e-6)
+
+
 def test_a_spline_passes_through_its_nodes_and_follows_a_smooth_function_between_them() -> None:
     step = 0.1
     x = step * np.arange(60)
@@ -53,12 +75,18 @@ def test_a_spline_passes_through_its_nodes_and_follows_a_smooth_function_between
         assert slope / step == pytest.approx(np.cos(x[k] + f * step), abs=1e-4)
 
 
-def test_packed_words_carry_an_entry_and_its_right_neighbour() -> None:
-    values = np.array([[-3.25, 1e-7, 17.5, -150.0]])
-    words = packed(values)
-    right = (words.view(np.int64) << 32).view(np.float64)
-    assert words == pytest.approx(values, rel=2**-20)
-    assert right[0, :-1] == pytest.approx(values[0, 1:], rel=2**-20)
+def test_cells_are_the_spline() -> None:
+    c = coefficients(np.random.default_rng(1).normal(size=(9, 11)), axes=(0, 1))
+    x, w, powers = 0.3, 0.8, np.arange(4)
+    expected = np.array(value_weights.py_func(x)) @ c[3:7, 5:9] @ np.array(value_weights.py_func(w))
+    cell = cells(c)[3, 5].reshape(4, 4)
+    assert x**powers @ cell @ w**powers == pytest.approx(expected, abs=1e-6)
+
+
+def test_planes_have_the_neighbours_in_s_side_by_side() -> None:
+    table = np.arange(6.0 * 3 * 7).reshape(6, 3, 7)
+    assert planes(table)[2, 1, 4].tolist() == table[2:6, 1, 4].tolist()
+    assert planes(table).dtype == np.float32
 
 
 @pytest.mark.parametrize("sigma", [6.0, 50.0])

@@ -42,7 +42,7 @@ def test_a_compiled_fit_says_what_numba_says(dim_hits: TrackHits) -> None:
     ahead, by_numba = np.empty((9, 6)), np.empty((9, 6))
     ENTRIES["track_mpe"](*_arguments(dim_hits), ahead)
     fit_pixels(*_arguments(dim_hits), by_numba)
-    assert np.allclose(ahead[:, 0], by_numba[:, 0], rtol=1e-8)  # sums are in another order
+    assert np.allclose(ahead[:, 0], by_numba[:, 0], atol=1e-3)  # single precision, in another order
 
 
 @pytest.mark.nightly
@@ -51,7 +51,7 @@ def test_every_level_says_the_same_but_for_roundings(level: str, dim_hits: Track
     rows = np.empty((9, 6)), np.empty((9, 6))
     ENTRIES["track_mpe"](*_arguments(dim_hits), rows[0])
     Loaded("track_mpe", _code("track_mpe", level))(*_arguments(dim_hits), rows[1])
-    assert np.allclose(rows[0][:, 0], rows[1][:, 0], rtol=1e-8)
+    assert np.allclose(rows[0][:, 0], rows[1][:, 0], atol=1e-3)
 
 
 def test_a_processor_runs_its_level_and_those_below() -> None:

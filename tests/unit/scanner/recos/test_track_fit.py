@@ -13,7 +13,8 @@ from scanner.machine.keeping import find
 from scanner.recos.recos import ALIASES, FITS, PIXEL_DTYPE, RECOS, UnknownReco, find_reco, warm_up
 from scanner.recos.track.fit import frame_of
 from scanner.recos.track.hits import TrackHits, first_hits
-from scanner.recos.track.likelihood import SIGMA, Frame, evaluate
+from scanner.recos.track.likelihood import SIGMA, evaluate
+from scanner.recos.track.paths import Frame
 from scanner.recos.track.reco import TrackMPE, tables
 
 

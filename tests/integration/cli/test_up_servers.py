@@ -1,0 +1,96 @@
+"""`iceprod up --servers 3`: three processes answer at one port, and each may go while the others answer."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.support.installation import Installed, installation, wait_until
+
+SERVER = "-m server --data"
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
+    with installation(tmp_path_factory.mktemp("several"), pilots=None) as here:
+        here.up("--servers", "3", pilots=0)
+        wait_until(lambda: serving(here) == 3)
+        yield here
+
+
+def serving(here: Installed) -> int:
+    """How many processes say that they serve together."""
+    with here.client() as client:
+        return int(client.get("/healthz", patience=60)["servers"]["here"])
+
+
+def test_all_of_them_are_shown(here: Installed) -> None:
+    assert len(here.processes(SERVER)) == 3
+    assert "servers   3 processes" in here.iceprod("status", "--data", here.data)
+
+
+def test_they_are_as_one_to_whoever_counts(here: Installed) -> None:
+    """Every connection comes to any of them, and the figures are those of all."""
+    with here.client() as client:
+        url = client.url
+    counted = []
+    for _ in range(12):
+        text = requests.get(f"{url}/metrics", headers={"Connection": "close"}, timeout=60).text
+        lines = re.findall(r'^iceprod_requests_total{handler="Metrics".*} (\S+)$', text, re.MULTILINE)
+        counted.append(sum(map(float, lines)))
+    assert counted == sorted(counted)
+    assert 10 <= counted[-1] - counted[0] <= 11, "the last one may be counted a moment later"
+
+
+def test_one_that_dies_is_replaced_and_nobody_waits_for_it(here: Installed) -> None:
+    victim, *rest = here.processes(SERVER)
+    with asking(here) as failures:
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: len(here.processes(SERVER)) == 3 and victim not in here.processes(SERVER))
+    assert set(rest) < set(here.processes(SERVER))
+    assert not failures
+
+
+def test_all_are_restarted_one_after_the_other(here: Installed) -> None:
+    before = set(here.processes(SERVER))
+    with asking(here) as failures:
+        here.kill("iceprod.supervisor", number=signal.SIGUSR1)
+        wait_until(lambda: len(here.processes(SERVER)) == 3 and not before & set(here.processes(SERVER)))
+    wait_until(lambda: serving(here) >= 3)
+    assert not failures
+
+
+@contextmanager
+def asking(here: Installed) -> Iterator[list[Exception]]:
+    """Somebody asks all the time, each time over a new connection; what failed although it was repeated."""
+    failures, is_over = list[Exception](), threading.Event()
+
+    def ask() -> None:
+        while not is_over.is_set():
+            try:
+                with here.client() as client:
+                    client.get("/datasets", patience=30)
+            except Exception as error:  # noqa: BLE001 (whatever it is)
+                failures.append(error)
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    try:
+        yield failures
+    finally:
+        is_over.set()
+        asker.join(120)
+
+
+@pytest.mark.parametrize("number", ["0", "65", "many"])
+def test_a_number_that_cannot_be(tmp_path: Path, number: str) -> None:
+    said = Installed(tmp_path).iceprod("up", "--data", tmp_path / "data", "--servers", number, status=2)
+    assert "--servers" in said
