@@ -3,4 +3,4 @@
 In: nothing of ours. Out: `ScannerError` and its kinds, the decorators for numba, exp and log for kernels.
 """
 
-__all__ = ["compiled", "errors", "fastmath"]
+__all__ = ["compiled", "errors", "fastmath", "lanes"]
