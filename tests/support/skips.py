@@ -48,6 +48,8 @@ REMEDIES: dict[str, str] = {
     "axe-core is not": ".venv/bin/pip install axe-playwright-python",
     "playwright is not": ".venv/bin/pip install playwright",
     "no chromium": "apt-get install chromium",
+    "no buildah": "apt-get install buildah debootstrap    # and run the tests as root",
+    "no systemd": "apt-get install systemd    # on a kernel with cgroup v2, as root",
     "no package index": "pip config set global.index-url URL    # of one that answers",
 }
 """A part of the reason, and what helps; the first that fits counts."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import shutil
@@ -159,13 +158,3 @@ def test_units_are_understood_by_systemd(unit: str, tmp_path: Path) -> None:
                           capture_output=True, text=True, timeout=60)
     ours = [line for line in done.stderr.splitlines() if unit.partition("@")[0].partition(".")[0] in line]
     assert ours == [], done.stderr
-
-
-def test_the_containerfile_copies_what_is_there() -> None:
-    text = (ROOT / "Containerfile").read_text()
-    entry = json.loads(re.findall(r"^ENTRYPOINT (\[.*\])$", text, re.M)[0])
-    command, rest = command_of(entry[1:])
-    assert command == "iceprod up"
-    assert {word for word in rest if word.startswith("--")} <= options_of(COMMANDS[command])
-    for name in re.findall(r"ICEPROD__([A-Z_]+?)=", text):
-        assert name.lower().replace("__", ".") in {one.path for one in settings.settings()}
