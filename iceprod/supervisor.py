@@ -172,12 +172,12 @@ class Supervisor:
         self._check_port()
         for directory in (self.here.data, self.here.logs, self._tokens):
             make_private(directory)
-        self._renew_tokens()
         not_isolated = self._check_isolation()
         self.here.announce(Running(
             pid=self.here.supervisor(), url=self.plan.url, data=str(self.here.data), started=timestamp(),
             secret_file=self.settings.tokens.secret_file, start_id=self.plan.start_id,
             not_isolated=not_isolated))
+        self._renew_tokens()  # signed with the secret that was announced
         if self.settings.pilots.count > 0:
             self._compiler = self._child("compiler", ["-m", "scanner.recos.building", "--missing"])
             self._compiler.start()

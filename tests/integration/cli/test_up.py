@@ -47,6 +47,15 @@ def test_files_are_for_the_owner_alone(tmp_path: Path) -> None:
         assert all(mode & 0o077 == 0 for mode in modes.values()), modes
 
 
+def test_another_secret_signs_all_tokens(tmp_path: Path) -> None:
+    """Also the first ones of grid and pilots, which are made before anything answers."""
+    (tmp_path / "elsewhere").mkdir()
+    with installation(tmp_path, pilots=None, TOKENS__SECRET_FILE=str(tmp_path / "elsewhere" / "key")) as here:
+        here.up(pilots=1)
+        here.wait_for_pilots(1)
+        assert not (here.data / "secret").exists()
+
+
 def test_a_port_in_use_is_told(tmp_path: Path) -> None:
     with installation(tmp_path, pilots=None) as here, socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
