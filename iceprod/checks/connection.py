@@ -14,7 +14,7 @@ from iceprod.checks.findings import Finding, left_out, odd, well, wrong
 from iceprod.checks.subject import Check, Subject
 from iceprod.transport import Client, ClientError, Refused, Unreachable
 
-__all__ = ["CHECKS", "proxy"]
+__all__ = ["CHECKS", "peers", "proxy"]
 
 LARGE_BODY = 4 << 20  # bytes: more than proxies let through that nobody told otherwise
 EXPIRES_SOON = 14.0  # days
@@ -35,7 +35,19 @@ def health(subject: Subject) -> Iterator[Finding]:
         yield wrong("server", error.reason, "see the checks of the database, and logs/server.log")
         return
     yield well("server", f"{subject.client.url} answers, its database in {told.get('database_ms', 0):g} ms")
+    yield from peers(told.get("servers") or {})
     yield from _probes(told)
+
+
+def peers(told: dict[str, Any]) -> Iterator[Finding]:
+    """Whether the server's processes hear each other, as one of them tells (`servers` in `GET /healthz`)."""
+    count, silent = told.get("processes", 1), told.get("not_heard", 0)
+    if silent:
+        yield odd("servers", f"{silent} of {count} processes of the server are not heard by the one that answers",
+                  "let UDP pass between their machines (server.peers_host, server.peers_port): until then "
+                  "limits hold for each process, and pilots that wait hear of work up to a second later")
+    elif count > 1:
+        yield well("servers", f"{count} processes of the server hear each other")
 
 
 def _probes(told: dict[str, Any]) -> Iterator[Finding]:

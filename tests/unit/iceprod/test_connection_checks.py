@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from iceprod.checks.clocks import clock
-from iceprod.checks.connection import proxy
+from iceprod.checks.connection import peers, proxy
 from iceprod.checks.findings import State
 
 PLAIN = {"peer": "127.0.0.1", "address": "127.0.0.1", "is_forwarded": False, "is_trusted": False,
@@ -42,6 +42,13 @@ def test_each_fault_of_a_proxy_is_told(changed: dict[str, Any], found: tuple[str
 def test_the_advice_names_the_proxy() -> None:
     told = next(proxy("https://ice.example.org", {**BEHIND, "is_trusted": False}))
     assert "trusted_proxies: [10.0.0.5]" in told.advice
+
+
+def test_servers_that_do_not_hear_each_other() -> None:
+    assert list(peers({})) == list(peers({"processes": 1, "here": 1, "not_heard": 0})) == []
+    assert [finding.state for finding in peers({"processes": 3, "not_heard": 0})] == [State.OK]
+    silent = next(peers({"processes": 3, "not_heard": 1}))
+    assert (silent.state, "1 of 3" in silent.text, "UDP" in silent.advice) == (State.ODD, True, True)
 
 
 @pytest.mark.parametrize(("skew", "took", "state"), [
