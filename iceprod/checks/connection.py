@@ -43,7 +43,7 @@ def peers(told: dict[str, Any]) -> Iterator[Finding]:
     """Whether the server's processes hear each other, as one of them tells (`servers` in `GET /healthz`)."""
     count, silent = told.get("processes", 1), told.get("not_heard", 0)
     if silent:
-        yield odd("servers", f"{silent} of {count} processes of the server are not heard by the one that answers",
+        yield odd("servers", f"{silent} of {count} processes of the server are not heard by this one",
                   "let UDP pass between their machines (server.peers_host, server.peers_port): until then "
                   "limits hold for each process, and pilots that wait hear of work up to a second later")
     elif count > 1:
