@@ -471,9 +471,11 @@ async function fetchMap() {
     while (wanted) {
       wanted = false;
       const levels = box.querySelector("select").value;
-      const answer = await fetch(`${box.dataset.skymap}?levels=${encodeURIComponent(levels)}`);
-      if (answer.ok) viewer.show(readMap(await answer.arrayBuffer()));
-      await new Promise((resolve) => setTimeout(resolve, 1000));  // not more often, however fast pixels come
+      const answer = await fetch(`${box.dataset.skymap}?levels=${encodeURIComponent(levels)}`).catch(() => null);
+      if (answer?.ok) viewer.show(readMap(await answer.arrayBuffer()));
+      const isBusy = !answer || answer.status === 429 || answer.status >= 500;
+      if (isBusy) wanted = true;  // the last map would never come: nothing is told after it
+      await new Promise((resolve) => setTimeout(resolve, isBusy ? 3000 : 1000));  // not more often, however fast pixels come
     }
   } finally {
     fetching = false;
