@@ -122,12 +122,13 @@ class Peers(asyncio.DatagramProtocol):
         row = {"host": host, "port": port, "machine": socket.gethostname(), "start_id": self.start_id,
                "process": os.getpid(), "schema": MIGRATIONS[-1].version,
                "until": now() + timedelta(seconds=ALIVE)}
-        servers, before, self._renewed = self.ctx.db.servers, self._renewed, time.monotonic()
+        servers, began = self.ctx.db.servers, time.monotonic()
         await servers.update_one({"_id": self.ctx.server_id}, {"$set": row}, upsert=True)
-        if self._renewed - before > ALIVE / 2 and await is_excluded(self.ctx.db):
+        if began - self._renewed > ALIVE / 2 and await is_excluded(self.ctx.db):
             log.error("a newer program has changed the database while this one could not reach it",
                       extra={"action": "stop"})
             self.give_up()
+        self._renewed = began  # not before: what failed, however often, has renewed nothing
         alive = {"_id": {"$ne": self.ctx.server_id}, "until": {"$gt": now()}}
         self._take_in({row["_id"]: row async for row in servers.find(alive)})
         self._send([])

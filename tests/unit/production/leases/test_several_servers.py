@@ -14,6 +14,8 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import AutoReconnect
 
 from config.settings import Database
 from iceprod.ids import new_id
@@ -266,3 +268,22 @@ async def test_one_that_lives_and_is_not_heard_is_told_of(three: Servers,
         await deaf._look()
     assert deaf.others[mute.server_id].missed >= peers.MISSED
     assert "is not heard" in caplog.text
+
+
+async def test_who_was_cut_off_is_shut_out_also_when_it_tried_to_renew_its_row_meanwhile(
+        three: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, here = three.contexts[0], three.peers[0]
+    stopped = asyncio.Event()
+    here.give_up = stopped.set
+    here._renewed -= peers.ALIVE
+    with monkeypatch.context() as cut_off:
+        cut_off.setattr(AsyncCollection, "update_one", _no_database)
+        with pytest.raises(AutoReconnect):
+            await here._look()
+    await one.db.meta.update_one({"_id": "schema"}, {"$set": {"version": 99, "oldest": 99}}, upsert=True)
+    await here._look()
+    assert stopped.is_set()
+
+
+async def _no_database(*_: object, **__: object) -> None:
+    raise AutoReconnect("away")
