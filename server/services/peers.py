@@ -161,11 +161,16 @@ class Peers(asyncio.DatagramProtocol):
         waiting, self._waiting = self._waiting, []
         part, size = list[Told](), 0
         for told in waiting:
-            size += length(told)
-            if part and size > MOST_BYTES:
+            try:
+                more = length(told)
+            except (OverflowError, ValueError) as error:  # others' news must not be lost with it
+                log.warning("%s cannot be told: %s", told[0], error, extra={"action": "peers"})
+                continue
+            if part and size + more > MOST_BYTES:
                 self._send(part)
-                part, size = [], length(told)
+                part, size = [], 0
             part.append(told)
+            size += more
         if part:
             self._send(part)
 

@@ -226,6 +226,19 @@ async def test_what_is_not_understood_stands_in_no_others_way(three: Servers) ->
     await until(lambda: two.signals.count("news") == 1)
 
 
+async def test_news_are_not_lost_with_what_a_hostile_pilot_offers(three: Servers) -> None:
+    one, two, _ = three.contexts
+    claim = Claim({**OFFER, "cpu": 1e300}, pilot_id="p")
+    waiting = asyncio.create_task(waits.claim_or_wait(one, claim, NEVER, asyncio.Event()))
+    await until(lambda: waits.number_waiting(one) == 1)
+    one.signals.tell(waits.WAITING, one.server_id, waits._cores_here(waits._of(one)))
+    one.signals.tell("asked", "\ud800")
+    one.signals.tell("news")
+    await until(lambda: two.signals.count("news") == 1)
+    waits.end_waits(one, "p")
+    await waiting
+
+
 async def test_much_at_once_is_heard_whole(three: Servers) -> None:
     one, two, _ = three.contexts
     for number in range(500):
