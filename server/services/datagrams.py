@@ -59,7 +59,7 @@ class Codec:
 
 
 def length(told: Told) -> int:
-    """Bytes that a telling takes. Raises OverflowError, ValueError for numbers and texts that none can have."""
+    """Bytes that a telling takes. Raises OverflowError, ValueError where it cannot be written."""
     return len(msgspec.msgpack.encode(told))
 
 
