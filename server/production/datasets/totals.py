@@ -46,6 +46,7 @@ LONGEST_BATCH = timedelta(minutes=10)  # one that is open for longer is taken fo
 PROVEN_FOR = timedelta(days=1)
 AFTER_UPGRADE = timedelta(minutes=5)  # until the service has surely marked what it must count
 _UPGRADE = "totals"  # of `meta`: until when servers of an older program may work (a step of migrations)
+FRESH: Document = {"jobs": 0, "whole": 0, "tasks": {}, "open": {}, "version": 0, "proven": ""}
 AT_ONCE = 20  # recounts of one run of the service; a large one takes a second
 
 
@@ -92,12 +93,12 @@ async def _begin(ctx: Context, dataset_id: str, batch_id: str) -> None:
     of_it = {"_id": dataset_id}
     if (await ctx.db.task_totals.update_one(of_it, mark)).matched_count:
         return
-    fresh: Document = {"jobs": 0, "whole": 0, "tasks": {}, "proven": ""}
+    fresh = dict(FRESH)
     if await ctx.db.tasks.find_one({"dataset_id": dataset_id}, {"_id": 1}) \
             or await ctx.db.jobs.find_one({"dataset_id": dataset_id}, {"_id": 1}):
         fresh["doubt"] = True  # they were made before there were counters
     with contextlib.suppress(DuplicateKeyError):  # another process is at it, too
-        await ctx.db.task_totals.insert_one({**of_it, **fresh, "open": {}, "version": 0})
+        await ctx.db.task_totals.insert_one({**of_it, **fresh})
     await ctx.db.task_totals.update_one(of_it, mark)
 
 
@@ -185,8 +186,16 @@ async def _upgraded(ctx: Context) -> bool:
     if mark["until"] > now():
         return False
     await ctx.db.task_totals.update_many({}, {"$set": {"doubt": True}, "$inc": {"version": 1}})
+    await _begin_missing(ctx)
     await ctx.db.meta.delete_one({"_id": _UPGRADE})
     return True
+
+
+async def _begin_missing(ctx: Context) -> None:
+    """Give counters to the datasets that servers of an older program made, unless they are archived."""
+    async for row in ctx.db.datasets.find({"archived": {"$ne": True}}, {"dataset_id": 1}):
+        await ctx.db.task_totals.update_one(
+            {"_id": row["dataset_id"]}, {"$setOnInsert": {**FRESH, "doubt": True}}, upsert=True)
 
 
 async def _give_up_dead(ctx: Context) -> None:

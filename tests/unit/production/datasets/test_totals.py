@@ -228,3 +228,17 @@ async def test_nobody_believes_a_counter_while_an_older_program_may_make_tasks(c
     known = await ctx.db.task_totals.find_one({"_id": dataset_id, "doubt": {"$exists": False}})
     assert known is not None
     assert known["whole"] == 2
+
+
+async def test_datasets_that_only_an_older_program_filled_are_counted_after_the_upgrade(
+        ctx: Context, make: Maker) -> None:
+    """It knows of no counters, so nothing but an upgrade's end can begin them."""
+    await ctx.db.meta.insert_one({"_id": "totals", "until": now() - timedelta(hours=1)})
+    dataset_id = await make.dataset()
+    await ctx.db.tasks.insert_one(task_store.new_task(dataset_id, "j", NewTask(0, "gen", {"cpu": 1})))
+    archived = await make.dataset()
+    await ctx.db.datasets.update_one({"dataset_id": archived}, {"$set": {"archived": True}})
+    assert await totals.prove(ctx) == 1
+    assert await totals.totals(ctx, dataset_id) == Totals(0, {"gen": 1})
+    assert await totals.whole(ctx) == 1
+    assert await totals.totals(ctx, archived) is None
