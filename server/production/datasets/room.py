@@ -50,9 +50,11 @@ async def _to_come(ctx: Context) -> int:
     at_work = {"status": "processing", "truncated": {"$ne": True}}
     wanted = {row["dataset_id"]: row["tasks_submitted"] async for row in
               ctx.db.datasets.find(at_work, {"_id": 0, "dataset_id": 1, "tasks_submitted": 1})}
-    made = {row["_id"]: row["whole"] async for row in
-            ctx.db.task_totals.find({"_id": {"$in": list(wanted)}}, {"whole": 1})}
-    return sum(max(0, number - made.get(dataset_id, 0)) for dataset_id, number in wanted.items())
+    certain = {"_id": {"$in": list(wanted)}, "doubt": {"$exists": False}}
+    made = {row["_id"]: row["whole"] async for row in ctx.db.task_totals.find(certain, {"whole": 1})}
+    for dataset_id in wanted.keys() - made.keys():
+        made[dataset_id] = await ctx.db.tasks.count_documents({"dataset_id": dataset_id})
+    return sum(max(0, number - made[dataset_id]) for dataset_id, number in wanted.items())
 
 
 _embedded: WeakKeyDictionary[AsyncDatabase, bool] = WeakKeyDictionary()

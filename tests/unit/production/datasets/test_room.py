@@ -59,3 +59,13 @@ async def test_without_a_limit_the_disk_is_the_end(ctx: Context, monkeypatch: py
 async def test_a_mongodb_has_its_own_end(small: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(room._embedded, small.db, False)
     await Maker(small).dataset(jobs=1_000_000_000)
+
+
+async def test_tasks_of_before_there_were_counters_are_not_promised_a_second_time(small: Context) -> None:
+    make = Maker(small)
+    first = await make.dataset(jobs=60)
+    await make.tasks(first, *(NewTask(job, "gen", {"cpu": 1}) for job in range(60)))
+    await small.db.task_totals.update_one({"_id": first}, {"$set": {"whole": 0, "doubt": True}})
+    await make.dataset(jobs=40)
+    with pytest.raises(InsufficientStorage, match="be 101 tasks"):
+        await make.dataset(jobs=1)
