@@ -17,6 +17,8 @@ from typing import Any
 
 import bson
 import msgspec
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 from iceprod.ids import new_id, timestamp
@@ -26,7 +28,7 @@ from server.archives.files import ArchiveError, Contents
 from server.production.common import archived
 from server.production.common.archived import ARCHIVED, COLLECTIONS, REMOVING, WRITING, Stub
 
-__all__ = ["AT_WORK", "ENDED", "Done", "archive", "hindrance", "remove_slices"]
+__all__ = ["AT_WORK", "ENDED", "Done", "archive", "hindrance"]
 
 ENDED = ("complete", "errors")
 AT_WORK = ("waiting", "queued", "processing", "reset")
@@ -186,18 +188,46 @@ def _remove(db: Database[Documents], dataset_id: str, stub: Stub) -> None:
             from None
     if told.dataset_id != dataset_id:
         raise ArchiveError(f"{path} is the file of another dataset, {told.dataset_id}")
+    if why := hindrance(db, _dataset(db, dataset_id)):
+        raise _changed(why)
     db.task_totals.update_one({"_id": dataset_id},
                               {"$set": {"open.archive": _BATCH_OPEN}, "$inc": {"version": 1}})
+    ours = {"dataset_id": dataset_id, "archive.run": stub.run, "archive.state": REMOVING}
     for name in COLLECTIONS:
-        remove_slices(db, name, path)
+        _remove_slices(db, name, path, ours)
+    _check_ours(db, ours)
     db.task_totals.delete_one({"_id": dataset_id})
-    db.datasets.update_one({"dataset_id": dataset_id},
-                           {"$set": archived.fields(msgspec.structs.replace(stub, state=ARCHIVED))})
+    db.datasets.update_one(ours, {"$set": archived.fields(msgspec.structs.replace(stub, state=ARCHIVED))})
 
 
-def remove_slices(db: Database[Documents], collection: str, path: Path) -> None:
+def _changed(why: str) -> ArchiveError:
+    return ArchiveError(f"the dataset changed after its file was written: {why}; `iceprod archive restore` "
+                        "brings back what was removed, and leaves what changed as it is")
+
+
+def _remove_slices(db: Database[Documents], collection: str, path: Path, ours: Documents) -> None:
     """Remove what stands in the file, some of it at a time; between slices others have their turn."""
     for batch in files.documents(path, collection, SLICE):
         started = time.monotonic()
-        db[collection].delete_many({"_id": {"$in": [document["_id"] for document in batch]}})
+        _check_ours(db, ours)
+        _remove_slice(db, collection, batch)
         time.sleep(time.monotonic() - started)
+
+
+def _check_ours(db: Database[Documents], ours: Documents) -> None:
+    """Raise ArchiveError when somebody began to restore the dataset, maybe on another machine."""
+    if not db.datasets.find_one(ours, {"_id": 1}):
+        raise ArchiveError("somebody restores the dataset, or another `iceprod archive` has removed it")
+
+
+def _remove_slice(db: Database[Documents], collection: str, batch: list[RawBSONDocument]) -> None:
+    """Remove documents that are still as they are in the file.
+
+    Raises ArchiveError when some were changed, as by a server of an older program, which refuses no change.
+    """
+    written = {document["_id"]: document.raw for document in batch}
+    there = db.get_collection(collection, CodecOptions(document_class=RawBSONDocument))
+    found = there.find({"_id": {"$in": list(written)}})
+    if changed := sum(document.raw != written[document["_id"]] for document in found):
+        raise _changed(f"{changed} documents of {collection}")
+    db[collection].delete_many({"_id": {"$in": list(written)}})

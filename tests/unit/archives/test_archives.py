@@ -255,6 +255,49 @@ def test_what_came_late_is_not_removed(db: Database[Any], tmp_path: Path,
     assert [log["log_id"] for log in db.logs.find()] == ["late"]
 
 
+@pytest.mark.parametrize(("collection", "change"), [
+    ("tasks", {"status": "waiting"}), ("task_stats", {"stats": {"x": -1}}), ("jobs", {"status": "errors"})])
+def test_what_an_older_server_changes_while_it_is_removed_is_not_lost(
+        db: Database[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collection: str,
+        change: dict[str, Any]) -> None:
+    ours = fill(db, 1)
+    before = everything(db)
+    last = db[collection].find_one({"dataset_id": ours}, sort=[("_id", -1)])
+    assert last is not None
+    remove = archiving._remove
+
+    def late(*arguments: Any) -> None:
+        db[collection].update_one({"_id": last["_id"]}, {"$set": change})
+        remove(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archiving, "_remove", late)
+        with pytest.raises(ArchiveError, match=r"changed after its file was written: .*archive restore"):
+            archive(db, ours, tmp_path)
+    [path] = tmp_path.iterdir()
+    restore(db, path)
+    assert db[collection].find_one({"_id": last["_id"]}) == {**last, **change}
+    db[collection].replace_one({"_id": last["_id"]}, last)
+    assert everything(db) == before
+
+
+def test_who_removes_stops_when_somebody_restores(db: Database[Any], tmp_path: Path, writes: Writes,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on another machine, which no lock of a folder reaches."""
+    ours = fill(db, 1)
+    before, remove = everything(db), archiving._remove_slices
+
+    def beside(db: Database[Any], collection: str, path: Path, *more: Any) -> None:
+        if collection == "tasks":
+            restore(db, path)
+        remove(db, collection, path, *more)
+
+    monkeypatch.setattr(archiving, "_remove_slices", beside)
+    with pytest.raises(ArchiveError, match="somebody restores"):
+        archive(db, ours, tmp_path)
+    assert everything(db) == before
+
+
 def test_a_living_dataset_is_not_overwritten(db: Database[Any], tmp_path: Path) -> None:
     ours = fill(db, 1)
     path = Path(archive(db, ours, tmp_path).file)
