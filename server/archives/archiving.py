@@ -226,7 +226,7 @@ def _remove_slice(db: Database[Documents], collection: str, batch: list[RawBSOND
     Raises ArchiveError when some were changed, as by a server of an older program, which refuses no change.
     """
     written = {document["_id"]: document.raw for document in batch}
-    there = db.get_collection(collection, CodecOptions(document_class=RawBSONDocument))
+    there: Any = db.get_collection(collection, CodecOptions(document_class=RawBSONDocument))
     found = there.find({"_id": {"$in": list(written)}})
     if changed := sum(document.raw != written[document["_id"]] for document in found):
         raise _changed(f"{changed} documents of {collection}")
