@@ -20,11 +20,11 @@ from server.archives.archiving import Done
 from server.archives.files import ArchiveError, Contents
 from server.production.common import archived
 from server.production.common.archived import COLLECTIONS, RESTORING, WRITING, Stub
+from server.store.duplicates import are_duplicates
 
 __all__ = ["restore"]
 
 SLICE = 1000  # documents that are stored at once
-_TAKEN = 11000  # a document with such a key is there
 
 Documents = dict[str, Any]
 
@@ -71,5 +71,5 @@ def _store(db: Database[Documents], collection: str, batch: list[RawBSONDocument
     try:
         db[collection].insert_many(batch, ordered=False)
     except BulkWriteError as error:
-        if any(one["code"] != _TAKEN for one in error.details["writeErrors"]):
+        if not are_duplicates(error):
             raise

@@ -3,4 +3,4 @@
 In: settings, lists of indexes of the families. Out: a database of PyMongo's, counted in the metrics.
 """
 
-__all__ = ["away", "database"]
+__all__ = ["away", "database", "duplicates"]

@@ -7,6 +7,8 @@ from typing import Any
 
 from pymongo.errors import BulkWriteError, ConnectionFailure, OperationFailure
 
+from server.store.duplicates import DUPLICATE_KEY
+
 __all__ = ["is_away"]
 
 _CODES = frozenset({
@@ -45,9 +47,9 @@ def is_away(error: object) -> bool:
 
 
 def _codes(error: OperationFailure) -> Iterator[Any]:
-    """The codes of a failure; of a bulk whose writes were all taken, those of their acknowledgement."""
+    """The codes of a failure; of a bulk that was all taken, now or before, those of its acknowledgement."""
     details = error.details or {}
     if not isinstance(error, BulkWriteError):
         yield error.code
-    elif not details.get("writeErrors"):
+    elif all(one.get("code") == DUPLICATE_KEY for one in details.get("writeErrors", ())):
         yield from (one.get("code") for one in details.get("writeConcernErrors", ()))

@@ -18,6 +18,7 @@ from server.desk.maps.membership import Membership, restrict
 from server.desk.objects.galaxy_text import Galaxy
 from server.rest.context import Context
 from server.store.database import Index
+from server.store.duplicates import are_duplicates
 
 __all__ = ["INDEXES", "best_inside", "find", "find_named", "page_inside", "page_of", "shown", "store"]
 
@@ -31,7 +32,6 @@ _AT_ONCE = 1000
 WALKS = 24  # of the index; more would read less that is outside, and cost more than that
 _FIELDS = [name for name in Galaxy.__struct_fields__ if name != "name"]
 _KEPT = (*_FIELDS, "hpix29", "catalog_name")
-_DUPLICATE = 11000
 
 
 async def store(ctx: Context, catalog: str, galaxies: Sequence[Galaxy]) -> int:
@@ -69,7 +69,7 @@ async def _store(ctx: Context, rows: dict[str, dict[str, Any]]) -> int:
             [{"_id": number, **row, "created_at": moment, "modified": moment}
              for number, row in zip(numbers, fresh, strict=True)], ordered=False)
     except BulkWriteError as error:  # another import brought some of them meanwhile
-        if any(one["code"] != _DUPLICATE for one in error.details["writeErrors"]):
+        if not are_duplicates(error):
             raise
         lost = {fresh[one["index"]]["name"]: fresh[one["index"]] for one in error.details["writeErrors"]}
         return len(fresh) - len(lost) + await _store(ctx, lost)

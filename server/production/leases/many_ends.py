@@ -30,6 +30,7 @@ from server.production.records import logs
 from server.production.tasks import completion, drawn, follow_ups, kinds
 from server.production.tasks.task_store import LEASED, soon
 from server.rest.context import Context
+from server.store.duplicates import are_duplicates
 
 __all__ = ["MOST", "OUTCOMES", "Ended", "read_ended", "report_many"]
 
@@ -239,7 +240,7 @@ async def _insert_new(ctx: Context, collection: str, documents: list[Document]) 
     try:
         await ctx.db[collection].insert_many(documents, ordered=False)
     except BulkWriteError as error:
-        if any(one["code"] != 11000 for one in error.details["writeErrors"]):
+        if not are_duplicates(error):
             raise
 
 

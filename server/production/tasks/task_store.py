@@ -33,6 +33,7 @@ from server.production.tasks import counting, kinds
 from server.production.tasks.classes import PARKED, class_table
 from server.rest.context import Context
 from server.store.database import Index
+from server.store.duplicates import are_duplicates
 
 __all__ = ["HIDDEN", "INDEXES", "LEASED", "NewTask", "beginning_with", "create_task", "create_tasks", "find",
            "get", "new_task", "page", "patch", "public", "soon", "summaries", "task_classes_of"]
@@ -187,10 +188,9 @@ async def _insert_new(ctx: Context, collection: str, documents: list[Document]) 
     try:
         await ctx.db[collection].insert_many(documents, ordered=False)
     except BulkWriteError as error:
-        errors = error.details["writeErrors"]
-        if any(one["code"] != 11000 for one in errors):
+        if not are_duplicates(error):
             raise
-        there = {one["index"] for one in errors}
+        there = {one["index"] for one in error.details["writeErrors"]}
         return [document for number, document in enumerate(documents) if number not in there]
     return documents
 

@@ -15,6 +15,7 @@ from pymongo.errors import BulkWriteError
 from server.rest.context import Context
 from server.scans.pixels.cutting import Cut
 from server.scans.pixels.tables import pack, pixels_of, rows_of
+from server.store.duplicates import are_duplicates
 
 __all__ = ["Aside", "Batch", "Group", "Outcome", "Times", "adopt", "any_open", "by_tasks", "cuts", "done",
            "enter_known", "enter_piece", "failures", "find", "finished", "insert_new", "known_pixels",
@@ -22,7 +23,6 @@ __all__ = ["Aside", "Batch", "Group", "Outcome", "Times", "adopt", "any_open", "
            "tables", "task_id_of", "task_ids", "times", "whole", "with_tasks"]
 
 _NAMESPACE = uuid.UUID("5c0f2fd1-6f2b-5d2f-9a55-7d0a3c1f9d11")
-_DUPLICATE_KEY = 11000
 MOST_TIMES = 20_000
 _COSTS = ("seconds", "cpu_seconds", "round_trip")
 
@@ -145,7 +145,7 @@ async def insert_new(ctx: Context, scan_id: str, cuts: Sequence[Cut]) -> None:
     try:
         await ctx.db.pixel_batches.insert_many(documents, ordered=False)
     except BulkWriteError as error:
-        if any(e["code"] != _DUPLICATE_KEY for e in error.details["writeErrors"]):
+        if not are_duplicates(error):
             raise
 
 

@@ -21,6 +21,7 @@ from pymongo.errors import (
 from config.settings import Database, SettingsError, load
 from server.store.away import is_away
 from server.store.database import OPTIONS, options
+from server.store.duplicates import are_duplicates
 
 LATE = {"writeConcernErrors": [{"code": 64}], "writeErrors": []}
 
@@ -76,13 +77,22 @@ def test_every_option_is_known_to_the_driver() -> None:
 @pytest.mark.parametrize("error", [
     AutoReconnect("x"), NotPrimaryError("x"), ServerSelectionTimeoutError("x"), WaitQueueTimeoutError("x"),
     WTimeoutError("x", 64), OperationFailure("x", 11602), OperationFailure("x", 43),
-    OperationFailure("x", 14031), BulkWriteError(LATE)])
+    OperationFailure("x", 14031), BulkWriteError(LATE),
+    BulkWriteError({**LATE, "writeErrors": [{"code": 11000}]})])
 def test_what_passes_by_itself(error: PyMongoError) -> None:
     assert is_away(error)
 
 
 @pytest.mark.parametrize("error", [
     DuplicateKeyError("x", 11000), ExecutionTimeout("x", 50), OperationFailure("x", 2), InvalidOperation("x"),
-    BulkWriteError({**LATE, "writeErrors": [{"code": 11000}]}), ValueError(), None])
+    BulkWriteError({**LATE, "writeErrors": [{"code": 11000}, {"code": 121}]}), ValueError(), None])
 def test_what_does_not(error: object) -> None:
     assert not is_away(error)
+
+
+def test_what_a_majority_does_not_acknowledge_is_not_taken_for_stored() -> None:
+    there = [{"code": 11000, "index": 0}]
+    assert are_duplicates(BulkWriteError({"writeErrors": there, "writeConcernErrors": []}))
+    assert not are_duplicates(BulkWriteError({"writeErrors": [*there, {"code": 121}]}))
+    assert not are_duplicates(BulkWriteError(LATE))
+    assert not are_duplicates(BulkWriteError({**LATE, "writeErrors": there}))

@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from pymongo.errors import AutoReconnect
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import AutoReconnect, BulkWriteError
 
 from iceprod.ids import now
 from server.common.errors import BadRequest
@@ -242,3 +243,17 @@ async def test_datasets_that_only_an_older_program_filled_are_counted_after_the_
     assert await totals.totals(ctx, dataset_id) == Totals(0, {"gen": 1})
     assert await totals.whole(ctx) == 1
     assert await totals.totals(ctx, archived) is None
+
+
+async def test_tasks_that_a_majority_did_not_acknowledge_leave_doubt(ctx: Context, make: Maker,
+                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next primary may not have them, so nobody is told that they are made."""
+    dataset_id = await make.dataset()
+
+    async def late(*_: Any, **__: Any) -> None:
+        raise BulkWriteError({"writeErrors": [], "writeConcernErrors": [{"code": 64}]})
+
+    monkeypatch.setattr(AsyncCollection, "insert_many", late)
+    with pytest.raises(BulkWriteError):
+        await create_tasks(ctx, dataset_id, [NewTask(0, "gen", {"cpu": 1})])
+    assert await totals.totals(ctx, dataset_id) is None
