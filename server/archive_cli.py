@@ -24,6 +24,7 @@ from server.archives import archiving, choosing, files, restoring
 from server.archives.files import ArchiveError
 from server.embedded.access import store_url
 from server.embedded.documents.errors import DataDirectoryError
+from server.store.database import options
 
 __all__ = ["archive"]
 
@@ -141,7 +142,7 @@ def _database(settings: Settings) -> Iterator[Database[Documents]]:
         with contextlib.ExitStack() as stack:
             url = settings.database.url or stack.enter_context(store_url(store))
             client: pymongo.MongoClient[Documents] = stack.enter_context(
-                pymongo.MongoClient(url, serverSelectionTimeoutMS=10_000))
+                pymongo.MongoClient(url, **options(url)))
             yield client[settings.database.name]
     except ArchiveError as error:
         raise CommandError(str(error), USAGE) from None

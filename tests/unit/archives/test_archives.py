@@ -16,8 +16,11 @@ import pytest
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from config.settings import Database as DatabaseSettings
+from config.settings import Settings
 from iceprod.cli.main import main
 from iceprod.ids import timestamp
+from server import archive_cli
 from server.archives import archiving, files, restoring
 from server.archives.archiving import archive
 from server.archives.files import ArchiveError
@@ -381,3 +384,10 @@ def test_the_command(db: Database[Any], url: str, tmp_path: Path,
     assert "no dataset '9'" in told("9", status=2)["error"]
     assert "is no age" in told("--ended-before", "soon", status=2)["error"]
     assert "name datasets" in told("--dry-run", status=2)["error"]
+
+
+def test_the_command_asks_for_what_no_failure_takes_back(url: str, tmp_path: Path) -> None:
+    """As servers do: `the file may go` must be true also after the power failed, or the primary."""
+    settings = Settings(data=str(tmp_path), database=DatabaseSettings(url=url))
+    with archive_cli._database(settings) as db:
+        assert db.write_concern.document == {"w": "majority", "j": True, "wtimeout": 20_000}
