@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 from server.common.signals import Signals
 
@@ -24,6 +26,16 @@ class Fresh:
     def begin(self, signals: Signals) -> None:
         """It is read just now: what changes from here on spoils it."""
         self._read_at, self._count = time.monotonic(), signals.count(self._signal)
+
+    @contextlib.contextmanager
+    def reading(self, signals: Signals) -> Iterator[None]:
+        """It is read in this block; when that fails, who comes next tries again."""
+        self.begin(signals)
+        try:
+            yield
+        except BaseException:
+            self.spoil()
+            raise
 
     def spoil(self) -> None:
         """Have it read anew, though nothing was told."""

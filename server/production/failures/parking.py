@@ -86,8 +86,8 @@ def _limits(ctx: Context) -> Limits:
 async def _all(ctx: Context, *, fresh: bool = False) -> dict[str, Breaker]:
     known = _known.setdefault(ctx.db, _Known())
     if fresh or not known.read.holds(ctx.signals):
-        known.read.begin(ctx.signals)
-        rows = await ctx.db.breakers.find({}).to_list()
+        with known.read.reading(ctx.signals):
+            rows = await ctx.db.breakers.find({}).to_list()
         known.rows = {row["_id"]: msgspec.convert(row["breaker"], Breaker) for row in rows}
     return known.rows
 

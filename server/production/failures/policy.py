@@ -41,8 +41,8 @@ async def rules(ctx: Context) -> tuple[Rule, ...]:
     """The rules in force."""
     kept = _kept.setdefault(ctx.db, _Kept())
     if not kept.read.holds(ctx.signals):
-        kept.read.begin(ctx.signals)
-        kept.rules = _stored_rules(await _stored(ctx))
+        with kept.read.reading(ctx.signals):
+            kept.rules = _stored_rules(await _stored(ctx))
     return kept.rules
 
 

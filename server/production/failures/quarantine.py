@@ -259,8 +259,8 @@ async def reason_against(ctx: Context, place: Place) -> str:
     """Why a place gets no tasks just now; empty when it does."""
     state = _state(ctx)
     if not state.read.holds(ctx.signals):
-        state.read.begin(ctx.signals)
-        rows = await ctx.db.quarantine.find({"until": {"$gt": timestamp()}}).to_list()
+        with state.read.reading(ctx.signals):
+            rows = await ctx.db.quarantine.find({"until": {"$gt": timestamp()}}).to_list()
         state.rows = {(row["kind"], row["name"]): row for row in rows}
     for kind, name in place.names() if state.rows else []:
         row = state.rows.get((kind, name))

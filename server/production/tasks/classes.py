@@ -51,10 +51,10 @@ class ClassTable:
             await self.refresh(ctx)
 
     async def refresh(self, ctx: Context) -> None:
-        self.read.begin(ctx.signals)
         datasets: dict[str, set[str]] = {}
-        async for row in ctx.db.task_classes.find({}, {"class_key": 1, "dataset_id": 1}):
-            datasets.setdefault(row["class_key"], set()).add(row["dataset_id"])
+        with self.read.reading(ctx.signals):
+            async for row in ctx.db.task_classes.find({}, {"class_key": 1, "dataset_id": 1}):
+                datasets.setdefault(row["class_key"], set()).add(row["dataset_id"])
         self.datasets = datasets
 
     async def register(self, ctx: Context, pairs: Iterable[tuple[str, str]]) -> None:

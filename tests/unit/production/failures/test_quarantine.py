@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import AutoReconnect
 
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
@@ -119,3 +121,17 @@ def test_percentile(samples: list[float], fraction: float) -> None:
     found = usage.percentile(samples, fraction)
     assert found in samples
     assert sum(value <= found for value in samples) >= fraction * len(samples) - 1e-9
+
+
+async def test_a_database_that_did_not_answer_lifts_no_quarantine(ctx: Context,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    await quarantine.put(ctx, "host", "hole", {"reason": "bad disk"}, "ann")
+    with monkeypatch.context() as away:
+        away.setattr(AsyncCollection, "find", _away)
+        with pytest.raises(AutoReconnect):
+            await quarantine.reason_against(ctx, Place("hole", "S"))
+    assert "bad disk" in await quarantine.reason_against(ctx, Place("hole", "S"))
+
+
+def _away(*_: object, **__: object) -> None:
+    raise AutoReconnect("away")
