@@ -75,13 +75,14 @@ async def _write_pilots(ctx: Context, batch: Sequence[_Beat], rows: dict[str, Do
     It is compared with what is stored, so a server that has just started writes no more than others.
     """
     common: Document = {"last_update": timestamp(), "beats": True, "heartbeat_seconds": period}
-    same, writes = list[str](), list[UpdateMany | UpdateOne]()
-    for one in batch:
-        said, row = {**one.fields, "tasks": sorted(one.tasks)}, rows[one.pilot_id]
-        if all(row.get(name) == value for name, value in said.items()):
-            same.append(one.pilot_id)
+    same, writes, last = list[str](), list[UpdateMany | UpdateOne](), dict[str, Document]()
+    for one in batch:  # one that comes twice is to stand there as it spoke last
+        last[one.pilot_id] = {**last.get(one.pilot_id, {}), **one.fields, "tasks": sorted(one.tasks)}
+    for pilot_id, said in last.items():
+        if all(rows[pilot_id].get(name) == value for name, value in said.items()):
+            same.append(pilot_id)
         else:
-            writes.append(UpdateOne({"pilot_id": one.pilot_id}, {"$set": {**said, **common}}))
+            writes.append(UpdateOne({"pilot_id": pilot_id}, {"$set": {**said, **common}}))
     if same:
         writes.append(UpdateMany({"pilot_id": {"$in": same}}, {"$set": common}))
     if writes:

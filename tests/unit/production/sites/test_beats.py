@@ -94,3 +94,12 @@ async def test_a_server_that_has_just_started_writes_no_more_than_others(
     await asyncio.gather(*(beats.beat(ctx, pilot, tasks, {"resources_available": {"cpu": 0}})
                            for pilot, tasks in held.items()))
     assert [type(one).__name__ for one in written] == ["UpdateMany"]
+
+
+async def test_who_speaks_twice_at_once_stands_there_as_it_spoke_last(ctx: Context) -> None:
+    """As a pilot's heartbeat, and what rides on its next claim."""
+    pilot = await pilots.create(ctx, RESOURCES)
+    await asyncio.gather(beats.beat(ctx, pilot, {"t": "i"}, {"resources_available": {"cpu": 3}}),
+                         beats.beat(ctx, pilot, {}, {}))
+    row = await pilots.get(ctx, pilot)
+    assert (row["tasks"], row["resources_available"]) == ([], {"cpu": 3})
