@@ -154,7 +154,7 @@ class Peers(asyncio.DatagramProtocol):
         if not self._waiting:
             asyncio.get_running_loop().call_later(GATHER, self._flush)
         told = (topic, list(values))
-        if not self._waiting or self._waiting[-1] != told:
+        if values or not self._waiting or self._waiting[-1] != told:  # values may be counted, signals wake
             self._waiting.append(told)
 
     def _flush(self) -> None:

@@ -30,6 +30,7 @@ from server.production.leases.leases import Claim
 from server.production.submission import scripts
 from server.production.tasks import classes, completion
 from server.production.tasks.task_store import NewTask
+from server.rest import admission
 from server.rest.context import Context
 from server.services import peers
 from server.services.datagrams import Codec, Telling
@@ -237,6 +238,16 @@ async def test_news_are_not_lost_with_what_a_hostile_pilot_offers(three: Servers
     await until(lambda: two.signals.count("news") == 1)
     waits.end_waits(one, "p")
     await waiting
+
+
+async def test_what_is_told_twice_in_a_moment_counts_twice(three: Servers) -> None:
+    one, two, _ = three.contexts
+    for _ in range(5):
+        one.signals.tell("address refused", "192.0.2.1")
+    one.signals.tell("news")
+    await until(lambda: two.signals.count("news") == 1)
+    left, _ = two.admission._refusals._left["192.0.2.1"]
+    assert left < admission.REFUSALS - 4
 
 
 async def test_much_at_once_is_heard_whole(three: Servers) -> None:
