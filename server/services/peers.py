@@ -73,6 +73,7 @@ class Peers(asyncio.DatagramProtocol):
         self._number = 0
         self._renewed = time.monotonic()  # our row
         self._strangers: set[str] = set()  # who signs as we do, and is not of this database
+        self._look_again = False
         self._waiting: list[Told] = []
         self._transport: asyncio.DatagramTransport | None = None
         self._beating: asyncio.Task[None] | None = None
@@ -212,13 +213,18 @@ class Peers(asyncio.DatagramProtocol):
 
     def _look_for(self, name: str) -> None:
         """Somebody came whom we do not know; whoever is not in the database then is none of us."""
-        if name not in self._strangers and (self._looking is None or self._looking.done()):
-            self._strangers.add(name)
+        if name in self._strangers:
+            return
+        self._strangers.add(name)
+        self._look_again = True
+        if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_quietly())
 
     async def _look_quietly(self) -> None:
         with contextlib.suppress(PyMongoError):
-            await self._look()
+            while self._look_again:  # who comes during a look may have come too late for it
+                self._look_again = False
+                await self._look()
 
 
 def _warn(peer: Peer) -> None:

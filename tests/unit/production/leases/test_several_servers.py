@@ -267,6 +267,25 @@ async def test_who_is_alone_tells_nobody(ctx: Context, monkeypatch: pytest.Monke
     await alone.leave()
 
 
+async def test_who_comes_while_we_look_for_another_is_found_too(three: Servers,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when several start together: the first look may have read too early for the second of them."""
+    here, may_end, looks = three.peers[0], asyncio.Event(), list[int]()
+
+    async def look() -> None:
+        looks.append(1)
+        await may_end.wait()
+
+    monkeypatch.setattr(here, "_look", look)
+    here._look_for("one")
+    await until(lambda: bool(looks))
+    here._look_for("another")
+    may_end.set()
+    assert here._looking is not None
+    await here._looking
+    assert len(looks) == 2
+
+
 async def test_who_was_cut_off_and_shut_out_by_a_newer_program_stops(three: Servers) -> None:
     one, here = three.contexts[0], three.peers[0]
     row = await one.db.servers.find_one({"_id": one.server_id})
