@@ -40,7 +40,8 @@ def _brought(extra: str) -> set[str]:
 
 @pytest.mark.parametrize("extra", MODULES)
 def test_the_table_is_what_the_extras_bring(extra: str) -> None:
-    owners = {module: {canonical(name) for name in packages_distributions()[module]} for module in MODULES[extra]}
+    installed = packages_distributions()
+    owners = {module: {canonical(name) for name in installed[module]} for module in MODULES[extra]}
     scanner = _brought("scanner") if extra == "server" else set()
     own = _brought(extra) - scanner
     assert own <= set().union(*owners.values())
