@@ -348,6 +348,30 @@ def test_a_guard_that_was_killed_is_the_killers_failure_and_replaced(machine: Ma
     assert said[1] == "here\n"
 
 
+@pytest.mark.parametrize("place", [".tmp", ".root", ".tmp/{first}"])
+def test_links_in_place_of_its_own_directories_show_nothing(machine: Machine, place: str) -> None:
+    """A program spoils its guard, so that the task's next one gets another, and all is mounted anew."""
+    first = str(machine.data).split("/")[2]
+    change = f"""
+import contextlib, os, resource
+with contextlib.suppress(OSError):
+    resource.prlimit(1, resource.RLIMIT_NOFILE, (64, 64))
+place = {place.format(first=first)!r}
+with contextlib.suppress(FileNotFoundError):
+    os.rename(place, place + ".old")
+os.symlink({str(machine.data)!r}, place)
+"""
+    look = ("import os; print([sorted(os.listdir(one)) for one in ('/tmp', '/tmp/" + first + "')]); "
+            "print(open('/tmp/secret').read())")
+    machine.data.chmod(0o755)
+    before = sorted(os.listdir(machine.data))
+    modules = [{"src": sys.executable, "args": ["-c", text]} for text in (change, look)]
+    _, logs = machine.task({"trays": [{"modules": modules}]})
+    assert "secret" not in logs.get("stdout", "")
+    assert SECRET not in str(logs)
+    assert sorted(os.listdir(machine.data)) == before
+
+
 def test_none_is_said_to_be_none() -> None:
     assert find_sandbox("off", View()).means == "none"
     if os.getuid() == 0:
