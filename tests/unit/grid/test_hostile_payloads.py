@@ -330,6 +330,27 @@ def test_what_outlives_processes_ends_with_the_guard(machine: Machine, sysv: boo
     assert found == "-1 -1\n"
 
 
+KEYS = """
+import ctypes, os
+c = ctypes.CDLL(None, use_errno=True)
+ADD, KEYCTL = {{"x86_64": (248, 250), "aarch64": (217, 219)}}[os.uname().machine]
+print(c.syscall(KEYCTL, 10, {ring}, b"user", b"mine", 0) >= 0)  # search
+c.syscall(ADD, b"user", b"mine", b"1", 1, {ring})
+"""
+SESSION, USER = -3, -4
+
+
+@pytest.mark.parametrize("ring", [SESSION, USER])
+def test_keys_are_neither_the_pilots_nor_the_next_tasks(machine: Machine, ring: int) -> None:
+    if ring == USER and machine.box.account:
+        return  # an account has these in all views, as docs/security.md says
+    program = KEYS.format(ring=ring)
+    if ring == SESSION:  # ours has a key, as that of who logged in has
+        exec(program.replace("print", "bool"), {})
+    said, _ = machine.series(("a", program), ("a", program), ("b", program))
+    assert said == 3 * ["False\n"]
+
+
 @pytest.mark.parametrize("change", [
     "resource.prlimit({pid}, resource.RLIMIT_NOFILE, (64, 64))", "os.setpriority(os.PRIO_PROCESS, {pid}, 7)",
     "os.sched_setaffinity({pid}, {{min(os.sched_getaffinity(0))}})",
