@@ -122,6 +122,8 @@ class Guard:
         opened: list[int] = []
         try:
             trouble = self.enter(request["cwd"])
+            if trouble and not os.path.isabs(request["stderr"]):
+                raise trouble  # where we are now is perhaps another task's directory
             opened += [self.open_output(request[name]) for name in ("stderr", "stdout")]
             if trouble:
                 raise trouble
