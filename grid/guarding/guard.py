@@ -150,10 +150,13 @@ class Guard:
     def open_output(self, path: str) -> int:
         """Open a file that a program's output is added to; what is no file by now is refused."""
         descriptor = os.open(path, _APPEND, 0o600)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(f"{path} is no file")
         os.set_blocking(descriptor, True)
         if self.box.get("means") == "account":
+            if status.st_nlink > 1 and status.st_uid != self.box["account"][0]:
+                raise OSError(f"{path} is a file of somebody else")
             os.fchown(descriptor, *self.box["account"])
         return descriptor
 

@@ -226,14 +226,18 @@ def _remove_link(path: str) -> None:
 
 
 def _hand_over(directory: str, account: tuple[int, int]) -> None:
-    """Give a directory and all in it to an account, but for what the box itself made."""
+    """Give a directory and all in it to an account, but for what the box itself made.
+
+    What has a second name may be a file of the machine, which programs may link where the kernel lets them
+    (fs.protected_hardlinks); the pilot makes none.
+    """
     os.chown(directory, *account, follow_symlinks=False)
     for entry in os.scandir(directory):
         if entry.name in (ROOT, TMP):
             continue
         if entry.is_dir(follow_symlinks=False):
             _hand_over(entry.path, account)
-        else:
+        elif entry.stat(follow_symlinks=False).st_nlink == 1:
             os.chown(entry.path, *account, follow_symlinks=False)
 
 

@@ -393,6 +393,25 @@ os.symlink({str(machine.data)!r}, place)
     assert sorted(os.listdir(machine.data)) == before
 
 
+@pytest.mark.parametrize("name", ["stdout", "more"])
+def test_another_account_is_given_no_file_of_ours(tmp_path: Path, name: str) -> None:
+    """A kernel need not keep programs from giving a second name to files that they may not even read."""
+    if os.getuid() != 0:
+        pytest.skip("only root runs programs as another account")
+    secret, directory = tmp_path / "secret", tmp_path / "task"
+    secret.write_text(SECRET)
+    directory.mkdir()
+    os.link(secret, directory / name)
+    launcher = Launcher()
+    box = Sandbox("account", account=(65534, 65534)).box(str(directory))
+    program = launcher.start(["/bin/echo", "mine"], {}, directory, directory / "stdout", directory / "stderr",
+                             box)
+    assert program.wait(60) or program.wait(60)
+    launcher.close()
+    assert (secret.read_text(), secret.stat().st_uid) == (SECRET, 0)
+    assert program.status == (126 if name == "stdout" else 0)
+
+
 def test_none_is_said_to_be_none() -> None:
     assert find_sandbox("off", View()).means == "none"
     if os.getuid() == 0:
