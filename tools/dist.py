@@ -25,17 +25,17 @@ from pathlib import Path
 
 from grid.bundle import build
 
-__all__ = ["bill", "checksums", "describe", "main", "pack", "wheel"]
+__all__ = ["bill", "checksums", "describe", "empty", "main", "pack", "wheel"]
 
 ROOT = Path(__file__).parents[1]
 CONSTRAINTS = ROOT / "constraints.txt"
 COMPILED = Path("scanner/machine/built")
+OURS = ("*.tar.gz", "*.whl", "iceprod-pilot.pyz", "sbom.cdx.json", "SHA256SUMS")
 
 
 def main(folder: Path) -> int:
     """Fill an empty or missing folder; what was there of an earlier release is removed."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    empty(folder)
     source = pack(folder)
     portable = wheel(source, folder)
     if any((ROOT / COMPILED).glob("*")):
@@ -44,6 +44,17 @@ def main(folder: Path) -> int:
     bill(portable, folder / "sbom.cdx.json")
     print(checksums(folder).read_text(), end="")
     return 0
+
+
+def empty(folder: Path) -> None:
+    """Make the folder, without what was there of a release; one that has anything else keeps all of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = list(folder.iterdir())
+    if others := sorted(path.name for path in found if not any(map(path.match, OURS))):
+        raise SystemExit(f"{folder} is no folder of a release: it has {', '.join(others[:5])}; name another "
+                         "one, for all in it would be removed")
+    for path in found:
+        path.unlink()
 
 
 def pack(folder: Path) -> Path:

@@ -12,8 +12,8 @@ guard is as it was. When the socket closes, everything ends.
 A guard adopts whatever its program leaves behind, also in sessions of its own, and kills it when the program
 has ended: without walls by prctl(2), PR_SET_CHILD_SUBREAPER (where there is none, what left the program's
 process group is not found), behind them as the first process there is. Programs have the guard's account, so
-they may change its limits, its priority, its cores; and message queues and shared memory outlive processes.
-A guard that is not as it was says so, and is replaced.
+they may change its limits, its priority, its cores; and message queues, shared memory and keys outlive
+processes. A guard that is not as it was says so, and is replaced.
 
 The process that forks for each guard imports this: nothing is imported that we can do without.
 """
@@ -50,6 +50,8 @@ def serve(link: socket.socket, box: dict[str, Any]) -> NoReturn:
     """Run what comes over a socket, in a sandbox's box, until it closes; ends the process."""
     os.setsid()
     me = os.getpid()
+    if box:
+        namespaces.leave_keyring()
     try:
         if box.get("means") == "namespaces":
             first = namespaces.begin_walled(box["root"], box["mounts"], box["account"] is not None,
@@ -120,6 +122,8 @@ class Guard:
         opened: list[int] = []
         try:
             trouble = self.enter(request["cwd"])
+            if trouble and not os.path.isabs(request["stderr"]):
+                raise trouble  # where we are now is perhaps another task's directory
             opened += [self.open_output(request[name]) for name in ("stderr", "stdout")]
             if trouble:
                 raise trouble
@@ -146,16 +150,21 @@ class Guard:
     def open_output(self, path: str) -> int:
         """Open a file that a program's output is added to; what is no file by now is refused."""
         descriptor = os.open(path, _APPEND, 0o600)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(f"{path} is no file")
         os.set_blocking(descriptor, True)
         if self.box.get("means") == "account":
+            if status.st_nlink > 1 and status.st_uid != self.box["account"][0]:
+                raise OSError(f"{path} is a file of somebody else")
             os.fchown(descriptor, *self.box["account"])
         return descriptor
 
     def spawn(self, request: dict[str, Any], outputs: list[int]) -> int:
         """Start a program; its pid. Raises OSError, ValueError."""
         argv, env, descriptors = request["argv"], request["env"], [self.nothing, *outputs]
+        if self.box:
+            namespaces.leave_keyring()  # that of the program before
         if self.box.get("means") == "bwrap":
             argv = bubblewrap.command(self.box, argv, request["cwd"])
         if self.box.get("means") != "account":
@@ -258,7 +267,7 @@ class Walled(Guard):
     def stands(self) -> list[Any]:
         queues = [os.listdir(one) if stat.S_ISDIR(os.fstat(one).st_mode) else os.pread(one, 4096, 0)
                   for one in self.queues]
-        return [*super().stands(), *queues]
+        return [*super().stands(), *queues, *namespaces.user_keys()]
 
 
 def _spawn(argv: list[str], env: dict[str, str], descriptors: list[int]) -> int:

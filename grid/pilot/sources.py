@@ -34,7 +34,8 @@ def placed(command: Command, argv: list[str], directory: Path) -> list[str]:
         path = directory / argv[position]
         if os.path.isabs(argv[position]) or not path.is_file():
             continue
-        path.chmod(path.stat().st_mode | 0o700)
+        if directory.resolve() in path.resolve().parents:  # else, of a link that leads out, it is not ours
+            path.chmod(path.stat().st_mode | 0o700)
         if position == command.program and os.sep not in argv[position]:
             argv[position] = f"./{argv[position]}"
     return argv

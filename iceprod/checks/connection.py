@@ -66,9 +66,7 @@ def path(subject: Subject) -> Iterator[Finding]:
         seen = subject.client.get("/connection")
         took = time.time() - sent
     except Refused as error:
-        yield wrong("token", f"the server refuses our token: {error.reason}",
-                    "give one with --token; if it was made here, the server has another secret than this "
-                    "directory: all servers of an installation need the same file")
+        yield _refused(error)
         return
     except ClientError:
         return  # the server does not answer, which another check says
@@ -76,6 +74,15 @@ def path(subject: Subject) -> Iterator[Finding]:
     yield clock("clock", "the server's", seen["time"] - sent - took / 2, took)
     yield from proxy(subject.client.url, seen)
     yield from _bodies(subject.client)
+
+
+def _refused(error: Refused) -> Finding:
+    if error.status in (401, 403):
+        return wrong("token", f"the server refuses our token: {error.reason}",
+                     "give one with --token; if it was made here, the server has another secret than this "
+                     "directory: all servers of an installation need the same file")
+    return odd("server", f"it does not tell how it is reached: {error}",
+               "an older server cannot, nor can who is no server of ours; else look into its log")
 
 
 def proxy(url: str, seen: dict[str, Any]) -> Iterator[Finding]:

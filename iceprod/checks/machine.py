@@ -82,8 +82,9 @@ def walls(subject: Subject) -> Iterator[Finding]:
     if found.is_walled:
         yield well("isolation", f"tasks on this machine run behind walls, by {found.means}")
     else:
+        better = "set pilots.isolation: auto" if pilots.isolation == "off" else "install bubblewrap"
         yield odd("isolation", f"tasks on this machine can do what their account can: {found.why}",
-                  "install bubblewrap, or let only people submit whom you trust (docs/security.md)")
+                  f"{better}, or let only people submit whom you trust (docs/security.md)")
 
 
 CHECKS: tuple[Check, ...] = (directory, disk, open_files, walls)

@@ -32,7 +32,10 @@ class Subject:
     @property
     def is_here(self) -> bool:
         """Whether this machine has the installation's directory."""
-        return (self.data / self.settings.tokens.secret_file).exists()
+        try:
+            return (self.data / self.settings.tokens.secret_file).exists()
+        except PermissionError:  # it is another account's, as the check of the directory tells
+            return True
 
 
 Check = Callable[[Subject], Iterable[Finding]]

@@ -7,6 +7,8 @@ from importlib import import_module
 
 __all__ = ["CannotRecord", "record"]
 
+_GLUE = "iceprod.tracing.otel"
+
 
 class CannotRecord(Exception):
     """Spans shall be recorded and cannot be; the text says what to do."""
@@ -23,8 +25,12 @@ def record(service: str, count: Callable[[str, int], object] = _nobody) -> Calla
     returned ends it, and waits so many seconds at most for what is not sent yet.
     """
     try:
-        otel = import_module("iceprod.tracing.otel")  # not among what a pilot carries to worker nodes
+        otel = import_module(_GLUE)  # not among what a pilot carries to worker nodes
     except ImportError as error:
+        if error.name == _GLUE:
+            raise CannotRecord(
+                "the pilot of one file records no traces: start it without --traces, or `iceprod pilot` "
+                "where OpenTelemetry is installed (pip install 'iceprod-scanner[telemetry]')") from None
         raise CannotRecord(
             f"traces are to be recorded, but OpenTelemetry is not here (no {error.name}): "
             "pip install 'iceprod-scanner[telemetry]', or set telemetry.traces to false") from None

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-__all__ = ["PROCESSES", "CannotWall", "begin_walled", "confine", "die_with_parent", "hide_memory", "limit",
-           "open_queues", "read_only"]
+__all__ = ["PROCESSES", "CannotWall", "begin_walled", "confine", "die_with_parent", "hide_memory",
+           "leave_keyring", "limit", "open_queues", "read_only", "user_keys"]
 
 PROCESSES = 4096
 """The most processes and threads of one task."""
@@ -36,6 +36,9 @@ _DETACH = 2
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE = 442, -100, 0x8000  # one number on all machines, since Linux 5.12
 _FSOPEN, _FSCONFIG, _FSMOUNT, _CLOSE_ON_EXEC, _CREATE = 430, 431, 432, 1, 6  # likewise, since Linux 5.2
 _RDONLY = 1
+_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "loongarch64": 219, "ppc64": 271, "ppc64le": 271,
+           "s390x": 280}  # its number differs
+_JOIN_SESSION_KEYRING, _KEYCTL_READ, _USER_KEYRINGS = 1, 11, (-4, -5)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _LAST_CAPABILITY = 4, 24, 38, 40
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -160,6 +163,30 @@ def open_queues() -> list[int]:
         with contextlib.suppress(OSError):
             found.append(os.open(f"/proc/sysvipc/{name}", os.O_RDONLY))
     return found
+
+
+def leave_keyring() -> None:
+    """Have a session keyring of our own: the inherited one has the credentials of who began the session.
+
+    Nothing where the kernel has none, or keeps them from us (keyrings(7), keyctl(2)).
+    """
+    with contextlib.suppress(OSError):
+        _keyctl(_JOIN_SESSION_KEYRING, None)
+
+
+def user_keys() -> list[bytes]:
+    """Which keys our account has in this user namespace; they outlive processes."""
+    found = []
+    for ring in _USER_KEYRINGS:
+        ids = ctypes.create_string_buffer(4096)
+        with contextlib.suppress(OSError):
+            found.append(ids.raw[:_keyctl(_KEYCTL_READ, ring, ids, len(ids))])
+    return found
+
+
+def _keyctl(*arguments: Any) -> int:
+    number = _KEYCTL.get(os.uname().machine)
+    return 0 if number is None else _call("syscall", number, *arguments)
 
 
 def hide_memory() -> None:

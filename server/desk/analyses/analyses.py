@@ -44,6 +44,8 @@ INDEXES = [
     Index("desk_analyses", "open", [("status", 1), ("invalid_after", 1)]),
     Index("desk_analyses", "groups", [("group_ids", 1), ("_id", -1)]),
     Index("desk_analyses", "service", [("analysis_service_id", 1), ("_id", -1)]),
+    Index("desk_analyses", "blob", [("blob", 1)]),
+    Index("desk_analyses", "summary", [("is_summary", 1), ("_id", -1)]),
 ]
 
 OPEN = ("queued", "pending")

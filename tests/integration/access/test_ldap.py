@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from config.settings import Login
 from tests.support.api import Api, Session, running_server
@@ -56,6 +57,11 @@ def test_a_name_is_a_name_whatever_it_holds(api: Api) -> None:
     assert api.anonymous().post("/ldap", json=body).json()["username"] == body["username"]
 
 
+def _without_trace(answer: requests.Response) -> dict[str, object]:
+    """What it says, but for the request's own id."""
+    return {name: value for name, value in answer.json().items() if name != "trace"}
+
+
 @pytest.mark.parametrize("body", [
     {}, [], "ada", {"username": "ada"}, {"username": "ada", "password": ""},
     {"username": "ada", "password": "wrong"}, {"username": "nobody", "password": "lovelace"},
@@ -65,11 +71,11 @@ def test_a_name_is_a_name_whatever_it_holds(api: Api) -> None:
     ids=lambda body: str(body)[:40])
 def test_everything_else_fails_alike(api: Api, body: object) -> None:
     answer = api.anonymous().post("/ldap", json=body)
-    assert (answer.status_code, answer.json()) == (403, REFUSED)
+    assert (answer.status_code, _without_trace(answer)) == (403, REFUSED)
 
 
 def test_no_body_fails_alike(api: Api) -> None:
-    assert api.anonymous().post("/ldap", data=b"{").json() == REFUSED
+    assert _without_trace(api.anonymous().post("/ldap", data=b"{")) == REFUSED
 
 
 def test_guessing_has_to_wait(api: Api) -> None:

@@ -35,6 +35,10 @@ _ALL, _NUMBER = "who asks for all of them gets them", "how many there are is tol
 WHOLE = {
     "find desk_jobs {$and: [{kind: {$in: ?}}, {}]} sort {'_id': -1} limit":
         "an administrator's list of imports: goes through the newest jobs until a page is full",
+    "find desk_followup_requests {$and: [{obj_id: {$regex: ?, $options: ?}}, {}]} sort {'_id': -1} limit":
+        "a part of a name: goes through the newest requests until a page is full",
+    "find desk_spectra {$and: [{obj_id: {$in: ?}}, {}]} sort {'_id': 1}":
+        "our store walks a small collection in its order; a large one by its index of objects",
     "distinct desk_classifications {$and: [{}]}": _ALL,
     "find datasets {}": _ALL, "find pilots {}": _ALL, "find tasks {}": _ALL,
     f"aggregate desk_classifications {{$and: [{{}}]}} {_COUNT}": _NUMBER,

@@ -81,6 +81,16 @@ def test_the_file_runs_a_task(server: Any, tmp_path: Path, old: bool) -> None:
     assert (tmp_path / "result").read_text() == "from afar\n"
 
 
+def test_it_says_that_it_records_no_traces(tmp_path: Path) -> None:
+    """What would bring OpenTelemetry to an installation does not bring it into the file."""
+    program = build(tmp_path / "pilot.pyz")
+    argv = [sys.executable, "-I", str(program), "--server", "http://127.0.0.1:9", "--token-file", os.devnull,
+            "--no-pixels", "--traces", "--isolation", "off"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "the pilot of one file records no traces: start it without --traces" in done.stderr
+
+
 def test_the_same_sources_make_the_same_file(tmp_path: Path) -> None:
     assert build(tmp_path / "a").read_bytes() == build(tmp_path / "b").read_bytes()
 

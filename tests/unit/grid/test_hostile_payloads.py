@@ -330,6 +330,27 @@ def test_what_outlives_processes_ends_with_the_guard(machine: Machine, sysv: boo
     assert found == "-1 -1\n"
 
 
+KEYS = """
+import ctypes, os
+c = ctypes.CDLL(None, use_errno=True)
+ADD, KEYCTL = {{"x86_64": (248, 250), "aarch64": (217, 219)}}[os.uname().machine]
+print(c.syscall(KEYCTL, 10, {ring}, b"user", b"mine", 0) >= 0)  # search
+c.syscall(ADD, b"user", b"mine", b"1", 1, {ring})
+"""
+SESSION, USER = -3, -4
+
+
+@pytest.mark.parametrize("ring", [SESSION, USER])
+def test_keys_are_neither_the_pilots_nor_the_next_tasks(machine: Machine, ring: int) -> None:
+    if ring == USER and machine.box.account:
+        return  # an account has these in all views, as docs/security.md says
+    program = KEYS.format(ring=ring)
+    if ring == SESSION:  # ours has a key, as that of who logged in has
+        exec(program.replace("print", "bool"), {})
+    said, _ = machine.series(("a", program), ("a", program), ("b", program))
+    assert said == 3 * ["False\n"]
+
+
 @pytest.mark.parametrize("change", [
     "resource.prlimit({pid}, resource.RLIMIT_NOFILE, (64, 64))", "os.setpriority(os.PRIO_PROCESS, {pid}, 7)",
     "os.sched_setaffinity({pid}, {{min(os.sched_getaffinity(0))}})",
@@ -346,6 +367,49 @@ def test_a_guard_that_was_killed_is_the_killers_failure_and_replaced(machine: Ma
     hostile = "import os, resource; resource.prlimit(1, resource.RLIMIT_CPU, (0, 0)); os.kill(1, 15)"
     said, _ = machine.series(("a", hostile), ("a", "print('here')"))
     assert said[1] == "here\n"
+
+
+@pytest.mark.parametrize("place", [".tmp", ".root", ".tmp/{first}"])
+def test_links_in_place_of_its_own_directories_show_nothing(machine: Machine, place: str) -> None:
+    """A program spoils its guard, so that the task's next one gets another, and all is mounted anew."""
+    first = str(machine.data).split("/")[2]
+    change = f"""
+import contextlib, os, resource
+with contextlib.suppress(OSError):
+    resource.prlimit(1, resource.RLIMIT_NOFILE, (64, 64))
+place = {place.format(first=first)!r}
+with contextlib.suppress(FileNotFoundError):
+    os.rename(place, place + ".old")
+os.symlink({str(machine.data)!r}, place)
+"""
+    look = ("import os; print([sorted(os.listdir(one)) for one in ('/tmp', '/tmp/" + first + "')]); "
+            "print(open('/tmp/secret').read())")
+    machine.data.chmod(0o755)
+    before = sorted(os.listdir(machine.data))
+    modules = [{"src": sys.executable, "args": ["-c", text]} for text in (change, look)]
+    _, logs = machine.task({"trays": [{"modules": modules}]})
+    assert "secret" not in logs.get("stdout", "")
+    assert SECRET not in str(logs)
+    assert sorted(os.listdir(machine.data)) == before
+
+
+@pytest.mark.parametrize("name", ["stdout", "more"])
+def test_another_account_is_given_no_file_of_ours(tmp_path: Path, name: str) -> None:
+    """A kernel need not keep programs from giving a second name to files that they may not even read."""
+    if os.getuid() != 0:
+        pytest.skip("only root runs programs as another account")
+    secret, directory = tmp_path / "secret", tmp_path / "task"
+    secret.write_text(SECRET)
+    directory.mkdir()
+    os.link(secret, directory / name)
+    launcher = Launcher()
+    box = Sandbox("account", account=(65534, 65534)).box(str(directory))
+    program = launcher.start(["/bin/echo", "mine"], {}, directory, directory / "stdout", directory / "stderr",
+                             box)
+    assert program.wait(60) or program.wait(60)
+    launcher.close()
+    assert (secret.read_text(), secret.stat().st_uid) == (SECRET, 0)
+    assert program.status == (126 if name == "stdout" else 0)
 
 
 def test_none_is_said_to_be_none() -> None:

@@ -374,6 +374,19 @@ def test_a_directory_that_is_gone_is_said(tmp_path: Path) -> None:
     assert "absent" in (tmp_path / "err").read_text()
 
 
+def test_without_its_directory_a_program_prints_nowhere_else(tmp_path: Path) -> None:
+    """The guard works for the next task of a dataset when this one's program removed where it worked."""
+    other, gone = tmp_path / "other", tmp_path / "gone"
+    other.mkdir()
+    launcher = Launcher()
+    _launchers.append(launcher)
+    for place in (other, gone):
+        program = launcher.start(["/bin/echo", place.name], {}, place, place / "stdout", place / "stderr")
+        assert program.wait(60) or program.wait(60)
+    assert program.status == 126
+    assert [(other / name).read_text() for name in ("stdout", "stderr")] == ["other\n", ""]
+
+
 def test_more_memory_than_required_is_stopped_and_measured(tmp_path: Path) -> None:
     code = "x = bytearray(300_000_000)\nimport time\ntime.sleep(60)"
     eat = {"name": "m", "src": sys.executable, "args": ["-c", code]}

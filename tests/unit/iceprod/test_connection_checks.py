@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
+import msgspec
 import pytest
 
+from config.settings import Settings
 from iceprod.checks.clocks import clock
-from iceprod.checks.connection import peers, proxy
+from iceprod.checks.connection import path, peers, proxy
+from iceprod.checks.examination import examine
 from iceprod.checks.findings import State
+from iceprod.checks.subject import Subject
+from iceprod.transport import Client, Refused
 
 PLAIN = {"peer": "127.0.0.1", "address": "127.0.0.1", "is_forwarded": False, "is_trusted": False,
          "host": "localhost:8080", "public_url": ""}
@@ -57,3 +63,39 @@ def test_servers_that_do_not_hear_each_other() -> None:
 ])
 def test_a_clock_is_as_bad_as_it_surely_is(skew: float, took: float, state: State) -> None:
     assert clock("clock", "the server's", skew, took).state == state
+
+
+class _Refusing:
+    url = "http://localhost:8080"
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    def get(self, path: str) -> Any:
+        raise Refused(self.status, "no such route" if self.status == 404 else "authentication failed")
+
+
+@pytest.mark.parametrize(("status", "found"), [(403, ("token", State.WRONG)), (404, ("server", State.ODD))])
+def test_only_a_refused_token_is_called_one(status: int, found: tuple[str, str]) -> None:
+    """An older server has no such route, and that says nothing of the token."""
+    told, = path(Subject(Settings(), cast(Client, _Refusing(status))))
+    assert (told.check, told.state) == found
+    assert ("token" in told.text) == (status == 403)
+
+
+def test_a_directory_of_another_account_is_told_as_that(tmp_path: Path,
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    stat = Path.stat
+
+    def refused(self: Path, **how: Any) -> Any:
+        if tmp_path in self.parents:
+            raise PermissionError(13, "Permission denied", str(self))
+        return stat(self, **how)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    subject = Subject(msgspec.structs.replace(Settings(), data=str(tmp_path)))
+    assert subject.is_here
+    found = {finding.check: finding for finding in examine(subject)}
+    assert found["directory"].state == State.WRONG
+    assert "run this as the account" in found["directory"].advice
+    assert "may not look" in found["database"].text

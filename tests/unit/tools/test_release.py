@@ -97,3 +97,15 @@ def test_checksums_are_those_of_the_files(tmp_path: Path) -> None:
     dist.checksums(tmp_path)
     lines = dist.checksums(tmp_path).read_text().splitlines()  # made anew, and not of itself
     assert lines == [f"{hashlib.sha256(name.encode()).hexdigest()}  {name}" for name in ("a.tar.gz", "b.whl")]
+
+
+def test_only_folders_of_releases_are_emptied(tmp_path: Path) -> None:
+    for name in ("iceprod_scanner-0.1.0.tar.gz", "SHA256SUMS"):
+        (tmp_path / name).write_text("old")
+    dist.empty(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "thesis.tex").write_text("mine")
+    (tmp_path / "SHA256SUMS").write_text("old")
+    with pytest.raises(SystemExit, match="it has thesis"):
+        dist.empty(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
