@@ -144,7 +144,7 @@ def test_greedy_computing_ends_with_an_error(store: StoreProcess, documents: Any
 
 def test_point_reads_go_on_beside_a_slow_command(store: StoreProcess, documents: Any) -> None:
     """However long a scan takes, others are served meanwhile: it ends by its own limit, not by theirs."""
-    documents.insert_many({"_id": i, "text": "a" * 200} for i in range(20_000))
+    documents.insert_many({"_id": i, "text": "a" * 200} for i in range(60_000))
     with pymongo.MongoClient(store.url) as other:
         slow = _connect(store)
         pipeline = [{"$match": {"text": {"$regex": "(a*)*b"}}}]
