@@ -111,15 +111,18 @@ def _members(client: Client, name: str, hosts: int) -> Iterator[Finding]:
 
 
 def _schema(db: Any) -> Finding:
-    found, ours = db.meta.find_one({"_id": "schema"}), MIGRATIONS[-1].version
-    version = int(found["version"]) if found else 0
+    found, ours = db.meta.find_one({"_id": "schema"}) or {"version": 0}, MIGRATIONS[-1].version
+    version = int(found["version"])
+    text, newer = f"the database {db.name!r} has version {version}", "install the newer program here, too"
+    if int(found.get("oldest", version)) > ours:
+        return wrong("schema", f"{text}, this program knows {ours}",
+                     f"{newer}: this one's server would refuse to start")
     if version > ours:
-        return wrong("schema", f"the database {db.name!r} has version {version}, this program knows {ours}",
-                     "install the newer program here, too: this one's server would refuse to start")
+        return odd("schema", f"{text}; this program knows {ours}, and may still use it", newer)
     if version < ours:
-        return odd("schema", f"the database {db.name!r} has version {version}, this program brings {ours}",
+        return odd("schema", f"{text}, this program brings {ours}",
                    "the next start of a server brings it there; make a backup before (iceprod backup)")
-    return well("schema", f"the database {db.name!r} has version {version}, which is ours")
+    return well("schema", f"{text}, which is ours")
 
 
 def _indexes(db: Any) -> Iterator[Finding]:

@@ -102,7 +102,7 @@ def test_an_installation_that_does_not_run(tmp_path: Path) -> None:
         there.down()
         assert _doctor(there, "--data", there.data)["server"]["state"] == "left out"
         with store_url(there.data / "store") as url, pymongo.MongoClient(url) as client:
-            client["iceprod"].meta.update_one({"_id": "schema"}, {"$set": {"version": 999}})
+            client["iceprod"].meta.update_one({"_id": "schema"}, {"$set": {"version": 999, "oldest": 999}})
         found = _doctor(there, "--data", there.data, status=1)
         assert "999" in found["schema"]["text"]
         config = there.root / "away.yaml"

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.slow
 def _set_version(here: Installed, version: int) -> None:
     client: pymongo.MongoClient[dict[str, Any]]
     with store_url(here.data / "store") as url, pymongo.MongoClient(url) as client:
-        client.iceprod.meta.update_one({"_id": "schema"}, {"$set": {"version": version}}, upsert=True)
+        client.iceprod.meta.update_one({"_id": "schema"}, {"$set": {"version": version, "oldest": version}},
+                                         upsert=True)
 
 
 def test_a_database_of_a_newer_program_is_refused_in_words(tmp_path: Path) -> None:
