@@ -102,7 +102,7 @@ class _Database:
         self._real, self._budget, self._is_before = real, budget, is_before
 
     def __getattr__(self, name: str) -> Any:
-        return self[name]
+        return self._real.command if name == "command" else self[name]
 
     def __getitem__(self, name: str) -> Any:
         return _Collection(self._real[name], self._budget, self._is_before)

@@ -62,6 +62,6 @@ _embedded: WeakKeyDictionary[AsyncDatabase, bool] = WeakKeyDictionary()
 
 async def _is_embedded(ctx: Context) -> bool:
     if ctx.db not in _embedded:
-        told = await ctx.db.client.admin.command("buildInfo")
+        told = await ctx.db.command("buildInfo")
         _embedded[ctx.db] = "iceprod-embedded" in told.get("modules", ())
     return _embedded[ctx.db]
