@@ -95,7 +95,7 @@ def test_the_comparison_database_finds_an_index_for_the_same(walked: Walked, tmp
 
 def test_queries_that_ask_all_shards_are_written_down(walked: Walked) -> None:
     """Whoever adds one decides whether that is right."""
-    asking_all = {shape for shape, query in walked.recorder.shapes.items()
+    asking_all = {shape for shape, query in dict(walked.recorder.shapes).items()
                   if query.collection in SHARD_KEYS and not asks_one_shard(query.collection, query.filter)
                   and (fields := fields_of(query.filter))  # of all there is one asks all
                   and fields.isdisjoint(ALL_SHARDS.get(query.collection, ()))}

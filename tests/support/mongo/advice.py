@@ -53,7 +53,7 @@ def scans(shapes: Mapping[str, Query], url: str, database: str) -> list[str]:
     with pymongo.MongoClient(url) as client:
         is_ours = "iceprod-embedded" in client.server_info().get("modules", ())
         db = client[database]
-        return sorted(f"{shape}   [{how}]" for shape, query in shapes.items()
+        return sorted(f"{shape}   [{how}]" for shape, query in dict(shapes).items()  # while more come
                       if query.collection not in SMALL and shape not in WHOLE
                       and (is_ours or fields_of(query.filter))
                       for how in _whole(query, _plan(db, query)))
