@@ -40,7 +40,7 @@ def test_server_and_site_as_the_pages_say(tools: Path, tmp_path: Path) -> None:
     wait = ("for n in $(seq 40); do /opt/iceprod/bin/python -c 'import urllib.request as u; "
             "u.urlopen(\"http://127.0.0.1:8080/healthz\")' 2> /dev/null && break; sleep 1; done")
     lines = [*map(as_walked, commands("docs/operate.md")), wait, *again,
-             "sleep 3",
+             "for n in $(seq 60); do test -s $LOGS/iceprod-grid@mysite.log && break; sleep 1; done; sleep 1",
              "curl -sf http://127.0.0.1:8080/healthz > $LOGS/health || cp $LOGS/*.log $LOGS/health",
              "stat -c '%U %a %n' /etc/iceprod /etc/iceprod/* /var/lib/iceprod/* > $LOGS/owners",
              "for pid in $LOGS/*.pid; do kill $(cat $pid) || true; done; sleep 2"]
