@@ -225,6 +225,7 @@ def test_the_demo(said: Programs) -> None:
 
 
 def test_at_the_end_all_commands_ran(said: Programs) -> None:
+    assert said("doctor", "--data", "data")["wrong"] == 0
     assert said("down", "--data", "data")["stopped"]
     assert not said("down", "--data", "data")["stopped"]
     names = {name for name, _ in spoken()}
