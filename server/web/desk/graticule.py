@@ -17,7 +17,8 @@ __all__ = ["Frame", "Label", "Line", "lines", "project"]
 _DEC_STEPS = (30.0, 20.0, 10.0, 5.0, 2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 _RA_STEPS = (30.0, 15.0, 10.0, 5.0, 2.5, 1.25, 0.5, 0.25, 0.125, 0.05, 0.025, 0.0125)  # 2 h … 3 s
 _WANTED = 4  # lines of each kind, at least, where the map is not at a pole
-_SAMPLES = 241  # points of a line
+_SAMPLES = 241  # points of a line that is drawn
+_FINER = 8  # times as many find where it leaves the frame: between two points it may be bent
 _JUMP = 200.0  # units of the drawing: more than that between two points is the way round the sky
 
 
@@ -83,24 +84,28 @@ def lines(frame: Frame) -> list[Line]:
 
 def _parallels(frame: Frame) -> Iterator[Line]:
     low, high = _dec_range(frame)
-    ra = np.linspace(-1, 1, _SAMPLES) * _half_width(frame) + frame.centre[0]
+    ra = _evenly(-1, 1) * _half_width(frame) + frame.centre[0]
     step = _step(_DEC_STEPS, min(frame.height / frame.width, 1.0) * min(2 * frame.reach, 180.0))
     for dec in _multiples(low, high, step):
         if abs(dec) < 90:
-            way = frame.placed(ra, np.full(_SAMPLES, dec))
-            yield Line(_pieces(way, frame), _label(way, frame, "left", (f"{_degrees(dec, step)}°",)))
+            way = frame.placed(ra, np.full(len(ra), dec))
+            yield Line(_pieces(way[::_FINER], frame), _label(way, frame, "left", (f"{_degrees(dec, step)}°",)))
 
 
 def _meridians(frame: Frame) -> Iterator[Line]:
     low, high = _dec_range(frame)
-    half, dec = _half_width(frame), np.linspace(low, high, _SAMPLES)
+    half, dec = _half_width(frame), _evenly(low, high)
     step = _step(_RA_STEPS, 2 * half)
     first, last = frame.centre[0] - half, frame.centre[0] + half
     for ra in _multiples(first, last - 1e-9 if half == 180 else last, step):
-        way = frame.placed(np.full(_SAMPLES, ra), dec)
+        way = frame.placed(np.full(len(dec), ra), dec)
         around = ra % 360.0
         texts = f"{around:.8g}°", _hours(around, step)
-        yield Line(_pieces(way, frame), _label(way, frame, "bottom", texts))
+        yield Line(_pieces(way[::_FINER], frame), _label(way, frame, "bottom", texts))
+
+
+def _evenly(first: float, last: float) -> np.ndarray:
+    return np.linspace(first, last, _FINER * (_SAMPLES - 1) + 1)
 
 
 def _dec_range(frame: Frame) -> tuple[float, float]:
