@@ -151,7 +151,7 @@ def _label(way: np.ndarray, frame: Frame, side: str, texts: tuple[str, ...]) -> 
         start, end = before[index], after[index]
         low, high = start[across], end[across]
         place = start if high == low else start + (end - start) * (edge - low) / (high - low)
-        if abs(high - low) < _JUMP and 0 <= place[along] <= most:
+        if abs(high - low) < _JUMP / _FINER and 0 <= place[along] <= most:
             return Label(float(place[0]), float(place[1]), side, texts)
     inside = np.flatnonzero(_inside(way, frame))
     if not len(inside) or _half_width(frame) < 180:
