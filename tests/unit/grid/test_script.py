@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import sys
 import threading
 import time
@@ -25,6 +24,9 @@ from grid.pilot.script import Script
 from server.production.failures.failures import find_rule
 
 _launchers: list[Launcher] = []
+
+NEARLY = 0.225
+"""GB: a tenth and a slack above it ends what has taken all of its 0.3, and not while it still grows."""
 
 
 @pytest.fixture(autouse=True)
@@ -315,9 +317,9 @@ def test_a_process_in_a_session_of_its_own_does_not_stay(tmp_path: Path) -> None
 
 
 def test_a_process_in_a_session_of_its_own_is_measured_and_stopped(tmp_path: Path) -> None:
-    work = script(tmp_path, daemon(300_000_000, 60), requirements={"memory": 0.1})
+    work = script(tmp_path, daemon(300_000_000, 60), requirements={"memory": NEARLY})
     end = work.run()
-    assert re.match(r"memory limit: used 0\.[123]", end.reason)  # perhaps while it grew
+    assert end.reason.startswith("memory limit: used 0.3")
     assert gone(int(work.logs()["stdout"]))
 
 
@@ -390,10 +392,10 @@ def test_without_its_directory_a_program_prints_nowhere_else(tmp_path: Path) -> 
 def test_more_memory_than_required_is_stopped_and_measured(tmp_path: Path) -> None:
     code = "x = bytearray(300_000_000)\nimport time\ntime.sleep(60)"
     eat = {"name": "m", "src": sys.executable, "args": ["-c", code]}
-    end = script(tmp_path, eat, requirements={"memory": 0.1}).run()
+    end = script(tmp_path, eat, requirements={"memory": NEARLY}).run()
     assert end.outcome == ends.RESET
-    assert re.match(r"memory limit: used 0\.[123]", end.reason)  # perhaps while it grew
-    assert end.resources["memory"] > 0.15
+    assert end.reason.startswith("memory limit: used 0.3")
+    assert end.resources["memory"] > 0.29
 
 
 def test_more_time_than_required_is_stopped(tmp_path: Path) -> None:
