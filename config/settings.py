@@ -80,7 +80,8 @@ class Database(Part, frozen=True):
         if self.most_tasks < 0:
             raise ValueError("most_tasks: must not be negative")
         for name, value in parse_qsl(urlsplit(self.url).query):
-            option = (name.lower(), value.lower())
+            number = value.strip().lstrip("+")  # as the driver reads one
+            option = (name.lower(), str(int(number)) if number.isdecimal() else value.lower())
             why = _STALE if option[0] == "readpreference" and option[1] != "primary" else _FORGETS.get(option)
             if why:
                 raise ValueError(f"url: with {name}={value} {why}; leave it out")

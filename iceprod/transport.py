@@ -104,7 +104,8 @@ class Client:
         parts = urlsplit(url if "//" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ClientError(f"not a server address: {url!r} (expected something like http://localhost:8080)")
-        self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        place = parts.netloc.rpartition("@")[2]  # a name and password there would stand in errors and spans
+        self.url = f"{parts.scheme}://{place}{parts.path.rstrip('/')}"
         self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
         self._prefix = parts.path.rstrip("/")
         self._proxy = _proxy_for(parts.scheme, self._host)

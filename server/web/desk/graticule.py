@@ -89,7 +89,8 @@ def _parallels(frame: Frame) -> Iterator[Line]:
     for dec in _multiples(low, high, step):
         if abs(dec) < 90:
             way = frame.placed(ra, np.full(len(ra), dec))
-            yield Line(_pieces(way[::_FINER], frame), _label(way, frame, "left", (f"{_degrees(dec, step)}°",)))
+            label = _label(way, frame, "left", (f"{_degrees(dec, step)}°",))
+            yield Line(_pieces(way[::_FINER], frame), label)
 
 
 def _meridians(frame: Frame) -> Iterator[Line]:

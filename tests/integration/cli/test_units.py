@@ -91,6 +91,14 @@ ls /var/lib/iceprod/backup/*/ > $LOGS/backup
 systemctl enable --now iceprod-backup.timer
 systemctl show -P NextElapseUSecRealtime iceprod-backup.timer > $LOGS/next
 
+# an archive of what ended long ago, which is nothing yet
+cp docs/systemd/iceprod-archive.* /etc/systemd/system/
+mkdir /etc/systemd/system/iceprod-archive.service.d
+cp here.conf /etc/systemd/system/iceprod-archive.service.d/
+systemctl daemon-reload
+systemctl start iceprod-archive
+systemctl show -P Result iceprod-archive > $LOGS/archived
+
 # a grid, for which there is no HTCondor here: it says so, and is started again and again
 token=/etc/iceprod/token
 sudo -u iceprod /opt/iceprod/bin/iceprod token --data /var/lib/iceprod/server --user g --roles system > $token
@@ -171,6 +179,7 @@ def test_the_units_run_as_systemd_starts_them(tmp_path: Path) -> None:
     assert refused == ["/usr/new", "/etc/new", "/var/lib/new", "/var/lib/iceprod/new"]
     assert "backup.json" in told["backup"]
     assert told["next"].strip()
+    assert told["archived"].strip() == "success"
     assert told["grid"].startswith("error: ")
     assert "schedd" in told["grid"] or "HTCondor" in told["grid"]
     assert "Traceback" not in told["grid"]

@@ -120,6 +120,7 @@ def test_broken_json_is_an_error(server: Server, client: Client) -> None:
 
 
 def test_nobody_there() -> None:
+    assert Client("http://ann:secret@127.0.0.1:1/api").url == "http://127.0.0.1:1/api"
     with Client("http://127.0.0.1:1") as client, pytest.raises(Unreachable, match="does not answer"):
         client.get("/")
 

@@ -57,8 +57,8 @@ def test_a_url_has_the_last_word_of_what_costs_no_data() -> None:
     assert found.options.pool_options.max_pool_size == 7
 
 
-@pytest.mark.parametrize("query", ["w=0", "w=1", "journal=false", "readPreference=secondaryPreferred",
-                                   "tls=true&readpreference=nearest"])
+@pytest.mark.parametrize("query", ["w=0", "w=1", "w=01", "w=%2B1", "journal=false",
+                                   "readPreference=secondaryPreferred", "tls=true&readpreference=nearest"])
 def test_what_would_lose_data_is_refused(query: str) -> None:
     url = f"mongodb://db.example.org/?{query}"
     with pytest.raises(SettingsError, match=r"url: with .*; leave it out.*database"):
