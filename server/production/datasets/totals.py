@@ -39,6 +39,7 @@ log = logging.getLogger("server.totals")
 
 INDEXES = [
     Index("task_totals", "doubt", [("doubt", 1)], options={"sparse": True}),
+    Index("task_totals", "open", [("open", 1)]),  # of few: those that batches are being made of
     Index("task_totals", "proven", [("proven", 1)]),
 ]
 
@@ -145,8 +146,10 @@ async def whole(ctx: Context) -> int:
     rows = await ctx.db.task_totals.aggregate(
         [{"$match": certain}, {"$group": {"_id": None, "n": {"$sum": "$whole"}}}])
     number = sum([row["n"] async for row in rows])
-    async for row in ctx.db.task_totals.find({"$nor": [certain]}, {"_id": 1}):
-        number += await ctx.db.tasks.count_documents({"dataset_id": row["_id"]})
+    queries: tuple[Document, ...] = ({"doubt": True}, {"open": {"$ne": {}}})  # each has its index
+    uncertain = {row["_id"] for query in queries async for row in ctx.db.task_totals.find(query, {"_id": 1})}
+    for dataset_id in sorted(uncertain):
+        number += await ctx.db.tasks.count_documents({"dataset_id": dataset_id})
     return int(number)
 
 

@@ -19,7 +19,6 @@ SMALL = {
     "task_classes": "those that tasks are in just now",
     "quarantine": "hosts, sites and datasets that fail just now",
     "revocations": "forgotten when the tokens would have ended anyway",
-    "task_totals": "a few numbers for each dataset, added up where all are asked for",
     "leases": "one for each service", "servers": "one for each server process",
     "breakers": "one for each thing outside that has failed",
     "schedule": _SETUP, "rules": _SETUP, "notification_rules": _SETUP,
