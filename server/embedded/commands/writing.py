@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from server.embedded.storage.locks import Holder
 from server.embedded.storage.writes import Change, Steps, Writer
 
 _UPSERT_ATTEMPTS = 100
+_TOGETHER, _AT_ONCE = 4, 256  # documents that are worth storing together; and at most at once
 
 
 def _ordered(context: Context) -> bool:
@@ -39,7 +40,9 @@ def insert(context: Context) -> Steps[Answer]:
     collection = context.store.catalog.ensure(context.database, context.target())
     writer = Writer(context.view, context.store.catalog, collection)
     inserted, failures, clock = 0, [], Clock()
-    for number, raw in enumerate(documents):
+    if len(documents) >= _TOGETHER:
+        inserted = yield from _insert_together(writer, documents)
+    for number, raw in enumerate(documents[inserted:], inserted):
         try:
             yield from writer.insert(raw)
             inserted += 1
@@ -50,6 +53,17 @@ def insert(context: Context) -> Steps[Answer]:
         if clock.over():
             yield None
     return _with_failures({"n": inserted}, failures)
+
+
+def _insert_together(writer: Writer, documents: Sequence[bytes]) -> Steps[int]:
+    """Store documents from the first on, some at once; how many, until some have to come one by one."""
+    inserted = 0
+    while part := documents[inserted:inserted + _AT_ONCE]:
+        if not writer.insert_together(part):
+            break
+        inserted += len(part)
+        yield None
+    return inserted
 
 
 def _failure(context: Context, error: CommandError, number: int) -> dict[str, Any]:

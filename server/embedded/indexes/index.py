@@ -61,6 +61,8 @@ class Index:
         self.fill_sql = f"INSERT OR IGNORE INTO {table} (key, rid) VALUES (?, ?)"
         self.insert_sql = f"INSERT INTO {table} (key, rid) VALUES (?, ?)"
         self.delete_sql = f"DELETE FROM {table} WHERE key = ? AND rid = ?"
+        self.between_sql = f"SELECT 1 FROM {table} WHERE key >= ? AND key <= ? LIMIT 1"
+        self.any_sql = f"SELECT 1 FROM {table} WHERE key IN ({', '.join('?' * POINTS)}) LIMIT 1"
         self.owner_sql = f"SELECT rid FROM {table} WHERE key = ? LIMIT 1"
         joined = f"SELECT k.key, k.rid, d.doc FROM {table} k CROSS JOIN {documents} d ON d.rid = k.rid"
         self.scan_sql = tuple(_scan_statements(joined))

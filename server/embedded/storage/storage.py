@@ -119,6 +119,17 @@ class Storage:
         except sqlite3.Error as error:
             raise GroupFailed(error) from error
 
+    def write_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run a statement for each of some rows, as `write` does."""
+        try:
+            if not self.dirty:
+                self.db.execute("BEGIN IMMEDIATE")
+                self.dirty = True
+            self.writes += 1
+            self.db.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise GroupFailed(error) from error
+
     def commit(self) -> None:
         """Make the open group durable.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -9,13 +10,14 @@ from typing import Any
 
 from server.embedded.documents.errors import DuplicateKey
 from server.embedded.documents.values import Document
-from server.embedded.indexes.index import Index
+from server.embedded.indexes.index import POINTS, Index
 from server.embedded.storage.catalog import Catalog, Collection
 from server.embedded.storage.locks import Holder, Locks
 from server.embedded.storage.storage import Storage
 
 Row = tuple[bytes | None, int, bytes]  # the index key, or None; the document's number; its bytes
 Keys = list[tuple[Index, bytes]]
+Entries = list[tuple[bytes, int]]  # of one index: keys and documents' numbers
 
 
 class View(ABC):
@@ -57,6 +59,11 @@ class View(ABC):
     @abstractmethod
     def put(self, collection: Collection, rid: int, raw: bytes | None, removed: Keys, added: Keys) -> None:
         """Store, replace or (None) delete a document, and change its index entries."""
+
+    def put_new(self, collection: Collection, rows: Sequence[tuple[int, bytes]],
+                entries: Sequence[tuple[Index, Entries]]) -> bool:
+        """Store new documents with all of their index entries; False if they must come one by one."""
+        return False
 
     @abstractmethod
     def count(self, collection: Collection) -> int:
@@ -118,6 +125,38 @@ class DirectView(View):
         if collection.count is not None:
             collection.count += change
         self._locks.changed(collection.id, rid)
+
+    def put_new(self, collection: Collection, rows: Sequence[tuple[int, bytes]],
+                entries: Sequence[tuple[Index, Entries]]) -> bool:
+        """One index after the other: SQLite is told once of many rows, and stays within one tree.
+
+        Only when nobody has a unique key of theirs, which is known by a look at all between the first and the
+        last of them, or at each.
+        """
+        if self._locks.keys or any(self._any_owner(*one) for one in entries):
+            return False
+        self._storage.write_many(collection.insert_sql, rows)
+        for index, found in entries:
+            self._storage.write_many(index.insert_sql, found)
+        if collection.count is not None:
+            collection.count += len(rows)
+        for rid, _ in rows:
+            self._locks.changed(collection.id, rid)
+        return True
+
+    def _any_owner(self, index: Index, found: Entries) -> bool:
+        """Whether a key of a unique index, of some in their order, is given twice, or taken."""
+        if not index.unique or not found:
+            return False
+        keys = [key for key, _ in found]
+        if any(key == other for key, other in itertools.pairwise(keys)):
+            return True
+        db = self._storage.db
+        if db.execute(index.between_sql, (keys[0], keys[-1])).fetchone() is None:
+            return False
+        parts = (keys[start:start + POINTS] for start in range(0, len(keys), POINTS))
+        return any(db.execute(index.any_sql, (*part, *[part[-1]] * (POINTS - len(part)))).fetchone()
+                   for part in parts)
 
     def count(self, collection: Collection) -> int:
         return self._catalog.count(collection)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from typing import TypeVar
 
 from bson import ObjectId
@@ -15,7 +15,7 @@ from server.embedded.query import query
 from server.embedded.query.update import Update
 from server.embedded.storage.catalog import Catalog, Collection
 from server.embedded.storage.locks import Holder, Signal
-from server.embedded.storage.views import Keys, View
+from server.embedded.storage.views import Entries, Keys, View
 
 T = TypeVar("T")
 # a command runs in slices: it yields None where others may run, and signals that it waits for
@@ -47,6 +47,33 @@ class Writer:
         self.view.check_unique(self.collection, 0, document, added)
         self.view.put(self.collection, self.collection.new_rid(), raw, [], added)
         return document
+
+    def insert_together(self, raws: Sequence[bytes]) -> bool:
+        """Store new documents, all or none, which is so when one is not like most, or has an error."""
+        try:
+            documents = [decode(raw) for raw in raws]
+            if not all(_is_plain(raw, document) for raw, document in zip(raws, documents, strict=True)):
+                return False
+            first = self.collection.next_rid
+            entries = [(index, self._entries(index, documents, first))
+                       for index in self.collection.indexes.values()]
+        except CommandError:
+            return False
+        if not self.view.put_new(self.collection, list(enumerate(raws, first)), entries):
+            return False
+        self.collection.next_rid += len(raws)
+        return True
+
+    def _entries(self, index: Index, documents: Sequence[Document], first: int) -> Entries:
+        """The entries of new documents in an index, in their order; `first` is the number of the first."""
+        found: Entries = []
+        for rid, document in enumerate(documents, first):
+            keys = index.keys(document)
+            if type(keys) is ArrayKeys and not index.multikey:
+                self.catalog.set_multikey(index)
+            found += [(key, rid) for key in keys]
+        found.sort()
+        return found
 
     def replace(self, rid: int, raw: bytes, document: Document, change: Change) -> Holder | bytes:
         """Apply an update to a document: its new bytes (the same if nothing changes), or whom to wait for.
@@ -101,6 +128,12 @@ class Change:
     def affected(self) -> list[Index]:
         """The indexes there are now (one may be made while a command runs)."""
         return self._collection.affected_by(self.update.paths)
+
+
+def _is_plain(raw: bytes, document: Document) -> bool:
+    """Whether a document can be stored as it is."""
+    has_id = raw[5:9] == b"_id\x00" and not isinstance(document["_id"], list)
+    return has_id and len(raw) <= MAX_DOCUMENT_BYTES + _SPARE_BYTES
 
 
 def _check_size(raw: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +202,54 @@ def test_passwords_are_normalised(password: str) -> None:
     credentials = scram.make_credentials(password)
     assert credentials.stored_key != credentials.server_key
     assert len(credentials.salt) == 28
+
+
+def _indexed(local: LocalStore) -> None:
+    local.index({"a": 1}, unique=True)
+    local.index({"b": 1, "c": -1})
+    local.index({"tags": 1})
+    local.index({"d": 1}, sparse=True)
+
+
+def _entries(local: LocalStore) -> list[list[tuple[Any, ...]]]:
+    [collection] = local.store.catalog.collections("t")
+    return [list(local.store.storage.read(f"SELECT key, rid FROM {index.table} ORDER BY key, rid"))
+            for index in collection.indexes.values()]
+
+
+@given(st.lists(st.integers(-20, 20), min_size=1, max_size=40), st.booleans())
+def test_many_documents_are_stored_as_one_by_one(values: list[int], ordered: bool) -> None:
+    """Also when some are there already, or come twice."""
+    documents = [{"_id": number, "a": value, "b": value % 3, "c": str(value),
+                  "tags": [value % 2] * (value % 3),
+                  **({"d": value} if value % 5 == 0 else {})} for number, value in enumerate(values)]
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        together, alone = LocalStore(Path(one)), LocalStore(Path(other))
+        _indexed(together)
+        _indexed(alone)
+        answer = together.command({"insert": "c", "documents": documents, "ordered": ordered})
+        failed = []
+        for number, document in enumerate(documents):
+            row = alone.command({"insert": "c", "documents": [document]})
+            failed += [number] if row.get("writeErrors") else []
+            if ordered and failed:
+                break
+        assert [error["index"] for error in answer.get("writeErrors", [])] == failed
+        assert together.find(sort={"_id": 1}) == alone.find(sort={"_id": 1})
+        assert _entries(together) == _entries(alone)
+        assert together.command({"count": "c"})["n"] == alone.command({"count": "c"})["n"]
+        for local in (together, alone):
+            local.store.close()
+
+
+def test_more_documents_than_are_stored_at_once(local: LocalStore) -> None:
+    _indexed(local)
+    local.insert(*({"_id": number, "a": number} for number in range(700)))
+    answer = local.command({"insert": "c", "documents": [{"_id": number, "a": 699 - number if number == 1100
+                            else number} for number in range(1000, 1600)], "ordered": False})
+    assert answer["n"] == 600
+    assert [row["_id"] for row in local.find({"a": {"$gte": 650}}, sort={"a": 1})][:52] == [
+        *range(650, 700), 1000, 1001]
+    answer = local.command({"insert": "c", "documents": [{"_id": number, "a": number} for number in
+                            (5000, 5001, 5002, 5003, 3, 5004)], "ordered": False})
+    assert (answer["n"], [error["index"] for error in answer["writeErrors"]]) == (5, [4])
