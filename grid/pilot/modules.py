@@ -119,13 +119,13 @@ def _command(module: dict[str, Any], where: str, turn: int, number: int, contain
     if not isinstance(configs, dict):
         raise BadConfig(f"{where}: configs must be an object of file name and content")
     files = dict(configs)
-    python = _python(bool(before) or contained)
+    elsewhere = bool(before) or contained
     if name and not source:
         runner = f".class_{number}.py"
         files[runner] = _class_runner(name, module.get("args"), where)
-        words = [python, runner]
+        words = [_python(elsewhere), runner]
     else:
-        words = [*_program(source, python), *_arguments(module.get("args"), where)]
+        words = [*_program(source, elsewhere), *_arguments(module.get("args"), where)]
     if not before + words:
         raise BadConfig(f"{where}: neither src nor running_class name a program")
     argv = [word.replace("$(iter)", str(turn)) for word in [*before, *words]]
@@ -138,9 +138,9 @@ def _python(elsewhere: bool) -> str:
     return "python" if elsewhere or shutil.which("python") else sys.executable or "python3"
 
 
-def _program(source: str, python: str) -> list[str]:
+def _program(source: str, elsewhere: bool) -> list[str]:
     if source.endswith(".py"):
-        return [python, source]
+        return [_python(elsewhere), source]
     if source.endswith(".sh"):
         return ["/bin/sh", source]
     return [source] if source else []

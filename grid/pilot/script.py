@@ -76,20 +76,19 @@ class Script:
         """Run the task to its end, with few tries to store its outputs: nobody else needs the place."""
         end = self.compute() or self.store()
         while end is None and self._storing is not None and self._storing.failures < retries.STORE_TRIES:
-            end = self._ended(self._paused)
-            end = self.store() if end.outcome == ends.COMPLETE else end
+            end = self._hindrance(self._paused) or self.store()
         return end or self.give_up()
 
     def compute(self) -> ends.End | None:
         """Fetch inputs and run programs; the task's end, or None when it is done but for its outputs."""
-        end = self._ended(self._whole)
+        end = self._hindrance(self._whole)
         self._computed, self.running.memory = self.running.seconds, 0.0
-        return None if end.outcome == ends.COMPLETE else end
+        return end
 
     def store(self) -> ends.End | None:
         """Store the outputs; the task's end, or None when storage does not take them now."""
-        end = self._ended(self._stored)
-        return None if self.next_try and end.outcome == ends.COMPLETE else end
+        end = self._hindrance(self._stored)
+        return end if end or self.next_try else self._end(ends.COMPLETE, "")
 
     def give_up(self) -> ends.End:
         """The task's end when storage did not take the outputs for as long as they could wait."""
@@ -105,8 +104,8 @@ class Script:
         """Wait before the next try; whether the task has to stop."""
         return self._woken.wait(seconds)
 
-    def _ended(self, step: Callable[[], tuple[str, str]]) -> ends.End:
-        """Do a step; how it ended."""
+    def _hindrance(self, step: Callable[[], tuple[str, str]]) -> ends.End | None:
+        """Do a step; the task's end when it did not go well."""
         try:
             outcome, reason = step()
         except (BadConfig, errors.CannotTransfer) as error:
@@ -117,7 +116,7 @@ class Script:
             outcome, reason = ends.EVICT, str(error)
         except OSError as error:
             outcome, reason = ends.EVICT, f"working directory: {error}"
-        return self._end(outcome, reason)
+        return None if outcome == ends.COMPLETE else self._end(outcome, reason)
 
     def _end(self, outcome: str, reason: str) -> ends.End:
         return ends.End(outcome, reason, self._seconds, self.peak.cpu_seconds, self._resources())
@@ -260,7 +259,8 @@ class Script:
             return ends.EVICT, started.trouble
         if reason:
             return ends.RESET, reason
-        return ends.of_status(started.status, program.name, last_line(self.directory / "stderr"))
+        said = last_line(self.directory / "stderr") if started.status else ""
+        return ends.of_status(started.status, program.name, said)
 
     def variables(self) -> dict[str, str]:
         """What the task's programs are told of it, beside their environment."""

@@ -28,12 +28,16 @@ def environ(value: Any, variables: Callable[[], Mapping[str, str]]) -> Any:
 
     What only an environment shell can tell becomes ``${X}``.
     """
+    return _replaced(value, variables) if "$environ" in str(value) else value
+
+
+def _replaced(value: Any, variables: Callable[[], Mapping[str, str]]) -> Any:
     if isinstance(value, str):
         return _ENVIRON.sub(lambda found: _of_environ(found, variables()), value)
     if isinstance(value, list):
-        return [environ(item, variables) for item in value]
+        return [_replaced(item, variables) for item in value]
     if isinstance(value, dict):
-        return {name: environ(item, variables) for name, item in value.items()}
+        return {name: _replaced(item, variables) for name, item in value.items()}
     return value
 
 
