@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from weakref import WeakSet
+
+from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import now, timestamp
 from server.production.common.documents import Document
@@ -14,7 +17,7 @@ from server.production.leases.ends import Report
 from server.production.records import logs
 from server.production.sites import monitor
 from server.production.submission import materialisation
-from server.production.tasks import bulk, classes, completion, drawn, follow_ups, requests
+from server.production.tasks import alarms, bulk, classes, completion, drawn, follow_ups, requests
 from server.production.tasks.task_store import LEASED
 from server.rest.context import Context
 from server.services.leader import Service
@@ -36,6 +39,7 @@ async def sweep_leases(ctx: Context) -> int:
 async def sweep_tasks(ctx: Context) -> int:
     """Look at the tasks whose time has come: parked ones, unfinished follow-ups, idle ones, resets."""
     await drawn.flush(ctx)
+    _look_again_soon(ctx)
     seen = await follow_ups.sweep(ctx) + await parking.sweep(ctx)
     while tasks := await _due(ctx):
         seen += len(tasks)
@@ -49,6 +53,24 @@ async def sweep_tasks(ctx: Context) -> int:
         if len(tasks) < AT_ONCE:
             break
     return seen
+
+
+def _look_again_soon(ctx: Context) -> None:
+    """After the first look of a process: marks that one left which died just now are not old enough then."""
+    if ctx.db not in _looked:
+        _looked.add(ctx.db)
+        alarms.ring(ctx, ends.FOLLOW_UP_SECONDS)
+
+
+_looked: WeakSet[AsyncDatabase] = WeakSet()
+
+
+async def anything_due(ctx: Context) -> bool:
+    """Whether `sweep_tasks` would find anything."""
+    late = {"due": {"$lt": timestamp()}}
+    return (await ctx.db.tasks.find_one({**late, "status": {"$nin": list(LEASED)}}, {"_id": 1}) is not None
+            or await ctx.db.follow_ups.find_one(late, {"_id": 1}) is not None
+            or await parking.anything_parked(ctx))
 
 
 async def _due(ctx: Context) -> list[Document]:
@@ -85,6 +107,15 @@ async def settle(ctx: Context) -> int:
     return seen
 
 
+async def _any_processing(ctx: Context) -> bool:
+    return await ctx.db.datasets.find_one({"status": "processing"}, {"_id": 1}) is not None
+
+
+async def _any_to_tend(ctx: Context) -> bool:
+    wanted = {"$or": [{"status": "processing"}, {"stopped": True}]}
+    return await ctx.db.datasets.find_one(wanted, {"_id": 1}) is not None
+
+
 async def clean_logs(ctx: Context) -> int:
     """Delete old stdlogs, and pilots that were not heard of for long."""
     old = timestamp(now() - timedelta(days=LOG_DAYS))
@@ -106,11 +137,11 @@ def _hours(hours: float) -> Callable[[Context], float]:
 
 SERVICES = [
     Service("expire leases", _sweep_seconds, sweep_leases),
-    Service("repair tasks", _sweep_seconds, sweep_tasks),
-    Service("settle datasets", _repair_seconds, settle),
+    Service("repair tasks", _repair_seconds, sweep_tasks, signal=alarms.SIGNAL, needed=anything_due),
+    Service("settle datasets", _repair_seconds, settle, needed=_any_processing),
     Service("do requests", _sweep_seconds, requests.work, signal="requests"),
     Service("prune classes", _hours(0.25), classes.prune),
-    Service("tend datasets", _repair_seconds, tend, signal="datasets"),
+    Service("tend datasets", _repair_seconds, tend, signal="datasets", needed=_any_to_tend),
     Service("prove totals", _repair_seconds, totals.prove),
     # by every server: each is asked for its own gauges, and none must show old ones
     Service("measure", _repair_seconds, monitor.measure, signal="measure"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -26,7 +26,9 @@ __all__ = ["Service", "Services", "hold_lease", "pause_of", "release_lease"]
 LONGEST_WORK = 1800.0  # seconds of a run of a service that works when it is told to
 LONGEST_LOOK = 180.0  # of one that looks now and then
 QUIET_LOOKS = 4  # in vain, after which who works when told to looks as much more rarely,
-LONGEST_QUIET = 20.0  # but at least once in so many seconds
+LONGEST_QUIET = 20.0  # but at least once in so many seconds; and in the end
+QUIET_SHARE, LONGEST_REST = 0.25, 60.0  # after this part of the time since the signal, at most so many
+TRY_AGAIN = 0.2  # of the time that a lease lasts, after another was seen to hold it
 DONE = "service"  # what other processes are told
 _CANCEL_AGAIN = 1.0  # seconds
 
@@ -41,6 +43,7 @@ class Service:
     period: Callable[[Context], float]  # seconds
     run: Callable[[Context], Coroutine[Any, Any, object]]
     signal: str = ""  # also runs when this signal is given; then its looks are for what others left undone
+    needed: Callable[[Context], Coroutine[Any, Any, bool]] | None = None  # whether a run would do anything
 
 
 async def hold_lease(ctx: Context, name: str, seconds: float) -> bool:
@@ -55,6 +58,13 @@ async def hold_lease(ctx: Context, name: str, seconds: float) -> bool:
     return True
 
 
+async def renew_leases(ctx: Context, names: Sequence[str], seconds: float) -> bool:
+    """Keep named leases of ours, all in one command; False unless all of them still are ours."""
+    mine = {"_id": {"$in": list(names)}, "holder": ctx.server_id, "until": {"$gt": now()}}
+    until = {"$set": {"until": now() + timedelta(seconds=seconds)}}
+    return (await ctx.db.leases.update_many(mine, until)).matched_count == len(names)
+
+
 async def release_lease(ctx: Context, name: str) -> None:
     """Give a lease of ours back before its time."""
     await ctx.db.leases.delete_one({"_id": name, "holder": ctx.server_id})
@@ -65,15 +75,18 @@ def _longest(service: Service, period: float) -> float:
     return LONGEST_WORK if service.signal else max(LONGEST_LOOK, 10 * period)
 
 
-def pause_of(service: Service, period: float, in_vain: int) -> float:
-    """Seconds until a service looks again, after so many looks since its signal came last.
+def pause_of(service: Service, period: float, in_vain: int, quiet: float = 0.0) -> float:
+    """Seconds until a service looks again, after so many looks in so many seconds since its signal came last.
 
     The process that something happens in gives the signal, and acts on it. Looks find what a process left
     undone that ended, and what becomes due by time: for a while after a signal they are as many as ever.
+    Who has heard nothing for long looks more and more rarely, so nothing comes later by more than a part of
+    the time that it took to come.
     """
     if not service.signal or in_vain < QUIET_LOOKS or period >= LONGEST_QUIET:
         return period
-    return min(QUIET_LOOKS * period, LONGEST_QUIET)
+    rest = min(QUIET_SHARE * quiet, LONGEST_REST)
+    return max(min(QUIET_LOOKS * period, LONGEST_QUIET), rest)
 
 
 _started: WeakKeyDictionary[AsyncDatabase, Services] = WeakKeyDictionary()
@@ -96,6 +109,9 @@ class Services:
         self.last_success: dict[str, float] = {}  # in any server process
         self._tasks: list[asyncio.Task[None]] = []
         self._held: dict[str, float] = {}  # leases of ours, and until when at least, by our clock
+        self._lasts: dict[str, float] = {}  # for how many seconds each is taken
+        self._elsewhere: dict[str, float] = {}  # leases of others, and until when we do not try again
+        self._renewing = asyncio.Lock()
 
     def start(self) -> None:
         _started[self.ctx.db] = self
@@ -109,14 +125,17 @@ class Services:
             await asyncio.wait(pending, timeout=_CANCEL_AGAIN)
 
     async def _loop(self, service: Service) -> None:
-        in_vain = 0
+        in_vain, told = 0, time.monotonic()
         while True:
             period = service.period(self.ctx)
-            seconds = pause_of(service, period, in_vain)
+            seconds = pause_of(service, period, in_vain, time.monotonic() - told)
             pause = asyncio.create_task(self._pause(service, seconds))  # hears signals while the service runs
             try:
                 await self._once(service, period)
-                in_vain = 0 if await pause else in_vain + 1
+                if await pause:
+                    in_vain, told = 0, time.monotonic()
+                else:
+                    in_vain += 1
             finally:
                 pause.cancel()
 
@@ -129,11 +148,28 @@ class Services:
 
     async def _leads(self, service: Service, seconds: float) -> bool:
         """Whether the service's lease is ours for a while; one that lasts long enough is not written."""
-        name, moment = f"service:{service.name}", time.monotonic()
-        if self._held.get(name, 0.0) - moment < seconds / 2:
-            if not await hold_lease(self.ctx, name, seconds):
-                return False
-            self._held[name] = moment + seconds
+        name = f"service:{service.name}"
+        self._lasts[name] = seconds
+        if self._elsewhere.get(name, 0.0) > time.monotonic():
+            return False
+        if self._held.get(name, 0.0) - time.monotonic() < seconds / 2:
+            async with self._renewing:
+                if self._held.get(name, 0.0) - time.monotonic() < seconds / 2:
+                    return await self._take(name, seconds)
+        return True
+
+    async def _take(self, name: str, seconds: float) -> bool:
+        """Take a lease; or keep it, with all others of ours that last as long, which soon are due, too."""
+        moment = time.monotonic()
+        alike = [one for one, until in self._held.items() if until > moment and self._lasts[one] == seconds]
+        if name in alike and await renew_leases(self.ctx, alike, seconds):
+            self._held |= dict.fromkeys(alike, moment + seconds)
+            return True
+        self._held.pop(name, None)
+        if not await hold_lease(self.ctx, name, seconds):
+            self._elsewhere[name] = moment + TRY_AGAIN * seconds
+            return False
+        self._held[name] = moment + seconds
         return True
 
     async def _once(self, service: Service, period: float) -> None:

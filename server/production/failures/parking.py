@@ -25,7 +25,7 @@ from server.common.fresh import Fresh
 from server.production.common.documents import Document
 from server.production.failures import breakers, trusted
 from server.production.failures.breakers import Breaker, Limits, Seen
-from server.production.tasks import parked
+from server.production.tasks import alarms, parked
 from server.production.tasks.classes import PARKED
 from server.production.tasks.task_store import soon
 from server.rest.context import Context
@@ -108,6 +108,7 @@ async def _change(ctx: Context, key: str, change: Any) -> tuple[Breaker, Breaker
             _known.setdefault(ctx.db, _Known()).rows[key] = after
             if after.is_open != before.is_open:
                 ctx.signals.tell(CHANGED)
+                alarms.ring(ctx, 0.0)
             return before, after
     raise BadRequest("the breaker changes too often just now; try again")
 
@@ -171,11 +172,21 @@ async def sweep(ctx: Context) -> int:
     """Release what is due, park what came back since, and let the next probes go; how many were released."""
     rows = await _all(ctx, fresh=True)
     away = {key: breaker for key, breaker in rows.items() if breaker.is_open}
+    if away:
+        alarms.ring(ctx, 0.0)  # their probes are looked at as often as may be
     released = await _release_due(ctx, set(away))
     for key, breaker in away.items():
         await _park_all(ctx, breaker)
         released += await _probe(ctx, key, breaker)
     return released
+
+
+async def anything_parked(ctx: Context) -> bool:
+    """Whether `sweep` would find a resource that is away, or a task to release."""
+    if any(breaker.is_open for breaker in (await _all(ctx)).values()):
+        return True
+    for_nothing = {"status": "waiting", "class_key": PARKED, "due": {"$exists": False}}
+    return await ctx.db.tasks.find_one(for_nothing, {"_id": 1}) is not None
 
 
 async def _release_due(ctx: Context, away: set[str]) -> int:

@@ -67,6 +67,11 @@ class Tallies:
     flushed_at: float = field(default_factory=time.monotonic)
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to write, and nobody to judge."""
+        return not (self.counts or self.usage or self.suspects or self.ended.sites)
+
+    @property
     def is_due(self) -> bool:
         return time.monotonic() - self.flushed_at > FLUSH_SECONDS
 

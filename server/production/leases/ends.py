@@ -33,7 +33,7 @@ from server.production.failures.failures import (
 from server.production.failures.places import NOWHERE, Place, place_of
 from server.production.leases import leases
 from server.production.leases.leases import returned
-from server.production.tasks import completion, drawn, kinds
+from server.production.tasks import alarms, completion, drawn, kinds
 from server.production.tasks.classes import class_table
 from server.production.tasks.task_store import LEASED, soon
 from server.rest.context import Context
@@ -138,6 +138,7 @@ async def complete(ctx: Context, task_id: str, instance_id: str | None = None, *
     Raises NotFound for an unknown task or a stale instance_id, BadRequest when the task was not leased.
     """
     report = Report(instance_id, time_used, site, resources=resources or {})
+    alarms.ring(ctx, FOLLOW_UP_SECONDS)
     changes = {**completed(report), "due": soon(FOLLOW_UP_SECONDS)}
     update = {"$set": changes, "$unset": {"pilot_id": "", "avoid": ""}}
     before = await _end_lease(ctx, task_id, report, update)
@@ -269,6 +270,7 @@ async def _write_bad_end(ctx: Context, task: Document, report: Report, verdict: 
         if "due" not in changes:
             removed["due"] = ""
     else:
+        alarms.ring(ctx, FOLLOW_UP_SECONDS)
         changes["due"] = soon(FOLLOW_UP_SECONDS)
     removed = {name: value for name, value in removed.items() if name not in changes}
     unchanged = {name: task.get(name) for name in ("task_id", "status", "instance_id", "failures")}
@@ -296,7 +298,10 @@ async def _parked(ctx: Context, task: Document, report: Report, verdict: Verdict
             return parking.parked_for(breaker)
     seconds = pause(verdict.rule, verdict.count, ctx.settings.failures, random.random())
     why = f"back-off after failure {verdict.count} of the kind {verdict.rule.name!r}"
-    return parking.until(seconds, why) if seconds > 0 else {}
+    if seconds <= 0:
+        return {}
+    alarms.ring(ctx, seconds)
+    return parking.until(seconds, why)
 
 
 def _grown(old: Document, new: Document) -> Document:

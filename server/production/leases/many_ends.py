@@ -27,7 +27,7 @@ from server.production.common.documents import Document
 from server.production.leases import ends, load
 from server.production.leases.ends import Report
 from server.production.records import logs
-from server.production.tasks import completion, drawn, follow_ups, kinds
+from server.production.tasks import alarms, completion, drawn, follow_ups, kinds
 from server.production.tasks.task_store import LEASED, soon
 from server.rest.context import Context
 from server.store.duplicates import are_duplicates
@@ -160,6 +160,7 @@ async def _complete_one(ctx: Context, by: _Batch, ended: Ended) -> Document | No
         mine["site"] = by.only_site
     if by.only_pilot:
         mine["pilot_id"] = {"$in": [None, by.only_pilot]}
+    alarms.ring(ctx, ends.FOLLOW_UP_SECONDS)
     marked = {**ends.completed(report), "due": soon(ends.FOLLOW_UP_SECONDS)}
     task = await ctx.db.tasks.find_one_and_update(
         mine, {"$set": marked, "$unset": {"pilot_id": "", "avoid": ""}},

@@ -3,9 +3,9 @@
 That there are tasks is heard from other processes, too, and these are told how many cores wait here.
 
 Whoever asks in vain joins the queue of those whose requests differ in nothing but time, pilot and host. When
-tasks are announced, and once in LOOK_SECONDS in case an announcement was lost, one look is taken
-for the first of each queue; the turn of the next ones comes only when that found something. So neither idle
-pilots nor announcements cost by the number of those who wait.
+tasks are announced, and once in LOOK_SECONDS in case an announcement was lost (more rarely where nothing was
+announced for long), one look is taken for the first of each queue; the turn of the next ones comes only when
+that found something. So neither idle pilots nor announcements cost by the number of those who wait.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from server.rest.hearing import listen
 __all__ = ["claim_or_wait", "cores_waiting", "end_waits", "number_waiting"]
 
 LOOK_SECONDS = 1.0  # what another server process announces may be lost
-ELSEWHERE_SECONDS = 3.0  # how long another process is believed how many wait there
+QUIET_SHARE, LONGEST_LOOK = 0.25, 5.0  # after this part of the time since the last announcement, at most
+ELSEWHERE_SECONDS = LONGEST_LOOK + 1.0  # how long another process is believed how many wait there
 ROUND_SECONDS = 0.02  # between rounds at least: what is announced meanwhile is one announcement
 REST = 2.0  # and so many times what the last one took: others want the server, too
 MOST_HOSTS = 4  # tried in a round when the first may not have what there is
@@ -98,6 +99,7 @@ class _Waits:
         self.by_pilot: defaultdict[str, set[_Wait]] = defaultdict(set)
         self.serving: asyncio.Task[None] | None = None
         self.elsewhere = Elsewhere(ELSEWHERE_SECONDS)  # cores that wait in other processes
+        self.announced = time.monotonic()  # when tasks were, last
 
     # -- coming and going
 
@@ -149,7 +151,9 @@ class _Waits:
         try:
             while True:
                 if ctx.signals.count("tasks") == seen:
-                    await ctx.signals.wait("tasks", LOOK_SECONDS)
+                    await ctx.signals.wait("tasks", self._pause())
+                if ctx.signals.count("tasks") != seen:
+                    self.announced = time.monotonic()
                 ctx.signals.tell(WAITING, ctx.server_id, _cores_here(self))
                 if not self.queues:
                     return
@@ -158,6 +162,15 @@ class _Waits:
                 await asyncio.sleep(max(ROUND_SECONDS, REST * (time.monotonic() - began)))
         finally:
             self.serving = None
+
+    def _pause(self) -> float:
+        """Seconds until a look that nobody asked for.
+
+        What others may have and who waits here may not becomes free by time, too.
+        """
+        if any(queue.hidden for queue in self.queues.values()):
+            return LOOK_SECONDS
+        return max(LOOK_SECONDS, min(QUIET_SHARE * (time.monotonic() - self.announced), LONGEST_LOOK))
 
     async def _round(self, ctx: Context) -> None:
         for wait in [wait for queue in self.queues.values() for wait in queue.waits if wait.gone.is_set()]:

@@ -38,8 +38,9 @@ async def measure(ctx: Context) -> int:
     tasks = await counting.of_all(ctx)
     for status in TASK.states:
         TASKS.labels(status).set(tasks.get(status, 0))
+    datasets = await _datasets(ctx)
     for status in DATASET.states:
-        DATASETS.labels(status).set(await ctx.db.datasets.count_documents({"status": status}))
+        DATASETS.labels(status).set(datasets.get(status, 0))
     BREAKERS.set(await ctx.db.breakers.count_documents({"breaker.is_open": True}))
     PARKED_TASKS.set(await ctx.db.tasks.count_documents({"status": "waiting", "class_key": PARKED}))
     pilots = await _pilots(ctx)
@@ -52,6 +53,12 @@ async def measure(ctx: Context) -> int:
         for name in NUMBERS:
             RESOURCES.labels(name, state).set(total[name])
     return len(pilots)
+
+
+async def _datasets(ctx: Context) -> dict[str, int]:
+    stages: list[Document] = [{"$match": {"status": {"$in": list(DATASET.states)}}},
+                              {"$group": {"_id": "$status", "n": {"$sum": 1}}}]
+    return {row["_id"]: row["n"] async for row in await ctx.db.datasets.aggregate(stages)}
 
 
 async def _pilots(ctx: Context) -> list[Document]:

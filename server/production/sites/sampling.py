@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from datetime import timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
+
+from pymongo.asynchronous.database import AsyncDatabase
 
 from iceprod.ids import now, timestamp
 from server.production.activity import ended, host_hours, series
@@ -16,8 +20,11 @@ from server.services.leader import Service
 __all__ = ["SERVICES", "gauges_of", "record"]
 
 PERIOD = 20.0  # seconds: a minute has its samples though one comes late
+TEND_SECONDS = 60.0  # between two times that coarser slots are summed up, and old ones forgotten
 ALIVE_SECONDS = 300.0  # a pilot that was heard of so recently counts
 MOST_PILOTS = 50_000
+
+_tended: WeakKeyDictionary[AsyncDatabase, float] = WeakKeyDictionary()
 
 
 async def record(ctx: Context) -> int:
@@ -28,8 +35,10 @@ async def record(ctx: Context) -> int:
         whole.sums.update(slot.sums)
     whole.sums["waiting"] = await ctx.db.tasks.count_documents({"status": "waiting"})
     await series.add(ctx, {**_bounded(samples), series.WHOLE: whole})
-    await series.tend(ctx)
-    await host_hours.clean(ctx)
+    if time.monotonic() - _tended.get(ctx.db, float("-inf")) >= TEND_SECONDS:
+        _tended[ctx.db] = time.monotonic()
+        await series.tend(ctx)
+        await host_hours.clean(ctx)
     return len(samples)
 
 

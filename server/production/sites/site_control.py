@@ -76,17 +76,31 @@ async def expire(ctx: Context) -> int:
     """Take out pilots that fell silent, and mark grids that did; how many. None soon after an outage."""
     if (await outages.heard_for(ctx)).total_seconds() < SILENT_PILOT_SECONDS:
         return 0
-    silent = {"beats": True, "last_update": {"$lt": _ago(SILENT_PILOT_SECONDS)}}
-    ids = [pilot["pilot_id"] async for pilot in ctx.db.pilots.find(silent, {"pilot_id": 1}).limit(1000)]
+    found = ctx.db.pilots.find(_silent_pilots(), {"pilot_id": 1}).limit(1000)
+    ids = [pilot["pilot_id"] async for pilot in found]
     for pilot_id in ids:
         await pilots.expire(ctx, pilot_id)
-    late = {"alive": True, "last_update": {"$lt": _ago(SILENT_GRID_SECONDS)}}
-    marked = await ctx.db.grids.update_many(late, {"$set": {"alive": False}})
+    marked = await ctx.db.grids.update_many(_silent_grids(), {"$set": {"alive": False}})
     return len(ids) + int(marked.modified_count)
+
+
+async def anybody_silent(ctx: Context) -> bool:
+    """Whether `expire` may find somebody."""
+    return (await ctx.db.pilots.find_one(_silent_pilots(), {"_id": 1}) is not None
+            or await ctx.db.grids.find_one(_silent_grids(), {"_id": 1}) is not None)
+
+
+def _silent_pilots() -> Document:
+    return {"beats": True, "last_update": {"$lt": _ago(SILENT_PILOT_SECONDS)}}
+
+
+def _silent_grids() -> Document:
+    return {"alive": True, "last_update": {"$lt": _ago(SILENT_GRID_SECONDS)}}
 
 
 def _ago(seconds: float) -> str:
     return timestamp(now() - timedelta(seconds=seconds))
 
 
-SERVICES = [Service("expire silent pilots", lambda ctx: ctx.settings.services.repair_seconds, expire)]
+SERVICES = [Service("expire silent pilots", lambda ctx: ctx.settings.services.repair_seconds, expire,
+                    needed=anybody_silent)]

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from iceprod.ids import new_id, timestamp
-from server.production.tasks import completion
+from server.production.tasks import alarms, completion
 from server.production.tasks.task_store import LEASED, soon
 from server.rest.context import Context
 from server.store.database import Index
@@ -31,6 +31,7 @@ AT_ONCE = 100
 async def note(ctx: Context, task_ids: Sequence[str]) -> str:
     """Note that these tasks are about to end; the note's id."""
     follow_up_id = new_id()
+    alarms.ring(ctx, OLD_SECONDS)
     await ctx.db.follow_ups.insert_one(
         {"follow_up_id": follow_up_id, "task_ids": list(task_ids), "due": soon(OLD_SECONDS)})
     return follow_up_id
@@ -57,5 +58,6 @@ async def sweep(ctx: Context) -> int:
 
 
 async def _look_later(ctx: Context, follow_up_id: str) -> None:
+    alarms.ring(ctx, OLD_SECONDS)
     later = {"$set": {"due": soon(OLD_SECONDS)}}
     await ctx.db.follow_ups.update_one({"follow_up_id": follow_up_id}, later)

@@ -6,7 +6,7 @@ from iceprod.ids import timestamp
 from iceprod.states import TASK
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
-from server.production.tasks import completion, parked, task_store
+from server.production.tasks import alarms, completion, parked, task_store
 from server.production.tasks.task_store import soon
 from server.rest.context import Context
 
@@ -20,14 +20,20 @@ def moved(ctx: Context, status: str) -> Document:
     changes: Document = {"status": status, "status_changed": timestamp(), "instance_id": ""}
     removed = {"pilot_id": ""}
     if status in completion.OVER:
-        changes["due"] = soon(FOLLOW_UP_SECONDS)
+        changes["due"] = _later(ctx, FOLLOW_UP_SECONDS)
     elif status in ("idle", "reset"):
-        changes["due"] = soon(2 * ctx.settings.services.repair_seconds)
+        changes["due"] = _later(ctx, 2 * ctx.settings.services.repair_seconds)
     else:
         removed["due"] = ""
     if status == "reset":
         changes |= {"failures": 0, "infrastructure_failures": 0}
     return {"$set": changes, "$unset": removed}
+
+
+def _later(ctx: Context, seconds: float) -> str:
+    """When the repair pass has to look at what is done now."""
+    alarms.ring(ctx, seconds)
+    return soon(seconds)
 
 
 async def set_status(ctx: Context, task_id: str, status: str, dataset_id: str = "", *,

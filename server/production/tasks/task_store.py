@@ -29,7 +29,7 @@ from iceprod.states import TASK
 from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document, projection
 from server.production.datasets import jobs, totals
-from server.production.tasks import counting, kinds
+from server.production.tasks import alarms, counting, kinds
 from server.production.tasks.classes import PARKED, class_table
 from server.rest.context import Context
 from server.store.database import Index
@@ -84,6 +84,13 @@ def soon(seconds: float) -> str:
     return timestamp(now() + timedelta(seconds=seconds))
 
 
+def _repaired(ctx: Context, times: int = 1) -> str:
+    """When the repair pass has to look at what is stored now, after so many of its periods."""
+    seconds = times * ctx.settings.services.repair_seconds
+    alarms.ring(ctx, seconds)
+    return soon(seconds)
+
+
 def new_task(dataset_id: str, job_id: str, new: NewTask, key: str = "") -> Document:
     """A task's document, not yet stored, of a class that is known or found.
 
@@ -118,7 +125,7 @@ async def create_task(ctx: Context, task: Document) -> str:
     """Store one task; its id. Raises BadRequest when the job has a task of that index."""
     await class_table(ctx).register(ctx, task_classes_of([task]))
     if task["status"] == "idle":
-        task = {**task, "due": soon(ctx.settings.services.repair_seconds)}
+        task = {**task, "due": _repaired(ctx)}
     async with totals.making(ctx, task["dataset_id"]) as batch:
         try:
             await ctx.db.tasks.insert_one(dict(task))
@@ -155,7 +162,7 @@ async def _create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask],
                  for spec in specs]
     for document in documents:
         if document["status"] == "idle":  # what it depends on may be complete before it is stored
-            document["due"] = soon(ctx.settings.services.repair_seconds)
+            document["due"] = _repaired(ctx)
     await class_table(ctx).register(ctx, task_classes_of(documents))
     if before is not None:
         await before
@@ -326,7 +333,7 @@ async def _patch(ctx: Context, before: Document, fields: Document) -> Document:
             removed = {"due": "", **({} if "pilot_id" in fields else {"pilot_id": ""})}
             await class_table(ctx).register(ctx, task_classes_of([{**before, **changes}]))
     if fields.get("status") == "idle":
-        changes["due"] = soon(2 * ctx.settings.services.repair_seconds)
+        changes["due"] = _repaired(ctx, 2)
         removed.pop("due", None)
     update: Document = {"$set": changes} | ({"$unset": removed} if removed else {})
     after = await ctx.db.tasks.find_one_and_update({"task_id": task_id}, update, {"_id": 0},

@@ -19,9 +19,9 @@ from server.sensor.common import sigmf
 from server.sensor.schedule.entries import Entry, Pending, utc
 from server.store.database import Index
 
-__all__ = ["CALLBACKS", "INDEXES", "MAX_DATA", "Acquisition", "Callback", "begin", "counts", "data_of",
-           "finish", "from_document", "get", "hold", "in_progress", "interrupted", "latest", "listed",
-           "note_grid", "on_grid", "remove", "remove_one", "trim"]
+__all__ = ["CALLBACKS", "INDEXES", "MAX_DATA", "Acquisition", "Callback", "all_in_progress", "begin",
+           "counts", "data_of", "finish", "from_document", "get", "hold", "in_progress", "latest", "listed",
+           "note_grid", "remove", "remove_one", "trim"]
 
 INDEXES = [
     Index("acquisitions", "entry_task", [("entry", 1), ("task_id", 1)], unique=True),
@@ -209,16 +209,9 @@ async def in_progress(ctx: Context, entry: str) -> list[Acquisition]:
     return [from_document(document) async for document in cursor]
 
 
-async def interrupted(ctx: Context, now: float) -> list[Acquisition]:
-    """Local runs whose server is gone."""
-    cursor = ctx.db.acquisitions.find(
-        {"status": Status.IN_PROGRESS.value, "kind": "local", "until": {"$lt": now}})
-    return [from_document(document) async for document in cursor]
-
-
-async def on_grid(ctx: Context) -> list[Acquisition]:
-    """All runs that the grid works on."""
-    cursor = ctx.db.acquisitions.find({"status": Status.IN_PROGRESS.value, "kind": "grid"})
+async def all_in_progress(ctx: Context) -> list[Acquisition]:
+    """The runs of all entries that are at work, here, elsewhere, or nowhere any more."""
+    cursor = ctx.db.acquisitions.find({"status": Status.IN_PROGRESS.value})
     return [from_document(document) async for document in cursor]
 
 

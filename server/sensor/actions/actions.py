@@ -35,6 +35,7 @@ Run = Callable[[Context, Acquisition], Awaitable[Outcome]]
 Start = Callable[[Context, Acquisition], Awaitable[Outcome | None]]
 Follow = Callable[[Context, Acquisition], Awaitable[Outcome | None]]
 Abort = Callable[[Context, Acquisition, str], Awaitable[None]]
+Needed = Callable[[Context], Awaitable[bool]]
 
 
 class Overlap(StrEnum):
@@ -65,6 +66,7 @@ class Action:
     retention: int = RETENTION  # runs whose data are kept
     keeps_runs: bool = True  # else older runs than those are forgotten
     named: Named = NOTHING  # what it names, which has to be its scheduler's to name
+    needed: Needed | None = None  # whether there is anything to do: else due times pass, and nothing is kept
 
     @property
     def kind(self) -> str:

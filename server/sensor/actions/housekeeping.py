@@ -20,7 +20,7 @@ from server.rest.context import Context
 from server.sensor.acquisitions.acquisitions import Acquisition
 from server.sensor.acquisitions.outcomes import Outcome
 from server.sensor.actions import actions
-from server.sensor.actions.actions import Action
+from server.sensor.actions.actions import Action, Needed
 from server.sensor.schedule.entries import SYSTEM, Entry, all_entries, utc
 from server.services.leader import Service
 
@@ -108,7 +108,22 @@ def _action(job: Job, service: Service) -> Action:
         return Outcome(detail=f"{told['done']} done", data=json.dumps(told).encode())
 
     return Action(job.action, job.description, run=run, admin_only=True, may_pause=not job.is_vital,
-                  retention=KEPT_RUNS, keeps_runs=False)
+                  retention=KEPT_RUNS, keeps_runs=False, needed=_needed(service))
+
+
+def _needed(service: Service) -> Needed | None:
+    """Whether a run would do anything; one that need not be done counts as done."""
+    asked = service.needed
+    if asked is None:
+        return None
+
+    async def needed(ctx: Context) -> bool:
+        is_needed = await asked(ctx)
+        if not is_needed:
+            metrics.SERVICE_AGE.labels(service.name).set_to_current_time()
+        return is_needed
+
+    return needed
 
 
 def _gated(job: Job, service: Service) -> Service:

@@ -34,7 +34,7 @@ __all__ = ["HOLD_SECONDS", "Scheduler", "close", "scheduler", "stop_runs", "tick
 log = logging.getLogger("server.sensor")
 
 HOLD_SECONDS = 30.0  # a local run whose server is not heard of for so long was interrupted
-CARE_SECONDS = 5.0  # between two looks at what dead servers left, and at what other processes changed
+CARE_SECONDS = 10.0  # between two looks at what dead servers left, and at what other processes changed
 FOLLOW_SECONDS = 2.0  # between two looks at work on the grid
 AT_ONCE = 8  # local runs side by side
 BACK_SECONDS = 5.0  # a larger step of the clock backwards is looked into
@@ -71,14 +71,19 @@ class Scheduler:
         if self._seen is None or now < self._seen - BACK_SECONDS:
             await self._realign(now)
         self._seen = now
-        if abs(now - self._cared) >= CARE_SECONDS:
+        cares, follows = abs(now - self._cared) >= CARE_SECONDS, abs(now - self._followed) >= FOLLOW_SECONDS
+        runs: list[Acquisition] = []
+        if cares or follows:
+            runs = await acquisitions.all_in_progress(self.ctx)
+            self._on_grid = any(run.kind == "grid" for run in runs)
+        if cares:
             self._cared = now
             await self._go_on_with_pending(now)
-            await self._close_interrupted(now)
+            await self._close_interrupted(runs, now)
         await self._take_due(now)
-        if abs(now - self._followed) >= FOLLOW_SECONDS:
+        if follows:
             self._followed = now
-            await self._follow_grid(now)
+            await self._follow_grid(runs, now)
 
     async def settle(self) -> None:
         """Wait until everything that was started has ended."""
@@ -88,11 +93,12 @@ class Scheduler:
     # -- entries
 
     async def _take_due(self, now: float) -> None:
-        found = await all_entries(self.ctx, {"is_active": True, "look_at": {"$lte": int(now)}})
-        asked = await all_entries(self.ctx, {"asked": {"$exists": True}})
-        due = {entry.name: (look(entry.times, int(now)), entry) for entry in found}
-        for entry in asked:
-            due.setdefault(entry.name, (Look(None, 0, entry.next_time, entry.is_active), entry))
+        is_late = {"is_active": True, "look_at": {"$lte": int(now)}}
+        due: dict[str, tuple[Look, Entry]] = {}
+        for entry in await all_entries(self.ctx, {"$or": [is_late, {"asked": {"$exists": True}}]}):
+            found = entry.is_active and entry.look_at <= int(now)
+            due[entry.name] = (look(entry.times, int(now)) if found
+                               else Look(None, 0, entry.next_time, entry.is_active)), entry
 
         def order(item: tuple[Look, Entry]) -> tuple[float, int, str]:
             look_, entry = item
@@ -117,6 +123,9 @@ class Scheduler:
         if entry.pending is not None:  # its last run is just being started
             return
         action = await actions.find(self.ctx, entry.action)
+        if await self._has_nothing_to_do(entry, action):
+            await taking.pass_by(self.ctx, entry, found)
+            return
         if not await self._has_room(entry, action):
             if found.run_at is not None and entry.interval is not None:
                 await taking.skip(self.ctx, entry, found)
@@ -125,6 +134,12 @@ class Scheduler:
                        else taking.take_asked(self.ctx, entry, now))
         if taken is not None:
             await self._start(taken, action, now)
+
+    async def _has_nothing_to_do(self, entry: Entry, action: Action | None) -> bool:
+        """Whether a run may be left out: nobody asked for it, and no failure is to be made good."""
+        if action is None or action.needed is None or entry.asked is not None or entry.failures:
+            return False
+        return not await action.needed(self.ctx)
 
     async def _has_room(self, entry: Entry, action: Action | None) -> bool:
         """Whether a run may begin, by the action's rule for runs that overlap."""
@@ -155,6 +170,7 @@ class Scheduler:
         elif action.run:
             self._spawn(run, self._run(run, action, action.run))
         else:
+            self._on_grid = True
             self._spawn(run, self._begin_on_grid(run, action))
 
     async def _renumber(self) -> None:
@@ -211,11 +227,9 @@ class Scheduler:
         if outcome is not None:
             await close(self.ctx, run, outcome, action)
 
-    async def _follow_grid(self, now: float) -> None:
-        runs = await acquisitions.on_grid(self.ctx)
-        self._on_grid = bool(runs)
+    async def _follow_grid(self, runs: list[Acquisition], now: float) -> None:
         for run in runs:
-            if run.id not in self._work:
+            if run.kind == "grid" and run.id not in self._work:
                 action = await actions.find(self.ctx, run.action)
                 self._spawn(run, self._follow(run, action, now))
 
@@ -231,9 +245,9 @@ class Scheduler:
                 self.ctx, run, now + HOLD_SECONDS, held_until=run.until):
             await self._begin_on_grid(run, action)
 
-    async def _close_interrupted(self, now: float) -> None:
-        for run in await acquisitions.interrupted(self.ctx, now):
-            if run.id not in self._work:
+    async def _close_interrupted(self, runs: list[Acquisition], now: float) -> None:
+        for run in runs:
+            if run.kind == "local" and run.until < now and run.id not in self._work:
                 await close(self.ctx, run, failure("interrupted: the server that ran it ended"))
 
 
@@ -276,6 +290,9 @@ async def close(ctx: Context, run: Acquisition, outcome: Outcome, action: Action
 
 async def _failures_in_a_row(ctx: Context, run: Acquisition) -> int:
     """How many of the entry's last runs failed without a good one after them, since it was forgiven."""
+    last = await acquisitions.listed(ctx, run.entry, limit=1, newest=True)
+    if last and last[0].status is Status.SUCCESS:
+        return 0
     entry = await ctx.db.schedule.find_one({"_id": run.entry}, {"forgiven": 1})
     recent = await acquisitions.listed(ctx, run.entry, limit=100, newest=True)
     failed = 0

@@ -16,7 +16,8 @@ from server.rest.context import Context
 from server.sensor.schedule.entries import Entry, Pending, find, look_at
 from server.sensor.schedule.times import Look, Times
 
-__all__ = ["clear", "deactivate", "give_up_failing", "realign", "renumber", "skip", "take", "take_asked"]
+__all__ = ["clear", "deactivate", "give_up_failing", "pass_by", "realign", "renumber", "skip", "take",
+           "take_asked"]
 
 PENDING_SECONDS = 10.0
 
@@ -61,6 +62,11 @@ async def skip(ctx: Context, entry: Entry, found: Look) -> None:
     """Let due times pass, since the run before is at work; they are counted."""
     await ctx.db.schedule.update_one(
         _seen(entry), {"$set": _moved(entry, found), "$inc": {"skipped": found.missed + 1}})
+
+
+async def pass_by(ctx: Context, entry: Entry, found: Look) -> None:
+    """Let due times pass, since there is nothing to do."""
+    await ctx.db.schedule.update_one(_seen(entry), {"$set": _moved(entry, found)})
 
 
 async def deactivate(ctx: Context, entry: Entry) -> None:

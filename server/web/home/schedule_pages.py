@@ -20,6 +20,7 @@ from server.sensor.schedule import entries
 from server.sensor.schedule.entries import SYSTEM, Entry
 from server.sensor.schedule.times import upcoming
 from server.web.common.handler import READERS, PageHandler
+from server.web.common.show import since
 
 __all__ = ["ROUTES", "epoch", "strip"]
 
@@ -37,6 +38,15 @@ class Row:
     entry: Entry
     runs: list[dict[str, Any]]
     may_change: bool
+    is_sparing: bool = False  # what it would find nothing to do at is no run
+
+    @property
+    def latest(self) -> str:
+        """What came last, in words."""
+        if not self.runs:
+            return "nothing to do yet" if self.is_sparing else "never ran"
+        told = f"{self.runs[-1]['status']} {since(self.runs[-1]['started'].rstrip('Z'))}"
+        return f"{told}, nothing to do since" if self.is_sparing and self.state == "active" else told
 
     @property
     def state(self) -> str:
@@ -87,7 +97,8 @@ class Schedule(PageHandler):
 
     async def _row(self, entry: Entry) -> Row:
         runs = await acquisitions.latest(self.ctx, entry.name, STRIP_RUNS)
-        return Row(entry, runs, asking.may_change(self.user, entry))
+        action = await actions.find(self.ctx, entry.action)
+        return Row(entry, runs, asking.may_change(self.user, entry), bool(action and action.needed))
 
     @allow(*READERS)
     async def post(self) -> None:

@@ -51,6 +51,7 @@ def test_who_works_when_told_to_looks_more_rarely_after_a_while() -> None:
     told = Service("told", lambda ctx: 2.0, _nothing, signal="told")
     looks = [pause_of(told, 2.0, number) for number in range(QUIET_LOOKS + 2)]
     assert looks == [2.0] * QUIET_LOOKS + [8.0, 8.0]
+    assert [pause_of(told, 5.0, 100, quiet) for quiet in (20, 80, 200, 1e6)] == [20.0, 20.0, 50.0, 60.0]
     assert pause_of(told, 15.0, 100) == LONGEST_QUIET
     assert pause_of(told, 60.0, 100) == 60.0, "what looks rarely anyway does not look more often"
 

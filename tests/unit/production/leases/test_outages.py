@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pymongo.errors import AutoReconnect
 
 from iceprod import ids
 from server.common.errors import NotFound
@@ -148,8 +149,29 @@ async def test_a_pilot_that_said_goodbye_does_not_come_back(ctx: Context, make: 
     assert answer["stop"] == [held["task_id"]]
 
 
-async def test_the_first_server_of_all_gives_time_too(ctx: Context) -> None:
+async def test_the_first_server_of_all_gives_time_too(ctx: Context, clock: type[Clock]) -> None:
     await ctx.db.pulses.delete_many({})
     assert (await outages.heard_for(ctx)).total_seconds() == 0
+    clock.step = timedelta(seconds=10)
     await long_up(ctx.db)
     assert (await outages.heard_for(ctx)).total_seconds() > 86000
+
+
+async def test_a_pulse_goes_on_until_the_database_is_away(ctx: Context, clock: type[Clock],
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be written was heard by nobody, however often it was tried."""
+
+    async def away(*_: object, **__: object) -> None:
+        raise AutoReconnect("away")
+
+    before = await outages.heard_for(ctx)
+    for seconds in (5, 10, 15, 20, 25):
+        clock.step = timedelta(seconds=seconds)
+        assert await outages.heard_for(ctx) > before
+    for seconds in range(40, 70, 5):
+        clock.step = timedelta(seconds=seconds)
+        with monkeypatch.context() as patched:
+            patched.setattr(type(ctx.db.pulses), "update_one", away)
+            with pytest.raises(AutoReconnect):
+                await outages.heard_for(ctx)
+    assert await outages.heard_for(ctx) == timedelta(0)

@@ -399,10 +399,32 @@ async def test_looks_cost_nothing_until_something_is_due_or_new(sensor_: Sensor,
 
     await sensor_.make(interval=60)
     assert [await look(T0 + second) for second in (0, 1, 2, 3)] == [True, False, False, False]
-    assert await look(T0 + 6), "another process may have changed something"
-    await sensor_.make("new", start=T0 + 8)
-    assert await look(T0 + 7), "this one did"
-    assert await look(T0 + 8)
-    assert not await look(T0 + 9)
+    assert await look(T0 + 11), "another process may have changed something"
+    await sensor_.make("new", start=T0 + 13)
+    assert await look(T0 + 12), "this one did"
+    assert await look(T0 + 13)
+    assert not await look(T0 + 14)
     assert await look(T0 - 100), "the clock was set back"
     assert len(await sensor_.runs("new")) == 1
+
+
+# -- nothing to do
+
+
+async def test_times_at_which_there_is_nothing_to_do_pass(sensor_: Sensor, record: Recorder) -> None:
+    work: list[int] = []
+
+    async def needed(_: Context) -> bool:
+        return bool(work)
+
+    actions.register(Action("rarely", "When needed.", run=record, needed=needed))
+    await sensor_.make(action="rarely", interval=2)
+    await sensor_.at(T0, T0 + 2, T0 + 3)
+    entry = await sensor_.entry()
+    assert (await sensor_.runs(), entry.next_time, entry.next_task_id) == ([], T0 + 4, 1)
+    work.append(1)
+    await sensor_.at(T0 + 4)
+    work.clear()
+    await entries.ask(sensor_.ctx, "e", "alice")
+    await sensor_.at(T0 + 5, T0 + 6)
+    assert [(run.time, run.asked_by) for run in await sensor_.runs()] == [(T0 + 4, ""), (T0 + 5, "alice")]
