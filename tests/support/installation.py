@@ -111,11 +111,7 @@ class Installed:
             if entry.name.isdigit():
                 with contextlib.suppress(OSError):
                     if f"{MARK}={self.mark}".encode() in (entry / "environ").read_bytes():
-                        yield int(entry.name), _command_line(entry)
-
-
-def _command_line(process: Path) -> str:
-    return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                        yield int(entry.name), (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
 
 
 @contextlib.contextmanager
