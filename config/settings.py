@@ -177,10 +177,10 @@ class Credentials(Part, frozen=True):
 
 
 class Leases(Part, frozen=True):
-    """A claim lasts `seconds` unless a heartbeat extends it; the repair pass looks every `sweep_seconds`."""
+    """A claim lasts `seconds` unless a heartbeat extends it; every `sweep_seconds` somebody looks."""
 
     seconds: float = 60.0  # without a heartbeat for so long, a pilot has lost its tasks
-    sweep_seconds: float = 5.0  # how often ended leases are looked for
+    sweep_seconds: float = 5.0  # between two looks at what is due: leases, and tasks to repair
     max_wait_seconds: float = 30.0  # longest long poll of an idle pilot
     unattended_hours: float = 72.0  # a claim by a client that sends no heartbeats
     # so long a pilot works on while the server does not answer: longer than most upgrades and repairs

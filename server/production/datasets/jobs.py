@@ -30,10 +30,11 @@ INDEXES = [
 IDS = ("job_id", "dataset_id", "job_index")
 
 
-def new_job(dataset_id: str, job_index: int, *, job_id: str = "", status: str = JOB.start) -> Document:
-    """A job's document, not yet stored."""
+def new_job(dataset_id: str, job_index: int, *, job_id: str = "", status: str = JOB.start,
+            moment: str = "") -> Document:
+    """A job's document, not yet stored; made at a moment, which many may share."""
     return {"job_id": job_id or new_id(), "dataset_id": dataset_id, "job_index": job_index, "status": status,
-            "status_changed": timestamp()}
+            "status_changed": moment or timestamp()}
 
 
 def check_job_id(job_id: str) -> str:

@@ -91,8 +91,8 @@ def _repaired(ctx: Context, times: int = 1) -> str:
     return soon(seconds)
 
 
-def new_task(dataset_id: str, job_id: str, new: NewTask, key: str = "") -> Document:
-    """A task's document, not yet stored, of a class that is known or found.
+def new_task(dataset_id: str, job_id: str, new: NewTask, key: str = "", moment: str = "") -> Document:
+    """A task's document, not yet stored, of a class that is known or found; made at a moment, or now.
 
     Raises BadRequest for requirements of wrong types.
     """
@@ -101,9 +101,9 @@ def new_task(dataset_id: str, job_id: str, new: NewTask, key: str = "") -> Docum
         "task_id": new.task_id or new_id(), "dataset_id": dataset_id, "job_id": job_id,
         "task_index": new.task_index, "job_index": new.job_index, "name": new.name,
         "depends": list(new.depends), "requirements": new.requirements, "status": status,
-        "status_changed": timestamp(), "failures": 0, "evictions": 0, "walltime": 0.0, "walltime_err": 0.0,
-        "walltime_err_n": 0, "site": "", "priority": new.priority, "instance_id": "", "kind": new.kind,
-        "class_key": key or checked_class(new.requirements),
+        "status_changed": moment or timestamp(), "failures": 0, "evictions": 0, "walltime": 0.0,
+        "walltime_err": 0.0, "walltime_err_n": 0, "site": "", "priority": new.priority, "instance_id": "",
+        "kind": new.kind, "class_key": key or checked_class(new.requirements),
     }
 
 
@@ -158,7 +158,8 @@ async def _create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask],
     for spec in specs:
         if id(spec.requirements) not in classes:
             classes[id(spec.requirements)] = checked_class(spec.requirements)
-    documents = [new_task(dataset_id, job_ids[spec.job_index], spec, classes[id(spec.requirements)])
+    moment = timestamp()
+    documents = [new_task(dataset_id, job_ids[spec.job_index], spec, classes[id(spec.requirements)], moment)
                  for spec in specs]
     for document in documents:
         if document["status"] == "idle":  # what it depends on may be complete before it is stored
@@ -171,7 +172,9 @@ async def _create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask],
     if any(document["status"] == "waiting" for document in documents):
         ctx.signals.notify("tasks")
     if len(new) == len(documents):
-        return [{name: value for name, value in document.items() if name != "_id"} for document in documents]
+        for document in documents:
+            del document["_id"]  # the driver's
+        return documents
     query = {"dataset_id": dataset_id, "job_index": {"$in": sorted(job_ids)}}
     stored = {(task["job_index"], task["task_index"]): task
               async for task in ctx.db.tasks.find(query, {"_id": 0})}
@@ -180,7 +183,8 @@ async def _create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask],
 
 async def _create_jobs(ctx: Context, dataset_id: str, indexes: list[int],
                        batch: totals.Batch) -> dict[int, str]:
-    wanted = [jobs.new_job(dataset_id, index) for index in indexes]
+    moment = timestamp()
+    wanted = [jobs.new_job(dataset_id, index, moment=moment) for index in indexes]
     new = await _insert_new(ctx, "jobs", wanted)
     batch.jobs += len(new)
     if len(new) == len(wanted):
