@@ -154,9 +154,10 @@ class DirectView(View):
         db = self._storage.db
         if db.execute(index.between_sql, (keys[0], keys[-1])).fetchone() is None:
             return False
-        parts = (keys[start:start + POINTS] for start in range(0, len(keys), POINTS))
-        return any(db.execute(index.any_sql, (*part, *[part[-1]] * (POINTS - len(part)))).fetchone()
-                   for part in parts)
+        whole = len(keys) - len(keys) % POINTS  # an unfinished statement costs as much as a whole one
+        return (any(db.execute(index.any_sql, keys[start:start + POINTS]).fetchone()
+                    for start in range(0, whole, POINTS))
+                or any(db.execute(index.owner_sql, (key,)).fetchone() for key in keys[whole:]))
 
     def count(self, collection: Collection) -> int:
         return self._catalog.count(collection)

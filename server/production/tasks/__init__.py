@@ -4,7 +4,5 @@ In: new tasks, wishes of users (suspend, reset). Out: tasks in their states; job
 notes of what follows an end.
 """
 
-__all__ = [
-    "bulk", "classes", "completion", "counting", "drawn", "follow_ups", "history", "kinds", "parked",
-    "queueing", "requests", "task_changes", "task_store",
-]
+__all__ = ["alarms", "bulk", "classes", "completion", "counting", "drawn", "follow_ups", "history", "kinds",
+           "parked", "queueing", "requests", "task_changes", "task_store"]
