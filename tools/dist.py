@@ -28,7 +28,7 @@ from grid.bundle import build
 __all__ = ["bill", "checksums", "describe", "empty", "main", "pack", "wheel"]
 
 ROOT = Path(__file__).parents[1]
-CONSTRAINTS = ROOT / "constraints.txt"
+CONSTRAINTS, DESCRIBER = ROOT / "constraints.txt", Path(__file__).with_name("sbom.txt")
 COMPILED = Path("scanner/machine/built")
 OURS = ("*.tar.gz", "*.whl", "iceprod-pilot.pyz", "sbom.cdx.json", "SHA256SUMS")
 
@@ -80,18 +80,25 @@ def wheel(source: Path, folder: Path, compiled: Path | None = None) -> Path:
 def bill(wheel: Path, target: Path) -> Path:
     """Write what the wheel brings with all extras, in the versions of `constraints.txt`."""
     with tempfile.TemporaryDirectory() as scratch:
-        python = Path(scratch) / "bin" / "python"
-        _run(sys.executable, "-m", "venv", "--without-pip", scratch)
-        _run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile",
-             "--constraint", CONSTRAINTS, f"{wheel.absolute()}[all]")
+        python = _environment(Path(scratch), "--constraint", CONSTRAINTS, f"{wheel.absolute()}[all]")
         return describe(python, target)
 
 
 def describe(python: Path, target: Path) -> Path:
     """Write what is installed for this Python."""
-    _run(sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--output-file",
-         target, python)
+    with tempfile.TemporaryDirectory() as scratch:
+        describer = _environment(Path(scratch), "--requirement", DESCRIBER)
+        _run(describer, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--output-file", target,
+             python)
     return target
+
+
+def _environment(folder: Path, *what: str | Path) -> Path:
+    """A new environment in which pip installed this; its Python."""
+    python = folder / "bin" / "python"
+    _run(sys.executable, "-m", "venv", "--without-pip", folder)
+    _run(sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile", *what)
+    return python
 
 
 def checksums(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from iceprod.transport import ClientError, Refused
 
 __all__ = ["ask", "beat", "keep_beating", "tell"]
 
-_TIMEOUT = 10.0
+_TIMEOUT, _CLAIM_TIMEOUT = 10.0, 15.0
 
 log = logging.getLogger("pilot")
 
@@ -28,12 +28,20 @@ def tell(pilot: Pilot, *, patience: float = 0.0, timeout: float = 30.0, **news: 
 
 
 def ask(pilot: Pilot, claim: dict[str, Any]) -> dict[str, Any] | None:
-    """Ask for tasks, and wait for them; None when we stopped waiting because there was something to say."""
+    """Ask for tasks, and wait for them; None when we stopped waiting because there was something to say.
+
+    What is answered at once is never given up: the server would have to take back what it is about to give.
+    """
     wait = float(claim.get("wait", 0.0))
+
+    def send(path: str, body: dict[str, Any]) -> Any:
+        if not wait:
+            return pilot.client.post(path, body, timeout=_CLAIM_TIMEOUT)
+        return pilot.client.poll(path, body, wait + _CLAIM_TIMEOUT)
+
     pilot.waits = True
     try:
-        answer: dict[str, Any] | None = _exchange(
-            pilot, lambda path, body: pilot.client.poll(path, body, wait + 15), {"claim": claim})
+        answer: dict[str, Any] | None = _exchange(pilot, send, {"claim": claim})
     finally:
         pilot.waits = False
     return answer

@@ -52,14 +52,17 @@ def _lease(pilot: Pilot, count: int) -> int | None:
 
     The server looks at each task by itself, so several tasks are asked for with an equal part of the room
     each. What fits no part is asked for with the whole room, and that is also how we wait. While tasks are
-    short we lease some ahead, which run one after the other, each with all the room that it needs.
+    short we lease some ahead, which run one after the other, each with all the room that it needs. Their ends
+    would cut most of our requests short, if these were made to wait before we know that there is nothing.
     """
     wait = _longest_wait(pilot)
-    ahead = pilot.ahead()
-    room = pilot.room.total if ahead else pilot.room.free()
-    parts = min(count, room["gpu"]) if room["gpu"] else count
-    tasks = _claim(pilot, _part(room, parts), parts, 0.0) if parts > 1 and not ahead else []
-    tasks = tasks or _claim(pilot, room, count if ahead else 1, wait)
+    if pilot.ahead():
+        tasks = _claim(pilot, pilot.room.total, count, 0.0) or _claim(pilot, pilot.room.total, count, wait)
+    else:
+        room = pilot.room.free()
+        parts = min(count, room["gpu"]) if room["gpu"] else count
+        tasks = _claim(pilot, _part(room, parts), parts, 0.0) if parts > 1 else []
+        tasks = tasks or _claim(pilot, room, 1, wait)
     for task in tasks or ():
         pilot.start(task)
     pilot.took(len(tasks or ()))

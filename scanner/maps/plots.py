@@ -39,6 +39,7 @@ __all__ = ["STYLES", "plot_sky", "plot_zoom"]
 
 matplotlib.rcParams["pdf.fonttype"] = matplotlib.rcParams["ps.fonttype"] = 42  # TrueType
 matplotlib.rcParams["svg.fonttype"] = "none"
+matplotlib.rcParams["svg.hashsalt"] = "iceprod"  # equal pictures are equal files
 
 Direction = tuple[float, float]  # right ascension and declination in degrees
 Reference = Direction | Mapping[str, Direction]
@@ -81,7 +82,7 @@ def plot_sky(result: ScanResult, path: str | Path | BinaryIO, *, truth: Directio
     _describe(figure, result, skymap, style)
     _draw_colorbar(figure, norm, (0.045, 0.11, 0.27, 0.022))
     _draw_legend(figure, handles, posterior.levels, (0.36, 0.155), columns=3)
-    figure.savefig(path, format=file_format, dpi=STYLES[style])
+    _save(figure, result, path, file_format, style)
 
 
 def plot_zoom(result: ScanResult, path: str | Path | BinaryIO, *, truth: Direction | None = None,
@@ -109,7 +110,15 @@ def plot_zoom(result: ScanResult, path: str | Path | BinaryIO, *, truth: Directi
     _describe(figure, result, skymap, style)
     _draw_colorbar(figure, norm, (0.135, 0.12, 0.38, 0.018))
     _draw_legend(figure, handles, posterior.levels, (0.56, 0.155), columns=2)
-    figure.savefig(path, format=file_format, dpi=STYLES[style])
+    _save(figure, result, path, file_format, style)
+
+
+def _save(figure: Figure, result: ScanResult, path: str | Path | BinaryIO, file_format: str | None,
+          style: str) -> None:
+    """Write a picture; formats that bear a date get that of the result."""
+    dates = {"svg": {"Date": result.date.isoformat()}, "pdf": {"CreationDate": result.date}}
+    kind = file_format or Path(str(path)).suffix[1:]
+    figure.savefig(path, format=file_format, dpi=STYLES[style], metadata=dates.get(kind))
 
 
 def _colours() -> Colormap:

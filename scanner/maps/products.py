@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -223,7 +222,7 @@ def gcn_json(result: ScanResult, levels: str | None = None) -> dict[str, Any]:
     document = {
         "$schema": GCN_SCHEMA, "mission": "IceCube", "messenger": "Neutrino",
         "id": [f"{metadata.run_id}_{metadata.event_id}"],
-        "alert_datetime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "alert_datetime": result.date.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "alert_tense": "current" if metadata.is_real_event else "test", "number_of_events": 1,
         "ra": best.ra_deg, "dec": best.dec_deg,
         "ra_dec_error": round(float(np.degrees(np.arccos(1 - 2 * share))), 6),
@@ -313,7 +312,7 @@ def _describe_event(header: fits.Header, result: ScanResult, known: _Map) -> Non
     header["INSTRUME"] = "IceCube"
     header["ORIGIN"] = "iceprod-scanner"
     header["CREATOR"] = "scanner.products"
-    header["DATE"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC of this file"
+    header["DATE"] = result.date.strftime("%Y-%m-%dT%H:%M:%S"), "UTC of this file"
     if metadata.time:
         header["DATE-OBS"] = metadata.time.strftime("%Y-%m-%dT%H:%M:%S.%f"), "UTC of the event"
         header["MJD-OBS"] = metadata.mjd

@@ -101,7 +101,7 @@ class ScanResult:
 
     ``pixels`` maps nside to an array of ``PIXEL_DTYPE``; ``complete`` says that the scan is over. The files
     name the ``method`` by two further entries of their metadata, and the best fit's ``energy`` by more of
-    them, which skyreader keeps without looking.
+    them, which skyreader keeps without looking. Products bear the date ``made``, which no file keeps.
     """
 
     pixels: Mapping[int, np.ndarray]
@@ -109,10 +109,16 @@ class ScanResult:
     complete: bool = False
     method: Method = Method()
     energy: EventEnergy | None = None
+    made: datetime | None = None  # None: products are dated when they are made
 
     def __post_init__(self) -> None:
         tables = {nside: as_pixels(nside, self.pixels[nside]) for nside in sorted(self.pixels)}
         object.__setattr__(self, "pixels", tables)
+
+    @property
+    def date(self) -> datetime:
+        """What products are dated, in UTC."""
+        return self.made or datetime.now(UTC)
 
     @property
     def nsides(self) -> list[int]:

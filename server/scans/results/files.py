@@ -6,7 +6,8 @@ import asyncio
 import re
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from scanner.maps.catalogue import Marks, Product, UnknownProduct, find_product, products_for
 from scanner.maps.level_sets import LevelSet, LevelSetError, default_levels
@@ -106,6 +107,8 @@ async def make(ctx: Context, scan_id: str, wanted: Product, style: str = "") -> 
     if finished is not None and (kept := _shelf.get(key)):
         return kept
     result, is_final = await maps.latest(ctx, scan_id)
+    if finished:  # else every server process would date it otherwise
+        result = replace(result, made=datetime.fromtimestamp(finished, UTC))
     marks = await _marks(ctx, scan_id) if wanted.draw else Marks()
     async with _making:
         began = time.time()

@@ -6,6 +6,7 @@ import io
 import json
 import warnings
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import healpy
@@ -119,6 +120,18 @@ def test_every_name_says_its_level_set_and_every_file_that_can_does() -> None:
             assert fits.getheader(io.BytesIO(content), 1)["LEVELSET"] == product.levels
         elif name.endswith(".txt"):
             assert f": {product.levels})".encode() in content.splitlines()[0]
+
+
+@pytest.mark.parametrize(("name", "date"), [
+    ("multiorder.wilks.fits", b"'2024-02-29T12:30:15'"), ("flat.wilks.fits", b"'2024-02-29T12:30:15'"),
+    ("moc_50.wilks.fits", b"'2024-02-29T12:30:15'"), ("gcn.wilks.json", b'"2024-02-29T12:30:15Z"'),
+    ("zoom.wilks.svg", b"2024-02-29T12:30:15"), ("zoom.wilks.pdf", b"(D:20240229123015")])
+def test_equal_maps_of_one_date_are_equal_files(name: str, date: bytes) -> None:
+    """Several servers make them, each for itself."""
+    result = replace(scan(), made=datetime(2024, 2, 29, 12, 30, 15, tzinfo=UTC))
+    content = CATALOGUE[name].make(result)
+    assert date in content
+    assert CATALOGUE[name].make(replace(result)) == content
 
 
 @pytest.mark.parametrize("name", ["sky.wilks.png", "zoom.ic160427a.svg", "sky.wilks.pdf", "result.npz",
