@@ -14,7 +14,7 @@ import numpy as np
 
 from scanner.common.compiled import Lowered
 
-__all__ = ["LANES", "blended_columns", "columns4", "columns8", "columns16", "scratch"]
+__all__ = ["LANES", "blended_columns", "columns4", "columns8", "columns16", "mixed_columns", "scratch"]
 
 LANES = 16
 """Modules that are treated together: single precision in one vector of AVX-512, two of AVX2, four of SSE."""
@@ -71,11 +71,11 @@ def _columns(width: int) -> Lowered:
 columns4, columns8, columns16 = _columns(4), _columns(8), _columns(16)
 
 
-def _blended() -> Lowered:
-    """Sixteen neighbours of four rows that lie `stride` apart, summed with two sets of four weights.
+def _blended(name: str, width: int, side_by_side: int, sets: int) -> Lowered:
+    """Weighted sums of rows: of four places that lie `stride` apart so many rows each, by sets of weights.
 
-    out[k, lane] = Σ_j weights[j, lane] table[first[0, lane] + j stride + k] and, from out[16] on, the same
-    with weights[4 + j]; the stride is an int32.
+    out[s width + k, lane] = Σ_j weights[s n + j, lane] row_j[k] for each of the sets s, with the n rows of a
+    lane as they lie, the first at table[first[0, lane]]; the stride is an int32.
     """
     def typed(_: Any, table: Any, first: Any, stride: Any, weights: Any, out: Any) -> Any:
         from numba import types
@@ -84,25 +84,33 @@ def _blended() -> Lowered:
 
     def fill(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         table, first, stride, weights, out = _pointers(context, builder, signature, arguments)
-        sums: list[list[Any]] = [[], []]
+        sums: list[list[Any]] = [[] for _ in range(sets)]
         for lane in range(LANES):
             at = _item(builder, first, lane)
             places = [builder.add(at, builder.mul(stride, stride.type(j))) for j in range(4)]
-            rows = [_row(builder, table, place, 16) for place in places]
-            for half in range(2):
-                factors = [_item(builder, weights, (4 * half + j) * LANES + lane) for j in range(4)]
-                parts = [builder.fmul(row, _splat(builder, factor), flags=_FAST)
+            rows = [_row(builder, table, builder.add(place, place.type(width * k)), width)
+                    for place in places for k in range(side_by_side)]
+            for one in range(sets):
+                factors = [_item(builder, weights, j * LANES + lane)
+                           for j in range(len(rows) * one, len(rows) * (one + 1))]
+                parts = [builder.fmul(row, _splat(builder, factor, width), flags=_FAST)
                          for row, factor in zip(rows, factors, strict=True)]
-                pairs = [builder.fadd(parts[j], parts[j + 1], flags=_FAST) for j in (0, 2)]
-                sums[half].append(builder.fadd(*pairs, flags=_FAST))
-        for half in range(2):
-            _store(builder, _transposed(builder, sums[half]), _at(builder, out, 16 * LANES * half))
+                sums[one].append(_sum(builder, parts))
+        for one in range(sets):
+            _store(builder, _transposed(builder, sums[one]), _at(builder, out, width * LANES * one))
         return context.get_dummy_value()
 
-    return Lowered("blended_columns", typed)
+    return Lowered(name, typed)
 
 
-blended_columns = _blended()
+blended_columns, mixed_columns = _blended("blended_columns", 16, 1, 2), _blended("mixed_columns", 8, 2, 1)
+
+
+def _sum(builder: Any, parts: list[Any]) -> Any:
+    """Of neighbours first: additions that need not wait for each other."""
+    while len(parts) > 1:
+        parts = [builder.fadd(parts[j], parts[j + 1], flags=_FAST) for j in range(0, len(parts), 2)]
+    return parts[0]
 
 
 def _pointers(context: Any, builder: Any, signature: Any, arguments: Any) -> list[Any]:
@@ -144,8 +152,8 @@ def _row(builder: Any, table: Any, first: Any, width: int) -> Any:
     return builder.load(builder.bitcast(_at(builder, table, first), row), align=4)
 
 
-def _splat(builder: Any, value: Any) -> Any:
-    return _shuffled(builder, builder.bitcast(value, _vector(value.type, 1)), None, [0] * 16)
+def _splat(builder: Any, value: Any, width: int) -> Any:
+    return _shuffled(builder, builder.bitcast(value, _vector(value.type, 1)), None, [0] * width)
 
 
 def _vector(item: Any, width: int) -> Any:

@@ -15,7 +15,9 @@ import numpy as np
 
 from config.ice import C_VACUUM, ICE_MODELS, N_GROUP, anisotropy
 from scanner.common.compiled import fast_kernel, inlined, kernel
-from scanner.common.fastmath import fast_exp, fast_log
+from scanner.common.fastmath import F, single_exp, single_log
+from scanner.common.lanes import LANES as WIDE
+from scanner.common.lanes import mixed_columns, scratch
 from scanner.light.charges import COLUMNS, EDGES, LANES, Modules, Receivers, packed
 from scanner.light.ice import (
     GRID_BOTTOM,
@@ -70,17 +72,15 @@ _XI = np.linspace(np.log(0.02), np.log(60.0), 48)
 _W = np.linspace(np.arcsinh(-4.0), np.arcsinh(500.0), 110)
 _XI_NODES, _W_NODES = len(_XI), len(_W)
 _ROW, _PLANE = np.uint64(_W_NODES), np.uint64(_W_NODES * _XI_NODES)
-_ONE, _TWO, _THREE, _FOUR, _WIDE = (np.uint64(n) for n in (1, 2, 3, 4, WIDTH))
+_ONE, _TWO, _THREE = (np.uint64(n) for n in (1, 2, 3))
 _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8 = (np.uint64(n * LANES) for n in range(1, COLUMNS))
-(_W1, _W2, _W3, _W4, _W5, _W6, _W7, _W8, _W9, _W10, _W11, _W12, _W13, _W14, _W15, _W16, _W17, _W18, _W19,
- _W20, _W21, _W22, _W23) = (np.uint64(n * CHUNK) for n in range(1, 24))
-_PER_S, _PER_XI, _PER_W = (1.0 / (nodes[1] - nodes[0]) for nodes in (_S, _XI, _W))
-_FIRST_S, _FIRST_XI, _FIRST_W = float(_S[0]), float(_XI[0]), float(_W[0])
-_LAST_S, _LAST_XI, _LAST_W = len(_S) - 1.0, len(_XI) - 1.0, len(_W) - 1.0
-_F0, _F1, _F2, _HALF, _THIRD, _FIFTH, _SEVENTH = (np.float32(n) for n in (0, 1, 2, 1/2, 1/3, 1/5, 1/7))
-_LN2, _SQRT_HALF = np.float32(np.log(2.0)), np.int32(0x3F3504F3)
-_FIRST_TIME, _ASINH_0 = np.float32(-8.0), np.float32(_FIRST_W)
-_ASINH_STEP, _ASINH_LAST = np.float32(_PER_W), np.float32(_LAST_W - 1e-4)
+(_W1, _W2, _W3, _W4, _W5, _W6, _W7, _W8, _W9, _W10, _W11, _W12, _W13, _W14, _W15, _W16, _W17) = (
+    np.uint64(n * CHUNK) for n in range(1, 18))
+_PER_S, _PER_XI, _PER_W = (F(1.0 / (nodes[1] - nodes[0])) for nodes in (_S, _XI, _W))
+_FIRST_S, _FIRST_XI, _FIRST_W = F(_S[0]), F(_XI[0]), F(_W[0])
+_LAST_S, _LAST_XI, _LAST_W = (F(len(nodes) - 1.0 - 1e-5) for nodes in (_S, _XI, _W))
+_FIRST_TIME, _PER_JITTER = F(-8.0), F(1 / JITTER)
+_weights_of, _columns, _cell = scratch(8, F), scratch(WIDTH, F), scratch(1, np.int32)
 _SCALE = C_VACUUM / N_GROUP
 _PER_GEV = MEAN_SENSITIVITY * PHOTONS_PER_GEV * DOM_AREA / (4 * np.pi)
 
@@ -99,7 +99,8 @@ class ShowerTables(NamedTuple):
     absorption: np.ndarray
     absorption_integral: np.ndarray
     tilt: np.ndarray  # as of `scanner.light.ice.tilt_table`, flat
-    light: np.ndarray  # (ratio, distance, cosine, WIDTH), flat: ln yield, radial, axial, ln ξ, ln scale (λe)
+    light: np.ndarray  # (interval of ratio, distance, its two ends, cosine, WIDTH), flat: ln yield, radial,
+    # axial, ln ξ, ln scale (λe)
     ratios: np.ndarray
     log_distances: np.ndarray
     cosines: np.ndarray
@@ -137,7 +138,8 @@ def _light_table() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     columns = np.log(light), radial, axial, np.log(mean**2 / variance), np.log(variance / mean)
     filled = np.zeros((*light.shape, WIDTH))
     filled[..., :COLUMNS_OF_LIGHT] = np.stack(columns, axis=-1)
-    return filled.ravel(), ratios, np.log(distances), cosines
+    ends = np.stack([filled[:-1], filled[1:]], axis=2)
+    return ends.ravel().astype(F), ratios, np.log(distances), cosines
 
 
 @cache
@@ -178,28 +180,16 @@ def _integral(low: float, high: float, integral: float, f: float) -> float:
 
 
 @inlined
-def _clamped(x: float, first: float, inverse_step: float, intervals: float) -> float:
-    """Position of x among uniform nodes, in intervals; at the ends clamped."""
-    return min(max((x - first) * inverse_step, 0.0), intervals - 1e-6)
+def _clamped(x: float, first: float, inverse_step: float, last: float) -> float:
+    """Position of x among uniform nodes, in intervals; at the ends clamped; float32."""
+    return min(max((x - first) * inverse_step, F(0)), last)
 
 
 @inlined
-def _log(x: np.float32) -> np.float32:
-    """ln x as `fast_log`, of single precision."""
-    bits = np.float32(x).view(np.int32)
-    k = np.int32(np.int32(bits - _SQRT_HALF) >> np.int32(23))
-    m = np.int32(bits - np.int32(k << np.int32(23))).view(np.float32)
-    t = (m - _F1) / (m + _F1)
-    q = t * t
-    return np.float32(k) * _LN2 + _F2 * t * (_F1 + q * (_THIRD + q * (_FIFTH + q * _SEVENTH)))
-
-
-@inlined
-def _among(w: np.float32) -> np.float32:
+def _among(w: float) -> float:
     """Position of w among the nodes of the distribution; single precision: 10⁻⁵ of a node, 10⁻⁵ ns."""
-    half = _HALF * max(w, _FIRST_TIME)
-    position = (_log(half + np.sqrt(half * half + _F1)) - _ASINH_0) * _ASINH_STEP
-    return min(max(position, _F0), _ASINH_LAST)
+    half = F(0.5) * max(w, _FIRST_TIME)
+    return _clamped(single_log(half + np.sqrt(half * half + F(1))), _FIRST_W, _PER_W, _LAST_W)
 
 
 @inlined
@@ -216,107 +206,104 @@ def _source(tables: ShowerTables, centre: Vector, place: Place) -> Vector:
 @fast_kernel
 def _at_modules(light: np.ndarray, near: np.ndarray, count: int, step: np.uint64, tables: ShowerTables,
                 packed: np.ndarray, source: Vector, place: Place, p: Vector) -> None:
-    """Fill PE per GeV, arrival (ns), ln ξ and rate (1/ns) at so many modules, `step` numbers each.
+    """Fill PE per GeV, delay after the shower (ns), ln ξ and rate (1/ns) at so many modules, `step` each.
 
-    The columns of CHUNK modules are copied into `work`, where the compiler knows what overlaps, and all lanes
-    are computed at once; then the table is looked up for one module at a time, all its columns at once.
+    How CHUNK modules lie from the shower goes into `work`, in single precision from there on, where the
+    compiler knows what overlaps, and all lanes are computed at once.
     """
     table, ratios, log_distances, cosines, flow = (
         tables.light, tables.ratios, tables.log_distances, tables.cosines, tables.flow)
-    flow_x, flow_y, excess, isotropic, beyond = flow[0], flow[1], flow[2], flow[3], flow[4]
-    sx, sy, sz, time = place
-    px, py, pz = p
+    flow_x, flow_y, excess, isotropic, beyond = F(flow[0]), F(flow[1]), F(flow[2]), F(flow[3]), F(flow[4])
+    sx, sy, sz, _ = place
+    px, py, pz = F(p[0]), F(p[1]), F(p[2])
     height, source_b, source_a = source
-    n_r, n_c = len(log_distances), len(cosines)
-    r0, per_r0, r_last = log_distances[0], 1.0 / (log_distances[1] - log_distances[0]), n_r - 1.0
-    c0, per_c0, c_last = cosines[0], 1.0 / (cosines[1] - cosines[0]), n_c - 1.0
-    ratio0, ratio1, ratio2 = ratios[0], ratios[1], ratios[2]
-    per_first, per_second = 1.0 / (ratio1 - ratio0), 1.0 / (ratio2 - ratio1)
-    below = np.uint64(WIDTH * n_c)
-    right = below * np.uint64(n_r)
-    work = np.empty(24 * CHUNK)
-    room = step
+    n_r, n_c, w = F(len(log_distances)), F(len(cosines)), F(WIDTH)
+    r0, per_r0 = F(log_distances[0]), F(1.0 / (log_distances[1] - log_distances[0]))
+    c0, per_c0 = F(cosines[0]), F(1.0 / (cosines[1] - cosines[0]))
+    r_last, c_last = F(len(log_distances) - 1.0 - 1e-5), F(len(cosines) - 1.0 - 1e-5)
+    ratio0, ratio1 = F(ratios[0]), F(ratios[1])
+    per_first, per_second = F(1.0 / (ratios[1] - ratios[0])), F(1.0 / (ratios[2] - ratios[1]))
+    work, weights, columns, cell = np.empty(18 * CHUNK, F), _weights_of(), _columns(), _cell()
+    stride = np.int32(WIDTH * len(cosines))
     for begin in range(0, count, CHUNK):
-        lanes = (min(CHUNK, count - begin) + LANES - 1) // LANES * LANES
+        lanes = (min(CHUNK, count - begin) + WIDE - 1) // WIDE * WIDE
         for lane in range(lanes):
             i, module = np.uint64(lane), near[np.uint64(min(begin + lane, count - 1))]
             base = np.uint64(module // LANES * (COLUMNS * LANES) + module % LANES)
-            for c in range(COLUMNS):
-                work[np.uint64(c * CHUNK) + i] = packed[base + np.uint64(c * LANES)]
+            work[i], work[i + _W1] = F(packed[base] - sx), F(packed[base + _C1] - sy)
+            work[i + _W2], work[i + _W3] = F(packed[base + _C2] - sz), F(packed[base + _C3])
+            work[i + _W4], work[i + _W5] = F(packed[base + _C4] - source_b), F(packed[base + _C5])
+            work[i + _W6], work[i + _W7] = F(packed[base + _C6] - source_a), F(packed[base + _C7] - height)
+            work[i + _W8] = F(packed[base + _C8])
         for lane in range(lanes):
             i = np.uint64(lane)
-            x, y, z = work[i] - sx, work[i + _W1] - sy, work[i + _W2] - sz
+            x, y, z, drop = work[i], work[i + _W1], work[i + _W2], work[i + _W7]
             r2 = x * x + y * y + z * z
-            r = np.sqrt(r2 + 1e-4)
-            per_r = 1.0 / r
-            drop = work[i + _W7] - height
-            is_level = abs(drop) <= 1.0
-            per_drop = 1.0 / (1.0 if is_level else drop)
+            r = np.sqrt(r2 + F(1e-4))
+            per_r = F(1) / r
+            is_level = abs(drop) <= F(1)
+            per_drop = F(1) / (F(1) if is_level else drop)
+            b_mean, a_mean = work[i + _W4] * per_drop, work[i + _W6] * per_drop
             b_here, a_here = work[i + _W3], work[i + _W5]
-            b_mean, a_mean = (work[i + _W4] - source_b) * per_drop, (work[i + _W6] - source_a) * per_drop
             b = b_here if is_level else b_mean
             a = a_here if is_level else a_mean
             flowing = (x * flow_x + y * flow_y) * per_r
-            ratio = a / b * (isotropic / np.sqrt(1.0 + excess * flowing * flowing))
+            ratio = a / b * (isotropic / np.sqrt(F(1) + excess * flowing * flowing))
             is_first = ratio < ratio1
             f_first, f_second = (ratio - ratio0) * per_first, (ratio - ratio1) * per_second
             fq = f_first if is_first else f_second
-            q = 0.0 if is_first else 1.0
+            q = F(0) if is_first else F(1)
             cosine = (x * px + y * py + z * pz) * per_r
-            at_r = _clamped(fast_log(r * b), r0, per_r0, r_last)
+            at_r = _clamped(single_log(r * b), r0, per_r0, r_last)
             at_c = _clamped(cosine, c0, per_c0, c_last)
             n, m = np.floor(at_r), np.floor(at_c)
-            work[i + _W9] = r * b
-            work[i + _W10] = ((q * n_r + n) * n_c + m) * WIDTH
-            work[i + _W11] = min(max(fq, -beyond), 1.0 + beyond)
-            work[i + _W12] = at_r - n
-            work[i + _W13] = at_c - m
-            work[i + _W14] = z * per_r
-            work[i + _W15] = (pz - cosine * z * per_r) / np.sqrt(max(1.0 - cosine * cosine, 1e-6))
-            work[i + _W16] = work[i + _W8] * _PER_GEV / (r2 + SIZE2)
-            work[i + _W17] = time + r * (1 / _SCALE)
-            work[i + _W18] = b * _SCALE
-        for lane in range(lanes):
-            i = np.uint64(lane)
-            fq, fr, fc = work[i + _W11], work[i + _W12], work[i + _W13]
-            w0, w1, w2, w3 = (1.0 - fq) * (1.0 - fr), (1.0 - fq) * fr, fq * (1.0 - fr), fq * fr
-            first = np.uint64(work[i + _W10])
-            for column in range(COLUMNS_OF_LIGHT):
-                v = np.uint64(column)
-                g = first + v
-                h = g + right
-                low = w0 * table[g] + w1 * table[g + below] + w2 * table[h] + w3 * table[h + below]
-                g, h = g + _WIDE, h + _WIDE
-                high = w0 * table[g] + w1 * table[g + below] + w2 * table[h] + w3 * table[h + below]
-                work[i + _W19 + v * _W1] = low + fc * (high - low)
-        for lane in range(lanes):
-            i = np.uint64(lane)
-            upward = work[i + _W20] * work[i + _W14] + work[i + _W21] * work[i + _W15]
-            path = (work[i + _W9] + fast_exp(work[i + _W22] + work[i + _W23])) * _SCALE / work[i + _W18]
-            faded = work[i + _W19] - COLOUR_POWER * fast_log(1.0 + path * (1 / COLOUR_LENGTH))
-            work[i] = work[i + _W16] * fast_exp(faded) * (1.0 + SENSITIVITY_SLOPE * upward)
-            work[i + _W1] = work[i + _W18] * fast_exp(-work[i + _W23])
-        for lane in range(lanes):
-            i, o = np.uint64(lane), np.uint64(begin + lane)
-            light[o] = work[i]
-            light[o + room] = work[i + _W17]
-            light[o + room + room] = work[i + _W22]
-            light[o + room + room + room] = work[i + _W1]
+            work[i + _W9] = ((q * n_r + n) * F(2) * n_c + m) * w
+            work[i + _W10] = min(max(fq, -beyond), F(1) + beyond)
+            work[i + _W11] = at_r - n
+            work[i + _W12] = at_c - m
+            work[i + _W13] = z * per_r
+            work[i + _W14] = (pz - cosine * z * per_r) / np.sqrt(max(F(1) - cosine * cosine, F(1e-6)))
+            work[i + _W15] = work[i + _W8] * F(_PER_GEV) / (r2 + F(SIZE2))
+            work[i + _W16] = r
+            work[i + _W17] = b
+        for block in range(0, lanes, WIDE):
+            for lane in range(WIDE):
+                k = np.uint64(lane)
+                i = np.uint64(block) + k
+                fq, fr, fc = work[i + _W10], work[i + _W11], work[i + _W12]
+                cell[0, k] = np.int32(work[i + _W9])
+                w0, w1, w2, w3 = ((F(1) - fr) * (F(1) - fq), (F(1) - fr) * fq, fr * (F(1) - fq), fr * fq)
+                weights[0, k], weights[1, k], weights[2, k] = w0 * (F(1) - fc), w0 * fc, w1 * (F(1) - fc)
+                weights[3, k], weights[4, k], weights[5, k] = w1 * fc, w2 * (F(1) - fc), w2 * fc
+                weights[6, k], weights[7, k] = w3 * (F(1) - fc), w3 * fc
+            mixed_columns(table, cell, stride, weights, columns)
+            for lane in range(WIDE):
+                k = np.uint64(lane)
+                i = np.uint64(block) + k
+                o, r, b = np.uint64(begin) + i, work[i + _W16], work[i + _W17]
+                upward = columns[1, k] * work[i + _W13] + columns[2, k] * work[i + _W14]
+                per_b = F(1) / b
+                path = r + single_exp(columns[3, k] + columns[4, k]) * per_b
+                faded = columns[0, k] - F(COLOUR_POWER) * single_log(F(1) + path * F(1 / COLOUR_LENGTH))
+                light[o] = work[i + _W15] * single_exp(faded) * (F(1) + F(SENSITIVITY_SLOPE) * upward)
+                light[o + step] = r * F(1 / _SCALE)
+                light[o + _TWO * step] = columns[3, k]
+                light[o + _THREE * step] = b * F(_SCALE) * single_exp(-columns[4, k])
 
 
 @fast_kernel
 def _corners(light: np.ndarray, corner: np.ndarray, room: np.uint64, count: int) -> None:
-    """Where among the distributions those of so many modules lie: node, two fractions, and time of w = 0."""
-    for k in range((count + LANES - 1) // LANES * LANES):
+    """Where among the distributions those of so many modules lie: node, two fractions, and delay of w = 0."""
+    for k in range((count + WIDE - 1) // WIDE * WIDE):
         i = np.uint64(k)
-        s = light[i + room + room + room] * JITTER
-        at_s = _clamped(fast_log(s), _FIRST_S, _PER_S, _LAST_S)
-        at_x = _clamped(light[i + room + room], _FIRST_XI, _PER_XI, _LAST_XI)
+        s = light[i + _THREE * room] * F(JITTER)
+        at_s = _clamped(single_log(s), _FIRST_S, _PER_S, _LAST_S)
+        at_x = _clamped(light[i + _TWO * room], _FIRST_XI, _PER_XI, _LAST_XI)
         n, m = np.floor(at_s), np.floor(at_x)
-        corner[i] = n * (_XI_NODES * _W_NODES) + m * _W_NODES
+        corner[i] = n * F(_XI_NODES * _W_NODES) + m * F(_W_NODES)
         corner[i + room] = at_s - n
-        corner[i + room + room] = at_x - m
-        corner[i + room + room + room] = light[i + room] * (1 / JITTER) + s
+        corner[i + _TWO * room] = at_x - m
+        corner[i + _THREE * room] = light[i + room] * _PER_JITTER + s
 
 
 @inlined
@@ -353,38 +340,30 @@ def fill_some(signal: np.ndarray, amounts: np.ndarray, near: np.ndarray, count: 
               receivers: Receivers, centre: Vector, place: Place, p: Vector) -> None:
     """Expected PE per GeV of a shower in the bins of the first `count` modules of `near`, and in all of each.
 
-    What belongs to others is left as it is.
+    `near` is in rising order. What belongs to others is left as it is.
     """
     if count == 0:
         return
     packed, edges, first_bin, several = receivers
-    cdf, room = tables.cdf, np.int64(count)
-    source, step = _source(tables, centre, place), np.uint64(room + CHUNK)
-    light, corner = np.empty(4 * (room + CHUNK)), np.empty(4 * (room + CHUNK))
-    _at_modules(light, near, count, step, tables, packed, source, place, p)
+    cdf, step, with_bins = tables.cdf, np.uint64(count + CHUNK), count
+    light, corner = np.empty(4 * (count + CHUNK), F), np.empty(4 * (count + CHUNK), F)
+    _at_modules(light, near, count, step, tables, packed, _source(tables, centre, place), place, p)
     _corners(light, corner, step, count)
-    row, at = np.empty(_W_NODES + AT_ONCE, np.float32), np.empty(room * EDGES, np.float32)
-    _ends(at, near, count, corner[3 * (room + CHUNK):], edges, first_bin)
-    upper = np.uint64(0)
-    for k in range(count):
+    while with_bins > 0 and near[np.uint64(with_bins - 1)] >= several:
+        with_bins -= 1
+    row, at = np.empty(_W_NODES + AT_ONCE, F), np.empty(EDGES * with_bins + count + WIDE, F)
+    _ends(at, near, count, with_bins, corner[3 * (count + CHUNK):], edges, place[3])
+    for k in range(with_bins):
         o = np.uint64(k)
         module, amount = near[o], light[o]
         amounts[module] = amount
-        fs, fx = np.float32(corner[o + step]), np.float32(corner[o + step + step])
-        weights = (_F1 - fs) * (_F1 - fx), (_F1 - fs) * fx, fs * (_F1 - fx), fs * fx
-        node, begin, end = np.uint64(corner[o]), first_bin[module], first_bin[module + 1]
-        if module >= several:
-            whole = np.floor(at[upper])
-            low_node = node + np.uint64(whole)
-            low, high = _blend(cdf, low_node, weights), _blend(cdf, low_node + _ONE, weights)
-            signal[begin] = amount * (low + (at[upper] - whole) * (high - low))
-            upper += _ONE
-            continue
+        weights, node = _weights(corner, o, step), np.uint64(corner[o])
+        begin, end, upper = first_bin[module], first_bin[module + 1], np.uint64(EDGES * k + 1)
         first = int(at[upper])
         nodes = int(at[upper + np.uint64(end - begin - 1)]) + 1 + AT_ONCE - first
         for v in range(first, first + nodes // AT_ONCE * AT_ONCE):
             row[np.uint64(v)] = _blend(cdf, node + np.uint64(v), weights)
-        before = _F0
+        before = F(0)
         for n in range(begin, end):
             whole = np.floor(at[upper])
             j = np.uint64(whole)
@@ -392,20 +371,38 @@ def fill_some(signal: np.ndarray, amounts: np.ndarray, near: np.ndarray, count: 
             signal[np.uint64(n)] = amount * (after - before)
             before = after
             upper += _ONE
+    for k in range(with_bins, count):
+        o, upper = np.uint64(k), np.uint64((EDGES - 1) * with_bins + k)
+        module, amount = near[o], light[o]
+        amounts[module] = amount
+        whole, weights = np.floor(at[upper]), _weights(corner, o, step)
+        node = np.uint64(corner[o] + whole)
+        low, high = _blend(cdf, node, weights), _blend(cdf, node + _ONE, weights)
+        signal[first_bin[module]] = amount * (low + (at[upper] - whole) * (high - low))
+
+
+@inlined
+def _weights(corner: np.ndarray, k: np.uint64, step: np.uint64) -> Weights:
+    """Of the four distributions around that of a module."""
+    fs, fx = corner[k + step], corner[k + _TWO * step]
+    return (F(1) - fs) * (F(1) - fx), (F(1) - fs) * fx, fs * (F(1) - fx), fs * fx
 
 
 @fast_kernel
-def _ends(at: np.ndarray, near: np.ndarray, count: int, shift: np.ndarray, edges: np.ndarray,
-          first_bin: np.ndarray) -> None:
-    """Where among the nodes of their distributions the bins of so many modules end, one after the other."""
-    place = np.uint64(0)
-    for k in range(count):
-        module = near[np.uint64(k)]
-        edge, begin = np.uint64(module * EDGES + 1), shift[np.uint64(k)]
-        for n in range(first_bin[module + 1] - first_bin[module]):
-            at[place] = np.float32(edges[edge + np.uint64(n)] * (1 / JITTER) - begin)
-            place += _ONE
-    for k in range(np.int64(place)):
+def _ends(at: np.ndarray, near: np.ndarray, count: int, with_bins: int, shift: np.ndarray, edges: np.ndarray,
+          time: float) -> None:
+    """Where among the nodes of their distributions bins end: EDGES for each of the first modules, then one.
+
+    The first of EDGES is where the first bin begins.
+    """
+    for k in range(with_bins):
+        base, start, later = np.uint64(near[np.uint64(k)] * EDGES), np.uint64(k * EDGES), shift[np.uint64(k)]
+        for n in range(EDGES):
+            at[start + np.uint64(n)] = F((edges[base + np.uint64(n)] - time) * (1 / JITTER)) - later
+    for k in range(with_bins, count):
+        end = edges[np.uint64(near[np.uint64(k)] * EDGES + 1)]
+        at[np.uint64((EDGES - 1) * with_bins + k)] = F((end - time) * (1 / JITTER)) - shift[np.uint64(k)]
+    for k in range((EDGES - 1) * with_bins + count):
         i = np.uint64(k)
         at[i] = _among(at[i])
 
@@ -429,12 +426,13 @@ def fill_signal(signal: np.ndarray, tables: ShowerTables, receivers: Receivers, 
 def _light_of(tables: ShowerTables, receivers: Receivers, centre: Vector, place: Place,
               p: Vector) -> np.ndarray:
     room = len(receivers.packed) // COLUMNS
-    light, near, found = np.zeros((room, 4)), np.empty(room + 1, np.int64), np.empty(4 * (room + CHUNK))
+    light, near, found = np.zeros((room, 4)), np.empty(room + 1, np.int64), np.empty(4 * (room + CHUNK), F)
     count, source = reach(near, tables, receivers, centre, place), _source(tables, centre, place)
     _at_modules(found, near, count, np.uint64(room + CHUNK), tables, receivers.packed, source, place, p)
     for k in range(count):
         for c in range(4):
             light[near[k], c] = found[c * (room + CHUNK) + k]
+        light[near[k], 1] += place[3]
     return light
 
 

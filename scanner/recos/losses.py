@@ -52,6 +52,8 @@ MAX_STEPS, LAST_STEPS = 10, 2
 """Steps of Fisher scoring: of vertex and energies, and of the energies alone when the vertex stands."""
 TOLERANCE = 0.01
 """Promised gain in ln L at which the energies alone have converged."""
+NEIGHBOURS = 9.0
+"""m²: of two starts that are closer only the last is looked at, for they lie in one valley."""
 RIVAL = 100.0
 """A shower alone explains an event about as well if its −ln L is no farther than this."""
 DAMPING, MOST_DAMPING = 1e-2, 1e3
@@ -213,11 +215,17 @@ def _finish(problem: Problem, work: Work, energy: np.ndarray) -> float:
 
 
 @kernel
+def _are_neighbours(starts: np.ndarray) -> bool:
+    return len(starts) == 2 and _length(starts[1] - starts[0]) < NEIGHBOURS
+
+
+@kernel
 def _choose(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy: np.ndarray) -> int:
     """The best of several starts (n, 3), whose energies and signals are then at hand."""
-    best, least, last = 0, np.inf, len(starts) - 1
+    last = len(starts) - 1
+    best, least = last if _are_neighbours(starts) else 0, np.inf
     energies, room = np.empty_like(energy), len(problem.receivers.packed) // COLUMNS
-    for s in range(len(starts)):
+    for s in range(best, len(starts)):
         llh = _begin(problem, line, starts[s], work, energy)
         if llh < least:
             best, least = s, llh

@@ -29,8 +29,6 @@ from scanner.common.fastmath import fast_log
 __all__ = ["Counts", "Equations", "approach", "copy_to", "expect", "objective", "scoring", "shift_energies",
            "solve"]
 
-ACCELERATION = 1.5
-"""Exponent of a multiplicative update; the last ones have none."""
 LONGEST_LN = 2.0
 """Longest step of Fisher scoring in ln E."""
 
@@ -83,8 +81,8 @@ def expect(mu: np.ndarray, base: np.ndarray, matrix: np.ndarray, energy: np.ndar
 
 @fast_kernel
 def _update(energy: np.ndarray, matrix: np.ndarray, up: np.ndarray, down: np.ndarray, counts: Counts,
-            power: float) -> None:
-    """Multiply every energy by the ratio of its projections, prior included, to a power."""
+            accelerated: bool) -> None:
+    """Multiply every energy by the ratio of its projections, prior included, or by its 1.5th power."""
     bins = len(up)
     prior, per_typical = np.float32(counts.prior), np.float32(counts.prior * counts.per_typical)
     for j in range(len(energy)):
@@ -94,7 +92,8 @@ def _update(energy: np.ndarray, matrix: np.ndarray, up: np.ndarray, down: np.nda
             i = np.uint64(k)
             more += matrix[at + i] * up[i]
             less += matrix[at + i] * down[i]
-        energy[j] *= np.float32(((more + prior / energy[j]) / (less + per_typical)) ** power)
+        ratio = (more + prior / energy[j]) / (less + per_typical)
+        energy[j] *= ratio * np.sqrt(ratio) if accelerated else ratio
 
 
 @fast_kernel
@@ -114,7 +113,7 @@ def approach(mu: np.ndarray, base: np.ndarray, matrix: np.ndarray, energy: np.nd
     expect(mu, base, matrix, energy)
     for step in range(fast + plain):
         _ratios(up, down, mu, counts)
-        _update(energy, matrix, up, down, counts, ACCELERATION if step < fast else 1.0)
+        _update(energy, matrix, up, down, counts, step < fast)
         expect(mu, base, matrix, energy)
     return objective(mu, energy, counts)
 
@@ -206,35 +205,62 @@ def scoring(equations: Equations, slopes: np.ndarray, places: int, energy: np.nd
         gradient[p] += counts.prior * (share - 1.0)
 
 
+@fast_kernel
+def _below(a: np.ndarray, first: int, q: int, n: int) -> None:
+    """Column q of the triangle in rows `first` to n, not yet divided: what the columns before it leave."""
+    p = first
+    while p + 4 <= n:
+        ta, tb, tc, td = a[q, p], a[q, p + 1], a[q, p + 2], a[q, p + 3]
+        for k in range(q):
+            other = a[q, k]
+            ta -= a[p, k] * other
+            tb -= a[p + 1, k] * other
+            tc -= a[p + 2, k] * other
+            td -= a[p + 3, k] * other
+        a[p, q], a[p + 1, q], a[p + 2, q], a[p + 3, q] = ta, tb, tc, td
+        p += 4
+    while p < n:
+        total = a[q, p]
+        for k in range(q):
+            total -= a[p, k] * a[q, k]
+        a[p, q] = total
+        p += 1
+
+
+@fast_kernel
+def _less(total: float, row: np.ndarray, other: np.ndarray, n: int) -> float:
+    """A number less the product of the first n of two rows."""
+    for k in range(n):
+        total -= row[k] * other[k]
+    return total
+
+
+@fast_kernel
+def _take(step: np.ndarray, row: np.ndarray, factor: float, n: int) -> None:
+    for k in range(n):
+        step[k] -= factor * row[k]
+
+
 @kernel
 def solve(equations: Equations, n: int, damping: float) -> float:
     """Fill in the damped step against the gradient (Cholesky); the gain in ln L that it promises.
 
-    The information's upper half stays as it is, its lower one is used up.
+    The information's upper half stays as it is, its lower one is used up. The triangle is made column
+    by column, four rows at a time, so that sums are of vectors.
     """
     a, gradient, step = equations
+    per = np.empty(n)
+    for q in range(n):
+        total = _less(a[q, q] * (1.0 + damping) + 1e-9, a[q], a[q], q)
+        per[q] = 1.0 / np.sqrt(max(total, 1e-12))
+        _below(a, q + 1, q, n)
+        for p in range(q + 1, n):
+            a[p, q] *= per[q]
     for p in range(n):
-        for q in range(p + 1):
-            total = a[q, p] * (1.0 + damping) + 1e-9 if q == p else a[q, p]
-            for k in range(q):
-                total -= a[p, k] * a[q, k]
-            if q < p:
-                a[p, q] = total / step[q]
-            else:
-                step[p] = np.sqrt(max(total, 1e-12))
-    diagonal = np.empty(n)
-    for p in range(n):
-        diagonal[p] = step[p]
-    for p in range(n):
-        total = -gradient[p]
-        for k in range(p):
-            total -= a[p, k] * step[k]
-        step[p] = total / diagonal[p]
+        step[p] = _less(-gradient[p], a[p], step, p) * per[p]
     for p in range(n - 1, -1, -1):
-        total = step[p]
-        for k in range(p + 1, n):
-            total -= a[k, p] * step[k]
-        step[p] = total / diagonal[p]
+        step[p] *= per[p]
+        _take(step, a[p], step[p], p)
     gain = 0.0
     for p in range(n):
         gain -= 0.5 * step[p] * gradient[p]
