@@ -1,7 +1,8 @@
 """−ln L of `millipede` beside that of its first version, which computed all light anew for every vertex.
 
-The table was made by that version. A fit may find a deeper valley; it must not stop higher. Hundreds above the
-best fit, the last digits of a processor decide in which of many flat valleys it ends: 1.2 higher and 2.5 lower were seen.
+The table was made by that version. A fit may find a deeper valley; it must not stop higher. Hundreds above
+the best fit, the last digits of a processor decide in which of many flat valleys it ends: 1.2 higher and 2.5
+lower were seen.
 """
 
 from __future__ import annotations
