@@ -15,6 +15,7 @@ __all__ = ["lease_tasks"]
 
 _BUSY_WAIT = 5.0  # a poll while some cores work lasts so long at least
 _PATIENCE = 60.0  # whatever frees a core wakes us
+_REPORT_PATIENCE = 2.0  # for reports to be answered, which would cut our request short
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 20.0
 
 log = logging.getLogger("pilot")
@@ -31,8 +32,10 @@ def lease_tasks(pilot: Pilot) -> None:
 def _keep_leasing(pilot: Pilot) -> None:
     pause = _FIRST_PAUSE
     while not (pilot.draining.is_set() or pilot.ending.is_set()):
-        count = pilot.wait_for_slot(_PATIENCE)
-        if not count:
+        if pilot.wait_for_slot(_PATIENCE) and not pilot.ahead():
+            pilot.reports.settle(_REPORT_PATIENCE)
+        count = pilot.wait_for_slot(0.0)
+        if not count or pilot.draining.is_set() or pilot.ending.is_set():
             continue
         try:
             began, room = time.monotonic(), pilot.room.free()

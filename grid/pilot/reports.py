@@ -106,6 +106,13 @@ class Reports:
         with self._changed:
             self._changed.wait_for(lambda: not self._sending, seconds)
 
+    def settle(self, seconds: float) -> None:
+        """Wait until all that are there now are sent and answered, or for so long."""
+        with self._changed:
+            if self._waiting:
+                latest = self._waiting[-1]
+                self._changed.wait_for(lambda: all(report is not latest for report in self._waiting), seconds)
+
     def remove(self, batch: list[Report]) -> None:
         """They are sent, or of no use any more."""
         with self._changed:

@@ -22,6 +22,7 @@ from grid.pilot.pilot import Pilot
 from grid.pilot.pixels import Events
 from grid.pilot.reporting import keep_reporting
 from grid.pilot.slot import Slot
+from iceprod.transport import Line
 
 # The other side of `grid.pilot.worker`: doubles the numbers, and does what some of them ask for.
 WORKER = """
@@ -126,6 +127,25 @@ def test_tasks_run_side_by_side(server: Any, options: Options, tmp_path: Path) -
         server.add(shell(meet.format(tmp_path, "a", "b")))
         server.add(shell(meet.format(tmp_path, "b", "a")))
         server.wait_for("/task_actions/complete", 2)
+
+
+def test_a_claim_waits_for_the_report_of_the_task_before_it(server: Any, options: Options,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the report would cut it short, and every task cost a request for nothing and a new connection."""
+    cuts, interrupt = [], Line._interrupt
+
+    def count(line: Line) -> None:
+        before = line._gave_way
+        interrupt(line)
+        cuts.append(line._gave_way and not before)
+
+    monkeypatch.setattr(Line, "_interrupt", count)
+    options.cores, options.heartbeat, options.wait = 1, 60.0, 20.0
+    for _ in range(4):
+        server.add(shell("sleep 0.3"))  # too long to be leased ahead
+    with running(options):
+        server.wait_for("/task_actions/complete", 4)
+    assert not any(cuts)
 
 
 def test_several_tasks_are_asked_for_with_a_part_of_the_room_each(server: Any, options: Options) -> None:

@@ -138,3 +138,24 @@ def test_a_report_waits_only_while_others_come() -> None:
     timer.join()
     assert [one.task_id for one in batch] in (["t1", "t2"], ["t1"])  # the latter: it came too late
     assert len(reports.next(0.0)) == 2
+
+
+def test_who_waits_for_reports_waits_for_those_that_are_there_now() -> None:
+    reports, gone = Reports(), threading.Event()
+    reports.settle(600.0)  # there are none
+    reports.add(report(1))
+    reports.settle(0.01)  # not for ever
+
+    def wait() -> None:
+        reports.settle(600.0)
+        gone.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert not gone.wait(0.2)
+    batch = reports.next(0.0)
+    reports.add(report(2))
+    reports.remove(batch)
+    thread.join(60)
+    assert gone.is_set()
+    assert [one.task_id for one in reports.held()] == ["t2"]
