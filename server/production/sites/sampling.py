@@ -23,6 +23,7 @@ PERIOD = 20.0  # seconds: a minute has its samples though one comes late
 TEND_SECONDS = 60.0  # between two times that coarser slots are summed up, and old ones forgotten
 ALIVE_SECONDS = 300.0  # a pilot that was heard of so recently counts
 MOST_PILOTS = 50_000
+AT_ONCE = 500  # pilots that are read together; requests have their turn between
 
 _tended: WeakKeyDictionary[AsyncDatabase, float] = WeakKeyDictionary()
 
@@ -46,7 +47,7 @@ async def _by_site(ctx: Context) -> dict[str, Slot]:
     heard_of = {"last_update": {"$gt": timestamp(now() - timedelta(seconds=ALIVE_SECONDS))}}
     shown = {"_id": 0, "site": 1, "resources.cpu": 1, "resources_available.cpu": 1, "tasks": 1}
     sites: dict[str, Slot] = {}
-    async for pilot in ctx.db.pilots.find(heard_of, shown, limit=MOST_PILOTS):
+    async for pilot in ctx.db.pilots.find(heard_of, shown, limit=MOST_PILOTS, batch_size=AT_ONCE):
         name = str(pilot.get("site") or ended.UNKNOWN)[:ended.MOST_NAME]
         sites.setdefault(name, Slot(0, samples=1)).sums.update(gauges_of(pilot))
     return sites
