@@ -21,6 +21,7 @@ from grid.pilot.options import Options
 from grid.pilot.pilot import Pilot
 from grid.pilot.pixels import Events
 from grid.pilot.reporting import keep_reporting
+from grid.pilot.reports import Report, Reports
 from grid.pilot.slot import Slot
 from iceprod.transport import Line
 
@@ -132,14 +133,20 @@ def test_tasks_run_side_by_side(server: Any, options: Options, tmp_path: Path) -
 def test_a_claim_waits_for_the_report_of_the_task_before_it(server: Any, options: Options,
                                                             monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the report would cut it short, and every task cost a request for nothing and a new connection."""
-    cuts, interrupt = [], Line._interrupt
+    cuts, interrupt, next_ones = [], Line._interrupt, Reports.next
 
     def count(line: Line) -> None:
         before = line._gave_way
         interrupt(line)
         cuts.append(line._gave_way and not before)
 
+    def next_late(*arguments: Any) -> list[Report]:
+        batch = next_ones(*arguments)
+        time.sleep(0.1)  # the thread that claims is always the faster one
+        return batch
+
     monkeypatch.setattr(Line, "_interrupt", count)
+    monkeypatch.setattr(Reports, "next", next_late)
     options.cores, options.heartbeat, options.wait = 1, 60.0, 20.0
     for _ in range(4):
         server.add(shell("sleep 0.3"))  # too long to be leased ahead
