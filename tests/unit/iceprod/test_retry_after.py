@@ -109,7 +109,8 @@ def pilot(most: int = 1) -> Any:
     room = SimpleNamespace(total={"gpu": 0, "cpu": 1}, free=lambda: {"gpu": 0, "cpu": 1}, claimed=dict)
     return SimpleNamespace(
         ending=Ending(most), draining=Ending(99), client=SimpleNamespace(post=refusing, poll=refusing),
-        pilot_id="p", reports=Reports(), room=room, wait_for_slot=lambda seconds: 1, running=list, held=list, offer=dict, ahead=lambda: 0,
+        pilot_id="p", reports=Reports(), room=room, wait_for_slot=lambda seconds: 1, running=list, held=list,
+        offer=dict, ahead=lambda: 0,
         last_contact=0.0, says=dict, waits=False, beat_seconds=20.0, token=SimpleNamespace(is_old=False),
         options=SimpleNamespace(wait=1.0, site="s", pixels=True, traits=dict,
                                 containers=SimpleNamespace(systems=())),
