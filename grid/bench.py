@@ -67,7 +67,7 @@ class TaskFigures:
     rate: float
     life: float
     make_rate: float
-    commands: float
+    commands: float | None  # None with several server processes, each of which counts its own
     cpu: dict[str, float] = field(default_factory=dict)  # milliseconds
 
 
@@ -84,7 +84,7 @@ class Bench:
     """An installation, without pilots if not told otherwise, and what is asked of it."""
 
     def __init__(self, root: Path, pilots: int = 0, servers: int = 1) -> None:
-        self.data = root / "data"
+        self.data, self.servers = root / "data", servers
         self.environment = {**os.environ, "XDG_STATE_HOME": str(root / "state"),
                             "ICEPROD__LOGGING__LEVEL": "WARNING", "ICEPROD__PILOTS__CORES": "1"}
         self._run("up", "--data", str(self.data), "--port", "0", "--no-open", "--pilots", str(pilots),
@@ -182,7 +182,7 @@ class Bench:
         return TaskFigures(
             kind, count, pilots, rate=round(count / seconds, 1),
             life=round(count / (make_seconds + seconds), 1), make_rate=round(count / make_seconds, 1),
-            commands=round(spent / count, 3),
+            commands=round(spent / count, 3) if self.servers == 1 else None,
             cpu={name: round((value - cpu[name]) / count, 3) for name, value in after.items()})
 
     def last_end(self, dataset_id: str) -> float:
@@ -234,14 +234,15 @@ def until(what: Callable[[], Any]) -> Any:
 
 
 def run(tasks: int, pilots: int, waiting: Sequence[int], peers: Sequence[str], peer_tasks: int,
-        kinds: Sequence[str] = tuple(KINDS)) -> dict[str, Any]:
+        kinds: Sequence[str] = tuple(KINDS), servers: int = 1) -> dict[str, Any]:
     """Measure everything; a document with the figures and what the machine is."""
     result: dict[str, Any] = {
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(),
                     "load": [round(load, 2) for load in os.getloadavg()]}}
     with tempfile.TemporaryDirectory(prefix="bench-") as root:
-        bench = Bench(Path(root))
+        bench = Bench(Path(root), servers=servers)
         try:
+            until(lambda: bench.client.get("/healthz")["servers"]["here"] == servers)
             result["tasks"] = [asdict(bench.tasks(kind, max(20, int(tasks * FRACTION[kind])), pilots))
                                for kind in kinds]
             result["claims"] = [asdict(bench.claims(number)) for number in sorted(waiting)]
@@ -252,12 +253,16 @@ def run(tasks: int, pilots: int, waiting: Sequence[int], peers: Sequence[str], p
     return result
 
 
+def _commands(row: dict[str, Any]) -> str:
+    return "" if row["commands"] is None else f"{row['commands']:.2f} commands/task  "
+
+
 def _text(result: dict[str, Any]) -> Iterator[str]:
     for row in result["tasks"]:
         cpu = ", ".join(f"{name} {value:.2f}" for name, value in row["cpu"].items())
         yield (f"{row['kind']:<8} {row['tasks']:>7} tasks  {row['rate']:>8.1f}/s  "
                f"made {row['make_rate']:.0f}/s  life {row['life']:.0f}/s  "
-               f"{row['commands']:.2f} commands/task  CPU ms/task: {cpu}")
+               f"{_commands(row)}CPU ms/task: {cpu}")
     for row in result["claims"]:
         yield f"claim    {row['waiting']:>7} waiting  median {row['median']:.2f} ms  95 % {row['p95']:.2f} ms"
     for row in result["peers"]:
@@ -277,10 +282,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help="claims are timed with so many tasks waiting")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
     parser.add_argument("--peer-tasks", type=int, default=1_000)
+    parser.add_argument("--servers", type=int, default=1, help="processes of the server")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args(arguments)
+    if given.servers < 1:
+        parser.error("--servers must be 1 or more")
     try:
-        result = run(given.tasks, given.pilots, given.waiting, given.peers, given.peer_tasks, given.kinds)
+        result = run(given.tasks, given.pilots, given.waiting, given.peers, given.peer_tasks, given.kinds,
+                     given.servers)
     except (ClientError, Refused, TimeoutError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -22,7 +23,8 @@ class Counted(msgspec.Struct):
     refused: dict[str, int] = {}  # tries that brought no answer, by what the pilot heard or saw
 
     def refuse(self, why: str) -> None:
-        """A try failed."""
+        """A try failed. The trace in what a pilot heard is of this try alone: alike reasons count as one."""
+        why = re.sub(", trace [0-9a-f]+", "", why)
         self.refused[why] = self.refused.get(why, 0) + 1
 
     def __add__(self, other: Counted) -> Counted:

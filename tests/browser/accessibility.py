@@ -6,12 +6,17 @@ The package that brings it (axe-playwright-python, MIT) carries the script: noth
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["faults", "without_axe"]
+__all__ = ["COLOURS", "faults", "without_axe"]
 
-RUN = """() => axe.run(document, {resultTypes: ["violations"]})
+COLOURS = ("color-contrast", "link-in-text-block")
+"""The rules that a colour scheme has a say in."""
+
+RUN = """(rules) => axe.run(document, {resultTypes: ["violations"],
+    ...(rules.length ? {runOnly: {type: "rule", values: rules}} : {})})
   .then((found) => found.violations.map((one) => ({
   rule: one.id, impact: one.impact, help: one.help,
   places: one.nodes.map((node) => `${node.target.join(" ")}: ${node.html.slice(0, 160)} | ` +
@@ -32,8 +37,8 @@ def _script() -> str:
     return files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf8")
 
 
-def faults(page: Any) -> list[str]:
-    """What is wrong with an open page, a line for each kind of fault with the places where it is."""
+def faults(page: Any, rules: Sequence[str] = ()) -> list[str]:
+    """What is wrong with an open page by some rules, or by all: a line for each fault with its places."""
     page.evaluate(_script() + "; undefined")
     return [f"{one['rule']} ({one['impact']}): {one['help']}\n    " + "\n    ".join(one["places"])
-            for one in page.evaluate(RUN)]
+            for one in page.evaluate(RUN, list(rules))]
