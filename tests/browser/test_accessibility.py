@@ -32,7 +32,7 @@ def test_axe_finds_nothing(api: Api, made: World, visit: Callable[..., Visitor],
 
 
 def _faults(visitor: Visitor, name: str) -> dict[str, list[str]]:
-    """Of the page as it is, and of its colours in the other schemes: nothing else in it hangs on the scheme."""
+    """Of the page as it is, and of its colours in the other schemes: nothing else hangs on the scheme."""
     found = {name: faults(visitor.page)}
     for scheme in SCHEMES[1:]:
         visitor.page.emulate_media(color_scheme=scheme)
