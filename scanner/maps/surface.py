@@ -18,8 +18,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import CloughTocher2DInterpolator
-from scipy.spatial import Delaunay, QhullError
 from threadpoolctl import threadpool_limits
 
 from scanner.maps import healpix
@@ -135,6 +133,9 @@ class _Surface:
     """The smooth surface through the centres of a map's fits."""
 
     def __init__(self, centre: np.ndarray, points: np.ndarray, delta: np.ndarray, scale: float) -> None:
+        from scipy.interpolate import CloughTocher2DInterpolator  # takes a third of a second to load
+        from scipy.spatial import Delaunay
+
         self._frame, self._scale = _frame(centre), scale
         self._mesh = Delaunay(_in_plane(self._frame, points))
         with threadpool_limits(1, "blas"):  # a matrix per triangle: with threads 20 times as long
@@ -145,6 +146,8 @@ class _Surface:
     @classmethod
     def through(cls, skymap: SkyMap, scale: float) -> _Surface | None:
         """The surface of a map; None where there are too few fits for one."""
+        from scipy.spatial import QhullError
+
         order, nested, delta = _fits(skymap)
         if len(order) < FEWEST_POINTS:
             return None

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from server.desk.analyses.results import SERIES, Line, Product, Series, image_of
 from server.desk.common.bodies import convert
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["corner", "picture"]
 
@@ -28,7 +31,7 @@ def picture(plot: Product) -> tuple[bytes, str]:
 
 
 def _drawn(series: Series) -> bytes:
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = _figure(7, 4.5)
     axes = figure.subplots()
     for line in series.lines:
         _draw(axes, line)
@@ -42,21 +45,21 @@ def _drawn(series: Series) -> bytes:
     return _png(figure)
 
 
-def _draw(axes: object, line: Line) -> None:
+def _draw(axes: Any, line: Line) -> None:
     x, y = np.array(line.x, dtype=float), np.array(line.y, dtype=float)
     label = line.label or None
     if line.style == "line":
-        axes.plot(x, y, label=label)  # type: ignore[attr-defined]
+        axes.plot(x, y, label=label)
     else:
         error = None if line.error is None else np.abs(np.array(line.error, dtype=float))
-        axes.errorbar(x, y, error, fmt="o", markersize=4, label=label)  # type: ignore[attr-defined]
+        axes.errorbar(x, y, error, fmt="o", markersize=4, label=label)
 
 
 def corner(samples: Mapping[str, np.ndarray]) -> bytes:
     """A corner plot (png): each parameter's distribution, and that of each pair."""
     names = list(samples)
     size = len(names)
-    figure = Figure(figsize=(2.2 * size + 1, 2.2 * size + 1), layout="constrained")
+    figure = _figure(2.2 * size + 1, 2.2 * size + 1)
     grid = figure.subplots(size, size, squeeze=False)
     for row, below in enumerate(names):
         for column, left in enumerate(names):
@@ -74,14 +77,21 @@ def corner(samples: Mapping[str, np.ndarray]) -> bytes:
     return _png(figure)
 
 
-def _histogram(axes: object, name: str, values: np.ndarray) -> None:
-    axes.hist(values, bins=BINS, histtype="step", color="black")  # type: ignore[attr-defined]
+def _histogram(axes: Any, name: str, values: np.ndarray) -> None:
+    axes.hist(values, bins=BINS, histtype="step", color="black")
     low, middle, high = np.quantile(values, QUANTILES)
     for place in (low, middle, high):
-        axes.axvline(place, linestyle="--", linewidth=0.8, color="gray")  # type: ignore[attr-defined]
+        axes.axvline(place, linestyle="--", linewidth=0.8, color="gray")
     title = f"{name} = {middle:.4g} +{high - middle:.2g} -{middle - low:.2g}"
-    axes.set_title(title, fontsize="small", parse_math=False)  # type: ignore[attr-defined]
-    axes.set_yticks([])  # type: ignore[attr-defined]
+    axes.set_title(title, fontsize="small", parse_math=False)
+    axes.set_yticks([])
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty one; its size in inches."""
+    from matplotlib.figure import Figure  # takes half a second to load
+
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _png(figure: Figure) -> bytes:

@@ -16,7 +16,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from scipy.io import netcdf_file
 
 from server.common.errors import BadRequest
 from server.desk.common.bodies import Body, convert
@@ -136,6 +135,8 @@ def _columns(product: Product) -> dict[str, Any]:
             return {name: arrays[name] for name in arrays.files}
     if data.startswith(_HDF5):
         raise NoSamples("these samples are netCDF-4 (HDF5): corner plots are drawn of JSON, npz and netCDF-3")
+    from scipy.io import netcdf_file
+
     with netcdf_file(io.BytesIO(data), mmap=False) as file:
         return {name: variable[:].copy() for name, variable in file.variables.items()
                 if name not in file.dimensions}

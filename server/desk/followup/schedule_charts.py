@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.dates import DateFormatter
-from matplotlib.figure import Figure
 
 from server.desk.followup.blocks import Placed
 from server.desk.observing.nights import Sky
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["draw_grid", "draw_night"]
 
@@ -21,8 +23,7 @@ _SHOWN = 60  # rows of a picture
 
 def draw_night(title: str, placed: Sequence[Placed], sky: Sky, kind: str) -> bytes:
     """Altitudes of the targets over the night; thick where a block was placed."""
-    figure = Figure(figsize=(11, 7), dpi=110, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _paper(7, "%d %H:%M")
     times = np.array(sky.moments, dtype="datetime64[ms]")
     axes.fill_between(times, 0, 90, where=(sky.sun > -12).tolist(), color="gold", alpha=0.25,
                       label="twilight and day")
@@ -37,7 +38,6 @@ def draw_night(title: str, placed: Sequence[Placed], sky: Sky, kind: str) -> byt
     axes.set_ylim(0, 90)
     axes.set_ylabel("altitude (degrees)")
     axes.set_xlabel("UTC")
-    axes.xaxis.set_major_formatter(DateFormatter("%d %H:%M"))
     what = f"{len(placed)} of the blocks fit" if placed else "nothing can be observed in this time"
     axes.set_title(f"{title}: {what}, {sky.moments[0]:%Y-%m-%d}", parse_math=False)
     axes.legend(loc="upper right", fontsize=8)
@@ -46,8 +46,7 @@ def draw_night(title: str, placed: Sequence[Placed], sky: Sky, kind: str) -> byt
 
 def draw_grid(title: str, table: Sequence[Mapping[str, Any]], moment: datetime, kind: str) -> bytes:
     """When scans began and ended; what waits stands behind now, in the order of its priority."""
-    figure = Figure(figsize=(11, 1.5 + 0.3 * min(len(table), _SHOWN)), dpi=110, layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _paper(1.5 + 0.3 * min(len(table), _SHOWN), "%d %H:%M:%S")
     shown = table[:_SHOWN]
     for number, row in enumerate(shown):
         start = _moment(row["observation_start"]) or moment
@@ -59,10 +58,21 @@ def draw_grid(title: str, table: Sequence[Mapping[str, Any]], moment: datetime, 
     axes.set_yticks(range(len(shown)), labels, fontsize=8, parse_math=False)
     axes.invert_yaxis()
     axes.axvline(moment, color="tab:red", linewidth=0.8)  # type: ignore[arg-type]
-    axes.xaxis.set_major_formatter(DateFormatter("%d %H:%M:%S"))
     axes.set_xlabel("UTC")
     axes.set_title(title, parse_math=False)
     return _saved(figure, kind)
+
+
+def _paper(height: float, times: str) -> tuple[Figure, Axes]:
+    """An empty picture so many inches high, and how its times are written."""
+    from matplotlib.dates import DateFormatter  # takes half a second to load
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, height), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    axes.xaxis_date()
+    axes.xaxis.set_major_formatter(DateFormatter(times))
+    return figure, axes
 
 
 def _color(row: Mapping[str, Any]) -> str:

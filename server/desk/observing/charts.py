@@ -11,20 +11,19 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from astropy import units
 from astropy.coordinates import SkyCoord
-from astropy.visualization import ZScaleInterval
-from astropy.visualization.wcsaxes import WCSAxes
-from astropy.wcs import WCS, FITSFixedWarning
-from matplotlib.figure import Figure
-from matplotlib.patches import Circle
 
 from server.desk.common.fits_files import FitsError, open_fits
 from server.desk.common.positions import hpix29_many
 from server.desk.maps.tiles import Tiles
+
+if TYPE_CHECKING:
+    from astropy.visualization.wcsaxes import WCSAxes
+    from astropy.wcs import WCS
 
 __all__ = ["FACILITIES", "Chart", "Facility", "Image", "OffsetStar", "chart_of_map", "draw", "offset_stars",
            "read_image", "star_list"]
@@ -91,6 +90,8 @@ class Chart:
 
 def read_image(data: bytes, title: str) -> Image:
     """The first image of a FITS file. Raises ImageError."""
+    from astropy.wcs import WCS, FITSFixedWarning
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FITSFixedWarning)
@@ -111,6 +112,8 @@ def read_image(data: bytes, title: str) -> Image:
 
 def chart_of_map(tiles: Tiles, ra: float, dec: float, size: float, title: str) -> Image:
     """A cut-out of a sky map, `size` degrees wide: probability density per square degree."""
+    from astropy.wcs import WCS
+
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     wcs.wcs.crval = [ra, dec]
@@ -175,6 +178,9 @@ def _line(facility: str, name: str, ra: float, dec: float, note: str) -> str:
 
 def draw(chart: Chart, kind: str) -> bytes:
     """The chart as ``png`` or ``pdf``."""
+    from astropy.visualization.wcsaxes import WCSAxes  # with matplotlib it takes a second to load
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8.5, 11), dpi=110)
     axes = WCSAxes(figure, (0.13, 0.36, 0.78, 0.56), wcs=chart.image.wcs)
     figure.add_axes(axes)
@@ -192,6 +198,8 @@ def draw(chart: Chart, kind: str) -> bytes:
 
 
 def _draw_image(axes: WCSAxes, image: Image) -> None:
+    from astropy.visualization import ZScaleInterval
+
     finite = image.pixels[np.isfinite(image.pixels)]
     low, high = (0.0, 1.0) if not len(finite) else (float(finite.min()), float(finite.max()))
     if image.levels is None and len(finite):
@@ -207,6 +215,8 @@ def _draw_image(axes: WCSAxes, image: Image) -> None:
 
 def _mark(axes: WCSAxes, chart: Chart) -> None:
     """A reticle at the target, a circle around each star."""
+    from matplotlib.patches import Circle
+
     width = max(chart.image.pixels.shape)
     x, y = (float(value) for value in chart.image.wcs.world_to_pixel_values(chart.ra, chart.dec))
     gap, arm = 0.015 * width, 0.05 * width

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 from astropy import units
 from astropy.coordinates import SkyCoord
-from scipy.spatial import cKDTree
 
 from scanner.maps import healpix
 from server.desk.maps.tiles import Tiles
@@ -105,6 +104,8 @@ def _side_by_side(samples: Samples, best: tuple[float, float], footprint: Footpr
 
 
 def _of_fields(samples: Samples, footprint: Footprint, fields: Sequence[Field]) -> list[Tile]:
+    from scipy.spatial import cKDTree  # takes a third of a second to load
+
     ra, dec = np.array([one.ra for one in fields]), np.array([one.dec for one in fields])
     count = min(_NEIGHBOURS, len(fields))
     tree = cKDTree(healpix.unit_vectors(ra, dec))

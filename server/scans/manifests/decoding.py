@@ -11,7 +11,6 @@ from typing import Any
 
 from scanner.common.errors import EventError
 from scanner.events.event import Event
-from scanner.events.event_plot import plot_event
 from scanner.events.i3live import document_of, read_event
 from scanner.maps.result import Method, ScanMetadata
 from scanner.recos.auto import choose
@@ -102,6 +101,8 @@ async def picture(text: bytes) -> bytes:
 
 
 def _picture(text: bytes) -> bytes:
+    from scanner.events.event_plot import plot_event  # matplotlib takes half a second to load
+
     file = io.BytesIO()
     plot_event(read_event(text, name=_NAME), file, file_format="png")
     return file.getvalue()

@@ -41,3 +41,11 @@ def test_lines_are_what_the_commands_say() -> None:
         command = iceprod.get_command(context, name)
         assert command is not None
         assert lines.get(name) == " ".join((command.help or "").split("\n\n")[0].split()), name
+
+
+def test_a_server_starts_without_what_only_draws() -> None:
+    """They cost more than all the rest, and many a server never draws."""
+    asked = "import sys, server.app\nprint(*sorted(sys.modules))"
+    told = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True)
+    names = set(told.stdout.split())
+    assert not names & {"matplotlib", "scipy", "pytest", "astropy.cosmology", "astropy.wcs", "numba"}
