@@ -50,4 +50,5 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
             return next((folder for folder in TOGETHER if nodeid.startswith(folder)),
                         nodeid.partition("::")[0])
 
+    config.option.loadscopereorder = False  # what takes long comes early, few tests that they may be
     return ByFile(config, log)
