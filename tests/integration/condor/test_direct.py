@@ -28,7 +28,7 @@ def test_one_job_for_each_task(pool_a: Pool, api: Api, work: Work, tmp_path: Pat
         pool_a.run("condor_vacate_job", "-fast", busy[0]["grid_queue_id"])
         work.wait_complete(dataset_id, 6, 120)
         wait_for(lambda: not pool_a.jobs(), why="an empty queue")
-        counts = grid.report()["end_counts"]
-        assert counts["finished"] + counts.get("removed", 0) >= 6
+        wait_for(lambda: sum(grid.report()["end_counts"].get(end, 0) for end in ("finished", "removed")) >= 6,
+                 why="six ends")
         assert not set(counts) & {"failed", "killed", "held"}
         assert sum(one["evictions"] for one in work.tasks(dataset_id)) == 1

@@ -51,8 +51,9 @@ def test_the_job_has_what_its_tasks_ask_for(grid: Grid, work: Work) -> None:
 
     wait_for(is_over, why="four tasks")
     assert len(ran) == 4
+    queue = grid.pool.jobs("WantedN =?= 5", "WantedImage")  # before the past, into which they go meanwhile
     past = grid.pool.run("condor_history", "-constraint", "WantedN =?= 5", "-json", "-limit", "50")
-    jobs = [*grid.pool.jobs("WantedN =?= 5", "WantedImage"), *json.loads(past or "[]")]
+    jobs = [*queue, *json.loads(past or "[]")]
     special = {f"{job['ClusterId']}.{job['ProcId']}" for job in jobs if job["WantedImage"] == "a b"}
     assert {names[one] for one, job in ran.items() if job in special} == {"special"}
     assert {names[one] for one, job in ran.items() if job not in special} == {"plain"}
