@@ -1,17 +1,21 @@
 """Bringing requests to their facilities, and taking over those whose sender is gone.
 
-A request is stored before anybody is called, with a lease of whoever stored it. When the lease ends and the
-request still waits, another server sends it; adaptors see to it that this does nothing twice.
+A request is stored before anybody is called, with a lease of whoever stored it, which is extended while the
+facility is called. When it ends and the request still waits, another server sends it; adaptors see to it that
+this does nothing twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo import ReturnDocument
+from pymongo.errors import PyMongoError
 
 from iceprod.ids import now
 from server.common.errors import ApiError
@@ -29,7 +33,7 @@ from server.services.leader import Service
 __all__ = ["SERVICES", "lease_end", "order_of", "resend", "send"]
 
 PERIOD = 20.0  # seconds
-_LEASE = timedelta(minutes=5)  # longer than all tries of a call
+_LEASE, _EXTENDED = timedelta(minutes=1), 15.0  # seconds: several tries to extend it may fail
 
 
 def lease_end() -> datetime:
@@ -51,8 +55,9 @@ async def send(ctx: Context, row: Mapping[str, Any]) -> Document:
     """Submit a stored request that waits; the row afterwards."""
     order = None
     try:
-        adaptor, order = await order_of(ctx, row)
-        outcome = await adaptor.submit(ctx, order)
+        async with _held(ctx, row):
+            adaptor, order = await order_of(ctx, row)
+            outcome = await adaptor.submit(ctx, order)
     except ApiError as error:
         outcome = Outcome(f"{FAILED}: {error.reason}"[:300], Phase.FAILED)
     done = await rows.move(ctx, row["_id"], outcome, {"phase": Phase.PENDING.value})
@@ -63,6 +68,24 @@ async def send(ctx: Context, row: Mapping[str, Any]) -> Document:
         known = replace(order, row={**row, **outcome.fields})
         await adaptor.delete(ctx, known)  # it was taken back while the facility was called
     return dict(current or row)
+
+
+@contextlib.asynccontextmanager
+async def _held(ctx: Context, row: Mapping[str, Any]) -> AsyncIterator[None]:
+    """Extend the lease of a request meanwhile."""
+    holding = asyncio.create_task(_hold(ctx, row["_id"]))
+    try:
+        yield
+    finally:
+        holding.cancel()
+
+
+async def _hold(ctx: Context, number: int) -> None:
+    while True:
+        await asyncio.sleep(_EXTENDED)
+        with contextlib.suppress(PyMongoError):
+            await ctx.db.desk_followup_requests.update_one({"_id": number, "phase": Phase.PENDING.value},
+                                                           {"$set": {"lease": lease_end()}})
 
 
 def _is_gone(row: Mapping[str, Any] | None) -> bool:

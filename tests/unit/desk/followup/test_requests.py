@@ -46,6 +46,7 @@ class Telescope(Adaptor):
     calls: int = 0
     is_called: asyncio.Event = field(default_factory=asyncio.Event)
     crash: str = ""
+    seconds: float = 0.2  # of a call
     can_update = True
 
     async def check(self, ctx: Context, payload: Mapping[str, Any], instrument: Mapping[str, Any],
@@ -63,7 +64,7 @@ class Telescope(Adaptor):
         self.has.add(order.number)
         if self.crash == "after":
             raise Crash
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(self.seconds)
         return Outcome("submitted", Phase.OPEN)
 
     async def update(self, ctx: Context, order: Order) -> Outcome:
@@ -106,6 +107,19 @@ async def test_another_server_goes_on(ctx: Context, telescope: Telescope, crash:
     await sending.take_over(ctx)
     await sending.take_over(ctx)
     assert (telescope.calls, telescope.has) == (2, {1})
+    assert (await row_of(ctx))["status"] == "submitted"
+
+
+async def test_a_request_is_kept_while_its_facility_takes_long(ctx: Context, telescope: Telescope,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "_EXTENDED", 0.01)
+    telescope.seconds = 1.0
+    sent = asyncio.create_task(requests.submit(ctx, WHO, WANTED))
+    await asyncio.wait_for(telescope.is_called.wait(), 20)
+    before = (await row_of(ctx))["lease"]
+    await sent
+    assert (await row_of(ctx))["lease"] > before
+    assert telescope.calls == 1
     assert (await row_of(ctx))["status"] == "submitted"
 
 
