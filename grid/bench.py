@@ -67,7 +67,7 @@ class TaskFigures:
     rate: float
     life: float
     make_rate: float
-    commands: float | None  # None with several server processes, each of which counts its own
+    commands: float
     cpu: dict[str, float] = field(default_factory=dict)  # milliseconds
 
 
@@ -84,7 +84,7 @@ class Bench:
     """An installation, without pilots if not told otherwise, and what is asked of it."""
 
     def __init__(self, root: Path, pilots: int = 0, servers: int = 1) -> None:
-        self.data, self.servers = root / "data", servers
+        self.data = root / "data"
         self.environment = {**os.environ, "XDG_STATE_HOME": str(root / "state"),
                             "ICEPROD__LOGGING__LEVEL": "WARNING", "ICEPROD__PILOTS__CORES": "1"}
         self._run("up", "--data", str(self.data), "--port", "0", "--no-open", "--pilots", str(pilots),
@@ -182,7 +182,7 @@ class Bench:
         return TaskFigures(
             kind, count, pilots, rate=round(count / seconds, 1),
             life=round(count / (make_seconds + seconds), 1), make_rate=round(count / make_seconds, 1),
-            commands=round(spent / count, 3) if self.servers == 1 else None,
+            commands=round(spent / count, 3),
             cpu={name: round((value - cpu[name]) / count, 3) for name, value in after.items()})
 
     def last_end(self, dataset_id: str) -> float:
@@ -253,16 +253,12 @@ def run(tasks: int, pilots: int, waiting: Sequence[int], peers: Sequence[str], p
     return result
 
 
-def _commands(row: dict[str, Any]) -> str:
-    return "" if row["commands"] is None else f"{row['commands']:.2f} commands/task  "
-
-
 def _text(result: dict[str, Any]) -> Iterator[str]:
     for row in result["tasks"]:
         cpu = ", ".join(f"{name} {value:.2f}" for name, value in row["cpu"].items())
         yield (f"{row['kind']:<8} {row['tasks']:>7} tasks  {row['rate']:>8.1f}/s  "
                f"made {row['make_rate']:.0f}/s  life {row['life']:.0f}/s  "
-               f"{_commands(row)}CPU ms/task: {cpu}")
+               f"{row['commands']:.2f} commands/task  CPU ms/task: {cpu}")
     for row in result["claims"]:
         yield f"claim    {row['waiting']:>7} waiting  median {row['median']:.2f} ms  95 % {row['p95']:.2f} ms"
     for row in result["peers"]:
