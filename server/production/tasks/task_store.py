@@ -15,11 +15,13 @@ Beside what the API shows, a task's document has
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from bson import ObjectId, encode
+from bson.raw_bson import RawBSONDocument
 from pymongo import ReturnDocument
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
@@ -165,15 +167,14 @@ async def _create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask],
         if document["status"] == "idle":  # what it depends on may be complete before it is stored
             document["due"] = _repaired(ctx)
     await class_table(ctx).register(ctx, task_classes_of(documents))
+    encoded = _encoded(ctx, documents)
     if before is not None:
         await before
-    new = await _insert_new(ctx, "tasks", documents)
-    batch.made([document["name"] for document in new])
+    new = await _insert_new(ctx, "tasks", encoded)
+    batch.made([documents[number]["name"] for number in new])
     if any(document["status"] == "waiting" for document in documents):
         ctx.signals.notify("tasks")
     if len(new) == len(documents):
-        for document in documents:
-            del document["_id"]  # the driver's
         return documents
     query = {"dataset_id": dataset_id, "job_index": {"$in": sorted(job_ids)}}
     stored = {(task["job_index"], task["task_index"]): task
@@ -185,25 +186,32 @@ async def _create_jobs(ctx: Context, dataset_id: str, indexes: list[int],
                        batch: totals.Batch) -> dict[int, str]:
     moment = timestamp()
     wanted = [jobs.new_job(dataset_id, index, moment=moment) for index in indexes]
-    new = await _insert_new(ctx, "jobs", wanted)
+    new = await _insert_new(ctx, "jobs", _encoded(ctx, wanted))
     batch.jobs += len(new)
     if len(new) == len(wanted):
-        return {job["job_index"]: job["job_id"] for job in new}
+        return {job["job_index"]: job["job_id"] for job in wanted}
     query = {"dataset_id": dataset_id, "job_index": {"$in": indexes}}
     return {job["job_index"]: job["job_id"]
             async for job in ctx.db.jobs.find(query, {"job_index": 1, "job_id": 1})}
 
 
-async def _insert_new(ctx: Context, collection: str, documents: list[Document]) -> list[Document]:
-    """Insert what is not there yet, as the unique indexes decide; what was inserted."""
+def _encoded(ctx: Context, documents: Iterable[Document]) -> list[RawBSONDocument]:
+    """Documents as they are sent, encoded while the database stores others instead of keeping it waiting."""
+    options = ctx.db.codec_options
+    return [RawBSONDocument(encode({"_id": ObjectId(), **document}, codec_options=options))
+            for document in documents]
+
+
+async def _insert_new(ctx: Context, collection: str, documents: list[RawBSONDocument]) -> Collection[int]:
+    """Insert what is not there yet, as the unique indexes decide; the numbers of what was inserted."""
     try:
         await ctx.db[collection].insert_many(documents, ordered=False)
     except BulkWriteError as error:
         if not are_duplicates(error):
             raise
         there = {one["index"] for one in error.details["writeErrors"]}
-        return [document for number, document in enumerate(documents) if number not in there]
-    return documents
+        return [number for number in range(len(documents)) if number not in there]
+    return range(len(documents))
 
 
 # -- reading

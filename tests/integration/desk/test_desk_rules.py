@@ -205,7 +205,7 @@ def test_killed_at_once_it_is_made_up_for(tmp_path_factory: pytest.TempPathFacto
             objects.append(here.judge("TDE"))
             api.kill()
             again = start_server(api.data, api.database_url, api.database_name, SETTINGS)
-            api.process, api.url = again.process, again.url
+            api.process, api.others, api.url = again.process, again.others, again.url
             here.admin.url = here.night.session.url = again.url
         fired(here, f"followup:{number}", 4, 240.0)  # what a dead server had begun waits for its lease to end
         wait_until(lambda: all(one["status"] == "submitted" for obj in objects
