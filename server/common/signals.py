@@ -29,11 +29,13 @@ EVERYWHERE = frozenset({
 class Signals:
     """Named signals: `notify` wakes everybody who waits for the name.
 
-    `to_others` takes what other server processes should hear: a topic and values of it.
+    `to_others` takes what other server processes should hear: a topic and values of it, and sends it in a
+    moment; `at_once` sends what it has.
     """
 
     def __init__(self) -> None:
         self.to_others: Callable[[str, tuple[object, ...]], None] | None = None
+        self.at_once: Callable[[], None] = lambda: None
         self._waiters: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
         self._counts: Counter[str] = Counter()
 

@@ -68,6 +68,7 @@ class Revocations:
     async def _put(self, key: str, fields: dict[str, object]) -> None:
         await self._db.revocations.update_one({"_id": key}, {"$set": fields}, upsert=True)
         self._signals.notify(REVOKED)
+        self._signals.at_once()  # before anybody is answered that it is revoked
 
     async def _look(self) -> None:
         async with self._reading:

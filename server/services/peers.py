@@ -89,7 +89,7 @@ class Peers(asyncio.DatagramProtocol):
         self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=bound)
         _all[self.ctx.db] = self
         await self._look()
-        self.ctx.signals.to_others = self.tell
+        self.ctx.signals.to_others, self.ctx.signals.at_once = self.tell, self._flush
         self._beating = asyncio.create_task(self._beat())
 
     async def leave(self) -> None:
