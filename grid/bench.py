@@ -10,6 +10,7 @@ durable as in production), a dataset whose jobs have one task each, and pilots a
 ``open``     the same without isolation: what the walls around a program cost.
 ``sleep``    tasks that run ``sleep 0.1``.
 ``claim``    the time of a claim by REST with so many tasks waiting.
+``made``     so many empty tasks are made, and not run.
 
 The pilots register first, and are then stopped (SIGSTOP) while the tasks are made. The rate counts from the
 moment when they go on to the last end in the books. Making the tasks is measured by itself; `life` is the
@@ -42,7 +43,7 @@ import psutil
 from grid.bench_peers import PEERS, measure
 from iceprod.client import Client, ClientError, Refused
 
-__all__ = ["Bench", "ClaimFigures", "TaskFigures", "main", "run", "until"]
+__all__ = ["Bench", "ClaimFigures", "MakeFigures", "TaskFigures", "Wish", "main", "run", "until"]
 
 KINDS: dict[str, list[dict[str, Any]]] = {
     "empty": [], "true": [{"src": "/bin/true"}], "open": [{"src": "/bin/true"}],
@@ -72,12 +73,36 @@ class TaskFigures:
 
 
 @dataclass(frozen=True)
+class MakeFigures:
+    """Tasks that were made."""
+
+    tasks: int
+    seconds: float
+    rate: float  # a second
+    cpu: dict[str, float] = field(default_factory=dict)  # microseconds of a task
+
+
+@dataclass(frozen=True)
 class ClaimFigures:
     """A claim of one task, in milliseconds."""
 
     waiting: int
     median: float
     p95: float
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is measured."""
+
+    tasks: int = 20_000
+    pilots: int = 8
+    kinds: Sequence[str] = tuple(KINDS)
+    waiting: Sequence[int] = ()  # claims are timed with so many tasks waiting
+    made: Sequence[int] = ()
+    peers: Sequence[str] = ()
+    peer_tasks: int = 1_000
+    servers: int = 1
 
 
 class Bench:
@@ -191,6 +216,15 @@ class Bench:
         last = max(task["status_changed"] for task in tasks.values())
         return datetime.fromisoformat(last).replace(tzinfo=UTC).timestamp()
 
+    def made(self, count: int) -> MakeFigures:
+        """Make tasks, which nobody runs."""
+        began, cpu = time.monotonic(), self.processor_ms([])
+        self.make("empty", count)
+        seconds, after = time.monotonic() - began, self.processor_ms([])
+        return MakeFigures(count, round(seconds, 1), round(count / seconds, 1),
+                           {name: round(1000 * (after[name] - cpu[name]) / count, 1)
+                            for name in ("store", "server")})
+
     def claims(self, waiting: int) -> ClaimFigures:
         """Claim and hand back with so many tasks waiting (those that are there count)."""
         missing = waiting - self.client.get("/task_counts/status").get("waiting", 0)
@@ -233,22 +267,22 @@ def until(what: Callable[[], Any]) -> Any:
         time.sleep(_LOOK_SECONDS)
 
 
-def run(tasks: int, pilots: int, waiting: Sequence[int], peers: Sequence[str], peer_tasks: int,
-        kinds: Sequence[str] = tuple(KINDS), servers: int = 1) -> dict[str, Any]:
+def run(wish: Wish) -> dict[str, Any]:
     """Measure everything; a document with the figures and what the machine is."""
     result: dict[str, Any] = {
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(),
                     "load": [round(load, 2) for load in os.getloadavg()]}}
     with tempfile.TemporaryDirectory(prefix="bench-") as root:
-        bench = Bench(Path(root), servers=servers)
+        bench = Bench(Path(root), servers=wish.servers)
         try:
-            until(lambda: bench.client.get("/healthz")["servers"]["here"] == servers)
-            result["tasks"] = [asdict(bench.tasks(kind, max(20, int(tasks * FRACTION[kind])), pilots))
-                               for kind in kinds]
-            result["claims"] = [asdict(bench.claims(number)) for number in sorted(waiting)]
+            until(lambda: bench.client.get("/healthz")["servers"]["here"] == wish.servers)
+            counts = {kind: max(20, int(wish.tasks * FRACTION[kind])) for kind in wish.kinds}
+            result["tasks"] = [asdict(bench.tasks(*kind, wish.pilots)) for kind in counts.items()]
+            result["claims"] = [asdict(bench.claims(number)) for number in sorted(wish.waiting)]
+            result["made"] = [asdict(bench.made(number)) for number in wish.made]
         finally:
             bench.close()
-    result["peers"] = [measure(name, peer_tasks) for name in peers]
+    result["peers"] = [measure(name, wish.peer_tasks) for name in wish.peers]
     result["machine"]["load_after"] = [round(load, 2) for load in os.getloadavg()]
     return result
 
@@ -261,6 +295,9 @@ def _text(result: dict[str, Any]) -> Iterator[str]:
                f"{row['commands']:.2f} commands/task  CPU ms/task: {cpu}")
     for row in result["claims"]:
         yield f"claim    {row['waiting']:>7} waiting  median {row['median']:.2f} ms  95 % {row['p95']:.2f} ms"
+    for row in result["made"]:
+        cpu = ", ".join(f"{name} {value:.1f}" for name, value in row["cpu"].items())
+        yield f"made     {row['tasks']:>7} tasks  {row['rate']:>8.1f}/s  {row['seconds']} s  µs/task: {cpu}"
     for row in result["peers"]:
         rate = f"{row['rate']:.1f}/s" if row.get("rate") else f"not measured: {row['reason']}"
         rate += f"  life {row['life']:.0f}/s" if row.get("life") else ""
@@ -271,21 +308,23 @@ def _text(result: dict[str, Any]) -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(prog="iceprod bench tasks", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--tasks", type=int, default=20_000, help="empty tasks to run")
-    parser.add_argument("--pilots", type=int, default=8)
+    parser.add_argument("--tasks", type=int, default=Wish.tasks, help="empty tasks to run")
+    parser.add_argument("--pilots", type=int, default=Wish.pilots)
     parser.add_argument("--kinds", nargs="*", choices=KINDS, default=list(KINDS))
     parser.add_argument("--waiting", type=int, nargs="*", default=[1_000, 10_000, 100_000],
                         help="claims are timed with so many tasks waiting")
+    parser.add_argument("--made", type=int, nargs="*", default=[],
+                        help="make so many tasks, and do not run them")
     parser.add_argument("--peers", nargs="*", choices=PEERS, default=list(PEERS))
-    parser.add_argument("--peer-tasks", type=int, default=1_000)
-    parser.add_argument("--servers", type=int, default=1, help="processes of the server")
+    parser.add_argument("--peer-tasks", type=int, default=Wish.peer_tasks)
+    parser.add_argument("--servers", type=int, default=Wish.servers, help="processes of the server")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args(arguments)
     if given.servers < 1:
         parser.error("--servers must be 1 or more")
     try:
-        result = run(given.tasks, given.pilots, given.waiting, given.peers, given.peer_tasks, given.kinds,
-                     given.servers)
+        result = run(Wish(given.tasks, given.pilots, given.kinds, given.waiting, given.made, given.peers,
+                          given.peer_tasks, given.servers))
     except (ClientError, Refused, TimeoutError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

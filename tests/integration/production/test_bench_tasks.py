@@ -11,7 +11,7 @@ from grid.bench_peers import measure
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_small_run() -> None:
-    result = bench.run(tasks=60, pilots=2, waiting=[30], peers=[], peer_tasks=0, kinds=["empty", "sleep"])
+    result = bench.run(bench.Wish(tasks=60, pilots=2, kinds=["empty", "sleep"], waiting=[30], made=[40]))
     empty, sleep = result["tasks"]
     assert (empty["kind"], empty["tasks"], sleep["tasks"]) == ("empty", 60, 20)
     for row in (empty, sleep):
@@ -20,6 +20,8 @@ def test_a_small_run() -> None:
         assert set(row["cpu"]) == {"store", "server", "pilots"}
     [claim] = result["claims"]
     assert 0 < claim["median"] <= claim["p95"]
+    [made] = result["made"]
+    assert (made["tasks"], set(made["cpu"])) == (40, {"store", "server"})
 
 
 @pytest.mark.slow
