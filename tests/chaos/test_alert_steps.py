@@ -30,7 +30,7 @@ STEPS = {
     "message kept": "desk_blobs.update_one:1",
     "stored": "alerts.insert_one:1",
     "revision made": "alert_revisions.update_one:1",
-    "read": "alerts.find_one_and_update:2",  # the first looks whether the message came before
+    "read": "alerts.find_one_and_update:1",
     "scan begun": "alert_revisions.find_one_and_update:1",
     "scan asked for": "scan_requests.replace_one:1",
     "in the backlog": "scan_backlog.update_one:1",
@@ -43,11 +43,11 @@ STEPS = {
     "map of the notice": "desk_blobs.update_one:2",
     "notice": "alert_notices.insert_one:1",
     "queued": "alert_outbox.insert_one:1",
-    "event named": "alerts.find_one_and_update:3",
+    "event named": "alerts.find_one_and_update:2",
     "published": "alert_revisions.find_one_and_update:4",
     "about to send": "alert_outbox.find_one_and_update:1",
     "sent and noted": "alert_outbox.update_one:1",
-    "done": "alerts.find_one_and_update:4",
+    "done": "alerts.find_one_and_update:3",
 }
 ALWAYS = {("scan made", "after"), ("notice", "after"), ("sent and noted", "before")}  # others are nightly
 RULES = {"one": {"steps": [{"reco": "track_mpe", "nsides": "4:0", "refine": False}],
