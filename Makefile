@@ -40,8 +40,9 @@ dist: $(VENV)/installed-test
 changelog: $(VENV)/installed-test
 	$(BIN)/towncrier build --yes --version "$$($(BIN)/python -c 'from config.version import version; print(version())')"
 
-# Ends with a table of what was left out, why, and the command that brings it in. WORKERS=0: one after the other.
-WORKERS ?= auto
+# Ends with a table of what was left out, why, and the command that brings it in. WORKERS=0: one after the other. One
+# more than there are cores, for tests wait much of their time: for pools, for leases that end, for servers that start.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
