@@ -6,7 +6,7 @@ __all__ = ["Pace"]
 
 _SHORT = 0.2  # seconds; longer tasks are not leased ahead
 _AHEAD = 0.5  # seconds of work that may lie here while others are idle
-_MOST = 200
+_MOST = 500
 _WEIGHT = 0.2  # of the latest task in the mean
 
 
