@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.installation import Installed, installation, wait_until
+from tests.support.installation import PATIENCE, Installed, installation, wait_until
 
 SERVER = "-m server --data"
 
@@ -66,6 +67,20 @@ def test_all_are_restarted_one_after_the_other(here: Installed) -> None:
         wait_until(lambda: len(here.processes(SERVER)) == 3 and not before & set(here.processes(SERVER)))
     wait_until(lambda: serving(here) >= 3)
     assert not failures
+
+
+def test_two_that_start_at_the_same_time_do_not_share_a_port(tmp_path: Path) -> None:
+    """The kernel would let them, and each would have half of the other's requests."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    with (installation(tmp_path / "one", pilots=None) as one,
+          installation(tmp_path / "two", pilots=None) as two):
+        starts = [here.start("up", "--data", here.data, "--port", port, "--servers", "2", "--no-pilots",
+                             "--no-open") for here in (one, two)]
+        ends = [(start.communicate(timeout=PATIENCE)[1], start.returncode) for start in starts]
+        assert sorted(status for _, status in ends) == [0, 1]
+        assert any(f"cannot listen on 127.0.0.1:{port}: another installation" in said for said, _ in ends)
 
 
 @contextmanager
