@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -67,6 +68,41 @@ def test_all_are_restarted_one_after_the_other(here: Installed) -> None:
         wait_until(lambda: len(here.processes(SERVER)) == 3 and not before & set(here.processes(SERVER)))
     wait_until(lambda: serving(here) >= 3)
     assert not failures
+
+
+def test_what_is_stored_is_answered_also_by_one_that_stops(here: Installed) -> None:
+    """Else whoever asked would ask again, and have it twice."""
+    answered, cut, is_over = list[str](), list[Exception](), threading.Event()
+    with here.client() as client:
+        address, headers = f"{client.url}/datasets", {"Authorization": f"Bearer {client.token}"}
+    wanted: Any = {"description": "stopping", "jobs_submitted": 1, "tasks_submitted": 1, "tasks_per_job": 1,
+              "group": "users", "username": "test"}
+
+    def ask() -> None:
+        with requests.Session() as session:
+            while not is_over.is_set():
+                try:
+                    answer = session.post(address, json=wanted, headers=headers, timeout=60)
+                    answer.raise_for_status()
+                    answered.append(answer.json()["result"])
+                except requests.RequestException as error:
+                    cut.append(error)
+
+    before = set(here.processes(SERVER))
+    askers = [threading.Thread(target=ask) for _ in range(12)]
+    for asker in askers:
+        asker.start()
+    here.kill("iceprod.supervisor", number=signal.SIGUSR1)
+    try:
+        wait_until(lambda: len(here.processes(SERVER)) == 3 and not before & set(here.processes(SERVER)))
+    finally:
+        is_over.set()
+        for asker in askers:
+            asker.join(120)
+    with here.client() as client:
+        stored = client.get("/datasets", {"keys": "dataset_id|description"}, patience=60)
+    assert len(answered) == sum(row["description"] == "stopping" for row in stored.values()), cut
+    assert len(cut) <= 3, "only who connects in the moment in which one ceases to listen"
 
 
 def test_two_that_start_at_the_same_time_do_not_share_a_port(tmp_path: Path) -> None:
