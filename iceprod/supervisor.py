@@ -30,7 +30,7 @@ from iceprod.transport import Client, ClientError
 from iceprod.walls.namespaces import hide_memory
 from iceprod.walls.sandbox import View, find_sandbox
 
-__all__ = ["Plan", "StartError", "Supervisor", "plan", "wait_healthy"]
+__all__ = ["Plan", "StartError", "Supervisor", "plan", "serving", "wait_healthy"]
 
 _LOOK_SECONDS = 0.2  # while a child is to be started again
 _QUIET_SECONDS = 30.0  # otherwise: signals wake us
@@ -327,7 +327,7 @@ class Supervisor:
 
     def _restart_next(self) -> None:
         """Restart one of the server's processes that have to be, when as many serve as there should."""
-        if self._to_restart and _serving(self.plan.url) >= len(self.servers):
+        if self._to_restart and serving(self.plan.url) >= len(self.servers):
             child = self._to_restart.pop(0)
             child.stop()
             child.start()
@@ -362,7 +362,7 @@ class Supervisor:
         log.info("stopped")
 
 
-def _serving(url: str) -> int:
+def serving(url: str) -> int:
     """How many processes of the server there answer."""
     try:
         with Client(url, timeout=2.0) as client:

@@ -39,6 +39,12 @@ def test_all_of_them_are_shown(here: Installed) -> None:
     assert "servers   3 processes" in here.iceprod("status", "--data", here.data)
 
 
+def test_another_number_is_told_to_need_a_new_start(here: Installed) -> None:
+    for number, is_told in (("5", True), ("3", False)):
+        said = here.start("up", "--data", here.data, "--servers", number).communicate(timeout=PATIENCE)
+        assert ("to have 5 server processes, not 3, stop it first" in said[1]) == is_told
+
+
 def test_they_are_as_one_to_whoever_counts(here: Installed) -> None:
     """Every connection comes to any of them, and the figures are those of all."""
     with here.client() as client:
