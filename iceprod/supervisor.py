@@ -30,7 +30,7 @@ from iceprod.transport import Client, ClientError
 from iceprod.walls.namespaces import hide_memory
 from iceprod.walls.sandbox import View, find_sandbox
 
-__all__ = ["Plan", "StartError", "Supervisor", "plan", "wait_healthy"]
+__all__ = ["Plan", "StartError", "Supervisor", "plan", "serving", "wait_healthy"]
 
 _LOOK_SECONDS = 0.2  # while a child is to be started again
 _QUIET_SECONDS = 30.0  # otherwise: signals wake us
@@ -38,6 +38,7 @@ _WORD_SECONDS = 10.0  # between words about a start that takes long
 _TOKEN_HOURS, _RENEW_SECONDS = 48.0, 3600.0
 _ROTATE_SECONDS = 60.0
 _FIGURES, _NUMBER = "PROMETHEUS_MULTIPROC_DIR", "ICEPROD_PROCESS"  # see server/common/metrics.py
+_CLAIMED = "another installation is starting there"
 _PORTS = 100  # from the usual one on, that are looked at for a free one
 
 log = logging.getLogger("supervisor")
@@ -105,9 +106,38 @@ def _taken(host: str, port: int) -> str:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+            probe.connect(_claim_of(host, port))
+    except ConnectionRefusedError:  # nobody has claimed it
+        return ""
     except OSError as error:
         return error.strerror or str(error)
-    return ""
+    return _CLAIMED
+
+
+def _claim(host: str, port: int) -> socket.socket:
+    """What says that the port is ours as long as we live, also before anybody listens. Raises StartError.
+
+    Processes of one account may listen at one port together: two installations that start at the same time
+    would share it unnoticed, and have each other's requests.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(_claim_of(host, port))
+    except OSError as error:
+        claim.close()
+        raise _no_port(host, port, _CLAIMED) from error
+    return claim
+
+
+def _claim_of(host: str, port: int) -> str:
+    """An abstract name: of this network namespace, as ports are, and gone with who has it."""
+    return f"\0iceprod {os.getuid()} {host}:{port}"
+
+
+def _no_port(host: str, port: int, why: str) -> StartError:
+    return StartError(f"cannot listen on {host}:{port}: {why}; choose another with --port N, or --port 0 for "
+                      "any free one")
 
 
 def wait_healthy(url: str, start_id: str, failed: Callable[[], str],
@@ -146,6 +176,7 @@ class Supervisor:
         self._to_restart: list[Child] = []
         self._compiler: Child | None = None  # of what this machine has not compiled yet; ends by itself
         self._renewed = self._rotated = 0.0
+        self._port: socket.socket | None = None  # our claim to it, kept as long as we live
 
     def run(self) -> int:
         """Run until a signal; the exit status. Raises StartError."""
@@ -190,8 +221,8 @@ class Supervisor:
     def _check_port(self) -> None:
         host, port = self.settings.server.host, self.settings.server.port
         if why := _taken(host, port):
-            raise StartError(f"cannot listen on {host}:{port}: {why}; choose another "
-                             "with --port N, or --port 0 for any free one")
+            raise _no_port(host, port, why)
+        self._port = _claim(host, port)
 
     def _check_isolation(self) -> str:
         """Why tasks will run without walls here; empty when not. Raises StartError when they must not."""
@@ -296,7 +327,7 @@ class Supervisor:
 
     def _restart_next(self) -> None:
         """Restart one of the server's processes that have to be, when as many serve as there should."""
-        if self._to_restart and _serving(self.plan.url) >= len(self.servers):
+        if self._to_restart and serving(self.plan.url) >= len(self.servers):
             child = self._to_restart.pop(0)
             child.stop()
             child.start()
@@ -325,11 +356,13 @@ class Supervisor:
     def _stop(self) -> None:
         for child in reversed([*self.children, *([self._compiler] if self._compiler else [])]):
             child.stop()
+        if self._port is not None:
+            self._port.close()
         self.here.withdraw()
         log.info("stopped")
 
 
-def _serving(url: str) -> int:
+def serving(url: str) -> int:
     """How many processes of the server there answer."""
     try:
         with Client(url, timeout=2.0) as client:

@@ -37,9 +37,18 @@ class Caller:
     groups: tuple[str, ...] = ()
     kind: str = "user"  # user, system or temp
     expires: float = 0.0  # seconds since 1970
-    issued: float = 0.0  # seconds since 1970
+    issued: float = 0.0  # seconds since 1970: the token, or the first of those that it was derived from
     token_ids: tuple[str, ...] = ()  # of the token, and before it of those that it was derived from
     claims: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def descent(self) -> dict[str, Any]:
+        """Claims of a token that is derived from this one: it is revoked with it, or with all of its time.
+
+        Who is just being shut out may still derive tokens while the revocation is on its way: by their own
+        age they would outlive it.
+        """
+        return {"chain": list(self.token_ids), "since": self.issued}
 
     @property
     def bypasses_datasets(self) -> bool:
@@ -76,7 +85,7 @@ def encode(
 ) -> str:
     """A signed token that every API family understands: it carries both dialects' role claims.
 
-    `claims` are added as they are: `chain`, say, the ids of the tokens that it is derived from.
+    `claims` are added as they are: those of its `Caller.descent`, say, when it is derived from another.
     """
     names = [role for role in ROLES if role in set(roles)]
     issued = time.time()
@@ -100,8 +109,9 @@ def decode(secret: str, token: str) -> Caller:
 
 def encode_login(secret: str, username: str, roles: Iterable[str], *, minutes: float = 10.0) -> str:
     """What the address of a one-time login carries; whoever takes it marks its `jti` as used."""
+    issued = time.time()
     return jwt.encode({"iss": ISSUER, "aud": _LOGIN, "sub": username, "roles": list(roles),
-                       "jti": secrets.token_urlsafe(12), "exp": int(time.time() + minutes * 60)},
+                       "jti": secrets.token_urlsafe(12), "iat": issued, "exp": int(issued + minutes * 60)},
                       secret, algorithm="HS256")
 
 
@@ -125,7 +135,7 @@ def _caller(claims: dict[str, Any]) -> Caller:
         groups=tuple(str(group) for group in groups) if isinstance(groups, list) else (),
         kind=str(claims.get("type", "user")),
         expires=float(claims["exp"]),
-        issued=float(claims.get("iat", 0)),
+        issued=min(float(claims.get("iat", 0)), float(claims.get("since", "inf"))),
         token_ids=token_ids(claims),
         claims=claims,
     )

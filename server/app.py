@@ -91,7 +91,9 @@ async def serve(settings: Settings, start_id: str = "") -> None:
     await services.stop()
     await here.leave()
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(http.close_all_connections(), settings.server.shutdown_seconds)
+        async with asyncio.timeout(settings.server.shutdown_seconds):
+            await ctx.admission.close()  # what is stored is answered, else whoever asked would ask again
+            await http.close_all_connections()
     await db.client.close()
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from config.detector import DOMS_PER_STRING, dom_positions, relative_efficiency
 from config.ice import ENERGY_ICE
 from scanner.common.errors import EventError
+from scanner.common.loading import LOADING
 from scanner.events.event import Event, Pulses
 from scanner.light.ice import levelled, local_ice
 
@@ -175,7 +176,8 @@ def _untrusted(keys: np.ndarray, hit: _HitBins, exclusions: Mapping[tuple[int, i
 
 def _quiet_modules(keys: np.ndarray, total: np.ndarray, coincident: np.ndarray) -> np.ndarray:
     """A sample of the modules without pulses near coincident ones; index (string-1)·60 + om-1."""
-    from scipy.spatial import cKDTree  # slow to import, and track fits do without
+    with LOADING:
+        from scipy.spatial import cKDTree  # slow to import, and track fits do without
 
     positions = dom_positions().reshape(-1, 3)
     near = positions[coincident if len(coincident) else keys]

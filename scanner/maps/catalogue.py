@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from scanner.common.loading import LOADING
 from scanner.maps.level_sets import LEVEL_SETS, LevelSet
 from scanner.maps.result import ScanResult
 
@@ -200,7 +201,8 @@ def _moc_fits(result: ScanResult, levels: str, level: float) -> bytes:
 
 
 def _picture(result: ScanResult, levels: str, view: str, form: str, style: str, marks: Marks) -> bytes:
-    from scanner.maps.plots import plot_sky, plot_zoom  # matplotlib takes a second to load
+    with LOADING:
+        from scanner.maps.plots import plot_sky, plot_zoom  # matplotlib takes a second to load
 
     file = io.BytesIO()
     draw = plot_sky if view == "sky" else plot_zoom

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from scanner.common.loading import LOADING
 from scanner.maps import healpix
 from scanner.maps.skymap import SkyMap
 
@@ -133,8 +134,9 @@ class _Surface:
     """The smooth surface through the centres of a map's fits."""
 
     def __init__(self, centre: np.ndarray, points: np.ndarray, delta: np.ndarray, scale: float) -> None:
-        from scipy.interpolate import CloughTocher2DInterpolator  # takes a third of a second to load
-        from scipy.spatial import Delaunay
+        with LOADING:
+            from scipy.interpolate import CloughTocher2DInterpolator  # takes a third of a second to load
+            from scipy.spatial import Delaunay
 
         self._frame, self._scale = _frame(centre), scale
         self._mesh = Delaunay(_in_plane(self._frame, points))
@@ -146,7 +148,8 @@ class _Surface:
     @classmethod
     def through(cls, skymap: SkyMap, scale: float) -> _Surface | None:
         """The surface of a map; None where there are too few fits for one."""
-        from scipy.spatial import QhullError
+        with LOADING:
+            from scipy.spatial import QhullError
 
         order, nested, delta = _fits(skymap)
         if len(order) < FEWEST_POINTS:

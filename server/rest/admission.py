@@ -46,6 +46,7 @@ MOST_WAITING = 2000
 MOST_WAITING_BYTES = 1 << 20  # a larger body is not kept while there is no place
 REFUSALS_PER_SECOND, REFUSALS = 20.0, 2000  # of one address, for want of token or route, that come at once
 TAKEN, REFUSED, ASKING = "user asked", "address refused", "users asking"  # what other processes are told
+QUIET_LOOKS, CLOSING_SECONDS = 3, 0.02  # looks, and between them, until all are answered at the end
 ELSEWHERE_SECONDS = 2.0  # how long their numbers are believed; they tell again more often
 MACHINES = frozenset({"system", "client", "pilot"})
 
@@ -102,6 +103,7 @@ class Admission:
                                 tell=lambda user: tell(TAKEN, user))
         self._refusals = Buckets(REFUSALS_PER_SECOND, REFUSALS, tell=lambda address: tell(REFUSED, address))
         self._turns = Turns()
+        self.is_closing = False  # the server stops: whose request comes yet goes elsewhere with the next one
 
     # -- coming in
 
@@ -223,6 +225,13 @@ class Admission:
     def hear_asking(self, server_id: str, user: str, number: int) -> None:
         """So many requests of a user are worked on elsewhere."""
         self._elsewhere.note(user, server_id, number)
+
+    async def close(self) -> None:
+        """Wait until all requests are answered that came, but for those that wait for news."""
+        self.is_closing, quiet = True, 0
+        while quiet < QUIET_LOOKS:  # who just came has no place yet
+            quiet = 0 if self.working or self.urgent or self._waiting else quiet + 1
+            await asyncio.sleep(CLOSING_SECONDS)
 
     @property
     def is_short(self) -> bool:

@@ -84,6 +84,8 @@ class Handler(RequestHandler):
         current.set(self._ticket)
 
     async def prepare(self) -> None:
+        if self.ctx.admission.is_closing:
+            self.set_header("Connection", "close")
         method = getattr(self, self.request.method.lower() if self.request.method else "", None)
         roles = getattr(method, "roles", None)
         if roles is None:

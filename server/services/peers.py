@@ -22,6 +22,7 @@ from datetime import timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import psutil
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
@@ -53,6 +54,7 @@ class Peer:
     address: tuple[str, int]
     machine: str
     start_id: str
+    process: int
     renewed: Any  # when its row ends, which it extends as long as it lives
     heard: bool = True  # since it last said in the database that it is there
     missed: int = 0  # how often it was not
@@ -138,7 +140,8 @@ class Peers(asyncio.DatagramProtocol):
         before, self.others = self.others, {}
         for name, row in rows.items():
             address = row["host"], row["port"]
-            peer = before.get(name) or Peer(address, row["machine"], row["start_id"], row["until"])
+            peer = before.get(name) or Peer(address, row["machine"], row["start_id"], row["process"],
+                                            row["until"])
             if row["until"] != peer.renewed:
                 peer.missed = 0 if peer.heard else peer.missed + 1
                 peer.renewed, peer.heard = row["until"], False
@@ -247,9 +250,10 @@ async def _servers(ctx: Context) -> dict[str, Any]:
     peers = _all.get(ctx.db)
     if peers is None:
         return {}
-    others, mine = peers.others.values(), peers.start_id
-    return {"processes": 1 + len(others), "here": 1 + sum(one.start_id == mine != "" for one in others),
-            "not_heard": sum(one.missed >= MISSED for one in others)}
+    near = [one for one in peers.others.values() if one.start_id == peers.start_id != ""]
+    dead = [one for one in near if not psutil.pid_exists(one.process)]  # killed: its row is there for a while
+    return {"processes": 1 + len(peers.others) - len(dead), "here": 1 + len(near) - len(dead),
+            "not_heard": sum(one.missed >= MISSED for one in peers.others.values())}
 
 
 register_probe("servers", _servers)

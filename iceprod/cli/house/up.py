@@ -17,7 +17,7 @@ from iceprod.children import last_lines
 from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.cli.house.web import login_address, open_page
 from iceprod.installation import Installation, make_private
-from iceprod.supervisor import Plan, StartError, Supervisor, main, plan, wait_healthy
+from iceprod.supervisor import Plan, StartError, Supervisor, main, plan, serving, wait_healthy
 
 __all__ = ["up"]
 
@@ -47,7 +47,7 @@ def up(data: str | None, port: int | None, servers: int | None, pilots: int | No
     what = plan(config, data, port, 0 if no_pilots else pilots, servers)
     here = what.installation
     if here.is_running():
-        return _already(here, port, as_json)
+        return _already(here, port, servers, as_json)
     _make(here)
     if foreground:
         return main(_arguments(what))
@@ -57,7 +57,7 @@ def up(data: str | None, port: int | None, servers: int | None, pilots: int | No
     except StartError:
         if process.poll() is None or not here.is_running():
             raise
-        return _already(here, port, as_json)  # another `up` was faster
+        return _already(here, port, servers, as_json)  # another `up` was faster
     if as_json:
         return _tell(what.url, here, already=False)
     print(f"running at {what.url}\n"
@@ -90,7 +90,7 @@ def _tell(url: str, here: Installation, *, already: bool) -> int:
     return 0
 
 
-def _already(here: Installation, port: int | None, as_json: bool) -> int:
+def _already(here: Installation, port: int | None, servers: int | None, as_json: bool) -> int:
     deadline = time.monotonic() + _ANNOUNCE_SECONDS
     while (running := here.running()) is None:
         if time.monotonic() > deadline or not here.is_running():
@@ -106,6 +106,10 @@ def _already(here: Installation, port: int | None, as_json: bool) -> int:
         _show_login(here, no_open=True)
     if port and not running.url.endswith(f":{port}"):
         print(f"to move it to port {port}, stop it first: iceprod down --data {here.data}", file=sys.stderr)
+    if servers and servers != (now := serving(running.url)):
+        print(f"to have {servers} server processes, not {now}, stop it first: "
+              f"iceprod down --data {here.data}",
+              file=sys.stderr)
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scanner.common.loading import LOADING
 from server.desk.analyses.results import SERIES, Line, Product, Series, image_of
 from server.desk.common.bodies import convert
 
@@ -89,7 +90,8 @@ def _histogram(axes: Any, name: str, values: np.ndarray) -> None:
 
 def _figure(width: float, height: float) -> Figure:
     """An empty one; its size in inches."""
-    from matplotlib.figure import Figure  # takes half a second to load
+    with LOADING:
+        from matplotlib.figure import Figure  # takes half a second to load
 
     return Figure(figsize=(width, height), layout="constrained")
 

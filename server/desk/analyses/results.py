@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from scanner.common.loading import LOADING
 from server.common.errors import BadRequest
 from server.desk.common.bodies import Body, convert
 
@@ -135,7 +136,8 @@ def _columns(product: Product) -> dict[str, Any]:
             return {name: arrays[name] for name in arrays.files}
     if data.startswith(_HDF5):
         raise NoSamples("these samples are netCDF-4 (HDF5): corner plots are drawn of JSON, npz and netCDF-3")
-    from scipy.io import netcdf_file
+    with LOADING:
+        from scipy.io import netcdf_file
 
     with netcdf_file(io.BytesIO(data), mmap=False) as file:
         return {name: variable[:].copy() for name, variable in file.variables.items()

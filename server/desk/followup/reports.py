@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scanner.common.loading import LOADING
 from server.common.errors import BadRequest
 from server.desk.common.access import Document, Visitor
 from server.desk.followup import drawing, spending
@@ -86,7 +87,8 @@ async def _walltimes(ctx: Context, scans: Sequence[str]) -> list[float]:
 
 
 def _drawn(report: Report, kind: str) -> bytes:
-    from matplotlib.figure import Figure  # takes half a second to load
+    with LOADING:
+        from matplotlib.figure import Figure  # takes half a second to load
 
     figure = Figure(figsize=(11, 8.5), dpi=110, layout="constrained")
     axes = figure.subplots(2, 2)

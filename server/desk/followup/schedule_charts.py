@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scanner.common.loading import LOADING
 from server.desk.followup.blocks import Placed
 from server.desk.observing.nights import Sky
 
@@ -65,8 +66,9 @@ def draw_grid(title: str, table: Sequence[Mapping[str, Any]], moment: datetime, 
 
 def _paper(height: float, times: str) -> tuple[Figure, Axes]:
     """An empty picture so many inches high, and how its times are written."""
-    from matplotlib.dates import DateFormatter  # takes half a second to load
-    from matplotlib.figure import Figure
+    with LOADING:
+        from matplotlib.dates import DateFormatter  # takes half a second to load
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, height), dpi=110, layout="constrained")
     axes = figure.subplots()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from scanner.common.loading import LOADING
 from server.production.common.fields import number
 
 __all__ = ["Distance", "distance"]
@@ -61,6 +62,7 @@ def _by_redshift(redshift: float | None) -> float | None:
 
 @lru_cache(10_000)
 def _luminosity(redshift: float) -> float:
-    from astropy.cosmology import Planck18  # takes a third of a second to load
+    with LOADING:
+        from astropy.cosmology import Planck18  # takes a third of a second to load
 
     return float(Planck18.luminosity_distance(redshift).value)

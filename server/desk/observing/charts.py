@@ -17,6 +17,7 @@ import numpy as np
 from astropy import units
 from astropy.coordinates import SkyCoord
 
+from scanner.common.loading import LOADING
 from server.desk.common.fits_files import FitsError, open_fits
 from server.desk.common.positions import hpix29_many
 from server.desk.maps.tiles import Tiles
@@ -90,7 +91,8 @@ class Chart:
 
 def read_image(data: bytes, title: str) -> Image:
     """The first image of a FITS file. Raises ImageError."""
-    from astropy.wcs import WCS, FITSFixedWarning
+    with LOADING:
+        from astropy.wcs import WCS, FITSFixedWarning
 
     try:
         with warnings.catch_warnings():
@@ -112,7 +114,8 @@ def read_image(data: bytes, title: str) -> Image:
 
 def chart_of_map(tiles: Tiles, ra: float, dec: float, size: float, title: str) -> Image:
     """A cut-out of a sky map, `size` degrees wide: probability density per square degree."""
-    from astropy.wcs import WCS
+    with LOADING:
+        from astropy.wcs import WCS
 
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]
@@ -178,8 +181,9 @@ def _line(facility: str, name: str, ra: float, dec: float, note: str) -> str:
 
 def draw(chart: Chart, kind: str) -> bytes:
     """The chart as ``png`` or ``pdf``."""
-    from astropy.visualization.wcsaxes import WCSAxes  # with matplotlib it takes a second to load
-    from matplotlib.figure import Figure
+    with LOADING:
+        from astropy.visualization.wcsaxes import WCSAxes  # with matplotlib it takes a second to load
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.5, 11), dpi=110)
     axes = WCSAxes(figure, (0.13, 0.36, 0.78, 0.56), wcs=chart.image.wcs)
@@ -198,7 +202,8 @@ def draw(chart: Chart, kind: str) -> bytes:
 
 
 def _draw_image(axes: WCSAxes, image: Image) -> None:
-    from astropy.visualization import ZScaleInterval
+    with LOADING:
+        from astropy.visualization import ZScaleInterval
 
     finite = image.pixels[np.isfinite(image.pixels)]
     low, high = (0.0, 1.0) if not len(finite) else (float(finite.min()), float(finite.max()))
@@ -215,7 +220,8 @@ def _draw_image(axes: WCSAxes, image: Image) -> None:
 
 def _mark(axes: WCSAxes, chart: Chart) -> None:
     """A reticle at the target, a circle around each star."""
-    from matplotlib.patches import Circle
+    with LOADING:
+        from matplotlib.patches import Circle
 
     width = max(chart.image.pixels.shape)
     x, y = (float(value) for value in chart.image.wcs.world_to_pixel_values(chart.ra, chart.dec))

@@ -16,6 +16,7 @@ import numpy as np
 from astropy import units
 from astropy.coordinates import SkyCoord
 
+from scanner.common.loading import LOADING
 from scanner.maps import healpix
 from server.desk.maps.tiles import Tiles
 from server.desk.observing.footprints import Field, Footprint
@@ -104,7 +105,8 @@ def _side_by_side(samples: Samples, best: tuple[float, float], footprint: Footpr
 
 
 def _of_fields(samples: Samples, footprint: Footprint, fields: Sequence[Field]) -> list[Tile]:
-    from scipy.spatial import cKDTree  # takes a third of a second to load
+    with LOADING:
+        from scipy.spatial import cKDTree  # takes a third of a second to load
 
     ra, dec = np.array([one.ra for one in fields]), np.array([one.dec for one in fields])
     count = min(_NEIGHBOURS, len(fields))

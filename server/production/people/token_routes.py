@@ -54,7 +54,7 @@ async def derive(ctx: Context, caller: Caller, body: dict[str, Any]) -> str:
         raise BadRequest("invalid site")
     bound = {"site": name} if (name := sites.own_site(caller, site)) else {}
     return encode(ctx.secret, caller.username, roles, groups=caller.groups, kind=kind,
-                  exp=expires, chain=list(caller.token_ids), **bound)
+                  exp=expires, **caller.descent, **bound)
 
 
 async def _roles(ctx: Context, caller: Caller, kind: str, wanted: Any) -> Iterable[str]:

@@ -30,7 +30,7 @@ def first(ctx: Context, caller: Caller, pilot_id: str, registration: Document) -
     bounds: dict[str, Any] = {"pilot": pilot_id, "ends": time.time() + _life(registration)}
     if site := sites.bound_site(caller):
         bounds["site"] = site
-    return _made(ctx, caller, caller.expires, list(caller.token_ids), bounds)
+    return _made(ctx, caller, caller.expires, bounds | caller.descent)
 
 
 def another(ctx: Context, caller: Caller) -> Document:
@@ -41,13 +41,14 @@ def another(ctx: Context, caller: Caller) -> Document:
     expires = min(float(ends), time.time() + RENEWED_SECONDS)
     if expires <= caller.expires:
         return {}
-    bounds = {name: caller.claims[name] for name in ("pilot", "site", "ends", "jti") if name in caller.claims}
-    return _made(ctx, caller, expires, caller.claims.get("chain"), bounds)
+    kept = ("pilot", "site", "ends", "jti", "chain")
+    claims = {name: caller.claims[name] for name in kept if name in caller.claims}
+    return _made(ctx, caller, expires, claims | {"since": caller.issued})
 
 
-def _made(ctx: Context, caller: Caller, expires: float, chain: Any, bounds: dict[str, Any]) -> Document:
+def _made(ctx: Context, caller: Caller, expires: float, claims: dict[str, Any]) -> Document:
     token = encode(ctx.secret, caller.username, ["pilot"], groups=caller.groups, kind="temp", exp=expires,
-                   chain=chain, **bounds)
+                   **claims)
     return {"token": token, "expires": expires, "expires_in": expires - time.time()}
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from scanner.common.errors import EventError
+from scanner.common.loading import LOADING
 from scanner.events.event import Event
 from scanner.events.i3live import document_of, read_event
 from scanner.maps.result import Method, ScanMetadata
@@ -101,7 +102,8 @@ async def picture(text: bytes) -> bytes:
 
 
 def _picture(text: bytes) -> bytes:
-    from scanner.events.event_plot import plot_event  # matplotlib takes half a second to load
+    with LOADING:
+        from scanner.events.event_plot import plot_event  # matplotlib takes half a second to load
 
     file = io.BytesIO()
     plot_event(read_event(text, name=_NAME), file, file_format="png")

@@ -18,6 +18,7 @@ from bson.binary import Binary
 from pymongo.errors import PyMongoError
 
 from scanner.common.errors import EventError
+from scanner.common.loading import LOADING
 from scanner.maps.level_sets import default_levels
 from scanner.maps.posterior import Posterior
 from scanner.maps.result import ResultError, ScanResult
@@ -112,7 +113,8 @@ async def sketch(ctx: Context, scan_id: str, finished: float | None) -> None:
 
 
 def _made(scan_id: str, finished: float, result: ScanResult, told: Told | None) -> Sketch:
-    from scanner.maps.thumbnail import thumbnail  # matplotlib takes a second to load
+    with LOADING:
+        from scanner.maps.thumbnail import thumbnail  # matplotlib takes a second to load
 
     skymap = SkyMap.from_results(result.pixels)
     posterior = Posterior.of(skymap, default_levels(result.method.reco))

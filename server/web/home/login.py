@@ -89,8 +89,7 @@ class Once(LoginPage):
                       "`iceprod web` prints a new one.", target, 403)
             return
         hours = self.ctx.settings.tokens.hours
-        token = encode(self.ctx.secret, caller.username, caller.roles, hours=hours,
-                       chain=list(caller.token_ids))
+        token = encode(self.ctx.secret, caller.username, caller.roles, hours=hours, **caller.descent)
         self.keep(token, time.time() + hours * 3600)
         self.page("login_done.html", target=target)
 
@@ -173,7 +172,7 @@ class FromIssuer(IssuerPage):
         """A token of our own for the session: small, and revoked with those of the issuer."""
         known = {name: caller.claims[name] for name in ("email", "email_verified") if name in caller.claims}
         return encode(self.ctx.secret, caller.username, caller.roles, groups=caller.groups, hours=hours,
-                      chain=list(caller.token_ids), **known)
+                      **caller.descent, **known)
 
 
 class Logout(PageHandler):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
 
-from tests.support.installation import Installed, installation, wait_until
+from tests.support.installation import PATIENCE, Installed, installation, wait_until
 
 SERVER = "-m server --data"
 
@@ -35,6 +37,12 @@ def serving(here: Installed) -> int:
 def test_all_of_them_are_shown(here: Installed) -> None:
     assert len(here.processes(SERVER)) == 3
     assert "servers   3 processes" in here.iceprod("status", "--data", here.data)
+
+
+def test_another_number_is_told_to_need_a_new_start(here: Installed) -> None:
+    for number, is_told in (("5", True), ("3", False)):
+        said = here.start("up", "--data", here.data, "--servers", number).communicate(timeout=PATIENCE)
+        assert ("to have 5 server processes, not 3, stop it first" in said[1]) == is_told
 
 
 def test_they_are_as_one_to_whoever_counts(here: Installed) -> None:
@@ -66,6 +74,55 @@ def test_all_are_restarted_one_after_the_other(here: Installed) -> None:
         wait_until(lambda: len(here.processes(SERVER)) == 3 and not before & set(here.processes(SERVER)))
     wait_until(lambda: serving(here) >= 3)
     assert not failures
+
+
+def test_what_is_stored_is_answered_also_by_one_that_stops(here: Installed) -> None:
+    """Else whoever asked would ask again, and have it twice."""
+    answered, cut, is_over = list[str](), list[Exception](), threading.Event()
+    with here.client() as client:
+        address, headers = f"{client.url}/datasets", {"Authorization": f"Bearer {client.token}"}
+    wanted: Any = {"description": "stopping", "jobs_submitted": 1, "tasks_submitted": 1, "tasks_per_job": 1,
+              "group": "users", "username": "test"}
+
+    def ask() -> None:
+        with requests.Session() as session:
+            while not is_over.is_set():
+                try:
+                    answer = session.post(address, json=wanted, headers=headers, timeout=60)
+                    answer.raise_for_status()
+                    answered.append(answer.json()["result"])
+                except requests.RequestException as error:
+                    cut.append(error)
+
+    before = set(here.processes(SERVER))
+    askers = [threading.Thread(target=ask) for _ in range(12)]
+    for asker in askers:
+        asker.start()
+    here.kill("iceprod.supervisor", number=signal.SIGUSR1)
+    try:
+        wait_until(lambda: len(here.processes(SERVER)) == 3 and not before & set(here.processes(SERVER)))
+    finally:
+        is_over.set()
+        for asker in askers:
+            asker.join(120)
+    with here.client() as client:
+        stored = client.get("/datasets", {"keys": "dataset_id|description"}, patience=60)
+    assert len(answered) == sum(row["description"] == "stopping" for row in stored.values()), cut
+    assert len(cut) <= 3, "only who connects in the moment in which one ceases to listen"
+
+
+def test_two_that_start_at_the_same_time_do_not_share_a_port(tmp_path: Path) -> None:
+    """The kernel would let them, and each would have half of the other's requests."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    with (installation(tmp_path / "one", pilots=None) as one,
+          installation(tmp_path / "two", pilots=None) as two):
+        starts = [here.start("up", "--data", here.data, "--port", port, "--servers", "2", "--no-pilots",
+                             "--no-open") for here in (one, two)]
+        ends = [(start.communicate(timeout=PATIENCE)[1], start.returncode) for start in starts]
+        assert sorted(status for _, status in ends) == [0, 1]
+        assert any(f"cannot listen on 127.0.0.1:{port}: another installation" in said for said, _ in ends)
 
 
 @contextmanager

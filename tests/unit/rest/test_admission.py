@@ -121,6 +121,20 @@ async def test_places_follow_how_long_one_waits_and_what_is_used(quick: None) ->
     assert gate.places == 32
 
 
+async def test_who_came_is_answered_before_the_server_ends(quick: None) -> None:
+    gate = Admission(LIMITS)
+    tickets = [await gate.enter(False, 10), await gate.enter(True, 10)]
+    news = await gate.enter(False, 10)
+    news.rest()
+    closing = asyncio.create_task(gate.close())
+    for ticket in tickets:
+        await asyncio.sleep(0.2)
+        assert gate.is_closing
+        assert not closing.done()
+        ticket.leave()
+    await asyncio.wait_for(closing, 5)
+
+
 async def test_who_waits_for_news_takes_no_place() -> None:
     gate = Admission(LIMITS)
     ticket = await gate.enter(False, 7, "ada")

@@ -6,6 +6,7 @@ Here they are contexts of one process, each with a client, signals and a socket 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -313,6 +314,19 @@ async def test_one_that_lives_and_is_not_heard_is_told_of(three: Servers,
         await deaf._look()
     assert deaf.others[mute.server_id].missed >= peers.MISSED
     assert "is not heard" in caplog.text
+
+
+async def test_one_that_was_killed_is_not_counted_though_its_row_is_there(
+        three: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a restart of one after the other stops one more while the killed one's successor starts."""
+    one, here = three.contexts[0], three.peers[0]
+    dead = await asyncio.create_subprocess_exec("true")
+    await dead.wait()
+    here.start_id = "ours"
+    for other, process in zip(here.others.values(), (os.getpid(), dead.pid), strict=True):
+        other.start_id, other.process = "ours", process
+    monkeypatch.setitem(peers._all, one.db, here)
+    assert await peers._servers(one) == {"processes": 2, "here": 2, "not_heard": 0}
 
 
 async def test_who_was_cut_off_is_shut_out_also_when_it_tried_to_renew_its_row_meanwhile(

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from config.settings import Login
-from iceprod.tokens import Caller, TokenError, decode, encode
+from iceprod.tokens import Caller, TokenError, decode, decode_login, encode, encode_login
 from server.common.errors import BadRequest, Forbidden, TooManyRequests
 from server.common.signals import Signals
 from server.production.people import login, users
@@ -119,6 +119,24 @@ async def test_all_tokens_of_a_user(ctx: Context) -> None:
     await ctx.tokens.revocations.revoke_user("ada")
     after = encode(ctx.secret, "ada", ["user"])
     assert [await refused(ctx, token) for token in (before, other, after)] == [True, False, False]
+
+
+async def test_who_derives_while_all_are_revoked_is_shut_out(ctx: Context) -> None:
+    """Until a server knows of the revocation it still derives tokens, which are younger than that."""
+    stolen = caller_of(ctx, "admin")
+    await ctx.tokens.revocations.revoke_user("ada")
+    middle = await derive(ctx, stolen, {"type": "user", "role": "admin"})
+    last = await derive(ctx, decode(ctx.secret, middle), {})
+    assert [await refused(ctx, token) for token in (middle, last)] == [True, True]
+
+
+async def test_who_logs_in_after_all_were_revoked_is_let_in(ctx: Context) -> None:
+    before = decode_login(ctx.secret, encode_login(ctx.secret, "ada", ["user"]))
+    await ctx.tokens.revocations.revoke_user("ada")
+    with pytest.raises(TokenError):
+        await ctx.tokens.revocations.check(before)
+    after = decode_login(ctx.secret, encode_login(ctx.secret, "ada", ["user"]))
+    await ctx.tokens.revocations.check(after)
 
 
 async def test_other_servers_know_soon(ctx: Context) -> None:
