@@ -29,10 +29,11 @@ def kill_at(step: str) -> None:
         if self.name != collection or await _finds_nothing(self, method, arguments, options):
             return await real(self, *arguments, **options)
         calls[0] += 1
-        if calls[0] == int(number) and when == "before":
+        is_it = calls[0] == int(number)  # others may come while this one is under way
+        if is_it and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)
         done = await real(self, *arguments, **options)
-        if calls[0] == int(number):
+        if is_it:
             os.kill(os.getpid(), signal.SIGKILL)
         return done
 
