@@ -167,7 +167,7 @@ async def _create_tasks(ctx: Context, dataset_id: str, specs: Sequence[NewTask],
         if document["status"] == "idle":  # what it depends on may be complete before it is stored
             document["due"] = _repaired(ctx)
     await class_table(ctx).register(ctx, task_classes_of(documents))
-    encoded = _encoded(ctx, documents)
+    encoded = _encoded(documents)
     if before is not None:
         await before
     new = await _insert_new(ctx, "tasks", encoded)
@@ -186,7 +186,7 @@ async def _create_jobs(ctx: Context, dataset_id: str, indexes: list[int],
                        batch: totals.Batch) -> dict[int, str]:
     moment = timestamp()
     wanted = [jobs.new_job(dataset_id, index, moment=moment) for index in indexes]
-    new = await _insert_new(ctx, "jobs", _encoded(ctx, wanted))
+    new = await _insert_new(ctx, "jobs", _encoded(wanted))
     batch.jobs += len(new)
     if len(new) == len(wanted):
         return {job["job_index"]: job["job_id"] for job in wanted}
@@ -195,11 +195,9 @@ async def _create_jobs(ctx: Context, dataset_id: str, indexes: list[int],
             async for job in ctx.db.jobs.find(query, {"job_index": 1, "job_id": 1})}
 
 
-def _encoded(ctx: Context, documents: Iterable[Document]) -> list[RawBSONDocument]:
+def _encoded(documents: Iterable[Document]) -> list[RawBSONDocument]:
     """Documents as they are sent, encoded while the database stores others instead of keeping it waiting."""
-    options = ctx.db.codec_options
-    return [RawBSONDocument(encode({"_id": ObjectId(), **document}, codec_options=options))
-            for document in documents]
+    return [RawBSONDocument(encode({"_id": ObjectId(), **document})) for document in documents]
 
 
 async def _insert_new(ctx: Context, collection: str, documents: list[RawBSONDocument]) -> Collection[int]:
