@@ -5,5 +5,5 @@ In: nothing of other wings. Out: `Visitor` and `visible`, checked bodies, number
 
 __all__ = [
     "access", "acls", "blobs", "bodies", "dates", "errors", "fits_files", "fits_streams", "ids", "jobs",
-    "paging", "positions", "throttle", "vocabulary",
+    "keeping", "paging", "positions", "throttle", "vocabulary",
 ]

@@ -7,11 +7,9 @@ files stand in nobody's way.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -22,6 +20,7 @@ from iceprod.ids import now
 from server.common.errors import ApiError
 from server.desk.common.access import Document, Visitor, visible
 from server.desk.common.ids import next_id
+from server.desk.common.keeping import keeping
 from server.rest.context import Context
 from server.services.leader import Service
 from server.store.database import Index
@@ -127,7 +126,7 @@ def _signal(kind: str) -> str:
 async def work(ctx: Context, kind: str, worker: Worker) -> None:
     """Do the jobs of a kind that wait, or that somebody left."""
     while (job := await _claim(ctx, kind)) is not None:
-        async with _held(ctx, job):
+        async with keeping(lambda: _extend(ctx, job), LEASE / 3):
             try:
                 outcome = await worker(ctx, job)
             except ApiError as error:
@@ -149,21 +148,9 @@ async def _claim(ctx: Context, kind: str) -> Job | None:
     return job
 
 
-@contextlib.asynccontextmanager
-async def _held(ctx: Context, job: Job) -> AsyncIterator[None]:
-    """Keep the job's lease while it is worked on."""
-    keeper = asyncio.create_task(_keep(ctx, job))
-    try:
-        yield
-    finally:
-        keeper.cancel()
-
-
-async def _keep(ctx: Context, job: Job) -> None:
-    while True:
-        await asyncio.sleep(LEASE / 3)
-        await ctx.db.desk_jobs.update_one(
-            {"_id": job.number}, {"$set": {"lease": now() + timedelta(seconds=LEASE)}})
+async def _extend(ctx: Context, job: Job) -> None:
+    await ctx.db.desk_jobs.update_one(
+        {"_id": job.number}, {"$set": {"lease": now() + timedelta(seconds=LEASE)}})
 
 
 async def _end(ctx: Context, job: Job, outcome: str) -> None:

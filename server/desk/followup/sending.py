@@ -7,19 +7,17 @@ this does nothing twice.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from pymongo import ReturnDocument
-from pymongo.errors import PyMongoError
 
 from iceprod.ids import now
 from server.common.errors import ApiError
 from server.desk.common.access import Document
+from server.desk.common.keeping import keeping
 from server.desk.followup import rows
 from server.desk.followup.adaptors import Adaptor, Order, Outcome
 from server.desk.followup.facilities import adaptor_of
@@ -55,7 +53,7 @@ async def send(ctx: Context, row: Mapping[str, Any]) -> Document:
     """Submit a stored request that waits; the row afterwards."""
     order = None
     try:
-        async with _held(ctx, row):
+        async with keeping(lambda: _extend(ctx, row["_id"]), _EXTENDED):
             adaptor, order = await order_of(ctx, row)
             outcome = await adaptor.submit(ctx, order)
     except ApiError as error:
@@ -70,22 +68,9 @@ async def send(ctx: Context, row: Mapping[str, Any]) -> Document:
     return dict(current or row)
 
 
-@contextlib.asynccontextmanager
-async def _held(ctx: Context, row: Mapping[str, Any]) -> AsyncIterator[None]:
-    """Extend the lease of a request meanwhile."""
-    holding = asyncio.create_task(_hold(ctx, row["_id"]))
-    try:
-        yield
-    finally:
-        holding.cancel()
-
-
-async def _hold(ctx: Context, number: int) -> None:
-    while True:
-        await asyncio.sleep(_EXTENDED)
-        with contextlib.suppress(PyMongoError):
-            await ctx.db.desk_followup_requests.update_one({"_id": number, "phase": Phase.PENDING.value},
-                                                           {"$set": {"lease": lease_end()}})
+async def _extend(ctx: Context, number: int) -> None:
+    await ctx.db.desk_followup_requests.update_one({"_id": number, "phase": Phase.PENDING.value},
+                                                   {"$set": {"lease": lease_end()}})
 
 
 def _is_gone(row: Mapping[str, Any] | None) -> bool:
