@@ -320,8 +320,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--servers", type=int, default=Wish.servers, help="processes of the server")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args(arguments)
-    if given.servers < 1:
-        parser.error("--servers must be 1 or more")
+    if min([given.servers, *given.made]) < 1:
+        parser.error("--servers and --made must be 1 or more")
     try:
         result = run(Wish(given.tasks, given.pilots, given.kinds, given.waiting, given.made, given.peers,
                           given.peer_tasks, given.servers))
