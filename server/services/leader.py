@@ -49,7 +49,7 @@ class Service:
 async def hold_lease(ctx: Context, name: str, seconds: float) -> bool:
     """Take or keep a named lease; False while another server holds it."""
     moment = now()
-    free = {"_id": name, "$or": [{"holder": ctx.server_id}, {"until": {"$lt": moment}}]}
+    free = {"_id": name, "$or": [{"holder": ctx.server_id}, {"until": {"$lte": moment}}]}
     held = {"$set": {"holder": ctx.server_id, "until": moment + timedelta(seconds=seconds)}}
     try:
         await ctx.db.leases.find_one_and_update(free, held, upsert=True, return_document=ReturnDocument.AFTER)

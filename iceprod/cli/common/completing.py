@@ -57,13 +57,17 @@ def _asked(ask: Callable[[Client], Iterator[tuple[str, str]]]) -> _Complete:
     return complete
 
 
-def _datasets(client: Client) -> Iterator[tuple[str, str]]:
+def datasets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Numbers; ids for who has typed what no number has, since every sixteenth id begins with a 1."""
+    key = "dataset" if not incomplete or incomplete.isdecimal() else "dataset_id"
+    return _asked(lambda client: _datasets(client, key))(ctx, param, incomplete)
+
+
+def _datasets(client: Client, key: str) -> Iterator[tuple[str, str]]:
     keys = "dataset_id|dataset|status|description"
     found: dict[str, dict[str, Any]] = client.get("/datasets", {"keys": keys})
     for row in sorted(found.values(), key=lambda row: -(row.get("dataset") or 0)):
-        about = f"{row.get('status')}: {row.get('description', '')}"
-        yield str(row.get("dataset")), about
-        yield row["dataset_id"], about
+        yield str(row.get(key)), f"{row.get('status')}: {row.get('description', '')}"
 
 
 def _scans(client: Client) -> Iterator[tuple[str, str]]:
@@ -109,8 +113,7 @@ def tasks(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     """Datasets first; after ``5.`` the tasks of dataset 5, as many as are offered."""
     dataset, dot, _ = incomplete.partition(".")
     if not dot:
-        return [CompletionItem(f"{one.value}.", help=one.help) for one in datasets(ctx, param, incomplete)
-                if str(one.value).isdecimal()]
+        return [CompletionItem(f"{one.value}.", help=one.help) for one in datasets(ctx, param, incomplete)]
     return _asked(lambda client: _tasks(client, dataset, incomplete))(ctx, param, incomplete)
 
 
@@ -125,6 +128,6 @@ def _tasks(client: Client, dataset: str, incomplete: str) -> Iterator[tuple[str,
         yield f"{dataset}.{row['job_index']}.{row['task_index']}", f"{row['name']}, {row['status']}"
 
 
-datasets, scans, recos = _asked(_datasets), _asked(_scans), _asked(_recos)
+scans, recos = _asked(_scans), _asked(_recos)
 sites, entries, actions = _asked(_sites), _asked(_entries), _asked(_actions)
 groups, clusters = _asked(_groups), _asked(_clusters)

@@ -18,7 +18,7 @@ from server.store.database import Index
 __all__ = ["INDEXES", "KeptList", "find", "keep", "names_of"]
 
 INDEXES = [
-    Index("desk_lists", "owner", [("user_id", 1), ("question", 1), ("created_at", -1)]),
+    Index("desk_lists", "owner", [("user_id", 1), ("question", 1), ("created_at", -1), ("version", -1)]),
     Index("desk_lists", "expires", [("expires", 1)], options={"expireAfterSeconds": 0}),
 ]
 
@@ -63,7 +63,7 @@ async def find(ctx: Context, who: Visitor, question: str, list_id: str | None) -
     query: Document = {"user_id": who.user_id, "question": question, "expires": {"$gt": now()}}
     if list_id is not None:
         query["_id"] = f"{list_id}/0"
-    row = await ctx.db.desk_lists.find_one(query, {"names": 0}, sort=[("created_at", -1)])
+    row = await ctx.db.desk_lists.find_one(query, {"names": 0}, sort=[("created_at", -1), ("version", -1)])
     return row and KeptList(row["_id"].removesuffix("/0"), row["total"], row["version"], row["created_at"])
 
 

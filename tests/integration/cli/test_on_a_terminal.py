@@ -102,6 +102,13 @@ def test_what_the_shell_offers(here: Installed, words: str, expected: set[str]) 
     wait_until(lambda: offered(here, words) == expected)  # a server that is slow is not waited for
 
 
+def test_an_id_is_offered_to_who_begins_one(here: Installed) -> None:
+    with here.client() as client:
+        dataset_id = next(iter(client.get("/datasets", {"keys": "dataset_id"})))
+    begun = dataset_id[:next(n for n, sign in enumerate(dataset_id, 1) if not sign.isdecimal())]
+    wait_until(lambda: dataset_id in offered(here, f"iceprod show {begun}"))
+
+
 def test_a_server_that_is_away_is_told_of(here: Installed) -> None:
     dataset = here.iceprod("submit", "long.json").strip()
     waiting = here.start("wait", dataset)
