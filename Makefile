@@ -26,7 +26,7 @@ demo: venv
 pilot: dist/iceprod-pilot.pyz
 
 # One file that runs under a bare Python 3.9 or later on any worker node.
-dist/iceprod-pilot.pyz: $(wildcard grid/pilot/*.py) grid/bundle.py iceprod/transport.py iceprod/launch.py
+dist/iceprod-pilot.pyz: $(wildcard grid/pilot/*.py) grid/bundle.py iceprod/transport.py iceprod/processes/launch.py
 	mkdir -p dist
 	$(PYTHON) -m grid.bundle $@
 

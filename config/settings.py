@@ -27,6 +27,7 @@ __all__ = ["Part", "Settings", "SettingsError", "load", "read_document", "read_p
 
 ENVIRONMENT_PREFIX = "ICEPROD__"
 MOST_PROCESSES = 64  # of the server, at one port
+LEAST_WATCHDOG = 2.0  # seconds; a busy server answers more slowly at times
 _PATTERNS = re2.Options()
 _PATTERNS.log_errors = False
 
@@ -55,6 +56,7 @@ class Server(Part, frozen=True):
     # networks whose X-Forwarded-For or Forwarded says who asks
     trusted_proxies: list[str] = msgspec.field(default_factory=list)
     shutdown_seconds: float = 5.0  # how long requests may take to end when the server stops
+    watchdog_seconds: float = 60.0  # a server process that hangs so long is started again; 0: never
     processes: int = 1  # how many of them `iceprod up` starts behind the one port
     peers_host: str = ""  # where servers hear each other; empty: the address that reaches the database
     peers_port: int = 0  # UDP, the first that is free from this one on; 0: any free one
@@ -62,6 +64,9 @@ class Server(Part, frozen=True):
     def __post_init__(self) -> None:
         if not 1 <= self.processes <= MOST_PROCESSES:
             raise ValueError(f"processes: from 1 to {MOST_PROCESSES}, not {self.processes}")
+        if self.watchdog_seconds and not self.watchdog_seconds >= LEAST_WATCHDOG:
+            raise ValueError(f"watchdog_seconds: 0, or from {LEAST_WATCHDOG:g} on, "
+                             f"not {self.watchdog_seconds:g}")
         for name in self.trusted_proxies:
             try:
                 ip_network(name, strict=False)

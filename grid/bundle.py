@@ -15,8 +15,9 @@ from pathlib import Path
 __all__ = ["MODULES", "build"]
 
 MODULES = {"grid": ["__init__.py"], "grid.guarding": None, "grid.moving": None, "grid.pilot": None,
-           "iceprod": ["__init__.py", "addresses.py", "launch.py", "transport.py"],
-           "iceprod.batch": ["__init__.py", "devices.py"], "iceprod.walls": None,
+           "iceprod": ["__init__.py", "addresses.py", "transport.py"],
+           "iceprod.batch": ["__init__.py", "devices.py"],
+           "iceprod.processes": ["__init__.py", "launch.py"], "iceprod.walls": None,
            "iceprod.tracing": ["__init__.py", "recording.py", "spans.py", "traces.py"]}
 """What goes in: of each package these files, or all modules."""
 

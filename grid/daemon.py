@@ -12,9 +12,9 @@ from grid.base import PilotClass
 from grid.local import LocalGrid, Pilots
 from grid.pilot.options import TokenFile
 from grid.service import GridService
-from iceprod.children import SignalWait
 from iceprod.client import Client
 from iceprod.installation import make_private
+from iceprod.processes.children import SignalWait
 from iceprod.walls.sandbox import View
 
 __all__ = ["run"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grid.base import PilotClass, PilotState
-from iceprod.children import Child
+from iceprod.processes.children import Child
 from iceprod.walls.sandbox import View
 
 __all__ = ["LocalGrid", "Pilots"]

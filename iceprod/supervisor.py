@@ -23,9 +23,10 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from config.settings import Server, Settings, SettingsError, load
-from iceprod.children import Child, SignalWait, last_lines, rotate
 from iceprod.ids import timestamp
 from iceprod.installation import Installation, Running, make_private, write_private
+from iceprod.processes.children import Child, SignalWait, last_lines, rotate
+from iceprod.processes.watchdog import Notifier
 from iceprod.transport import Client, ClientError
 from iceprod.walls.namespaces import hide_memory
 from iceprod.walls.sandbox import View, find_sandbox
@@ -176,6 +177,7 @@ class Supervisor:
         self._to_restart: list[Child] = []
         self._compiler: Child | None = None  # of what this machine has not compiled yet; ends by itself
         self._renewed = self._rotated = 0.0
+        self._notifier = Notifier()
         self._port: socket.socket | None = None  # our claim to it, kept as long as we live
 
     def run(self) -> int:
@@ -189,13 +191,20 @@ class Supervisor:
                 raise StartError(f"{self.here.data} is in use by process {self.here.supervisor()}")
             try:
                 self._start()
+                self._notifier.ready()
                 while not self.stopping:
+                    self._notifier.works()
                     self._look_after()
                     lacking = any(child.process is None for child in self.children)
-                    wait(_LOOK_SECONDS if lacking or self._to_restart else _QUIET_SECONDS)
+                    wait(_LOOK_SECONDS if lacking or self._to_restart else self._quiet_seconds())
             finally:
                 self._stop()
         return 0
+
+    def _quiet_seconds(self) -> float:
+        """As long as who watches us, and our watching of the servers, allow."""
+        watching = self.settings.server.watchdog_seconds / 2
+        return min(seconds for seconds in (_QUIET_SECONDS, watching, self._notifier.seconds) if seconds)
 
     # -- start
 
@@ -255,6 +264,7 @@ class Supervisor:
         for number in range(1, processes + 1):
             one = self._child("server", arguments) if processes == 1 else self._child(
                 f"server-{number}", arguments, {_FIGURES: str(self._figures), _NUMBER: str(number)})
+            one.watchdog_seconds = self.settings.server.watchdog_seconds
             one.start()
             self.children.append(one)
             self.servers.append(one)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import faulthandler
 import os
 import sys
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ def main() -> int:
     if not settings.database.url:
         print("error: database.url is empty; `iceprod up` starts the embedded store", file=sys.stderr)
         return 2
+    faulthandler.enable()  # one that hangs is ended by SIGABRT, and writes where it was
     namespaces.limit(0)  # no core dumps, for memory holds secrets
     os.umask(0o077)
     logs.configure(settings.logging)

@@ -13,6 +13,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 from config.settings import Settings
+from iceprod.processes.watchdog import Notifier
 from iceprod.tokens import read_secret
 from server import alerts, desk, notifications, openapi, production, scans, sensor, sharding, web
 from server.common.listening import listen, raise_limit
@@ -83,11 +84,12 @@ async def serve(settings: Settings, start_id: str = "") -> None:
     services.start()
     if is_late:
         http.add_sockets(listen(port, host, shared=True))
-    watching = asyncio.create_task(watch(ctx.admission, db))
+    watching = [asyncio.create_task(watch(ctx.admission, db)), asyncio.create_task(_say_that_we_work())]
     log.info("listening", extra={"action": "start", "host": host, "port": port})
     await _until_told_to_stop(stop)
     http.stop()
-    watching.cancel()
+    for task in watching:
+        task.cancel()
     await services.stop()
     await here.leave()
     with contextlib.suppress(TimeoutError):
@@ -102,6 +104,15 @@ async def _others_serve(ctx: Context, start_id: str) -> bool:
     with contextlib.suppress(PyMongoError, TimeoutError):
         return bool(await asyncio.wait_for(neighbours(ctx, start_id), OTHERS_SECONDS))
     return False
+
+
+async def _say_that_we_work() -> None:
+    """From the loop that answers requests: when it hangs, nothing is said."""
+    notifier = Notifier()
+    notifier.ready()
+    while notifier.is_watched:
+        notifier.works()
+        await asyncio.sleep(notifier.seconds)
 
 
 async def _until_told_to_stop(stop: asyncio.Event) -> None:

@@ -26,7 +26,7 @@ ORDER: dict[str, list[str]] = {
     "": ["config", "scanner iceprod", "grid server"],
     "scanner": ["common", "machine", "events maps", "light", "recos", "simulation"],
     "scanner.recos": ["track"],
-    "iceprod": ["batch tracing walls", ".", "checks", "cli"],
+    "iceprod": ["batch processes tracing walls", ".", "checks", "cli"],
     "iceprod.cli": ["common", "house work sky benching"],
     "grid": ["base bundle", "moving guarding", "pilot", "condor crowd"],
     "server": ["common embedded benching", "store", "rest", "services", "rules sending", "production",

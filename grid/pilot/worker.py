@@ -19,7 +19,7 @@ from typing import Any
 
 from grid.pilot.processes import Usage, tree_usage
 from grid.pilot.running import Stop
-from iceprod.launch import command as launch
+from iceprod.processes.launch import command as launch
 
 __all__ = ["PartStopped", "Worker", "WorkerEnded", "WorkerStopped", "missing"]
 

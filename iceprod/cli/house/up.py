@@ -13,10 +13,10 @@ import click
 
 from config.environment import require
 from config.settings import MOST_PROCESSES, Server
-from iceprod.children import last_lines
 from iceprod.cli.common.errors import USAGE, CommandError
 from iceprod.cli.house.web import login_address, open_page
 from iceprod.installation import Installation, make_private
+from iceprod.processes.children import last_lines
 from iceprod.supervisor import Plan, StartError, Supervisor, main, plan, serving, wait_healthy
 
 __all__ = ["up"]

@@ -45,6 +45,7 @@ exec env container=test SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/stubs SYSTEMD
   {SYSTEMD} --system --unit=walk.target --show-status=no
 """
 _HERE = f"""[Service]
+WatchdogSec=15
 ProtectHome=tmpfs
 BindReadOnlyPaths={REPOSITORY} {sysconfig.get_paths()["purelib"]} {sys.base_prefix}
 """
@@ -76,6 +77,14 @@ systemctl is-active iceprod-server
 # what was killed comes again
 before=$(main)
 kill -9 $before
+for n in $(seq 60); do now=$(main); test $now != 0 && test $now != $before && break; sleep 1; done
+rm $LOGS/health
+{_HEALTHY}
+test "$(main)" != $before
+
+# and what hangs
+before=$(main)
+kill -STOP $before
 for n in $(seq 60); do now=$(main); test $now != 0 && test $now != $before && break; sleep 1; done
 rm $LOGS/health
 {_HEALTHY}

@@ -67,6 +67,21 @@ def test_one_that_dies_is_replaced_and_nobody_waits_for_it(here: Installed) -> N
     assert not failures
 
 
+def test_one_that_hangs_is_replaced(tmp_path: Path) -> None:
+    """It keeps its socket: the kernel would go on giving it every second connection."""
+    with installation(tmp_path, pilots=None, SERVER__WATCHDOG_SECONDS="6") as here:
+        here.up("--servers", "2", pilots=0)
+        wait_until(lambda: serving(here) == 2)
+        victim, other = here.processes(SERVER)
+        os.kill(victim, signal.SIGSTOP)
+        wait_until(lambda: victim not in (now := here.processes(SERVER)) and len(now) == 2)
+        assert other in here.processes(SERVER)
+        assert "said nothing for 6 s" in here.logs()
+        with asking(here) as failures:
+            wait_until(lambda: serving(here) == 2)
+        assert not failures
+
+
 def test_all_are_restarted_one_after_the_other(here: Installed) -> None:
     before = set(here.processes(SERVER))
     with asking(here) as failures:

@@ -12,9 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from iceprod import children
-from iceprod.children import Child, last_lines, rotate
-from iceprod.launch import NOT_FOUND, command
+from iceprod.processes import children
+from iceprod.processes.children import Child, last_lines, rotate
+from iceprod.processes.launch import NOT_FOUND, command
+
+HANGS = """
+import faulthandler, time
+from iceprod.processes.watchdog import Notifier
+faulthandler.enable()
+def hang_here():
+    print("hangs", flush=True)
+    time.sleep(600)
+Notifier().works()
+hang_here()
+"""
 
 
 def wait_until(what: Callable[[], object], seconds: float = 20.0) -> None:
@@ -50,6 +61,36 @@ def test_a_child_that_is_killed_is_started_again(child: Child) -> None:
     wait_until(lambda: "started as process" in child.keep())
     assert child.pid != first
     wait_until(lambda: child.log.read_text() == "here\nhere\n")
+
+
+def test_one_that_hangs_is_ended_and_writes_where(child: Child) -> None:
+    child.watchdog_seconds = 0.2
+    child.argv = [sys.executable, "-c", HANGS]
+    child.start()
+    news: list[str] = []
+    wait_until(lambda: news.append(child.keep()) or news[-1])
+    assert news[-1].startswith("thing said nothing for 0.2 s and was killed by SIGABRT, starting again")
+    assert "in hang_here" in child.log.read_text()
+    wait_until(lambda: "started as process" in child.keep())
+
+
+def test_one_that_is_stopped_is_ended_all_the_same(child: Child) -> None:
+    child.watchdog_seconds = 0.2
+    child.argv = [sys.executable, "-c", HANGS]
+    child.start()
+    wait_until(lambda: "hangs" in child.log.read_text())
+    os.kill(child.pid, signal.SIGSTOP)
+    news: list[str] = []
+    wait_until(lambda: news.append(child.keep()) or news[-1])
+    assert "killed by SIGKILL" in news[-1]
+
+
+def test_one_that_never_said_a_word_is_left_alone(child: Child) -> None:
+    child.watchdog_seconds = 0.01
+    child.start()
+    for _ in range(20):
+        assert child.keep() == ""
+        time.sleep(0.01)
 
 
 def test_the_pause_grows(child: Child) -> None:
@@ -119,7 +160,7 @@ def test_a_launched_program_ends_as_itself(program: list[str], status: int) -> N
 
 PARENT = """
 import subprocess
-from iceprod.launch import command
+from iceprod.processes.launch import command
 child = subprocess.Popen(command(["/bin/sh", "-c", "echo $$; exec sleep 300"]), stdout=subprocess.PIPE,
                          start_new_session=True)
 print(child.stdout.readline().decode(), flush=True)
@@ -138,7 +179,7 @@ def test_a_launched_program_dies_with_its_parent() -> None:
 
 _WAITS = """
 import subprocess, sys, time
-from iceprod.children import SignalWait
+from iceprod.processes.children import SignalWait
 wait = SignalWait()
 child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
 child.communicate(b"go on\\n")

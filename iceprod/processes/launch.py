@@ -25,7 +25,7 @@ _PR_SET_PDEATHSIG = 1
 
 def command(argv: list[str], number: int = signal.SIGKILL) -> list[str]:
     """The command line that starts `argv` so that it ends with this process."""
-    source = (pkgutil.get_data("iceprod", "launch.py") or b"").decode("utf8")
+    source = (pkgutil.get_data("iceprod.processes", "launch.py") or b"").decode("utf8")
     return [sys.executable, "-I", "-S", "-c", source, str(int(number)), str(os.getpid()), *argv]
 
 

@@ -14,13 +14,15 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from iceprod.launch import command
+from iceprod.processes.launch import command
+from iceprod.processes.watchdog import Watch
 
 __all__ = ["Child", "SignalWait", "last_lines", "rotate"]
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _GOOD_SECONDS = 60.0  # after running so long, an end counts as the first again
 _ROTATE_BYTES = 20 << 20
+_PARTING_SECONDS = 2.0  # for one that hangs, to write where
 
 
 @dataclass
@@ -34,8 +36,10 @@ class Child:
     environment: dict[str, str] = field(default_factory=dict)
     stop_seconds: float = 10.0
     death_signal: int = signal.SIGKILL  # what it gets when we die
+    watchdog_seconds: float = 0.0  # of silence, after which it hangs (see `watchdog`); 0: never
 
     def __post_init__(self) -> None:
+        self._watch: Watch | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.started = 0.0
         self.ended = ""  # how it ended last, in words
@@ -48,13 +52,27 @@ class Child:
 
     def start(self) -> None:
         """Start the process; its output is appended to the log."""
-        variables = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", **self.environment}
+        variables = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", **self.environment,
+                     **self._watched()}
         variables.pop("ICEPROD_TOKEN", None)
         with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as log:
             self.process = subprocess.Popen(
                 command(self.argv, self.death_signal), stdin=subprocess.DEVNULL, stdout=log,
                 stderr=log, cwd=self.directory, env=variables, start_new_session=True)
         self.started = time.monotonic()
+
+    def _watched(self) -> dict[str, str]:
+        """Variables by which the process that starts now can say that it works."""
+        self._unwatch()
+        if not self.watchdog_seconds:
+            return {}
+        self._watch = Watch(self.watchdog_seconds)
+        return self._watch.environment
+
+    def _unwatch(self) -> None:
+        if self._watch:
+            self._watch.close()
+        self._watch = None
 
     def is_alive(self) -> bool:
         """Whether it runs; notes how it ended."""
@@ -71,9 +89,12 @@ class Child:
         return False
 
     def keep(self) -> str:
-        """Start it again when it ended and the pause is over; what happened, or nothing."""
+        """Start it again when it ended and the pause is over; what happened, or nothing.
+
+        One that hangs is ended.
+        """
         had = self.process is not None
-        if self.is_alive():
+        if self.is_alive() and not self._end_hung():
             return ""
         if had:
             return f"{self.name} {self.ended}, starting again in {self._pause:g} s"
@@ -83,6 +104,19 @@ class Child:
         self.start()
         return f"{self.name} started as process {self.pid}"
 
+    def _end_hung(self) -> bool:
+        """End it if it says nothing any more; whether it has ended. SIGABRT lets it write where it is."""
+        if self.process is None or not self._watch or not self._watch.is_silent():
+            return False
+        self.process.send_signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(_PARTING_SECONDS)
+        self.process.kill()
+        self.process.wait()
+        self.is_alive()
+        self.ended = f"said nothing for {self.watchdog_seconds:g} s and {self.ended}"
+        return True
+
     def ask_to_stop(self) -> None:
         """Send it SIGTERM."""
         if self.process is not None and self.process.poll() is None:
@@ -90,6 +124,7 @@ class Child:
 
     def stop(self) -> None:
         """End it: ask, wait, kill."""
+        self._unwatch()
         if self.process is None:
             return
         self.ask_to_stop()
