@@ -4,5 +4,5 @@ In: ends of tasks, tallies of places. Out: blame, more resources, back-off, brea
 is away, quarantine of hosts, explanations.
 """
 
-__all__ = ["attempts", "breakers", "explain", "failures", "news", "parking", "places", "policy", "quarantine",
-           "standstill", "tallies", "trusted", "usage"]
+__all__ = ["attempts", "breakers", "explain", "failures", "news", "offers", "parking", "places", "policy",
+           "quarantine", "standstill", "tallies", "trusted", "usage"]

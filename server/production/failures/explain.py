@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import time
-from datetime import timedelta
 from typing import Any
 
 from iceprod.dataset_config import with_defaults
 from iceprod.evaluation import payload
-from iceprod.ids import now, timestamp
-from iceprod.requirements import GPU_KINDS, NUMBERS, PREEMPTIBLE, fits
 from server.common.errors import NotFound
 from server.production.common.documents import Document
 from server.production.datasets import configs
-from server.production.failures import quarantine, trusted, usage
-from server.production.failures.places import Place
+from server.production.failures import usage
+from server.production.failures.offers import Suitors
 from server.production.records import files
 from server.production.tasks.classes import PARKED
 from server.production.transfers import movable
 from server.rest.context import Context
 
-__all__ = ["ALIVE_SECONDS", "explain", "missing_of", "offer_of", "sites_for", "story", "what_is_missing",
-           "what_sites_say"]
+__all__ = ["explain", "sites_for", "story", "what_sites_say"]
 
-ALIVE_SECONDS = 300.0  # a pilot that was heard of so recently counts
 MOST_COUNTED = 10_000
 LARGEST = {"cpu": ("cores", "cores"), "gpu": ("gpus", "GPUs"), "memory": ("memory", "GB of memory"),
            "disk": ("disk", "GB of disk"), "time": ("hours", "h")}
@@ -76,7 +70,7 @@ async def story(ctx: Context, task: Document) -> Document:
     if status == "waiting" and task["class_key"] == PARKED:
         return _parked(task)
     if status == "waiting":
-        pilots, sites = await _pilots(ctx, task), await sites_for(ctx, task)
+        pilots, sites = (await Suitors.gather(ctx, task)).told(), await sites_for(ctx, task)
         if not pilots["fitting_pilots"] and sites:
             pilots["reason"] += f"; {what_sites_say(sites)}"
         return {**await _rank(ctx, task), **pilots, "sites": sites}
@@ -133,42 +127,6 @@ async def _rank(ctx: Context, task: Document) -> Document:
     return {"priority": task["priority"], "tasks_before": number, "at_least": number >= MOST_COUNTED}
 
 
-async def _pilots(ctx: Context, task: Document) -> Document:
-    """The pilots that were heard of, which of them fit, have room now, or may have no tasks."""
-    heard_of = {"last_update": {"$gt": timestamp(now() - timedelta(seconds=ALIVE_SECONDS))}}
-    shown = {"_id": 0, "resources": 1, "resources_available": 1, "site": 1, "host": 1, "tasks": 1, "drain": 1}
-    pilots = await ctx.db.pilots.find(heard_of, shown).to_list()
-    fitting = [pilot for pilot in pilots if fits(task["requirements"], offer_of(pilot, "resources"))]
-    barred = [pilot for pilot in fitting if await _barred(ctx, task, pilot)]
-    free = [pilot for pilot in fitting if pilot not in barred and _has_room(task, pilot)]
-    numbers = {"pilots": len(pilots), "fitting_pilots": len(fitting), "barred_pilots": len(barred),
-               "free_pilots": len(free), "busy_pilots": len(fitting) - len(barred) - len(free)}
-    if not pilots:
-        return {**numbers, "missing": [], "reason": "no pilot was heard of in the last minutes"}
-    if not fitting:
-        offers = [offer_of(pilot, "resources") for pilot in pilots]
-        missing = missing_of(task["requirements"], offers)
-        why = what_is_missing(task["requirements"], missing, offers)
-        return {**numbers, "missing": missing, "reason": why}
-    reason = f"{len(fitting)} of {len(pilots)} pilots could take it: {numbers['busy_pilots']} are busy"
-    reason += f", {len(free)} have room" if free else ""
-    reason += f", {len(barred)} get no tasks or not this one, as they failed" if barred else ""
-    return {**numbers, "missing": [], "reason": reason}
-
-
-def what_is_missing(needs: Document, missing: list[Document], offers: list[Document]) -> str:
-    """Why no pilot takes a task, in words."""
-    hours = max((_number(offer.get(PREEMPTIBLE)) for offer in offers
-                 if fits(needs, {**offer, PREEMPTIBLE: None})), default=0.0)
-    if hours:
-        return (f"pilots that may be stopped at any time take tasks of at most {hours:g} h, unless their "
-                "requirements say restartable: true")
-    if any(row["resource"] == "classads" for row in missing):
-        return f"no pilot's job in HTCondor has the ClassAds {', '.join(needs['classads'])}"
-    short = ", ".join(row["resource"] for row in missing) or "at once"
-    return f"no pilot offers enough {short}"
-
-
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
 
@@ -202,39 +160,3 @@ def what_sites_say(sites: list[Document]) -> str:
     if able:
         return f"{', '.join(able)} can send one"
     return "no site can send one: " + "; ".join(f"{row['site']}: {row['why']}" for row in sites)
-
-
-async def _barred(ctx: Context, task: Document, pilot: Document) -> bool:
-    """Whether a fitting pilot may not have the task: it drains, is quarantined, or the task avoids it."""
-    host, avoid = str(pilot.get("host") or ""), task.get("avoid") or {}
-    if pilot.get("drain") or (host and avoid.get("host") == host and avoid["until"] > timestamp()):
-        return True
-    if task["dataset_id"] in trusted.of(ctx).paused(host, time.monotonic()):
-        return True
-    return bool(await quarantine.reason_against(ctx, Place(host, str(pilot.get("site") or ""))))
-
-
-def _has_room(task: Document, pilot: Document) -> bool:
-    if pilot.get("resources_available"):
-        return fits(task["requirements"], offer_of(pilot, "resources_available"))
-    return not pilot.get("tasks")
-
-
-def offer_of(pilot: Document, name: str) -> Document:
-    """All that a pilot has, or has free, as requirements are compared with."""
-    site, kind = pilot.get("site"), (pilot.get("resources_available") or {}).get("kind")
-    return {**(pilot.get(name) or {}), **({"site": site} if site else {}), **({"kind": kind} if kind else {})}
-
-
-def missing_of(requirements: Document, offers: list[Document]) -> list[Document]:
-    """The requirements that no single pilot meets, each with the most that is offered."""
-    result: list[Document] = []
-    for name, wanted in requirements.items():
-        if any(fits({name: wanted}, {name: offer[name]}) for offer in offers if name in offer):
-            continue
-        values: list[Any] = [offer[name] for offer in offers if offer.get(name) is not None]
-        is_number = name in NUMBERS or all(isinstance(value, int | float) for value in values)
-        best = max(values, default=None) if is_number else sorted({str(value) for value in values})
-        if values or name in (*GPU_KINDS, "classads"):
-            result.append({"resource": name, "wanted": wanted, "offered": best})
-    return result

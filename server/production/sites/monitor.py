@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
 from typing import Final
 
 from prometheus_client import Gauge
 
-from iceprod.ids import now, timestamp
 from iceprod.requirements import NUMBERS
 from iceprod.states import DATASET, TASK
+from server.production.common import heard
 from server.production.common.documents import Document
 from server.production.tasks import counting
 from server.production.tasks.classes import PARKED
 from server.rest.context import Context
 
 __all__ = ["measure"]
-
-ALIVE_SECONDS = 300.0  # a pilot that was heard of so recently counts
 
 LATEST: Final = "mostrecent"  # of all processes: each sets what the whole installation has
 
@@ -43,24 +40,25 @@ async def measure(ctx: Context) -> int:
         DATASETS.labels(status).set(datasets.get(status, 0))
     BREAKERS.set(await ctx.db.breakers.count_documents({"breaker.is_open": True}))
     PARKED_TASKS.set(await ctx.db.tasks.count_documents({"status": "waiting", "class_key": PARKED}))
-    pilots = await _pilots(ctx)
-    PILOTS.set(len(pilots))
-    for state in ("available", "claimed"):
-        total: Counter[str] = Counter()
-        for pilot in pilots:
-            total.update({name: amount for name, amount in pilot.get(f"resources_{state}", {}).items()
-                          if name in NUMBERS and isinstance(amount, int | float)})
+    return await _measure_pilots(ctx)
+
+
+async def _measure_pilots(ctx: Context) -> int:
+    states = ("available", "claimed")
+    number, totals = 0, {state: Counter[str]() for state in states}
+    async for pilot in heard.pilots(ctx, *(f"resources_{state}" for state in states)):
+        number += 1
+        for state in states:
+            totals[state].update({name: amount for name, amount in pilot.get(f"resources_{state}", {}).items()
+                                  if name in NUMBERS and isinstance(amount, int | float)})
+    PILOTS.set(number)
+    for state, total in totals.items():
         for name in NUMBERS:
             RESOURCES.labels(name, state).set(total[name])
-    return len(pilots)
+    return number
 
 
 async def _datasets(ctx: Context) -> dict[str, int]:
     stages: list[Document] = [{"$match": {"status": {"$in": list(DATASET.states)}}},
                               {"$group": {"_id": "$status", "n": {"$sum": 1}}}]
     return {row["_id"]: row["n"] async for row in await ctx.db.datasets.aggregate(stages)}
-
-
-async def _pilots(ctx: Context) -> list[Document]:
-    heard_of = {"last_update": {"$gt": timestamp(now() - timedelta(seconds=ALIVE_SECONDS))}}
-    return await ctx.db.pilots.find(heard_of, {"resources_available": 1, "resources_claimed": 1}).to_list()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from datetime import timedelta
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from pymongo.asynchronous.database import AsyncDatabase
 
-from iceprod.ids import now, timestamp
 from server.production.activity import ended, host_hours, series
 from server.production.activity.slots import Slot
+from server.production.common import heard
 from server.production.common.documents import Document
 from server.rest.context import Context
 from server.services.leader import Service
@@ -21,9 +20,6 @@ __all__ = ["SERVICES", "gauges_of", "record"]
 
 PERIOD = 20.0  # seconds: a minute has its samples though one comes late
 TEND_SECONDS = 60.0  # between two times that coarser slots are summed up, and old ones forgotten
-ALIVE_SECONDS = 300.0  # a pilot that was heard of so recently counts
-MOST_PILOTS = 50_000
-AT_ONCE = 500  # pilots that are read together; requests have their turn between
 
 _tended: WeakKeyDictionary[AsyncDatabase, float] = WeakKeyDictionary()
 
@@ -44,10 +40,8 @@ async def record(ctx: Context) -> int:
 
 
 async def _by_site(ctx: Context) -> dict[str, Slot]:
-    heard_of = {"last_update": {"$gt": timestamp(now() - timedelta(seconds=ALIVE_SECONDS))}}
-    shown = {"_id": 0, "site": 1, "resources.cpu": 1, "resources_available.cpu": 1, "tasks": 1}
     sites: dict[str, Slot] = {}
-    async for pilot in ctx.db.pilots.find(heard_of, shown, limit=MOST_PILOTS, batch_size=AT_ONCE):
+    async for pilot in heard.pilots(ctx, "site", "resources.cpu", "resources_available.cpu", "tasks"):
         name = str(pilot.get("site") or ended.UNKNOWN)[:ended.MOST_NAME]
         sites.setdefault(name, Slot(0, samples=1)).sums.update(gauges_of(pilot))
     return sites

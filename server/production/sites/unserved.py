@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
 
-from iceprod.ids import now, timestamp
 from iceprod.requirements import fits
 from server.production.common.documents import Document
 from server.production.failures import explain
+from server.production.failures.offers import kinds, missing_of, what_is_missing
 from server.production.leases import demand
 from server.production.tasks.classes import class_table
 from server.rest.context import Context
 
 __all__ = ["Unserved", "unserved"]
-
-MOST_PILOTS = 50_000
-_OFFERED = ("resources", "resources_available.kind", "site")
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,7 @@ async def unserved(ctx: Context) -> list[Unserved]:
     rows = [row for row in await demand.demand(ctx) if row["waiting"]]
     if not rows:
         return []
-    offers, table = await _offers(ctx), class_table(ctx).datasets
+    offers, table = await kinds(ctx), class_table(ctx).datasets
     found = []
     for row in rows:
         if any(fits(_least(row), offer) for offer in offers):
@@ -62,16 +56,4 @@ def _why(row: Document, offers: list[Document]) -> str:
     if not offers:
         return "no pilot was heard of in the last minutes"
     needs = _least(row)
-    return explain.what_is_missing(needs, explain.missing_of(needs, offers), offers)
-
-
-async def _offers(ctx: Context) -> list[Document]:
-    """What pilots offer that were heard of; of those that are alike, one."""
-    heard_of = {"last_update": {"$gt": timestamp(now() - timedelta(seconds=explain.ALIVE_SECONDS))}}
-    shown = {"_id": 0, **dict.fromkeys(_OFFERED, 1)}
-    pilots = await ctx.db.pilots.find(heard_of, shown, limit=MOST_PILOTS).to_list()
-    return list(_kinds(explain.offer_of(pilot, "resources") for pilot in pilots))
-
-
-def _kinds(offers: Iterable[Document]) -> Iterable[Document]:
-    return {json.dumps(offer, sort_keys=True, default=str): offer for offer in offers}.values()
+    return what_is_missing(needs, missing_of(needs, offers), offers)

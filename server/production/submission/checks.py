@@ -11,9 +11,9 @@ from iceprod.addresses import BUILT_IN, scheme_of
 from iceprod.config_check import Finding, Kind, Offers, check_config, refused
 from iceprod.dataset_config import ConfigError, dependency_index, is_versioned, task_names, with_defaults
 from iceprod.evaluation import payload
-from iceprod.ids import now, timestamp
 from iceprod.tokens import Caller
 from server.common.errors import BadRequest
+from server.production.common import heard
 from server.production.common.documents import Document
 from server.production.people.naming import Named, check_named
 from server.production.transfers import movable
@@ -91,14 +91,14 @@ def shown(one: Finding, name: str) -> Document:
 
 async def _offers(ctx: Context) -> Offers:
     """The most that sites say they offer to one task, and that pilots here have."""
-    heard = {"last_update": {"$gt": timestamp(now() - LATELY)}}
     sites: dict[str, float] = {}
     shown = {"largest": 1, "site": 1, "task_classads": 1, "gpus": 1}
-    grids = await ctx.db.grids.find({**heard, "largest": {"$exists": True}}, shown).to_list()
+    lately = heard.heard_of(LATELY.total_seconds())
+    grids = await ctx.db.grids.find({**lately, "largest": {"$exists": True}}, shown).to_list()
     for grid in grids:
         _raise(sites, {name: grid["largest"].get(key) for name, key in _LIMITS.items()})
     pilots: dict[str, float] = {}
-    async for pilot in ctx.db.pilots.find(heard, {"resources": 1}):
+    async for pilot in heard.pilots(ctx, "resources", seconds=LATELY.total_seconds()):
         _raise(pilots, pilot.get("resources") or {})
     known = [site.schemes for site in (await movable.sites_that_say(ctx)).values()]
     schemes = frozenset().union(BUILT_IN, *known) if known else frozenset[str]()

@@ -9,6 +9,7 @@ from typing import Any
 
 from iceprod.ids import now, timestamp
 from scanner.recos.recos import ALIASES, RECOS
+from server.production.common import heard
 from server.rest.context import Context
 from server.sensor.acquisitions import disk
 from server.sensor.actions import actions
@@ -25,7 +26,6 @@ QUEUE_LENGTH = 50
 HORIZON_INTERVALS = 10
 _LONE_INTERVAL = 60  # seconds; counts when no entry has an interval
 NSIDES = (8, 64, 512)  # of a usual scan
-PILOT_SECONDS = 300.0
 FULL = 0.95  # of the disk
 
 _STARTED = time.time()
@@ -77,8 +77,7 @@ def _iso(moment: float) -> str:
 
 
 async def _grid(ctx: Context) -> dict[str, int]:
-    heard_of = {"last_update": {"$gt": timestamp(now() - timedelta(seconds=PILOT_SECONDS))}}
-    return {"pilots": await ctx.db.pilots.count_documents(heard_of),
+    return {"pilots": await ctx.db.pilots.count_documents(heard.heard_of()),
             **{state: await ctx.db.tasks.count_documents({"status": state})
                for state in ("queued", "processing")}}
 
@@ -95,8 +94,7 @@ async def _sensor(ctx: Context) -> dict[str, Any]:
     gpus: dict[str, int] = {}
     async for grid in ctx.db.grids.find({"alive": True}, {"queues": 1, "host": 1}):
         queues |= set(grid.get("queues") or {})
-    heard_of = {"last_update": {"$gt": timestamp(now() - timedelta(seconds=PILOT_SECONDS))}}
-    async for pilot in ctx.db.pilots.find(heard_of, {"site": 1, "resources_available": 1}):
+    async for pilot in heard.pilots(ctx, "site", "resources_available.gpu"):
         site = pilot.get("site") or "local"
         sites.add(site)
         number = (pilot.get("resources_available") or {}).get("gpu")

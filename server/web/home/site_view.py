@@ -8,14 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 from iceprod.ids import now, timestamp
+from server.production.common import heard
 from server.production.common.documents import Document
 from server.production.sites.pilots import NOT_ISOLATED
 from server.rest.context import Context
 
 __all__ = ["Site", "Use", "pilots_of", "sites"]
 
-ALIVE_SECONDS = 300.0  # a pilot that was heard of so recently counts
-MOST_PILOTS = 20_000
 MOST_SHOWN = 500
 FORGOTTEN = timedelta(days=3)  # a silent grid is not shown any more
 
@@ -79,9 +78,8 @@ class Site:
 async def sites(ctx: Context) -> list[Site]:
     """All sites with their grids, those that are alive first."""
     use: defaultdict[tuple[str, str], Use] = defaultdict(Use)
-    names = ("site", "grid_id", "resources", "resources_available", "tasks", "drain", "isolation")
-    shown = {"_id": 0, **dict.fromkeys(names, 1)}
-    async for pilot in ctx.db.pilots.find(_heard_of(), shown, limit=MOST_PILOTS):
+    async for pilot in heard.pilots(ctx, "site", "grid_id", "resources", "resources_available", "tasks",
+                                    "drain", "isolation"):
         use[pilot.get("grid_id") or "", pilot.get("site") or ""].add(pilot)
     rows = []
     for grid in await ctx.db.grids.find({}, {"_id": 0}, limit=1000).to_list():
@@ -108,9 +106,5 @@ def _sum(uses: list[Use]) -> Use:
 
 async def pilots_of(ctx: Context, grid_id: str) -> list[Document]:
     """The pilots of a grid that were heard of lately, the latest first."""
-    query = {**_heard_of(), "grid_id": grid_id}
+    query = {**heard.heard_of(), "grid_id": grid_id}
     return await ctx.db.pilots.find(query, {"_id": 0}, sort=[("last_update", -1)], limit=MOST_SHOWN).to_list()
-
-
-def _heard_of() -> Document:
-    return {"last_update": {"$gt": timestamp(now() - timedelta(seconds=ALIVE_SECONDS))}}
