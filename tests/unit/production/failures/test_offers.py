@@ -17,8 +17,8 @@ LARGE, SMALL = {"cpu": 4, "memory": 8.0}, {"cpu": 1, "memory": 8.0}
 
 
 def pilot(resources: dict[str, Any], **other: Any) -> dict[str, Any]:
-    return {"pilot_id": new_id(), "last_update": timestamp(), "resources": resources, "host": "h", "site": "s",
-            "tasks": [], **other}
+    return {"pilot_id": new_id(), "last_update": timestamp(), "resources": resources, "host": "h",
+            "site": "s", "tasks": [], **other}
 
 
 async def test_they_are_counted_by_what_they_could_do(ctx: Context) -> None:
@@ -28,8 +28,8 @@ async def test_they_are_counted_by_what_they_could_do(ctx: Context) -> None:
         pilot(LARGE, last_update="2020-01-01T00:00:00")])
     told = (await Suitors.gather(ctx, TASK)).told()
     assert told == {"pilots": 6, "fitting_pilots": 4, "barred_pilots": 1, "free_pilots": 1, "busy_pilots": 2,
-                    "missing": [], "reason": "4 of 6 pilots could take it: 2 are busy, 1 have room, 1 get no tasks "
-                                             "or not this one, as they failed"}
+                    "missing": [], "reason": "4 of 6 pilots could take it: 2 are busy, 1 have room, "
+                                             "1 get no tasks or not this one, as they drain or failed"}
 
 
 async def test_what_nobody_offers_is_named(ctx: Context) -> None:
