@@ -95,7 +95,8 @@ class Suitors:
             return {**numbers, "missing": missing, "reason": what_is_missing(needs, missing, offers)}
         reason = f"{self.fitting} of {self.pilots} pilots could take it: {busy} are busy"
         reason += f", {self.free} have room" if self.free else ""
-        reason += f", {self.barred} get no tasks or not this one, as they drain or failed" if self.barred else ""
+        if self.barred:
+            reason += f", {self.barred} get no tasks or not this one, as they drain or failed"
         return {**numbers, "missing": [], "reason": reason}
 
 
