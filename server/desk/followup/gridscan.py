@@ -185,10 +185,10 @@ async def _earlier(ctx: Context, event: str) -> ScanRequest | None:
     """The request of that scan, or of the latest scan of that event."""
     scan_id = event
     if await _manifest(ctx, event) is None:
-        newest = await manifests.find(ctx, {"i3_event_id": event}, 0, 1, newest_first=True)
-        if not newest:
+        newest = await anext(manifests.find(ctx, {"i3_event_id": event}, 0, 1, newest_first=True), None)
+        if newest is None:
             return None
-        scan_id = newest[0].scan_id
+        scan_id = newest.scan_id
     try:
         return await creation.request_of(ctx, scan_id)
     except NotFound:

@@ -44,9 +44,9 @@ class Datasets(ProductionHandler):
         if wanted := self.query_list("dataset"):
             query["dataset"] = {"$in": [int(text) for text in wanted if re.fullmatch(r"\d{1,15}", text)]}
         readable = await access.readable_datasets(self.ctx, self.user)
-        rows = [row async for row in datasets.find(self.ctx, query, self.keys("dataset_id"))]
-        self.send({row["dataset_id"]: row for row in rows
-                   if readable is None or row["dataset_id"] in readable})
+        rows = datasets.find(self.ctx, query, self.keys("dataset_id"))
+        await self.send_map("dataset_id", (row async for row in rows
+                                           if readable is None or row["dataset_id"] in readable))
 
     @allow("admin", "user", "system")
     @takes(*FIELDS, closed=True)

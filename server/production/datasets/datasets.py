@@ -42,6 +42,7 @@ INDEXES = [
 
 CHANGED = "dataset"  # what other servers are told
 HIDDEN = ("stopped", "ended", "unlogged", "traceparent", "tracestate")
+_TOGETHER = 500  # that are read together; other requests have their turn between
 MISMATCH = '"tasks_per_job" does not match "tasks_submitted"/"jobs_submitted"'
 
 
@@ -123,7 +124,7 @@ async def get(ctx: Context, dataset_id: str, keys: set[str] | None = None) -> Do
 
 
 async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None = None) -> AsyncIterator[Document]:
-    async for document in ctx.db.datasets.find(query, projection(keys, HIDDEN)):
+    async for document in ctx.db.datasets.find(query, projection(keys, HIDDEN), batch_size=_TOGETHER):
         yield document
 
 

@@ -26,7 +26,7 @@ class Pilots(ProductionHandler):
         """Pilots by id; filters queue_host, queue_version, host, version, site, grid_id, and keys."""
         names = ("queue_host", "queue_version", "host", "version", "site", "grid_id")
         query = {name: value for name in names if (value := self.query(name)) is not None}
-        self.send(await pilots.find(self.ctx, query, self.keys("pilot_id")))
+        await self.send_map("pilot_id", pilots.find(self.ctx, query, self.keys("pilot_id")))
 
     @urgent
     @allow("admin", "client", "system", "pilot")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 from pymongo import ReturnDocument
@@ -32,6 +33,7 @@ TYPES: dict[str, type] = {
     "queue_host": str, "queue_version": str, "resources": dict, "start_date": str, "submit_date": str,
     "tasks": list, "host": str, "site": str, "version": str, "grid_queue_id": str, "grid_id": str,
     "resources_available": dict, "resources_claimed": dict, "drain": bool, "isolation": str}
+_TOGETHER = 500  # that are read together; other requests have their turn between
 NOT_ISOLATED = ("none", "account")
 """What a pilot says of tasks that see the machine, and maybe its token (see `iceprod.walls.sandbox`)."""
 
@@ -62,9 +64,10 @@ async def get(ctx: Context, pilot_id: str) -> Document:
     return pilot
 
 
-async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None) -> dict[str, Document]:
-    """Pilots by id."""
-    return {pilot["pilot_id"]: pilot async for pilot in ctx.db.pilots.find(query, projection(keys))}
+async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None) -> AsyncIterator[Document]:
+    """Pilots, a few hundred at a time."""
+    async for pilot in ctx.db.pilots.find(query, projection(keys), batch_size=_TOGETHER):
+        yield pilot
 
 
 async def patch(ctx: Context, pilot_id: str, fields: Document) -> Document:

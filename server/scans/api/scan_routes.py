@@ -9,7 +9,7 @@ from bson.errors import BSONError
 from pymongo.errors import OperationFailure
 
 from server.common.errors import BadRequest, Conflict, NotFound
-from server.rest.handler import Handler
+from server.rest.handler import Handler, encode
 from server.rest.routing import Route, allow
 from server.scans.api.handler import ScanHandler, flag, redirects, takes
 from server.scans.api.projections import light_names, names_of, project
@@ -50,7 +50,8 @@ class Find(Handler):
             query["is_deleted"] = False
         limit = min(int(body.get("limit", MAX_FOUND)), MAX_FOUND)
         try:
-            found = await manifests.find(self.ctx, query, int(body.get("skip", 0)), limit)
+            found = manifests.find(self.ctx, query, int(body.get("skip", 0)), limit)
+            shown = [msgspec.Raw(encode(show(manifest, names))) async for manifest in found]
         except OperationFailure as error:
             if is_away(error):
                 raise
@@ -58,7 +59,7 @@ class Find(Handler):
             raise BadRequest(f"'filter': {text}") from None
         except BSONError as error:
             raise BadRequest(f"'filter': {error}") from None
-        self.send({"manifests": [show(manifest, names) for manifest in found]})
+        self.send({"manifests": shown})
 
 
 class Scans(Handler):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ UNREQUESTED = "not-yet-requested"
 """`ewms_workflow_id` of a scan that has no workers yet; null means that it never will."""
 
 _AT_ONCE = 1000
+_TOGETHER = 200  # that are read together; other requests have their turn between
 PLACEHOLDER = "use 'i3_event_id'"
 
 
@@ -101,12 +102,13 @@ async def numbers(ctx: Context, scan_ids: Sequence[str]) -> dict[str, int]:
 
 
 async def find(ctx: Context, query: dict[str, Any], skip: int, limit: int, *,
-               newest_first: bool = False) -> list[Manifest]:
-    """Manifests that match, the oldest first unless told otherwise."""
+               newest_first: bool = False) -> AsyncIterator[Manifest]:
+    """Manifests that match, the oldest first unless told otherwise; without their heavy fields."""
     way = -1 if newest_first else 1
-    cursor = ctx.db.manifests.find(query, max_time_ms=10_000)
-    cursor = cursor.sort([("timestamp", way), ("scan_id", way)]).skip(skip).limit(limit)
-    return [from_document(document) async for document in cursor]
+    cursor = ctx.db.manifests.find(query, dict.fromkeys(HEAVY_FIELDS, 0), max_time_ms=10_000,
+                                   batch_size=_TOGETHER)
+    async for document in cursor.sort([("timestamp", way), ("scan_id", way)]).skip(skip).limit(limit):
+        yield from_document(document)
 
 
 async def newest(ctx: Context, query: Mapping[str, Any], before: tuple[float, str] | None,

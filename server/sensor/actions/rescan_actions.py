@@ -68,7 +68,7 @@ async def _chosen(ctx: Context, arguments: dict[str, Any]) -> list[str]:
     query = {"timestamp": {"$gte": since}, "is_deleted": False}
     wanted = arguments.get("classifiers", {}).items()
     events: dict[str, None] = {}
-    for manifest in await manifests.find(ctx, query, 0, _LOOKED_AT, newest_first=True):
+    async for manifest in manifests.find(ctx, query, 0, _LOOKED_AT, newest_first=True):
         has = manifest.classifiers
         if manifest.i3_event_id and scan_runs.MARK not in has and all(has.get(k) == v for k, v in wanted):
             events[manifest.i3_event_id] = None

@@ -97,7 +97,7 @@ async def test_a_silent_pilot_goes_and_its_tasks_come_back(ctx: Context, make: A
     both = {"pilot_id": {"$in": [silent, quiet]}}
     await ctx.db.pilots.update_many(both, {"$set": {"last_update": long_ago}})
     await site_control.expire(ctx)
-    assert set(await pilots.find(ctx, {}, None)) == {new, quiet}
+    assert {pilot["pilot_id"] async for pilot in pilots.find(ctx, {}, None)} == {new, quiet}
     after = await make.read(task["task_id"])
     assert (after["status"], after["evictions"]) == ("waiting", 1)
 
