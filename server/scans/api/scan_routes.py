@@ -138,7 +138,7 @@ class ScanResult(ScanHandler):
         self.send(await maps.result_of(self.ctx, scan_id) or {})
 
     @allow("system", "admin")
-    @takes(RESULT)
+    @takes(RESULT, 409)
     async def put(self, scan_id: str) -> None:
         manifest = await manifests.read(self.ctx, scan_id)
         body = self.checked_body(RESULT)
