@@ -17,6 +17,8 @@ __all__ = ["ROUTES", "document"]
 VERSION = "3.1.0"
 _STATUS = {"400": "Bad request: the text names the field and the reason.",
            "403": "No valid token, or its roles do not allow this.", "404": "Not found."}
+_REFUSALS = {409: "Not possible in the present state.",
+             422: "Well formed, but the state of what it names does not allow this."}
 _SUCCESS = {201: "Created."}
 _FLAG = {"schema": {"type": "boolean", "default": False}, "in": "query"}
 _ERROR = {"type": "object", "required": ["error", "reason", "message", "code"], "properties": {
@@ -50,7 +52,7 @@ def _operation(route: Route, name: str, method: Callable[..., Any]) -> dict[str,
         "summary": _summary(route, method), "tags": [route.tag or "other"],
         "parameters": [*_path_parameters(route), *_query_parameters(name, method, uses)],
         "security": [] if public else [{"bearer": sorted(method.roles)}],  # type: ignore[attr-defined]
-        "responses": _responses(route, uses)}
+        "responses": _responses(route, method, uses)}
     if name != "get" and (schema := _body(method, uses)):
         operation["requestBody"] = {"required": bool(schema.get("required")),
                                     "content": {"application/json": {"schema": schema}}}
@@ -83,11 +85,12 @@ def _query_parameters(name: str, method: Callable[..., Any], uses: Used) -> list
     return found
 
 
-def _responses(route: Route, uses: Used) -> dict[str, Any]:
+def _responses(route: Route, method: Callable[..., Any], uses: Used) -> dict[str, Any]:
     error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     success = {str(code): {"description": _SUCCESS.get(code, "Success.")} for code in sorted(uses.statuses)}
-    return {**success, **{code: {"description": text, "content": error} for code, text in _STATUS.items()
-                          if code != "404" or "{" in route.path}}
+    texts = {code: text for code, text in _STATUS.items() if code != "404" or "{" in route.path}
+    texts |= {str(code): _REFUSALS[code] for code in getattr(method, "refusals", ())}
+    return {**success, **{code: {"description": text, "content": error} for code, text in texts.items()}}
 
 
 def _fields(struct: type) -> dict[str, Any]:

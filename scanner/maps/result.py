@@ -156,10 +156,9 @@ class ScanResult:
 
     def to_npz(self, file: str | Path | BinaryIO) -> None:
         """Write an ``.npz`` of plain structured arrays and a ``header`` with one row per nside."""
-        arrays = {f"nside-{nside}": table for nside, table in self.pixels.items()}
-        if self.pixels:
-            arrays["header"] = self._header_array()
-        np.savez(file, allow_pickle=False, **arrays)
+        header = {"header": self._header_array()} if self.pixels else {}
+        tables = {f"nside-{nside}": table for nside, table in self.pixels.items()}
+        np.savez(file, allow_pickle=False, **header, **tables)
 
     @classmethod
     def from_npz(cls, file: str | Path | BinaryIO) -> ScanResult:

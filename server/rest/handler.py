@@ -225,7 +225,7 @@ class Handler(RequestHandler):
         elif status_code >= 500:
             reason = "internal error"
         self.set_status(status_code, status_line(reason))
-        self.say_when_again(error)
+        self.hint(error)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(msgspec.json.encode(self.error_document(status_code, reason)))
 
@@ -235,10 +235,17 @@ class Handler(RequestHandler):
         error: BaseException | None = given.get("exc_info", (None, None, None))[1]
         return Unavailable(_AWAY, random.randint(*_AWAY_SECONDS)) if is_away(error) else error
 
-    def say_when_again(self, error: object) -> None:
-        """Tell a client that shall come again when that is."""
+    def hint(self, error: object) -> None:
+        """Tell a client that shall come again when that is, and one with a wrong method which are right."""
         if isinstance(error, TooManyRequests | Unavailable) and error.retry_after:
             self.set_header("Retry-After", str(error.retry_after))
+        elif isinstance(error, HTTPError) and error.status_code == 405:
+            self.set_header("Allow", ", ".join(self.methods))
+
+    @property
+    def methods(self) -> list[str]:
+        """The HTTP methods that this path answers."""
+        return [name for name in self.SUPPORTED_METHODS if hasattr(getattr(self, name.lower()), "roles")]
 
     def error_document(self, code: int, reason: str) -> dict[str, object]:
         """The body of an error; a family whose API has a shape of its own overrides this."""

@@ -38,6 +38,14 @@ def test_every_operation_is_described(method: str, path: str) -> None:
     assert names == ({"scan_id"} if "{scan_id}" in path else set())
 
 
+@pytest.mark.parametrize(("method", "path", "code"), [
+    ("post", "/scan/{scan_id}/actions/add-workers", "422"), ("put", "/scan/{scan_id}/result", "409")])
+def test_what_a_state_does_not_allow_is_described(method: str, path: str, code: str) -> None:
+    responses = document(ROUTES)["paths"][path][method]["responses"]
+    assert responses[code]["content"] == responses["404"]["content"]
+    assert code not in document(ROUTES)["paths"]["/scan"]["post"]["responses"]
+
+
 def test_operation_ids_are_unique_and_schemas_valid() -> None:
     operations = [op for path in document(ROUTES)["paths"].values() for op in path.values()]
     ids = [operation["operationId"] for operation in operations]

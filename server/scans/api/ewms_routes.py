@@ -35,7 +35,7 @@ class AddWorkers(ScanHandler):
     """Add more workers to an ongoing scan."""
 
     @allow("user", "admin")
-    @takes(ADD_WORKERS)
+    @takes(ADD_WORKERS, 422)
     @redirects
     async def post(self, scan_id: str) -> None:
         body = self.checked_body(ADD_WORKERS)

@@ -21,11 +21,14 @@ def redirects(method: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-def takes(body: Body) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Say what the method's request body is; the OpenAPI document shows it."""
+def takes(body: Body, *refusals: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Say what the method's request body is, and the statuses of states of a scan that do not allow it.
+
+    The OpenAPI document shows both.
+    """
 
     def mark(method: Callable[..., Any]) -> Callable[..., Any]:
-        method.body = body  # type: ignore[attr-defined]
+        method.body, method.refusals = body, refusals  # type: ignore[attr-defined]
         return method
 
     return mark

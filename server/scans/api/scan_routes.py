@@ -19,7 +19,7 @@ from server.scans.manifests.events import event_json
 from server.scans.manifests.filters import check_filter, mentions
 from server.scans.manifests.manifests import Manifest
 from server.scans.results import maps, results
-from server.scans.run import backlog, deletion, rescans
+from server.scans.run import backlog, deletion, finish, rescans
 from server.scans.run.creation import create_scan, request_of, try_scan
 from server.store.away import is_away
 
@@ -139,7 +139,7 @@ class ScanResult(ScanHandler):
         self.send(await maps.result_of(self.ctx, scan_id) or {})
 
     @allow("system", "admin")
-    @takes(RESULT)
+    @takes(RESULT, 409)
     async def put(self, scan_id: str) -> None:
         manifest = await manifests.read(self.ctx, scan_id)
         body = self.checked_body(RESULT)
@@ -151,7 +151,7 @@ class ScanResult(ScanHandler):
         text = msgspec.json.encode(body["skyscan_result"])
         stored = await results.put(self.ctx, scan_id, text, body["is_final"])
         if stored.is_final:
-            await backlog.remove(self.ctx, scan_id)
+            await finish.rest(self.ctx, scan_id)
         await manifests.touch(self.ctx, scan_id)
         self.ctx.signals.notify(f"scan:{scan_id}")
         self.send(stored)

@@ -53,6 +53,7 @@ class Manifest(msgspec.Struct, kw_only=True):
 FIELDS: tuple[str, ...] = Manifest.__struct_fields__
 HEAVY_FIELDS = ("ewms_task", "event_i3live_json_dict", "event_i3live_json_dict__hash")
 
+_WRITTEN_ONCE = ("event_metadata", "scan_metadata")
 _DEFAULT_STATS: dict[str, Any] = {"rate": {}, "end": "", "finished": False, "predictions": {}}
 
 
@@ -159,27 +160,33 @@ async def assign_workflow(ctx: Context, scan_id: str, workflow_id: str, address:
 
 
 async def patch(ctx: Context, scan_id: str, changes: Mapping[str, Any]) -> Manifest:
-    """Store what the scanner reports: progress replaces the old one, metadata are written once.
+    """Store what the scanner reports, all or nothing: progress replaces the old, metadata are written once.
 
     Raises NotFound, and BadRequest for metadata that differ from those on record.
     """
-    manifest = await read(ctx, scan_id)
-    for name in ("event_metadata", "scan_metadata"):
-        if changes.get(name) is not None:
-            manifest = await _write_once(ctx, scan_id, name, changes[name])
-    if changes.get("progress") is not None:
-        manifest = await touch(ctx, scan_id, progress=_with_defaults(changes["progress"])) or manifest
-    return manifest
+    progress = changes.get("progress")
+    reported = {} if progress is None else {"progress": _with_defaults(progress)}
+    while True:
+        manifest = await read(ctx, scan_id)
+        fresh = _fresh_metadata(manifest, changes)
+        if not fresh and not reported:
+            return manifest
+        written = await touch(ctx, scan_id, dict.fromkeys(fresh), **fresh, **reported)
+        if written is not None:  # else somebody wrote metadata meanwhile
+            return written
 
 
-async def _write_once(ctx: Context, scan_id: str, name: str, value: dict[str, Any]) -> Manifest:
-    written = await touch(ctx, scan_id, {name: None}, **{name: value})
-    if written is not None:
-        return written
-    present = await read(ctx, scan_id)
-    if getattr(present, name) != value:
-        raise BadRequest(f"Cannot change an existing {name}")
-    return present
+def _fresh_metadata(manifest: Manifest, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata that a manifest does not have yet. Raises BadRequest for those that it has otherwise."""
+    fresh = {}
+    for name in _WRITTEN_ONCE:
+        value, present = changes.get(name), getattr(manifest, name)
+        if value is None or value == present:
+            continue
+        if present is not None:
+            raise BadRequest(f"Cannot change an existing {name}")
+        fresh[name] = value
+    return fresh
 
 
 def _with_defaults(progress: dict[str, Any]) -> dict[str, Any]:

@@ -26,9 +26,9 @@ from server.scans.pixels.runs import Phase, Run
 from server.scans.pixels.timing import Span
 from server.scans.results import maps, results
 from server.scans.results.summaries import summary_of
-from server.scans.run import leftovers, progress, traces
+from server.scans.run import backlog, leftovers, progress, traces
 
-__all__ = ["close", "costs_of", "finish", "give_up"]
+__all__ = ["close", "costs_of", "finish", "give_up", "rest"]
 
 UNFINISHED = ("idle", "waiting", "queued", "processing", "reset")
 
@@ -70,6 +70,12 @@ async def give_up(ctx: Context, scan_id: str, reason: str, phase: Phase = Phase.
     ended = await runs.stop(ctx, scan_id, phase, reason)
     if ended is not None:
         await close(ctx, ended)
+
+
+async def rest(ctx: Context, scan_id: str) -> None:
+    """Work no more for a scan whose final result came from elsewhere: it would replace that one."""
+    await backlog.remove(ctx, scan_id)
+    await give_up(ctx, scan_id, "the final result came from elsewhere", Phase.ABORTED)
 
 
 async def close(ctx: Context, run: Run) -> None:

@@ -98,6 +98,7 @@ class SensorHandler(Handler):
             status_code, document = error.code, self._document(error)
         elif isinstance(error, HTTPError):
             document = {"detail": error.log_message or self._reason}
+            self.hint(error)
         elif status_code >= 500:
             document = {"detail": "internal error"}
         self.set_status(status_code, status_line(HTTPStatus(status_code).phrase))
@@ -117,7 +118,7 @@ class SensorHandler(Handler):
             case NotAllowed():
                 self.set_header("Allow", ", ".join(error.methods))
             case TooManyRequests() | Unavailable():
-                self.say_when_again(error)
+                self.hint(error)
         return {"detail": error.reason}
 
 

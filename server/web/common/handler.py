@@ -164,7 +164,7 @@ class PageHandler(Handler):
         elif isinstance(error, HTTPError):
             text = HTTPStatus(status_code).phrase
         self.set_status(status_code)
-        self.say_when_again(error)
+        self.hint(error)
         self.page("error.html", code=status_code, text=text, back=self._where_from())
 
     def _where_from(self) -> str:

@@ -271,6 +271,21 @@ def test_results_of_deleted_and_replaced_scans_are_refused(user: requests.Sessio
     user.delete(f"/scan/{replaced}", json={"no_redirect": True})
 
 
+def test_a_scan_with_a_final_result_from_elsewhere_is_worked_for_no_more(
+        user: requests.Session, system: requests.Session, pilot: PixelPilot) -> None:
+    scan_id = start(user)
+    assert pilot.put(batch(pilot)).status_code == 200
+    late = batch(pilot)
+    answer = system.put(f"/scan/{scan_id}/result", json={"skyscan_result": OUTSIDE, "is_final": True})
+    assert answer.status_code == 200
+    assert pilot.claim(1) == []
+    pilot.put(late)
+    status = user.get(f"/scan/{scan_id}/status").json()
+    assert status["scan_state"] == "SCAN_HAS_FINAL_RESULT"
+    assert status["ewms_workforce"]["n_running"] == 0
+    assert user.get(f"/scan/{scan_id}/result").json()["skyscan_result"] == OUTSIDE
+
+
 def test_a_replaced_scan_is_worked_for_no_more(user: requests.Session, pilot: PixelPilot) -> None:
     scan_id = start(user)
     task = batch(pilot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -72,7 +73,11 @@ def test_unknown_routes_are_json(user: requests.Session, path: str) -> None:
     ("POST", f"/scan/{UNKNOWN}"), ("DELETE", f"/scan/{UNKNOWN}/manifest"),
     ("POST", f"/scan/{UNKNOWN}/result"), ("PUT", f"/scan/{UNKNOWN}/ewms/workflow-id")])
 def test_wrong_methods_are_json(user: requests.Session, method: str, path: str) -> None:
-    refused(user.request(method, path), 405)
+    answer = user.request(method, path)
+    refused(answer, 405)
+    assert method not in answer.headers["Allow"].split(", ")
+    for known in answer.headers["Allow"].split(", "):
+        assert user.request(known, path).status_code != 405
 
 
 @pytest.mark.parametrize(("method", "path"), [
@@ -237,6 +242,31 @@ def test_metadata_are_written_once(system: requests.Session, scan: str) -> None:
     for wrong in ({"run_id": "1"}, {"mjd": "x"}, {"is_real_event": 1}, {"event_type": 5}, {"event_id": 1.5}):
         refused(system.patch(path, json={"event_metadata": {**EVENT, **wrong}}), 400, "event_metadata")
     refused(system.patch(path, json={"scan_metadata": [1]}), 400, "scan_metadata")
+
+
+def test_a_report_is_taken_whole_or_not_at_all(system: requests.Session, scan: str) -> None:
+    path = f"/scan/{scan}/manifest"
+    system.patch(path, json={"scan_metadata": {"a": 1}})
+    before = system.get(path).json()
+    other = {"event_metadata": EVENT, "scan_metadata": {"a": 2}, "progress": PROGRESS}
+    refused(system.patch(path, json=other), 400, "Cannot change an existing scan_metadata")
+    assert system.get(path).json() == before
+    made = system.patch(path, json={**other, "scan_metadata": {"a": 1}}).json()
+    assert (made["event_metadata"], made["progress"]["summary"]) == (EVENT, "s")
+
+
+def test_reports_at_the_same_time_write_metadata_once(api: Api, scan: str) -> None:
+    path, sessions = f"/scan/{scan}/manifest", [api.session("system") for _ in range(6)]
+
+    def report(number: int) -> int:
+        event = {**EVENT, "run_id": number}
+        sent = {"event_metadata": event, "scan_metadata": {"a": number}}
+        return sessions[number].patch(path, json=sent).status_code
+
+    with ThreadPoolExecutor(6) as pool:
+        assert sorted(pool.map(report, range(6))) == [200] + [400] * 5
+    manifest = sessions[0].get(path).json()
+    assert manifest["event_metadata"]["run_id"] == manifest["scan_metadata"]["a"]
 
 
 def test_a_deleted_scan_still_takes_progress(user: requests.Session, system: requests.Session,
