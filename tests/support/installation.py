@@ -124,6 +124,6 @@ def installation(root: Path, pilots: int | None = 1, **settings: object) -> Iter
             here.up(pilots=pilots)
         yield here
         here.down()
-        wait_until(lambda: not here.processes(), 20)
+        wait_until(lambda: not here.processes(), 60)
     finally:
         here.kill()
