@@ -120,8 +120,8 @@ class Api:
 def free_port() -> int:
     """A TCP port on the loopback interface that nobody listens on just now.
 
-    It is none that the system gives to whoever asks for any, which another process could get before the server
-    listens that is to have it. Nor does another process of tests come to it soon.
+    It is none that the system gives to whoever asks for any, which another process could get before the
+    server listens that is to have it. Nor does another process of tests come to it soon.
     """
     for number in _numbers:
         with socket.socket() as probe, contextlib.suppress(OSError):

@@ -129,7 +129,7 @@ def test_a_body_that_is_no_object_is_400(url: str, raw: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_no_body_is_a_server_error(url: str, raw: bytes) -> None:
     assert requests.post(f"{url}/echo/x", data=raw, headers=ADMIN, timeout=5).status_code < 500
 

@@ -128,7 +128,7 @@ async def work(ctx: Context) -> None:
     """What a server does: two rows come, the engine runs."""
     for number in (1, 2):
         if await ctx.db[COLLECTION].find_one({"_id": number}) is None:
-            await happen(ctx, number)
+            await happen(ctx, number, at=now() + timedelta(milliseconds=number))  # one after the other
     await engine.run(ctx)
 
 
