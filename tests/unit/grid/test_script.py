@@ -53,7 +53,7 @@ def shell(text: str, **more: Any) -> dict[str, Any]:
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except OSError:  # it is not there, or ended while we read
         return False
 
 

@@ -54,7 +54,7 @@ class Servers:
 @pytest.fixture
 async def three(ctx: Context, store_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Servers]:
     for module, name in ((waits, "LOOK_SECONDS"), (quarantine, "KEPT_SECONDS"), (scripts, "FRESH_SECONDS"),
-                         (classes, "FRESH_SECONDS")):
+                         (classes, "FRESH_SECONDS"), (admission, "ELSEWHERE_SECONDS")):
         monkeypatch.setattr(module, name, NEVER)
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(_server(ctx, store_url, number)) for number in range(3)]
