@@ -244,7 +244,7 @@ def test_a_transfer_can_be_stopped(tmp_path: Path) -> None:
         work.running.stop("enough")
 
     threading.Thread(target=stop).start()
-    assert work.run().seconds < 30
+    assert work.run().seconds < 50  # and not a minute
 
 
 @pytest.mark.parametrize(("kind", "place"), [
