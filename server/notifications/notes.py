@@ -7,6 +7,7 @@ part of the message of that key.
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -56,7 +57,7 @@ async def hear(ctx: Context, event: Event) -> None:
 
 
 async def _why_not(ctx: Context, rule: Rule, topic: Topic, event: Event) -> str:
-    if _seconds(event) < rule.since:
+    if _seconds(event) < math.floor(1000 * rule.since) / 1000:  # a date of the database has milliseconds
         return "the rule was made later"
     facts = dict(event.facts)
     title = topic.told(facts).title

@@ -11,6 +11,7 @@ port, and every request makes a connection of its own, so that it may come to an
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -32,6 +33,8 @@ __all__ = ["Api", "ServerError", "free_port", "running_server"]
 REPOSITORY = Path(__file__).resolve().parents[2]
 START_SECONDS = 120  # of each process: the machine may have much else to do
 SERVERS = "ICEPROD_TEST_SERVERS"  # how many processes a server has
+_FIRST_PORT, _PORTS = 10_000, 22_000  # below those that the system chooses from
+_numbers = itertools.count(211 * os.getpid())
 
 
 class ServerError(RuntimeError):
@@ -115,10 +118,16 @@ class Api:
 
 
 def free_port() -> int:
-    """A TCP port on the loopback interface that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on the loopback interface that nobody listens on just now.
+
+    It is none that the system gives to whoever asks for any, which another process could get before the
+    server listens that is to have it. Nor does another process of tests come to it soon.
+    """
+    for number in _numbers:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", _FIRST_PORT + number % _PORTS))
+            return int(probe.getsockname()[1])
+    raise AssertionError
 
 
 @contextlib.contextmanager

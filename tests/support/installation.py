@@ -101,6 +101,15 @@ class Installed:
             wait_until(lambda: len(client.get("/pilots", patience=60)) >= count
                        and len(self.processes("scanner.worker")) >= count)
 
+    def files(self) -> dict[Path, int]:
+        """All of the data directory with their modes, but for what goes while one looks."""
+        found = {self.data: self.data.lstat().st_mode}
+        for folder, folders, names in os.walk(self.data):
+            for path in (Path(folder, name) for name in (*folders, *names)):
+                with contextlib.suppress(FileNotFoundError):
+                    found[path] = path.lstat().st_mode
+        return found
+
     def logs(self) -> str:
         """The ends of all logs, for a failing test."""
         files = sorted((self.data / "logs").glob("*.log"))
@@ -124,6 +133,6 @@ def installation(root: Path, pilots: int | None = 1, **settings: object) -> Iter
             here.up(pilots=pilots)
         yield here
         here.down()
-        wait_until(lambda: not here.processes(), 20)
+        wait_until(lambda: not here.processes(), 60)
     finally:
         here.kill()

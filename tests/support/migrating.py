@@ -19,6 +19,8 @@ from server.store.database import connect
 
 __all__ = ["STEPS", "context"]
 
+_pause = 0.0  # seconds after a batch
+
 
 async def _double(db: AsyncDatabase) -> None:
     """Turn `old` into `new`, which is twice as much."""
@@ -28,6 +30,7 @@ async def _double(db: AsyncDatabase) -> None:
                                                      "times": {"$add": ["$times", 1]}}},
                                            {"$unset": "old"}])
         print("batch", flush=True)
+        await asyncio.sleep(_pause)
 
     await in_batches(db.things, {"old": {"$exists": True}}, change, 50)
 
@@ -58,4 +61,5 @@ async def _main(url: str, name: str) -> None:
 
 
 if __name__ == "__main__":
+    _pause = 0.1  # it is not done before it is killed, however busy the machine is
     asyncio.run(_main(*sys.argv[1:]))

@@ -110,7 +110,7 @@ def _grown(progression: Progression, results: dict[int, np.ndarray]) -> dict[int
     return grown_pixels(progression, results, known, "track_mpe") if progression.grows else {}
 
 
-def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 300.0) -> None:
     """Look again and again until the condition holds; AssertionError when it never does."""
     end = time.monotonic() + seconds
     while not condition():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.support.api import Api, Session
@@ -48,11 +49,8 @@ class Watch:
 
     def map(self, ra: float = 150.0, dec: float = 2.2, error: float = 0.5, **more: Any) -> dict[str, Any]:
         """A new event with a sky map of some second of 2024."""
-        second = uuid.uuid4().int % 86400
-        day = f"2024-{1 + second % 12:02}-{1 + second % 28:02}"
-        clock = f"{second // 3600:02}:{second // 60 % 60:02}"
-        dateobs = f"{day}T{clock}:07"
-        body = {"dateobs": dateobs, "skymap": {"ra": ra, "dec": dec, "error": error}, **more}
+        moment = datetime(2024, 1, 1) + timedelta(seconds=uuid.uuid4().int % 31_000_000)
+        body = {"dateobs": moment.isoformat(), "skymap": {"ra": ra, "dec": dec, "error": error}, **more}
         answer: dict[str, Any] = ok(self.admin.post("/api/gcn_event", json=body))
         return answer
 

@@ -18,7 +18,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "proxy"
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    settings = {"SERVER__TRUSTED_PROXIES": "[127.0.0.1]", "DESK__BURST": 3}
+    settings = {"SERVER__TRUSTED_PROXIES": "[127.0.0.1]", "DESK__BURST": 3, "DESK__REQUESTS_PER_SECOND": 0.5}
     with running_server(tmp_path_factory.mktemp("api"), settings) as server:
         yield server
 
@@ -43,8 +43,9 @@ def haproxy(folder: Path, port: int, server: str) -> list[str]:
     return ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
 
 
-@pytest.mark.parametrize("make", [nginx, haproxy], ids=["nginx", "haproxy"])
-def test_each_client_has_its_own_limit(api: Api, tmp_path: Path, make: object,
+@pytest.mark.parametrize(("make", "address"), [(nginx, "192.0.2.7"), (haproxy, "192.0.2.8")],
+                         ids=["nginx", "haproxy"])
+def test_each_client_has_its_own_limit(api: Api, tmp_path: Path, make: object, address: str,
                                        monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/usr/sbin:/sbin", prepend=":")
     assert callable(make)
@@ -56,7 +57,7 @@ def test_each_client_has_its_own_limit(api: Api, tmp_path: Path, make: object,
     session = Session(f"http://127.0.0.1:{port}", api.token("user"))
     try:
         wait_until(lambda: _status(session, "/healthz", "") == 200)
-        far = {_status(session, "/api/groups", "192.0.2.7") for _ in range(12)}
+        far = {_status(session, "/api/groups", address) for _ in range(12)}
         assert far == {200, 429}
         assert {_status(session, "/api/groups", "") for _ in range(6)} == {200}  # of this machine, exempt
     finally:

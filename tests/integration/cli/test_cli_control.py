@@ -113,7 +113,7 @@ def test_tasks_are_listed(api: Api, told: Callable[..., Any], dataset: str) -> N
 
 def test_a_dataset_that_does_not_exist(told: Callable[..., Any]) -> None:
     for command in ("suspend", "resume", "reset", "wait"):
-        told(command, "d0e5", status=2)
+        told(command, "none", status=2)
 
 
 def test_logs_are_followed_to_the_end(api: Api, told: Callable[..., Any], dataset: str) -> None:

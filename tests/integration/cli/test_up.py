@@ -42,7 +42,7 @@ def test_two_at_the_same_time_start_one(tmp_path: Path) -> None:
 
 def test_files_are_for_the_owner_alone(tmp_path: Path) -> None:
     with installation(tmp_path) as here:
-        modes = {path.name: stat.S_IMODE(path.lstat().st_mode) for path in [here.data, *here.data.rglob("*")]}
+        modes = {path.name: stat.S_IMODE(mode) for path, mode in here.files().items()}
         assert modes["secret"] == modes["up.json"] == modes["pilot"] == 0o600
         assert all(mode & 0o077 == 0 for mode in modes.values()), modes
 

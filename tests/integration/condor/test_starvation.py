@@ -25,8 +25,8 @@ def test_four_core_tasks_behind_idle_pilots(pool_a: Pool, api: Api, work: Work, 
         assert len(pool_a.running()) == 8
         began = time.monotonic()
         large = work.dataset(task("large", "sleep 1", cpu=4), jobs=5)
-        work.wait_complete(large, 5, 120)
-        assert time.monotonic() - began < 60
+        work.wait_complete(large, 5)
+        assert time.monotonic() - began < 500  # and not the ten minutes
         assert not grid.ends("failed", "killed", "held")
 
 
@@ -36,7 +36,7 @@ def test_a_long_task_behind_endless_short_ones(pool_a: Pool, api: Api, work: Wor
         short = work.dataset(task("short", "sleep 3"), jobs=400)
         wait_for(lambda: work.counts(short).get("processing", 0) == 8, why="a full pool")
         long = work.dataset(task("long", "sleep 1", time=20.0))
-        work.wait_complete(long, 1, 60)
+        work.wait_complete(long, 1)
         assert work.counts(short).get("waiting", 0) > 50
         work.stop(short)
 

@@ -37,25 +37,25 @@ def viewer(api: Api) -> Session:
 @pytest.mark.parametrize("header", [None, "", "token", "token ", "Basic eDp5", "abc"])
 def test_malformed_credentials(api: Api, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header}
-    answer = requests.get(f"{api.url}/api/enum_types", headers=headers, timeout=10)
+    answer = requests.get(f"{api.url}/api/enum_types", headers=headers, timeout=60)
     assert 'expected form "Authorization: token abc123"' in refused(answer, 401)
 
 
 @pytest.mark.parametrize("header", ["token nobody-knows-this", "token a.b.c", "Bearer x"])
 def test_unknown_token(api: Api, header: str) -> None:
-    refused(requests.get(f"{api.url}/api/enum_types", headers={"Authorization": header}, timeout=10), 401)
+    refused(requests.get(f"{api.url}/api/enum_types", headers={"Authorization": header}, timeout=60), 401)
 
 
 @pytest.mark.parametrize("kind", ["token", "Token", "TOKEN", "Bearer"])
 def test_any_case_of_the_word(api: Api, kind: str) -> None:
     headers = {"Authorization": f"{kind} {api.token('user')}"}
-    ok(requests.get(f"{api.url}/api/enum_types", headers=headers, timeout=10))
+    ok(requests.get(f"{api.url}/api/enum_types", headers=headers, timeout=60))
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("path", ["/api/no/such", "/api", "/api/"])
 def test_unknown_endpoint(api: Api, method: str, path: str) -> None:
-    refused(requests.request(method, api.url + path, timeout=10), 400, "Invalid API endpoint")
+    refused(requests.request(method, api.url + path, timeout=60), 400, "Invalid API endpoint")
 
 
 def test_an_unknown_method_is_405(admin: Session) -> None:
@@ -68,7 +68,7 @@ def test_a_body_must_be_an_object(admin: Session, body: str) -> None:
 
 
 def test_sysinfo_needs_no_token(api: Api) -> None:
-    assert isinstance(ok(requests.get(f"{api.url}/api/sysinfo", timeout=10))["gitlog"], list)
+    assert isinstance(ok(requests.get(f"{api.url}/api/sysinfo", timeout=60))["gitlog"], list)
 
 
 @pytest.mark.parametrize("path", ["/api/db_stats", "/api/healpix"])
@@ -116,16 +116,16 @@ def test_a_group_of_the_token_is_a_desk_group(api: Api) -> None:
 def test_tokens_carry_some_of_the_rights(api: Api, admin: Session) -> None:
     word = ok(admin.post("/api/internal/tokens", json={"name": "reader", "acls": []}))["id"]
     reader = {"Authorization": f"token {word}"}
-    seen = ok(requests.get(f"{api.url}/api/internal/profile", headers=reader, timeout=10))
+    seen = ok(requests.get(f"{api.url}/api/internal/profile", headers=reader, timeout=60))
     assert (seen["username"], seen["permissions"]) == ("ada", [])
-    refused(requests.post(f"{api.url}/api/groups", headers=reader, json={"name": "x"}, timeout=10), 401)
+    refused(requests.post(f"{api.url}/api/groups", headers=reader, json={"name": "x"}, timeout=60), 401)
     more = {"name": "more", "acls": ["Upload data"]}
-    refused(requests.post(f"{api.url}/api/internal/tokens", headers=reader, json=more, timeout=10), 401)
+    refused(requests.post(f"{api.url}/api/internal/tokens", headers=reader, json=more, timeout=60), 401)
     refused(admin.post("/api/internal/tokens", json={"name": "x", "acls": ["Fly"]}), 400, "Fly")
     number = next(row["id"] for row in ok(admin.get("/api/internal/tokens")) if row["name"] == "reader")
     assert word not in admin.get("/api/internal/tokens").text
     ok(admin.delete(f"/api/internal/tokens/{number}"))
-    refused(requests.get(f"{api.url}/api/internal/profile", headers=reader, timeout=10), 401)
+    refused(requests.get(f"{api.url}/api/internal/profile", headers=reader, timeout=60), 401)
 
 
 def test_an_expired_account(api: Api, admin: Session) -> None:

@@ -23,6 +23,7 @@ from server.embedded.documents.errors import DataDirectoryError
 from server.embedded.dumping import dump, restore
 from server.embedded.serving import url_of
 from server.embedded.sessions.checking import check
+from tests.support.installation import wait_until
 from tests.support.store import ROOT, StoreProcess, store_process
 
 
@@ -175,7 +176,8 @@ class Load:
 
 def kill_under_load(store: StoreProcess, round_: int) -> None:
     load = Load(store.url, round_)
-    time.sleep(0.3 + random.random())
+    wait_until(lambda: load.inserted)
+    time.sleep(random.random())
     store.kill()
     load.end()
     store.start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 import yaml
 
 from iceprod.transport import Client, ClientError
+from tests.support.api import free_port
 from tests.support.installation import Installed, installation, wait_until
 from tests.support.telemetry.dashboard import RULES, named, queries
 
@@ -47,9 +47,7 @@ def prometheus(folder: Path, target: str) -> Iterator[Client]:
     config["global"]["scrape_interval"] = "1s"
     config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
     (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        place = f"127.0.0.1:{probe.getsockname()[1]}"
+    place = f"127.0.0.1:{free_port()}"
     with (folder / "log").open("wb") as log, subprocess.Popen(
             ["prometheus", f"--config.file={folder}/prometheus.yaml", f"--storage.tsdb.path={folder}/data",
              f"--web.listen-address={place}"], stdout=log, stderr=log) as process, Client(place) as client:

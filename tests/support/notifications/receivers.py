@@ -94,7 +94,7 @@ def mailbox() -> Iterator[Mailbox]:
     controllers = pytest.importorskip("aiosmtpd.controller", reason="no aiosmtpd")
     port = free_port()
     box = Mailbox(f"127.0.0.1:{port}")
-    controller = controllers.Controller(box, hostname="127.0.0.1", port=port)
+    controller = controllers.Controller(box, hostname="127.0.0.1", port=port, ready_timeout=60)
     controller.start()
     try:
         yield box

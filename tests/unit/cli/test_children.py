@@ -38,7 +38,7 @@ def wait_until(what: Callable[[], object], seconds: float = 20.0) -> None:
 def is_alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except OSError:  # it is not there, or ended while we read
         return False
 
 

@@ -14,7 +14,7 @@ def told(data: bytes, most: int, instance: str = "i") -> dict[str, object]:
         "stdout": {"size": len(data), "text": data[-most:].decode("utf8", "replace")}}}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.text("abc\n", max_size=20), max_size=8), st.booleans())
 def test_nothing_is_printed_twice(capsys: pytest.CaptureFixture[str], pieces: list[str], ends: bool) -> None:
     capsys.readouterr()

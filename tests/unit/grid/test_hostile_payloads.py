@@ -218,7 +218,8 @@ def test_files_that_a_task_names_are_those_that_it_may_see(machine: Machine, mov
 def test_shown_files_are_brought(machine: Machine) -> None:
     shown = machine.data.parent / "shown" / "input"
     shown.write_text("good")
-    machine.data.parent.chmod(0o755)
+    for path, mode in ((shown, 0o644), (shown.parent, 0o755), (machine.data.parent, 0o755)):
+        path.chmod(mode)  # whatever the umask is
     data = [{"movement": "input", "local": "got", "remote": f"file://{shown}"},
             {"movement": "input", "local": "more", "remote": f"file://{shown}s", "transfer": "maybe"}]
     end, logs = machine.task({"trays": [{"modules": [{"src": "/bin/cat", "args": ["got"]}]}], "data": data})

@@ -13,7 +13,7 @@ from grid.pilot.room import Share
 from grid.pilot.running import Running
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(text=st.text("abc\n", max_size=300), head=st.integers(0, 50), tail=st.integers(1, 50))
 def test_beginning_and_end_are_there(tmp_path: Path, text: str, head: int, tail: int) -> None:
     path = tmp_path / "log"
@@ -36,7 +36,7 @@ def test_the_last_line_that_says_something(tmp_path: Path) -> None:
     assert last_line(path) == "the reason"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(data=st.binary(max_size=100), most=st.integers(1, 50))
 def test_an_end_is_bounded_and_says_how_much_there_is(tmp_path: Path, data: bytes, most: int) -> None:
     (tmp_path / "log").write_bytes(data)

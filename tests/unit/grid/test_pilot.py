@@ -188,11 +188,17 @@ def test_a_forgotten_pilot_registers_again(server: Any, options: Options) -> Non
         server.wait_for("/pilots", 2)
 
 
+def add_answered(server: Any, payload: dict[str, Any], answer: tuple[int, Any]) -> str:
+    """Add a task whose end, however soon it comes, is answered so; the path of its end."""
+    with server.changed:
+        path = f"/tasks/{server.add(payload)}/task_actions/complete"
+        server.answers["POST", path] = answer
+    return path
+
+
 def test_a_stale_report_is_dropped(server: Any, options: Options) -> None:
     with running(options) as pilot:
-        task_id = server.add(shell("true"))
-        path = f"/tasks/{task_id}/task_actions/complete"
-        server.answers["POST", path] = (404, {"reason": "Task not found"})
+        path = add_answered(server, shell("true"), (404, {"reason": "Task not found"}))
         server.wait_for(path)
         after = server.add(shell("true"))
         server.wait_for(f"/tasks/{after}/task_actions/complete")
@@ -201,9 +207,7 @@ def test_a_stale_report_is_dropped(server: Any, options: Options) -> None:
 
 def test_reports_survive_a_server_that_is_away(server: Any, options: Options) -> None:
     with running(options):
-        task_id = server.add(shell("true"))
-        path = f"/tasks/{task_id}/task_actions/complete"
-        server.answers["POST", path] = (503, {"reason": "later"})
+        path = add_answered(server, shell("true"), (503, {"reason": "later"}))
         server.wait_for(path)
         del server.answers["POST", path]
         server.wait_for(path, 2)
@@ -319,8 +323,9 @@ def test_a_slow_pixel_is_named_and_the_others_are_kept(server: Any, options: Opt
 def test_a_refused_result_is_a_failure(server: Any, options: Options) -> None:
     options.pixels, options.cores = True, 1
     with running(options, WORKER_ARGV):
-        task_id = server.add(pixels(1), kind="pixels")
-        server.answers["PUT", f"/pixel_batches/{task_id}"] = (400, {"reason": "rows: bad"})
+        with server.changed:  # nobody has it before the answer is there
+            task_id = server.add(pixels(1), kind="pixels")
+            server.answers["PUT", f"/pixel_batches/{task_id}"] = (400, {"reason": "rows: bad"})
         [end] = server.wait_for(f"/tasks/{task_id}/task_actions/reset")
     assert end["reason"] == "the server refused the result: rows: bad"
 

@@ -53,7 +53,7 @@ def shell(text: str, **more: Any) -> dict[str, Any]:
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except OSError:  # it is not there, or ended while we read
         return False
 
 
@@ -244,7 +244,7 @@ def test_a_transfer_can_be_stopped(tmp_path: Path) -> None:
         work.running.stop("enough")
 
     threading.Thread(target=stop).start()
-    assert work.run().seconds < 30
+    assert work.run().seconds < 50  # and not a minute
 
 
 @pytest.mark.parametrize(("kind", "place"), [

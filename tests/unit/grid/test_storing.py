@@ -168,4 +168,4 @@ def test_a_hanging_download_ends_with_its_task(server: Any, options: Options, st
         began = time.monotonic()
         server.stop.append(task)
         wait_until(lambda: not pilot.running())
-        assert time.monotonic() - began < 10.0
+        assert time.monotonic() - began < 50  # and not the minute that the storage takes

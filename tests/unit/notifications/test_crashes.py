@@ -90,7 +90,7 @@ steps = st.lists(st.one_of(
     st.tuples(st.just("refuse"), st.sampled_from([200, 500]))), max_size=12)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(story=steps)
 async def test_any_history_tells_everything_once(ctx: Context, story: list[tuple[str, int]]) -> None:
     with poster() as receiver:

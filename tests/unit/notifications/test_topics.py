@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from server.notifications.topics import TOPICS
 from server.production.datasets import datasets
 from server.production.failures import quarantine
 from server.rest.context import Context
+from server.rules import events
+from server.rules.decisions import EPOCH
 from server.scans.pixels import runs
 from server.scans.pixels.runs import Run
 from server.sensor.acquisitions import acquisitions
@@ -90,6 +93,20 @@ async def test_datasets_of_scans_are_not_told_besides(ctx: Context, receiver: Po
     assert await told(ctx, receiver) == ["dataset 1 ended in errors", "dataset 3 is complete"]
 
 
+@pytest.mark.parametrize(("later", "titles"), [
+    (timedelta(microseconds=900), ["dataset 1 ended in errors"]), (timedelta(microseconds=1100), [])])
+async def test_what_happens_in_the_millisecond_in_which_a_rule_is_made_is_told(
+        ctx: Context, receiver: Poster, later: timedelta, titles: list[str]) -> None:
+    """The database keeps no more of the time of an event."""
+    await rule(ctx, await visit(ctx), receiver.url)
+    await dataset(ctx)
+    await events.sweep(ctx)
+    event = await ctx.db.rule_events.find_one({})
+    since = (event["at"] - EPOCH + later).total_seconds()
+    await ctx.db.notification_rules.update_one({}, {"$set": {"since": since}})
+    assert await told(ctx, receiver) == titles
+
+
 async def test_a_second_end_is_told_again(ctx: Context, receiver: Poster) -> None:
     await rule(ctx, await visit(ctx), receiver.url)
     dataset_id = await dataset(ctx)
@@ -143,7 +160,6 @@ async def test_alerts(ctx: Context, receiver: Poster, tmp_path: Path) -> None:
     await outbox._OUTBOX.put(ctx, "a.folder", "gone", **row)
     await outbox.deliver(ctx)
     assert await told(ctx, receiver) == ["gone did not take a notice of run 7 event 11"]
-
 
 
 async def test_watch_lists(ctx: Context, receiver: Poster) -> None:

@@ -116,7 +116,7 @@ async def answer_of(port: int, headers: dict[str, str], size: int, sent: int) ->
     lines = [f"{name}: {value}" for name, value in {"Host": "x", **headers, "Content-Length": size}.items()]
     writer.write("\r\n".join(["POST / HTTP/1.1", *lines, "", ""]).encode() + b"x" * sent)
     await writer.drain()
-    answer = await asyncio.wait_for(reader.read(2000), 10)
+    answer = await asyncio.wait_for(reader.read(2000), 60)
     writer.close()
     return answer
 

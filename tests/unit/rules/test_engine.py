@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, time, timedelta
 
 import pytest
 
@@ -15,6 +15,11 @@ from server.rules.conditions import Clause
 from tests.support.rules import COLLECTION, Crash, crashing, done, happen, rule
 
 WORD_A = ((Clause("word", among=("a",)),),)
+
+
+def noon(days: int = 1) -> datetime:
+    """A time of tomorrow, or of another day, far from where a day ends: limits are of a day."""
+    return datetime.combine(now().date(), time(12)) + timedelta(days=days)
 
 
 async def soon(ctx: Context) -> None:
@@ -57,7 +62,7 @@ async def test_a_changed_row_is_judged_again_but_fires_once(ctx: Context) -> Non
 async def test_daily_limit(ctx: Context) -> None:
     await rules.add(ctx, rule(daily_limit=2))
     for number in range(4):
-        await happen(ctx, number, at=now() + timedelta(seconds=number))
+        await happen(ctx, number, at=noon() + timedelta(seconds=number))
     await engine.run(ctx)
     states = [one for _, one in await state(ctx)]
     assert sorted(states) == ["done", "done", "limited", "limited"]
@@ -128,7 +133,7 @@ async def work(ctx: Context) -> None:
     """What a server does: two rows come, the engine runs."""
     for number in (1, 2):
         if await ctx.db[COLLECTION].find_one({"_id": number}) is None:
-            await happen(ctx, number)
+            await happen(ctx, number, at=noon() + timedelta(seconds=number))
     await engine.run(ctx)
 
 
@@ -158,7 +163,7 @@ async def test_a_crash_at_any_write_fires_once(ctx: Context, is_before: bool) ->
 
 async def test_dry_run_is_what_fires(ctx: Context) -> None:
     for number, word in enumerate("aabaab"):
-        await happen(ctx, number, word, at=now() - timedelta(days=number % 2, seconds=100 - number))
+        await happen(ctx, number, word, at=noon(-1) + timedelta(days=-(number % 2), seconds=number))
     one = rule(condition=WORD_A, daily_limit=1)
     seen = await preview.dry_run(ctx, one)
     assert await done(ctx) == []

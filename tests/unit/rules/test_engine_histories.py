@@ -95,7 +95,7 @@ async def play(url: str, story: list[tuple[str, Any, int]]) -> None:
         await db.client.close()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(steps, max_size=12))
 def test_histories(store_url: str, story: list[tuple[str, Any, int]]) -> None:
     asyncio.run(play(store_url, story))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Callable
@@ -120,11 +119,12 @@ async def test_kafka_without_topics_or_broker(ctx: Context) -> None:
 async def test_zeromq(ctx: Context, send: Callable[[Any, bytes], None]) -> None:
     zmq = pytest.importorskip("zmq", reason="no pyzmq")
     address = f"tcp://127.0.0.1:{free_port()}"
-    publisher = zmq.Context.instance().socket(zmq.PUB)
+    publisher = zmq.Context.instance().socket(zmq.XPUB)  # which is told of who subscribes
     publisher.bind(address)
     source = ZeroMQSource(ctx, "here", AlertSource(kind="zeromq", address=address, topics=["neutrino"]))
     try:
-        await asyncio.sleep(0.5)  # until the subscription has reached the publisher
+        assert publisher.poll(20_000)
+        assert publisher.recv() == b"\x01neutrino"
         publisher.send_multipart([b"other", b"{}"])
         send(publisher, b'{"n": 1}')
         found = await stored(ctx, source, 1)

@@ -137,7 +137,7 @@ async def test_mail(ctx: Context) -> None:
             return "250 OK"
 
     sink, port = Sink(), free_port()
-    controller = controllers.Controller(sink, hostname="127.0.0.1", port=port)
+    controller = controllers.Controller(sink, hostname="127.0.0.1", port=port, ready_timeout=60)
     controller.start()
     try:
         ctx = with_target(ctx, AlertTarget(

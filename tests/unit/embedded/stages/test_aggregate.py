@@ -117,7 +117,7 @@ _counting = [
 ]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(_rows)
 def test_counts_from_an_index_are_those_from_documents(local: LocalStore, rows: list[dict[str, Any]]) -> None:
     local.command({"dropDatabase": 1})

@@ -42,11 +42,17 @@ def here(tmp_path: Path) -> Here:
     return place(tmp_path / "work")
 
 
+@pytest.fixture
+def hasty(tmp_path: Path) -> Here:
+    """One that waits for a second only, where it is to wait in vain."""
+    return place(tmp_path / "work", patience=1.0)
+
+
 def place(directory: Path, means: Means | None = None, cache: Cache | None = None,
-          patience: float = 1.0, **told: Any) -> Here:
+          patience: float = 10.0, **told: Any) -> Here:
     """A task's directory to which files are moved, with what the server lent."""
     directory.mkdir(parents=True, exist_ok=True)
-    return Here(directory, means or Means(patience=1.0), lambda argv: "no command runs here",
+    return Here(directory, means or Means(patience=patience), lambda argv: "no command runs here",
                 lent=Lent(told, lambda: {"signed": {}, **told}), line=Line(patience), cache=cache or Cache())
 
 

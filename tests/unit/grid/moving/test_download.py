@@ -72,13 +72,13 @@ def test_a_download_that_stays_cut_is_no_file(storage: Storage, here: Here) -> N
     assert find_rule(str(error.value)).name == "outside"
 
 
-def test_a_stall_is_ended(storage: Storage, here: Here) -> None:
+def test_a_stall_is_ended(storage: Storage, hasty: Here) -> None:
     storage.faults["GET", "/d/x"] = [stalls(400_000)]
-    fetch(here, wanted(f"{storage.url}/d/x"))
-    assert (here.directory / "file").read_bytes() == DATA
+    fetch(hasty, wanted(f"{storage.url}/d/x"))
+    assert (hasty.directory / "file").read_bytes() == DATA
     storage.always["GET", "/d/x"] = stalls(0)
     with pytest.raises(TransferFailed, match="timed out, after 0 of 1000000 bytes") as error:
-        fetch(here, wanted(f"{storage.url}/d/x", "other"))
+        fetch(hasty, wanted(f"{storage.url}/d/x", "other"))
     assert find_rule(str(error.value)).name == "outside"
 
 

@@ -37,14 +37,14 @@ def test_storage_has_the_whole_file_with_its_checksum(storage: Storage, here: He
 
 
 @pytest.mark.parametrize("fault", [status(503), status(429, Retry_After="7"), cut(1000), stalls(1000)])
-def test_only_what_failed_is_stored_again(storage: Storage, here: Here, fault: object) -> None:
-    (here.directory / "first").write_bytes(b"1")
+def test_only_what_failed_is_stored_again(storage: Storage, hasty: Here, fault: object) -> None:
+    (hasty.directory / "first").write_bytes(b"1")
     storage.faults["PUT", "/o/x"] = [fault, status(500)]  # type: ignore[list-item]
-    pauses = store(here, made(f"{storage.url}/o/first", "first"), made(f"{storage.url}/o/x"))
+    pauses = store(hasty, made(f"{storage.url}/o/first", "first"), made(f"{storage.url}/o/x"))
     assert len(pauses) == 2
     assert storage.files == {"/o/first": b"1", "/o/x": DATA}
     assert [one.path for one in storage.asked if one.method == "PUT"] == ["/o/first"] + 3 * ["/o/x"]
-    assert here.stored.retries == 2
+    assert hasty.stored.retries == 2
 
 
 def test_a_copy_that_is_not_whole_is_no_success(storage: Storage, here: Here) -> None:

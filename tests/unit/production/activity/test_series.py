@@ -26,8 +26,9 @@ async def total(ctx: Context, step: int, site: str = series.WHOLE) -> int:
 
 
 async def test_two_servers_add_to_one_minute(ctx: Context) -> None:
-    await series.add(ctx, slot(3, 10.0))
-    await series.add(ctx, slot(4, 20.0))
+    moment = time.time()
+    await series.add(ctx, slot(3, 10.0), moment)
+    await series.add(ctx, slot(4, 20.0), moment)
     (found,) = await series.of_whole(ctx, "1h")
     assert found.ends[COMPLETE] == 7
     assert found.mean("busy") == 15.0

@@ -12,7 +12,7 @@ from server.rest.context import Context
 from tests.unit.production.conftest import Maker
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(tasks=st.lists(st.tuples(st.integers(1, 3), st.integers(0, 50), st.booleans()), max_size=20),
        limit=st.integers(1, 8))
 async def test_they_are_those_that_sorting_finds(ctx: Context, make: Maker,

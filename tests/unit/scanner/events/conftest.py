@@ -6,13 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
 
 from config.detector import dom_positions
 from scanner.events.event import Event, Particle, Pulses
-
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
 
 HLC_FLAGS, SLC_FLAGS = 7, 4
 

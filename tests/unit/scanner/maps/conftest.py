@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import hypothesis
 import pytest
 
 from tests.support.data import REFERENCE
-
-hypothesis.settings.register_profile("maps", deadline=None)  # a busy machine is no failure
-hypothesis.settings.load_profile("maps")
 
 
 @pytest.fixture(scope="session")
