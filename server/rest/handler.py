@@ -226,6 +226,7 @@ class Handler(RequestHandler):
             reason = "internal error"
         self.set_status(status_code, status_line(reason))
         self.say_when_again(error)
+        self.say_allowed(status_code)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(msgspec.json.encode(self.error_document(status_code, reason)))
 
@@ -234,6 +235,12 @@ class Handler(RequestHandler):
         """The error that `write_error` is given; of a database that is away, what that is for the caller."""
         error: BaseException | None = given.get("exc_info", (None, None, None))[1]
         return Unavailable(_AWAY, random.randint(*_AWAY_SECONDS)) if is_away(error) else error
+
+    def say_allowed(self, status_code: int) -> None:
+        """With 405, tell which methods there are (RFC 9110, section 15.5.6)."""
+        if status_code == 405:
+            there = (name for name in self.SUPPORTED_METHODS if hasattr(getattr(self, name.lower()), "roles"))
+            self.set_header("Allow", ", ".join(there))
 
     def say_when_again(self, error: object) -> None:
         """Tell a client that shall come again when that is."""

@@ -101,6 +101,7 @@ class SensorHandler(Handler):
         elif status_code >= 500:
             document = {"detail": "internal error"}
         self.set_status(status_code, status_line(HTTPStatus(status_code).phrase))
+        self.say_allowed(status_code)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(msgspec.json.encode(document))
 

@@ -165,6 +165,7 @@ class PageHandler(Handler):
             text = HTTPStatus(status_code).phrase
         self.set_status(status_code)
         self.say_when_again(error)
+        self.say_allowed(status_code)
         self.page("error.html", code=status_code, text=text, back=self._where_from())
 
     def _where_from(self) -> str:
