@@ -263,7 +263,8 @@ class Process(Queue):
     @takes(Field("requirements", "dict"), Field("query_params", "dict"))
     async def post(self) -> None:
         """Take the best queued task that fits; it is processing then."""
-        await self.lease(replace(await self.claim(self.body()), source="queued", target="processing"))
+        body = self.body(required=False)
+        await self.lease(replace(await self.claim(body), source="queued", target="processing"))
 
 
 class QueueMany(AskingHandler):

@@ -7,6 +7,7 @@ from server.production.common.documents import Document
 from server.production.common.fields import Field, number, takes
 from server.production.common.handler import ProductionHandler
 from server.production.people import groups, users
+from server.rest.context import Context
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -37,7 +38,28 @@ def _names(body: Document, field: str, problem: str) -> list[str]:
     value = body[field]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise BadRequest(problem)
-    return value
+    return list(dict.fromkeys(value))
+
+
+async def _known_groups(ctx: Context, body: Document) -> list[str]:
+    names = _names(body, "groups", "invalid group")
+    if await groups.unknown_groups(ctx, names):
+        raise BadRequest("invalid group")
+    return names
+
+
+async def _known_roles(ctx: Context, body: Document) -> list[str]:
+    names = _names(body, "roles", "invalid role name")
+    if await groups.unknown_roles(ctx, names):
+        raise BadRequest("invalid role name")
+    return names
+
+
+def _priority(body: Document) -> float:
+    priority = body.get("priority")
+    if not number(priority) or not 0 <= priority <= 1:
+        raise BadRequest("priority should be a number between 0 and 1")
+    return priority
 
 
 # -- roles
@@ -129,18 +151,31 @@ class Users(ProductionHandler):
         self.send({"results": await users.find(self.ctx, self.query("username"))})
 
     @allow("admin")
-    @takes(Field("username", "str", required=True))
+    @takes(Field("username", "str", required=True), Field("groups", "list"), Field("roles", "list"),
+           Field("priority", "number"))
     async def post(self) -> None:
-        """Add a user."""
-        username = self.body().get("username")
+        """Add a user; without groups and roles, of none."""
+        body = self.body()
+        username = body.get("username")
         if not isinstance(username, str) or not username:
             raise BadRequest("missing username")
         _check_name(username, "user")
-        user_id = await users.create(self.ctx, username)
+        user_id = await users.create(self.ctx, username, **await self.given(body))
         if user_id is None:
             raise BadRequest("duplicate username")
         self.set_header("Location", f"/users/{user_id}")
         self.send({"result": f"/users/{user_id}"}, 201)
+
+    async def given(self, body: Document) -> Document:
+        """The fields of a new user that the body gives. Raises BadRequest."""
+        fields: Document = {}
+        if "groups" in body:
+            fields["groups"] = await _known_groups(self.ctx, body)
+        if "roles" in body:
+            fields["roles"] = await _known_roles(self.ctx, body)
+        if "priority" in body:
+            fields["priority"] = _priority(body)
+        return fields
 
 
 class User(ProductionHandler):
@@ -171,10 +206,7 @@ class UserPriority(ProductionHandler):
     @takes(Field("priority", "number", required=True))
     async def put(self, user: str) -> None:
         """Set the weight, between 0 and 1."""
-        priority = self.body().get("priority")
-        if not number(priority) or not 0 <= priority <= 1:
-            raise BadRequest("priority should be a number between 0 and 1")
-        await users.change(self.ctx, user, {"$set": {"priority": priority}})
+        await users.change(self.ctx, user, {"$set": {"priority": _priority(self.body())}})
         self.send({})
 
 
@@ -202,10 +234,8 @@ class UserGroups(ProductionHandler):
     @takes(Field("groups", "list", required=True))
     async def put(self, user: str) -> None:
         """Set the user's groups."""
-        names = _names(self.body(), "groups", "invalid group")
-        if await groups.unknown_groups(self.ctx, names):
-            raise BadRequest("invalid group")
-        await users.change(self.ctx, user, {"$set": {"groups": list(dict.fromkeys(names))}})
+        names = await _known_groups(self.ctx, self.body())
+        await users.change(self.ctx, user, {"$set": {"groups": names}})
         self.send({})
 
 
@@ -216,10 +246,8 @@ class UserRoles(ProductionHandler):
     @takes(Field("roles", "list", required=True))
     async def put(self, user: str) -> None:
         """Set the user's roles."""
-        names = _names(self.body(), "roles", "invalid role name")
-        if await groups.unknown_roles(self.ctx, names):
-            raise BadRequest("invalid role name")
-        await users.change(self.ctx, user, {"$set": {"roles": list(dict.fromkeys(names))}})
+        names = await _known_roles(self.ctx, self.body())
+        await users.change(self.ctx, user, {"$set": {"roles": names}})
         self.send({})
 
 

@@ -88,6 +88,20 @@ def test_a_user_owns_what_they_make(api: Api) -> None:
         assert admin.get(f"/auths/{dataset_id}").json()["write_users"] == [owner]
 
 
+def test_users_come_with_groups_and_roles(everything: Session) -> None:
+    fields = {"username": "dora", "groups": ["users", "users", "simprod"], "roles": ["user"], "priority": 1}
+    user = everything.get(made(everything.post("/users", json=fields))).json()
+    assert (user["groups"], user["roles"], user["priority"]) == (["users", "simprod"], ["user"], 1)
+    for wrong in ({"groups": ["none"]}, {"groups": "users"}, {"roles": ["none"]}, {"priority": 2}):
+        refused(everything.post("/users", json={"username": "eve", **wrong}))
+    assert everything.get("/users/eve").status_code == 404
+
+
+def test_a_token_may_end_at_once(everything: Session) -> None:
+    assert everything.post("/create_token", json={"exp": 0}).status_code == 200
+    assert refused(everything.post("/create_token", json={"exp": -1})) == "invalid expiration"
+
+
 def test_what_is_missing_is_told_first(everything: Session) -> None:
     assert refused(everything.post("/datasets", json={"description": 5})) == "missing key: group"
 
@@ -120,6 +134,40 @@ def test_a_filter_is_one_value(everything: Session, path: str) -> None:
         assert error == "param dataset_id must be a scalar value"
     hostile = {"requirements": {"$where": "1"}, "query_params": {}}
     assert "$where" in refused(everything.post(f"/task_actions/{path}", json=hostile))
+
+
+def test_what_is_queued_is_taken_without_saying_more(everything: Session) -> None:
+    task = new_task(everything, status="queued", priority=1e9)
+    taken = everything.post("/task_actions/process").json()
+    assert (taken["task_id"], taken["status"]) == (task["task_id"], "processing")
+
+
+@pytest.mark.parametrize(("said", "hours", "runs"), [
+    ({}, 0.0, 0), ({"time_used": 1800}, 0.5, 1), ({"resources": {"time": 0.25}}, 0.25, 1),
+    ({"time_used": 1800, "resources": {"time": 0.25}}, 0.5, 1), ({"resources": {"time": "x"}}, 0.0, 0)])
+def test_lost_time_is_what_somebody_says(everything: Session, said: dict[str, Any], hours: float,
+                                         runs: int) -> None:
+    path = f"/tasks/{new_task(everything, status='processing')['task_id']}"
+    assert everything.post(f"{path}/task_actions/reset", json=said).status_code == 200
+    task = everything.get(path).json()
+    assert (task["walltime_err"], task["walltime_err_n"]) == (hours, runs)
+
+
+def test_an_unknown_status_of_tasks_is_told(everything: Session) -> None:
+    path = f"/datasets/{new_task(everything)['dataset_id']}/tasks"
+    assert refused(everything.get(path, params={"status": "idle|odd"})) == "Unknown task status"
+
+
+def test_the_newest_logs_of_each_name_in_order(everything: Session) -> None:
+    task = new_task(everything)
+    path = f"/datasets/{task['dataset_id']}/tasks/{task['task_id']}/logs"
+    for name in ("stdout", "stderr", "stdout"):
+        about = {"data": "x", "name": name, "dataset_id": task["dataset_id"], "task_id": task["task_id"]}
+        made(everything.post("/logs", json=about))
+    for order, names in (("desc", ["stdout", "stderr"]), ("asc", ["stderr", "stdout"])):
+        for number in (1, 2):
+            found = everything.get(path, params={"group": "T", "order": order, "num": number}).json()["logs"]
+            assert [log["name"] for log in found] == names[:number]
 
 
 # -- grids and groups

@@ -36,7 +36,7 @@ async def test_walltimes(ctx: Context, make: Maker) -> None:
         await ends.complete(ctx, task["task_id"], task["instance_id"], time_used=hours * 3600)
     await ctx.db.tasks.update_one({"job_index": 0}, {"$set": {"walltime_err": 3.0}})
     (stats,) = (await task_stats.dataset_summary(ctx, dataset)).values()
-    assert (stats["count"], stats["gpu"], stats["total_hrs"], stats["avg_hrs"]) == (3, 1, 9.0, 3.0)
+    assert (stats["count"], stats["gpu"], stats["total_hrs"], stats["avg_hrs"]) == (3, 3, 9.0, 3.0)
     assert (stats["min_hrs"], stats["max_hrs"], stats["efficiency"]) == (1.0, 6.0, 0.75)
     assert stats["stddev_hrs"] == pytest.approx(7**0.5)
 
