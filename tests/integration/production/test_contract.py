@@ -11,9 +11,9 @@ import requests
 
 from tests.support.api import Api, Session, running_server
 
-DATASET = {"description": "test", "group": "users", "jobs_submitted": 2, "tasks_submitted": 2,
-           "tasks_per_job": 1}
-GRID = {"host": "h", "queues": {"q": "condor"}, "version": "1"}
+DATASET: dict[str, Any] = {"description": "test", "group": "users", "jobs_submitted": 2,
+                           "tasks_submitted": 2, "tasks_per_job": 1}
+GRID: dict[str, Any] = {"host": "h", "queues": {"q": "condor"}, "version": "1"}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,8 @@ def test_a_user_owns_what_they_make(api: Api) -> None:
 
 
 def test_users_come_with_groups_and_roles(everything: Session) -> None:
-    fields = {"username": "dora", "groups": ["users", "users", "simprod"], "roles": ["user"], "priority": 1}
+    fields: dict[str, Any] = {"username": "dora", "groups": ["users", "users", "simprod"], "roles": ["user"],
+                              "priority": 1}
     user = everything.get(made(everything.post("/users", json=fields))).json()
     assert (user["groups"], user["roles"], user["priority"]) == (["users", "simprod"], ["user"], 1)
     for wrong in ({"groups": ["none"]}, {"groups": "users"}, {"roles": ["none"]}, {"priority": 2}):
@@ -106,7 +107,8 @@ def test_what_is_missing_is_told_first(everything: Session) -> None:
     assert refused(everything.post("/datasets", json={"description": 5})) == "missing key: group"
 
 
-OLD = {"version": 3.0, "mine": {"a": 1}, "tasks": [{"name": "a", "trays": [{"modules": [{"classes": []}]}]}]}
+OLD: dict[str, Any] = {
+    "version": 3.0, "mine": {"a": 1}, "tasks": [{"name": "a", "trays": [{"modules": [{"classes": []}]}]}]}
 
 
 def test_old_configurations_are_taken_as_they_are(everything: Session) -> None:
@@ -128,11 +130,12 @@ def test_what_a_task_depends_on_are_ids(everything: Session) -> None:
 
 @pytest.mark.parametrize("path", ["queue", "process", "queue_many"])
 def test_a_filter_is_one_value(everything: Session, path: str) -> None:
-    for value in ({"$ne": ""}, ["a"]):
+    wrong: list[Any] = [{"$ne": ""}, ["a"]]
+    for value in wrong:
         error = refused(everything.post(f"/task_actions/{path}", json={
             "requirements": {}, "query_params": {"dataset_id": value}}))
         assert error == "param dataset_id must be a scalar value"
-    hostile = {"requirements": {"$where": "1"}, "query_params": {}}
+    hostile: dict[str, Any] = {"requirements": {"$where": "1"}, "query_params": {}}
     assert "$where" in refused(everything.post(f"/task_actions/{path}", json=hostile))
 
 
@@ -183,7 +186,7 @@ def test_grids_are_of_who_registers_them(api: Api) -> None:
 
 
 @pytest.mark.parametrize("priority", ["x", True, None])
-def test_the_priority_of_a_group_is_a_number(everything: Session, priority: object) -> None:
+def test_the_priority_of_a_group_is_a_number(everything: Session, priority: Any) -> None:
     assert "priority" in refused(everything.put("/groups/users", json={"priority": priority}))
 
 
