@@ -36,8 +36,9 @@ class Datasets(ProductionHandler):
     async def get(self) -> None:
         """Datasets by id; filters status, groups, users, dataset (numbers) and keys, each a list with |."""
         query: dict[str, Any] = {}
-        if wanted := self.states(DATASET.states, "unknown status"):
-            query["status"] = {"$in": wanted}
+        if wanted := self.states((*DATASET.states, "truncated"), "unknown status"):
+            in_them = {"status": {"$in": wanted}}
+            query |= {"$or": [in_them, {"truncated": True}]} if "truncated" in wanted else in_them
         for parameter, field in (("groups", "group"), ("users", "username")):
             if values := self.query_list(parameter):
                 query[field] = {"$in": values}

@@ -103,6 +103,15 @@ def test_a_token_may_end_at_once(everything: Session) -> None:
     assert refused(everything.post("/create_token", json={"exp": -1})) == "invalid expiration"
 
 
+def test_truncated_is_a_status_to_look_for(everything: Session) -> None:
+    cut, suspended, other = (made(everything.post("/datasets", json={**DATASET, "status": status}))
+                             for status in ("truncated", "suspended", "processing"))
+    for wanted, found in (("truncated", {cut}), ("truncated|suspended", {cut, suspended}),
+                          ("processing", {cut, other})):
+        listed = everything.get("/datasets", params={"status": wanted, "keys": "status"}).json()
+        assert {cut, suspended, other} & set(listed) == found
+
+
 def test_what_is_missing_is_told_first(everything: Session) -> None:
     assert refused(everything.post("/datasets", json={"description": 5})) == "missing key: group"
 
