@@ -104,7 +104,24 @@ async def _promote_and_revive(ctx: Context, query: Document, jobs: dict[str, str
             await completion.promote(ctx, batch)
             batch = []
     await completion.promote(ctx, batch)
+    await _take_back(ctx, query)
     await revive(ctx, jobs)
+
+
+async def _take_back(ctx: Context, query: Document) -> None:
+    """Let tasks be idle again that were promoted while what they depend on was just being reset.
+
+    A reset takes tasks one by one: one that is idle already may meet dependencies that are still complete.
+    """
+    shown = {"_id": 0, "task_id": 1, "depends": 1}
+    promoted = ctx.db.tasks.find({**query, "status": "waiting", "depends": {"$ne": []}}, shown)
+    while batch := await promoted.to_list(AT_ONCE):
+        needed = sorted({other for task in batch for other in task["depends"]})
+        done = await completion.completed(ctx, needed)
+        early = [task["task_id"] for task in batch if not done.issuperset(task["depends"])]
+        if early:
+            await ctx.db.tasks.update_many(
+                {"task_id": {"$in": early}, "status": "waiting"}, moved(ctx, "idle"))
 
 
 async def revive(ctx: Context, jobs: dict[str, str]) -> None:
