@@ -70,6 +70,7 @@ def read_fields(body: Mapping[str, Any], fields: Iterable[Field], *, quote: str 
     for field in fields:
         if field.required and field.name not in body:
             raise BadRequest(f"missing key: {field.name}")
+    for field in fields:
         if field.name in body and not field.accepts(body[field.name]):
             raise BadRequest(f"key {quote}{field.name}{quote} should be of type {field.kind}")
     unknown = sorted(set(body) - {field.name for field in fields})

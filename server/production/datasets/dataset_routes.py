@@ -14,7 +14,7 @@ from server.production.common.handler import ProductionHandler
 from server.production.datasets import datasets
 from server.production.datasets.datasets import NewDataset
 from server.production.people import users
-from server.production.people.naming import Named, check_named
+from server.production.people.naming import Named, check_named, is_own_name
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -36,8 +36,9 @@ class Datasets(ProductionHandler):
     async def get(self) -> None:
         """Datasets by id; filters status, groups, users, dataset (numbers) and keys, each a list with |."""
         query: dict[str, Any] = {}
-        if wanted := self.states(DATASET.states, "unknown status"):
-            query["status"] = {"$in": wanted}
+        if wanted := self.states((*DATASET.states, "truncated"), "unknown status"):
+            in_them = {"status": {"$in": wanted}}
+            query |= {"$or": [in_them, {"truncated": True}]} if "truncated" in wanted else in_them
         for parameter, field in (("groups", "group"), ("users", "username")):
             if values := self.query_list(parameter):
                 query[field] = {"$in": values}
@@ -51,7 +52,7 @@ class Datasets(ProductionHandler):
     @allow("admin", "user", "system")
     @takes(*FIELDS, closed=True)
     async def post(self) -> None:
-        """Create a dataset."""
+        """Create a dataset; a user's own, whatever username says."""
         new = self.new_dataset()
         await check_named(self.ctx, self.user, Named(new.group, new.auth_groups_read or (), new.username))
         await users.ensure(self.ctx, new.username)
@@ -62,7 +63,10 @@ class Datasets(ProductionHandler):
     def new_dataset(self) -> NewDataset:
         values = read_fields(self.body(), FIELDS, quote='"')
         readers = values.pop("auth_groups_read")
-        new = NewDataset(**{**values, "username": values["username"] or self.user.username})
+        owner = values["username"] or self.user.username
+        if not is_own_name(self.user, owner):
+            owner = self.user.username
+        new = NewDataset(**{**values, "username": owner})
         if readers is None:
             return new
         if not all(isinstance(group, str) for group in readers):

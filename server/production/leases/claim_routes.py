@@ -20,7 +20,7 @@ from server.common.errors import BadRequest, NotFound
 from server.common.signals import Signals
 from server.common.together import Together
 from server.production.common.documents import Document
-from server.production.common.fields import Field, number, takes
+from server.production.common.fields import Field, check_storable, number, takes
 from server.production.common.handler import ProductionHandler
 from server.production.failures import quarantine
 from server.production.failures.places import Place, place_of
@@ -53,6 +53,7 @@ def read_claim(body: dict[str, Any]) -> Claim:
             raise BadRequest(f"param {name[:100]} is not allowed")
         if isinstance(value, dict | list):
             raise BadRequest(f"param {name} must be a scalar value")
+    check_storable(offer)
     pilot_id = body.get("pilot_id", "")
     if not isinstance(pilot_id, str):
         raise BadRequest("key pilot_id should be of type str")
@@ -223,7 +224,15 @@ def _leased(task: Document, payload: dict[str, Any] | None, began: float) -> dic
     return {**payload, **one.trace.document()}
 
 
-class Queue(ClaimHandler):
+class AskingHandler(ClaimHandler):
+    """A handler whose body is a claim alone."""
+
+    def examine(self, document: Any) -> None:
+        """Names may be any here: `read_claim` says which are wrong, and why."""
+        check_storable(document, names=False)
+
+
+class Queue(AskingHandler):
     """Queue tasks, or lease one: the body decides."""
 
     @allow("admin", "client", "system")
@@ -254,10 +263,11 @@ class Process(Queue):
     @takes(Field("requirements", "dict"), Field("query_params", "dict"))
     async def post(self) -> None:
         """Take the best queued task that fits; it is processing then."""
-        await self.lease(replace(await self.claim(self.body()), source="queued", target="processing"))
+        body = self.body(required=False)
+        await self.lease(replace(await self.claim(body), source="queued", target="processing"))
 
 
-class QueueMany(ClaimHandler):
+class QueueMany(AskingHandler):
     """Lease several tasks at once; wait for some when there are none."""
 
     @allow("admin", "client", "system", "pilot")

@@ -19,6 +19,7 @@ from server.common import metrics
 from server.common.errors import BadRequest, NotFound
 from server.production.activity.slots import COMPLETE
 from server.production.common.documents import Document
+from server.production.common.fields import number
 from server.production.failures import attempts, parking, policy, quarantine, tallies, trusted
 from server.production.failures.failures import (
     Action,
@@ -43,6 +44,7 @@ __all__ = ["Report", "complete", "completed", "evict", "fail", "learn", "reset",
 FOLLOW_UP_SECONDS = 10.0  # when the repair pass looks whether an end's consequences were drawn
 ATTEMPTS = 8
 REASON_LENGTH = 2000
+MOST_HOURS = 1e9  # of an attempt; more is nonsense
 ELSEWHERE_MINUTES = 10.0  # so long a task stays away from the host where it failed
 ALIVE_MINUTES = 2.0  # another host counts when it was heard of so recently
 
@@ -56,6 +58,13 @@ class Report:
     site: str | None = None
     reason: str = ""
     resources: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def lost_hours(self) -> float:
+        """How long an attempt ran that failed: by the clock, else by what it used; 0: nobody says."""
+        used = self.resources.get("time")
+        measured = float(used) if number(used) and 0 < used < MOST_HOURS else 0.0
+        return self.time_used / 3600 or measured
 
 
 async def _task(ctx: Context, task_id: str) -> Document:
@@ -251,7 +260,8 @@ async def _write_bad_end(ctx: Context, task: Document, report: Report, verdict: 
         "status": status, "status_changed": timestamp(), "instance_id": "", "reason": _reason(report),
         "requirements": requirements, "class_key": key, "ended": _end(row["outcome"], report),
         "verdict": {**verdict.document(), **_grown(task["requirements"], requirements)}}
-    counted = {"walltime_err": report.time_used / 3600, "walltime_err_n": 1,
+    lost = report.lost_hours
+    counted = {"walltime_err": lost, "walltime_err_n": 1 if lost else 0,
                f"failure_counts.{verdict.rule.name}": 1, **_spent(verdict)}
     if report.site is not None:
         changes["site"] = report.site

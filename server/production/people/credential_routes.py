@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote
-
 from server.common.errors import BadRequest, Forbidden
 from server.production.common.documents import Document
 from server.production.common.fields import Field, takes
@@ -53,8 +51,7 @@ class CredentialsHandler(ProductionHandler):
 class OfGroup(CredentialsHandler):
     """Credentials of a group, for its members."""
 
-    def owner(self, raw: str) -> Owner:
-        name = unquote(raw)
+    def owner(self, name: str) -> Owner:
         if not is_own_group(self.user, name):
             raise Forbidden("unauthorized")
         return Owner("group", name)
@@ -86,8 +83,7 @@ class OfGroup(CredentialsHandler):
 class OfUser(CredentialsHandler):
     """Credentials of a user, for the user alone."""
 
-    def owner(self, raw: str) -> Owner:
-        name = unquote(raw)
+    def owner(self, name: str) -> Owner:
         if not is_own_name(self.user, name):
             raise Forbidden("unauthorized")
         return Owner("user", name)
@@ -121,7 +117,7 @@ class OfDataset(CredentialsHandler):
 
     async def owner(self, dataset_id: str, task_name: str = "") -> Owner:
         await self.writable(dataset_id)
-        return Owner("dataset", dataset_id, unquote(task_name))
+        return Owner("dataset", dataset_id, task_name)
 
     @allow("admin", "system", "user")
     async def get(self, dataset_id: str) -> None:
@@ -152,7 +148,7 @@ class OfTask(CredentialsHandler):
 
     async def owner(self, dataset_id: str, name: str) -> Owner:
         await self.writable(dataset_id)
-        return Owner("dataset", dataset_id, unquote(name))
+        return Owner("dataset", dataset_id, name)
 
     @allow("admin", "client", "system", "pilot", "user")
     async def get(self, dataset_id: str, name: str) -> None:

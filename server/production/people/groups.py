@@ -7,8 +7,9 @@ from pymongo.errors import DuplicateKeyError
 from iceprod.ids import new_id
 from iceprod.priorities import DEFAULT_WEIGHT, GROUP_WEIGHTS
 from iceprod.tokens import ROLES
-from server.common.errors import NotFound
+from server.common.errors import BadRequest, NotFound
 from server.production.common.documents import Document
+from server.production.common.fields import number
 from server.rest.context import Context
 from server.store.database import Index
 
@@ -54,7 +55,9 @@ async def groups(ctx: Context) -> list[Document]:
 
 
 async def add_group(ctx: Context, name: str, fields: Document | None = None) -> str:
-    """Add a group, or change the fields of one that is there; its id."""
+    """Add a group, or change the fields of one that is there; its id. Raises BadRequest."""
+    if "priority" in (fields or {}) and not number((fields or {})["priority"]):
+        raise BadRequest("key priority should be of type number")
     new = {"group_id": new_id(), "priority": GROUP_WEIGHTS.get(name, DEFAULT_WEIGHT)}
     given = {key: value for key, value in (fields or {}).items() if key not in ("name", "group_id")}
     inserted = {key: value for key, value in new.items() if key not in given}

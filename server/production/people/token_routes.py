@@ -105,7 +105,7 @@ async def _present_roles(ctx: Context, caller: Caller) -> frozenset[str]:
 def _expiry(caller: Caller, seconds: Any) -> float:
     if seconds is None:
         return caller.expires
-    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds <= 0:
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or seconds < 0:
         raise BadRequest("invalid expiration")
     expires = time.time() + seconds
     if expires > caller.expires + 1:

@@ -26,9 +26,9 @@ def new_user(username: str) -> Document:
     return {"user_id": new_id(), "username": username, "groups": [], "roles": [], "priority": 0.5}
 
 
-async def create(ctx: Context, username: str) -> str | None:
-    """Add a user; the id, or None when there is one of that name."""
-    user = new_user(username)
+async def create(ctx: Context, username: str, **fields: Any) -> str | None:
+    """Add a user with the given fields; the id, or None when there is one of that name."""
+    user = {**new_user(username), **fields}
     try:
         await ctx.db.users.insert_one(dict(user))
     except DuplicateKeyError:

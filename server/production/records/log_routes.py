@@ -108,7 +108,7 @@ class TaskLogs(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def get(self, dataset_id: str, task_id: str) -> None:
-        """Logs, newest first; num, group (the newest of each name), order (asc or desc), keys."""
+        """Logs, newest first; order (asc or desc), group (the newest of each name), num (the first), keys."""
         await self.present(dataset_id)
         query = {"dataset_id": dataset_id, "task_id": task_id}
         number = self.query("num")
@@ -119,6 +119,7 @@ class TaskLogs(ProductionHandler):
             raise BadRequest('bad order param. should be "asc" or "desc".')
         if self.query_bool("group"):
             rows = await logs.newest_by_name(self.ctx, query, self.keys("log_id"))
+            rows = rows if order == "desc" else rows[::-1]
             rows = rows[:int(number)] if number else rows
         else:
             rows = await logs.find(self.ctx, query, self.keys("log_id"), newest_first=order == "desc",

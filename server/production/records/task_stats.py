@@ -68,7 +68,7 @@ class Hours:
     """Walltimes of the completed tasks of one name, in hours."""
 
     first_index: int
-    gpu: float = 0
+    gpu: float = 0  # of all of them together
     lost: float = 0.0
     hours: list[float] = field(default_factory=list)
 
@@ -89,7 +89,7 @@ async def dataset_summary(ctx: Context, dataset_id: str) -> dict[str, Document]:
     async for task in ctx.db.tasks.find({"dataset_id": dataset_id, "status": "complete"}, shown):
         entry = names.setdefault(task["name"], Hours(task["task_index"]))
         entry.first_index = min(entry.first_index, task["task_index"])
-        entry.gpu = max(entry.gpu, (task.get("requirements") or {}).get("gpu") or 0)
+        entry.gpu += (task.get("requirements") or {}).get("gpu") or 0
         entry.lost += task.get("walltime_err", 0.0)
         entry.hours.append(task.get("walltime", 0.0))
     return {name: names[name].summary() for name in sorted(names, key=lambda name: names[name].first_index)}

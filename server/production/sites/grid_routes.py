@@ -41,7 +41,7 @@ class Grid(ProductionHandler):
     @allow("admin", "client", "system")
     async def patch(self, grid_id: str) -> None:
         """Merge fields into the grid; its heartbeat."""
-        fields = self.update_fields() if self.request.body.strip() not in (b"", b"{}") else {}
+        fields = self.update_fields() if self.body(required=False) else {}
         self.send(await grids.patch(self.ctx, grid_id, fields))
 
 

@@ -18,10 +18,18 @@ TYPES: dict[str, type] = {"host": str, "queues": dict, "version": str, "username
                           "task_classads": list, "gpus": list, "largest": dict}
 
 
+def check(fields: Document) -> None:
+    """Raise BadRequest for a field of a wrong type."""
+    for name, value in fields.items():
+        if name in TYPES and not isinstance(value, TYPES[name]):
+            raise BadRequest(f"key {name} should be of type {TYPES[name].__name__}")
+
+
 async def create(ctx: Context, fields: Document, username: str) -> str:
-    """Register a grid; its id."""
+    """Register a grid of a user's; its id. Raises BadRequest."""
+    check(fields)
     moment = timestamp()
-    grid = {"username": username, "debug": False, "alive": True, **fields, "grid_id": new_id(),
+    grid = {"debug": False, "alive": True, **fields, "username": username, "grid_id": new_id(),
             "start_date": moment, "last_update": moment}
     await ctx.db.grids.insert_one(dict(grid))
     return str(grid["grid_id"])
@@ -42,9 +50,7 @@ async def get(ctx: Context, grid_id: str) -> Document:
 
 async def patch(ctx: Context, grid_id: str, fields: Document) -> Document:
     """Merge fields into a grid, which is thereby alive; the grid. Raises BadRequest, NotFound."""
-    for name, value in fields.items():
-        if name in TYPES and not isinstance(value, TYPES[name]):
-            raise BadRequest(f"key {name} should be of type {TYPES[name].__name__}")
+    check(fields)
     if fields.get("grid_id", grid_id) != grid_id:
         raise BadRequest("grid_id cannot be changed")
     grid = await ctx.db.grids.find_one_and_update(

@@ -19,7 +19,7 @@ from server.production.people.naming import Named, check_named
 from server.production.transfers import movable
 from server.rest.context import Context
 
-__all__ = ["elsewhere", "files", "findings", "require", "shown"]
+__all__ = ["elsewhere", "files", "findings", "require", "require_named", "shown"]
 
 LATELY = timedelta(days=1)
 """A site or pilot that was heard of so recently counts."""
@@ -66,6 +66,11 @@ async def require(ctx: Context, caller: Caller, config: Any, jobs: int, *, lenie
     if wrong:
         more = f"; and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise BadRequest(wrong[0].text + more)
+    await require_named(ctx, caller, config)
+
+
+async def require_named(ctx: Context, caller: Caller, config: Any) -> None:
+    """Raise Forbidden for a configuration that depends on tasks which the caller may not know of."""
     await check_named(ctx, caller, Named(depends=elsewhere(config)))
 
 

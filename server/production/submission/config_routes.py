@@ -31,17 +31,26 @@ class Config(ProductionHandler):
 
     @allow("admin", "client", "system", "user")
     async def put(self, dataset_id: str) -> None:
-        """Create or replace the configuration; with `lenient`, also one that may not do what was meant."""
+        """Create or replace the configuration; with `lenient`, also one that may not do what was meant.
+
+        Of one before version 3.1 only types are checked, unless `lenient` is given at all.
+        """
         await self.writable(dataset_id)
-        lenient = self.query_bool("lenient")
         if len(self.request.body) > configs.MAX_BYTES:
             raise BadRequest(f"the configuration is larger than {configs.MAX_BYTES >> 20} MB")
         config = configs.checked(self.body(), dataset_id)
-        dataset = await self.ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"_id": 0}) or {}
-        jobs = max(1, dataset.get("jobs_submitted", 1))
-        await checks.require(self.ctx, self.user, config, jobs, lenient=lenient, dataset=dataset)
+        if dataset_config.is_strict(config) or self.query("lenient") is not None:
+            await self.require(config, dataset_id)
+        else:
+            await checks.require_named(self.ctx, self.user, config)
         await configs.put(self.ctx, dataset_id, config)
         self.send({})
+
+    async def require(self, config: Document, dataset_id: str) -> None:
+        dataset = await self.ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"_id": 0}) or {}
+        jobs = max(1, dataset.get("jobs_submitted", 1))
+        await checks.require(self.ctx, self.user, config, jobs, lenient=self.query_bool("lenient"),
+                             dataset=dataset)
 
 
 class Validate(ProductionHandler):

@@ -74,16 +74,25 @@ async def _jobs_of(ctx: Context, query: Document) -> dict[str, str]:
 async def _follow(ctx: Context, query: Document, jobs: dict[str, str], status: str) -> None:
     """What follows when tasks were put into a status by hand: dependents, their jobs and datasets."""
     if status == "complete":
-        async for task in ctx.db.tasks.find({**query, "status": status}, {"task_id": 1}):
-            await completion.release_dependents(ctx, task["task_id"])
-    if status in completion.OVER:
-        for job_id, dataset_id in jobs.items():
-            await completion.settle_job(ctx, job_id, dataset_id)
+        await _follow_completed(ctx, {**query, "status": status})
+    elif status in completion.OVER:
+        ids = list(jobs)
+        for start in range(0, len(ids), AT_ONCE):
+            await completion.settle_jobs(ctx, {one: jobs[one] for one in ids[start:start + AT_ONCE]})
     elif status == "idle":
         await _promote_and_revive(ctx, query, jobs)
     elif status == "waiting":
         await _register(ctx, query)
         ctx.signals.notify("tasks")
+
+
+async def _follow_completed(ctx: Context, query: Document) -> None:
+    shown = {"_id": 0, "task_id": 1, "job_id": 1, "dataset_id": 1}
+    found = ctx.db.tasks.find(query, shown)
+    while batch := await found.to_list(AT_ONCE):
+        await completion.follow_completed(ctx, batch)
+        drawn = {"task_id": {"$in": [task["task_id"] for task in batch]}, "status": "complete"}
+        await ctx.db.tasks.update_many(drawn, {"$unset": {"due": ""}})
 
 
 async def _register(ctx: Context, query: Document) -> None:
@@ -104,7 +113,24 @@ async def _promote_and_revive(ctx: Context, query: Document, jobs: dict[str, str
             await completion.promote(ctx, batch)
             batch = []
     await completion.promote(ctx, batch)
+    await _take_back(ctx, query)
     await revive(ctx, jobs)
+
+
+async def _take_back(ctx: Context, query: Document) -> None:
+    """Let tasks be idle again that were promoted while what they depend on was just being reset.
+
+    A reset takes tasks one by one: one that is idle already may meet dependencies that are still complete.
+    """
+    shown = {"_id": 0, "task_id": 1, "depends": 1}
+    promoted = ctx.db.tasks.find({**query, "status": "waiting", "depends": {"$ne": []}}, shown)
+    while batch := await promoted.to_list(AT_ONCE):
+        needed = sorted({other for task in batch for other in task["depends"]})
+        done = await completion.completed(ctx, needed)
+        early = [task["task_id"] for task in batch if not done.issuperset(task["depends"])]
+        if early:
+            await ctx.db.tasks.update_many(
+                {"task_id": {"$in": early}, "status": "waiting"}, moved(ctx, "idle"))
 
 
 async def revive(ctx: Context, jobs: dict[str, str]) -> None:

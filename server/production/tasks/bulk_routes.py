@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
 
 from iceprod.states import JOB, TASK
 from server.common.errors import BadRequest
@@ -139,7 +138,7 @@ class TaskRequirements(ProductionHandler):
     async def _set(self, dataset_id: str, name: str, *, replace: bool) -> None:
         await self.writable(dataset_id)
         wanted: dict[str, Any] = self.body(required=False)
-        await bulk.set_requirements(self.ctx, dataset_id, unquote(name), wanted, replace=replace)
+        await bulk.set_requirements(self.ctx, dataset_id, name, wanted, replace=replace)
         self.send({})
 
 

@@ -26,7 +26,7 @@ from server.rest.context import Context
 from server.rest.hearing import listen
 
 __all__ = ["completed", "follow", "follow_completed", "follow_one", "job_outcome", "promote",
-           "settle_dataset", "settle_job"]
+           "settle_dataset", "settle_jobs"]
 
 OVER = ("complete", "failed", "suspended")
 PROMOTE_AT_ONCE = 1000
@@ -79,16 +79,10 @@ async def follow_completed(ctx: Context, tasks: Sequence[Document]) -> None:
     query = {"depends": {"$in": ids}, "status": "idle"}
     if waiting := await ctx.db.tasks.find(query, {"_id": 0}).to_list():
         await promote(ctx, waiting)
-    await _settle_jobs(ctx, {task["job_id"]: task["dataset_id"] for task in tasks})
+    await settle_jobs(ctx, {task["job_id"]: task["dataset_id"] for task in tasks})
 
 
 # -- dependents
-
-
-async def release_dependents(ctx: Context, task_id: str) -> int:
-    """Let the tasks that depend on a completed one wait for a pilot, if all they depend on is complete."""
-    query = {"depends": task_id, "status": "idle"}
-    return await promote(ctx, await ctx.db.tasks.find(query, {"_id": 0}).to_list())
 
 
 async def promote(ctx: Context, tasks: Iterable[Document]) -> int:
@@ -140,14 +134,6 @@ def job_outcome(tasks: Iterable[Document]) -> str:
     return "errors" if "failed" in states else "suspended"
 
 
-async def settle_job(ctx: Context, job_id: str, dataset_id: str) -> None:
-    """End a job whose tasks have all been made and have all ended, then its dataset."""
-    shown = {"_id": 0, "task_id": 1, "status": 1, "depends": 1}
-    tasks = await ctx.db.tasks.find({"job_id": job_id}, shown).to_list()
-    dataset = await ctx.db.datasets.find_one({"dataset_id": dataset_id}, {"_id": 0})
-    await _settle_job(ctx, job_id, tasks, dataset)
-
-
 async def _settle_job(ctx: Context, job_id: str, tasks: list[Document], dataset: Document | None) -> None:
     outcome = job_outcome(tasks) if tasks else "processing"
     if outcome == "processing" or dataset is None or len(tasks) < dataset.get("tasks_per_job", 0):
@@ -162,8 +148,8 @@ async def _settle_job(ctx: Context, job_id: str, tasks: list[Document], dataset:
         await settle_dataset(ctx, dataset)
 
 
-async def _settle_jobs(ctx: Context, jobs: Mapping[str, str]) -> None:
-    """As `settle_job`, for many jobs (id → dataset)."""
+async def settle_jobs(ctx: Context, jobs: Mapping[str, str]) -> None:
+    """End those of some jobs (id → dataset) whose tasks are all made and over, then their datasets."""
     shown = {"_id": 0, "task_id": 1, "status": 1, "depends": 1, "job_id": 1}
     members: defaultdict[str, list[Document]] = defaultdict(list)
     async for task in ctx.db.tasks.find({"job_id": {"$in": sorted(jobs)}}, shown):

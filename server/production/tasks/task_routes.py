@@ -147,7 +147,7 @@ class DatasetTasks(ProductionHandler):
         """
         await self.present(dataset_id)
         query: dict[str, Any] = {"dataset_id": dataset_id}
-        if wanted := self.states(TASK.states, "Unknown status"):
+        if wanted := self.states(TASK.states, "Unknown task status"):
             query["status"] = {"$in": wanted}
         if names := self.query_list("name"):
             query["name"] = {"$in": [*names, self.query("name")]}  # a name may hold the sign itself

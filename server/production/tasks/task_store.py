@@ -311,6 +311,8 @@ def check_patch(task: Document, fields: Document) -> None:
         kinds_of_value = TYPES.get(name)
         if kinds_of_value and (isinstance(value, bool) or not isinstance(value, kinds_of_value)):
             raise BadRequest(f"key {name} should be of type {kinds_of_value[-1].__name__}")
+    if not all(isinstance(other, str) for other in fields.get("depends", ())):
+        raise BadRequest("key depends should be a list of str")
     if "status" in fields and not TASK.knows(fields["status"]):
         raise BadRequest("Bad status")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.common import metrics
+from server.production.common.documents import Document
 from server.production.leases import ends, leases
 from server.production.leases.leases import Claim
 from server.production.records import task_stats
@@ -36,7 +37,7 @@ async def test_walltimes(ctx: Context, make: Maker) -> None:
         await ends.complete(ctx, task["task_id"], task["instance_id"], time_used=hours * 3600)
     await ctx.db.tasks.update_one({"job_index": 0}, {"$set": {"walltime_err": 3.0}})
     (stats,) = (await task_stats.dataset_summary(ctx, dataset)).values()
-    assert (stats["count"], stats["gpu"], stats["total_hrs"], stats["avg_hrs"]) == (3, 1, 9.0, 3.0)
+    assert (stats["count"], stats["gpu"], stats["total_hrs"], stats["avg_hrs"]) == (3, 3, 9.0, 3.0)
     assert (stats["min_hrs"], stats["max_hrs"], stats["efficiency"]) == (1.0, 6.0, 0.75)
     assert stats["stddev_hrs"] == pytest.approx(7**0.5)
 
@@ -63,6 +64,25 @@ async def test_many_at_once(ctx: Context, make: Maker) -> None:
     task = await make.read(made[0]["task_id"])
     assert task["requirements"] == {"memory": 1.0}
     assert len(await leases.claim(ctx, Claim({"gpu": 0, "memory": 1.0}, num=5))) == 3
+
+
+async def test_who_was_promoted_meanwhile_is_taken_back(ctx: Context, make: Maker,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody saw the first task complete, and tells the second to wait when both have just been reset."""
+    dataset = await make.dataset(per_job=2)
+    [gen] = await make.tasks(dataset, NewTask(0, "gen"))
+    [hits] = await make.tasks(dataset, NewTask(0, "hits", task_index=1, depends=(gen["task_id"],)))
+    await bulk.set_task_status(ctx, bulk.Selection(dataset), "complete")
+    promote = bulk.completion.promote
+
+    async def late(ctx: Context, tasks: list[Document]) -> int:
+        one = {"task_id": hits["task_id"], "status": "idle"}
+        await ctx.db.tasks.update_one(one, {"$set": {"status": "waiting"}})
+        return await promote(ctx, tasks)
+
+    monkeypatch.setattr(bulk.completion, "promote", late)
+    await bulk.hard_reset_tasks(ctx, bulk.Selection(dataset))
+    assert [(await make.read(task["task_id"]))["status"] for task in (gen, hits)] == ["waiting", "idle"]
 
 
 async def test_gauges(ctx: Context, make: Maker) -> None:

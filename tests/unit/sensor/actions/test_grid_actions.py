@@ -115,7 +115,7 @@ async def test_failed_jobs_fail_the_run(sensor_: Sensor, template: str) -> None:
     of_it = {"dataset_id": dataset["dataset_id"]}
     await sensor_.ctx.db.tasks.update_many(of_it, {"$set": {"status": "failed"}})
     async for job in sensor_.ctx.db.jobs.find(of_it):
-        await completion.settle_job(sensor_.ctx, job["job_id"], dataset["dataset_id"])
+        await completion.settle_jobs(sensor_.ctx, {job["job_id"]: dataset["dataset_id"]})
     await sensor_.at(T0 + 3)
     run, = await sensor_.runs()
     assert (run.status, "2 of 2 jobs failed" in run.detail) == (Status.FAILURE, True)
