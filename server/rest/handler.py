@@ -43,7 +43,7 @@ MOST_FIELDS = 10_000  # of a body; errors name those that are not known
 _AWAY = "the database does not answer just now; try again later"
 _AWAY_SECONDS = (2, 5)  # a new primary is there some seconds later; not all come back in the same one
 _TO_COME_AGAIN = frozenset({429, 503})  # metrics count them; a line for each would add to the load
-_TRUE, _FALSE = {"true", "1", "yes"}, {"false", "0", "no"}
+_TRUE, _FALSE = {"true", "t", "1", "yes", "y", "on"}, {"false", "f", "0", "no", "n", "off"}
 
 
 def _plain(value: object) -> int:
