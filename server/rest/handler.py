@@ -31,6 +31,7 @@ from server.rest.addresses import client_address
 from server.rest.admission import Ticket, user_of
 from server.rest.context import Context
 from server.rest.door import is_form
+from server.rest.routing import METHODS
 from server.rest.traced import Traced
 from server.store.away import is_away
 
@@ -125,6 +126,11 @@ class Handler(RequestHandler):
         if self.caller is None:
             raise Forbidden("authentication failed")
         return self.caller
+
+    @property
+    def known_methods(self) -> list[str]:
+        """The methods that this path answers."""
+        return [name.upper() for name in METHODS if hasattr(getattr(self, name), "roles")]
 
     # -- what they sent
 
@@ -226,6 +232,8 @@ class Handler(RequestHandler):
             reason = "internal error"
         self.set_status(status_code, status_line(reason))
         self.say_when_again(error)
+        if status_code == 405:
+            self.set_header("Allow", ", ".join(self.known_methods))
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         self.finish(msgspec.json.encode(self.error_document(status_code, reason)))
 

@@ -19,6 +19,7 @@ from server.common.errors import BadRequest, Forbidden
 from server.desk.analyses import templates
 from server.desk.common.access import Document, Visitor, visible
 from server.desk.common.ids import next_id
+from server.desk.common.vocabulary import ENUM_TYPES
 from server.desk.outside import calls
 from server.desk.people.groups import readable
 from server.production.people.sealing import SealError, seal, unseal
@@ -33,7 +34,7 @@ INDEXES = [Index("desk_analysis_services", "name", [("name", 1)], unique=True),
 
 GRID = "grid:"
 AUTHENTICATION = ("none", "header_token", "api_key", "HTTPBasicAuth")
-TYPES = ("lightcurve_fitting", "spectrum_fitting", "meta_analysis", "localization")
+TYPES = ENUM_TYPES["ANALYSIS_TYPES"]
 TIMEOUT = 3600.0
 LONGEST = 30 * 86400.0
 _SECRET = "secret"

@@ -15,6 +15,7 @@ from server.desk.observing import allocations
 from server.desk.observing.instruments import find_instrument
 from server.desk.people.groups import find_group
 from server.desk.people.handler import DeskHandler, needs
+from server.desk.people.people import check_users
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -91,7 +92,7 @@ class Allocations(DeskHandler):
         await find_group(self.ctx, self.who, body.group_id)
         await find_instrument(self.ctx, body.instrument_id)
         fields, altdata = _fields(changes(body))
-        fields.setdefault("allocation_admin_ids", [])
+        await check_users(self.ctx, fields.setdefault("allocation_admin_ids", []), "allocation_admin_ids")
         self.success({"id": await allocations.add(self.ctx, fields, altdata)})
 
 
@@ -115,6 +116,7 @@ class Allocation(DeskHandler):
         if "instrument_id" in given:
             await find_instrument(self.ctx, given["instrument_id"])
         fields, altdata = _fields(given)
+        await check_users(self.ctx, fields.get("allocation_admin_ids", ()), "allocation_admin_ids")
         await allocation_pages.change(self.ctx, row, fields, altdata)
         self.success()
 

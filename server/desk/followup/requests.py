@@ -23,6 +23,7 @@ from server.desk.followup.states import PENDING, Phase, phase_of
 from server.desk.objects import objs
 from server.desk.observing import allocations, instruments
 from server.desk.people.groups import check_groups
+from server.desk.people.people import check_users
 from server.rest.context import Context
 
 __all__ = ["Wanted", "change", "check_payload", "fetch", "set_status", "submit", "take_back"]
@@ -55,6 +56,7 @@ async def submit(ctx: Context, who: Visitor, wanted: Wanted) -> int:
         return known
     await objs.find(ctx, wanted.obj_id)
     await check_groups(ctx, who, wanted.target_group_ids)
+    await check_users(ctx, wanted.watcher_ids, "watcher_ids")
     allocation, instrument, adaptor = await _way(ctx, who, wanted.allocation_id)
     payload = await _checked(ctx, adaptor, instrument, who.username, wanted.payload)
     hours = adaptor.hours(payload)

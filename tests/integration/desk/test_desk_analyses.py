@@ -129,6 +129,7 @@ def test_a_service_gets_inputs_and_calls_back(admin: Session, one: Night, servic
     row = ended(one, analysis)
     assert (row["status"], row["status_message"], row["num_plots"]) == ("completed", "done", 1)
     assert row["analysis_parameters"] == {"mode": "deep"}
+    assert row["groups"] == [{"id": one.group}]
     [told] = service.told
     assert told["inputs"]["redshift"] == "redshift,redshift_error\n0.25,\n"
     assert told["inputs"]["photometry"].startswith("mjd,filter,flux")

@@ -231,6 +231,23 @@ def test_lists(desk: Desk) -> None:
     refused(session.get("/api/followup_request", params={"pageNumber": 99}))
 
 
+def test_people_who_are_not_there(desk: Desk, admin: Session) -> None:
+    body = {"obj_id": "Alpha", "allocation_id": desk.local, "payload": desk.payload(),
+            "watcher_ids": [UNKNOWN]}
+    refused(desk.one.session.post("/api/followup_request", json=body), 400, "watcher_ids: no user")
+    admins = {"allocation_admin_ids": [UNKNOWN]}
+    refused(admin.put(f"/api/allocation/{desk.local}", json=admins), 400, "allocation_admin_ids: no user")
+    made = {"group_id": desk.one.group, "instrument_id": desk.instrument, "hours_allocated": 1, **admins}
+    refused(admin.post("/api/allocation", json=made), 400, "allocation_admin_ids: no user")
+
+
+def test_an_allocation_shows_where_pictures_of_its_targets_are(desk: Desk) -> None:
+    desk.ask(desk.local)
+    [request] = ok(desk.one.session.get(f"/api/allocation/{desk.local}"))["requests"]
+    candidate = ok(desk.one.session.get("/api/candidates/Alpha"))
+    assert request["obj"]["thumbnails"] == candidate["thumbnails"] != []
+
+
 # -- messages of facilities
 
 

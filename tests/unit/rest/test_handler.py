@@ -123,6 +123,12 @@ def test_errors_are_json(url: str, method: str, path: str, headers: dict[str, st
     assert text in body["error"]
 
 
+@pytest.mark.parametrize("method", ["DELETE", "TRACE", "BREW"])
+def test_who_uses_another_method_is_told_which_there_are(url: str, method: str) -> None:
+    answer = requests.request(method, f"{url}/echo/x", headers=ADMIN, timeout=5)
+    assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, POST, PUT, PATCH")
+
+
 @pytest.mark.parametrize("raw", [b"", b"{", b"[1]", b'"x"', b"\xff", b"[" * 100_000])
 def test_a_body_that_is_no_object_is_400(url: str, raw: bytes) -> None:
     assert requests.post(f"{url}/echo/x", data=raw, headers=ADMIN, timeout=5).status_code == 400

@@ -73,6 +73,12 @@ async def test_a_class_starts_it_once(ctx: Context, who: Visitor, service: int) 
     assert await standing.listed(ctx, who, {}) == []
 
 
+async def test_no_such_service(ctx: Context, who: Visitor, service: int) -> None:
+    assert await default_analyses.listed(ctx, who, service) == []
+    with pytest.raises(BadRequest, match="no service"):
+        await default_analyses.listed(ctx, who, service + 1)
+
+
 @pytest.mark.parametrize("given", [
     None, {}, {"classifications": []}, {"classifications": ["TDE"]}, {"classifications": [{"name": ""}]},
     {"classifications": [{"name": "TDE", "probability": 2}]}, {"classifications": [{"name": "TDE", "p": 1}]},
