@@ -314,6 +314,9 @@ def test_the_schedule_of_a_night(desk: Desk) -> None:
     stars = desk.one.session.get(url, params={**NIGHT, "standardsOnly": True, "magnitudeRange": "(12, 11)"})
     assert "Feige 56" in stars.text
     assert "LTT 4816" not in stars.text
+    northern = {**NIGHT, "includeStandards": True, "standardType": "ZTF"}
+    rows = list(csv.DictReader(io.StringIO(desk.one.session.get(url, params=northern).text)))
+    assert {"Feige 34", "Feige 67", "Alpha"} <= {row["object_id"] for row in rows}
     for wrong in ({"magnitudeRange": "(11, 12)"}, {"standardType": "x"}, {"output_format": "doc"},
                   {"observationEndDate": "2041-01-01"}, {"observationEndDate": "2001-01-01"}):
         refused(desk.one.session.get(url, params={**NIGHT, "includeStandards": True, **wrong}))
