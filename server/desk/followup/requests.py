@@ -176,7 +176,7 @@ async def _update(ctx: Context, adaptor: Adaptor, order: Order, fields: Document
     changed = {**order.row, "payload": fields["payload"], "payload_before": order.payload, "sent": sent}
     outcome = await adaptor.update(ctx, replace(order, row=changed))
     if outcome.phase is not Phase.OPEN:  # what the facility has is still what it had
-        raise BadRequest(f"the request stays as it was: {outcome.status}")
+        raise BadRequest(f"the request stays as it was: {outcome.reason or outcome.status}")
     if await rows.move(ctx, order.number, outcome, {"phase": Phase.OPEN.value}, **fields, sent=sent) is None:
         raise BadRequest("the request has come to an end meanwhile")
 

@@ -23,7 +23,7 @@ from server.rules.kinds import Action, Firing, register_action
 
 __all__ = ["ACTION", "checked", "find", "listed", "read_source_filter", "remove", "shown"]
 
-ACTION = "analysis"
+ACTION = services.DEFAULT_ANALYSIS
 
 
 async def checked(ctx: Context, who: Visitor, service_id: int, *, parameters: Mapping[str, Any],
