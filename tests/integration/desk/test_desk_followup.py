@@ -134,7 +134,7 @@ def test_a_facility_elsewhere_is_not_called(desk: Desk, admin: Session) -> None:
     ok(admin.put(f"/api/allocation/{desk.remote}", json={"_altdata": secret}))
     row = desk.read(desk.ask(desk.remote))
     assert row["phase"] == "failed"
-    assert "does not call" in row["status"]
+    assert "does not call" in row["reason"]
 
 
 def test_change_and_take_back(desk: Desk, facility: Facility) -> None:
