@@ -240,6 +240,10 @@ def test_people_who_are_not_there(desk: Desk, admin: Session) -> None:
     refused(admin.put(f"/api/allocation/{desk.local}", json=admins), 400, "allocation_admin_ids: no user")
     made = {"group_id": desk.one.group, "instrument_id": desk.instrument, "hours_allocated": 1, **admins}
     refused(admin.post("/api/allocation", json=made), 400, "allocation_admin_ids: no user")
+    shared = {"default_share_group_ids": [UNKNOWN]}
+    refused(admin.put(f"/api/allocation/{desk.local}", json=shared), 400, "no group")
+    made |= {"allocation_admin_ids": [], **shared}
+    refused(admin.post("/api/allocation", json=made), 400, "no group")
 
 
 def test_an_allocation_shows_where_pictures_of_its_targets_are(desk: Desk) -> None:
