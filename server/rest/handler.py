@@ -31,6 +31,7 @@ from server.rest.addresses import client_address
 from server.rest.admission import Ticket, user_of
 from server.rest.context import Context
 from server.rest.door import is_form
+from server.rest.routing import METHODS
 from server.rest.traced import Traced
 from server.store.away import is_away
 
@@ -125,6 +126,11 @@ class Handler(RequestHandler):
         if self.caller is None:
             raise Forbidden("authentication failed")
         return self.caller
+
+    @property
+    def known_methods(self) -> list[str]:
+        """The methods that this path answers."""
+        return [name.upper() for name in METHODS if hasattr(getattr(self, name), "roles")]
 
     # -- what they sent
 
@@ -240,12 +246,7 @@ class Handler(RequestHandler):
         if isinstance(error, TooManyRequests | Unavailable) and error.retry_after:
             self.set_header("Retry-After", str(error.retry_after))
         elif isinstance(error, HTTPError) and error.status_code == 405:
-            self.set_header("Allow", ", ".join(self.methods))
-
-    @property
-    def methods(self) -> list[str]:
-        """The HTTP methods that this path answers."""
-        return [name for name in self.SUPPORTED_METHODS if hasattr(getattr(self, name.lower()), "roles")]
+            self.set_header("Allow", ", ".join(self.known_methods))
 
     def error_document(self, code: int, reason: str) -> dict[str, object]:
         """The body of an error; a family whose API has a shape of its own overrides this."""

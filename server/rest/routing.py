@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tornado.web import URLSpec
-
-if TYPE_CHECKING:
-    from server.rest.handler import Handler
+from tornado.web import RequestHandler, URLSpec
 
 __all__ = ["METHODS", "Route", "allow", "urgent"]
 
@@ -26,7 +23,7 @@ class Route:
     """
 
     path: str
-    handler: type[Handler]
+    handler: type[RequestHandler]
     tag: str = ""
     loose: bool = False
 

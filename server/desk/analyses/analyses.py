@@ -291,8 +291,9 @@ def shown(who: Visitor, row: Mapping[str, Any]) -> Document:
     rest = {name: value for name, value in row.items() if name not in _HIDDEN}
     parameters = {name: value for name, value in row["analysis_parameters"].items()
                   if not _SECRET.search(name)}
+    groups = seen_groups(who, row["group_ids"])
     return {"id": row["_id"], **rest, "analysis_parameters": parameters, "resource_type": "obj",
-            "group_ids": seen_groups(who, row["group_ids"])}
+            "group_ids": groups, "groups": [{"id": number} for number in groups]}
 
 
 # -- removing

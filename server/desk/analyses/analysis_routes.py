@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from config.json_text import JsonError, decode
 from server.common.errors import BadRequest, Forbidden, NotFound
 from server.desk.analyses import analyses, results
 from server.desk.analyses.analyses import Wanted
+from server.desk.analyses.pictures import BINS
 from server.desk.analyses.products import product
 from server.desk.common.access import Document
 from server.desk.common.acls import RUN_ANALYSES
-from server.desk.common.bodies import Body, Id, Name, Text, takes
+from server.desk.common.bodies import Body, Id, Name, Text, convert, takes
 from server.desk.objects import objs
 from server.desk.people.handler import DeskHandler, needs
 from server.rest.routing import Route, allow
@@ -46,6 +48,19 @@ class UploadBody(Body):
     show_plots: bool = False
     show_corner: bool = False
     group_ids: list[Id] | None = None
+
+
+class ProductBody(Body):
+    """How a product is wanted, of clients that say it in a body: it counts where the query says nothing."""
+
+    download: bool = False
+    plot_kwargs: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class PlotOptions(Body, forbid_unknown_fields=False):
+    """How a corner plot is drawn; what else SkyPortal's `plot_kwargs` may hold is ignored."""
+
+    bins: Annotated[int, msgspec.Meta(ge=1, le=200)] = BINS
 
 
 class _AnalysisHandler(DeskHandler):
@@ -246,15 +261,26 @@ class ProductOf(_AnalysisHandler):
         self.check_resource(analysis_resource_type)
         row = await self.found(analysis_id)
         number = self.number(plot_number, "plot_number")
+        download, options = self._wanted()
         found = await analyses.findings_of(self.ctx, row)
-        download = self.query_bool("download")
         if product_type == "results" and found.results is not None and not download:
             self.success(found.results.data)
             return
-        file = await asyncio.to_thread(product, found, product_type, number)
+        file = await asyncio.to_thread(product, found, product_type, number, options.bins)
         self.set_header("Content-Type", file.media_type)
         self.set_header("Content-Disposition", file.disposition(row["_id"], download=download))
         self.finish(file.content)
+
+    def _wanted(self) -> tuple[bool, PlotOptions]:
+        """Whether a file is wanted, and how a corner plot is drawn. Raises BadRequest."""
+        body, text = self.typed(ProductBody, required=False), self.query_given("plot_kwargs")
+        try:
+            options = body.plot_kwargs if text is None else decode(text)
+        except JsonError:
+            options = None
+        if not isinstance(options, dict):
+            raise BadRequest("plot_kwargs: must be the text of a JSON object")
+        return self.query_bool("download", body.download), convert(options, PlotOptions)
 
 
 _OF = "/api/{analysis_resource_type:any}"

@@ -7,6 +7,7 @@ annotations      origin, data (JSON)
 comments         text, created_at
 classifications  classification, probability, created_at
 localization     ra, dec (degrees, ICRS), area (sr), density (per sr): tiles of the sky map
+scan_result      nside, index (RING), llh, E_in, E_tot (GeV), X, Y, Z (m), T (ns): pixels of that map's scan
 event            dateobs, name, scan_id, best_ra, best_dec, area_50, area_90 (deg²): of that map
 catalogs         catalog, region, area (deg²), count: galaxies in the map's 50 and 90 % regions, in a disc
                  of 10 degrees around the object, and on the whole sky
@@ -17,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import math
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +26,8 @@ import msgspec
 import numpy as np
 
 from scanner.maps import healpix
-from server.common.errors import BadRequest
+from scanner.maps.result import PIXEL_DTYPE, ScanResult
+from server.common.errors import BadRequest, NotFound
 from server.desk.common.access import Document, Visitor
 from server.desk.common.dates import parse_date
 from server.desk.judgement import classifications
@@ -32,6 +35,7 @@ from server.desk.maps import events, localizations
 from server.desk.maps.tiles import Tiles, merged
 from server.desk.objects import galaxies, measurements, notes
 from server.rest.context import Context
+from server.scans.results import maps
 
 __all__ = ["gather"]
 
@@ -124,6 +128,18 @@ async def _localization(around: _Around) -> str:
     return await asyncio.to_thread(_tile_table, await around.tiles())
 
 
+async def _scan_result(around: _Around) -> str:
+    row = await around.map()
+    if not row.get("scan_id"):
+        raise BadRequest(f"input scan_result: the map {row['name']} is of no scan; name one that is, as "
+                         '{"localization": "<dateobs>/<name>"}')
+    try:
+        result, _ = await maps.latest(around.ctx, row["scan_id"])
+    except NotFound as error:  # its scan was deleted since
+        raise BadRequest(f"input scan_result: {error.reason}") from None
+    return await asyncio.to_thread(_pixel_table, result)
+
+
 async def _event(around: _Around) -> str:
     row = await around.map()
     event = await events.find(around.ctx, row["dateobs"])
@@ -181,6 +197,16 @@ def _tile_table(tiles: Tiles) -> str:
     return "ra,dec,area,density\n" + "".join(f"{a!r},{b!r},{c!r},{d!r}\n" for a, b, c, d in lines)
 
 
+def _pixel_table(result: ScanResult) -> str:
+    lines = (f"{nside},{','.join(map(_figure, row))}\n"
+             for nside, table in result.pixels.items() for row in table.tolist())
+    return f"nside,{','.join(PIXEL_DTYPE.names or ())}\n" + "".join(lines)
+
+
+def _figure(value: float) -> str:
+    return "" if math.isnan(value) else repr(value)
+
+
 def _csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
@@ -200,4 +226,4 @@ def _cell(value: Any) -> Any:
 _MAKERS: dict[str, Callable[[_Around], Awaitable[str]]] = {
     "photometry": _photometry, "spectra": _spectra, "redshift": _redshift, "annotations": _annotations,
     "comments": _comments, "classifications": _classifications, "localization": _localization,
-    "event": _event, "catalogs": _catalogs}
+    "scan_result": _scan_result, "event": _event, "catalogs": _catalogs}

@@ -18,7 +18,7 @@ from server.desk.common.bodies import convert
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["corner", "picture"]
+__all__ = ["BINS", "corner", "picture"]
 
 BINS = 40
 QUANTILES = (0.16, 0.5, 0.84)
@@ -56,7 +56,7 @@ def _draw(axes: Any, line: Line) -> None:
         axes.errorbar(x, y, error, fmt="o", markersize=4, label=label)
 
 
-def corner(samples: Mapping[str, np.ndarray]) -> bytes:
+def corner(samples: Mapping[str, np.ndarray], bins: int = BINS) -> bytes:
     """A corner plot (png): each parameter's distribution, and that of each pair."""
     names = list(samples)
     size = len(names)
@@ -68,9 +68,9 @@ def corner(samples: Mapping[str, np.ndarray]) -> bytes:
             if column > row:
                 axes.axis("off")
             elif column == row:
-                _histogram(axes, left, samples[left])
+                _histogram(axes, left, samples[left], bins)
             else:
-                axes.hist2d(samples[left], samples[below], bins=BINS, cmap="Blues")
+                axes.hist2d(samples[left], samples[below], bins=bins, cmap="Blues")
             if row == size - 1:
                 axes.set_xlabel(left, parse_math=False)
             if column == 0 and row:
@@ -78,8 +78,8 @@ def corner(samples: Mapping[str, np.ndarray]) -> bytes:
     return _png(figure)
 
 
-def _histogram(axes: Any, name: str, values: np.ndarray) -> None:
-    axes.hist(values, bins=BINS, histtype="step", color="black")
+def _histogram(axes: Any, name: str, values: np.ndarray, bins: int) -> None:
+    axes.hist(values, bins=bins, histtype="step", color="black")
     low, middle, high = np.quantile(values, QUANTILES)
     for place in (low, middle, high):
         axes.axvline(place, linestyle="--", linewidth=0.8, color="gray")

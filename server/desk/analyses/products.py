@@ -29,8 +29,11 @@ class File:
         return f'{how}; filename="analysis_{number}_{self.name}"'
 
 
-def product(found: Findings, kind: str, index: int) -> File:
-    """One product of an analysis. Takes a while for pictures. Raises NotFound, BadRequest."""
+def product(found: Findings, kind: str, index: int, bins: int = pictures.BINS) -> File:
+    """One product of an analysis; `bins` of its corner plot. Takes a while for pictures.
+
+    Raises NotFound, BadRequest.
+    """
     if kind == "results":
         if found.results is None:
             raise NotFound("the analysis has no results")
@@ -38,7 +41,7 @@ def product(found: Findings, kind: str, index: int) -> File:
     if kind in ("plot", "plots"):
         return _plot(found, index)
     if kind == "corner":
-        return _corner(found)
+        return _corner(found, bins)
     if kind == "samples" and found.inference_data is not None:
         return File(*results.file_of(found.inference_data), "application/octet-stream")
     if kind == "samples":
@@ -53,8 +56,9 @@ def _plot(found: Findings, index: int) -> File:
     return File(f"plot_{index}.{kind}", data, f"image/{kind}")
 
 
-def _corner(found: Findings) -> File:
+def _corner(found: Findings, bins: int) -> File:
     try:
-        return File("corner.png", pictures.corner(results.samples_of(found.inference_data)), "image/png")
+        samples = results.samples_of(found.inference_data)
     except NoSamples as error:
         raise NotFound(str(error)) from None
+    return File("corner.png", pictures.corner(samples, bins), "image/png")

@@ -126,7 +126,7 @@ class Service(DeskHandler):
 
     @needs(MANAGE_ANALYSIS_SERVICES)
     async def delete(self, analysis_service_id: str) -> None:
-        """Remove a service with its analyses."""
+        """Remove a service with its analyses and default analyses."""
         row = await services.find(self.ctx, self.who, self.number(analysis_service_id, "analysis_service_id"))
         await analyses.remove_of_service(self.ctx, row["_id"])
         await services.remove(self.ctx, row)

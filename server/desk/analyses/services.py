@@ -19,23 +19,27 @@ from server.common.errors import BadRequest, Forbidden
 from server.desk.analyses import templates
 from server.desk.common.access import Document, Visitor, visible
 from server.desk.common.ids import next_id
+from server.desk.common.vocabulary import ENUM_TYPES
 from server.desk.outside import calls
 from server.desk.people.groups import readable
 from server.production.people.sealing import SealError, seal, unseal
 from server.rest.context import Context
+from server.rules import rules
 from server.store.database import Index
 
-__all__ = ["INDEXES", "add", "change", "ensure_templates", "find", "headers_of", "is_grid", "listed",
-           "remove", "shown", "with_groups"]
+__all__ = ["DEFAULT_ANALYSIS", "INDEXES", "add", "change", "ensure_templates", "find", "headers_of",
+           "is_grid", "listed", "remove", "shown", "with_groups"]
 
 INDEXES = [Index("desk_analysis_services", "name", [("name", 1)], unique=True),
            Index("desk_analysis_services", "group_ids", [("group_ids", 1)])]
 
 GRID = "grid:"
 AUTHENTICATION = ("none", "header_token", "api_key", "HTTPBasicAuth")
-TYPES = ("lightcurve_fitting", "spectrum_fitting", "meta_analysis", "localization")
+TYPES = ENUM_TYPES["ANALYSIS_TYPES"]
 TIMEOUT = 3600.0
 LONGEST = 30 * 86400.0
+DEFAULT_ANALYSIS = "analysis"
+"""The action of rules that run a service."""
 _SECRET = "secret"
 
 
@@ -92,7 +96,10 @@ async def listed(ctx: Context, who: Visitor) -> list[Document]:
 
 
 async def remove(ctx: Context, row: Mapping[str, Any]) -> None:
-    """Forget a service; its analyses go before (`analyses.remove_of_service`)."""
+    """Forget a service and its default analyses; its analyses go before (`analyses.remove_of_service`)."""
+    for rule in await rules.listed(ctx, {"action": DEFAULT_ANALYSIS,
+                                         "settings.analysis_service_id": row["_id"]}):
+        await rules.remove(ctx, rule.key)
     await ctx.db.desk_analysis_services.delete_one({"_id": row["_id"]})
 
 

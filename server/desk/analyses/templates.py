@@ -18,12 +18,12 @@ import yaml
 
 from iceprod import requirements
 from server.common.errors import Unavailable
+from server.desk.common.vocabulary import ENUM_TYPES
 from server.rest.context import Context
 
 __all__ = ["INPUTS", "Template", "TemplateError", "known", "shipped"]
 
-INPUTS = ("photometry", "spectra", "redshift", "annotations", "comments", "classifications", "localization",
-          "event", "catalogs")
+INPUTS = tuple(ENUM_TYPES["ANALYSIS_INPUT_TYPES"])
 """What an analysis can be given of an object; `server.desk.analyses.inputs` says what is in each."""
 
 SHIPPED = Path(__file__).parent / "programs"

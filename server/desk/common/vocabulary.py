@@ -18,8 +18,9 @@ ENUM_TYPES: dict[str, list[str]] = {
     "THUMBNAIL_TYPES": ["new", "ref", "sub", "sdss", "dr8", "ls", "ps1", "new_gz", "ref_gz", "sub_gz"],
     "FOLLOWUP_PRIORITIES": ["1", "2", "3", "4", "5"],
     "ALLOWED_API_CLASSNAMES": ["GENERICAPI", "GRIDSCANAPI", "LOOPBACKAPI", "ZTFMMAAPI"],
-    "ANALYSIS_TYPES": ["lightcurve_fitting", "spectrum_fitting", "meta_analysis", "skymap_reconstruction"],
+    "ANALYSIS_TYPES": ["lightcurve_fitting", "spectrum_fitting", "meta_analysis", "localization",
+                       "skymap_reconstruction"],
     "ANALYSIS_INPUT_TYPES": ["photometry", "spectra", "redshift", "annotations", "comments",
-                             "classifications", "localization", "scan_result"],
+                             "classifications", "localization", "scan_result", "event", "catalogs"],
     "AUTHENTICATION_TYPES": ["none", "header_token", "api_key", "HTTPBasicAuth", "HTTPDigestAuth", "OAuth1"],
 }

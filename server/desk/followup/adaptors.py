@@ -20,11 +20,12 @@ __all__ = ["Adaptor", "Order", "Outcome"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a request is after a call: status for people, phase, and further fields of its row."""
+    """What a request is after a call: status for people, phase, further fields of its row, and the reason."""
 
     status: str
     phase: Phase
     fields: Mapping[str, Any] = field(default_factory=dict)
+    reason: str = ""  # why, where the status is one of SkyPortal's words and cannot say it
 
 
 @dataclass(frozen=True)

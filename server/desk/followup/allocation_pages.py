@@ -82,7 +82,7 @@ async def _shown_requests(ctx: Context, found: Sequence[Document],
 
 def _obj(known: Mapping[str, Document], row: Mapping[str, Any]) -> Document | None:
     obj = known.get(row["obj_id"])
-    return None if obj is None else {**objs.shown(obj), "thumbnails": []}
+    return None if obj is None else {**objs.shown(obj), "thumbnails": objs.thumbnails(obj)}
 
 
 async def change(ctx: Context, row: Mapping[str, Any], fields: Mapping[str, Any],

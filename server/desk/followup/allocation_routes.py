@@ -13,8 +13,9 @@ from server.desk.common.dates import parse_date
 from server.desk.followup import allocation_pages, drawing, reports
 from server.desk.observing import allocations
 from server.desk.observing.instruments import find_instrument
-from server.desk.people.groups import find_group
+from server.desk.people.groups import check_groups, find_group
 from server.desk.people.handler import DeskHandler, needs
+from server.desk.people.people import check_users
 from server.rest.routing import Route, allow
 
 __all__ = ["ROUTES"]
@@ -71,7 +72,14 @@ def _date(text: str, name: str) -> datetime:
     return parse_date(text, name)
 
 
-class Allocations(DeskHandler):
+class _AllocationHandler(DeskHandler):
+    async def check_people(self, fields: dict[str, Any]) -> None:
+        """Raise BadRequest unless there are the admins and groups that an allocation's fields name."""
+        await check_users(self.ctx, fields.get("allocation_admin_ids", ()), "allocation_admin_ids")
+        await check_groups(self.ctx, self.who, fields.get("default_share_group_ids") or ())
+
+
+class Allocations(_AllocationHandler):
     """Allocations."""
 
     @allow("any")
@@ -91,11 +99,12 @@ class Allocations(DeskHandler):
         await find_group(self.ctx, self.who, body.group_id)
         await find_instrument(self.ctx, body.instrument_id)
         fields, altdata = _fields(changes(body))
+        await self.check_people(fields)
         fields.setdefault("allocation_admin_ids", [])
         self.success({"id": await allocations.add(self.ctx, fields, altdata)})
 
 
-class Allocation(DeskHandler):
+class Allocation(_AllocationHandler):
     """One allocation."""
 
     @allow("any")
@@ -115,6 +124,7 @@ class Allocation(DeskHandler):
         if "instrument_id" in given:
             await find_instrument(self.ctx, given["instrument_id"])
         fields, altdata = _fields(given)
+        await self.check_people(fields)
         await allocation_pages.change(self.ctx, row, fields, altdata)
         self.success()
 

@@ -99,7 +99,8 @@ class Generic(Adaptor):
             answer = await exchange(ctx, _call(order, "POST", _told(ctx, order)))
             return _outcome(answer, order)
         except ApiError as error:
-            return Outcome(f"{FAILED}: {without(_secrets(order), error.reason)}"[:_LONGEST], Phase.FAILED)
+            reason = without(_secrets(order), error.reason)[:_LONGEST]
+            return Outcome(FAILED, Phase.FAILED, reason=reason)
 
 
 class Loopback(Generic):
@@ -153,7 +154,7 @@ def _outcome(answer: Answer, order: Order) -> Outcome:
         return Outcome(f"rejected: {_reason(answer)}"[:_LONGEST], Phase.REJECTED)
     said = _document(answer)
     if said is None:
-        return Outcome(f"{FAILED}: {_FACILITY} gave an answer that is no JSON object", Phase.FAILED)
+        return Outcome(FAILED, Phase.FAILED, reason=f"{_FACILITY} gave an answer that is no JSON object")
     number = _number(said) or order.row.get("facility_id")
     return Outcome(SUBMITTED, Phase.OPEN, {"facility_id": number} if number else {})
 

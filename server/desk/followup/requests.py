@@ -23,6 +23,7 @@ from server.desk.followup.states import PENDING, Phase, phase_of
 from server.desk.objects import objs
 from server.desk.observing import allocations, instruments
 from server.desk.people.groups import check_groups
+from server.desk.people.people import check_users
 from server.rest.context import Context
 
 __all__ = ["Wanted", "change", "check_payload", "fetch", "set_status", "submit", "take_back"]
@@ -55,6 +56,7 @@ async def submit(ctx: Context, who: Visitor, wanted: Wanted) -> int:
         return known
     await objs.find(ctx, wanted.obj_id)
     await check_groups(ctx, who, wanted.target_group_ids)
+    await check_users(ctx, wanted.watcher_ids, "watcher_ids")
     allocation, instrument, adaptor = await _way(ctx, who, wanted.allocation_id)
     payload = await _checked(ctx, adaptor, instrument, who.username, wanted.payload)
     hours = adaptor.hours(payload)
@@ -174,7 +176,7 @@ async def _update(ctx: Context, adaptor: Adaptor, order: Order, fields: Document
     changed = {**order.row, "payload": fields["payload"], "payload_before": order.payload, "sent": sent}
     outcome = await adaptor.update(ctx, replace(order, row=changed))
     if outcome.phase is not Phase.OPEN:  # what the facility has is still what it had
-        raise BadRequest(f"the request stays as it was: {outcome.status}")
+        raise BadRequest(f"the request stays as it was: {outcome.reason or outcome.status}")
     if await rows.move(ctx, order.number, outcome, {"phase": Phase.OPEN.value}, **fields, sent=sent) is None:
         raise BadRequest("the request has come to an end meanwhile")
 

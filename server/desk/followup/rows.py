@@ -21,8 +21,8 @@ from server.rest.context import Context
 from server.rules import events
 from server.store.database import Index
 
-__all__ = ["INDEXES", "Asked", "about", "changeable", "find", "listed", "move", "of_allocation", "shown",
-           "transactions"]
+__all__ = ["INDEXES", "Asked", "about", "changeable", "find", "in_words", "listed", "move", "of_allocation",
+           "shown", "transactions"]
 
 INDEXES = [
     Index("desk_followup_requests", "allocation", [("allocation_id", 1), ("_id", -1)]),
@@ -114,8 +114,8 @@ async def move(ctx: Context, request_id: int, outcome: Outcome, condition: Mappi
                **fields: Any) -> Document | None:
     """Make a request what it is after a call, if its phase and the condition allow; the row, or None."""
     query = {"_id": request_id, "phase": {"$in": sources_of(outcome.phase)}, **(condition or {})}
-    new = {"status": outcome.status, "phase": outcome.phase.value, **outcome.fields, **fields,
-           "modified": now()}
+    new = {"status": outcome.status, "reason": outcome.reason, "phase": outcome.phase.value,
+           **outcome.fields, **fields, "modified": now()}
     if outcome.phase in OVER:
         new["unlogged"] = True  # whoever watches it wants to hear of that
     row: Document | None = await ctx.db.desk_followup_requests.find_one_and_update(
@@ -139,4 +139,9 @@ def about(request_id: int) -> str:
 def shown(row: Mapping[str, Any]) -> Document:
     """A request as the API shows it."""
     rest = {name: value for name, value in row.items() if name not in _HIDDEN}
-    return {"id": row["_id"], **rest}
+    return {"id": row["_id"], "reason": "", **rest}
+
+
+def in_words(row: Mapping[str, Any]) -> str:
+    """How a request stands, and why."""
+    return f"{row['status']}: {row['reason']}" if row.get("reason") else str(row["status"])

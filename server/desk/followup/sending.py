@@ -57,7 +57,7 @@ async def send(ctx: Context, row: Mapping[str, Any]) -> Document:
             adaptor, order = await order_of(ctx, row)
             outcome = await adaptor.submit(ctx, order)
     except ApiError as error:
-        outcome = Outcome(f"{FAILED}: {error.reason}"[:300], Phase.FAILED)
+        outcome = Outcome(FAILED, Phase.FAILED, reason=error.reason[:300])
     done = await rows.move(ctx, row["_id"], outcome, {"phase": Phase.PENDING.value})
     if done is not None:
         return done

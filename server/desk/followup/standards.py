@@ -2,6 +2,7 @@
 
 ESO: the southern spectrophotometric standards of Hamuy et al. (1992, PASP 104, 533; 1994, PASP 106, 566), as
 M. Hamuy lists them for observers: equinox 2000, V magnitudes. Some move by an arcsecond in a few years.
+ZTF: the northern ones that ZTF's transients are observed with, of Oke (1990, AJ 99, 1621).
 """
 
 from __future__ import annotations
@@ -53,7 +54,13 @@ STANDARDS: dict[str, list[Standard]] = {"ESO": [
     _star("LTT 7987", "20:10:57.1", "-30:13:03", 12.23),
     _star("LTT 9239", "22:52:40.9", "-20:35:27", 12.07),
     _star("Feige 110", "23:19:58.3", "-05:09:56", 11.83),
-    _star("LTT 9491", "23:19:35.2", "-17:05:28", 14.11)]}
+    _star("LTT 9491", "23:19:35.2", "-17:05:28", 14.11)], "ZTF": [
+    _star("G191-B2B", "05:05:30.6", "+52:49:54", 11.78),
+    _star("Feige 34", "10:39:36.7", "+43:06:10", 11.18),
+    _star("Feige 67", "12:41:51.8", "+17:31:20", 11.81),
+    _star("BD+33 2642", "15:51:59.9", "+32:56:55", 10.81),
+    _star("BD+28 4211", "21:51:11.1", "+28:51:52", 10.51),
+    _star("Feige 110", "23:19:58.4", "-05:09:56", 11.82)]}
 """Standard stars by the name of their list."""
 
 

@@ -46,7 +46,7 @@ async def end(ctx: Context, who: Visitor, request_id: int) -> None:
 async def _read(ctx: Context, row: Mapping[str, Any]) -> Event:
     """The end of a request: one event however often it is told, whoever watches by then."""
     facts = {"request_id": row["_id"], "obj_id": row["obj_id"], "phase": row["phase"],
-             "status": row["status"][:500]}
+             "status": rows.in_words(row)[:500]}
     event = events.made(KIND.name, row["_id"], row["modified"], facts)
     return replace(event, facts={**facts, "watchers": await _who_watches(ctx, row)})
 

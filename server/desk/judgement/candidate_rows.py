@@ -16,11 +16,6 @@ from server.rest.context import Context
 
 __all__ = ["Parts", "shown_candidates"]
 
-_PICTURES = {
-    "sdss": "https://skyserver.sdss.org/dr17/SkyServerWS/ImgCutout/getjpeg"
-            "?ra={ra}&dec={dec}&scale=0.3&width=200&height=200&opt=G",
-    "ls": "https://www.legacysurvey.org/viewer/jpeg-cutout"
-          "?ra={ra}&dec={dec}&size=200&layer=ls-dr10&pixscale=0.262"}
 MJD_ZERO = datetime(1858, 11, 17)
 
 
@@ -50,19 +45,11 @@ async def shown_candidates(ctx: Context, who: Visitor, names: Sequence[str], par
         if name in rows:
             found.append({
                 **objs.shown(rows[name]), **asdict(distance(rows[name]["altdata"], rows[name]["redshift"])),
-                "thumbnails": _thumbnails(rows[name]), **_photstats(stats.get(name)),
+                "thumbnails": objs.thumbnails(rows[name]), **_photstats(stats.get(name)),
                 "annotations": annotations.get(name, []),
                 **_saved(saved.get(name, []), judged.get(name, [])), **_passages(passages[name], parts),
                 **{part: rows_of.get(name, []) for part, rows_of in more.items()}})
     return _with_galactic(found)
-
-
-def _thumbnails(row: Document) -> list[Document]:
-    """Where pictures of the place are; nobody has to fetch them for us."""
-    if row["ra"] is None:
-        return []
-    return [{"type": kind, "public_url": address.format(ra=row["ra"], dec=row["dec"])}
-            for kind, address in _PICTURES.items()]
 
 
 def _saved(groups: list[Document], judged: list[Document]) -> Document:

@@ -15,6 +15,7 @@ from server.desk.common.dates import parse_date
 from server.desk.common.ids import next_id
 from server.desk.maps.quakeml import read_quakeml
 from server.desk.people.groups import shown
+from server.desk.people.people import find_users
 from server.rest.context import Context
 from server.store.database import Index
 
@@ -87,8 +88,9 @@ def _degrees(name: str, value: float | None, limit: float) -> dict[str, float]:
 
 
 async def find(ctx: Context, event_id: str) -> Document:
-    """An earthquake, its newest notice first. Raises NotFound."""
+    """An earthquake with who told of it, its newest notice first. Raises NotFound."""
     row = await ctx.db.desk_earthquakes.find_one({"event_id": event_id})
     if row is None:
         raise NotFound(f"no earthquake {event_id[:60]!r}")
-    return shown({**row, "notices": row["notices"][::-1]})
+    sender = (await find_users(ctx, [row["sent_by_id"]])).get(row["sent_by_id"])
+    return shown({**row, "sent_by": sender, "notices": row["notices"][::-1]})

@@ -17,7 +17,7 @@ from server.rest.context import Context
 from server.store.database import Index
 
 __all__ = ["INDEXES", "RELATIONS", "ObjFields", "change", "ensure", "find", "find_many", "host", "new",
-           "own_fields", "shown"]
+           "own_fields", "shown", "thumbnails"]
 
 INDEXES = [
     Index("desk_objs", "hpix29", [("hpix29", 1)]),
@@ -69,6 +69,11 @@ class ObjFields(Body):
 
 FIELDS = tuple(name for name in ObjFields.__struct_fields__ if name != "healpix")
 MAX_NAME = 200
+_PICTURES = {
+    "sdss": "https://skyserver.sdss.org/dr17/SkyServerWS/ImgCutout/getjpeg"
+            "?ra={ra}&dec={dec}&scale=0.3&width=200&height=200&opt=G",
+    "ls": "https://www.legacysurvey.org/viewer/jpeg-cutout"
+          "?ra={ra}&dec={dec}&size=200&layer=ls-dr10&pixscale=0.262"}
 
 
 def own_fields(body: ObjFields) -> Document:
@@ -160,3 +165,11 @@ def shown(row: Mapping[str, Any]) -> Document:
     """An object as the API shows it."""
     rest = {name: value for name, value in row.items() if name not in ("_id", "hpix29")}
     return {"id": row["_id"], **rest, "healpix": row["hpix29"]}
+
+
+def thumbnails(row: Mapping[str, Any]) -> list[Document]:
+    """Where pictures of the place are; nobody has to fetch them for us."""
+    if row["ra"] is None:
+        return []
+    return [{"type": kind, "public_url": address.format(ra=row["ra"], dec=row["dec"])}
+            for kind, address in _PICTURES.items()]

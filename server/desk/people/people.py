@@ -26,8 +26,8 @@ from server.desk.people import groups
 from server.rest.context import Context
 from server.store.database import Index
 
-__all__ = ["INDEXES", "add_token", "add_user", "find_user", "find_users", "named_or_numbered", "of_user",
-           "profile", "remove_token", "shared_rights", "shown_user", "tokens", "users", "visitor"]
+__all__ = ["INDEXES", "add_token", "add_user", "check_users", "find_user", "find_users", "named_or_numbered",
+           "of_user", "profile", "remove_token", "shared_rights", "shown_user", "tokens", "users", "visitor"]
 
 INDEXES = [
     Index("desk_users", "username", [("username", 1)], unique=True),
@@ -137,6 +137,13 @@ async def find_user(ctx: Context, user_id: int) -> Document:
     if user is None:
         raise BadRequest(f"no user {user_id}")
     return user
+
+
+async def check_users(ctx: Context, user_ids: Iterable[int], name: str) -> None:
+    """Raise BadRequest, which names the field, unless there are all these users."""
+    wanted = set(user_ids)
+    if missing := wanted - set(await find_users(ctx, wanted)):
+        raise BadRequest(f"{name}: no user {min(missing)}")
 
 
 async def find_users(ctx: Context, user_ids: Iterable[int]) -> dict[int, Document]:

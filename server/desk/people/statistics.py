@@ -75,7 +75,8 @@ async def _fill(ctx: Context, run: Acquisition) -> Outcome:
     filled = left = 0
     while (step := await fill_healpix(ctx))["filled"]:
         filled, left = filled + step["filled"], step["left"]
-    return Outcome(detail=f"{filled} objects have a pixel index now, {left} are left")
+    return Outcome(detail=f"{filled} objects have a pixel index now, {left} are left",
+                   data=json.dumps({"filled": filled, "left": left}).encode())
 
 
 register(Action("fill_healpix", "Gives objects with a position but without a pixel index theirs.", run=_fill))

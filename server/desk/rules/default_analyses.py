@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from iceprod.ids import now
-from server.common.errors import BadRequest
+from server.common.errors import BadRequest, Forbidden
 from server.desk.analyses import analyses, services
 from server.desk.analyses.analyses import Wanted
 from server.desk.common.access import Document, Visitor, own_groups
@@ -23,7 +23,7 @@ from server.rules.kinds import Action, Firing, register_action
 
 __all__ = ["ACTION", "checked", "find", "listed", "read_source_filter", "remove", "shown"]
 
-ACTION = "analysis"
+ACTION = services.DEFAULT_ANALYSIS
 
 
 async def checked(ctx: Context, who: Visitor, service_id: int, *, parameters: Mapping[str, Any],
@@ -71,8 +71,11 @@ async def find(ctx: Context, who: Visitor, service_id: int, number: int) -> Rule
 
 
 async def listed(ctx: Context, who: Visitor, service_id: int) -> list[Rule]:
-    """The default analyses of a service that the visitor may read. Raises Forbidden: no such service."""
-    await services.find(ctx, who, service_id)
+    """The default analyses of a service that the visitor may read. Raises BadRequest: no such service."""
+    try:
+        await services.find(ctx, who, service_id)
+    except Forbidden as error:
+        raise BadRequest(error.reason) from None
     return await standing.listed(ctx, who, {"action": ACTION, "settings.analysis_service_id": service_id})
 
 

@@ -14,7 +14,6 @@ from iceprod.tokens import Caller, TokenError
 from server.common.errors import ApiError, BadRequest, NotFound, TooManyRequests, Unavailable, status_line
 from server.rest.admission import user_of
 from server.rest.handler import Handler
-from server.rest.routing import METHODS
 from server.sensor.common.addresses import PREFIX, Addresses
 from server.sensor.common.errors import FieldErrors, NotAllowed, NotAuthenticated, Protected
 
@@ -31,11 +30,13 @@ class SensorHandler(Handler):
 
     async def prepare(self) -> None:
         self.caller = await self.known_caller()
-        known = [name.upper() for name in METHODS if hasattr(getattr(self, name), "roles")]
-        if self.request.method not in known:
-            raise NotAllowed(self.request.method or "", known)
+        if self.request.method not in self.known_methods:
+            raise self._not_allowed()
         await self.enter(user_of(self.caller))
         await self.read_large_body()
+
+    def _not_allowed(self) -> NotAllowed:
+        return NotAllowed(self.request.method or "", self.known_methods)
 
     async def authenticate(self) -> Caller:
         """The owner of the token in ``Authorization: Token …`` (or ``Bearer …``) or ``Token: …``."""
@@ -93,6 +94,8 @@ class SensorHandler(Handler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = self.what_failed(kwargs)
+        if status_code == 405 and isinstance(error, HTTPError):  # a method that no path of any API has
+            error = self._not_allowed()
         document: dict[str, Any] = {"detail": self._reason}
         if isinstance(error, ApiError):
             status_code, document = error.code, self._document(error)

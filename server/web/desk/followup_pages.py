@@ -79,7 +79,7 @@ class ActOnRequest(DeskPage):
 
     async def _fetch(self, request_id: int) -> str:
         done = await requests.fetch(self.ctx, await rows.find(self.ctx, await self.who(), request_id))
-        return f"Request {request_id}: {done['status']}."
+        return f"Request {request_id}: {rows.in_words(done)}."
 
     async def _watch(self, request_id: int) -> str:
         await watching.begin(self.ctx, await self.who(), request_id)
@@ -139,7 +139,7 @@ class Ask(DeskPage):
             await self._form(filled, error.reason)
             return
         row = await rows.find(self.ctx, who, number)
-        self.done(f"Request {number}: {row['status']}.", "/web/desk/requests")
+        self.done(f"Request {number}: {rows.in_words(row)}.", "/web/desk/requests")
 
 
 class Picture(DeskPage):

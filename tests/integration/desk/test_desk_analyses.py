@@ -129,6 +129,7 @@ def test_a_service_gets_inputs_and_calls_back(admin: Session, one: Night, servic
     row = ended(one, analysis)
     assert (row["status"], row["status_message"], row["num_plots"]) == ("completed", "done", 1)
     assert row["analysis_parameters"] == {"mode": "deep"}
+    assert row["groups"] == [{"id": one.group}]
     [told] = service.told
     assert told["inputs"]["redshift"] == "redshift,redshift_error\n0.25,\n"
     assert told["inputs"]["photometry"].startswith("mjd,filter,flux")
@@ -143,6 +144,17 @@ def test_a_service_gets_inputs_and_calls_back(admin: Session, one: Night, servic
         answer = one.session.get(f"/api/obj/analysis/{analysis}/{product}")
         assert answer.headers["Content-Type"] == "image/png"
         assert answer.content.startswith(b"\x89PNG")
+    results = f"/api/obj/analysis/{analysis}/results/0"
+    assert "attachment" in one.session.get(results, json={"download": True}).headers["Content-Disposition"]
+    assert ok(one.session.get(results, params={"download": "no"}, json={"download": True})) == {"chi2": 1.5}
+    corner = f"/api/obj/analysis/{analysis}/corner/0"
+    plain = one.session.get(corner).content
+    sent = {"plot_kwargs": {"bins": 3, "color": "red"}}
+    coarse = one.session.get(corner, json=sent).content
+    assert coarse == one.session.get(corner, params={"plot_kwargs": '{"bins": 3}'}).content != plain
+    assert coarse.startswith(b"\x89PNG")
+    for bad in ("x", "[1]", '{"bins": 0}', '{"bins": 1e9}'):
+        refused(one.session.get(corner, params={"plot_kwargs": bad}), 400)
     samples = one.session.get(f"/api/obj/analysis/{analysis}/samples/0")
     assert samples.json() == {"a": [1, 2, 3, 4], "b": [2, 3, 4, 6]}
     assert "attachment" in samples.headers["Content-Disposition"]

@@ -28,6 +28,8 @@ def test_later_notices_stand_first(api: Api) -> None:
     assert [notice["magnitude"] for notice in data["notices"]] == [6.3, 6.1]
     assert data["id"] in ids
     assert (data["predictions"], data["comments"]) == ([], [])
+    assert data["sent_by"]["id"] == data["sent_by_id"]
+    assert data["sent_by"]["username"] == "tester"
 
 
 def test_quakeml_is_a_notice_too(api: Api) -> None:

@@ -100,15 +100,16 @@ def test_a_request_reaches_its_facility(desk: Desk, facility: Facility) -> None:
 
 
 @pytest.mark.parametrize(("mode", "status", "phase", "calls"), [
-    ("reject", "rejected: no time left", "rejected", 1), ("garbage", "failed to submit: ", "failed", 1),
-    ("error", "failed to submit: ", "failed", 2), ("hang", "failed to submit: ", "failed", 2),
-    ("redirect", "failed to submit: ", "failed", 1), ("gone", "rejected: HTTP 404", "rejected", 1)])
+    ("reject", "rejected: no time left", "rejected", 1), ("garbage", "failed to submit", "failed", 1),
+    ("error", "failed to submit", "failed", 2), ("hang", "failed to submit", "failed", 2),
+    ("redirect", "failed to submit", "failed", 1), ("gone", "rejected: HTTP 404", "rejected", 1)])
 def test_a_facility_that_does_not_take_it(desk: Desk, facility: Facility, mode: str, status: str, phase: str,
                                           calls: int) -> None:
     facility.mode = mode
     number = desk.ask(desk.remote)
     row = desk.read(number)
-    assert (row["status"][:len(status)], row["phase"]) == (status, phase)
+    assert (row["status"], row["phase"]) == (status, phase)
+    assert ("facility" in row["reason"]) is (phase == "failed")
     keys = {headers["Idempotency-Key"] for _, _, _, headers in facility.heard}
     assert (len(facility.heard), len(keys)) == (calls, 1)  # a second try is recognised as the same
     facility.mode = "accept"
@@ -133,7 +134,7 @@ def test_a_facility_elsewhere_is_not_called(desk: Desk, admin: Session) -> None:
     ok(admin.put(f"/api/allocation/{desk.remote}", json={"_altdata": secret}))
     row = desk.read(desk.ask(desk.remote))
     assert row["phase"] == "failed"
-    assert "does not call" in row["status"]
+    assert "does not call" in row["reason"]
 
 
 def test_change_and_take_back(desk: Desk, facility: Facility) -> None:
@@ -231,6 +232,27 @@ def test_lists(desk: Desk) -> None:
     refused(session.get("/api/followup_request", params={"pageNumber": 99}))
 
 
+def test_people_who_are_not_there(desk: Desk, admin: Session) -> None:
+    body = {"obj_id": "Alpha", "allocation_id": desk.local, "payload": desk.payload(),
+            "watcher_ids": [UNKNOWN]}
+    refused(desk.one.session.post("/api/followup_request", json=body), 400, "watcher_ids: no user")
+    admins = {"allocation_admin_ids": [UNKNOWN]}
+    refused(admin.put(f"/api/allocation/{desk.local}", json=admins), 400, "allocation_admin_ids: no user")
+    made = {"group_id": desk.one.group, "instrument_id": desk.instrument, "hours_allocated": 1, **admins}
+    refused(admin.post("/api/allocation", json=made), 400, "allocation_admin_ids: no user")
+    shared = {"default_share_group_ids": [UNKNOWN]}
+    refused(admin.put(f"/api/allocation/{desk.local}", json=shared), 400, "no group")
+    made |= {"allocation_admin_ids": [], **shared}
+    refused(admin.post("/api/allocation", json=made), 400, "no group")
+
+
+def test_an_allocation_shows_where_pictures_of_its_targets_are(desk: Desk) -> None:
+    desk.ask(desk.local)
+    [request] = ok(desk.one.session.get(f"/api/allocation/{desk.local}"))["requests"]
+    candidate = ok(desk.one.session.get("/api/candidates/Alpha"))
+    assert request["obj"]["thumbnails"] == candidate["thumbnails"] != []
+
+
 # -- messages of facilities
 
 
@@ -297,6 +319,9 @@ def test_the_schedule_of_a_night(desk: Desk) -> None:
     stars = desk.one.session.get(url, params={**NIGHT, "standardsOnly": True, "magnitudeRange": "(12, 11)"})
     assert "Feige 56" in stars.text
     assert "LTT 4816" not in stars.text
+    northern = {**NIGHT, "includeStandards": True, "standardType": "ZTF"}
+    rows = list(csv.DictReader(io.StringIO(desk.one.session.get(url, params=northern).text)))
+    assert {"Feige 34", "Feige 67", "Alpha"} <= {row["object_id"] for row in rows}
     for wrong in ({"magnitudeRange": "(11, 12)"}, {"standardType": "x"}, {"output_format": "doc"},
                   {"observationEndDate": "2041-01-01"}, {"observationEndDate": "2001-01-01"}):
         refused(desk.one.session.get(url, params={**NIGHT, "includeStandards": True, **wrong}))

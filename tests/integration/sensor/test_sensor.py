@@ -108,6 +108,9 @@ def test_unknown_methods_are_named(alice: Session) -> None:
     assert (answer.status_code, answer.json()) == (405, {"detail": 'Method "POST" not allowed.'})
     assert answer.headers["Allow"] == "GET"
     assert alice.delete(SCHEDULE).headers["Allow"] == "GET, POST"
+    answer = alice.request("BREW", SCHEDULE)
+    assert (answer.status_code, answer.json()) == (405, {"detail": 'Method "BREW" not allowed.'})
+    assert answer.headers["Allow"] == "GET, POST"
 
 
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"{'a': 1}"])

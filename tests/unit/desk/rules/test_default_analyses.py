@@ -73,6 +73,23 @@ async def test_a_class_starts_it_once(ctx: Context, who: Visitor, service: int) 
     assert await standing.listed(ctx, who, {}) == []
 
 
+async def test_no_such_service(ctx: Context, who: Visitor, service: int) -> None:
+    assert await default_analyses.listed(ctx, who, service) == []
+    with pytest.raises(BadRequest, match="no service"):
+        await default_analyses.listed(ctx, who, service + 1)
+
+
+async def test_they_go_with_their_service(ctx: Context, who: Visitor, service: int) -> None:
+    draft = await default_analyses.checked(
+        ctx, who, service, parameters={}, source_filter={"classifications": [{"name": "TDE"}]},
+        daily_limit=None, group_ids=None, show=SHOW)
+    await standing.add(ctx, who, draft)
+    await services.remove(ctx, {"_id": service + 1})
+    assert len(await standing.listed(ctx, who, {})) == 1
+    await services.remove(ctx, await services.find(ctx, who, service))
+    assert await standing.listed(ctx, who, {}) == []
+
+
 @pytest.mark.parametrize("given", [
     None, {}, {"classifications": []}, {"classifications": ["TDE"]}, {"classifications": [{"name": ""}]},
     {"classifications": [{"name": "TDE", "probability": 2}]}, {"classifications": [{"name": "TDE", "p": 1}]},
