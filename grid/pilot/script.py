@@ -143,7 +143,8 @@ class Script:
     # -- steps
 
     def _whole(self) -> tuple[str, str]:
-        self.directory.mkdir(parents=True, mode=0o700, exist_ok=True)
+        if not self.directory.is_dir():
+            self.directory.mkdir(parents=True, mode=0o700)
         config = self.running.payload.get("task")
         if not isinstance(config, dict):
             raise BadConfig(str(self.running.payload.get("error") or "the task has no configuration"))
