@@ -197,7 +197,8 @@ class Pilot:
                 self._was_ready, self.last_task = True, time.monotonic()
             self._free_slots += 1
             self._dispatch()
-            self._changed.notify_all()
+            if self._wanted():
+                self._changed.notify_all()
 
     def wait_for_slot(self, seconds: float) -> int:
         """How many tasks we could take now; waits until it is one at least."""
