@@ -23,7 +23,7 @@ __all__ = ["Report", "Reports", "note_results", "send_rest", "trace_of"]
 PATH = "/task_actions/report_many"
 _MOST = 200  # reports in one request
 _MOST_CHARACTERS = 4_000_000  # of logs in one request
-_GATHER_SECONDS = 0.4
+_GATHER_SECONDS = 0.8
 
 log = logging.getLogger("pilot")
 
