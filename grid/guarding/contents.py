@@ -1,8 +1,8 @@
 """What is in a task's directory.
 
-Directories that were looked into are not opened again while the kernel says that nobody changed them: the time
-of the last change moves with each entry, right and attribute, and no program can set it (inode(7), ctime). As
-clocks of file systems may be coarse, that is believed only once a look found it old.
+Directories that were looked into are not opened again while the kernel says that nobody changed them: the
+time of the last change moves with each entry, right and attribute, and no program can set it (inode(7), ctime).
+As clocks of file systems may be coarse, that is believed only once a look found it old.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Contents:
     def _folders(self, path: str) -> list[str] | None:
         """What is in a directory that has our rights and nothing but directories; None of any other."""
         status, now = os.lstat(path), time.monotonic()
-        state = (status.st_ino, status.st_mode, status.st_nlink, status.st_mtime_ns, status.st_ctime_ns)
+        state = _state(status)
         known = self._looks.get(path)
         if known is None or known.state != state:
             known = _Look(state, [], now, now)
@@ -83,6 +83,10 @@ class Contents:
         if names is not None:
             self._looks[path] = known._replace(names=names, latest=now)
         return names
+
+
+def _state(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_ino, status.st_mode, status.st_nlink, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _folders(path: str) -> list[str] | None:

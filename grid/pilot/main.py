@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import logging
 import os
@@ -33,7 +32,6 @@ from iceprod.walls.sandbox import ISOLATION, Sandbox, View, find_sandbox
 __all__ = ["main", "run", "start_speaking"]
 
 _PARTING_SECONDS = 2.0  # for spans that are not sent yet
-_GARBAGE = 20_000  # objects that are made between two looks for circles of them: tasks leave few
 
 log = logging.getLogger("pilot")
 
@@ -103,8 +101,6 @@ def _run(pilot: Pilot, worker_argv: list[str] | None) -> None:
     for thread in slots:
         thread.start()
     start_speaking(pilot)
-    gc.freeze()
-    gc.set_threshold(_GARBAGE)
     pilot.wait_for_end()
     pilot.leave()
     for thread in slots:

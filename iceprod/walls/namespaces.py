@@ -149,8 +149,8 @@ def limit(file_bytes: int) -> None:
 def open_queues() -> list[int]:
     """Descriptors that tell of message queues, semaphores and shared memory: a directory, and three tables.
 
-    None where the kernel has no such thing (mq_overview(7), sysvipc(7)). The files of the first, and the
-    lines of the others but one, are what is there. Needs the rights that `confine` gives up.
+    None where the kernel has no such thing (mq_overview(7), sysvipc(7)). The size of the first, and the
+    lines of the others but one, tell what is there. Needs the rights that `confine` gives up.
     """
     found = []
     with contextlib.suppress(OSError):
