@@ -21,7 +21,6 @@ from iceprod.walls.sandbox import ROOT, TMP, Sandbox
 
 __all__ = ["Directories", "remove"]
 
-_PRINTED = ("stdout", "stderr")
 _IDLE = 4  # directories that are kept, and as many as there were at once
 
 
@@ -67,10 +66,7 @@ class Directories:
     def _emptied(self, directory: Path) -> bool:
         """Remove what programs printed; whether all is then as it was before the first task."""
         try:
-            for name in _PRINTED:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(os.path.join(directory, name))
-            return self.contents(directory).are(self._sandbox.makes(str(directory)))
+            return self.contents(directory).restored(self._sandbox.makes(str(directory)))
         except OSError:
             return False
 

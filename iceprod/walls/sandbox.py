@@ -152,8 +152,8 @@ def _box(sandbox: Sandbox, directory: str, file_bytes: int) -> dict[str, Any]:
 def furnish(box: dict[str, Any]) -> None:
     """Make the directories that a box needs before its walls are built. Raises OSError.
 
-    Links that programs put in their place would have us mount, in the next one's sight, whatever they point at;
-    so they go.
+    Links that programs put in their place would have us mount, in the next one's sight, whatever they point
+    at; so they go.
     """
     for path in box["makes"]:
         _remove_link(path)
