@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["Pace"]
 
 _SHORT = 0.2  # seconds; longer tasks are not leased ahead
-_AHEAD = 1.0  # seconds of work that may lie here while others are idle
+_AHEAD = 0.5  # seconds of work that may lie here while others are idle
 _MOST = 500
 _WEIGHT = 0.2  # of the latest task in the mean
 

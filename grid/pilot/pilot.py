@@ -197,8 +197,7 @@ class Pilot:
                 self._was_ready, self.last_task = True, time.monotonic()
             self._free_slots += 1
             self._dispatch()
-            if self._wanted():
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def wait_for_slot(self, seconds: float) -> int:
         """How many tasks we could take now; waits until it is one at least."""

@@ -23,7 +23,7 @@ __all__ = ["Report", "Reports", "note_results", "send_rest", "trace_of"]
 PATH = "/task_actions/report_many"
 _MOST = 500  # reports in one request
 _MOST_CHARACTERS = 4_000_000  # of logs in one request
-_GATHER_SECONDS = 0.8
+_GATHER_SECONDS = 0.4
 
 log = logging.getLogger("pilot")
 
@@ -55,17 +55,12 @@ class Report:
         return sum(map(len, self.logs.values()))
 
 
-def _nobody_comes() -> bool:
-    return False
-
-
 class Reports:
     """Reports that wait to be sent, in order. Safe to use from many threads."""
 
     def __init__(self) -> None:
         self._waiting: list[Report] = []
         self._sending = self._closed = False
-        self._others_come = _nobody_comes  # as who gathers them to send them together says
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
@@ -74,8 +69,7 @@ class Reports:
     def add(self, report: Report) -> None:
         with self._changed:
             self._waiting.append(report)
-            if self._are_due():
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Nobody waits for reports any more: those that are there are all."""
@@ -88,7 +82,7 @@ class Reports:
         with self._changed:
             return list(self._waiting)
 
-    def next(self, seconds: float, others_come: Callable[[], bool] = _nobody_comes) -> list[Report]:
+    def next(self, seconds: float, others_come: Callable[[], bool] = lambda: False) -> list[Report]:
         """The next to be sent together, as soon as there are any; waits so long for the first. They stay.
 
         While others come soon, it waits a moment for them.
@@ -96,14 +90,10 @@ class Reports:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed, seconds)
             if self._waiting:
-                self._others_come = others_come
-                self._changed.wait_for(self._are_due, _GATHER_SECONDS)
-                self._others_come = _nobody_comes
+                self._changed.wait_for(
+                    lambda: len(self._waiting) >= _MOST or self._closed or not others_come(),
+                    _GATHER_SECONDS)
             return _portion(self._waiting)
-
-    def _are_due(self) -> bool:
-        """Whether nobody need wait for more; who gathers them is woken by none before."""
-        return len(self._waiting) >= _MOST or self._closed or not self._others_come()
 
     def sending(self, now: bool) -> None:
         """Some are being sent, or have been answered."""
