@@ -6,4 +6,4 @@ command lines, environments, and the sandbox's box. Leaves: how each program end
 
 from __future__ import annotations
 
-__all__ = ["directories", "keeper", "launcher"]
+__all__ = ["contents", "directories", "keeper", "launcher"]

@@ -11,18 +11,16 @@ import contextlib
 import os
 import secrets
 import shutil
-import stat
 import subprocess
 import threading
-from collections.abc import Collection
 from pathlib import Path
 
+from grid.guarding.contents import Contents
 from grid.guarding.launcher import Launcher
 from iceprod.walls.sandbox import ROOT, TMP, Sandbox
 
 __all__ = ["Directories", "remove"]
 
-_PRINTED = ("stdout", "stderr")
 _IDLE = 4  # directories that are kept, and as many as there were at once
 
 
@@ -33,6 +31,7 @@ class Directories:
         self._root, self._launcher, self._sandbox = root, launcher, sandbox
         self._lock = threading.Lock()
         self._idle: list[tuple[str, Path]] = []  # whose it is, and the directory; the last one was used last
+        self._contents: dict[Path, Contents] = {}
         self._taken = self._most = 0
 
     def take(self, whose: str) -> Path:
@@ -46,6 +45,10 @@ class Directories:
                     return one[1]
         return self._root / f"task-{secrets.token_hex(6)}"
 
+    def contents(self, directory: Path) -> Contents:
+        """What is known to be in a directory."""
+        return self._contents.setdefault(directory, Contents(directory))
+
     def give(self, whose: str, directory: Path) -> None:
         """A task is done with its directory: keep it, or remove it with all that is in it."""
         keep = bool(whose) and self._emptied(directory)
@@ -57,15 +60,13 @@ class Directories:
             del self._idle[:len(over)]
         for path in [one for _, one in over] if keep else [directory]:
             self._launcher.forget(path)
+            self._contents.pop(path, None)
             remove(path)
 
     def _emptied(self, directory: Path) -> bool:
         """Remove what programs printed; whether all is then as it was before the first task."""
         try:
-            for name in _PRINTED:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(os.path.join(directory, name))
-            return _is_as_made(directory, self._sandbox.makes(str(directory)))
+            return self.contents(directory).restored(self._sandbox.makes(str(directory)))
         except OSError:
             return False
 
@@ -90,24 +91,3 @@ def remove(directory: Path) -> None:
     if directory.exists():  # too deep for us, or its owner may not enter a part of it
         for argv in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
             subprocess.run([*argv, "--", str(directory)], check=False, capture_output=True)
-
-
-def _is_as_made(directory: Path, made: Collection[str]) -> bool:
-    """Whether there is nothing in a directory but directories that were made for the sandbox."""
-    unseen = [""]
-    while unseen:
-        own = unseen.pop()
-        path = os.path.join(directory, own)
-        if not _has_our_rights(path):
-            return False
-        inside = [os.path.join(own, name) for name in os.listdir(path)]
-        if any(name not in made for name in inside):
-            return False
-        unseen += inside
-    return True
-
-
-def _has_our_rights(path: str) -> bool:
-    """Whether a directory has the rights that we gave it, and no others beside them."""
-    has_more = hasattr(os, "listxattr") and os.listxattr(path, follow_symlinks=False)
-    return os.lstat(path).st_mode in (stat.S_IFDIR | 0o700, stat.S_IFDIR | 0o755) and not has_more

@@ -42,7 +42,8 @@ __all__ = ["serve"]
 
 _CANNOT_PREPARE, _NOT_FOUND = 126, 127
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
-_SIGNALS = [number for number in range(1, 32) if number not in (signal.SIGKILL, signal.SIGSTOP)]
+_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+_MOST = 1 << 16  # bytes of one read: more would have the kernel map and unmap memory for each
 _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")]
 
 
@@ -102,7 +103,7 @@ class Guard:
 
     def listen(self) -> bool:
         """Do what the pilot says; False when it is gone."""
-        data = self.link.recv(1 << 20)
+        data = self.link.recv(_MOST)
         *lines, self.buffer = (self.buffer + data).split(b"\n")
         for line in lines:
             request = json.loads(line)
@@ -265,9 +266,14 @@ class Walled(Guard):
         send([-1], number)  # all behind the walls, but us
 
     def stands(self) -> list[Any]:
-        queues = [os.listdir(one) if stat.S_ISDIR(os.fstat(one).st_mode) else os.pread(one, 4096, 0)
-                  for one in self.queues]
+        queues = [_left_in(one) for one in self.queues]
         return [*super().stands(), *queues, *namespaces.user_keys()]
+
+
+def _left_in(queues: int) -> int | bytes:
+    """What tells whether something outlives its program: of a directory its size, which counts entries."""
+    status = os.fstat(queues)
+    return status.st_size if stat.S_ISDIR(status.st_mode) else os.pread(queues, 4096, 0)
 
 
 def _spawn(argv: list[str], env: dict[str, str], descriptors: list[int]) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 
 import grid
 from iceprod.walls.containers import Containers
+from iceprod.walls.sandbox import furnish
 
 __all__ = ["Launcher", "Program"]
 
@@ -167,7 +168,10 @@ class Launcher:
         with self._lock:
             now = time.monotonic()
             self._dismiss([one for one in self._idle if now - one.made > _LONGEST])
-            guard = self._find(whose, box) or self._make(whose, box)
+            guard = self._find(whose, box)
+            if box and (guard is None or box["means"] == "bwrap"):  # which mounts anew for each program
+                furnish(box)
+            guard = guard or self._make(whose, box)
             self._busy[guard.number] = guard
             self._most = max(self._most, len(self._busy))
         program = Program(guard, self)

@@ -89,7 +89,8 @@ def commands(config: dict[str, Any]) -> Iterator[Command]:
 def environment(clear: bool, directory: Path, extra: dict[str, str]) -> dict[str, str]:
     """The environment of a program; never with our own credentials."""
     if clear:
-        variables = {**{name: os.environ[name] for name in _KEPT if name in os.environ}, **_SET}
+        kept = ((name, os.environ.get(name)) for name in _KEPT)
+        variables = {**{name: value for name, value in kept if value is not None}, **_SET}
     else:
         variables = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
     variables.setdefault("PATH", _DEFAULT_PATH)

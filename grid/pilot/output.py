@@ -24,33 +24,35 @@ _NAMES = ("stdout", "stderr")
 
 def head_and_tail(path: Path, head: int = HEAD, tail: int = TAIL) -> str:
     """The file's text; of a long one the first `head` and the last `tail` bytes and how much is left out."""
-    try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return ""
-            size = file.seek(0, 2)
-            file.seek(0)
-            if size <= head + tail:
-                return file.read().decode("utf8", "replace")
-            first = file.read(head).decode("utf8", "replace")
-            file.seek(size - tail)
-            last = file.read().decode("utf8", "replace")
-    except OSError:  # it is not there, or programs put something else in its place
-        return ""
-    return f"{first}\n[... {size - head - tail} bytes left out ...]\n{last}"
+    size, *parts = _read(path, head, tail)
+    first, last = (part.decode("utf8", "replace") for part in parts)
+    return f"{first}\n[... {size - head - tail} bytes left out ...]\n{last}" if size > head + tail else first
 
 
 def end_of(path: Path, most: int) -> tuple[int, str]:
     """How long a file is, and the text of its last `most` bytes; nothing of what is no plain file."""
+    size, first, last = _read(path, 0, most)
+    return size, (first or last).decode("utf8", "replace")
+
+
+def _read(path: Path, head: int, tail: int) -> tuple[int, bytes, bytes]:
+    """How long a file is, its first and its last bytes, or all of it if that is no more; of an empty one, of
+    none, and of what programs put in its place, nothing.
+    """
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                return 0, ""
-            size = file.seek(0, 2)
-            file.seek(max(0, size - most))
-            return size, file.read(most).decode("utf8", "replace")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
-        return 0, ""
+        return 0, b"", b""
+    try:
+        status = os.fstat(descriptor)
+        size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+        if size > head + tail:
+            return size, os.pread(descriptor, head, 0), os.pread(descriptor, tail, size - tail)
+        return size, os.pread(descriptor, size, 0) if size else b"", b""
+    except OSError:
+        return 0, b"", b""
+    finally:
+        os.close(descriptor)
 
 
 def last_line(path: Path, limit: int = 200) -> str:

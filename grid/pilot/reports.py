@@ -21,7 +21,7 @@ from iceprod.transport import Client
 __all__ = ["Report", "Reports", "note_results", "send_rest", "trace_of"]
 
 PATH = "/task_actions/report_many"
-_MOST = 200  # reports in one request
+_MOST = 500  # reports in one request
 _MOST_CHARACTERS = 4_000_000  # of logs in one request
 _GATHER_SECONDS = 0.4
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from grid.guarding.contents import Contents
 from grid.guarding.directories import remove
 from grid.guarding.launcher import Launcher, Program
 from grid.moving import errors, retries, steps
@@ -55,6 +55,7 @@ class Script:
     cache: Cache = field(default_factory=Cache)
     lend: Callable[[], dict[str, Any]] | None = None  # asks the server anew for what it lends the task
     put_away: Callable[[Path], None] = remove  # takes the directory when it is needed no more
+    contents: Contents | None = None  # what is known of the directory
     peak: _Peak = field(default_factory=_Peak)
     next_try: float = 0.0  # so many seconds after storage did not take the outputs
     _storing: steps.Storing | None = None
@@ -64,6 +65,7 @@ class Script:
     def __post_init__(self) -> None:
         stop = self.running.stop
         self._woken = threading.Event()
+        self._contents = self.contents or Contents(self.directory)
         line = Line(self.means.patience, lambda: stop.reason if stop else "")
         for one in (self._woken, line):
             stop.wake(one)
@@ -143,7 +145,8 @@ class Script:
     # -- steps
 
     def _whole(self) -> tuple[str, str]:
-        self.directory.mkdir(parents=True, mode=0o700, exist_ok=True)
+        if not self.directory.is_dir():
+            self.directory.mkdir(parents=True, mode=0o700)
         config = self.running.payload.get("task")
         if not isinstance(config, dict):
             raise BadConfig(str(self.running.payload.get("error") or "the task has no configuration"))
@@ -294,7 +297,7 @@ class Script:
         peak.memory = max(peak.memory, running.memory)
         if running.over:
             return running.over
-        peak.disk = max(peak.disk, _size(self.directory))
+        peak.disk = max(peak.disk, self._contents.size())
         if usage.processes > self.sandbox.processes + _OUR_PROCESSES:
             return f"process limit: {usage.processes} of {self.sandbox.processes}"
         if peak.memory > running.limit("memory") + _MEMORY_SLACK:
@@ -308,7 +311,7 @@ class Script:
     def _resources(self) -> dict[str, float]:
         seconds, peak = self._seconds, self.peak
         used = {"cpu": peak.cpu_seconds / seconds if seconds > 0 else 0.0, "memory": peak.memory,
-                "disk": max(peak.disk, _size(self.directory)), "time": seconds / 3600}
+                "disk": max(peak.disk, self._contents.size()), "time": seconds / 3600}
         return {name: round(value, 5) for name, value in used.items()}
 
 
@@ -316,18 +319,3 @@ def _trace_variables() -> dict[str, str]:
     """The current trace, as OpenTelemetry has it in the environment."""
     trace = traces.current.get()
     return {name.upper(): value for name, value in trace.document().items()} if trace else {}
-
-
-def _size(directory: Path) -> float:
-    """GB below a directory."""
-    total, folders = 0, [str(directory)]
-    while folders:
-        try:
-            for entry in os.scandir(folders.pop()):
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                else:
-                    total += entry.stat(follow_symlinks=False).st_size
-        except OSError:
-            continue  # removed meanwhile
-    return total / 1e9

@@ -123,7 +123,8 @@ class Slot:
         running.directory = directories.take(running.dataset_id)
         script = Script(running, running.directory, self.pilot.launcher, options.means, options.sandbox,
                         self.pilot.cache, lambda: self.pilot.lend(running),
-                        lambda directory: self._put_away(running, directory))
+                        lambda directory: self._put_away(running, directory),
+                        directories.contents(running.directory))
         storing.perform(self.pilot, script)
 
     def _put_away(self, running: Running, directory: Path) -> None:

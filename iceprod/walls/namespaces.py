@@ -36,8 +36,9 @@ _DETACH = 2
 _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE = 442, -100, 0x8000  # one number on all machines, since Linux 5.12
 _FSOPEN, _FSCONFIG, _FSMOUNT, _CLOSE_ON_EXEC, _CREATE = 430, 431, 432, 1, 6  # likewise, since Linux 5.2
 _RDONLY = 1
-_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "loongarch64": 219, "ppc64": 271, "ppc64le": 271,
-           "s390x": 280}  # its number differs
+_KEYCTLS = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "loongarch64": 219, "ppc64": 271, "ppc64le": 271,
+            "s390x": 280}
+_KEYCTL = _KEYCTLS.get(os.uname().machine)  # its number differs
 _JOIN_SESSION_KEYRING, _KEYCTL_READ, _USER_KEYRINGS = 1, 11, (-4, -5)
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS, _LAST_CAPABILITY = 4, 24, 38, 40
@@ -148,8 +149,8 @@ def limit(file_bytes: int) -> None:
 def open_queues() -> list[int]:
     """Descriptors that tell of message queues, semaphores and shared memory: a directory, and three tables.
 
-    None where the kernel has no such thing (mq_overview(7), sysvipc(7)). The files of the first, and the
-    lines of the others but one, are what is there. Needs the rights that `confine` gives up.
+    None where the kernel has no such thing (mq_overview(7), sysvipc(7)). The size of the first, and the
+    lines of the others but one, tell what is there. Needs the rights that `confine` gives up.
     """
     found = []
     with contextlib.suppress(OSError):
@@ -185,8 +186,7 @@ def user_keys() -> list[bytes]:
 
 
 def _keyctl(*arguments: Any) -> int:
-    number = _KEYCTL.get(os.uname().machine)
-    return 0 if number is None else _call("syscall", number, *arguments)
+    return 0 if _KEYCTL is None else _call("syscall", _KEYCTL, *arguments)
 
 
 def hide_memory() -> None:

@@ -25,11 +25,12 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from iceprod.walls import bubblewrap, namespaces
 
-__all__ = ["ISOLATION", "MEANS", "Sandbox", "View", "find_sandbox", "try_out"]
+__all__ = ["ISOLATION", "MEANS", "Sandbox", "View", "find_sandbox", "furnish", "try_out"]
 
 ISOLATION = ("auto", "required", "off")
 """What a setting may say: with walls where that is possible, not without, never."""
@@ -45,6 +46,7 @@ _DEVICE_LINKS = (("/proc/self/fd", "/dev/fd"), ("fd/0", "/dev/stdin"), ("fd/1", 
                  ("fd/2", "/dev/stderr"))
 _PRIVATE = ("/tmp", "/var/tmp", "/dev/shm")
 _PROBE_SECONDS = 20.0
+_DIRECTORIES = 256  # of which boxes are remembered
 
 
 @dataclass(frozen=True)
@@ -111,40 +113,55 @@ class Sandbox:
         """What the process that starts programs has to know, for one directory; None without a sandbox."""
         if self.means == "none":
             return None
-        own = os.path.join(directory, TMP)
-        if self.is_walled:
-            self._make_own(directory)
-        private = [("own", own, place) for place in _PRIVATE]
-        whole = [mount for mount in self.mounts if mount[2] == "/"]
-        parts = [mount for mount in self.mounts if mount[2] != "/"]
         if self.account is not None:
             _hand_over(directory, self.account)
-        return {"means": self.means, "account": self.account, "root": os.path.join(directory, ROOT),
-                "mounts": [*whole, *private, *parts, ("own", directory, directory)],
-                "processes": self.processes, "file_bytes": int(disk_gb * 1e9)}
+        return _box(self, directory, int(disk_gb * 1e9))
 
-    def _make_own(self, directory: str) -> None:
-        """Make the directories of a box. Links that programs put in their place would have us mount, in the
-        next one's sight, whatever they point at; so they go. Raises OSError.
+    def makes(self, directory: str) -> Collection[str]:
+        """Directories that a box makes in a directory, parents first: its own, and in its /tmp those to show
+        others at.
         """
-        for name in sorted(self.makes(directory), key=_depth):
-            _remove_link(os.path.join(directory, name))
-        for path in (os.path.join(directory, ROOT), os.path.join(directory, TMP)):
-            if not os.path.isdir(path):
-                os.mkdir(path, 0o700)
-                if self.account is not None:
-                    os.chown(path, *self.account)
+        return _makes(self, directory) if self.is_walled else ()
 
-    def makes(self, directory: str) -> set[str]:
-        """Directories that a box makes in a directory: its own, and in its /tmp those to show others at."""
-        if not self.is_walled:
-            return set()
+    def _names(self, directory: str) -> Iterator[str]:
+        yield from (ROOT, TMP)
         shown = [target for target in (directory, *(mount[2] for mount in self.mounts))
                  if target.startswith(_PRIVATE)]
         parts = [target[len(place) + 1:].split("/") for target in shown for place in _PRIVATE
                  if target.startswith(place + "/")]
-        return {ROOT, TMP, *("/".join([TMP, *names[:count + 1]]) for names in parts
-                             for count in range(len(names)))}
+        yield from ("/".join([TMP, *names[:count + 1]]) for names in parts for count in range(len(names)))
+
+
+@lru_cache(maxsize=_DIRECTORIES)
+def _makes(sandbox: Sandbox, directory: str) -> dict[str, None]:
+    return dict.fromkeys(sorted(set(sandbox._names(directory)), key=_depth))
+
+
+@lru_cache(maxsize=_DIRECTORIES)
+def _box(sandbox: Sandbox, directory: str, file_bytes: int) -> dict[str, Any]:
+    """A box, which is shared: nobody changes it."""
+    private = [("own", os.path.join(directory, TMP), place) for place in _PRIVATE]
+    whole = [mount for mount in sandbox.mounts if mount[2] == "/"]
+    parts = [mount for mount in sandbox.mounts if mount[2] != "/"]
+    return {"means": sandbox.means, "account": sandbox.account, "root": os.path.join(directory, ROOT),
+            "mounts": [*whole, *private, *parts, ("own", directory, directory)],
+            "makes": [os.path.join(directory, name) for name in sandbox.makes(directory)],
+            "processes": sandbox.processes, "file_bytes": file_bytes}
+
+
+def furnish(box: dict[str, Any]) -> None:
+    """Make the directories that a box needs before its walls are built. Raises OSError.
+
+    Links that programs put in their place would have us mount, in the next one's sight, whatever they point
+    at; so they go.
+    """
+    for path in box["makes"]:
+        _remove_link(path)
+    for path in box["makes"][:2]:
+        if not os.path.isdir(path):
+            os.mkdir(path, 0o700)
+            if box["account"] is not None:
+                os.chown(path, *box["account"])
 
 
 def find_sandbox(wanted: str, view: View, account: str = "") -> Sandbox:
@@ -177,7 +194,8 @@ def _try(sandbox: Sandbox) -> str:
     if sandbox.means == "bwrap" and not shutil.which("bwrap"):
         return "bubblewrap is not installed"
     with tempfile.TemporaryDirectory(prefix="iceprod-try-") as directory:
-        box = sandbox.box(os.path.realpath(directory))
+        box = sandbox.box(os.path.realpath(directory)) or {}
+        furnish(box)
         code = "import json, sys; sys.path.append(sys.argv[1]); from iceprod.walls import sandbox; " \
                "sandbox.try_out(json.loads(sys.argv[2]))"
         home = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
@@ -231,14 +249,19 @@ def _hand_over(directory: str, account: tuple[int, int]) -> None:
     What has a second name may be a file of the machine, which programs may link where the kernel lets them
     (fs.protected_hardlinks); the pilot makes none.
     """
-    os.chown(directory, *account, follow_symlinks=False)
+    if os.lstat(directory).st_uid != account[0]:
+        os.chown(directory, *account, follow_symlinks=False)
     for entry in os.scandir(directory):
         if entry.name in (ROOT, TMP):
             continue
         if entry.is_dir(follow_symlinks=False):
             _hand_over(entry.path, account)
-        elif entry.stat(follow_symlinks=False).st_nlink == 1:
+        elif _is_ours_alone(entry.stat(follow_symlinks=False), account):
             os.chown(entry.path, *account, follow_symlinks=False)
+
+
+def _is_ours_alone(status: os.stat_result, account: tuple[int, int]) -> bool:
+    return status.st_nlink == 1 and status.st_uid != account[0]
 
 
 def _ids(account: str) -> tuple[int, int] | None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from grid.guarding import contents
 from grid.guarding.directories import Directories
 from grid.guarding.launcher import Launcher
 from grid.pilot import ends
@@ -289,6 +290,18 @@ def test_the_next_task_sees_nothing_of_the_last(machine: Machine, left: str) -> 
     after, _ = machine.series(("a", f"import os; {left}"), ("a", SEEN))
     assert after[1] == before[1]
     assert "mine" not in after[1]
+
+
+@pytest.mark.parametrize("left", ["open('/tmp/mine', 'w')", "os.mkdir('.tmp/mine')",
+                                  "os.chmod('/tmp', 0o1777)", "os.setxattr('/tmp', 'user.mine', b'1')"])
+def test_a_directory_that_was_believed_unchanged_is_not_when_it_is(machine: Machine, left: str,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents, "_COARSE", 0.0)
+    where = "import os; print(os.getcwd())"
+    tasks = [("a", text) for text in (where, where, f"import os; {left}", where, SEEN)]
+    (first, second, _, after, seen), _ = machine.series(*tasks)
+    assert first == second != after
+    assert "mine" not in seen
 
 
 DAEMON = """

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grid.pilot import reports as reports_module
 from grid.pilot.ends import COMPLETE, RESET, End
 from grid.pilot.options import Options
 from grid.pilot.pace import Pace
@@ -24,15 +25,62 @@ def report(number: int, log: str = "") -> Report:
 
 def test_what_waits_goes_together_and_in_order() -> None:
     reports = Reports()
-    for number in range(450):
+    for number in range(1100):
         reports.add(report(number))
     sizes, seen = [], []
     while batch := reports.next(0.0):
         sizes.append(len(batch))
         seen += [one.task_id for one in batch]
         reports.remove(batch)
-    assert sizes == [200, 200, 50]
-    assert seen == [f"t{number}" for number in range(450)]
+    assert sizes == [500, 500, 100]
+    assert seen == [f"t{number}" for number in range(1100)]
+
+
+@pytest.mark.parametrize("why", ["nobody comes any more", "they are as many as one request takes", "closed"])
+def test_who_gathers_is_woken_when_waiting_is_of_no_use(monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    monkeypatch.setattr(reports_module, "_GATHER_SECONDS", 60.0)
+    monkeypatch.setattr(reports_module, "_MOST", 4)
+    reports, others, batches = Reports(), [True], []
+    asked = threading.Event()
+
+    def others_come() -> bool:
+        asked.set()
+        return bool(others)
+
+    thread = threading.Thread(target=lambda: batches.append(reports.next(60.0, others_come)))
+    thread.start()
+    reports.add(report(0))
+    assert asked.wait(30), "the first has others gathered"
+    reports.add(report(1))
+    thread.join(0.2)
+    assert thread.is_alive()
+    if why == "closed":
+        reports.close()
+    else:
+        others[:] = [] if why.startswith("nobody") else others
+        for number in range(2, 3 if why.startswith("nobody") else 4):
+            reports.add(report(number))
+    thread.join(30)
+    assert [one.task_id for one in batches[0]] == [f"t{number}" for number in range(len(reports))]
+
+
+def test_the_first_report_wakes_who_gathers_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports_module, "_GATHER_SECONDS", 0.05)
+    reports = Reports()
+    reports.add(report(0))
+    reports.remove(reports.next(60.0, lambda: True))
+    threading.Timer(0.05, reports.add, [report(1)]).start()
+    assert [one.task_id for one in reports.next(30.0, lambda: True)] == ["t1"]
+
+
+def test_a_free_slot_wakes_who_leases_when_a_task_is_wanted(options: Options) -> None:
+    pilot, counts = Pilot(options), []
+    thread = threading.Thread(target=lambda: counts.append(pilot.wait_for_slot(60.0)))
+    thread.start()
+    pilot.slot_is_free()
+    thread.join(30)
+    assert counts == [1]
+    pilot.client.close()
 
 
 def test_long_logs_make_smaller_batches_but_never_none() -> None:

@@ -89,6 +89,13 @@ def test_iterations_repeat_a_tray(tmp_path: Path) -> None:
     assert work.logs()["stdout"] == "turn 0\nturn 1\nturn 2\n"
 
 
+def test_a_long_command_line_comes_whole(tmp_path: Path) -> None:
+    words = ["-c", "echo $# ${#1} ${#3}", "x", *["y" * 100_000] * 3]
+    work = script(tmp_path, {"src": "/bin/sh", "args": words})
+    assert work.run().outcome == ends.COMPLETE
+    assert work.logs()["stdout"] == "3 100000 100000\n"
+
+
 @pytest.mark.parametrize(("args", "seen"), [
     ("-a 'b c' d", ["-a", "b c", "d"]),
     (["x", 1, 2.5, True, None, [1, "a"]], ["x", "1", "2.5", "True", "None", "[1, 'a']"]),
