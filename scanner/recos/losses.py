@@ -54,6 +54,8 @@ TOLERANCE = 0.01
 """Promised gain in ln L at which the energies alone have converged."""
 NEIGHBOURS = 9.0
 """m²: of two starts that are closer only the last is looked at, for they lie in one valley."""
+HOPELESS = np.array([800.0, 600.0, 450.0])
+"""A fit whose −ln L is so far above that of a good one is given up: at its start, after a step, and later on."""
 RIVAL = 100.0
 """A shower alone explains an event about as well if its −ln L is no farther than this."""
 DAMPING, MOST_DAMPING = 1e-2, 1e3
@@ -129,12 +131,12 @@ def _along(equations: Equations, n: int) -> float:
 
 @kernel
 def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray,
-             tolerance: float, very_far: float) -> None:
+             tolerance: float, very_far: float, hopeless: np.ndarray) -> None:
     """Fisher scoring of vertex and energies together, both changed in place.
 
     Derivatives by the vertex are computed at the start and then learnt from every short step. How the
     gradient along a step has changed tells how stiff −ln L is beside the information, and the next step is
-    so much shorter.
+    so much shorter. −ln L above `hopeless` (at the start, after one step, later) ends it.
     """
     counts, equations, mu, n = problem.counts, work.equations, work.mu, 3 + len(energy)
     bins, slopes = len(mu), work.slopes
@@ -148,7 +150,9 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
     _scale(slopes, 3, matrix, energy, bins)
     copy_to(work.best_mu, mu)
     scoring(equations, slopes, 3, best, work.best_mu, counts)
-    for _ in range(MAX_STEPS):
+    for taken in range(MAX_STEPS):
+        if llh > hopeless[min(taken, 2)]:
+            break
         gain = solve(equations, n, damping)
         share = stretch * _limit(equations.step)
         if not gain > tolerance:
@@ -220,8 +224,9 @@ def _are_neighbours(starts: np.ndarray) -> bool:
 
 
 @kernel
-def _choose(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy: np.ndarray) -> int:
-    """The best of several starts (n, 3), whose energies and signals are then at hand."""
+def _choose(problem: Problem, line: Line, starts: np.ndarray, work: Work,
+            energy: np.ndarray) -> tuple[int, float]:
+    """The best of several starts (n, 3), whose energies and signals are then at hand, and its −ln L."""
     last = len(starts) - 1
     best, least = last if _are_neighbours(starts) else 0, np.inf
     energies, room = np.empty_like(energy), len(problem.receivers.packed) // COLUMNS
@@ -235,26 +240,28 @@ def _choose(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy
     if best != last:
         copy_to(energy, energies)
         put_aside(work, len(energy), room, True)
-    return best
+    return best, least
 
 
 @kernel
 def _fit(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy: np.ndarray,
-         tolerance: float, shower: float) -> tuple[float, np.ndarray]:
+         tolerance: float, shower: float, hopeless: np.ndarray) -> tuple[float, np.ndarray]:
     """The least −ln L from the best of several starts (n, 3), and its place; `energy` is filled in.
 
     Where a shower alone explains the event about as well, its −ln L is told, there are valleys around
-    either start, and both are gone down to the end.
+    either start, and both are gone down to the end. One that is above `hopeless` is left where it starts.
     """
-    chosen = _choose(problem, line, starts, work, energy)
+    chosen, least = _choose(problem, line, starts, work, energy)
     place = starts[chosen]
-    _descend(problem, line, place, work, energy, tolerance, np.inf)
+    if least > hopeless[0]:
+        return least, place
+    _descend(problem, line, place, work, energy, tolerance, np.inf, hopeless)
     llh = _finish(problem, work, energy)
     if len(starts) == 2 and abs(llh - shower) < RIVAL:
         other, best = starts[1 - chosen], np.empty_like(energy)
         copy_to(best, energy)
         _begin(problem, line, other, work, energy)
-        _descend(problem, line, other, work, energy, tolerance, VERY_FAR)
+        _descend(problem, line, other, work, energy, tolerance, VERY_FAR, np.full(len(hopeless), np.inf))
         second = _finish(problem, work, energy)
         if second < llh:
             return second, other
@@ -287,16 +294,17 @@ def _start(line: Line, seed: np.ndarray) -> tuple[float, float, float]:
 
 @kernel
 def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height: float,
-               directions: np.ndarray, seeds: np.ndarray, tolerance: np.ndarray, result: np.ndarray) -> None:
+               directions: np.ndarray, seeds: np.ndarray, tolerance: np.ndarray, good: float,
+               result: np.ndarray) -> None:
     """Fit each direction (n, 3) from the best of its vertices (n, starts, 4).
 
     Vertices are x, y, z, t relative to the event; one whose x is no number does not count, but one must be
     left. `tolerance` (n, 2) is the promised gain in ln L at which a fit stops, and −ln L of a
-    shower alone where it matters (`_fit`). Fills in rows of (llh, x, y, z,
-    t, energy inside, energy in all), shape (n, 7).
+    shower alone where it matters (`_fit`); `good` is −ln L of a good fit, or infinity: fits that are HOPELESS
+    beside it are given up. Fills in rows of (llh, x, y, z, t, energy inside, energy in all), shape (n, 7).
     """
     work = workspace(len(problem.counts.charge), len(problem.receivers.packed) // COLUMNS)
-    starts = np.empty((seeds.shape[1], 3))
+    starts, hopeless = np.empty((seeds.shape[1], 3)), good + HOPELESS
     for i in range(len(directions)):
         line = line_of(problem.modules, problem.n_hit, directions[i])
         energy, count = np.empty(len(line.along), np.float32), 0
@@ -305,7 +313,7 @@ def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height:
                 starts[count, 0], starts[count, 1], starts[count, 2] = _start(line, seeds[i, s])
                 count += 1
         result[i, 0], place = _fit(problem, line, starts[:count], work, energy, tolerance[i, 0],
-                                   tolerance[i, 1])
+                                   tolerance[i, 1], hopeless)
         result[i, 1], result[i, 2], result[i, 3] = point_on(line, place, 0.0)
         result[i, 4] = place[2]
         result[i, 5] = _inside(line, place, energy, centre, radius, half_height)
