@@ -54,8 +54,8 @@ TOLERANCE = 0.01
 """Promised gain in ln L at which the energies alone have converged."""
 NEIGHBOURS = 9.0
 """m²: of two starts that are closer only the last is looked at, for they lie in one valley."""
-HOPELESS = np.array([800.0, 600.0, 450.0])
-"""A fit whose −ln L is so far above that of a good one is given up: at its start, after a step, and later on."""
+HOPELESS = np.array([700.0, 500.0, 450.0, 400.0, 350.0, 300.0])
+"""A fit whose −ln L is so far above that of a good one is given up: at its start, after each step, later on."""
 RIVAL = 100.0
 """A shower alone explains an event about as well if its −ln L is no farther than this."""
 DAMPING, MOST_DAMPING = 1e-2, 1e3
@@ -136,7 +136,7 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
 
     Derivatives by the vertex are computed at the start and then learnt from every short step. How the
     gradient along a step has changed tells how stiff −ln L is beside the information, and the next step is
-    so much shorter. −ln L above `hopeless` (at the start, after one step, later) ends it.
+    so much shorter. −ln L above `hopeless` (at the start, after each step, later) ends it.
     """
     counts, equations, mu, n = problem.counts, work.equations, work.mu, 3 + len(energy)
     bins, slopes = len(mu), work.slopes
@@ -151,7 +151,7 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
     copy_to(work.best_mu, mu)
     scoring(equations, slopes, 3, best, work.best_mu, counts)
     for taken in range(MAX_STEPS):
-        if llh > hopeless[min(taken, 2)]:
+        if llh > hopeless[min(taken, len(hopeless) - 1)]:
             break
         gain = solve(equations, n, damping)
         share = stretch * _limit(equations.step)
