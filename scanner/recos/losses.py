@@ -19,8 +19,8 @@ from scanner.recos.signals import (
     choose_wanted,
     line_of,
     move_signals,
+    other_start,
     point_on,
-    put_aside,
     row_of,
     set_signals,
     vertex_slopes,
@@ -42,6 +42,8 @@ __all__ = ["Counts", "Problem", "fit_losses"]
 
 UPDATES, PLAIN_UPDATES, FEW_UPDATES = 16, 4, 1
 """Multiplicative updates of the energies: accelerated and plain ones at a start, plain ones after a step."""
+FIRST_UPDATES, LATER_GAIN = 4, 300.0
+"""A start is left after so many accelerated updates, if the others would have to gain more than this."""
 SAME = (1.0, 1.0, 0.1)
 """By the square of how far the vertex must move to change as much: 1/m² and 1/ns²."""
 FAR = 9.0
@@ -103,8 +105,12 @@ def _limit(step: np.ndarray) -> float:
 
 
 @kernel
-def _begin(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray) -> float:
-    """Energies for a vertex, from equal ones that give as much light as was seen; −ln L."""
+def _begin(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray,
+           bound: float) -> float:
+    """Energies for a vertex, from equal ones that give as much light as was seen; −ln L.
+
+    After a few updates a start far above the bound is left.
+    """
     counts, n = problem.counts, len(energy)
     set_signals(work, problem, line, place)
     matrix = work.matrix[: n * len(work.mu)]
@@ -117,7 +123,10 @@ def _begin(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: 
         expected += work.mu[k] - counts.noise[k]
     for j in range(n):
         energy[j] = np.float32(max(seen, 1.0) / max(expected, 1e-6))
-    return approach(work.mu, counts.noise, matrix, energy, counts, UPDATES, PLAIN_UPDATES)
+    llh = approach(work.mu, counts.noise, matrix, energy, counts, FIRST_UPDATES, 0)
+    if llh > bound + LATER_GAIN:
+        return llh
+    return approach(work.mu, counts.noise, matrix, energy, counts, UPDATES - FIRST_UPDATES, PLAIN_UPDATES)
 
 
 @kernel
@@ -225,22 +234,18 @@ def _are_neighbours(starts: np.ndarray) -> bool:
 
 @kernel
 def _choose(problem: Problem, line: Line, starts: np.ndarray, work: Work,
-            energy: np.ndarray) -> tuple[int, float]:
-    """The best of several starts (n, 3), whose energies and signals are then at hand, and its −ln L."""
-    last = len(starts) - 1
-    best, least = last if _are_neighbours(starts) else 0, np.inf
-    energies, room = np.empty_like(energy), len(problem.receivers.packed) // COLUMNS
-    for s in range(best, len(starts)):
-        llh = _begin(problem, line, starts[s], work, energy)
-        if llh < least:
-            best, least = s, llh
-            if s < last:
-                copy_to(energies, energy)
-                put_aside(work, len(energy), room, False)
-    if best != last:
+            energy: np.ndarray) -> tuple[int, float, Work]:
+    """The best of one or two starts (n, 3), its −ln L, and the work with its signals; fills in energies."""
+    last, here = len(starts) - 1, work
+    least = _begin(problem, line, starts[last], here, energy, np.inf)
+    if last == 0 or _are_neighbours(starts):
+        return last, least, here
+    there, energies = other_start(work), np.empty_like(energy)
+    llh = _begin(problem, line, starts[0], there, energies, least)
+    if llh < least:
         copy_to(energy, energies)
-        put_aside(work, len(energy), room, True)
-    return best, least
+        return 0, llh, there
+    return last, least, here
 
 
 @kernel
@@ -251,7 +256,7 @@ def _fit(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy: n
     Where a shower alone explains the event about as well, its −ln L is told, there are valleys around
     either start, and both are gone down to the end. One that is above `hopeless` is left where it starts.
     """
-    chosen, least = _choose(problem, line, starts, work, energy)
+    chosen, least, work = _choose(problem, line, starts, work, energy)
     place = starts[chosen]
     if least > hopeless[0]:
         return least, place
@@ -260,7 +265,7 @@ def _fit(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy: n
     if len(starts) == 2 and abs(llh - shower) < RIVAL:
         other, best = starts[1 - chosen], np.empty_like(energy)
         copy_to(best, energy)
-        _begin(problem, line, other, work, energy)
+        _begin(problem, line, other, work, energy, np.inf)
         _descend(problem, line, other, work, energy, tolerance, VERY_FAR, np.full(len(hopeless), np.inf))
         second = _finish(problem, work, energy)
         if second < llh:
