@@ -182,7 +182,8 @@ def _scaled(scaled: np.ndarray, each: np.ndarray, slopes: np.ndarray, p: int) ->
 
 
 @fast_kernel
-def _own(each: np.ndarray, pull: np.ndarray, slopes: np.ndarray, p: int) -> tuple[float, float]:
+def _own(each: np.ndarray, pull: np.ndarray, slopes: np.ndarray,
+         p: int) -> tuple[np.float32, np.float32]:
     """Gradient and information of parameter p by itself."""
     at, slope, own = np.uint64(p * len(each)), np.float32(0.0), np.float32(0.0)
     for k in range(len(each)):
