@@ -52,17 +52,18 @@ VERY_FAR = 100.0
 """m²: on the way from the worse of two starts, all light is computed again after a longer step."""
 MAX_STEPS, FIRST_STEPS, LAST_STEPS = 10, 6, 2
 """Steps of Fisher scoring: of vertex and energies, and of the energies alone before it and after it."""
-WORTH = 1.0
-"""Promised gain in ln L from which the energies alone are scored before vertex and energies together."""
+RIGHT, WORTH = 10.0, 3.0
+"""A start no farther above a good fit has the right vertex: there energies alone are scored first, if so much
+gain in ln L is promised."""
 TOLERANCE = 0.01
 """Promised gain in ln L at which the energies alone have converged."""
 NEIGHBOURS = 9.0
 """m²: of two starts that are closer only the last is looked at, for they lie in one valley."""
 HOPELESS = np.array([700.0, 500.0, 450.0, 400.0, 350.0, 300.0])
-"""A fit is given up where its −ln L is so far above that of a good one: at its start, after each step, later.
+"""So far above −ln L of a good fit one is given up: at its start, after each step, and later.
 
-Of nine events' fits that ended within 100 of their best none was farther than 239, 178, 189, 105, 101, 114 there;
-of those within 200 none was farther than 662, 432, 391, 336, 274, 239.
+Of the pixels of thirteen events that ended within 100 of their best fit none was farther than 239, 209, 189,
+122 and 122 there; of those within 200 none was farther than 662, 432, 391, 336 and 274.
 """
 RIVAL = 100.0
 """A shower alone explains an event about as well if its −ln L is no farther than this."""
@@ -182,18 +183,20 @@ def _finish(problem: Problem, work: Work, energy: np.ndarray) -> float:
 
 @kernel
 def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy: np.ndarray,
-             tolerance: float, very_far: float, hopeless: np.ndarray) -> None:
+             tolerance: float, very_far: float, good: float) -> None:
     """Fisher scoring of vertex and energies together, both changed in place.
 
     Derivatives by the vertex are computed at the start and then learnt from every short step. How the
     gradient along a step has changed tells how stiff −ln L is beside the information, and the next step is
-    so much shorter. −ln L above `hopeless` (at the start, after each step, later) ends it.
+    so much shorter. What is HOPELESS beside the −ln L of a `good` fit ends early.
     """
     counts, equations, mu, n = problem.counts, work.equations, work.mu, 3 + len(energy)
     bins, slopes = len(mu), work.slopes
     matrix = work.matrix[: len(energy) * bins]
     best, there, moved = np.empty_like(energy), np.empty(3), np.empty(3)
-    llh = _settle(problem, work, energy, objective(mu, energy, counts), FIRST_STEPS, WORTH)
+    llh = objective(mu, energy, counts)
+    if llh - good < RIGHT:
+        llh = _settle(problem, work, energy, llh, FIRST_STEPS, WORTH)
     copy_to(best, energy)
     damping, stretch, here = DAMPING, 1.0, True
     room = len(problem.receivers.packed) // COLUMNS
@@ -203,7 +206,7 @@ def _descend(problem: Problem, line: Line, place: np.ndarray, work: Work, energy
     copy_to(work.best_mu, mu)
     scoring(equations, slopes, 3, best, work.best_mu, counts)
     for taken in range(MAX_STEPS):
-        if llh > hopeless[min(taken, len(hopeless) - 1)]:
+        if llh - good > HOPELESS[min(taken, len(HOPELESS) - 1)]:
             break
         gain = solve(equations, n, damping)
         share = stretch * _limit(equations.step)
@@ -270,23 +273,24 @@ def _choose(problem: Problem, line: Line, starts: np.ndarray, work: Work,
 
 @kernel
 def _fit(problem: Problem, line: Line, starts: np.ndarray, work: Work, energy: np.ndarray,
-         tolerance: float, shower: float, hopeless: np.ndarray) -> tuple[float, np.ndarray]:
+         tolerance: float, shower: float, good: float) -> tuple[float, np.ndarray]:
     """The least −ln L from the best of several starts (n, 3), and its place; `energy` is filled in.
 
     Where a shower alone explains the event about as well, its −ln L is told, there are valleys around
-    either start, and both are gone down to the end. One that is above `hopeless` is left where it starts.
+    either start, and both are gone down to the end. One that is HOPELESS beside
+    the −ln L of a `good` fit is left where it starts.
     """
     chosen, least, work = _choose(problem, line, starts, work, energy)
     place = starts[chosen]
-    if least > hopeless[0]:
+    if least - good > HOPELESS[0]:
         return least, place
-    _descend(problem, line, place, work, energy, tolerance, np.inf, hopeless)
+    _descend(problem, line, place, work, energy, tolerance, np.inf, good)
     llh = _finish(problem, work, energy)
     if len(starts) == 2 and abs(llh - shower) < RIVAL:
         other, best = starts[1 - chosen], np.empty_like(energy)
         copy_to(best, energy)
         _begin(problem, line, other, work, energy, np.inf)
-        _descend(problem, line, other, work, energy, tolerance, VERY_FAR, np.full(len(hopeless), np.inf))
+        _descend(problem, line, other, work, energy, tolerance, VERY_FAR, np.inf)
         second = _finish(problem, work, energy)
         if second < llh:
             return second, other
@@ -329,7 +333,7 @@ def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height:
     beside it are given up. Fills in rows of (llh, x, y, z, t, energy inside, energy in all), shape (n, 7).
     """
     work = workspace(len(problem.counts.charge), len(problem.receivers.packed) // COLUMNS)
-    starts, hopeless = np.empty((seeds.shape[1], 3)), good + HOPELESS
+    starts = np.empty((seeds.shape[1], 3))
     for i in range(len(directions)):
         line = line_of(problem.modules, problem.n_hit, directions[i])
         energy, count = np.empty(len(line.along), np.float32), 0
@@ -338,7 +342,7 @@ def fit_losses(problem: Problem, centre: np.ndarray, radius: float, half_height:
                 starts[count, 0], starts[count, 1], starts[count, 2] = _start(line, seeds[i, s])
                 count += 1
         result[i, 0], place = _fit(problem, line, starts[:count], work, energy, tolerance[i, 0],
-                                   tolerance[i, 1], hopeless)
+                                   tolerance[i, 1], good)
         result[i, 1], result[i, 2], result[i, 3] = point_on(line, place, 0.0)
         result[i, 4] = place[2]
         result[i, 5] = _inside(line, place, energy, centre, radius, half_height)

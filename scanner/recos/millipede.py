@@ -112,7 +112,7 @@ def _starts(prepared: MillipedeEvent, zenith: np.ndarray, azimuth: np.ndarray,
 
 
 def _best_tracks(hits: TrackHits) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Zenith, azimuth and row of the best track fit of each level, which divides the best of the one before."""
+    """Zenith, azimuth and row of the best track fit of each level; a level divides the best of the last."""
     pixels, seeds, found = np.arange(healpix.npix(LEVELS[0])), None, []
     for nside, finer in itertools.zip_longest(LEVELS, LEVELS[1:]):
         ra, dec = healpix.centres(nside, pixels)

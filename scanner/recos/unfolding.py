@@ -31,7 +31,7 @@ __all__ = ["Counts", "Equations", "approach", "copy_to", "expect", "objective", 
 
 LONGEST_LN = 2.0
 """Longest step of Fisher scoring in ln E."""
-IDLE = 1e-2
+IDLE = 3e-3
 """A shower of less information, beside what its prior and its bend add, is solved for by itself."""
 
 
