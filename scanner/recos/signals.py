@@ -18,7 +18,7 @@ from scanner.light.shower_light import ShowerTables, Vector, fill_some, reach
 from scanner.recos.unfolding import Counts, Equations, copy_to
 
 __all__ = ["Line", "Problem", "Work", "add_difference", "choose_wanted", "line_of", "move_signals",
-           "point_on", "put_aside", "row_of", "set_signals", "vertex_slopes", "workspace"]
+           "other_start", "point_on", "row_of", "set_signals", "vertex_slopes", "workspace"]
 
 SPACING = 15.0
 """Distance of the showers, m."""
@@ -53,12 +53,13 @@ class Line(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """Of another start: signals, light, and which modules are reached."""
+    """Of another start what `Work` has of this one."""
 
     matrix: np.ndarray
     amounts: np.ndarray
     reached: np.ndarray
     counts: np.ndarray
+    mu: np.ndarray
 
 
 class Work(NamedTuple):
@@ -68,7 +69,7 @@ class Work(NamedTuple):
     amounts: np.ndarray  # (sources, modules), flat: light of the showers in all bins of a module
     reached: np.ndarray  # (sources, modules + 1): which modules the showers reach,
     wanted: np.ndarray  # and for which their light is computed again when the vertex moves; int64
-    counts: np.ndarray  # (3, sources): how many they are; the last row is `kept`'s
+    counts: np.ndarray  # (2, sources): how many they are
     kept: Kept
     slopes: np.ndarray  # (3 + sources, bins), flat
     shifted: np.ndarray  # (bins,)
@@ -82,11 +83,11 @@ class Work(NamedTuple):
 def workspace(bins: int, room: int) -> Work:
     n = MOST_SOURCES + 3
     matrix = np.zeros((2, MOST_SOURCES * bins), np.float32)
-    slopes, rows = np.zeros(n * bins, np.float32), np.zeros((4, bins), np.float32)
-    amounts, counts = np.zeros((2, MOST_SOURCES * room), np.float32), np.zeros((3, MOST_SOURCES), np.int64)
+    slopes, rows = np.zeros(n * bins, np.float32), np.zeros((5, bins), np.float32)
+    amounts, counts = np.zeros((2, MOST_SOURCES * room), np.float32), np.zeros((2, 2, MOST_SOURCES), np.int64)
     which = np.zeros((3, MOST_SOURCES, room + 1), np.int64)
-    kept = Kept(matrix[1], amounts[1], which[2], counts[2])
-    return Work(matrix[0], amounts[0], which[0], which[1], counts, kept, slopes, rows[0], rows[1], rows[2],
+    kept = Kept(matrix[1], amounts[1], which[2], counts[1], rows[4])
+    return Work(matrix[0], amounts[0], which[0], which[1], counts[0], kept, slopes, rows[0], rows[1], rows[2],
                 rows[3], Equations(np.zeros((n, n)), np.zeros(n), np.zeros(n)))
 
 
@@ -214,23 +215,9 @@ def vertex_slopes(problem: Problem, line: Line, place: np.ndarray, work: Work, e
 
 
 @kernel
-def put_aside(work: Work, sources: int, room: int, back: bool) -> None:
-    """Put a start's signals aside, or bring them back."""
-    kept, n = work.kept, sources * len(work.mu)
-    if back:
-        copy_to(work.matrix, kept.matrix[:n])
-        copy_to(work.amounts, kept.amounts[: sources * room])
-        copy_to(work.counts[0], kept.counts)
-        copy_to(work.mu, work.best_mu)
-    else:
-        copy_to(kept.matrix, work.matrix[:n])
-        copy_to(kept.amounts, work.amounts[: sources * room])
-        copy_to(kept.counts, work.counts[0])
-        copy_to(work.best_mu, work.mu)
-    for j in range(sources):
-        there, here = kept.reached[j], work.reached[j]
-        for k in range(work.counts[0, j]):
-            if back:
-                here[k] = there[k]
-            else:
-                there[k] = here[k]
+def other_start(work: Work) -> Work:
+    """The same arrays with the signals of the other start in place of those of this one."""
+    kept = work.kept
+    aside = Kept(work.matrix, work.amounts, work.reached, work.counts, work.mu)
+    return Work(kept.matrix, kept.amounts, kept.reached, work.wanted, kept.counts, aside, work.slopes,
+                work.shifted, kept.mu, work.best_mu, work.nothing, work.equations)

@@ -31,6 +31,8 @@ __all__ = ["Counts", "Equations", "approach", "copy_to", "expect", "objective", 
 
 LONGEST_LN = 2.0
 """Longest step of Fisher scoring in ln E."""
+IDLE = 3e-3
+"""A shower of less information, beside what its prior and its bend add, is solved for by itself."""
 
 
 class Counts(NamedTuple):
@@ -133,13 +135,14 @@ def objective(mu: np.ndarray, energy: np.ndarray, counts: Counts) -> float:
 
 
 @fast_kernel
-def _products(information: np.ndarray, one: np.ndarray, two: np.ndarray, slopes: np.ndarray, p: int,
-              other: int, n: int) -> None:
-    """Row p of the information and another from column p on, four columns at a time."""
-    bins, q, none = len(one), p, np.float32(0.0)
+def _products(information: np.ndarray, one: np.ndarray, two: np.ndarray, slopes: np.ndarray,
+              rows: np.ndarray, p: int, other: int) -> None:
+    """Two of the `rows` of the information, from column p of them on, four columns at a time."""
+    bins, q, none, n = len(one), p, np.float32(0.0), len(rows)
+    first, second = rows[p], rows[other]
     while q + 4 <= n:
-        a, b = np.uint64(q * bins), np.uint64((q + 1) * bins)
-        c, d = np.uint64((q + 2) * bins), np.uint64((q + 3) * bins)
+        ja, jb, jc, jd = rows[q], rows[q + 1], rows[q + 2], rows[q + 3]
+        a, b, c, d = np.uint64(ja * bins), np.uint64(jb * bins), np.uint64(jc * bins), np.uint64(jd * bins)
         ta = tb = tc = td = ua = ub = uc = ud = none
         for k in range(bins):
             i = np.uint64(k)
@@ -153,31 +156,67 @@ def _products(information: np.ndarray, one: np.ndarray, two: np.ndarray, slopes:
             ub += y * sb
             uc += y * sc
             ud += y * sd
-        information[p, q], information[p, q + 1] = ta, tb
-        information[p, q + 2], information[p, q + 3] = tc, td
-        information[other, q], information[other, q + 1] = ua, ub
-        information[other, q + 2], information[other, q + 3] = uc, ud
+        information[first, ja], information[first, jb] = ta, tb
+        information[first, jc], information[first, jd] = tc, td
+        information[second, ja], information[second, jb] = ua, ub
+        information[second, jc], information[second, jd] = uc, ud
         q += 4
     while q < n:
-        a, ta, ua = np.uint64(q * bins), none, none
+        j = rows[q]
+        a, ta, ua = np.uint64(j * bins), none, none
         for k in range(bins):
             i = np.uint64(k)
             ta += one[i] * slopes[a + i]
             ua += two[i] * slopes[a + i]
-        information[p, q], information[other, q] = ta, ua
+        information[first, j], information[second, j] = ta, ua
         q += 1
 
 
 @fast_kernel
-def _scaled(scaled: np.ndarray, each: np.ndarray, pull: np.ndarray, slopes: np.ndarray,
-            p: int) -> np.float32:
-    """Row p of the slopes, weighted; its component of the gradient."""
-    at, slope = np.uint64(p * len(each)), np.float32(0.0)
+def _scaled(scaled: np.ndarray, each: np.ndarray, slopes: np.ndarray, p: int) -> None:
+    """Row p of the slopes, weighted."""
+    at = np.uint64(p * len(each))
     for k in range(len(each)):
         i = np.uint64(k)
         scaled[i] = each[i] * slopes[at + i]
-        slope += pull[i] * slopes[at + i]
-    return slope
+
+
+@fast_kernel
+def _own(each: np.ndarray, pull: np.ndarray, slopes: np.ndarray,
+         p: int) -> tuple[np.float32, np.float32]:
+    """Gradient and information of parameter p by itself."""
+    at, slope, own = np.uint64(p * len(each)), np.float32(0.0), np.float32(0.0)
+    for k in range(len(each)):
+        i = np.uint64(k)
+        one = slopes[at + i]
+        slope += pull[i] * one
+        own += each[i] * one * one
+    return slope, own
+
+
+@fast_kernel
+def _choose_rows(equations: Equations, rows: np.ndarray, places: int, energy: np.ndarray, each: np.ndarray,
+                 pull: np.ndarray, slopes: np.ndarray, counts: Counts) -> int:
+    """Gradient and diagonal of the information, all else of it zero; how many `rows` see something in common.
+
+    The diagonal of an energy holds what the bend of exp and the prior add to it.
+    """
+    information, gradient, _ = equations
+    n, count = places + len(energy), 0
+    for p in range(n):
+        gradient[p], information[p, p] = _own(each, pull, slopes, p)
+        for q in range(p + 1, n):
+            information[p, q] = 0.0
+        rows[count] = p
+        if p < places:
+            count += 1
+            continue
+        share = energy[p - places] * counts.per_typical
+        more = max(gradient[p], 0.0) + counts.prior * share + 1e-6
+        count += int(information[p, p] > IDLE * more)
+        information[p, p] += more
+        gradient[p] += counts.prior * (share - 1.0)
+    return count
 
 
 @fast_kernel
@@ -185,24 +224,27 @@ def scoring(equations: Equations, slopes: np.ndarray, places: int, energy: np.nd
             counts: Counts) -> None:
     """Information and gradient of −ln L for `places` parameters of the vertex and then every ln E.
 
-    `slopes` are the derivatives of the expectation, flat, (places + len(energy), bins).
+    `slopes` are the derivatives of the expectation, flat, (places + len(energy), bins). Showers that are
+    IDLE have no information in common with others.
     """
-    information, gradient, _ = equations
     charge, weight, per_size = counts.charge, counts.weight, np.float32(1.0 / counts.size)
     n, bins = places + len(energy), len(mu)
     each, pull, one, two = np.empty_like(mu), np.empty_like(mu), np.empty_like(mu), np.empty_like(mu)
     for k in range(bins):
         each[k] = weight[k] / (mu[k] * (np.float32(1.0) + mu[k] * per_size))
         pull[k] = each[k] * (mu[k] - charge[k])
-    for p in range(0, n, 2):
-        other = min(p + 1, n - 1)
-        gradient[p] = _scaled(one, each, pull, slopes, p)
-        gradient[other] = _scaled(two, each, pull, slopes, other)
-        _products(information, one, two, slopes, p, other, n)
-    for j in range(len(energy)):
-        p, share = places + j, energy[j] * counts.per_typical
-        information[p, p] += max(gradient[p], 0.0) + counts.prior * share + 1e-6
-        gradient[p] += counts.prior * (share - 1.0)
+    rows, diagonal = np.empty(n, np.int64), np.empty(n)
+    count = _choose_rows(equations, rows, places, energy, each, pull, slopes, counts)
+    information = equations.information
+    for p in range(n):
+        diagonal[p] = information[p, p]
+    for p in range(0, count, 2):
+        other = min(p + 1, count - 1)
+        _scaled(one, each, slopes, rows[p])
+        _scaled(two, each, slopes, rows[other])
+        _products(information, one, two, slopes, rows[:count], p, other)
+    for p in range(n):
+        information[p, p] = diagonal[p]
 
 
 @fast_kernel

@@ -90,10 +90,10 @@ def turned_event(prepared: object, angle: float) -> object:
         case CascadeEvent(charges, start):
             x, y = turned(start[0], start[1], angle)
             return CascadeEvent(turned_charges(charges, angle), np.array([x, y, *start[2:]]))
-        case MillipedeEvent(charges, hits, shower):
+        case MillipedeEvent(charges, hits, shower, good):
             x, y = turned(shower[1], shower[2], angle)
             return MillipedeEvent(turned_charges(charges, angle), turned_hits(hits, angle),
-                                  np.array([shower[0], x, y, *shower[3:]]))
+                                  np.array([shower[0], x, y, *shower[3:]]), good)
     raise AssertionError(prepared)
 
 

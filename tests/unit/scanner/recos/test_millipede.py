@@ -5,6 +5,8 @@ All kernels of `millipede` and of the track fit that starts it are compiled here
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from scanner.events.event import Event
 from scanner.maps.level_sets import default_levels, level_set
 from scanner.maps.result import nan_rows
 from scanner.recos.cascade import flights
+from scanner.recos.losses import HOPELESS
 from scanner.recos.millipede import Millipede, MillipedeEvent
 from scanner.recos.unfolding import Counts, Equations, approach, expect, objective, scoring, solve
 from scanner.simulation.simulate import simulate_track
@@ -88,6 +91,32 @@ def test_a_pixel_does_not_depend_on_its_batch(dim_track: Event) -> None:
     assert np.isfinite(refined["llh"]).all()
 
 
+def test_a_pixel_without_a_seed_among_others_is_fitted_as_one_of_a_first_level(dim_track: Event) -> None:
+    prepared = RECO.prepare(dim_track)
+    zenith, azimuth = np.array([0.4, 1.2]), np.array([1.0, 2.0])
+    first = RECO.reconstruct(prepared, zenith, azimuth)
+    seeds = first.copy()
+    seeds[0] = nan_rows(np.full(1, -1))[0]
+    assert RECO.reconstruct(prepared, zenith, azimuth, seeds)[0].tobytes() == first[0].tobytes()
+
+
+def test_the_good_fit_is_near_the_best_one(prepared: MillipedeEvent) -> None:
+    best = RECO.reconstruct(prepared, np.array([ZENITH]), np.array([AZIMUTH]))["llh"][0]
+    assert prepared.good == pytest.approx(best, abs=20.0)
+
+
+def test_what_is_hopeless_beside_a_good_fit_is_given_up_and_nothing_else(prepared: MillipedeEvent) -> None:
+    """Fits near the best one are the same to the last bit, those far above it stop early."""
+    zenith, azimuth = np.array([ZENITH, ZENITH + 0.01, 0.4, 2.6]), np.array([AZIMUTH, AZIMUTH, 0.3, 1.0])
+    to_the_end = replace(prepared, good=float(prepared.good) - HOPELESS[0] / 3)
+    near, beside = (RECO.reconstruct(one, zenith[:2], azimuth[:2]) for one in (prepared, to_the_end))
+    assert near.tobytes() == beside.tobytes()
+    lost = RECO.reconstruct(replace(prepared, good=-5000.0), zenith, azimuth)
+    whole = RECO.reconstruct(replace(prepared, good=np.inf), zenith, azimuth)
+    assert (lost["llh"] > whole["llh"] + 0.01).all()
+    assert np.isfinite(lost["E_tot"]).all()
+
+
 SOURCES, BINS = 6, 40
 
 
@@ -146,6 +175,20 @@ def test_the_gradient_is_the_slope_of_minus_ln_l() -> None:
         sides[1][j] *= np.exp(1e-4)
         slope = (one.value(sides[1]) - one.value(sides[0])) / 2e-4
         assert one.equations.gradient[j] == pytest.approx(slope, rel=1e-2, abs=2e-3)
+
+
+def test_a_shower_that_sees_nothing_is_solved_for_by_itself() -> None:
+    one = Unfolding()
+    one.matrix[2] *= 1e-6
+    one.approach(4, 2)
+    one.score()
+    information = one.equations.information
+    assert not information[2, 3:].any()
+    assert not information[:2, 2].any()
+    assert information[2, 2] > 0
+    whole = one.energy[:, None] * one.matrix
+    each = 1.0 / (one.mu * (1.0 + one.mu / one.counts.size))
+    assert information[0, 1] == pytest.approx(float((each * whole[0] * whole[1]).sum()), rel=1e-4)
 
 
 def test_steps_solve_their_equations_and_end_where_nothing_is_left() -> None:
