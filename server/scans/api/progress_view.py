@@ -54,7 +54,8 @@ async def view(ctx: Context, scan_id: str) -> dict[str, Any]:
     version = await _version(ctx, scan_id, run)  # before what it speaks of, so that nothing new is missed
     manifest = await manifests.read(ctx, scan_id)
     counts = await progress.current(ctx, run) if run else None
-    state, _, final = await state_of(ctx, manifest)
+    state, _, is_stored = await state_of(ctx, manifest)
+    final = is_stored and not (run and run.phase is Phase.RUNNING)  # its summary comes after the map
     numbers = await manifests.numbers(ctx, [scan_id])
     result = {"scan_id": scan_id, "number": numbers.get(scan_id), "version": version, "state": state,
               "state_reason": await _reason(ctx, manifest, run, counts), "since": _since(manifest, run),

@@ -10,9 +10,12 @@ import msgspec
 import pytest
 
 from scanner.maps import thumbnail
+from scanner.maps.result import ScanMetadata
 from server.rest.context import Context
 from server.scans.manifests import events
 from server.scans.manifests.manifests import Manifest
+from server.scans.pixels import runs
+from server.scans.pixels.runs import Phase, Run
 from server.scans.results import files, maps, results, sketches
 from tests.support.alerts import Crash, Dying, finish, finished_map
 from tests.support.scans import simulated_event
@@ -111,6 +114,23 @@ async def test_a_page_with_a_sketch_reads_no_result(ctx: Context, monkeypatch: p
     assert view["is_final"]
     assert view["errors_90"]["dec_plus"] > 0
     assert view["best_fit"] == (await sketches.find(ctx, SCAN)).summary["best_fit"]  # type: ignore[union-attr]
+
+
+async def test_a_scan_is_final_when_all_is_told_of_it(ctx: Context) -> None:
+    """Between the final map and the run's summary nobody takes the one for the other."""
+    from server.scans.api import progress_view
+
+    await scanned(ctx)
+    run = Run(scan_id=SCAN, dataset_id="d", i3_event_id="e", event=ScanMetadata(), reco="track_mpe",
+              nsides="4:0", threshold=1.0, max_pixel_reco_time=1, memory_gb=1, disk_gb=1, priority=1)
+    await ctx.db.scan_runs.insert_one(msgspec.to_builtins(run))
+    before = await progress_view.view(ctx, SCAN)
+    assert (before["is_final"], before["energy"]) == (False, None)
+    summary = {"energy": {"kind": "muon"}}
+    await runs.change(ctx, SCAN, {"phase": Phase.RUNNING.value}, phase=Phase.FINAL, summary=summary)
+    after = await progress_view.view(ctx, SCAN)
+    assert (after["is_final"], after["energy"]) == (True, {"kind": "muon"})
+    assert after["version"] > before["version"]
 
 
 def test_the_small_picture_has_the_size_it_says() -> None:
