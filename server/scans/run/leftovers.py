@@ -15,10 +15,13 @@ FIRST_JOB = 1 << 30
 
 
 async def discard(ctx: Context, run: Run) -> None:
-    """Forget what is left of a run's guesses. May be repeated."""
+    """Forget what is left of a run's guesses. May be repeated.
+
+    It goes by the jobs, which are there before their tasks and after them.
+    """
     made = {"dataset_id": run.dataset_id, "job_index": {"$gte": FIRST_JOB}}
-    known = {task["task_id"]: task["job_index"]
-             async for task in ctx.db.tasks.find(made, {"task_id": 1, "job_index": 1})}
+    known = {batches.task_id_of(guess_id(run.scan_id), job["job_index"] - FIRST_JOB): job["job_index"]
+             async for job in ctx.db.jobs.find(made, {"job_index": 1})}
     adopted = {known[task_id] for task_id in await batches.task_ids(ctx, run.scan_id, known)}
     left = {**made, "job_index": {"$gte": FIRST_JOB, "$nin": sorted(adopted)}}
     if set(known.values()) - adopted:
