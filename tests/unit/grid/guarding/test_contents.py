@@ -37,8 +37,6 @@ CHANGES = {
 @pytest.mark.parametrize("is_believed", [True, False])
 def test_a_change_is_seen(directory: Path, change: str, is_believed: bool,
                           monkeypatch: pytest.MonkeyPatch) -> None:
-    if change == "an attribute" and not hasattr(os, "setxattr"):
-        pytest.skip("only Linux has these attributes")
     monkeypatch.setattr(contents, "_COARSE", 0.0 if is_believed else 2.0)
     seen = Contents(directory)
     assert seen.restored(MADE)
@@ -90,8 +88,6 @@ TRACES = {
 
 @pytest.mark.parametrize("trace", TRACES)
 def test_files_that_programs_print_to_stay_while_they_are_new(directory: Path, trace: str) -> None:
-    if trace == "an attribute" and not hasattr(os, "setxattr"):
-        pytest.skip("only Linux has these attributes")
     seen, printed = Contents(directory), directory / "stdout"
     os.close(os.open(printed, os.O_CREAT | os.O_WRONLY, 0o600))
     time.sleep(0.02)
