@@ -17,7 +17,7 @@ def test_one_job_for_each_task(pool_a: Pool, api: Api, work: Work, tmp_path: Pat
     """As many jobs as tasks, each with what its task needs; one that was evicted has its task run again."""
     with running_grid(tmp_path, "siteA", pool_a, api, mode="direct",
                       pace={"look_seconds": 0.5, "query_seconds": 5.0, "step": 20}) as grid:
-        dataset_id = work.dataset(task("small", "sleep 9", memory=1.5), task("large", "sleep 9", cpu=2),
+        dataset_id = work.dataset(task("small", "sleep 14", memory=1.5), task("large", "sleep 14", cpu=2),
                                   jobs=3)
         wait_for(lambda: len(pool_a.jobs("true")) == 6, why="six jobs")
         asked = {(job["RequestCpus"], job["IceProdMemory"]) for job in pool_a.jobs("true", "RequestCpus",

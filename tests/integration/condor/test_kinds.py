@@ -117,7 +117,7 @@ def test_slots_that_may_be_taken_back(pool_a: Pool, api: Api, work: Work, tmp_pa
     with running_grid(tmp_path, "backfill", pool_a, api,
                       pilot={"preemptible": True, "preemptible_hours": 0.5, "share": "task"}) as grid:
         long = work.dataset(task("long", "true", time=1.0, site="backfill"))
-        again = work.dataset(task("again", "sleep 6", time=1.0, restartable=True, site="backfill"))
+        again = work.dataset(task("again", "sleep 20", time=1.0, restartable=True, site="backfill"))
         short = work.dataset(task("short", "true", time=0.2, site="backfill"))
         busy = wait_for(lambda: [one for one in work.pilots().values() if one["tasks"]
                                  and one["tasks"][0] == work.tasks(again)[0]["task_id"]], why="a busy pilot")
