@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-__all__ = ["Document", "group_ids", "in_order", "project", "projection"]
+__all__ = ["TOGETHER", "Document", "group_ids", "in_order", "project", "projection"]
 
 Document = dict[str, Any]
+
+TOGETHER = 500  # of a long list that are read together; other requests have their turn between
 
 
 def projection(keys: set[str] | None, hidden: Iterable[str] = ()) -> dict[str, int]:

@@ -17,7 +17,7 @@ from iceprod.states import DATASET
 from iceprod.tracing import traces
 from server.common.errors import BadRequest, NotFound
 from server.production.common import access
-from server.production.common.documents import Document, projection
+from server.production.common.documents import TOGETHER, Document, projection
 from server.production.datasets.room import check_room
 from server.rest.context import Context
 from server.rest.hearing import listen
@@ -42,7 +42,6 @@ INDEXES = [
 
 CHANGED = "dataset"  # what other servers are told
 HIDDEN = ("stopped", "ended", "unlogged", "traceparent", "tracestate")
-_TOGETHER = 500  # that are read together; other requests have their turn between
 MISMATCH = '"tasks_per_job" does not match "tasks_submitted"/"jobs_submitted"'
 
 
@@ -124,7 +123,7 @@ async def get(ctx: Context, dataset_id: str, keys: set[str] | None = None) -> Do
 
 
 async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None = None) -> AsyncIterator[Document]:
-    async for document in ctx.db.datasets.find(query, projection(keys, HIDDEN), batch_size=_TOGETHER):
+    async for document in ctx.db.datasets.find(query, projection(keys, HIDDEN), batch_size=TOGETHER):
         yield document
 
 

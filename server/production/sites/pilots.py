@@ -10,7 +10,7 @@ from pymongo import ReturnDocument
 
 from iceprod.ids import new_id, timestamp
 from server.common.errors import BadRequest, NotFound
-from server.production.common.documents import Document, projection
+from server.production.common.documents import TOGETHER, Document, projection
 from server.production.leases import leases, waits
 from server.rest.context import Context
 from server.store.database import Index
@@ -33,7 +33,6 @@ TYPES: dict[str, type] = {
     "queue_host": str, "queue_version": str, "resources": dict, "start_date": str, "submit_date": str,
     "tasks": list, "host": str, "site": str, "version": str, "grid_queue_id": str, "grid_id": str,
     "resources_available": dict, "resources_claimed": dict, "drain": bool, "isolation": str}
-_TOGETHER = 500  # that are read together; other requests have their turn between
 NOT_ISOLATED = ("none", "account")
 """What a pilot says of tasks that see the machine, and maybe its token (see `iceprod.walls.sandbox`)."""
 
@@ -66,7 +65,7 @@ async def get(ctx: Context, pilot_id: str) -> Document:
 
 async def find(ctx: Context, query: dict[str, Any], keys: set[str] | None) -> AsyncIterator[Document]:
     """Pilots, a few hundred at a time."""
-    async for pilot in ctx.db.pilots.find(query, projection(keys), batch_size=_TOGETHER):
+    async for pilot in ctx.db.pilots.find(query, projection(keys), batch_size=TOGETHER):
         yield pilot
 
 

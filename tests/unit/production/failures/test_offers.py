@@ -42,7 +42,7 @@ async def test_what_nobody_offers_is_named(ctx: Context) -> None:
 
 
 async def test_others_have_their_turn_between(ctx: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heard, "_TOGETHER", 10)
+    monkeypatch.setattr(heard, "TOGETHER", 10)
     await ctx.db.pilots.insert_many([pilot(LARGE, drain=True) for _ in range(200)])
     turns = 0
 
