@@ -55,3 +55,10 @@ def test_the_default_file_names_every_setting() -> None:
         assert section in written
         if isinstance(values, dict):
             assert set(values) == set(written[section]), section
+
+
+@pytest.mark.parametrize("seconds", ["1", "-1", ".nan"])
+def test_a_watchdog_that_would_end_servers_that_work(seconds: str) -> None:
+    with pytest.raises(SettingsError, match="watchdog_seconds"):
+        load(environment={"ICEPROD__SERVER__WATCHDOG_SECONDS": seconds})
+    assert load(environment={"ICEPROD__SERVER__WATCHDOG_SECONDS": "0"}).server.watchdog_seconds == 0
